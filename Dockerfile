@@ -1,0 +1,27 @@
+# The environment is made where a compiler's leftovers and pip's cache may lie around, and only the result is kept.
+FROM python:3.11-slim AS build
+WORKDIR /build
+RUN python -m venv /opt/creditmeter
+COPY constraints.txt pyproject.toml LICENSE ./
+COPY src ./src
+RUN /opt/creditmeter/bin/pip install --no-cache-dir --constraint constraints.txt .
+
+FROM python:3.11-slim
+RUN groupadd --gid 10001 creditmeter \
+    && useradd --uid 10001 --gid creditmeter --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin creditmeter \
+    && install --directory --owner=creditmeter --group=creditmeter --mode=0750 /data
+COPY --from=build /opt/creditmeter /opt/creditmeter
+ENV PATH=/opt/creditmeter/bin:$PATH \
+    PYTHONUNBUFFERED=1
+
+USER 10001:10001
+
+# The journal lies here: charges that are not yet settled live nowhere else, so the volume must outlive the container.
+VOLUME ["/data"]
+EXPOSE 50151
+
+# No HEALTHCHECK: the sidecar speaks gRPC health (grpc.health.v1.Health), which orchestrators probe by themselves, and
+# `grpc-health-probe -addr=HOST:50151 -service=creditmeter.v1.MeteringService` asks it from anywhere else.
+
+ENTRYPOINT ["creditmeter"]
+CMD ["serve", "--data-dir", "/data", "--listen", "0.0.0.0:50151"]

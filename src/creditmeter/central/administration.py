@@ -1,0 +1,326 @@
+"""Accounts, plans and grants at the central store: what operators and the product's back end change.
+
+Each change of an account is idempotent by its request id, which is stored with its first reply in the same transaction.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central import tables
+from creditmeter.central.database import Database
+from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
+from creditmeter.central.requests import Done, remember, replay
+from creditmeter.central.rows import account_of, account_row
+from creditmeter.core.accounts import Account, AccountState, Alert, Plan
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.calendar import Calendar, day_of, end_of_day, month_of
+from creditmeter.core.grants import Grant, GrantKind, GrantSource
+from creditmeter.core.history import EntryType
+from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId, grant_id
+from creditmeter.core.instants import Instant
+from creditmeter.core.refusals import (
+    AccountExists,
+    AccountNotFound,
+    InvalidRequest,
+    NotImplementedYet,
+    PlanNotFound,
+    Refusal,
+)
+
+NO_EARLIER = Instant(0)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount:
+    """Open an account. `anchor_day` 0 is the day of its creation; `created_at` is the central store's to set."""
+
+    request_id: RequestId
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUpdate:
+    """New values for an account; None leaves a value as it is. An empty plan id takes the plan away."""
+
+    plan_id: PlanId | None = None
+    time_zone: str | None = None
+    anchor_day: int | None = None
+    state: AccountState | None = None
+    overdraft_limit: Microcredits | None = None
+    max_open_reservations: int | None = None
+    max_reservation: Microcredits | None = None
+    offline_allowance: Microcredits | None = None
+    alerts: tuple[Alert, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAccount:
+    """Change what is agreed with an account."""
+
+    request_id: RequestId
+    account_id: AccountId
+    update: AccountUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class GrantCredits:
+    """Give credit. `effective_at` None is now; `expires_at` None is never (PERMANENT) or the running period's end."""
+
+    request_id: RequestId
+    account_id: AccountId
+    kind: GrantKind
+    amount: Microcredits
+    effective_at: Instant | None = None
+    expires_at: Instant | None = None
+    source: GrantSource = GrantSource.PROMOTION
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VoidGrant:
+    """Take back what of a grant is neither spent nor out on a lease."""
+
+    request_id: RequestId
+    account_id: AccountId
+    grant_id: GrantId
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page of a newest-first listing ended."""
+
+    created_at: Instant
+    id: str
+
+
+class Administration:
+    """Changes accounts, plans and grants."""
+
+    def __init__(self, database: Database, now: Callable[[], Instant]) -> None:
+        self._database = database
+        self._now = now
+
+    async def create_account(self, request: CreateAccount) -> Done[Account] | Refusal:
+        """Open an account, once."""
+        account_id = request.account.account_id
+        async with self._database.write() as connection:
+            done = await replay(connection, account_id, request.request_id, request, Account)
+            if done is not None:
+                return done
+            if await _find_account(connection, account_id) is not None:
+                return AccountExists(account_id)
+            if request.account.plan_id and not await _plan_exists(connection, request.account.plan_id):
+                return PlanNotFound(request.account.plan_id)
+            account = await _insert_account(connection, request.account, self._now())
+            await remember(connection, account_id, request.request_id, request, account, account.created_at)
+            return Done(account)
+
+    async def get_account(self, account_id: AccountId) -> Account | AccountNotFound:
+        """An account as it stands."""
+        async with self._database.read() as connection:
+            return await _find_account(connection, account_id) or AccountNotFound(account_id)
+
+    async def list_accounts(self, limit: int, after: Cursor | None = None) -> list[Account]:
+        """Accounts, newest first, at most `limit` (they are bounded by the caller's page size)."""
+        accounts = tables.accounts
+        query = select(accounts).order_by(accounts.c.created_at.desc(), accounts.c.account_id.desc()).limit(limit)
+        if after is not None:
+            query = query.where(
+                tuple_(accounts.c.created_at, accounts.c.account_id) < tuple_(after.created_at, after.id)
+            )
+        async with self._database.read() as connection:
+            return [account_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def update_account(self, request: UpdateAccount) -> Done[Account] | Refusal:
+        """Change what is agreed with an account. A new plan counts at once: it grants what is missing in the running periods."""
+        account_id = request.account_id
+        async with self._database.write() as connection:
+            opened = await open_ledger(connection, account_id, self._now())
+            if opened is None:
+                return AccountNotFound(account_id)
+            done = await replay(connection, account_id, request.request_id, request, Account)
+            if done is not None:
+                return done
+            old = opened.ledger.account
+            if _moves_the_calendar(old, request.update):
+                return NotImplementedYet("changing the time zone or the anchor day of an account")
+            plan_id = request.update.plan_id
+            if plan_id and not await _plan_exists(connection, plan_id):
+                return PlanNotFound(plan_id)
+            new = replace(old, **_set_values(request.update))
+            await self._save_update(connection, opened, new)
+            await remember(connection, account_id, request.request_id, request, new, opened.ledger.now)
+            return Done(new)
+
+    async def _save_update(self, connection: AsyncConnection, opened: OpenLedger, new: Account) -> None:
+        """Close the running plan's books before the plan changes, then open the new one's."""
+        old, now = opened.ledger.account, opened.ledger.now
+        opened.ledger.touch()
+        if old.plan_id != new.plan_id:
+            entry = opened.ledger.entry(EntryType.PLAN_CHANGED, 0, now)
+            opened.ledger.record(replace(entry, note=f"plan {old.plan_id or 'none'} to {new.plan_id or 'none'}"))
+        await opened.save(connection)
+        values = account_row(new) | ({"plan_since": now} if old.plan_id != new.plan_id else {})
+        accounts = tables.accounts
+        await connection.execute(accounts.update().where(accounts.c.account_id == new.account_id).values(values))
+        if old.plan_id != new.plan_id:
+            await _touch(connection, new.account_id, now)
+
+    async def put_plan(self, plan: Plan) -> Plan:
+        """Create a plan or change it. A change counts for each account from its next period on. Repeating it does nothing."""
+        async with self._database.write() as connection:
+            latest = await _latest_plan(connection, plan.plan_id)
+            if latest is not None and latest[0] == plan:
+                return plan
+            effective_at = self._now() if latest else NO_EARLIER
+            row = {
+                "plan_id": plan.plan_id,
+                "effective_at": max(effective_at, latest[1] + 1) if latest else effective_at,
+                "daily_microcredits": plan.daily,
+                "monthly_microcredits": plan.monthly,
+            }
+            await upsert(connection, tables.plans, [row])
+        return plan
+
+    async def list_plans(self, limit: int, after: str | None = None) -> list[Plan]:
+        """Plans as they stand now, by id, at most `limit`."""
+        plans = tables.plans
+        query = select(plans.c.plan_id).distinct().order_by(plans.c.plan_id).limit(limit)
+        if after is not None:
+            query = query.where(plans.c.plan_id > after)
+        async with self._database.read() as connection:
+            found = [await _latest_plan(connection, each) for each in (await connection.execute(query)).scalars()]
+        return [each[0] for each in found if each is not None]
+
+    async def grant_credits(self, request: GrantCredits) -> Done[Grant] | Refusal:
+        """Give credit to an account, once. It repays the account's debt before anything else."""
+        async with self._database.write() as connection:
+            opened = await open_ledger(connection, request.account_id, self._now())
+            if opened is None:
+                return AccountNotFound(request.account_id)
+            done = await replay(connection, request.account_id, request.request_id, request, Grant)
+            if done is not None:
+                return done
+            ledger = opened.ledger
+            ledger.touch()
+            grant = _new_grant(request, ledger.account, ledger.now)
+            if isinstance(grant, InvalidRequest):
+                return grant
+            ledger.give(grant)
+            ledger.repay_debt()
+            grant = ledger.grants[grant.grant_id]
+            await opened.save(connection)
+            await remember(connection, request.account_id, request.request_id, request, grant, ledger.now)
+            return Done(grant)
+
+    async def void_grant(self, request: VoidGrant) -> Done[Grant] | Refusal:
+        """Take back what can be taken back of a grant, once; earlier use stays charged."""
+        async with self._database.write() as connection:
+            topic = Topic(grants=frozenset({request.grant_id}))
+            opened = await open_ledger(connection, request.account_id, self._now(), topic)
+            if opened is None:
+                return AccountNotFound(request.account_id)
+            done = await replay(connection, request.account_id, request.request_id, request, Grant)
+            if done is not None:
+                return done
+            opened.ledger.touch()
+            voided = opened.ledger.void(request.grant_id)
+            if isinstance(voided, Refusal):
+                return voided
+            grant = opened.ledger.grants[request.grant_id]
+            await opened.save(connection)
+            await remember(connection, request.account_id, request.request_id, request, grant, opened.ledger.now)
+            return Done(grant)
+
+
+async def create_on_first_touch(
+    connection: AsyncConnection, account_id: AccountId, plan_id: PlanId, now: Instant
+) -> None:
+    """Open an account that nobody opened before, with this plan; once, however many callers race."""
+    account = Account(account_id, created_at=now, plan_id=plan_id, anchor_day=0)
+    await _insert_account(connection, account, now, ignore_existing=True)
+
+
+async def _insert_account(
+    connection: AsyncConnection, account: Account, now: Instant, *, ignore_existing: bool = False
+) -> Account:
+    anchor_day = account.anchor_day or _day_of_month(account.time_zone, now)
+    created = replace(account, created_at=now, anchor_day=anchor_day)
+    row = account_row(created) | {"plan_since": now, "balance_microcredits": 0, "last_entry": 0, "decided_at": now}
+    insert = insert_into(connection, tables.accounts)
+    await connection.execute(insert.on_conflict_do_nothing() if ignore_existing else insert, [row])
+    return created
+
+
+def _day_of_month(time_zone: str, now: Instant) -> int:
+    return date.fromisoformat(day_of(Calendar(time_zone), now).key).day
+
+
+async def _find_account(connection: AsyncConnection, account_id: AccountId) -> Account | None:
+    query = select(tables.accounts).where(tables.accounts.c.account_id == account_id)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else account_of(row)
+
+
+async def _latest_plan(connection: AsyncConnection, plan_id: PlanId) -> tuple[Plan, Instant] | None:
+    """A plan as it stands now, and since when."""
+    plans = tables.plans
+    query = select(plans).where(plans.c.plan_id == plan_id).order_by(plans.c.effective_at.desc()).limit(1)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        return None
+    return Plan(row["plan_id"], row["daily_microcredits"], row["monthly_microcredits"]), row["effective_at"]
+
+
+async def _plan_exists(connection: AsyncConnection, plan_id: PlanId) -> bool:
+    return await _latest_plan(connection, plan_id) is not None
+
+
+async def _touch(connection: AsyncConnection, account_id: AccountId, now: Instant) -> None:
+    """Give the account what its plan owes it for the running periods."""
+    opened = await open_ledger(connection, account_id, now)
+    assert opened is not None, "an account that was just updated is there"
+    opened.ledger.touch()
+    opened.ledger.repay_debt()
+    await opened.save(connection)
+
+
+def _moves_the_calendar(account: Account, update: AccountUpdate) -> bool:
+    zone = update.time_zone is not None and (update.time_zone or "UTC") != account.time_zone
+    return zone or (update.anchor_day is not None and update.anchor_day not in (0, account.anchor_day))
+
+
+def _set_values(update: AccountUpdate) -> Mapping[str, Any]:
+    """The values that an update sets. The calendar's are left out: they are unchanged, or the update is refused."""
+    names = (each.name for each in fields(update) if each.name not in ("time_zone", "anchor_day"))
+    values = {name: value for name in names if (value := getattr(update, name)) is not None}
+    return values | ({"plan_id": update.plan_id or None} if update.plan_id is not None else {})
+
+
+def _new_grant(request: GrantCredits, account: Account, now: Instant) -> Grant | InvalidRequest:
+    """The grant that a request asks for. It begins now at the earliest and ends on a local midnight of the account."""
+    effective_at = max(now, request.effective_at or now)
+    expires_at = request.expires_at
+    if expires_at is None and request.kind is not GrantKind.PERMANENT:
+        period = day_of if request.kind is GrantKind.DAILY else month_of
+        expires_at = period(account.calendar, effective_at).ends_at
+    if expires_at is not None:
+        expires_at = end_of_day(account.calendar, expires_at)
+        if expires_at <= effective_at:
+            return InvalidRequest((("expires_at", "the grant would end before it begins"),))
+    return Grant(
+        grant_id=grant_id(account.account_id, request.request_id),
+        kind=request.kind,
+        amount=request.amount,
+        remaining=request.amount,
+        effective_at=effective_at,
+        expires_at=expires_at,
+        source=request.source,
+        created_at=now,
+        note=request.note,
+    )

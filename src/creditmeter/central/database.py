@@ -1,0 +1,131 @@
+"""The connection to the central store's database, and the two kinds of transaction on it.
+
+SQLite: one writer at a time in this process, and `BEGIN IMMEDIATE`, so that a transaction that will write never waits in the
+middle for another process's. PostgreSQL: READ COMMITTED; decisions lock their account's row first.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_BUSY_TIMEOUT_MILLISECONDS = 10_000
+_CONNECT_TIMEOUT_SECONDS = 5
+_POOL_SIZE = 5
+
+
+class CentralUnavailable(Exception):
+    """The central store could not be reached, or did not answer; whether it did what was asked is unknown."""
+
+
+class CentralMisconfigured(Exception):
+    """The central store's address or contents cannot be used; the message says what to do."""
+
+
+def parse_url(text: str) -> URL:
+    """Read `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
+
+    Raises:
+        CentralMisconfigured: the text is neither.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise CentralMisconfigured(f"{text!r} is not a central store: use sqlite:///PATH or postgresql://…") from None
+    driver = _DRIVERS.get(url.get_backend_name()) if url.drivername in _DRIVERS else None
+    if driver is None:
+        raise CentralMisconfigured(f"{url.drivername!r} is no central engine: use sqlite:///PATH or postgresql://…")
+    if driver.startswith("sqlite") and not url.database:
+        raise CentralMisconfigured("the SQLite central store needs a file: sqlite:///PATH")
+    return url.set(drivername=driver)
+
+
+class Database:
+    """A pool of connections. Opening it connects to nothing yet."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write: committed when the block ends well, else rolled back.
+
+        Raises:
+            CentralUnavailable: it could not be begun, or not be known to have been committed.
+        """
+        async with self._writer, _transaction(self.engine) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads, from one snapshot.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        async with _transaction(self.engine.execution_options(**options)) as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except (OperationalError, InterfaceError, PoolTimeoutError, OSError, TimeoutError) as error:
+        raise CentralUnavailable(_first_line(error)) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise CentralUnavailable(_first_line(error)) from error
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return (str(cause) or type(cause).__name__).splitlines()[0]
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0)
+
+    def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection, typed by no stub
+        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    event.listen(engine.sync_engine, "connect", set_up)
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=_CONNECT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"timeout": _CONNECT_TIMEOUT_SECONDS},
+    )

@@ -1,0 +1,164 @@
+"""Sidecars at the central store: registration, and the exchange of messages about accounts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central import tables
+from creditmeter.central.administration import create_on_first_touch
+from creditmeter.central.database import Database
+from creditmeter.central.ledgers import OpenLedger, Topic, open_ledger, upsert
+from creditmeter.central.rows import encode
+from creditmeter.core.answering import answer, standing
+from creditmeter.core.exchange import Answer, Message, Standing
+from creditmeter.core.ids import AccountId, PlanId, SidecarId
+from creditmeter.core.instants import Instant
+from creditmeter.core.refusals import AccountNotFound
+
+_decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The epoch in which a sidecar may speak from now on, and the accounts on which it has unclosed leases."""
+
+    epoch: int
+    accounts: tuple[AccountId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another process speaks for this sidecar: its journal was copied, or it is running twice."""
+
+    sidecar_id: SidecarId
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The message is older than one that was applied already. It had no effect."""
+
+    applied_seq: int
+
+
+Reply = Answer | AccountNotFound | Outdated
+
+
+class Exchanges:
+    """Applies what sidecars say."""
+
+    def __init__(self, database: Database, now: Callable[[], Instant], auto_create_plan: PlanId | None = None) -> None:
+        self._database = database
+        self._now = now
+        self._auto_create_plan = auto_create_plan
+
+    async def register(self, sidecar_id: SidecarId, epoch: int, nonce: str) -> Registered | Fenced:
+        """Issue the next epoch to the sidecar that last spoke in `epoch` (0: never), by compare-and-set.
+
+        `nonce` is this start's own: the same question asked again, because its answer was lost, gets the same answer.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        async with self._database.write() as connection:
+            row = await self._sidecar(connection, sidecar_id)
+            known, last_nonce = row if row else (0, "")
+            if known == epoch:
+                await self._put_sidecar(connection, sidecar_id, epoch + 1, nonce)
+            elif not (known == epoch + 1 and last_nonce == nonce):
+                return Fenced(sidecar_id)
+            leases = tables.leases
+            query = select(leases.c.account_id).where(leases.c.sidecar_id == sidecar_id, leases.c.closed.is_(False))
+            accounts = (await connection.execute(query.distinct().order_by(leases.c.account_id))).scalars()
+            return Registered(epoch + 1, tuple(accounts))
+
+    async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        """Apply one sidecar's messages, each about another account, in one transaction. The replies are in their order.
+
+        Raises:
+            CentralUnavailable: the store did not answer; whether the messages were applied is unknown, so they are to be sent
+                again as they are.
+        """
+        replies: dict[AccountId, Reply] = {}
+        async with self._database.write() as connection:
+            first = messages[0]
+            row = await self._sidecar(connection, first.sidecar_id, share=True)
+            if row is None or row[0] != first.epoch:
+                return Fenced(first.sidecar_id)
+            for message in sorted(messages, key=lambda each: each.account_id):
+                replies[message.account_id] = await self._apply(connection, message)
+        return tuple(replies[message.account_id] for message in messages)
+
+    async def preview(self, message: Message, max_grants: int) -> Standing | AccountNotFound:
+        """How the account would stand if this message were applied now. Nothing is changed.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        async with self._database.read() as connection:
+            opened = await open_ledger(connection, message.account_id, self._now(), _topic(message), lock=False)
+            if opened is None:
+                return AccountNotFound(message.account_id)
+            answer(opened.ledger, message)
+            return standing(opened.ledger, max_grants)
+
+    async def _apply(self, connection: AsyncConnection, message: Message) -> Reply:
+        opened = await self._open(connection, message)
+        if opened is None:
+            return AccountNotFound(message.account_id)
+        applied = await self._applied(connection, message)
+        if applied is not None and message.seq <= applied.seq:
+            return applied if message.seq == applied.seq else Outdated(applied.seq)
+        reply = answer(opened.ledger, message)
+        await opened.save(connection)
+        row = {
+            "account_id": message.account_id,
+            "sidecar_id": message.sidecar_id,
+            "epoch": message.epoch,
+            "seq": message.seq,
+            "answer": encode(reply),
+        }
+        await upsert(connection, tables.exchanges, [row])
+        return reply
+
+    async def _open(self, connection: AsyncConnection, message: Message) -> OpenLedger | None:
+        opened = await open_ledger(connection, message.account_id, self._now(), _topic(message))
+        if opened is None and self._auto_create_plan is not None:
+            await create_on_first_touch(connection, message.account_id, self._auto_create_plan, self._now())
+            opened = await open_ledger(connection, message.account_id, self._now(), _topic(message))
+        return opened
+
+    async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | None:
+        """The answer to the last message that was applied in this epoch."""
+        exchanges = tables.exchanges
+        query = select(exchanges.c.answer).where(
+            exchanges.c.account_id == message.account_id,
+            exchanges.c.sidecar_id == message.sidecar_id,
+            exchanges.c.epoch == message.epoch,
+        )
+        text = (await connection.execute(query)).scalar_one_or_none()
+        return None if text is None else _decode_answer(text)
+
+    async def _sidecar(
+        self, connection: AsyncConnection, sidecar_id: SidecarId, *, share: bool = False
+    ) -> tuple[int, str] | None:
+        """A sidecar's epoch and nonce. Locked, so that no exchange of an epoch outlives the registration of the next;
+        exchanges share the lock."""
+        sidecars = tables.sidecars
+        query = select(sidecars.c.epoch, sidecars.c.nonce).where(sidecars.c.sidecar_id == sidecar_id)
+        row = (await connection.execute(query.with_for_update(read=share))).one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    async def _put_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, nonce: str) -> None:
+        row = {"sidecar_id": sidecar_id, "epoch": epoch, "nonce": nonce, "registered_at": self._now()}
+        await upsert(connection, tables.sidecars, [row])
+
+
+def _topic(message: Message) -> Topic:
+    return Topic(
+        charges=frozenset(charge.charge_id for charge in message.charges),
+        requests=frozenset(charge.request_id for charge in message.charges),
+        refunded_charges=frozenset(refund.charge_id for refund in message.refunds),
+    )

@@ -1,0 +1,181 @@
+"""Loading an account into a `Ledger` and saving what it decided, within one transaction.
+
+Loading locks the account's row, so decisions about one account are taken one after another, whichever sidecar asks.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Table, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central import tables
+from creditmeter.central.rows import (
+    Row,
+    account_of,
+    charge_of,
+    charge_row,
+    entry_row,
+    grant_of,
+    grant_row,
+    lease_of,
+    lease_row,
+    refund_of,
+    refund_row,
+)
+from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.calendar import day_of, month_of
+from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.grants import Grant
+from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId
+from creditmeter.core.instants import Instant
+from creditmeter.core.leases import OutLease
+from creditmeter.core.ledger import Contents, Ledger, PlanVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a decision is about, beside the account itself."""
+
+    charges: frozenset[ChargeId] = frozenset()
+    requests: frozenset[RequestId] = frozenset()
+    refunded_charges: frozenset[ChargeId] = frozenset()
+    grants: frozenset[GrantId] = frozenset()
+
+
+NOTHING_ELSE = Topic()
+
+
+class OpenLedger:
+    """A ledger together with the row it came from, so that it can be saved."""
+
+    def __init__(self, ledger: Ledger, last_entry: int) -> None:
+        self.ledger = ledger
+        self._last_entry = last_entry
+
+    async def save(self, connection: AsyncConnection) -> None:
+        """Write what the ledger decided."""
+        ledger, changes = self.ledger, self.ledger.changes
+        account_id = ledger.account.account_id
+        await upsert(connection, tables.grants, [grant_row(account_id, each) for each in changes.grants.values()])
+        await upsert(connection, tables.leases, [lease_row(account_id, each) for each in changes.leases.values()])
+        await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
+        await upsert(connection, tables.refunds, [refund_row(each) for each in changes.refunds.values()])
+        entries = [
+            entry_row(account_id, number, entry)
+            for number, entry in enumerate(changes.entries, start=self._last_entry + 1)
+        ]
+        if entries:
+            await connection.execute(tables.history.insert(), entries)
+        await connection.execute(
+            update(tables.accounts)
+            .where(tables.accounts.c.account_id == account_id)
+            .values(
+                balance_microcredits=ledger.balance,
+                last_entry=self._last_entry + len(entries),
+                decided_at=ledger.now,
+            )
+        )
+
+
+async def open_ledger(
+    connection: AsyncConnection, account_id: AccountId, now: Instant, topic: Topic = NOTHING_ELSE, *, lock: bool = True
+) -> OpenLedger | None:
+    """Load an account, None if there is no such. Its `now` never goes back, whoever's clock asks.
+
+    With `lock` the account stays locked until the transaction ends.
+    """
+    query = select(tables.accounts).where(tables.accounts.c.account_id == account_id)
+    row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
+    if row is None:
+        return None
+    account = account_of(row)
+    now = max(now, row["decided_at"])
+    charges = await _charges(connection, account_id, topic)
+    contents = Contents(
+        account=account,
+        balance=row["balance_microcredits"],
+        plan_versions=await _plan_versions(connection, account),
+        plan_since=row["plan_since"],
+        grants=await _grants(connection, account, now, topic, charges),
+        leases=await _open_leases(connection, account_id),
+        charges=charges,
+        refunds=await _refunds(connection, account_id, topic.refunded_charges),
+    )
+    return OpenLedger(Ledger(contents, now), row["last_entry"])
+
+
+def insert_into(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT in the engine's own dialect, which knows ON CONFLICT."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+async def upsert(connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
+    """Insert rows; where a row of the same primary key is there already, replace its other columns."""
+    if not rows:
+        return
+    insert = insert_into(connection, table)
+    keys = list(table.primary_key.columns)
+    others = {column.name: insert.excluded[column.name] for column in table.columns if column not in set(keys)}
+    await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple[PlanVersion, ...]:
+    if account.plan_id is None:
+        return ()
+    plans = tables.plans
+    rows = await connection.execute(
+        select(plans).where(plans.c.plan_id == account.plan_id).order_by(plans.c.effective_at)
+    )
+    return tuple(
+        PlanVersion(Plan(row["plan_id"], row["daily_microcredits"], row["monthly_microcredits"]), row["effective_at"])
+        for row in rows.mappings()
+    )
+
+
+async def _grants(
+    connection: AsyncConnection, account: Account, now: Instant, topic: Topic, charges: Iterable[Charge]
+) -> tuple[Grant, ...]:
+    """Grants with credit left, those of the running periods, and those that a refund may give back to."""
+    grants = tables.grants
+    running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
+    conditions: list[ColumnElement[bool]] = [grants.c.remaining_microcredits > 0, grants.c.period_key.in_(running)]
+    named = set(topic.grants)
+    for charge in charges:
+        if charge.charge_id in topic.refunded_charges and charge.posting is not None:
+            named.update(draw.grant_id for draw in charge.posting.draws)
+    if named:
+        conditions.append(grants.c.grant_id.in_(sorted(named)))
+    rows = await connection.execute(select(grants).where(grants.c.account_id == account.account_id, or_(*conditions)))
+    return tuple(grant_of(row) for row in rows.mappings())
+
+
+async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tuple[OutLease, ...]:
+    leases = tables.leases
+    rows = await connection.execute(select(leases).where(leases.c.account_id == account_id, leases.c.closed.is_(False)))
+    return tuple(lease_of(row) for row in rows.mappings())
+
+
+async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Charge, ...]:
+    """Charges that owe debt, and those that the decision is about."""
+    charges = tables.charges
+    conditions: list[ColumnElement[bool]] = [charges.c.debt_microcredits > 0]
+    if topic.charges or topic.refunded_charges:
+        conditions.append(charges.c.charge_id.in_(sorted(topic.charges | topic.refunded_charges)))
+    if topic.requests:
+        conditions.append(charges.c.request_id.in_(sorted(topic.requests)))
+    rows = await connection.execute(select(charges).where(charges.c.account_id == account_id, or_(*conditions)))
+    return tuple(charge_of(row) for row in rows.mappings())
+
+
+async def _refunds(
+    connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[ChargeId]
+) -> tuple[Refund, ...]:
+    if not charge_ids:
+        return ()
+    refunds = tables.refunds
+    rows = await connection.execute(
+        select(refunds).where(refunds.c.account_id == account_id, refunds.c.charge_id.in_(sorted(charge_ids)))
+    )
+    return tuple(refund_of(row) for row in rows.mappings())

@@ -1,0 +1,43 @@
+"""Bringing the central store's schema up to date with Alembic's migrations.
+
+Several sidecars may start at once: SQLite's write lock, or an advisory lock on PostgreSQL, lets one migrate and the others
+find it done.
+"""
+
+from importlib.resources import as_file, files
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError
+
+from creditmeter.central.database import CentralMisconfigured, Database
+
+_ADVISORY_LOCK = 4_743_001
+
+
+async def migrate(database: Database) -> None:
+    """Apply the migrations that are missing.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        CentralMisconfigured: the store is damaged, or newer than this program.
+    """
+    try:
+        async with database.write() as connection:
+            if not database.is_sqlite:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            await connection.run_sync(_upgrade)
+    except CommandError as error:
+        raise CentralMisconfigured(f"the central store is not of this version: {error}") from error
+    except DatabaseError as error:
+        raise CentralMisconfigured(f"the central store cannot be used: {error.orig}") from error
+
+
+def _upgrade(connection: Connection) -> None:
+    with as_file(files("creditmeter.central").joinpath("migrations")) as scripts:
+        config = Config()
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

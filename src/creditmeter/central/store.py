@@ -1,0 +1,49 @@
+"""The central store as its users see it: one object for each of the things it does, on one database."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from creditmeter.central.administration import Administration
+from creditmeter.central.database import Database
+from creditmeter.central.exchanges import Exchanges
+from creditmeter.central.migrating import migrate
+from creditmeter.central.reading import Reader
+from creditmeter.central.refunds import Refunds
+from creditmeter.core.ids import PlanId
+from creditmeter.core.instants import Instant
+
+
+class CentralStore:
+    """A central store on a SQLite file (`sqlite:///PATH`) or PostgreSQL (`postgresql://USER@HOST/NAME`).
+
+    `now` reads the store's clock. `auto_create_plan` opens an unknown account with that plan when it is first touched.
+    """
+
+    def __init__(self, url: str, now: Callable[[], Instant], auto_create_plan: PlanId | None = None) -> None:
+        self.database = Database(url)
+        self.exchanges = Exchanges(self.database, now, auto_create_plan)
+        self.administration = Administration(self.database, now)
+        self.refunds = Refunds(self.database, now)
+        self.reader = Reader(self.database)
+
+    async def migrate(self) -> None:
+        """Bring the schema up to this version's.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+            CentralMisconfigured: the store is damaged, or newer than this program.
+        """
+        await migrate(self.database)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,190 @@
+"""The central store's tables.
+
+Every table that belongs to an account leads its primary key with `account_id`. Amounts are microcredits, moments are
+microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query looks into are JSON in text columns.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("account_key", String, nullable=False, unique=True),
+    Column("plan_id", String),
+    Column("plan_since", BigInteger, nullable=False),
+    Column("time_zone", String, nullable=False),
+    Column("anchor_day", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("overdraft_limit_microcredits", BigInteger, nullable=False),
+    Column("max_open_reservations", Integer, nullable=False),
+    Column("max_reservation_microcredits", BigInteger, nullable=False),
+    Column("offline_allowance_microcredits", BigInteger, nullable=False),
+    Column("alerts", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("balance_microcredits", BigInteger, nullable=False),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("plan_id", String, primary_key=True),
+    Column("effective_at", BigInteger, primary_key=True),
+    Column("daily_microcredits", BigInteger, nullable=False),
+    Column("monthly_microcredits", BigInteger, nullable=False),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("grant_id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("period_key", String),
+    Column("effective_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("charge_id", String),
+    Column("note", Text, nullable=False),
+    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("remaining_microcredits", BigInteger, nullable=False),
+    Column("drawn_microcredits", BigInteger, nullable=False),
+    Column("refunded_microcredits", BigInteger, nullable=False),
+    Column("lapsed_microcredits", BigInteger, nullable=False),
+    Column("voided_microcredits", BigInteger, nullable=False),
+)
+Index("grants_by_period", grants.c.account_id, grants.c.period_key)
+Index(
+    "grants_with_credit",
+    grants.c.account_id,
+    sqlite_where=grants.c.remaining_microcredits > 0,
+    postgresql_where=grants.c.remaining_microcredits > 0,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("lease_id", String, primary_key=True),
+    Column("sidecar_id", String, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("renewed_at", BigInteger, nullable=False),
+    Column("limit_microcredits", BigInteger, nullable=False),
+    Column("posted_microcredits", BigInteger, nullable=False),
+    Column("held_microcredits", BigInteger, nullable=False),
+    Column("unposted_microcredits", BigInteger, nullable=False),
+    Column("closed", Boolean, nullable=False),
+)
+Index(
+    "leases_open",
+    leases.c.account_id,
+    sqlite_where=leases.c.closed.is_(False),
+    postgresql_where=leases.c.closed.is_(False),
+)
+Index(
+    "leases_open_by_sidecar",
+    leases.c.sidecar_id,
+    sqlite_where=leases.c.closed.is_(False),
+    postgresql_where=leases.c.closed.is_(False),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("charge_id", String, primary_key=True),
+    Column("request_id", String, nullable=False),
+    Column("reservation_id", String),
+    Column("committed_at", BigInteger, nullable=False),
+    Column("posted_at", BigInteger, nullable=False),
+    Column("cost_microcredits", BigInteger, nullable=False),
+    Column("covered_microcredits", BigInteger, nullable=False),
+    Column("debt_microcredits", BigInteger, nullable=False),
+    Column("uncovered_microcredits", BigInteger, nullable=False),
+    Column("refunded_microcredits", BigInteger, nullable=False),
+    Column("duplicate_of", String),
+    Column("body", Text, nullable=False),
+)
+Index("charges_by_request", charges.c.account_id, charges.c.request_id)
+Index(
+    "charges_with_debt",
+    charges.c.account_id,
+    sqlite_where=charges.c.debt_microcredits > 0,
+    postgresql_where=charges.c.debt_microcredits > 0,
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("refund_id", String, primary_key=True),
+    Column("charge_id", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("posted_at", BigInteger, nullable=False),
+    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("restored_microcredits", BigInteger, nullable=False),
+    Column("lapsed_microcredits", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+Index("refunds_by_charge", refunds.c.account_id, refunds.c.charge_id)
+
+history = Table(
+    "history",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", String, nullable=False),
+    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("balance_after_microcredits", BigInteger, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("posted_at", BigInteger, nullable=False),
+    Column("kind", String),
+    Column("grant_id", String),
+    Column("charge_id", String),
+    Column("refund_id", String),
+    Column("action", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("rate_card_version", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("draws", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+Index("history_by_time", history.c.account_id, history.c.occurred_at)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("request_id", String, primary_key=True),
+    Column("rpc", String, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("reply", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("sidecar_id", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("answer", Text, nullable=False),
+)
+
+sidecars = Table(
+    "sidecars",
+    metadata,
+    Column("sidecar_id", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("nonce", String, nullable=False),
+    Column("registered_at", BigInteger, nullable=False),
+)

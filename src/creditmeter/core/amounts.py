@@ -1,0 +1,38 @@
+"""Amounts of credit: whole microcredits, never floats.
+
+One credit is 1,000,000 microcredits and stands for about $0.01 of AI budget.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import NewType
+
+Microcredits = NewType("Microcredits", int)
+
+MICROCREDITS_PER_CREDIT = 1_000_000
+
+MAX_AMOUNT = Microcredits(10**15)
+"""The largest amount one request may name: a billion credits. Sums of thousands of such amounts still fit an int64."""
+
+ZERO = Microcredits(0)
+
+
+def from_credits(credits: int | str | Decimal) -> Microcredits:
+    """Turn a number of credits into microcredits, exactly.
+
+    Raises:
+        ValueError: the text is not a number, or has more than six decimal places.
+    """
+    try:
+        scaled = Decimal(credits) * MICROCREDITS_PER_CREDIT
+    except InvalidOperation:
+        raise ValueError(f"{credits!r} is not a number of credits") from None
+    if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError(f"{credits!r} is not a whole number of microcredits (at most six decimal places)")
+    return Microcredits(int(scaled))
+
+
+def format_credits(amount: int) -> str:
+    """Write microcredits as credits without trailing zeros: 1_500_000 is ``1.5``."""
+    whole, fraction = divmod(abs(amount), MICROCREDITS_PER_CREDIT)
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole:,}" + (f".{fraction:06d}".rstrip("0") if fraction else "")

@@ -1,0 +1,145 @@
+"""An account's calendar: which local day and which month of its own a moment belongs to.
+
+Periods are found through their boundaries, never through a date's clock face. The start of a local date is the first instant
+whose local date is that date or a later one, and a moment belongs to the last day that has started. So days of 23 and 25
+hours, midnights that do not exist (clocks jump from 23:59 to 01:00), midnights that occur twice (the first one counts) and
+dates that a zone skipped altogether all give one period to each instant, and the periods follow on each other without gap or
+overlap.
+
+Time zones are IANA names, and their rules come from the `tzdata` package rather than from the host: every process with the
+same package version agrees on every midnight. The tables are read on first use of a zone and kept.
+"""
+
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+from creditmeter.core.instants import Instant, from_datetime, to_datetime
+
+LAST_ANCHOR_DAY = 31
+
+_DAY_STARTS_KEPT = 16_384
+_ZONES_KEPT = 1_024
+_ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Where an account's periods start: at local midnights of `time_zone`, its months on `anchor_day` (1 to 31).
+
+    Raises:
+        ValueError: the zone is not an IANA name, or the anchor is not a day of a month.
+    """
+
+    time_zone: str = "UTC"
+    anchor_day: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no period can be computed from."""
+        if not valid_time_zone(self.time_zone):
+            raise ValueError(f"{self.time_zone!r} is not the name of an IANA time zone")
+        if not 1 <= self.anchor_day <= LAST_ANCHOR_DAY:
+            raise ValueError(f"an anchor day is 1 to {LAST_ANCHOR_DAY}, not {self.anchor_day}")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One day or one month of a calendar: `[starts_at, ends_at)`. Its key is the local date (ISO) of its first day."""
+
+    key: str
+    starts_at: Instant
+    ends_at: Instant
+
+
+def valid_time_zone(name: str) -> bool:
+    """Whether the name is an IANA zone, spelled as IANA spells it. Links such as ``Asia/Calcutta`` are."""
+    return name in _zone_names()
+
+
+def day_of(calendar: Calendar, now: Instant) -> Period:
+    """The local day that contains the moment."""
+    zone = calendar.time_zone
+    day = _local_date(zone, now)
+    while now < _day_start(zone, day):
+        day -= _ONE_DAY
+    while now >= (ends_at := _day_start(zone, day + _ONE_DAY)):
+        day += _ONE_DAY
+    return Period(day.isoformat(), _day_start(zone, day), ends_at)
+
+
+def month_of(calendar: Calendar, now: Instant) -> Period:
+    """The month that contains the moment, from anchor day to anchor day.
+
+    In a month that is too short the anchor is that month's last day, and the next month goes by the anchor again: 31 January,
+    28 February, 31 March.
+    """
+    today = _local_date(calendar.time_zone, now)
+    month = _Month(today.year, today.month)
+    while now < month.starts_at(calendar):
+        month = month.shifted(-1)
+    while now >= (ends_at := month.shifted(1).starts_at(calendar)):
+        month = month.shifted(1)
+    starts_at = month.starts_at(calendar)
+    return Period(day_of(calendar, starts_at).key, starts_at, ends_at)
+
+
+def end_of_day(calendar: Calendar, moment: Instant) -> Instant:
+    """The first day boundary at or after the moment: a moment within a day moves to that day's end, a boundary stays."""
+    day = day_of(calendar, moment)
+    return moment if moment == day.starts_at else day.ends_at
+
+
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """A month of the year, whose period starts on a calendar's anchor day within it."""
+
+    year: int
+    month: int
+
+    def shifted(self, months: int) -> "_Month":
+        years, month = divmod(self.month - 1 + months, 12)
+        return _Month(self.year + years, month + 1)
+
+    def starts_at(self, calendar: Calendar) -> Instant:
+        _, last_day = monthrange(self.year, self.month)
+        first = date(self.year, self.month, min(calendar.anchor_day, last_day))
+        return _day_start(calendar.time_zone, first)
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    """The names that the tzdata package lists. Membership keeps out paths, directories and the host's own names."""
+    return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
+
+
+@lru_cache(maxsize=_ZONES_KEPT)
+def _zone(name: str) -> ZoneInfo:
+    with files("tzdata").joinpath("zoneinfo").joinpath(*name.split("/")).open("rb") as rules:
+        return ZoneInfo.from_file(rules, key=name)
+
+
+def _local_date(zone: str, moment: Instant) -> date:
+    return to_datetime(moment).astimezone(_zone(zone)).date()
+
+
+@lru_cache(maxsize=_DAY_STARTS_KEPT)
+def _day_start(zone: str, day: date) -> Instant:
+    """The first instant whose local date is `day` or later.
+
+    A midnight read with `fold=0` is the first of two, or, where clocks jump over it, the reading by the offset before the jump
+    (PEP 495), which lies at the jump or after it; read with `fold=1` it then lies at the jump or before it. Between the two
+    there is one jump, which is where the day starts.
+    """
+    midnight = datetime.combine(day, time(), tzinfo=_zone(zone))
+    first = from_datetime(midnight.astimezone(UTC))
+    before = from_datetime(midnight.replace(fold=1).astimezone(UTC))
+    while before < first:
+        middle = Instant((before + first) // 2)
+        if _local_date(zone, middle) >= day:
+            first = middle
+        else:
+            before = Instant(middle + 1)
+    return first

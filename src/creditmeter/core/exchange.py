@@ -1,0 +1,116 @@
+"""What a sidecar and the central store say to each other about one account.
+
+One message does everything: it states what the sidecar holds on each of its leases, posts charges and refunds, and asks for
+credit; one answer brings it all back. A message states totals and names all of the sidecar's unclosed leases on the account,
+so it means the same however often it arrives, and what it does not name is not held. `seq` orders the messages of one
+(sidecar, epoch, account): one already applied gets its stored answer again, an older one has no effect.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from creditmeter.core.accounts import Account
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
+from creditmeter.core.grants import Grant, GrantKind
+from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, SidecarId
+from creditmeter.core.instants import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReport:
+    """A lease as the sidecar sees it: its limit once idle credit went back, what is held on it, and what is committed on it
+    that neither was posted before nor goes along with the same message."""
+
+    lease_id: LeaseId
+    limit: Microcredits
+    held: Microcredits
+    unposted: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Credit asked for, in microcredits.
+
+    `required` is what waiting requests lack now; `wanted` what would be good to have. `partial`: less than `required` is
+    better than nothing.
+    """
+
+    required: Microcredits
+    wanted: Microcredits
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """From a sidecar, about one account."""
+
+    sidecar_id: SidecarId
+    epoch: int
+    account_id: AccountId
+    seq: int
+    leases: tuple[LeaseReport, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    need: Need | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """A lease as the central store has it after a message was applied."""
+
+    lease_id: LeaseId
+    opened_at: Instant
+    ends_at: Instant
+    limit: Microcredits
+    posted: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One kind's grants that are usable now, in microcredits, and the moment at which the kind is next refilled or ends."""
+
+    kind: GrantKind
+    granted: Microcredits
+    remaining: Microcredits
+    next_reset_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stands at `as_of`, in microcredits.
+
+    `available` counts idle credit on leases, wherever it is, as available, and is net of debt.
+    """
+
+    as_of: Instant
+    available: Microcredits
+    held: Microcredits
+    unposted: Microcredits
+    leased: Microcredits
+    debt: Microcredits
+    buckets: tuple[Bucket, ...]
+    grants: tuple[Grant, ...] = ()
+
+    @property
+    def next_reset_at(self) -> Instant | None:
+        """When the next plan grant comes."""
+        return min((each.next_reset_at for each in self.buckets if each.next_reset_at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """From the central store, to one message.
+
+    `short` is how much of what was required it could not give; `elsewhere` is how much idle credit other sidecars have.
+    """
+
+    seq: int
+    account: Account
+    standing: Standing
+    leases: tuple[LeaseTerms, ...]
+    postings: Mapping[ChargeId, Posting] = field(default_factory=dict)
+    refund_postings: Mapping[RefundId, RefundPosting] = field(default_factory=dict)
+    granted: Microcredits = Microcredits(0)
+    short: Microcredits = Microcredits(0)
+    elsewhere: Microcredits = Microcredits(0)

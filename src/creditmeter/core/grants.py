@@ -1,0 +1,120 @@
+"""Grants, and the order in which they are used up.
+
+DAILY before MONTHLY before PERMANENT; within a kind the earliest end first (no end last), then the earliest beginning, then
+the id: a total order that does not depend on where or how the grants are stored.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.ids import ChargeId, GrantId
+from creditmeter.core.instants import Instant
+
+_NEVER = 2**63 - 1
+
+
+class GrantKind(Enum):
+    """The three buckets of credit, in the order in which they are drawn on."""
+
+    DAILY = "DAILY"
+    MONTHLY = "MONTHLY"
+    PERMANENT = "PERMANENT"
+
+
+DRAW_ORDER = {GrantKind.DAILY: 0, GrantKind.MONTHLY: 1, GrantKind.PERMANENT: 2}
+
+
+class GrantSource(Enum):
+    """Why credit was given."""
+
+    PLAN = "PLAN"
+    REFERRAL = "REFERRAL"
+    PROMOTION = "PROMOTION"
+    BONUS = "BONUS"
+    PURCHASE = "PURCHASE"
+    GOODWILL = "GOODWILL"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Credits given to an account, and what became of them.
+
+    Amounts in microcredits; usable in ``[effective_at, expires_at)``. At every instant
+    ``amount = remaining + drawn - refunded + lapsed + voided``.
+    """
+
+    grant_id: GrantId
+    kind: GrantKind
+    amount: Microcredits
+    remaining: Microcredits
+    effective_at: Instant
+    expires_at: Instant | None
+    source: GrantSource
+    created_at: Instant
+    note: str = ""
+    period_key: str | None = None
+    charge_id: ChargeId | None = None
+    drawn: Microcredits = Microcredits(0)
+    refunded: Microcredits = Microcredits(0)
+    lapsed: Microcredits = Microcredits(0)
+    voided: Microcredits = Microcredits(0)
+
+    def __post_init__(self) -> None:
+        assert self.remaining >= 0, f"grant {self.grant_id} is overdrawn"
+        assert self.amount == self.remaining + self.drawn - self.refunded + self.lapsed + self.voided, (
+            f"grant {self.grant_id} does not add up"
+        )
+
+    def has_ended(self, now: Instant) -> bool:
+        """Whether nothing authorised from `now` on may use it."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def is_usable(self, at: Instant) -> bool:
+        """Whether a call at this moment may use it: beginning inclusive, end exclusive."""
+        return self.effective_at <= at and not self.has_ended(at)
+
+    def draw(self, amount: int) -> "Grant":
+        """The grant after `amount` of it was spent."""
+        return replace(self, remaining=Microcredits(self.remaining - amount), drawn=Microcredits(self.drawn + amount))
+
+    def give_back(self, amount: int) -> "Grant":
+        """The grant after `amount` that was drawn came back to it."""
+        return replace(
+            self, remaining=Microcredits(self.remaining + amount), refunded=Microcredits(self.refunded + amount)
+        )
+
+    def lapse(self) -> "Grant":
+        """The grant after all that was left of it ended unused."""
+        return replace(self, remaining=Microcredits(0), lapsed=Microcredits(self.lapsed + self.remaining))
+
+    def void(self, amount: int) -> "Grant":
+        """The grant after `amount` of what was left was taken back."""
+        return replace(self, remaining=Microcredits(self.remaining - amount), voided=Microcredits(self.voided + amount))
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Credit that a charge took from one grant, in microcredits; `returned` is how much of it a refund undid."""
+
+    grant_id: GrantId
+    kind: GrantKind
+    amount: Microcredits
+    returned: Microcredits = Microcredits(0)
+
+
+def draw_key(grant: Grant) -> tuple[int, int, int, str]:
+    """Where a grant stands in the order of deduction: a key to sort by."""
+    end = _NEVER if grant.expires_at is None else grant.expires_at
+    return DRAW_ORDER[grant.kind], end, grant.effective_at, grant.grant_id
+
+
+def usable(grants: Iterable[Grant], at: Instant) -> list[Grant]:
+    """The grants that a call at this moment may use, in the order of deduction."""
+    return sorted((grant for grant in grants if grant.is_usable(at)), key=draw_key)
+
+
+def alive_between(grants: Iterable[Grant], start: Instant, end: Instant) -> list[Grant]:
+    """The grants that were usable at any moment in ``[start, end]``, in the order of deduction."""
+    return sorted((grant for grant in grants if grant.effective_at <= end and not grant.has_ended(start)), key=draw_key)

@@ -1,0 +1,126 @@
+"""The sidecar's side of an exchange with the central store: what to say about a book, and what an answer changes in it."""
+
+from dataclasses import dataclass, replace
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.book import Book, Change
+from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant, Span
+from creditmeter.core.leases import Lease
+
+MAX_CHARGES_PER_MESSAGE = 500
+"""More are left for the next message, so that one transaction at the central store stays short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends a message, and which of its messages about the account it is."""
+
+    sidecar_id: SidecarId
+    epoch: int
+    seq: int
+
+
+def compose(
+    book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool
+) -> tuple[Message, Change]:
+    """A message about a book, and the change that must be durable before it is sent.
+
+    Idle credit of ended days always goes back; with `give_back` all idle credit does. What goes back may not be used from
+    here on, and a charge that was sent is the central store's to refund.
+    """
+    leases = tuple(
+        _without_idle(book, lease) if give_back or lease.ends_at <= now else lease for lease in book.leases.values()
+    )
+    charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
+    sent = tuple(replace(charge, sent=True) for charge in charges)
+    message = Message(
+        envelope.sidecar_id,
+        envelope.epoch,
+        book.account_id,
+        envelope.seq,
+        leases=tuple(_report(book, lease, charges) for lease in leases if not _is_over(book, lease, now)),
+        charges=sent,
+        refunds=_refunds_with(book, charges),
+        need=need,
+    )
+    changed = Change(
+        book.account_id,
+        leases=tuple(lease for lease in leases if lease is not book.leases[lease.lease_id]),
+        charges=tuple(new for old, new in zip(charges, sent, strict=True) if not old.sent),
+    )
+    return message, changed
+
+
+def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) -> Change:
+    """What an answer changes: leases are as the central store has them and may be used until `trusted_until` on the boot-time
+    clock; charges and refunds are posted."""
+    charges = tuple(
+        replace(book.charges[charge.charge_id], posting=answer.postings[charge.charge_id])
+        for charge in message.charges
+        if charge.charge_id in answer.postings and charge.charge_id in book.charges
+    )
+    refunds = tuple(
+        replace(refund, posting=answer.refund_postings[refund.refund_id])
+        for refund in message.refunds
+        if refund.refund_id in answer.refund_postings
+    )
+    leases = tuple(_renewed(book, terms, trusted_until) for terms in answer.leases)
+    return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
+
+
+def has_idle(book: Book) -> bool:
+    """Whether any lease has credit that is neither held nor spent."""
+    return any(book.idle_on(lease) for lease in book.leases.values())
+
+
+def has_unfinished(book: Book, now: Instant) -> bool:
+    """Whether the central store should hear about this book even if nobody uses it: there is something to post, or a lease
+    of an ended day to give back."""
+    if any(True for _ in book.unposted_charges) or any(True for _ in book.unposted_refunds):
+        return True
+    return any(lease.ends_at <= now and book.idle_on(lease) for lease in book.leases.values())
+
+
+def _without_idle(book: Book, lease: Lease) -> Lease:
+    idle = book.idle_on(lease)
+    return replace(lease, limit=Microcredits(lease.limit - idle)) if idle else lease
+
+
+def _is_over(book: Book, lease: Lease, now: Instant) -> bool:
+    """Whether nothing is left to say of a lease: its day has ended, and all of it is spent and posted."""
+    return lease.ends_at <= now and lease.limit == lease.spent and not book.unposted_on(lease.lease_id)
+
+
+def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseReport:
+    posted_with_this = sum(
+        part.amount for charge in charges for part in charge.parts if part.lease_id == lease.lease_id
+    )
+    return LeaseReport(
+        lease_id=lease.lease_id,
+        limit=lease.limit,
+        held=book.held_on(lease.lease_id),
+        unposted=Microcredits(book.unposted_on(lease.lease_id) - posted_with_this),
+    )
+
+
+def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]:
+    """The refunds that can be posted now: those of charges that go along or are posted already."""
+    going = {charge.charge_id for charge in charges}
+    return tuple(
+        refund
+        for refund in book.unposted_refunds
+        if refund.charge_id in going or book.charges[refund.charge_id].posting is not None
+    )
+
+
+def _renewed(book: Book, terms: LeaseTerms, trusted_until: Span) -> Lease:
+    """A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges."""
+    known = book.leases.get(terms.lease_id)
+    if known is None:
+        return Lease(
+            terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until
+        )
+    return replace(known, limit=terms.limit, trusted_until=trusted_until)

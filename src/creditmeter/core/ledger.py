@@ -1,0 +1,224 @@
+"""One account at the central store, for the length of one transaction.
+
+The central store loads an account's grants, leases and charges into a `Ledger`, lets it decide, and saves what it changed.
+Only here is a grant ever drawn on, and only when a charge is posted: that is what makes the order of deduction exact across
+all sidecars. `posting` and `answering` build on it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.calendar import Period, day_of, month_of
+from creditmeter.core.charges import Charge, Posting, Refund
+from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, usable
+from creditmeter.core.history import Entry, EntryType
+from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId
+from creditmeter.core.instants import Instant
+from creditmeter.core.leases import OutLease, available
+from creditmeter.core.refusals import GrantEnded, GrantNotFound, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A plan as it stands from a moment on."""
+
+    plan: Plan
+    effective_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is stored of an account that its next decision may need.
+
+    `grants` are those that have credit left or belong to a running period; `leases` the unclosed ones; `charges` those that
+    owe debt and those that the decision is about, with their `refunds`.
+    """
+
+    account: Account
+    balance: Microcredits = ZERO
+    plan_versions: tuple[PlanVersion, ...] = ()
+    plan_since: Instant = Instant(0)
+    grants: tuple[Grant, ...] = ()
+    leases: tuple[OutLease, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a ledger decided and is to be saved: the last version of each thing, and new lines of history in order."""
+
+    grants: dict[GrantId, Grant] = field(default_factory=dict)
+    leases: dict[LeaseId, OutLease] = field(default_factory=dict)
+    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    refunds: dict[RefundId, Refund] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+
+class Ledger:
+    """Decides for one account at one moment, `now`. All amounts in microcredits."""
+
+    def __init__(self, contents: Contents, now: Instant) -> None:
+        self.account = contents.account
+        self.now = now
+        self.balance = contents.balance
+        self.changes = Changes()
+        self.grants = {grant.grant_id: grant for grant in contents.grants}
+        self.leases = {lease.lease_id: lease for lease in contents.leases}
+        self.charges = {charge.charge_id: charge for charge in contents.charges}
+        self.refunds = {refund.refund_id: refund for refund in contents.refunds}
+        self._plan_versions = contents.plan_versions
+        self._plan_since = contents.plan_since
+
+    # What there is.
+
+    @property
+    def available(self) -> Microcredits:
+        """What may be leased, drawn by excess, or voided now."""
+        return available(self.grants.values(), self.leases.values(), self.now)
+
+    @property
+    def debt(self) -> Microcredits:
+        """What charges owe that no grant covered yet."""
+        return Microcredits(sum(each.posting.debt for each in self.charges.values() if each.posting is not None))
+
+    def periods(self) -> tuple[tuple[GrantKind, Period], ...]:
+        """The running day and month of the account."""
+        calendar = self.account.calendar
+        return (GrantKind.DAILY, day_of(calendar, self.now)), (GrantKind.MONTHLY, month_of(calendar, self.now))
+
+    # Writing down what was decided.
+
+    def put_grant(self, grant: Grant) -> None:
+        """Keep a new version of a grant."""
+        self.grants[grant.grant_id] = self.changes.grants[grant.grant_id] = grant
+
+    def put_lease(self, lease: OutLease) -> None:
+        """Keep a new version of a lease; a closed one counts no more."""
+        self.changes.leases[lease.lease_id] = lease
+        if lease.closed:
+            self.leases.pop(lease.lease_id, None)
+        else:
+            self.leases[lease.lease_id] = lease
+
+    def put_charge(self, charge: Charge) -> None:
+        """Keep a new version of a charge."""
+        self.charges[charge.charge_id] = self.changes.charges[charge.charge_id] = charge
+
+    def put_refund(self, refund: Refund) -> None:
+        """Keep a refund."""
+        self.refunds[refund.refund_id] = self.changes.refunds[refund.refund_id] = refund
+
+    def record(self, entry: Entry) -> None:
+        """Add a line of history; the balance after it follows from its amount."""
+        self.balance = Microcredits(self.balance + entry.amount)
+        assert self.balance >= 0, "an account has no less than nothing"
+        self.changes.entries.append(replace(entry, balance_after=self.balance))
+
+    def entry(self, type_: EntryType, amount: int, occurred_at: Instant, grant: Grant | None = None) -> Entry:
+        """A line of history about a grant, or about none, for `record`."""
+        return Entry(
+            type=type_,
+            amount=Microcredits(amount),
+            balance_after=ZERO,
+            occurred_at=occurred_at,
+            posted_at=self.now,
+            kind=grant.kind if grant else None,
+            grant_id=grant.grant_id if grant else None,
+        )
+
+    # Grants.
+
+    def touch(self) -> None:
+        """Give what the plan owes for the running periods, once: what it says now less what was given for the period."""
+        for kind, period in self.periods():
+            given = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
+            missing = self._planned(kind, period) - sum(each.amount for each in given)
+            if missing > 0:
+                self.give(self._plan_grant(kind, period, missing, len(given)))
+
+    def _planned(self, kind: GrantKind, period: Period) -> int:
+        """What the plan gives in a period: a plan that was changed counts from the next period, a newly assigned one at once."""
+        at = max(period.starts_at, self._plan_since)
+        plan = next((each.plan for each in reversed(self._plan_versions) if each.effective_at <= at), None)
+        if plan is None:
+            return 0
+        return plan.daily if kind is GrantKind.DAILY else plan.monthly
+
+    def _plan_grant(self, kind: GrantKind, period: Period, amount: int, before: int) -> Grant:
+        suffix = f"-{before + 1}" if before else ""
+        return Grant(
+            grant_id=GrantId(f"{kind.value.lower()}-{period.key}{suffix}"),
+            kind=kind,
+            amount=Microcredits(amount),
+            remaining=Microcredits(amount),
+            effective_at=self.now if before else period.starts_at,
+            expires_at=period.ends_at,
+            source=GrantSource.PLAN,
+            created_at=self.now,
+            period_key=period.key,
+        )
+
+    def give(self, grant: Grant, note: str = "", refund_id: RefundId | None = None) -> None:
+        """Add a grant to the account."""
+        self.put_grant(grant)
+        entry = self.entry(EntryType.GRANTED, grant.amount, max(grant.effective_at, grant.created_at), grant)
+        self.record(replace(entry, note=note or grant.note, charge_id=grant.charge_id, refund_id=refund_id))
+
+    def void(self, grant_id: GrantId) -> Refusal | Microcredits:
+        """Take back what of a grant is neither spent nor out on a lease; says how much that was."""
+        grant = self.grants.get(grant_id)
+        if grant is None:
+            return GrantNotFound(grant_id)
+        if grant.has_ended(self.now):
+            return GrantEnded(grant_id)
+        not_begun = grant.effective_at > self.now
+        amount = grant.remaining if not_begun else min(grant.remaining, self.available)
+        if amount:
+            self.put_grant(grant.void(amount))
+            self.record(self.entry(EntryType.VOIDED, -amount, self.now, grant))
+        return amount
+
+    def lapse(self) -> None:
+        """End the grants that have ended and that nothing can draw on any more: no unclosed lease was opened before their end."""
+        for grant in list(self.grants.values()):
+            if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
+                end = grant.expires_at
+                if not any(lease.opened_at < end for lease in self.leases.values()):
+                    self.put_grant(grant.lapse())
+                    self.record(self.entry(EntryType.LAPSED, -grant.remaining, end, grant))
+
+    def draw(self, grants: Iterable[Grant], need: int) -> tuple[Draw, ...]:
+        """Take up to `need` from these grants, in their order. A grant may be named twice: its newest version counts."""
+        draws = []
+        for named in grants:
+            grant = self.grants[named.grant_id]
+            amount = min(need, grant.remaining)
+            if amount:
+                self.put_grant(grant.draw(amount))
+                draws.append(Draw(grant.grant_id, grant.kind, Microcredits(amount)))
+                need -= amount
+        return tuple(draws)
+
+    def repay_debt(self) -> None:
+        """Let what is available pay what charges still owe, the oldest first."""
+        owing = [each for each in self.charges.values() if each.posting is not None and each.posting.debt]
+        for charge in sorted(owing, key=lambda each: (each.posting.posted_at if each.posting else 0, each.charge_id)):
+            assert charge.posting is not None
+            draws = self.draw(usable(self.grants.values(), self.now), min(charge.posting.debt, self.available))
+            if draws:
+                self._repaid(charge, charge.posting, draws)
+
+    def _repaid(self, charge: Charge, posting: Posting, draws: tuple[Draw, ...]) -> None:
+        amount = sum(draw.amount for draw in draws)
+        settled = replace(
+            posting,
+            covered=Microcredits(posting.covered + amount),
+            debt=Microcredits(posting.debt - amount),
+            draws=posting.draws + draws,
+        )
+        self.put_charge(replace(charge, posting=settled))
+        entry = self.entry(EntryType.DEBT_REPAID, -amount, self.now)
+        self.record(replace(entry, charge_id=charge.charge_id, draws=draws))

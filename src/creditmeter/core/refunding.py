@@ -1,0 +1,132 @@
+"""Refunds at the central store: where credit that comes back goes.
+
+Debt that the charge still owes is cancelled first; then its draws are given back, last drawn first. What belongs to a grant
+that has ended lapses.
+"""
+
+from dataclasses import replace
+
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.charges import Charge, Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource
+from creditmeter.core.history import EntryType
+from creditmeter.core.ids import GrantId
+from creditmeter.core.ledger import Ledger
+from creditmeter.core.posting import about, total_of
+from creditmeter.core.refusals import RefundExceedsCharge
+
+
+def refundable(posting: Posting) -> Microcredits:
+    """What is left to refund of a charge, in microcredits: what was covered and not given back, and what it still owes."""
+    return Microcredits(posting.covered - posting.refunded + posting.debt)
+
+
+def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | RefundExceedsCharge:
+    """Refund a posted charge, once: a refund that was posted before is returned as it is.
+
+    With `everything` the amount is all that is left to refund, whatever `wanted` says.
+    """
+    known = ledger.refunds.get(wanted.refund_id)
+    if known is not None:
+        return known
+    charge = ledger.charges[wanted.charge_id]
+    assert charge.posting is not None, "only a posted charge is refunded here"
+    left = refundable(charge.posting)
+    amount = left if everything else wanted.amount
+    if amount > left or left == 0:
+        return RefundExceedsCharge(left)
+    return _give_back(ledger, replace(wanted, amount=amount), charge, charge.posting)
+
+
+def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
+    """Post a refund that a sidecar decided before its charge was sent.
+
+    It never asks for more than is left, unless the charge turned out a duplicate: then there is nothing to give back.
+    """
+    charge = ledger.charges[decided.charge_id]
+    assert charge.posting is not None, "a refund is posted with its charge or after it"
+    amount = min(decided.amount, refundable(charge.posting))
+    known = ledger.refunds.get(decided.refund_id)
+    if known is None:
+        known = _give_back(ledger, replace(decided, amount=amount), charge, charge.posting)
+    assert known.posting is not None
+    return known.posting
+
+
+def _give_back(ledger: Ledger, wanted: Refund, charge: Charge, posting: Posting) -> Refund:
+    cancelled = min(wanted.amount, posting.debt)
+    draws, returned = _undo(posting.draws, wanted.amount - cancelled)
+    ledger.put_charge(
+        replace(
+            charge,
+            posting=replace(
+                posting,
+                debt=Microcredits(posting.debt - cancelled),
+                refunded=Microcredits(posting.refunded + total_of(returned)),
+                draws=draws,
+            ),
+        )
+    )
+    if wanted.mode is RefundMode.GOODWILL:
+        lapsed = ZERO
+        _give_goodwill(ledger, wanted, charge, total_of(returned))
+    else:
+        lapsed = _restore(ledger, wanted, charge, returned)
+    restored = Microcredits(total_of(returned) - lapsed)
+    made = replace(wanted, posting=RefundPosting(ledger.now, restored, lapsed))
+    ledger.put_refund(made)
+    return made
+
+
+def _undo(draws: tuple[Draw, ...], amount: int) -> tuple[tuple[Draw, ...], tuple[Draw, ...]]:
+    """The draws after `amount` was undone, last drawn first; and what was undone."""
+    after: list[Draw] = []
+    returned: list[Draw] = []
+    for draw in reversed(draws):
+        part = min(amount, draw.amount - draw.returned)
+        amount -= part
+        after.append(replace(draw, returned=Microcredits(draw.returned + part)))
+        if part:
+            returned.append(Draw(draw.grant_id, draw.kind, Microcredits(part)))
+    assert amount == 0, "a refund gives back no more than was drawn"
+    return tuple(reversed(after)), tuple(returned)
+
+
+def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Draw, ...]) -> Microcredits:
+    """Put credit back into the grants it came from; says how much of it lapsed because its grant had ended."""
+    entry = about(ledger, EntryType.REFUNDED, charge, total_of(returned), wanted.refunded_at)
+    ledger.record(replace(entry, refund_id=wanted.refund_id, draws=returned, note=wanted.reason))
+    lapsed = 0
+    for draw in returned:
+        grant = ledger.grants[draw.grant_id].give_back(draw.amount)
+        if grant.has_ended(ledger.now):
+            grant = replace(
+                grant,
+                remaining=Microcredits(grant.remaining - draw.amount),
+                lapsed=Microcredits(grant.lapsed + draw.amount),
+            )
+            lapsed += draw.amount
+            entry = ledger.entry(EntryType.LAPSED, -draw.amount, ledger.now, grant)
+            ledger.record(replace(entry, charge_id=charge.charge_id, refund_id=wanted.refund_id))
+        ledger.put_grant(grant)
+    return Microcredits(lapsed)
+
+
+def _give_goodwill(ledger: Ledger, wanted: Refund, charge: Charge, amount: Microcredits) -> None:
+    """Give credit as a new permanent grant. The line of the refund itself moves nothing: the grant's line does."""
+    entry = about(ledger, EntryType.REFUNDED, charge, 0, wanted.refunded_at)
+    ledger.record(replace(entry, refund_id=wanted.refund_id, note=wanted.reason))
+    if amount:
+        grant = Grant(
+            grant_id=GrantId(f"goodwill-{wanted.refund_id}"),
+            kind=GrantKind.PERMANENT,
+            amount=amount,
+            remaining=amount,
+            effective_at=ledger.now,
+            expires_at=None,
+            source=GrantSource.GOODWILL,
+            created_at=ledger.now,
+            note=wanted.reason,
+            charge_id=charge.charge_id,
+        )
+        ledger.give(grant, refund_id=wanted.refund_id)

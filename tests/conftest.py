@@ -1,0 +1,86 @@
+"""What all tests share: the outside programs they run against, and how loudly a missing one is told.
+
+A test that needs PostgreSQL or a gRPC client from outside asks for a fixture of this file. Where the program cannot be
+had the test is skipped, and the run's summary says so in capitals. CREDITMETER_REQUIRE_POSTGRES=1 and
+CREDITMETER_REQUIRE_CLIENTS=1 turn such a skip into a failure.
+"""
+
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import settings
+
+from tests.postgres import PostgresServer, PostgresUnavailableError
+
+# A time limit per example fails on a busy machine and says nothing about the code; pytest's timeout bounds each test.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+MISSING = "MISSING ON THIS MACHINE: "
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server, shared by the tests of one process; a test that stops it may leave it so."""
+    try:
+        server = PostgresServer()
+        server.start()
+    except PostgresUnavailableError as error:
+        _missing(f"PostgreSQL: {error}", "CREDITMETER_REQUIRE_POSTGRES")
+    with server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty database, the test's own."""
+    postgres_server.start()
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.start()
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def grpcurl() -> Path:
+    """The path of grpcurl."""
+    return _client("grpcurl")
+
+
+@pytest.fixture(scope="session")
+def grpc_health_probe() -> Path:
+    """The path of grpc-health-probe."""
+    return _client("grpc-health-probe")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in capitals which outside programs were missing, and how many tests did not run for it."""
+    reasons = (str(report.longrepr) for report in terminalreporter.getreports("skipped"))
+    missing = Counter(reason.partition(MISSING)[2] for reason in reasons if MISSING in reason)
+    if not missing:
+        return
+    terminalreporter.section("NOT EVERYTHING WAS TESTED", sep="!", red=True, bold=True)
+    for reason, tests in missing.items():
+        terminalreporter.line(f"{MISSING}{reason.upper()} ({tests} SKIPPED)", red=True)
+
+
+def _client(name: str) -> Path:
+    """Find a gRPC client where scripts/install-clients puts it, on the PATH, or where Go installs programs."""
+    places = [f"{sys.prefix}/bin", os.environ.get("PATH", ""), os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
+    found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
+    if found is None:
+        _missing(f"{name} (scripts/install-clients installs it)", "CREDITMETER_REQUIRE_CLIENTS")
+    return Path(found)
+
+
+def _missing(what: str, requirement: str) -> NoReturn:
+    if os.environ.get(requirement) == "1":
+        pytest.fail(f"{MISSING}{what}; {requirement}=1 asks for it", pytrace=False)
+    pytest.skip(f"{MISSING}{what}")
