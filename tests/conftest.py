@@ -29,11 +29,9 @@ MISSING = "MISSING ON THIS MACHINE: "
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL server, shared by the tests of one process; a test that stops it may leave it so."""
-    try:
-        server = PostgresServer()
-        server.start()
-    except PostgresUnavailableError as error:
-        _missing(f"PostgreSQL: {error}", "CREDITMETER_REQUIRE_POSTGRES")
+    server = _start_postgres()
+    if isinstance(server, PostgresUnavailableError):
+        _missing(f"PostgreSQL: {server}", "CREDITMETER_REQUIRE_POSTGRES")
     with server:
         yield server
 
@@ -62,7 +60,7 @@ def grpc_health_probe() -> Path:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in capitals which outside programs were missing, and how many tests did not run for it."""
-    reasons = (str(report.longrepr) for report in terminalreporter.getreports("skipped"))
+    reasons = (_reason(report) for report in terminalreporter.getreports("skipped"))
     missing = Counter(reason.partition(MISSING)[2] for reason in reasons if MISSING in reason)
     if not missing:
         return
@@ -71,12 +69,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"{MISSING}{reason.upper()} ({tests} SKIPPED)", red=True)
 
 
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why a test was skipped: a skip is reported as file, line and reason."""
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def _start_postgres() -> PostgresServer | PostgresUnavailableError:
+    try:
+        server = PostgresServer()
+        server.start()
+    except PostgresUnavailableError as error:
+        return error
+    return server
+
+
 def _client(name: str) -> Path:
     """Find a gRPC client where scripts/install-clients puts it, on the PATH, or where Go installs programs."""
     places = [f"{sys.prefix}/bin", os.environ.get("PATH", ""), os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
     found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
     if found is None:
-        _missing(f"{name} (scripts/install-clients installs it)", "CREDITMETER_REQUIRE_CLIENTS")
+        _missing(f"{name} (scripts/install-clients builds it)", "CREDITMETER_REQUIRE_CLIENTS")
     return Path(found)
 
 

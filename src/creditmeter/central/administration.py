@@ -91,6 +91,14 @@ class VoidGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Voided:
+    """A grant after a part of it was taken back, and how much that was, in microcredits."""
+
+    grant: Grant
+    amount: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """Where a page of a newest-first listing ended."""
 
@@ -218,24 +226,24 @@ class Administration:
             await remember(connection, request.account_id, request.request_id, request, grant, ledger.now)
             return Done(grant)
 
-    async def void_grant(self, request: VoidGrant) -> Done[Grant] | Refusal:
+    async def void_grant(self, request: VoidGrant) -> Done[Voided] | Refusal:
         """Take back what can be taken back of a grant, once; earlier use stays charged."""
         async with self._database.write() as connection:
             topic = Topic(grants=frozenset({request.grant_id}))
             opened = await open_ledger(connection, request.account_id, self._now(), topic)
             if opened is None:
                 return AccountNotFound(request.account_id)
-            done = await replay(connection, request.account_id, request.request_id, request, Grant)
+            done = await replay(connection, request.account_id, request.request_id, request, Voided)
             if done is not None:
                 return done
             opened.ledger.touch()
-            voided = opened.ledger.void(request.grant_id)
-            if isinstance(voided, Refusal):
-                return voided
-            grant = opened.ledger.grants[request.grant_id]
+            amount = opened.ledger.void(request.grant_id)
+            if isinstance(amount, Refusal):
+                return amount
+            voided = Voided(opened.ledger.grants[request.grant_id], amount)
             await opened.save(connection)
-            await remember(connection, request.account_id, request.request_id, request, grant, opened.ledger.now)
-            return Done(grant)
+            await remember(connection, request.account_id, request.request_id, request, voided, opened.ledger.now)
+            return Done(voided)
 
 
 async def create_on_first_touch(

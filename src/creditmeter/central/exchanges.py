@@ -12,6 +12,7 @@ from creditmeter.central.administration import create_on_first_touch
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, open_ledger, upsert
 from creditmeter.central.rows import encode
+from creditmeter.core.accounts import Account
 from creditmeter.core.answering import answer, standing
 from creditmeter.core.exchange import Answer, Message, Standing
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
@@ -41,6 +42,14 @@ class Outdated:
     """The message is older than one that was applied already. It had no effect."""
 
     applied_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An account, and how it would stand."""
+
+    account: Account
+    standing: Standing
 
 
 Reply = Answer | AccountNotFound | Outdated
@@ -91,7 +100,7 @@ class Exchanges:
                 replies[message.account_id] = await self._apply(connection, message)
         return tuple(replies[message.account_id] for message in messages)
 
-    async def preview(self, message: Message, max_grants: int) -> Standing | AccountNotFound:
+    async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
         """How the account would stand if this message were applied now. Nothing is changed.
 
         Raises:
@@ -102,7 +111,7 @@ class Exchanges:
             if opened is None:
                 return AccountNotFound(message.account_id)
             answer(opened.ledger, message)
-            return standing(opened.ledger, max_grants)
+            return Preview(opened.ledger.account, standing(opened.ledger, max_grants))
 
     async def _apply(self, connection: AsyncConnection, message: Message) -> Reply:
         opened = await self._open(connection, message)

@@ -66,7 +66,9 @@ class Reader:
             return None
         async with self._database.read() as connection:
             account_id = await account_with_key(connection, origin.account_key)
-            return (await connection.execute(query.where(account == account_id))).mappings().one_or_none()
+            rows = await connection.execute(query.where(account == account_id))
+            found: RowMapping | None = rows.mappings().one_or_none()
+            return found
 
     async def list_history(
         self, account_id: AccountId, wanted: HistoryFilter, limit: int, before: int | None = None

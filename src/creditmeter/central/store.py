@@ -4,6 +4,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import select
+
 from creditmeter.central.administration import Administration
 from creditmeter.central.database import Database
 from creditmeter.central.exchanges import Exchanges
@@ -35,6 +37,15 @@ class CentralStore:
             CentralMisconfigured: the store is damaged, or newer than this program.
         """
         await migrate(self.database)
+
+    async def ping(self) -> None:
+        """Ask the store for nothing.
+
+        Raises:
+            CentralUnavailable: it did not answer.
+        """
+        async with self.database.read() as connection:
+            await connection.execute(select(1))
 
     async def close(self) -> None:
         """Close all connections."""

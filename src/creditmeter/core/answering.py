@@ -27,7 +27,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     _hear(ledger, message.sidecar_id, message.leases)
     postings = {charge.charge_id: post(ledger, charge) for charge in message.charges}
     refund_postings = {refund.refund_id: post_refund(ledger, refund) for refund in message.refunds}
-    _close_ended(ledger, message.sidecar_id)
+    _close_ended(ledger)
     ledger.lapse()
     ledger.repay_debt()
     granted = _grant_need(ledger, message.sidecar_id, message.need)
@@ -41,6 +41,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
         refund_postings=refund_postings,
         granted=granted,
         short=Microcredits(max(0, required - granted)),
+        free=ledger.available,
         elsewhere=Microcredits(sum(each.idle for each in _live(ledger) if each.sidecar_id != message.sidecar_id)),
     )
 
@@ -89,21 +90,22 @@ def _hear(ledger: Ledger, sidecar_id: SidecarId, reports: tuple[LeaseReport, ...
         ledger.put_lease(replace(heard, renewed_at=ledger.now))
 
 
-def _close_ended(ledger: Ledger, sidecar_id: SidecarId) -> None:
-    """Close the leases of ended days on which nothing is out any more."""
+def _close_ended(ledger: Ledger) -> None:
+    """Close the leases of ended days on which nothing is out any more, whoever has them: a sidecar that has no more to say
+    must not keep grants from lapsing."""
     for lease in list(ledger.leases.values()):
-        if lease.sidecar_id == sidecar_id and lease.ends_at <= ledger.now and not lease.out:
+        if lease.ends_at <= ledger.now and not lease.out:
             ledger.put_lease(replace(lease, closed=True))
 
 
 def _grant_need(ledger: Ledger, sidecar_id: SidecarId, need: Need | None) -> Microcredits:
-    """Lease what is required or nothing (what there is, if `partial`), and more of what is wanted while there is plenty."""
+    """Lease what is required, or what there is of it if that is of use; and more of what is wanted while there is plenty."""
     if need is None or ledger.account.state is not AccountState.ACTIVE:
         return ZERO
     free = ledger.available
-    amount = max(need.required, min(need.wanted, free // LEASE_SHARE))
-    if amount > free:
-        amount = free if need.partial else 0
+    amount = min(free, max(need.required, min(need.wanted, free // LEASE_SHARE)))
+    if amount < need.smallest:
+        return ZERO
     if amount:
         lease = _todays_lease(ledger, sidecar_id)
         ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + amount)))

@@ -109,6 +109,11 @@ class Book:
             self._held[part.lease_id] = self._held.get(part.lease_id, 0) + sign * part.amount
             assert self._held[part.lease_id] >= 0, "held is the sum of open reservations"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is written in it."""
+        return not (self.account or self.leases or self.reservations or self.charges or self.refunds or self.receipts)
+
     def due(self, now: Instant) -> list[Reservation]:
         """Open reservations whose deadline is past. At most as many as the account may have open."""
         found = []
@@ -149,6 +154,11 @@ class Book:
     def unposted_refunds(self) -> Iterable[Refund]:
         """Refunds that the central store has not confirmed, oldest first."""
         return self._unposted_refunds.values()
+
+    @property
+    def has_unposted(self) -> bool:
+        """Whether anything waits to be posted."""
+        return bool(self._unposted_charges or self._unposted_refunds)
 
     def unposted_on(self, lease_id: LeaseId) -> Microcredits:
         """What is committed on a lease and not confirmed by the central store."""

@@ -1,13 +1,13 @@
 """An account's calendar: which local day and which month of its own a moment belongs to.
 
-Periods are found through their boundaries, never through a date's clock face. The start of a local date is the first instant
-whose local date is that date or a later one, and a moment belongs to the last day that has started. So days of 23 and 25
-hours, midnights that do not exist (clocks jump from 23:59 to 01:00), midnights that occur twice (the first one counts) and
-dates that a zone skipped altogether all give one period to each instant, and the periods follow on each other without gap or
-overlap.
+Periods are found through their boundaries, never through a date's clock face. The start of a local date is the first
+instant whose local date is that date or a later one, and a moment belongs to the last day that has started. So days of
+23 and 25 hours, midnights that do not exist (clocks jump from 23:59 to 01:00), midnights that occur twice (the first
+one counts) and dates that a zone skipped altogether all give one period to each instant, and the periods follow on each
+other without gap or overlap.
 
-Time zones are IANA names, and their rules come from the `tzdata` package rather than from the host: every process with the
-same package version agrees on every midnight. The tables are read on first use of a zone and kept.
+Time zones are IANA names, and their rules come from the `tzdata` package rather than from the host: every process with
+the same package version agrees on every midnight. The tables are read on first use of a zone and kept.
 """
 
 from calendar import monthrange
@@ -73,8 +73,8 @@ def day_of(calendar: Calendar, now: Instant) -> Period:
 def month_of(calendar: Calendar, now: Instant) -> Period:
     """The month that contains the moment, from anchor day to anchor day.
 
-    In a month that is too short the anchor is that month's last day, and the next month goes by the anchor again: 31 January,
-    28 February, 31 March.
+    In a month that is too short the anchor is that month's last day, and the next month goes by the anchor again: 31
+    January, 28 February, 31 March.
     """
     today = _local_date(calendar.time_zone, now)
     month = _Month(today.year, today.month)
@@ -83,11 +83,11 @@ def month_of(calendar: Calendar, now: Instant) -> Period:
     while now >= (ends_at := month.shifted(1).starts_at(calendar)):
         month = month.shifted(1)
     starts_at = month.starts_at(calendar)
-    return Period(day_of(calendar, starts_at).key, starts_at, ends_at)
+    return Period(_local_date(calendar.time_zone, starts_at).isoformat(), starts_at, ends_at)
 
 
 def end_of_day(calendar: Calendar, moment: Instant) -> Instant:
-    """The first day boundary at or after the moment: a moment within a day moves to that day's end, a boundary stays."""
+    """The first day boundary at or after the moment: within a day it is that day's end, a boundary stays."""
     day = day_of(calendar, moment)
     return moment if moment == day.starts_at else day.ends_at
 
@@ -129,9 +129,9 @@ def _local_date(zone: str, moment: Instant) -> date:
 def _day_start(zone: str, day: date) -> Instant:
     """The first instant whose local date is `day` or later.
 
-    A midnight read with `fold=0` is the first of two, or, where clocks jump over it, the reading by the offset before the jump
-    (PEP 495), which lies at the jump or after it; read with `fold=1` it then lies at the jump or before it. Between the two
-    there is one jump, which is where the day starts.
+    A midnight read with `fold=0` is the first of two, or, where clocks jump over it, the reading by the offset before
+    the jump (PEP 495), which lies at the jump or after it; read with `fold=1` it then lies at the jump or before it.
+    Between the two there is one jump, which is where the day starts.
     """
     midnight = datetime.combine(day, time(), tzinfo=_zone(zone))
     first = from_datetime(midnight.astimezone(UTC))

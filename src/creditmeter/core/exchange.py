@@ -32,13 +32,13 @@ class LeaseReport:
 class Need:
     """Credit asked for, in microcredits.
 
-    `required` is what waiting requests lack now; `wanted` what would be good to have. `partial`: less than `required` is
-    better than nothing.
+    `required` is what all waiting requests lack now, `smallest` what the most modest of them lacks: less than that is of no
+    use. `wanted` is what would be good to have.
     """
 
     required: Microcredits
     wanted: Microcredits
-    partial: bool = False
+    smallest: Microcredits
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ class Standing:
 class Answer:
     """From the central store, to one message.
 
-    `short` is how much of what was required it could not give; `elsewhere` is how much idle credit other sidecars have.
+    `short` is how much of what was required it did not give; `free` what it has left to give, `elsewhere` how much idle credit
+    other sidecars have.
     """
 
     seq: int
@@ -113,4 +114,5 @@ class Answer:
     refund_postings: Mapping[RefundId, RefundPosting] = field(default_factory=dict)
     granted: Microcredits = Microcredits(0)
     short: Microcredits = Microcredits(0)
+    free: Microcredits = Microcredits(0)
     elsewhere: Microcredits = Microcredits(0)

@@ -79,9 +79,8 @@ def has_idle(book: Book) -> bool:
 def has_unfinished(book: Book, now: Instant) -> bool:
     """Whether the central store should hear about this book even if nobody uses it: there is something to post, or a lease
     of an ended day to give back."""
-    if any(True for _ in book.unposted_charges) or any(True for _ in book.unposted_refunds):
-        return True
-    return any(lease.ends_at <= now and book.idle_on(lease) for lease in book.leases.values())
+    ended = (lease for lease in book.leases.values() if lease.ends_at <= now)
+    return book.has_unposted or any(book.idle_on(lease) for lease in ended)
 
 
 def _without_idle(book: Book, lease: Lease) -> Lease:

@@ -1,27 +1,28 @@
 """The rate card: the versioned price list that turns work and usage into credits.
 
-A card is a TOML document; `default_rate_card.toml` beside this module is the one that ships and explains each section. It is
-parsed once into frozen rules with their indexes, and pricing then finds a model's rule in a few dictionary look-ups.
+A card is a TOML document; `default_rate_card.toml` beside this module is the one that ships and explains each section.
+It is parsed once into frozen rules with their indexes, and pricing then finds a model's rule in a few dictionary
+look-ups.
 
-**How a model finds its rule.** A rule has a name (`model`), more names (`also`) and perhaps a `provider`; names are compared
-exactly. A call's (provider, model) finds the rule that names both, else the rule of that model that names no provider. A call
-that names no provider finds the only rule of that model, whatever its provider; if there are several, none. What is not found
-so is looked for once more without a trailing snapshot date: `gpt-4o-2024-08-06`, `claude-sonnet-4-5-20250929` and
-`claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A snapshot with a price of its own is given
-a rule of its own, which is then found first.
+**How a model finds its rule.** A rule has a name (`model`), more names (`also`) and perhaps a `provider`; names are
+compared exactly. A call's (provider, model) finds the rule that names both, else the rule of that model that names no
+provider. A call that names no provider finds the only rule of that model, whatever its provider; if there are several,
+none. What is not found so is looked for once more without a trailing snapshot date: `gpt-4o-2024-08-06`,
+`claude-sonnet-4-5-20250929` and `claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A
+snapshot with a price of its own is given a rule of its own, which is then found first.
 """
 
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from typing import TypeVar
 
-from creditmeter.core.amounts import MAX_AMOUNT, MICROCREDITS_PER_CREDIT, ZERO, Microcredits, from_credits
+from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.instants import Instant, from_datetime
+from creditmeter.core.toml_tables import TomlSyntaxError, TomlTable, read_toml
 
 TEXT = "text"
 IMAGE = "image"
@@ -29,16 +30,14 @@ TOOL = "tool"
 SECTION_ACTIONS = frozenset({TEXT, IMAGE, TOOL})
 """The actions that have sections of their own; any other is priced under `actions` or listed as `free`."""
 
-MAX_NUMBER = 10**9
-MAX_DECIMAL_PLACES = 12
-"""A number on a card is below MAX_NUMBER and this fine: enough for any price, and few enough digits for exact sums."""
-
 MAX_TOKENS = 10**9
 """The most tokens of a kind that one call may count."""
 
+_ONE_CREDIT = Microcredits(MICROCREDITS_PER_CREDIT)
+
 
 class RateCardError(ValueError):
-    """A rate card that cannot be used. `problems` holds every one found, in the order of their lines, each naming its line."""
+    """A rate card that cannot be used. `problems` holds all that was found, in the order of the lines it names."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -54,7 +53,7 @@ class PriceUnit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TextRates:
-    """Prices per million tokens of each class, all in the rule's unit. A class that the card leaves out has its stand-in's."""
+    """Prices per million tokens of each class, in the rule's unit. What the card leaves out has its stand-in's."""
 
     input: Decimal
     output: Decimal
@@ -104,7 +103,7 @@ class TextRule(ModelRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRule(ModelRule):
-    """What an image of a model costs, in credits: by its variant, else `credits` (None: only the variants are priced)."""
+    """What an image of a model costs, in credits: by variant, else `credits` (None: only the variants are priced)."""
 
     credits: Decimal | None
     variants: Mapping[str, Decimal]
@@ -142,8 +141,8 @@ class RateCard:
     version: str
     effective_from: Instant
     credits_per_usd: Decimal = Decimal(100)
-    increment: Microcredits = Microcredits(MICROCREDITS_PER_CREDIT)
-    minimum: Microcredits = Microcredits(MICROCREDITS_PER_CREDIT)
+    increment: Microcredits = _ONE_CREDIT
+    minimum: Microcredits = _ONE_CREDIT
     cap: Microcredits | None = None
     default_max_output_tokens: int = 4096
     fallback: str = ""
@@ -212,12 +211,16 @@ def _find_exactly(index: _Index[_Rule], provider: str, name: str) -> _Rule | Non
 # --- Reading the document ---------------------------------------------------------------------------------------------
 
 _VERSION = re.compile(r"[!-~]{1,128}")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
-_HEADER = re.compile(r"\s*(\[\[?)([^\[\]]+)\]")
-_KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*=""")
-_KEY_PART = re.compile(r"""[^\s."']+|"[^"]*"|'[^']*'""")
-
-_Path = tuple[str | int, ...]
+_STAND_INS = {
+    "cache_read": "input",
+    "cache_write": "input",
+    "cache_write_1h": "cache_write",
+    "reasoning": "output",
+    "audio_input": "input",
+    "audio_output": "output",
+    "image_input": "input",
+    "image_output": "output",
+}
 
 
 def parse_rate_card(text: str) -> RateCard:
@@ -226,15 +229,121 @@ def parse_rate_card(text: str) -> RateCard:
     Raises:
         RateCardError: the document is not TOML, or not a usable card; with every problem, not just the first.
     """
-    problems: list[tuple[int, str]] = []
-    top = _Table((), _load(text), _Lines(text), problems)
-    card = _read_card(top)
+    try:
+        top = read_toml(text)
+    except TomlSyntaxError as error:
+        raise RateCardError((str(error),)) from None
+    card = _card(top)
+    _note_contradictions(top, card)
+    if problems := top.problems():
+        raise RateCardError(problems)
+    return card
+
+
+def _card(top: TomlTable) -> RateCard:
+    """The card that the document describes; where it has problems, whatever keeps the reading going."""
+    text, image, actions = top.table(TEXT), top.table(IMAGE), top.table("actions")
+    card = RateCard(
+        version=_version(top),
+        effective_from=_effective_from(top),
+        credits_per_usd=top.number("credits_per_usd", Decimal(100), positive=True),
+        increment=top.amount("increment", _ONE_CREDIT, positive=True),
+        minimum=text.amount("minimum", _ONE_CREDIT),
+        cap=top.amount("cap", _ONE_CREDIT, positive=True) if top.has("cap") else None,
+        default_max_output_tokens=text.whole("default_max_output_tokens", 4096, at_most=MAX_TOKENS),
+        fallback=text.text("fallback", ""),
+        text=_unique(text.tables("models"), _text_rule),
+        images=_unique(image.tables("models"), _image_rule),
+        tools=_tool_rules(top.table("tools")) if top.has("tools") else None,
+        actions={action: _action_rule(actions.table(action)) for action in actions.given},
+        higher_cost_models=frozenset(top.names("higher_cost_models")),
+        free=frozenset(top.names("free")),
+    )
+    for table in (top, text, image):
+        table.end()
+    return card
+
+
+def _note_contradictions(top: TomlTable, card: RateCard) -> None:
+    """Note what each value allows, but not all of them together."""
     if card.fallback and card.text_rule("", card.fallback) is None:
         top.table(TEXT).note("fallback", f"must name one model of text.models, and {card.fallback!r} does not")
     if card.cap is not None and card.cap < card.minimum:
         top.note("cap", "must not be below the minimum")
-    for action in sorted(card.free & (SECTION_ACTIONS | card.actions.keys())):
-        top.note("free", f"{action!r} cannot be free: it is priced in a section of its own")
-    if problems:
-        raise RateCardError(tuple(problem for _, problem in sorted(problems)))
-    return card
+    for action in sorted(card.actions.keys() & SECTION_ACTIONS):
+        top.table("actions").note(action, "has a section of its own")
+    for action in sorted(card.free & (card.actions.keys() | SECTION_ACTIONS)):
+        top.note("free", f"must not list {action!r}, which is priced in a section of its own")
+
+
+def _version(top: TomlTable) -> str:
+    version = top.text("version")
+    if version and not _VERSION.fullmatch(version):
+        top.note("version", "must be 1 to 128 printable ASCII characters without spaces")
+    return version
+
+
+def _effective_from(top: TomlTable) -> Instant:
+    moment = top.value("effective_from")
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        return from_datetime(moment)
+    wrong = "is missing" if moment is None else "must be a date and time with an offset, such as 2026-11-01T00:00:00Z"
+    top.note("effective_from", wrong)
+    return Instant(0)
+
+
+def _unique(tables: Sequence[TomlTable], read: Callable[[TomlTable], _Rule]) -> tuple[_Rule, ...]:
+    """The rules of these tables. Two that claim one name at one provider are a problem."""
+    rules = tuple(read(table) for table in tables)
+    lines: dict[tuple[str, str], int] = {}
+    for table, rule in zip(tables, rules, strict=True):
+        for name in filter(None, rule.names):
+            key = rule.provider, name
+            if key in lines:
+                of_provider = f" of provider {rule.provider!r}" if rule.provider else ""
+                table.note("model", f"{name!r}{of_provider} already has a rule, in line {lines[key]}")
+            lines.setdefault(key, table.line("model"))
+    return rules
+
+
+def _text_rule(table: TomlTable) -> TextRule:
+    rates = {"input": table.number("input"), "output": table.number("output")}
+    for token_class, stand_in in _STAND_INS.items():
+        rates[token_class] = table.number(token_class, rates[stand_in])
+    rule = TextRule(
+        model=table.text("model"),
+        provider=table.text("provider", ""),
+        also=table.names("also"),
+        unit=table.choice("unit", PriceUnit.USD),
+        rates=TextRates(**rates),
+    )
+    table.end()
+    return rule
+
+
+def _image_rule(table: TomlTable) -> ImageRule:
+    variants = table.table("variants")
+    if not table.has("credits") and not variants.given:
+        table.note("credits", "is missing, and so are variants: there is no price")
+    rule = ImageRule(
+        model=table.text("model"),
+        provider=table.text("provider", ""),
+        also=table.names("also"),
+        credits=table.number("credits") if table.has("credits") else None,
+        variants={variant: variants.number(variant) for variant in variants.given},
+    )
+    table.end()
+    return rule
+
+
+def _tool_rules(table: TomlTable) -> ToolRules:
+    by_name = {tool: table.number(tool) for tool in table.given if tool != "default"}
+    return ToolRules(default=table.number("default", Decimal(1)), by_name=by_name)
+
+
+def _action_rule(table: TomlTable) -> ActionRule:
+    rule = ActionRule(
+        standard=table.number("standard", Decimal(1)), higher_cost=table.number("higher_cost", Decimal(2))
+    )
+    table.end()
+    return rule

@@ -141,6 +141,13 @@ class ChargeNotFound(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
+class RefundNotFound(Refusal):
+    """No such refund."""
+
+    refund_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefundExceedsCharge(Refusal):
     """More was asked back than is left to refund, or nothing is left."""
 
@@ -159,6 +166,18 @@ class RequestIdReused(Refusal):
     """The id belongs to another request, which differs in this field."""
 
     field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overloaded(Refusal):
+    """Too much is waiting to be written."""
+
+    retry_after: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ShuttingDown(Refusal):
+    """The sidecar is stopping and takes no new work."""
 
 
 @dataclass(frozen=True, slots=True)

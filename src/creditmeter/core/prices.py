@@ -1,0 +1,325 @@
+"""What a call costs: usage priced after it, work priced at its worst before it.
+
+All components of one call are summed exactly, then rounded once: up to the card's increment, then up to the minimum
+(text only, and only where the exact price is above 0), then down to the cap. Rates are per million tokens and a credit
+is a million microcredits, so tokens times a rate in credits are microcredits already. A context that traps inexact
+results stands behind "exactly".
+
+Input tokens are read as classes of one total: cached or not, text, audio or image. Nothing says how many of the cached
+tokens were audio, so where classes overlap the cache discount goes to what the others leave over. Output tokens are
+read in the same way. Where parts contradict their total (cache read and write above the input, reasoning above the
+output), the total is believed and the parts are not: it is priced at the plain rate, without a discount, and flagged.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from math import ceil
+
+from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits, format_credits
+from creditmeter.core.rate_card import IMAGE, MAX_TOKENS, TEXT, TOOL, PriceUnit, RateCard, TextRates, TextRule
+from creditmeter.core.work import ChargeFlag, Usage, Work
+
+MAX_QUANTITY = 10**6
+"""The most items that one call may count."""
+
+_EXACTLY = Context(prec=100, traps=[DivisionByZero, Inexact, InvalidOperation, Overflow])
+_DIVISION = Context(prec=28)
+_WHOLE = Decimal(1)
+_TOKEN_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_1h_input_tokens",
+    "reasoning_output_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a call costs.
+
+    `microcredits` is what is charged; `exact_credits` is the price before rounding, minimum and cap; `cost_usd` is the
+    same in dollars (exact for what is priced in dollars, else 28 digits of a quotient).
+    """
+
+    microcredits: Microcredits
+    exact_credits: Decimal
+    cost_usd: Decimal
+    flags: tuple[ChargeFlag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that a work can cost, and the output tokens that this pays for (None: it is not counted in tokens)."""
+
+    microcredits: Microcredits
+    max_output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """The card has no price for this. It is never 0 for that."""
+
+    action: str
+    provider: str
+    model: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A field that a price needs is missing or out of range. An empty field means all of them together."""
+
+    field: str
+    message: str
+
+
+_FREE = Price(ZERO, Decimal(0), Decimal(0))
+
+
+def price_usage(card: RateCard, usage: Usage) -> Price | Unpriced | Invalid:
+    """Price what a call did, at the model that served it if it is known.
+
+    Text needs `input_tokens` and `output_tokens` (see `complete_usage`); everything else counts items, 1 unless told.
+    """
+    if not usage.action:
+        return Invalid("action", "is needed to find a price")
+    if usage.action in card.free:
+        return _FREE
+    model = usage.response_model or usage.request_model
+    return _price_text(card, usage, model) if usage.action == TEXT else _price_items(card, usage, model)
+
+
+def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> tuple[Usage, bool]:
+    """Fill what a usage leaves unset from the work that it was reserved for.
+
+    A missing count of tokens is taken at its bound, for output tokens `bound_output_tokens` (what the reservation paid
+    for) or else the work's. Then the answer's second part is true, and the charge is to be flagged ESTIMATED.
+    """
+    if bound_output_tokens is None:
+        bound_output_tokens = work.max_output_tokens
+    complete = replace(
+        usage,
+        action=usage.action or work.action,
+        provider=usage.provider or work.provider,
+        request_model=usage.request_model or work.request_model,
+        input_tokens=work.input_tokens if usage.input_tokens is None else usage.input_tokens,
+        output_tokens=bound_output_tokens if usage.output_tokens is None else usage.output_tokens,
+        quantity=work.quantity if usage.quantity is None else usage.quantity,
+        variant=usage.variant or work.variant,
+        tool=usage.tool or work.tool,
+    )
+    if complete.action != TEXT:
+        return replace(complete, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), False
+    filled_input = complete.input_tokens != usage.input_tokens
+    filled_output = complete.output_tokens != usage.output_tokens
+    return complete, filled_input or filled_output
+
+
+def price_bound(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
+    """The worst-case price of a work: no usage within its bounds, at the model asked for, costs more.
+
+    No token is taken to be cached, and each to be of the dearest class that its model has a rate for: a cache write,
+    audio, whatever it may turn out to be. Text needs `input_tokens`.
+    """
+    if not work.action:
+        return Invalid("action", "is needed to find a price")
+    if work.action in card.free:
+        return Bound(ZERO, None)
+    if work.action == TEXT:
+        return _bound_text(card, work)
+    price = _price_items(card, work, work.request_model)
+    return Bound(price.microcredits, None) if isinstance(price, Price) else price
+
+
+def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits) -> int | None:
+    """The most output tokens, within the work's bound, whose worst case the budget covers.
+
+    None if it covers not even the input, or if the work is not text with a price.
+    """
+    bound = price_bound(card, work)
+    if not isinstance(bound, Bound) or bound.max_output_tokens is None:
+        return None
+    if bound.microcredits <= budget:
+        return bound.max_output_tokens
+
+    def worst_case(output_tokens: int) -> Microcredits:
+        smaller = price_bound(card, replace(work, max_output_tokens=output_tokens))
+        assert isinstance(smaller, Bound), "less work than what has a bound has one too"
+        return smaller.microcredits
+
+    covered = bisect_right(range(bound.max_output_tokens + 1), budget, key=worst_case)
+    return covered - 1 if covered else None
+
+
+def minimum_price(card: RateCard, work: Work) -> Microcredits | Unpriced | Invalid:
+    """The low end of a quote: for text the least that a call which uses anything costs, otherwise the price itself."""
+    bound = price_bound(card, work)
+    if not isinstance(bound, Bound):
+        return bound
+    return min(card.minimum, bound.microcredits) if work.action == TEXT else bound.microcredits
+
+
+def _price_text(card: RateCard, usage: Usage, model: str) -> Price | Unpriced | Invalid:
+    for field in _TOKEN_COUNTS:
+        if (invalid := _count_out_of_range(field, getattr(usage, field), MAX_TOKENS)) is not None:
+            return invalid
+    if usage.input_tokens is None or usage.output_tokens is None:
+        missing = "input_tokens" if usage.input_tokens is None else "output_tokens"
+        return Invalid(missing, "is needed to price text")
+    rule, flags = _text_rule(card, usage.provider, model)
+    if rule is None:
+        return _unpriced_model(usage, model)
+    input_cost = _input_cost(usage, rule.rates, usage.input_tokens)
+    output_cost = _output_cost(usage, rule.rates, usage.output_tokens)
+    if input_cost is None or output_cost is None:
+        flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
+    if input_cost is None:
+        input_cost = _cost(usage.input_tokens, rule.rates.input)
+    if output_cost is None:
+        output_cost = _cost(usage.output_tokens, rule.rates.output)
+    return _settled_text(card, rule, _EXACTLY.add(input_cost, output_cost), flags)
+
+
+def _bound_text(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
+    if work.input_tokens is None:
+        return Invalid("input_tokens", "is needed to bound the price of text")
+    output_tokens = card.default_max_output_tokens if work.max_output_tokens is None else work.max_output_tokens
+    invalid = _count_out_of_range("input_tokens", work.input_tokens, MAX_TOKENS)
+    invalid = invalid or _count_out_of_range("max_output_tokens", output_tokens, MAX_TOKENS)
+    if invalid is not None:
+        return invalid
+    rule, _ = _text_rule(card, work.provider, work.request_model)
+    if rule is None:
+        return _unpriced_model(work, work.request_model)
+    rates = rule.rates
+    cost = _EXACTLY.fma(output_tokens, rates.highest_output, _cost(work.input_tokens, rates.highest_input))
+    price = _settled_text(card, rule, cost, ())
+    return Bound(price.microcredits, output_tokens) if isinstance(price, Price) else price
+
+
+def _text_rule(card: RateCard, provider: str, model: str) -> tuple[TextRule | None, tuple[ChargeFlag, ...]]:
+    """The rule of the model, or else the card's fallback and the flag that says so."""
+    rule = card.text_rule(provider, model)
+    if rule is None and card.fallback:
+        return card.text_rule("", card.fallback), (ChargeFlag.FALLBACK_PRICE,)
+    return rule, ()
+
+
+def _input_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
+    """The cost of the input, in millionths of the rates' unit; None if its parts contradict it or each other."""
+    read = usage.cache_read_input_tokens or 0
+    kept_1h = usage.cache_creation_1h_input_tokens or 0
+    written = kept_1h if usage.cache_creation_input_tokens is None else usage.cache_creation_input_tokens
+    audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
+    if read + written > tokens or kept_1h > written or audio + image > tokens:
+        return None
+    dearest_first = (
+        (audio, rates.audio_input),
+        (image, rates.image_input),
+        (kept_1h, rates.cache_write_1h),
+        (written - kept_1h, rates.cache_write),
+        (read, rates.cache_read),
+    )
+    return _cost(tokens, rates.input, dearest_first)
+
+
+def _output_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
+    """The cost of the output, in millionths of the rates' unit; None if its parts contradict it."""
+    reasoning = usage.reasoning_output_tokens or 0
+    audio, image = usage.audio_output_tokens or 0, usage.image_output_tokens or 0
+    if reasoning + audio + image > tokens:
+        return None
+    classes = ((reasoning, rates.reasoning), (audio, rates.audio_output), (image, rates.image_output))
+    return _cost(tokens, rates.output, classes)
+
+
+def _cost(tokens: int, plain_rate: Decimal, classes: tuple[tuple[int, Decimal], ...] = ()) -> Decimal:
+    """Each class takes its tokens from what the ones before it left; what is left in the end is plain."""
+    cost = Decimal(0)
+    for count, rate in classes:
+        if taken := min(count, tokens):
+            cost = _EXACTLY.fma(taken, rate, cost)
+            tokens -= taken
+    return _EXACTLY.fma(tokens, plain_rate, cost)
+
+
+def _price_items(card: RateCard, call: Work | Usage, model: str) -> Price | Unpriced | Invalid:
+    quantity = 1 if call.quantity is None else call.quantity
+    if (invalid := _count_out_of_range("quantity", quantity, MAX_QUANTITY)) is not None:
+        return invalid
+    credits_each = _credits_each(card, call, model)
+    if isinstance(credits_each, Unpriced):
+        return credits_each
+    exact_credits = _EXACTLY.multiply(credits_each, quantity)
+    cost_usd = _DIVISION.divide(exact_credits, card.credits_per_usd)
+    return _settled(card, exact_credits, cost_usd, ZERO, ())
+
+
+def _credits_each(card: RateCard, call: Work | Usage, model: str) -> Decimal | Unpriced:
+    if call.action == IMAGE:
+        return _credits_per_image(card, call, model)
+    if call.action == TOOL and card.tools is not None:
+        return card.tools.by_name.get(call.tool, card.tools.default)
+    if (rule := card.actions.get(call.action)) is not None:
+        return rule.higher_cost if card.is_higher_cost(call.provider, model) else rule.standard
+    return Unpriced(call.action, call.provider, model, f"the rate card has no price for the action {call.action!r}")
+
+
+def _credits_per_image(card: RateCard, call: Work | Usage, model: str) -> Decimal | Unpriced:
+    rule = card.image_rule(call.provider, model)
+    if rule is None:
+        return _unpriced_model(call, model)
+    price = rule.variants.get(call.variant, rule.credits)
+    if price is None:
+        variants = ", ".join(rule.variants)
+        message = f"the rate card has no price for the variant {call.variant!r} of {model!r}; it has {variants}"
+        return Unpriced(call.action, call.provider, model, message)
+    return price
+
+
+def _settled_text(card: RateCard, rule: TextRule, cost: Decimal, flags: tuple[ChargeFlag, ...]) -> Price | Invalid:
+    """The price of a cost given in millionths of the rule's unit."""
+    exact = _EXACTLY.scaleb(cost, -6)
+    if rule.unit is PriceUnit.USD:
+        return _settled(card, _EXACTLY.multiply(exact, card.credits_per_usd), exact, card.minimum, flags)
+    return _settled(card, exact, _DIVISION.divide(exact, card.credits_per_usd), card.minimum, flags)
+
+
+def _settled(
+    card: RateCard, exact_credits: Decimal, cost_usd: Decimal, minimum: Microcredits, flags: tuple[ChargeFlag, ...]
+) -> Price | Invalid:
+    """Round once: up to the increment, then the minimum, then the cap."""
+    amount = -(-ceil(_EXACTLY.scaleb(exact_credits, 6)) // card.increment) * card.increment
+    if 0 < amount < minimum:
+        amount, flags = minimum, (*flags, ChargeFlag.MINIMUM)
+    if card.cap is not None and amount > card.cap:
+        amount, flags = card.cap, (*flags, ChargeFlag.CAPPED)
+    if amount > MAX_AMOUNT:
+        return Invalid("", f"costs {format_credits(amount)} credits, above the limit of {format_credits(MAX_AMOUNT)}")
+    return Price(Microcredits(amount), _plain(exact_credits), _plain(cost_usd), flags)
+
+
+def _plain(number: Decimal) -> Decimal:
+    """The same number without trailing zeros and, unlike `Decimal.normalize`, without an exponent."""
+    if number == number.to_integral_value():
+        return _EXACTLY.quantize(number, _WHOLE)
+    return _EXACTLY.normalize(number)
+
+
+def _count_out_of_range(field: str, count: int | None, limit: int) -> Invalid | None:
+    if count is None or 0 <= count <= limit:
+        return None
+    return Invalid(field, "must not be negative" if count < 0 else f"must not be above {limit:,}")
+
+
+def _unpriced_model(call: Work | Usage, model: str) -> Unpriced:
+    of_provider = f" of provider {call.provider!r}" if call.provider else ""
+    message = f"the rate card has no price for {call.action} by the model {model!r}{of_provider}"
+    return Unpriced(call.action, call.provider, model, message)

@@ -1,0 +1,224 @@
+"""Group commit: changes that come together are written in one transaction and share one sync to disk.
+
+`write` puts a change into the group that is being gathered; a single writer takes group after group. A group that cannot be
+written fails, and with it all that came later, because later decisions saw it: from then on the journal refuses everything,
+until `reopen` shows that writing works again and the books are loaded anew from what is on disk.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from creditmeter.core.book import Change, Forgotten
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant
+from creditmeter.journal.connection import Connection, Durability, connect
+from creditmeter.journal.rows import delete_forgotten, read_all, write_changes
+
+MAX_WAITING = 10_000
+"""Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
+
+
+class StorageUnavailable(Exception):
+    """The journal cannot be written; whether what was asked took effect is unknown until it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this sidecar is: its id, the epoch that the central store issued, the nonce of a registration whose answer may have
+    been lost, and the highest reading of the clock that is on disk."""
+
+    sidecar_id: SidecarId
+    epoch: int = 0
+    pending_nonce: str = ""
+    clock: Instant = Instant(0)
+
+
+@dataclass(slots=True)
+class _Group:
+    """Changes to be written together. `done` is set once they are on disk."""
+
+    done: asyncio.Future[None]
+    changes: list[Change] = field(default_factory=list)
+    forgotten: list[Forgotten] = field(default_factory=list)
+    identity: Identity | None = None
+
+    def __len__(self) -> int:
+        return len(self.changes) + len(self.forgotten) + (self.identity is not None)
+
+
+class Journal:
+    """The journal's writer. One task gathers groups, one thread writes them."""
+
+    def __init__(self, connection: Connection, identity: Identity) -> None:
+        self._connection = connection
+        self._identity = identity
+        self._gathering = self._new_group()
+        self._writing: _Group | None = None
+        self._work = asyncio.Event()
+        self._failure: str | None = None
+        self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
+
+    @classmethod
+    async def open(cls, path: Path, new_sidecar_id: SidecarId, durability: Durability = Durability.FULL) -> Self:
+        """Open the journal at `path`; a new one is of the sidecar `new_sidecar_id`.
+
+        Raises:
+            JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
+        """
+        connection = await connect(path, durability)
+        identity = await connection.run(_load_identity, Identity(new_sidecar_id))
+        return cls(connection, identity)
+
+    @property
+    def identity(self) -> Identity:
+        """Who this sidecar is, by the newest version that was given to the journal."""
+        return self._identity
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a write failed and `reopen` has not succeeded since."""
+        return self._failure is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many changes wait to be written as may."""
+        return len(self._gathering) >= MAX_WAITING
+
+    def write(self, change: Change, clock: Instant) -> None:
+        """Add a change to the group that is written next. It is on disk when `durable` returns.
+
+        Raises:
+            StorageUnavailable: an earlier write failed.
+        """
+        self._refuse_after_failure()
+        self._gathering.changes.append(change)
+        self._identity = self._gathering.identity = replace(self._identity, clock=clock)
+        self._work.set()
+
+    def forget(self, forgotten: Forgotten) -> None:
+        """Delete what a book dropped, with the group that is written next.
+
+        Raises:
+            StorageUnavailable: an earlier write failed.
+        """
+        self._refuse_after_failure()
+        self._gathering.forgotten.append(forgotten)
+        self._work.set()
+
+    async def put_identity(self, identity: Identity) -> None:
+        """Write who this sidecar is, and wait until it is on disk.
+
+        Raises:
+            StorageUnavailable: it could not be written.
+        """
+        self._refuse_after_failure()
+        self._identity = self._gathering.identity = replace(identity, clock=self._identity.clock)
+        self._work.set()
+        await self.durable()
+
+    async def durable(self) -> None:
+        """Wait until everything given to the journal so far is on disk.
+
+        Raises:
+            StorageUnavailable: it could not be written.
+        """
+        newest = self._gathering if self._gathering else self._writing
+        if newest is not None:
+            await asyncio.shield(newest.done)
+        self._refuse_after_failure()
+
+    async def load(self) -> list[Change]:
+        """Everything that is on disk, as changes to empty books."""
+        return await self._connection.run(_load)
+
+    async def reopen(self) -> None:
+        """Try whether writing works again after a failure; if so, take changes again. The caller loads its books anew.
+
+        Raises:
+            StorageUnavailable: it still does not.
+        """
+        try:
+            self._identity = await self._connection.run(_load_identity, self._identity)
+            await self._connection.run(_write, _Group(self._new_group().done, identity=self._identity))
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        self._failure = None
+
+    async def close(self) -> None:
+        """Write what was given, then close the file."""
+        with contextlib.suppress(StorageUnavailable):
+            await self.durable()
+        self._writer.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._writer
+        await self._connection.close()
+
+    def _refuse_after_failure(self) -> None:
+        if self._failure is not None:
+            raise StorageUnavailable(self._failure)
+
+    def _new_group(self) -> _Group:
+        return _Group(asyncio.get_running_loop().create_future())
+
+    async def _write_groups(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            group, self._gathering = self._gathering, self._new_group()
+            self._writing = group
+            try:
+                await self._connection.run(_write, group)
+            except sqlite3.Error as error:
+                self._fail(str(error), group)
+            else:
+                group.done.set_result(None)
+            finally:
+                self._writing = None
+
+    def _fail(self, reason: str, group: _Group) -> None:
+        """Fail this group and what was gathered behind it: later decisions saw what is not on disk."""
+        self._failure = reason
+        for each in (group, self._gathering):
+            each.done.set_exception(StorageUnavailable(reason))
+            each.done.exception()  # nobody may be waiting for it
+        self._gathering = self._new_group()
+        self._work.clear()
+
+
+def _write(connection: sqlite3.Connection, group: _Group) -> None:
+    """One group as one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        write_changes(connection, group.changes)
+        delete_forgotten(connection, group.forgotten)
+        if group.identity is not None:
+            _put_identity(connection, group.identity)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?, ?)",
+        (identity.sidecar_id, identity.epoch, identity.pending_nonce, identity.clock),
+    )
+
+
+def _load_identity(connection: sqlite3.Connection, new: Identity) -> Identity:
+    """Who the file says it belongs to; a file that says nothing yet is given to `new`."""
+    row = connection.execute("SELECT sidecar_id, epoch, pending_nonce, clock FROM identity").fetchone()
+    if row is None:
+        _put_identity(connection, new)
+        return new
+    return Identity(*row)
+
+
+def _load(connection: sqlite3.Connection) -> list[Change]:
+    return list(read_all(connection))

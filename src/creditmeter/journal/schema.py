@@ -1,0 +1,46 @@
+"""The journal's tables.
+
+Each row is the newest version of one thing, as JSON in `body`; the other columns are what rows are found by. Applying all
+rows to empty books gives back the state that was acknowledged.
+"""
+
+VERSION = 1
+"""Kept in the file's `user_version`; 0 is a new file."""
+
+TABLES = """
+CREATE TABLE identity (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    sidecar_id    TEXT    NOT NULL,
+    epoch         INTEGER NOT NULL,
+    pending_nonce TEXT    NOT NULL,
+    clock         INTEGER NOT NULL
+);
+CREATE TABLE accounts (
+    account_id TEXT PRIMARY KEY,
+    body       BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE leases (
+    lease_id   TEXT PRIMARY KEY,
+    body       BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE reservations (
+    reservation_id TEXT PRIMARY KEY,
+    body           BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE charges (
+    charge_id TEXT PRIMARY KEY,
+    body      BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE refunds (
+    refund_id TEXT PRIMARY KEY,
+    body      BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE receipts (
+    account_id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    request    BLOB NOT NULL,
+    reply      BLOB NOT NULL,
+    PRIMARY KEY (account_id, request_id)
+) WITHOUT ROWID;
+"""

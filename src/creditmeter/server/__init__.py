@@ -1,0 +1,1 @@
+"""The gRPC edge: services, errors, health, and the wiring of the whole program."""

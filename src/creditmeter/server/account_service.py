@@ -1,0 +1,86 @@
+"""AccountService: what an account has and where its credits went."""
+
+from typing import Any
+
+import grpc
+
+from creditmeter.central.reading import HistoryFilter
+from creditmeter.core.history import EntryType
+from creditmeter.core.ids import AccountId
+from creditmeter.core.refusals import NotImplementedYet
+from creditmeter.server.errors import refuse
+from creditmeter.server.messages import bucket_message, charge_message, entry_message, grant_message, timestamp
+from creditmeter.server.metering_service import allowed
+from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.reading import MAX_NAME, Fields
+from creditmeter.sidecar.reader import Reader
+from creditmeter.v1 import account_pb2, account_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AccountService(account_pb2_grpc.AccountServiceServicer):
+    """Reads only. What is not defined here is not in this version."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def GetBalance(  # noqa: N802 - the contract's name
+        self, request: account_pb2.GetBalanceRequest, context: Context
+    ) -> account_pb2.GetBalanceResponse:
+        """How an account stands."""
+        fields = Fields()
+        account_id = AccountId(fields.id("account_id", request.account_id))
+        balance = await allowed(context, fields.refusal or await self._reader.balance(account_id))
+        standing = balance.standing
+        return account_pb2.GetBalanceResponse(
+            available_microcredits=standing.available,
+            held_microcredits=standing.held,
+            unposted_microcredits=standing.unposted,
+            leased_microcredits=standing.leased,
+            debt_microcredits=standing.debt,
+            plan_id=balance.account.plan_id or "",
+            buckets=[bucket_message(each) for each in standing.buckets],
+            grants=[grant_message(account_id, each) for each in standing.grants],
+            as_of=timestamp(standing.as_of),
+            stale=balance.stale,
+        )
+
+    async def ListHistory(  # noqa: N802
+        self, request: account_pb2.ListHistoryRequest, context: Context
+    ) -> account_pb2.ListHistoryResponse:
+        """Lines of history, newest first."""
+        fields = Fields()
+        account_id = AccountId(fields.id("account_id", request.account_id))
+        wanted = _filter(fields, request)
+        size = fields.page_size(request.page_size)
+        before = cursor_of(fields, request, request.page_token, int)
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        if request.kinds or request.source or request.HasField("label"):
+            await refuse(context, NotImplementedYet("filtering history by kind, source or label"))
+        found = await allowed(context, await self._reader.history(account_id, wanted, size + 1, before))
+        page = found.entries[:size]
+        more = len(found.entries) > size
+        return account_pb2.ListHistoryResponse(
+            entries=[entry_message(account_id, each) for each in page],
+            pending=[charge_message(each) for each in found.pending],
+            next_page_token=next_token(request, page[-1].number) if more else "",
+        )
+
+
+def _filter(fields: Fields, request: account_pb2.ListHistoryRequest) -> HistoryFilter:
+    types = [fields.enum("types", account_pb2.HistoryType, each, "HISTORY_TYPE_") for each in request.types]
+    if None in types:
+        fields.wrong("types", "must not name HISTORY_TYPE_UNSPECIFIED")
+    wanted = HistoryFilter(
+        types=tuple(EntryType(each) for each in types if each),
+        action=fields.text("action", request.action, MAX_NAME),
+        model=fields.text("model", request.model, MAX_NAME),
+        tool=fields.text("tool", request.tool, MAX_NAME),
+        start=fields.moment("start", request, request.start),
+        end=fields.moment("end", request, request.end),
+    )
+    if wanted.start is not None and wanted.end is not None and wanted.end < wanted.start:
+        fields.wrong("end", "must not be before start")
+    return wanted

@@ -1,0 +1,285 @@
+"""The whole program, wired: the only place that knows all its parts.
+
+Start: lock the data directory, open the journal and the central store, load the books, register, listen, say so. Stop, on
+SIGTERM or SIGINT: no new work, finish what is under way, settle, give back, close.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from creditmeter.central.database import CentralMisconfigured, CentralUnavailable
+from creditmeter.central.store import CentralStore
+from creditmeter.core.ids import PlanId
+from creditmeter.core.instants import Span
+from creditmeter.core.metering import Limits
+from creditmeter.core.rate_card import RateCard, RateCardError, parse_rate_card
+from creditmeter.journal.connection import JournalUnusable
+from creditmeter.journal.journal import Journal, StorageUnavailable
+from creditmeter.server.account_service import AccountService
+from creditmeter.server.addresses import AddressUnusable, bind
+from creditmeter.server.admin_service import AdminService
+from creditmeter.server.config import Settings
+from creditmeter.server.health import METERING, Health
+from creditmeter.server.interceptor import CallInterceptor
+from creditmeter.server.metering_service import MeteringService
+from creditmeter.sidecar.clock import Clock, SystemClock
+from creditmeter.sidecar.exchanger import SidecarFenced
+from creditmeter.sidecar.naming import new_sidecar_id
+from creditmeter.sidecar.pricing import Pricing
+from creditmeter.sidecar.sidecar import Condition, Rhythm, Sidecar
+from creditmeter.v1 import (
+    account_pb2,
+    account_pb2_grpc,
+    admin_pb2,
+    admin_pb2_grpc,
+    metering_pb2_grpc,
+)
+
+OK = 0
+UNSETTLED = 3
+CANNOT_START = 4
+DAMAGED = 5
+FENCED = 6
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""As large as a message may be, in and out."""
+
+_SECOND = 1_000_000
+_log = structlog.get_logger()
+
+
+class StartupError(Exception):
+    """Something keeps the program from starting; the message is for an operator."""
+
+    def __init__(self, message: str, exit_code: int = CANNOT_START) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def serve(settings: Settings, clock: Clock | None = None) -> int:
+    """Run a sidecar until it is told to stop. Returns the exit code: 0, 3 with charges not yet settled, 6 if it was fenced.
+
+    Raises:
+        StartupError: it cannot start.
+    """
+    configure_logging(settings.log_level)
+    with asyncio.Runner(loop_factory=_event_loop) as runner:
+        return runner.run(_serve(settings, clock or SystemClock()))
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def configure_logging(level: str) -> None:
+    """Log lines of JSON on stderr, from `level` up."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), 20)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+async def _serve(settings: Settings, clock: Clock) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings, clock) as program:
+        program.sidecar.watch(lambda condition: stop.set() if condition is Condition.FENCED else None)
+        print(json.dumps({"event": "ready", "addresses": program.addresses}), flush=True)  # noqa: T201 - the ready line
+        await stop.wait()
+    if program.sidecar.condition is Condition.FENCED:
+        return FENCED
+    return OK if program.is_settled else UNSETTLED
+
+
+class Program:
+    """A running sidecar with its server. `is_settled` is known once it has stopped."""
+
+    def __init__(self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str]) -> None:
+        self.sidecar = sidecar
+        self.addresses = addresses
+        self.is_settled = False
+        self._server = server
+        self._health = health
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop in order, within `grace_seconds` altogether."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_seconds
+        self.sidecar.drain()
+        await self._health.stop()
+        await self._server.stop(grace_seconds / 2)
+        self.is_settled = await self.sidecar.stop(max(0.0, deadline - loop.time()))
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
+    """A sidecar that listens, for as long as the block runs; then it is stopped.
+
+    Raises:
+        StartupError: it cannot start.
+    """
+    card = load_rate_card(settings.rate_card)
+    with _locked(settings.data_dir):
+        async with _journal(settings) as journal, _central(settings, clock, journal) as central:
+            sidecar = Sidecar(journal, central, clock, Pricing(card), _limits(settings), _rhythm(settings))
+            server, health, addresses = await _started(settings, sidecar)
+            program = Program(sidecar, server, health, addresses)
+            try:
+                yield program
+            finally:
+                await program.stop(settings.shutdown_grace)
+
+
+def load_rate_card(path: Path | None) -> RateCard:
+    """The rate card in a file, or the one that comes with the package.
+
+    Raises:
+        StartupError: it cannot be read, or is wrong; every problem is named.
+    """
+    source = files("creditmeter.core").joinpath("default_rate_card.toml") if path is None else path
+    try:
+        return parse_rate_card(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"the rate card {source} cannot be read: {error}") from error
+    except RateCardError as error:
+        raise StartupError(f"the rate card {source} is wrong: {'; '.join(error.problems)}") from error
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for this process alone."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _journal(settings: Settings) -> AsyncIterator[Journal]:
+    try:
+        journal = await Journal.open(settings.journal_path, new_sidecar_id(), settings.durability)
+    except JournalUnusable as error:
+        raise StartupError(str(error), DAMAGED) from error
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@contextlib.asynccontextmanager
+async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncIterator[CentralStore]:
+    """The central store. One that this sidecar has never reached is a mistake in the settings; one that it knows may be away."""
+    try:
+        central = CentralStore(settings.central_url, clock.wall, _plan(settings.auto_create_plan))
+    except CentralMisconfigured as error:
+        raise StartupError(str(error)) from error
+    async with central:
+        try:
+            await central.migrate()
+        except CentralMisconfigured as error:
+            raise StartupError(str(error), DAMAGED) from error
+        except CentralUnavailable as error:
+            if journal.identity.epoch == 0:
+                raise StartupError(f"the central store cannot be reached: {error}") from error
+            _log.warning("starting without the central store", reason=str(error))
+        yield central
+
+
+def _plan(name: str | None) -> PlanId | None:
+    return PlanId(name) if name else None
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_hold_lifetime=Span(int(settings.max_hold_lifetime * _SECOND)),
+        late_commit_window=Span(int(settings.late_commit_window * _SECOND)),
+        max_open_reservations=settings.max_open_reservations,
+    )
+
+
+def _rhythm(settings: Settings) -> Rhythm:
+    return Rhythm(settle=settings.settle_interval, lease_ttl=Span(int(settings.lease_ttl * _SECOND)))
+
+
+async def _started(settings: Settings, sidecar: Sidecar) -> tuple[grpc.aio.Server, Health, list[str]]:
+    """The sidecar at work and the server listening."""
+    health = Health()
+    server = _server(settings, sidecar, health)
+    try:
+        addresses = [bind(server, address) for address in (*settings.listen, settings.socket_address)]
+        await sidecar.start()
+    except AddressUnusable as error:
+        raise StartupError(str(error)) from error
+    except SidecarFenced as error:
+        raise StartupError(f"{error}: its journal was copied, or the central store was set back", FENCED) from error
+    except StorageUnavailable as error:
+        raise StartupError(f"the journal cannot be written: {error}") from error
+    sidecar.watch(health.on_condition)
+    await health.start(sidecar.central)
+    await server.start()
+    return server, health, addresses
+
+
+def _server(settings: Settings, sidecar: Sidecar, health: Health) -> grpc.aio.Server:
+    limits = _limits(settings)
+    server = grpc.aio.server(
+        interceptors=(CallInterceptor(),),
+        options=(
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ),
+    )
+    # The stubs hold these classes for abstract: methods of the contract that are not in this version answer NOT_IMPLEMENTED.
+    metering = MeteringService(sidecar.meter, sidecar.reader, limits.max_hold_lifetime)  # type: ignore[abstract]
+    account = AccountService(sidecar.reader)  # type: ignore[abstract]
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
+    account_pb2_grpc.add_AccountServiceServicer_to_server(account, server)
+    names = [METERING, _name(account_pb2, "AccountService")]
+    if settings.enable_admin:
+        admin = AdminService(sidecar.central.administration)  # type: ignore[abstract]
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+        names.append(_name(admin_pb2, "AdminService"))
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    channelz.add_channelz_servicer(server)
+    names += [_name(health_pb2, "Health"), "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME]
+    reflection.enable_server_reflection(names, server)
+    return server
+
+
+def _name(module: object, service: str) -> str:
+    """The full name of a service."""
+    return str(module.DESCRIPTOR.services_by_name[service].full_name)  # type: ignore[attr-defined]  # a generated module

@@ -1,0 +1,214 @@
+"""Refusals and faults as gRPC statuses: one table, and one way to end a call with one of its rows.
+
+Every error is a status code with exactly one google.rpc.ErrorInfo of the domain `creditmeter`, and beside it what helps:
+BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from creditmeter.core import refusals
+from creditmeter.core.amounts import format_credits
+from creditmeter.core.instants import Instant, Span, to_datetime
+from creditmeter.core.refusals import Refusal
+
+DOMAIN = "creditmeter"
+DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+DO_NOT_RETRY = "-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as a caller sees it."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: tuple[tuple[str, str], ...] = ()
+    quota_subject: str = ""
+    retry_after: Span | None = None
+
+    def as_status(self) -> Status:
+        """The error with its details, as a google.rpc.Status."""
+        details = [_pack(ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata))]
+        if self.violations:
+            found = [BadRequest.FieldViolation(field=name, description=text) for name, text in self.violations]
+            details.append(_pack(BadRequest(field_violations=found)))
+        if self.quota_subject:
+            violation = QuotaFailure.Violation(subject=self.quota_subject, description=self.message)
+            details.append(_pack(QuotaFailure(violations=[violation])))
+        if self.retry_after is not None:
+            delay = Duration()
+            delay.FromMicroseconds(self.retry_after)
+            details.append(_pack(RetryInfo(retry_delay=delay)))
+        return Status(code=self.code.value[0], message=self.message, details=details)
+
+
+def _pack(message: Any) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def _insufficient(refusal: refusals.InsufficientCredits) -> Problem:
+    metadata = {
+        "required_microcredits": str(refusal.required),
+        "available_microcredits": str(refusal.available),
+        "next_reset_at": _rfc3339(refusal.next_reset_at),
+    }
+    return Problem(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "INSUFFICIENT_CREDITS",
+        f"{format_credits(refusal.required)} credits are needed, {format_credits(refusal.available)} are available",
+        {name: value for name, value in metadata.items() if value},
+        quota_subject="credits",
+    )
+
+
+def _rfc3339(moment: Instant | None) -> str:
+    return "" if moment is None else to_datetime(moment).isoformat().replace("+00:00", "Z")
+
+
+def _above_limit(refusal: refusals.AmountAboveLimit) -> Problem:
+    return Problem(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "AMOUNT_ABOVE_LIMIT",
+        f"{format_credits(refusal.required)} credits are more than the account allows for one call"
+        f" ({format_credits(refusal.limit)}); ask for less, or raise max_reservation_microcredits",
+    )
+
+
+def _too_many_open(refusal: refusals.TooManyOpenReservations) -> Problem:
+    return Problem(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "LIMIT_EXCEEDED",
+        f"the account has {refusal.limit} open reservations on this sidecar, as many as it may have",
+        quota_subject="open reservations",
+        retry_after=refusal.retry_after,
+    )
+
+
+def _invalid(refusal: refusals.InvalidRequest) -> Problem:
+    return Problem(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+        "; ".join(f"{name}: {text}" for name, text in refusal.violations),
+        violations=refusal.violations,
+    )
+
+
+def _refund_exceeds(refusal: refusals.RefundExceedsCharge) -> Problem:
+    left = format_credits(refusal.refundable)
+    return Problem(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "REFUND_EXCEEDS_CHARGE",
+        f"{left} credits of the charge are left to refund" if refusal.refundable else "nothing is left to refund",
+    )
+
+
+def _not_found(reason: str, attribute: str) -> Callable[[Any], Problem]:
+    noun = reason.removesuffix("_NOT_FOUND").lower().replace("_", " ")
+    return lambda refusal: Problem(
+        grpc.StatusCode.NOT_FOUND, reason, f"there is no {noun} {getattr(refusal, attribute)}"
+    )
+
+
+def _precondition(reason: str, message: str) -> Callable[[Any], Problem]:
+    return lambda refusal: Problem(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        reason,
+        message.format(**{name: getattr(refusal, name) for name in refusal.__slots__}),
+    )
+
+
+_TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
+    refusals.InsufficientCredits: _insufficient,
+    refusals.RecallPending: lambda refusal: Problem(
+        grpc.StatusCode.UNAVAILABLE,
+        "RECALL_PENDING",
+        "the credit is idle on another sidecar and is being recalled; try again",
+        retry_after=refusal.retry_after,
+    ),
+    refusals.TooManyOpenReservations: _too_many_open,
+    refusals.Overloaded: lambda refusal: Problem(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "OVERLOADED",
+        "too many requests wait to be written to disk",
+        retry_after=refusal.retry_after,
+    ),
+    refusals.ShuttingDown: lambda _: Problem(
+        grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the sidecar is stopping and takes no new work"
+    ),
+    refusals.AmountAboveLimit: _above_limit,
+    refusals.AccountNotFound: _not_found("ACCOUNT_NOT_FOUND", "account_id"),
+    refusals.PlanNotFound: _not_found("PLAN_NOT_FOUND", "plan_id"),
+    refusals.GrantNotFound: _not_found("GRANT_NOT_FOUND", "grant_id"),
+    refusals.ReservationNotFound: _not_found("RESERVATION_NOT_FOUND", "reservation_id"),
+    refusals.ChargeNotFound: _not_found("CHARGE_NOT_FOUND", "charge_id"),
+    refusals.RefundNotFound: _not_found("REFUND_NOT_FOUND", "refund_id"),
+    refusals.AccountSuspended: _precondition(
+        "ACCOUNT_SUSPENDED", "the account {account_id} is suspended; what it has reserved may still be committed"
+    ),
+    refusals.AccountClosed: _precondition(
+        "ACCOUNT_CLOSED", "the account {account_id} is closed; what it has reserved may still be committed"
+    ),
+    refusals.GrantEnded: _precondition("GRANT_ENDED", "the grant {grant_id} has ended: there is nothing to take back"),
+    refusals.ReservationElsewhere: lambda refusal: Problem(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "RESERVATION_ELSEWHERE",
+        f"the reservation belongs to the sidecar {refusal.sidecar_id}: ask that one",
+        {"sidecar_id": refusal.sidecar_id},
+    ),
+    refusals.ReservationCommitted: _precondition(
+        "RESERVATION_COMMITTED", "the reservation {reservation_id} has been committed by another request"
+    ),
+    refusals.ReservationReleased: _precondition(
+        "RESERVATION_RELEASED", "the reservation {reservation_id} has been released"
+    ),
+    refusals.ReservationExpired: _precondition(
+        "RESERVATION_EXPIRED", "the reservation {reservation_id} has expired; charge with already_incurred instead"
+    ),
+    refusals.RefundExceedsCharge: _refund_exceeds,
+    refusals.UnpricedWork: lambda refusal: Problem(grpc.StatusCode.FAILED_PRECONDITION, "UNPRICED", refusal.message),
+    refusals.RequestIdReused: lambda refusal: Problem(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "REQUEST_ID_REUSED",
+        f"the request_id belongs to another request, which differs in {refusal.field}",
+        {"field": refusal.field},
+    ),
+    refusals.AccountExists: lambda refusal: Problem(
+        grpc.StatusCode.ALREADY_EXISTS, "ACCOUNT_EXISTS", f"there is an account {refusal.account_id} already"
+    ),
+    refusals.InvalidRequest: _invalid,
+    refusals.NotImplementedYet: lambda refusal: Problem(
+        grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {refusal.what}"
+    ),
+}
+
+
+def problem_of(refusal: Refusal) -> Problem:
+    """The row of the table for a refusal."""
+    return _TABLE[type(refusal)](refusal)
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], problem: Problem) -> NoReturn:
+    """End a call with an error."""
+    trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, problem.as_status().SerializeToString())]
+    if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
+        trailing.append((PUSHBACK_KEY, DO_NOT_RETRY))
+    await context.abort(problem.code, problem.message, tuple(trailing))
+    raise AssertionError("abort does not return")
+
+
+async def refuse(context: grpc.aio.ServicerContext[Any, Any], refusal: Refusal) -> NoReturn:
+    """End a call with a refusal."""
+    await abort(context, problem_of(refusal))

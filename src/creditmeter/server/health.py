@@ -1,0 +1,69 @@
+"""Health: grpc.health.v1, in the three names that probes ask for.
+
+"" is whether the process is alive; `creditmeter.v1.MeteringService` whether this sidecar can meter, for local causes only;
+`creditmeter.central` whether the central store answers. An outage of the store must not take every worker's sidecar out of
+service: commits still work.
+"""
+
+import asyncio
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.store import CentralStore
+from creditmeter.sidecar.sidecar import Condition
+
+METERING = "creditmeter.v1.MeteringService"
+CENTRAL = "creditmeter.central"
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_PING_INTERVAL_SECONDS = 2.0
+_PING_TIMEOUT_SECONDS = 5.0
+
+
+class Health:
+    """Keeps the health service up to date."""
+
+    def __init__(self) -> None:
+        self.servicer = aio.HealthServicer()
+        self._changes: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, central: CentralStore) -> None:
+        """Say that the sidecar can meter, and watch the central store from now on."""
+        await self.servicer.set("", _SERVING)
+        await self.servicer.set(METERING, _SERVING)
+        await self.servicer.set(CENTRAL, await _reachability(central))
+        self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._watch(central))]
+
+    def on_condition(self, condition: Condition) -> None:
+        """Take over a change of the sidecar's condition."""
+        self._changes.put_nowait((METERING, _SERVING if condition is Condition.SERVING else _NOT_SERVING))
+
+    async def stop(self) -> None:
+        """Say that nothing is served any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _publish(self) -> None:
+        while True:
+            name, status = await self._changes.get()
+            await self.servicer.set(name, status)
+
+    async def _watch(self, central: CentralStore) -> None:
+        while True:
+            await asyncio.sleep(_PING_INTERVAL_SECONDS)
+            self._changes.put_nowait((CENTRAL, await _reachability(central)))
+
+
+async def _reachability(central: CentralStore) -> int:
+    try:
+        async with asyncio.timeout(_PING_TIMEOUT_SECONDS):
+            await central.ping()
+    except (CentralUnavailable, TimeoutError):
+        return int(_NOT_SERVING)
+    return int(_SERVING)

@@ -1,0 +1,109 @@
+"""What happens around every call: its deadline, its log line, and faults turned into statuses.
+
+A fault is not a decision: what was asked may or may not have happened. Callers get its reason and never a traceback.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.server.errors import Problem, abort
+from creditmeter.sidecar.exchanger import SidecarFenced
+
+_log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler[Any, Any]
+Behavior = Callable[[Any, Context], Awaitable[Any]]
+OUR_METHODS = "/creditmeter.v1."
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the methods of this program's own services."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap a method once and remember it."""
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(OUR_METHODS):
+            return handler
+        self._wrapped[method] = _wrap(method, handler)
+        return self._wrapped[method]
+
+
+def _wrap(method: str, handler: Handler) -> Handler:
+    if handler.unary_unary is None:
+        return grpc.stream_stream_rpc_method_handler(
+            _not_implemented_stream(method), handler.request_deserializer, handler.response_serializer
+        )
+    behavior: Any = handler.unary_unary  # a coroutine function, unless it is the stub's own that says "not implemented"
+    if not asyncio.iscoroutinefunction(behavior):
+        behavior = _not_implemented(method)
+    return grpc.unary_unary_rpc_method_handler(
+        _around(method, behavior), handler.request_deserializer, handler.response_serializer
+    )
+
+
+def _around(method: str, behavior: Behavior) -> Behavior:
+    async def call(request: Any, context: Context) -> Any:
+        started = time.perf_counter()
+        remaining: float | None = context.time_remaining()  # None without a deadline, whatever the stubs say
+        if remaining is not None and remaining <= 0:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before anything was done")
+        try:
+            return await behavior(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge is where every fault becomes a status
+            await abort(context, _problem(method, error))
+        finally:
+            _log.debug("call", method=method, code=context.code(), seconds=round(time.perf_counter() - started, 6))
+
+    return call
+
+
+def _problem(method: str, error: Exception) -> Problem:
+    match error:
+        case CentralUnavailable():
+            text = f"the central store did not answer ({error}); try again with the same request_id"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)
+        case StorageUnavailable():
+            text = f"the journal cannot be written ({error}); try again with the same request_id"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
+        case SidecarFenced():
+            return Problem(grpc.StatusCode.FAILED_PRECONDITION, "FENCED", str(error))
+        case _:
+            _log.error("a call failed", method=method, exc_info=error)
+            return Problem(grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error; the sidecar's log has the details")
+
+
+def _not_implemented(method: str) -> Behavior:
+    async def call(_request: Any, context: Context) -> Any:
+        await abort(
+            context, Problem(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {method}")
+        )
+
+    return call
+
+
+def _not_implemented_stream(method: str) -> Behavior:
+    async def call(_requests: Any, context: Context) -> Any:
+        await _not_implemented(method)(None, context)
+
+    return call

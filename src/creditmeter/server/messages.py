@@ -1,0 +1,218 @@
+"""From the core's values to the messages that callers get."""
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.exchange import Bucket
+from creditmeter.core.grants import Draw, Grant
+from creditmeter.core.history import Entry
+from creditmeter.core.ids import AccountId, account_key
+from creditmeter.core.instants import Instant
+from creditmeter.core.reservations import Reservation, total
+from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, reservations_pb2, work_pb2
+
+_NANOSECONDS = 1_000
+_MICROSECONDS = 1_000_000
+
+
+def timestamp(moment: Instant | None) -> Timestamp | None:
+    """A moment; None stays unset."""
+    if moment is None:
+        return None
+    seconds, microseconds = divmod(moment, _MICROSECONDS)
+    return Timestamp(seconds=seconds, nanos=microseconds * _NANOSECONDS)
+
+
+def work_message(work: Work) -> work_pb2.Work:
+    """Work as it was asked for."""
+    return work_pb2.Work(
+        action=work.action,
+        provider=work.provider,
+        request_model=work.request_model,
+        input_tokens=work.input_tokens,
+        max_output_tokens=work.max_output_tokens,
+        quantity=work.quantity,
+        variant=work.variant,
+        tool=work.tool,
+    )
+
+
+def usage_message(usage: Usage) -> work_pb2.Usage:
+    """Usage as it was charged; what is unknown stays unset."""
+    return work_pb2.Usage(
+        action=usage.action,
+        provider=usage.provider,
+        request_model=usage.request_model,
+        response_model=usage.response_model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        cache_creation_input_tokens=usage.cache_creation_input_tokens,
+        cache_creation_1h_input_tokens=usage.cache_creation_1h_input_tokens,
+        reasoning_output_tokens=usage.reasoning_output_tokens,
+        audio_input_tokens=usage.audio_input_tokens,
+        audio_output_tokens=usage.audio_output_tokens,
+        image_input_tokens=usage.image_input_tokens,
+        image_output_tokens=usage.image_output_tokens,
+        quantity=usage.quantity,
+        variant=usage.variant,
+        tool=usage.tool,
+        response_id=usage.response_id,
+        source=work_pb2.UsageSource.Value(f"USAGE_SOURCE_{usage.source.value}"),
+        provider_usage_json=usage.provider_usage_json,
+    )
+
+
+def reservation_message(reservation: Reservation) -> reservations_pb2.Reservation:
+    """A reservation."""
+    return reservations_pb2.Reservation(
+        reservation_id=reservation.reservation_id,
+        account_id=reservation.account_id,
+        state=reservations_pb2.ReservationState.Value(f"RESERVATION_STATE_{reservation.state.value}"),
+        held_microcredits=reservation.held,
+        charged_microcredits=reservation.charged,
+        charge_ids=reservation.charge_ids,
+        max_output_tokens=reservation.max_output_tokens or 0,
+        created_at=timestamp(reservation.created_at),
+        expires_at=timestamp(reservation.expires_at),
+        rate_card_version=reservation.rate_card_version,
+        labels=reservation.labels,
+        work=work_message(reservation.work) if reservation.work else None,
+    )
+
+
+def charge_message(charge: Charge) -> charges_pb2.Charge:
+    """A charge. Until it is posted, what leases stand behind counts as covered, and there are no draws yet."""
+    posting = charge.posting
+    flags = charge.flags
+    if posting is not None and posting.duplicate_of is not None:
+        flags = (*flags, ChargeFlag.DUPLICATE)
+    return charges_pb2.Charge(
+        charge_id=charge.charge_id,
+        reservation_id=charge.reservation_id or "",
+        account_id=charge.account_id,
+        request_id=charge.request_id,
+        cost_microcredits=charge.cost,
+        covered_microcredits=posting.covered if posting else total(charge.parts),
+        uncovered_microcredits=posting.uncovered if posting else 0,
+        refunded_microcredits=posting.refunded if posting else 0,
+        debt_microcredits=posting.debt if posting else 0,
+        exact_credits=f"{charge.exact_credits:f}",
+        cost_usd=f"{charge.cost_usd:f}",
+        late=charge.late,
+        flags=[charges_pb2.ChargeFlag.Value(f"CHARGE_FLAG_{flag.value}") for flag in flags],
+        action=charge.action,
+        usage=usage_message(charge.usage) if charge.usage else None,
+        labels=charge.labels,
+        rate_card_version=charge.rate_card_version,
+        authorized_at=timestamp(charge.authorized_at),
+        committed_at=timestamp(charge.committed_at),
+        posted_at=timestamp(posting.posted_at) if posting else None,
+        draws=[draw_message(draw) for draw in posting.draws] if posting else [],
+        duplicate_of_charge_id=(posting.duplicate_of or "") if posting else "",
+    )
+
+
+def draw_message(draw: Draw) -> charges_pb2.Draw:
+    """A draw on a grant."""
+    return charges_pb2.Draw(
+        grant_id=draw.grant_id,
+        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{draw.kind.value}"),
+        amount_microcredits=draw.amount,
+    )
+
+
+def refund_message(refund: Refund) -> charges_pb2.Refund:
+    """A refund."""
+    posting = refund.posting
+    return charges_pb2.Refund(
+        refund_id=refund.refund_id,
+        charge_id=refund.charge_id,
+        amount_microcredits=refund.amount,
+        restored_microcredits=posting.restored if posting else 0,
+        lapsed_microcredits=posting.lapsed if posting else 0,
+        posted_at=timestamp(posting.posted_at) if posting else None,
+        mode=charges_pb2.RefundMode.Value(f"REFUND_MODE_{refund.mode.value}"),
+        reason=refund.reason,
+    )
+
+
+def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
+    """A grant. A goodwill grant's note names the charge that it makes up for."""
+    note = grant.note
+    if grant.charge_id is not None:
+        note = f"{grant.charge_id}: {note}" if note else grant.charge_id
+    return grants_pb2.Grant(
+        grant_id=grant.grant_id,
+        account_id=account_id,
+        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{grant.kind.value}"),
+        amount_microcredits=grant.amount,
+        remaining_microcredits=grant.remaining,
+        effective_at=timestamp(grant.effective_at),
+        expires_at=timestamp(grant.expires_at),
+        source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{grant.source.value}"),
+        note=note,
+        created_at=timestamp(grant.created_at),
+    )
+
+
+def plan_message(plan: Plan) -> grants_pb2.Plan:
+    """A plan."""
+    return grants_pb2.Plan(plan_id=plan.plan_id, daily_microcredits=plan.daily, monthly_microcredits=plan.monthly)
+
+
+def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
+    """One kind of credit."""
+    return account_pb2.Bucket(
+        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{bucket.kind.value}"),
+        granted_microcredits=bucket.granted,
+        remaining_microcredits=bucket.remaining,
+        next_reset_at=timestamp(bucket.next_reset_at),
+    )
+
+
+def account_message(account: Account) -> admin_pb2.Account:
+    """What is agreed with an account."""
+    alerts = [
+        admin_pb2.Alert(percent=each.percent) if each.percent else admin_pb2.Alert(amount_microcredits=each.amount)
+        for each in account.alerts
+    ]
+    return admin_pb2.Account(
+        account_id=account.account_id,
+        plan_id=account.plan_id or "",
+        time_zone=account.time_zone,
+        anchor_day=account.anchor_day,
+        state=admin_pb2.AccountState.Value(f"ACCOUNT_STATE_{account.state.value}"),
+        overdraft_limit_microcredits=account.overdraft_limit,
+        max_open_reservations=account.max_open_reservations,
+        max_reservation_microcredits=account.max_reservation,
+        offline_allowance_microcredits=account.offline_allowance,
+        alerts=alerts,
+        created_at=timestamp(account.created_at),
+    )
+
+
+def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEntry:
+    """A line of history."""
+    return account_pb2.HistoryEntry(
+        entry_id=f"his-{account_key(account_id)}-{entry.number}",
+        type=account_pb2.HistoryType.Value(f"HISTORY_TYPE_{entry.type.value}"),
+        amount_microcredits=entry.amount,
+        balance_after_microcredits=entry.balance_after,
+        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{entry.kind.value}" if entry.kind else "GRANT_KIND_UNSPECIFIED"),
+        grant_id=entry.grant_id or "",
+        charge_id=entry.charge_id or "",
+        refund_id=entry.refund_id or "",
+        draws=[draw_message(draw) for draw in entry.draws],
+        action=entry.action,
+        model=entry.model,
+        tool=entry.tool,
+        quantity=entry.quantity,
+        labels=entry.labels,
+        rate_card_version=entry.rate_card_version,
+        occurred_at=timestamp(entry.occurred_at),
+        posted_at=timestamp(entry.posted_at),
+        note=entry.note,
+    )

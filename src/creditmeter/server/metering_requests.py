@@ -1,0 +1,184 @@
+"""The requests of MeteringService, read into the core's."""
+
+from typing import Any
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.charges import RefundMode
+from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.refusals import InvalidRequest, NotImplementedYet, Refusal
+from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
+from creditmeter.core.work import Usage, UsageSource, Work
+from creditmeter.server.reading import MAX_NAME, MAX_TEXT, Fields
+from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
+
+MAX_PROVIDER_USAGE_BYTES = 64 * 1024
+
+_WORK_COUNTS = ("input_tokens", "max_output_tokens", "quantity")
+_USAGE_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_1h_input_tokens",
+    "reasoning_output_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_input_tokens",
+    "image_output_tokens",
+    "quantity",
+)
+_USAGE_NAMES = ("action", "provider", "request_model", "response_model", "variant", "tool", "response_id")
+_WORK_NAMES = ("action", "provider", "request_model", "variant", "tool")
+
+
+def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> Reserve | InvalidRequest:
+    """Read a Reserve."""
+    fields = Fields()
+    work, amount = _bound(fields, message, required=True)
+    request = Reserve(
+        request_id=RequestId(fields.id("request_id", message.request_id)),
+        account_id=AccountId(fields.id("account_id", message.account_id)),
+        work=work,
+        amount=amount,
+        ttl=_ttl(fields, message, max_hold_lifetime),
+        allow_partial=message.allow_partial,
+        labels=fields.labels(message.labels),
+    )
+    return fields.refusal or request
+
+
+def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> Extend | InvalidRequest:
+    """Read an Extend."""
+    fields = Fields()
+    work, amount = _bound(fields, message, required=False)
+    request = Extend(
+        request_id=RequestId(fields.id("request_id", message.request_id)),
+        reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
+        work=work,
+        amount=amount,
+        ttl=_ttl(fields, message, max_hold_lifetime),
+    )
+    if work is None and amount is None and request.ttl is None:
+        fields.wrong("bound", "is missing: give work or amount_microcredits, or a ttl")
+    return fields.refusal or request
+
+
+def commit_of(message: metering_pb2.CommitRequest) -> Commit | Refusal:
+    """Read a Commit. Zero means zero: it is a cost like any other."""
+    fields = Fields()
+    usage, amount = _cost(fields, message, least=0)
+    request = Commit(
+        request_id=RequestId(fields.id("request_id", message.request_id)),
+        reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
+        usage=usage,
+        amount=amount,
+        keep_open=message.keep_open,
+    )
+    return fields.refusal or _unmapped(usage) or request
+
+
+def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest:
+    """Read a Release."""
+    fields = Fields()
+    request = Release(
+        request_id=RequestId(fields.id("request_id", message.request_id)),
+        reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
+        reason=fields.text("reason", message.reason, MAX_TEXT),
+    )
+    return fields.refusal or request
+
+
+def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | Refusal:
+    """Read a Charge."""
+    fields = Fields()
+    usage, amount = _cost(fields, message, least=1)
+    request = ChargeNow(
+        request_id=RequestId(fields.id("request_id", message.request_id)),
+        account_id=AccountId(fields.id("account_id", message.account_id)),
+        usage=usage,
+        amount=amount,
+        already_incurred=message.already_incurred,
+        labels=fields.labels(message.labels),
+    )
+    return fields.refusal or _unmapped(usage) or request
+
+
+def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequest:
+    """Read a Refund. No amount means all that is left; an explicit 0 is invalid."""
+    fields = Fields()
+    mode = fields.enum("mode", charges_pb2.RefundMode, message.mode, "REFUND_MODE_")
+    stated = message.HasField("amount_microcredits")
+    request = RefundCharge(
+        request_id=RequestId(fields.id("request_id", message.request_id)),
+        charge_id=ChargeId(fields.id("charge_id", message.charge_id)),
+        amount=fields.amount("amount_microcredits", message.amount_microcredits, 1) if stated else None,
+        mode=RefundMode(mode) if mode else RefundMode.ORIGINAL,
+        reason=fields.text("reason", message.reason, MAX_TEXT),
+    )
+    return fields.refusal or request
+
+
+def _bound(
+    fields: Fields, message: metering_pb2.ReserveRequest | metering_pb2.ExtendRequest, *, required: bool
+) -> tuple[Work | None, Microcredits | None]:
+    match message.WhichOneof("bound"):
+        case "work":
+            return _work(fields, message.work), None
+        case "amount_microcredits":
+            return None, fields.amount("amount_microcredits", message.amount_microcredits, 1)
+        case _:
+            if required:
+                fields.wrong("bound", "is missing: give work or amount_microcredits")
+            return None, None
+
+
+def _cost(
+    fields: Fields, message: metering_pb2.CommitRequest | metering_pb2.ChargeRequest, least: int
+) -> tuple[Usage | None, Microcredits | None]:
+    match message.WhichOneof("cost"):
+        case "usage":
+            return _usage(fields, message.usage), None
+        case "amount_microcredits":
+            return None, fields.amount("amount_microcredits", message.amount_microcredits, least)
+        case _:
+            fields.wrong("cost", "is missing: give usage or amount_microcredits")
+            return None, None
+
+
+def _ttl(fields: Fields, message: metering_pb2.ReserveRequest | metering_pb2.ExtendRequest, most: Span) -> Span | None:
+    return fields.span("ttl", message.ttl, SECOND, most) if message.HasField("ttl") else None
+
+
+def _work(fields: Fields, message: work_pb2.Work) -> Work:
+    names: dict[str, Any] = {
+        name: fields.text(f"work.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES
+    }
+    if not message.action:
+        fields.wrong("work.action", "is missing")
+    return Work(**names, **_counts(fields, "work", message, _WORK_COUNTS))
+
+
+def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
+    names: dict[str, Any] = {
+        name: fields.text(f"usage.{name}", getattr(message, name), MAX_NAME) for name in _USAGE_NAMES
+    }
+    source = fields.enum("usage.source", work_pb2.UsageSource, message.source, "USAGE_SOURCE_")
+    if len(message.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
+        fields.wrong("usage.provider_usage_json", f"must be at most {MAX_PROVIDER_USAGE_BYTES} bytes")
+    return Usage(
+        **names,
+        **_counts(fields, "usage", message, _USAGE_COUNTS),
+        source=UsageSource(source) if source else UsageSource.PROVIDER,
+        provider_usage_json=message.provider_usage_json,
+    )
+
+
+def _counts(fields: Fields, prefix: str, message: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The counts that are set: an explicit 0 is 0, a missing count stays unknown."""
+    return {name: fields.count(f"{prefix}.{name}", getattr(message, name)) for name in names if message.HasField(name)}
+
+
+def _unmapped(usage: Usage | None) -> NotImplementedYet | None:
+    """Raw provider usage is not read yet; to ignore it would charge by a bound instead of by what was used."""
+    return NotImplementedYet("usage.provider_usage_json") if usage and usage.provider_usage_json else None

@@ -1,0 +1,150 @@
+"""MeteringService: for workers."""
+
+from typing import Any, TypeVar
+
+import grpc
+
+from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
+from creditmeter.core.instants import Instant, Span
+from creditmeter.core.refusals import Refusal
+from creditmeter.core.reservations import ReservationState
+from creditmeter.server import metering_requests as read
+from creditmeter.server.errors import refuse
+from creditmeter.server.messages import charge_message, refund_message, reservation_message
+from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.reading import Fields
+from creditmeter.sidecar.meter import Meter, Replied
+from creditmeter.sidecar.reader import Reader
+from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_Answer = TypeVar("_Answer")
+
+
+class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
+    """Reads each request, has it decided, and writes the reply. What is not defined here is not in this version."""
+
+    def __init__(self, meter: Meter, reader: Reader, max_hold_lifetime: Span) -> None:
+        self._meter = meter
+        self._reader = reader
+        self._max_hold_lifetime = max_hold_lifetime
+
+    async def Reserve(  # noqa: N802 - the contract's name
+        self, request: metering_pb2.ReserveRequest, context: Context
+    ) -> metering_pb2.ReserveResponse:
+        """Hold credit."""
+        asked = read.reserve_of(request, self._max_hold_lifetime)
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.reserve(asked))
+        return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
+
+    async def Extend(  # noqa: N802
+        self, request: metering_pb2.ExtendRequest, context: Context
+    ) -> metering_pb2.ExtendResponse:
+        """Raise a hold or push its deadline."""
+        asked = read.extend_of(request, self._max_hold_lifetime)
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked))
+        return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
+
+    async def Commit(  # noqa: N802
+        self, request: metering_pb2.CommitRequest, context: Context
+    ) -> metering_pb2.CommitResponse:
+        """Charge what was used."""
+        asked = read.commit_of(request)
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.commit(asked))
+        return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
+
+    async def Release(  # noqa: N802
+        self, request: metering_pb2.ReleaseRequest, context: Context
+    ) -> metering_pb2.ReleaseResponse:
+        """Give a hold back."""
+        asked = read.release_of(request)
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.release(asked))
+        return metering_pb2.ReleaseResponse(reservation=_reservation(done), replayed=done.replayed)
+
+    async def Charge(  # noqa: N802
+        self, request: metering_pb2.ChargeRequest, context: Context
+    ) -> metering_pb2.ChargeResponse:
+        """Reserve and commit in one step."""
+        asked = read.charge_of(request)
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.charge(asked))
+        return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
+
+    async def Refund(  # noqa: N802
+        self, request: metering_pb2.RefundRequest, context: Context
+    ) -> metering_pb2.RefundResponse:
+        """Give cost back."""
+        asked = read.refund_of(request)
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.refund(asked))
+        return metering_pb2.RefundResponse(refund=_refund(done), replayed=done.replayed)
+
+    async def GetReservation(  # noqa: N802
+        self, request: metering_pb2.GetReservationRequest, context: Context
+    ) -> metering_pb2.GetReservationResponse:
+        """A reservation of this sidecar."""
+        fields = Fields()
+        name = ReservationId(fields.id("reservation_id", request.reservation_id))
+        found = await allowed(context, fields.refusal or await self._reader.reservation(name))
+        return metering_pb2.GetReservationResponse(reservation=reservation_message(found))
+
+    async def GetCharge(  # noqa: N802
+        self, request: metering_pb2.GetChargeRequest, context: Context
+    ) -> metering_pb2.GetChargeResponse:
+        """A charge, wherever it was made."""
+        fields = Fields()
+        name = ChargeId(fields.id("charge_id", request.charge_id))
+        found = await allowed(context, fields.refusal or await self._reader.charge(name))
+        return metering_pb2.GetChargeResponse(charge=charge_message(found))
+
+    async def GetRefund(  # noqa: N802
+        self, request: metering_pb2.GetRefundRequest, context: Context
+    ) -> metering_pb2.GetRefundResponse:
+        """A refund, wherever it was made."""
+        fields = Fields()
+        name = RefundId(fields.id("refund_id", request.refund_id))
+        found = await allowed(context, fields.refusal or await self._reader.refund(name))
+        return metering_pb2.GetRefundResponse(refund=refund_message(found))
+
+    async def ListReservations(  # noqa: N802
+        self, request: metering_pb2.ListReservationsRequest, context: Context
+    ) -> metering_pb2.ListReservationsResponse:
+        """The reservations of this sidecar, newest first."""
+        fields = Fields()
+        account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
+        state = fields.enum("state", reservations_pb2.ReservationState, request.state, "RESERVATION_STATE_")
+        size = fields.page_size(request.page_size)
+        before = cursor_of(fields, request, request.page_token, tuple[Instant, ReservationId])
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        wanted = ReservationState(state) if state else None
+        found = await self._reader.reservations(account_id, wanted, size + 1, before)
+        page = found[:size]
+        more = len(found) > size
+        return metering_pb2.ListReservationsResponse(
+            reservations=[reservation_message(each) for each in page],
+            next_page_token=next_token(request, (page[-1].created_at, page[-1].reservation_id)) if more else "",
+        )
+
+
+async def allowed(context: Context, outcome: _Answer | Refusal) -> _Answer:
+    """What was answered; a refusal ends the call."""
+    if isinstance(outcome, Refusal):
+        await refuse(context, outcome)
+    return outcome
+
+
+def _reservation(done: Replied) -> reservations_pb2.Reservation | None:
+    found = done.receipt.reservation
+    return reservation_message(found) if found else None
+
+
+def _charge(done: Replied) -> charges_pb2.Charge:
+    found = done.receipt.charge
+    assert isinstance(found, Charge), "a charge's receipt has the charge"
+    return charge_message(found)
+
+
+def _refund(done: Replied) -> charges_pb2.Refund:
+    found = done.receipt.refund
+    assert isinstance(found, Refund), "a refund's receipt has the refund"
+    return refund_message(found)

@@ -1,0 +1,107 @@
+"""Reading requests: every wrong field is found and named, all of them at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from creditmeter.core.amounts import MAX_AMOUNT, Microcredits
+from creditmeter.core.ids import is_id
+from creditmeter.core.instants import Instant, Span
+from creditmeter.core.refusals import InvalidRequest
+
+MAX_LABELS = 16
+MAX_LABEL_KEY = 64
+MAX_LABEL_VALUE = 256
+MAX_TEXT = 512
+MAX_NAME = 256
+MAX_COUNT = 10**9
+DEFAULT_PAGE = 50
+MAX_PAGE = 1_000
+
+_ID_RULE = "must be 1-128 printable ASCII characters without spaces"
+_LATEST_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that a Timestamp can say
+
+
+class Fields:
+    """Reads the fields of one request and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.violations: list[tuple[str, str]] = []
+
+    def wrong(self, name: str, why: str) -> None:
+        """Note that a field is wrong."""
+        self.violations.append((name, why))
+
+    @property
+    def refusal(self) -> InvalidRequest | None:
+        """The refusal that names every wrong field; None if there is none."""
+        return InvalidRequest(tuple(self.violations)) if self.violations else None
+
+    def id(self, name: str, value: str) -> str:
+        """An id."""
+        if not is_id(value):
+            self.wrong(name, _ID_RULE if value else f"is missing: it {_ID_RULE}")
+        return value
+
+    def amount(self, name: str, value: int, least: int) -> Microcredits:
+        """An amount in microcredits."""
+        if not least <= value <= MAX_AMOUNT:
+            self.wrong(name, f"must be {least} to {MAX_AMOUNT} microcredits")
+        return Microcredits(value)
+
+    def count(self, name: str, value: int, most: int = MAX_COUNT) -> int:
+        """A count: 0 or more."""
+        if not 0 <= value <= most:
+            self.wrong(name, f"must be 0 to {most}")
+        return value
+
+    def text(self, name: str, value: str, longest: int) -> str:
+        """Free text."""
+        if len(value) > longest:
+            self.wrong(name, f"must be at most {longest} characters")
+        return value
+
+    def labels(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Labels."""
+        if len(labels) > MAX_LABELS:
+            self.wrong("labels", f"must be at most {MAX_LABELS}")
+        for key, value in labels.items():
+            if not 1 <= len(key) <= MAX_LABEL_KEY:
+                self.wrong(f"labels[{key[:MAX_LABEL_KEY]!r}]", f"a key must be 1-{MAX_LABEL_KEY} characters")
+            if len(value) > MAX_LABEL_VALUE:
+                self.wrong(f"labels[{key[:MAX_LABEL_KEY]!r}]", f"a value must be at most {MAX_LABEL_VALUE} characters")
+        return dict(labels)
+
+    def span(self, name: str, value: Duration, least: Span, most: Span) -> Span:
+        """A length of time."""
+        found = Span(value.seconds * 1_000_000 + value.nanos // 1_000)
+        if not least <= found <= most:
+            self.wrong(name, f"must be {least / 1_000_000:g} to {most / 1_000_000:g} seconds")
+        return found
+
+    def moment(self, name: str, message: Message, value: Timestamp) -> Instant | None:
+        """A moment; None if the field is unset."""
+        if not message.HasField(name):
+            return None
+        if not 0 <= value.seconds <= _LATEST_SECONDS or not 0 <= value.nanos < 1_000_000_000:
+            self.wrong(name, "must be a time between 1970 and 9999")
+        return Instant(value.seconds * 1_000_000 + value.nanos // 1_000)
+
+    def enum(self, name: str, enum: Any, value: int, prefix: str) -> str | None:
+        """The name of an enum's value without its prefix; None if it is unspecified. The stubs type an enum as its values'
+        class; it is google.protobuf's EnumTypeWrapper."""
+        if value == 0:
+            return None
+        if value not in enum.values():
+            self.wrong(name, f"{value} is none of the values of {enum.DESCRIPTOR.name}")
+            return None
+        return str(enum.Name(value)).removeprefix(prefix)
+
+    def page_size(self, value: int) -> int:
+        """How many items a page has: 0 means 50, and no page has more than 1,000."""
+        if value < 0:
+            self.wrong("page_size", "must not be negative")
+        return min(value or DEFAULT_PAGE, MAX_PAGE)

@@ -1,0 +1,278 @@
+"""The meter: reserve, extend, commit, release, charge and refund.
+
+Every request goes the same way: holds past their deadline end first, a request that was seen before gets its first reply
+again, the core decides, the decision is recorded, and the reply waits until everything it rests on is on disk. A decision
+that lacks credit is taken again once the central store was asked; nothing was changed until then.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from creditmeter.central.requests import Done
+from creditmeter.central.store import CentralStore
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.book import Book, Change
+from creditmeter.core.exchange import Answer
+from creditmeter.core.ids import AccountId, ReservationId, origin_of
+from creditmeter.core.instants import SECOND
+from creditmeter.core.leases import Moment
+from creditmeter.core.metering import (
+    Limits,
+    SettleFirst,
+    Short,
+    charge_now,
+    commit,
+    extend,
+    refund,
+    release,
+    replay,
+    reserve,
+)
+from creditmeter.core.refusals import (
+    ChargeNotFound,
+    InsufficientCredits,
+    Overloaded,
+    RecallPending,
+    Refusal,
+    ReservationElsewhere,
+    ReservationNotFound,
+    ShuttingDown,
+)
+from creditmeter.core.requests import (
+    ChargeNow,
+    Commit,
+    Extend,
+    Receipt,
+    RefundCharge,
+    Release,
+    Request,
+    Reserve,
+)
+from creditmeter.core.reservations import Reservation
+from creditmeter.journal.journal import Journal
+from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.keeper import LeaseKeeper
+from creditmeter.sidecar.naming import Names
+from creditmeter.sidecar.pricing import Pricing
+from creditmeter.sidecar.settler import Settler
+
+MAX_ROUNDS = 8
+"""How often a decision is taken again because others were quicker to use the credit that was got for it."""
+
+RETRY_AFTER = SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A request that took effect: now, or when it first came (`replayed`)."""
+
+    receipt: Receipt
+    replayed: bool = False
+
+
+Outcome = Replied | Refusal
+Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
+"""A decision about a book at a moment; the flag says that the central store has no more to give."""
+
+
+class Meter:
+    """Answers the six requests that change something."""
+
+    def __init__(
+        self,
+        books: Books,
+        journal: Journal,
+        keeper: LeaseKeeper,
+        settler: Settler,
+        central: CentralStore,
+        pricing: Pricing,
+        limits: Limits,
+    ) -> None:
+        self._books = books
+        self._journal = journal
+        self._keeper = keeper
+        self._settler = settler
+        self._central = central
+        self._pricing = pricing
+        self._limits = limits
+        self._names = Names(journal.identity.sidecar_id)
+        self.is_draining = False
+
+    async def reserve(self, request: Reserve) -> Outcome:
+        """Hold credit for a call that is about to be made."""
+        hold = self._pricing.hold(request.work, request.amount)
+        if isinstance(hold, Refusal):
+            return hold
+
+        def decide(book: Book, at: Moment, exhausted: bool) -> Change | Short | Refusal:
+            name = self._names.reservation(book.account_id)
+            decided = reserve(book, request, hold, at, name, self._limits)
+            if isinstance(decided, Short) and exhausted and request.allow_partial:
+                part = self._pricing.partial_hold(hold, book.idle(at))
+                if part is not None:
+                    return reserve(book, request, part, at, name, self._limits)
+            return decided
+
+        return await self._new_work(request.account_id, request, decide, hold.amount, partial=request.allow_partial)
+
+    async def extend(self, request: Extend) -> Outcome:
+        """Raise a hold, push its deadline, or both."""
+        bounded = request.work is not None or request.amount is not None
+        hold = self._pricing.hold(request.work, request.amount) if bounded else None
+        if isinstance(hold, Refusal):
+            return hold
+
+        def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
+            reservation = book.reservations.get(request.reservation_id)
+            if reservation is None:
+                return ReservationNotFound(request.reservation_id)
+            return extend(book, request, reservation, hold, at, self._limits)
+
+        book = self._book_of(request.reservation_id)
+        if isinstance(book, Refusal):
+            return book
+        return await self._new_work(book.account_id, request, decide, hold.amount if hold else Microcredits(0))
+
+    async def commit(self, request: Commit) -> Outcome:
+        """Charge what a reserved call used."""
+
+        def decide(book: Book, reservation: Reservation, at: Moment) -> Change | Refusal:
+            cost = self._pricing.reserved_cost(reservation, request.usage, request.amount)
+            if isinstance(cost, Refusal):
+                return cost
+            name = self._names.charge(book.account_id)
+            return commit(book, request, reservation, cost, at, name, self._limits)
+
+        return await self._about_reservation(request, decide)
+
+    async def release(self, request: Release) -> Outcome:
+        """Give a hold back unused."""
+
+        def decide(book: Book, reservation: Reservation, at: Moment) -> Change | Refusal:
+            return release(book, request, reservation, at)
+
+        return await self._about_reservation(request, decide)
+
+    async def charge(self, request: ChargeNow) -> Outcome:
+        """Reserve and commit in one step."""
+        cost = self._pricing.cost(request.usage, request.amount)
+        if isinstance(cost, Refusal):
+            return cost
+
+        def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
+            return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
+
+        return await self._new_work(request.account_id, request, decide, cost.amount)
+
+    async def refund(self, request: RefundCharge) -> Outcome:
+        """Give back cost: decided here until the charge is first sent to the central store, there from then on."""
+        origin = origin_of(request.charge_id)
+        book = self._books.find(origin.account_key) if origin else None
+        if book is None:
+            return await self._refund_centrally(request)
+        at = self._books.moment()
+        self._books.expire(book, at.now)
+        seen = replay(book, request)
+        charge = book.charges.get(request.charge_id)
+        if seen is None and charge is not None:
+            decided = refund(book, request, charge, at, self._names.refund(book.account_id))
+            if not isinstance(decided, SettleFirst):
+                return await self._settled(decided)
+            if charge.posting is None:
+                await self._settler.settle_account(book.account_id)
+        return await (self._refund_centrally(request) if seen is None else self._settled(seen))
+
+    async def _refund_centrally(self, request: RefundCharge) -> Outcome:
+        origin = origin_of(request.charge_id)
+        if origin is None:
+            return ChargeNotFound(request.charge_id)
+        name = self._names.refund_of(origin)
+        done = await self._central.refunds.refund(request, name)
+        if not isinstance(done, Done):
+            return done
+        receipt = Receipt(request, refund=done.reply)
+        book = self._books.find(origin.account_key)
+        if book is not None and request.request_id not in book.receipts:
+            self._books.record(Change(book.account_id, refunds=(done.reply,), receipts=(receipt,)))
+            await self._books.durable()
+        return Replied(receipt, done.replayed)
+
+    async def _new_work(
+        self, account_id: AccountId, request: Request, decide: Decide, amount: Microcredits, *, partial: bool = False
+    ) -> Outcome:
+        """Decide about work that needs credit, asking the central store for more as long as that helps."""
+        said: Answer | None = None
+        for _ in range(MAX_ROUNDS):
+            book = self._books.open(account_id)
+            at = self._books.moment()
+            decided = self._decided(book, request, at, decide, amount, exhausted=said is not None and said.short > 0)
+            if not isinstance(decided, Short):
+                return await self._settled(decided)
+            if said is not None and said.short:
+                return await self._settled(_short_of(book, amount, said, at))
+            reply = await self._keeper.obtain(account_id, decided.missing, partial=partial)
+            if not isinstance(reply, Answer):
+                self._books.drop_if_empty(account_id)
+                return reply
+            said = reply
+        return await self._settled(RecallPending(RETRY_AFTER))
+
+    def _decided(
+        self, book: Book, request: Request, at: Moment, decide: Decide, amount: Microcredits, *, exhausted: bool
+    ) -> Change | Receipt | Short | Refusal:
+        self._books.expire(book, at.now)
+        seen = replay(book, request)
+        if seen is not None:
+            return seen
+        if self.is_draining:
+            return ShuttingDown()
+        if self._journal.is_full:
+            return Overloaded(RETRY_AFTER)
+        return Short(amount) if book.account is None else decide(book, at, exhausted)
+
+    async def _about_reservation(
+        self, request: Commit | Release, decide: Callable[[Book, Reservation, Moment], Change | Refusal]
+    ) -> Outcome:
+        """Decide what needs nothing but the reservation."""
+        book = self._book_of(request.reservation_id)
+        if isinstance(book, Refusal):
+            return book
+        at = self._books.moment()
+        self._books.expire(book, at.now)
+        seen = replay(book, request)
+        if seen is not None:
+            return await self._settled(seen)
+        reservation = book.reservations.get(request.reservation_id)
+        if reservation is None:
+            return await self._settled(ReservationNotFound(request.reservation_id))
+        return await self._settled(decide(book, reservation, at))
+
+    def _book_of(self, reservation_id: ReservationId) -> Book | Refusal:
+        """The book that a reservation is in, if it was made here."""
+        origin = origin_of(reservation_id)
+        if origin is None:
+            return ReservationNotFound(reservation_id)
+        if origin.sidecar_id != self._journal.identity.sidecar_id:
+            return ReservationElsewhere(origin.sidecar_id)
+        return self._books.find(origin.account_key) or ReservationNotFound(reservation_id)
+
+    async def _settled(self, decided: Change | Receipt | Refusal) -> Outcome:
+        """Record what was decided, and say it once all it rests on is on disk."""
+        if isinstance(decided, Change):
+            self._books.record(decided)
+        await self._books.durable()
+        match decided:
+            case Change():
+                return Replied(decided.receipts[0])
+            case Receipt():
+                return Replied(decided, replayed=True)
+            case _:
+                return decided
+
+
+def _short_of(book: Book, amount: Microcredits, said: Answer, at: Moment) -> Refusal:
+    """Why credit is lacking: there is none, or it is idle on another sidecar's lease."""
+    available = Microcredits(book.idle(at) + said.free + said.elsewhere)
+    if available >= amount:
+        return RecallPending(RETRY_AFTER)
+    return InsufficientCredits(amount, available, said.standing.next_reset_at)

@@ -1,0 +1,183 @@
+"""Reading: reservations, charges, refunds, balances and history, with the sidecar's own effects in them.
+
+What this sidecar did and has not posted yet is in its books; everything else is at the central store. A reply waits until
+what it shows is on disk.
+"""
+
+from dataclasses import dataclass, replace
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.reading import HistoryFilter
+from creditmeter.central.store import CentralStore
+from creditmeter.core.accounts import Account
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.answering import MAX_LISTED_GRANTS
+from creditmeter.core.book import Book
+from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.exchange import Standing
+from creditmeter.core.history import Entry
+from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
+from creditmeter.core.instants import Instant
+from creditmeter.core.lease_keeping import Envelope, compose
+from creditmeter.core.refusals import (
+    AccountNotFound,
+    ChargeNotFound,
+    Refusal,
+    RefundNotFound,
+    ReservationElsewhere,
+    ReservationNotFound,
+)
+from creditmeter.core.reservations import Reservation, ReservationState
+from creditmeter.journal.journal import Journal
+from creditmeter.sidecar.books import Books
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How an account stands, and whether that is an older reading because the central store is away."""
+
+    account: Account
+    standing: Standing
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Lines of history, newest first, and on the first page the charges that are not posted yet."""
+
+    entries: list[Entry]
+    pending: list[Charge]
+
+
+class Reader:
+    """Answers questions."""
+
+    def __init__(self, books: Books, journal: Journal, central: CentralStore) -> None:
+        self._books = books
+        self._journal = journal
+        self._central = central
+
+    async def reservation(self, reservation_id: ReservationId) -> Reservation | Refusal:
+        """A reservation of this sidecar, as it is now: past its deadline it has expired."""
+        origin = origin_of(reservation_id)
+        if origin is not None and origin.sidecar_id != self._journal.identity.sidecar_id:
+            return ReservationElsewhere(origin.sidecar_id)
+        book = self._books.find(origin.account_key) if origin else None
+        found = None
+        if book is not None:
+            self._books.expire(book, self._books.moment().now)
+            found = book.reservations.get(reservation_id)
+        await self._books.durable()
+        return found or ReservationNotFound(reservation_id)
+
+    async def reservations(
+        self,
+        account_id: AccountId | None,
+        state: ReservationState | None,
+        limit: int,
+        before: tuple[Instant, ReservationId] | None = None,
+    ) -> list[Reservation]:
+        """Reservations of this sidecar, newest first, at most `limit`, those made before `before`."""
+        now = self._books.moment().now
+        books = [self._books.open(account_id)] if account_id is not None else list(self._books)
+        for book in books:
+            self._books.expire(book, now)
+        if account_id is not None:
+            self._books.drop_if_empty(account_id)
+        await self._books.durable()
+        found = [
+            each
+            for book in books
+            for each in book.reservations.values()
+            if state in (None, each.state) and (before is None or _made(each) < before)
+        ]
+        return sorted(found, key=_made, reverse=True)[:limit]
+
+    async def charge(self, charge_id: ChargeId) -> Charge | ChargeNotFound:
+        """A charge, wherever it was made.
+
+        Raises:
+            CentralUnavailable: it is not one that waits here to be posted, and the central store did not answer.
+        """
+        book = self._book_of(charge_id)
+        own = book.charges.get(charge_id) if book else None
+        if own is not None and own.posting is None:
+            await self._books.durable()
+            return own
+        return await self._central.reader.find_charge(charge_id) or ChargeNotFound(charge_id)
+
+    async def refund(self, refund_id: RefundId) -> Refund | RefundNotFound:
+        """A refund, wherever it was made.
+
+        Raises:
+            CentralUnavailable: it is not one that waits here to be posted, and the central store did not answer.
+        """
+        book = self._book_of(refund_id)
+        own = book.refunds.get(refund_id) if book else None
+        if own is not None and own.posting is None:
+            await self._books.durable()
+            return own
+        return await self._central.reader.find_refund(refund_id) or RefundNotFound(refund_id)
+
+    async def balance(self, account_id: AccountId) -> Balance | AccountNotFound:
+        """How an account stands, as if everything this sidecar did had been posted. The last reading, marked stale, if the
+        central store does not answer.
+
+        Raises:
+            CentralUnavailable: the store did not answer, and this sidecar has no reading.
+        """
+        book = self._books.open(account_id)
+        now = self._books.moment().now
+        self._books.expire(book, now)
+        envelope = Envelope(self._journal.identity.sidecar_id, 0, 0)
+        message, _ = compose(book, envelope, now, None, give_back=False)
+        await self._books.durable()
+        try:
+            previewed = await self._central.exchanges.preview(message, MAX_LISTED_GRANTS)
+        except CentralUnavailable:
+            return _stale_balance(book)
+        if isinstance(previewed, AccountNotFound):
+            self._books.drop_if_empty(account_id)
+            return previewed
+        unposted = sum(each.cost for each in message.charges) + previewed.standing.unposted
+        return Balance(previewed.account, replace(previewed.standing, unposted=Microcredits(unposted)), stale=False)
+
+    async def history(
+        self, account_id: AccountId, wanted: HistoryFilter, limit: int, before: int | None = None
+    ) -> HistoryPage | AccountNotFound:
+        """A page of an account's history.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        entries = await self._central.reader.list_history(account_id, wanted, limit, before)
+        if isinstance(entries, AccountNotFound):
+            return entries
+        book = self._book_if_any(account_id)
+        pending = list(book.unposted_charges) if book is not None and before is None else []
+        await self._books.durable()
+        return HistoryPage(entries, sorted(pending, key=lambda each: each.committed_at, reverse=True)[:limit])
+
+    def _book_of(self, made_id: str) -> Book | None:
+        origin = origin_of(made_id)
+        return self._books.find(origin.account_key) if origin else None
+
+    def _book_if_any(self, account_id: AccountId) -> Book | None:
+        book = self._books.open(account_id)
+        self._books.drop_if_empty(account_id)
+        return book
+
+
+def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:
+    return reservation.created_at, reservation.reservation_id
+
+
+def _stale_balance(book: Book) -> Balance:
+    """The last reading, less what was held and committed since."""
+    if book.standing is None or book.account is None:
+        raise CentralUnavailable("the central store did not answer, and this sidecar has no reading of the account")
+    then = book.standing
+    unposted = Microcredits(sum(each.cost for each in book.unposted_charges))
+    since = (book.held + unposted) - (then.held + then.unposted)
+    standing = replace(then, available=Microcredits(max(0, then.available - since)), held=book.held, unposted=unposted)
+    return Balance(book.account, standing, stale=True)

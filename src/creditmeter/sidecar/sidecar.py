@@ -1,0 +1,200 @@
+"""A running sidecar: its parts put together, and the tasks that run beside the requests.
+
+The tasks: the lease keeper serves requests that wait for credit; the settler posts charges; housekeeping ends holds that are
+past their deadline, renews and gives back leases, prunes what is old, and recovers when the disk does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import Enum
+
+import structlog
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.store import CentralStore
+from creditmeter.core.instants import MINUTE, Instant, Span
+from creditmeter.core.lease_keeping import has_idle
+from creditmeter.core.metering import Limits
+from creditmeter.journal.journal import Journal, StorageUnavailable
+from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+from creditmeter.sidecar.keeper import LeaseKeeper
+from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.pricing import Pricing
+from creditmeter.sidecar.reader import Reader
+from creditmeter.sidecar.settler import Settler
+
+_log = structlog.get_logger()
+
+
+class Condition(Enum):
+    """Whether the sidecar can meter. Only local causes count: without the central store, commits still work."""
+
+    SERVING = "SERVING"
+    DRAINING = "DRAINING"
+    JOURNAL_UNWRITABLE = "JOURNAL_UNWRITABLE"
+    FENCED = "FENCED"
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often things are done beside the requests, in seconds, and how long a lease may be used without renewal."""
+
+    settle: float = 0.25
+    housekeeping: float = 0.5
+    lease_ttl: Span = Span(10 * MINUTE)
+    retention: Span = Span(60 * MINUTE)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Who is told what condition the sidecar is in."""
+
+    condition: Condition = Condition.SERVING
+    listeners: list[Callable[[Condition], None]] = field(default_factory=list)
+
+
+class Sidecar:
+    """Meters for the workers beside it. `meter` changes things, `reader` answers questions."""
+
+    def __init__(
+        self, journal: Journal, central: CentralStore, clock: Clock, pricing: Pricing, limits: Limits, rhythm: Rhythm
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._rhythm = rhythm
+        self._watch = _Watch()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.central = central
+        self.books = Books(journal, clock)
+        self._exchanger = Exchanger(self.books, journal, central, clock, rhythm.lease_ttl, self._on_fenced)
+        self._keeper = LeaseKeeper(self.books, self._exchanger, clock, rhythm.lease_ttl)
+        self._settler = Settler(self.books, self._exchanger)
+        self.meter = Meter(self.books, journal, self._keeper, self._settler, central, pricing, limits)
+        self.reader = Reader(self.books, journal, central)
+
+    @property
+    def condition(self) -> Condition:
+        """What condition the sidecar is in."""
+        return self._watch.condition
+
+    def watch(self, listener: Callable[[Condition], None]) -> None:
+        """Have `listener` told every change of condition."""
+        self._watch.listeners.append(listener)
+
+    async def start(self) -> None:
+        """Load what is in the journal and begin to work. The central store may be away: then only what needs it waits.
+
+        Raises:
+            SidecarFenced: another process speaks for this sidecar.
+            StorageUnavailable: the journal cannot be written.
+        """
+        await self.books.reload()
+        with contextlib.suppress(CentralUnavailable):
+            await self._exchanger.register()
+        self._spawn("lease keeper", self._keeper.run())
+        self._spawn("settler", self._settler.run(self._rhythm.settle))
+        self._spawn("housekeeping", self._housekeep())
+
+    async def settle(self) -> None:
+        """Post everything that waits, now.
+
+        Raises:
+            CentralUnavailable: the store did not answer; what waits still does.
+        """
+        await self._settler.settle()
+
+    def drain(self) -> None:
+        """Take no new work any more. What was reserved may still be committed, released and refunded."""
+        self.meter.is_draining = True
+        self._become(Condition.DRAINING)
+
+    async def stop(self, grace_seconds: float) -> bool:
+        """Post what waits and give back idle credit, for at most `grace_seconds`; then stop.
+
+        Returns whether every charge is settled. What is not is safe in the journal.
+        """
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._go_home()
+        except (TimeoutError, CentralUnavailable, StorageUnavailable, SidecarFenced) as error:
+            _log.warning("stopped before everything was settled", reason=str(error) or "out of time")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return not any(book.has_unposted for book in self.books)
+
+    async def _go_home(self) -> None:
+        """Settle until nothing waits and no lease has idle credit."""
+        while True:
+            for book in self.books:
+                if has_idle(book) or book.has_unposted:
+                    self.books.put_unsettled(book.account_id)
+            if not self.books.has_unsettled:
+                return
+            await self._settler.settle(give_back=True)
+            await asyncio.sleep(0)
+
+    def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
+
+    def _on_fenced(self) -> None:
+        self._become(Condition.FENCED)
+
+    def _become(self, condition: Condition) -> None:
+        if self._watch.condition in (condition, Condition.FENCED):
+            return
+        self._watch.condition = condition
+        for listener in self._watch.listeners:
+            listener(condition)
+
+    async def _housekeep(self) -> None:
+        while True:
+            await asyncio.sleep(self._rhythm.housekeeping)
+            try:
+                if self._journal.has_failed:
+                    await self._recover()
+                await self.tidy()
+            except StorageUnavailable as error:
+                _log.error("the journal cannot be written", reason=str(error))
+                self._become(Condition.JOURNAL_UNWRITABLE)
+            except CentralUnavailable as error:
+                _log.warning("the central store is away", reason=str(error))
+
+    async def tidy(self) -> None:
+        """One round of housekeeping: end what is due, look after leases, prune.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+            StorageUnavailable: the journal cannot be written.
+        """
+        now = self.books.moment().now
+        keep_since = Instant(now - self._limits.late_commit_window - self._rhythm.retention)
+        for count, book in enumerate(list(self.books)):
+            self.books.expire(book, now)
+            self.books.prune(book, keep_since)
+            if count % 100 == 99:  # noqa: PLR2004 - let requests in between
+                await asyncio.sleep(0)
+        await self._keeper.keep()
+
+    async def _recover(self) -> None:
+        """Take the books from disk again, once it can be written: what was never acknowledged is gone from memory too."""
+        await self._journal.reopen()
+        await self.books.reload()
+        _log.info("the journal can be written again")
+        self._become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
+
+
+async def _logged(name: str, work: Coroutine[None, None, None]) -> None:
+    """Run a task that is to run for ever; if it ends by a fault, say so."""
+    try:
+        await work
+    except SidecarFenced as error:
+        _log.error("fenced", task=name, reason=str(error))
+    except Exception:
+        _log.exception("a task ended", task=name)
+        raise

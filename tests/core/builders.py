@@ -1,0 +1,440 @@
+"""Ready-made things for the tests of the core, and a central store that lives in memory.
+
+Amounts are small whole microcredits, so that a scenario can be added up by eye. Moments are days of March 2026 in UTC.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from creditmeter.core.accounts import Account, AccountState, Plan
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.answering import answer
+from creditmeter.core.book import Book, Change
+from creditmeter.core.calendar import day_of, month_of
+from creditmeter.core.charges import Charge, Part, Refund, RefundMode
+from creditmeter.core.exchange import Answer, LeaseReport, Message, Need
+from creditmeter.core.grants import Grant, GrantKind, GrantSource
+from creditmeter.core.history import Entry
+from creditmeter.core.ids import (
+    AccountId,
+    ChargeId,
+    GrantId,
+    LeaseId,
+    PlanId,
+    RefundId,
+    RequestId,
+    ReservationId,
+    SidecarId,
+    lease_id,
+)
+from creditmeter.core.instants import DAY, Instant, Span, from_datetime
+from creditmeter.core.leases import Lease, Moment, OutLease
+from creditmeter.core.ledger import Contents, Ledger, PlanVersion
+from creditmeter.core.metering import Cost, Hold
+from creditmeter.core.posting import post
+from creditmeter.core.refunding import refund
+from creditmeter.core.refusals import RefundExceedsCharge, Refusal
+from creditmeter.core.reservations import Reservation, ReservationState
+
+ACCOUNT = AccountId("acme")
+HERE = SidecarId("s1")
+ELSEWHERE = SidecarId("s2")
+ALWAYS = Span(10**18)
+"""A reading of the boot-time clock that no test reaches."""
+
+
+def mc(amount: int) -> Microcredits:
+    """Some microcredits."""
+    return Microcredits(amount)
+
+
+def at(text: str) -> Instant:
+    """A moment of March 2026 in UTC: ``at("10 09:30")``."""
+    return from_datetime(datetime.strptime(f"2026-03-{text}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+
+
+def midnight_after(moment: Instant) -> Instant:
+    """The end of the moment's day in UTC."""
+    return Instant((moment // DAY + 1) * DAY)
+
+
+def clocks(now: Instant, boot: int = 0) -> Moment:
+    """One reading of both clocks."""
+    return Moment(now, Span(boot))
+
+
+# Accounts and grants.
+
+
+def account(
+    *,
+    plan_id: str | None = None,
+    state: AccountState = AccountState.ACTIVE,
+    overdraft_limit: int = 0,
+    max_open_reservations: int = 0,
+    max_reservation: int = 0,
+) -> Account:
+    """The account of every test, in UTC, its months from the first day."""
+    return Account(
+        account_id=ACCOUNT,
+        created_at=at("01 00:00"),
+        plan_id=PlanId(plan_id) if plan_id else None,
+        state=state,
+        overdraft_limit=mc(overdraft_limit),
+        max_open_reservations=max_open_reservations,
+        max_reservation=mc(max_reservation),
+    )
+
+
+def plan(name: str, daily: int, monthly: int) -> Plan:
+    """A plan that gives this each day and each month."""
+    return Plan(PlanId(name), mc(daily), mc(monthly))
+
+
+def grant(
+    name: str,
+    amount: int,
+    *,
+    kind: GrantKind = GrantKind.PERMANENT,
+    begins: Instant | None = None,
+    ends: Instant | None = None,
+    drawn: int = 0,
+    period_key: str | None = None,
+) -> Grant:
+    """A grant, permanent unless told; of a plan if it names its period."""
+    begins = at("01 00:00") if begins is None else begins
+    return Grant(
+        grant_id=GrantId(name),
+        kind=kind,
+        amount=mc(amount),
+        remaining=mc(amount - drawn),
+        effective_at=begins,
+        expires_at=ends,
+        source=GrantSource.PLAN if period_key else GrantSource.PURCHASE,
+        created_at=begins,
+        period_key=period_key,
+        drawn=mc(drawn),
+    )
+
+
+def daily(day: int, amount: int, *, drawn: int = 0) -> Grant:
+    """The plan's grant of a day of March."""
+    begins = at(f"{day:02} 00:00")
+    name = f"2026-03-{day:02}"
+    ends = Instant(begins + DAY)
+    return grant(
+        f"daily-{name}", amount, kind=GrantKind.DAILY, begins=begins, ends=ends, drawn=drawn, period_key=name
+    )
+
+
+def monthly(amount: int, *, drawn: int = 0) -> Grant:
+    """The plan's grant of March."""
+    name = "2026-03-01"
+    ends = Instant(at("31 00:00") + DAY)
+    return grant(f"monthly-{name}", amount, kind=GrantKind.MONTHLY, ends=ends, drawn=drawn, period_key=name)
+
+
+# Leases, holds and charges.
+
+
+def lease_name(opened: Instant, sidecar_id: SidecarId = HERE) -> LeaseId:
+    """The id of a sidecar's lease of the day of that moment."""
+    return lease_id(ACCOUNT, sidecar_id, midnight_after(opened))
+
+
+def lease(opened: Instant, limit: int, *, spent: int = 0, trusted_until: Span = ALWAYS) -> Lease:
+    """A lease as its sidecar has it, trusted for good unless told."""
+    return Lease(
+        lease_id=lease_name(opened),
+        account_id=ACCOUNT,
+        opened_at=opened,
+        ends_at=midnight_after(opened),
+        limit=mc(limit),
+        spent=mc(spent),
+        trusted_until=trusted_until,
+    )
+
+
+def out_lease(
+    opened: Instant, limit: int, *, posted: int = 0, held: int = 0, unposted: int = 0, sidecar_id: SidecarId = HERE
+) -> OutLease:
+    """A lease as the central store has it."""
+    return OutLease(
+        lease_id=lease_name(opened, sidecar_id),
+        sidecar_id=sidecar_id,
+        opened_at=opened,
+        ends_at=midnight_after(opened),
+        limit=mc(limit),
+        posted=mc(posted),
+        held=mc(held),
+        unposted=mc(unposted),
+    )
+
+
+def part(amount: int, authorized_at: Instant, sidecar_id: SidecarId = HERE) -> Part:
+    """Credit of the lease of that day."""
+    return Part(lease_name(authorized_at, sidecar_id), mc(amount), authorized_at)
+
+
+def reservation(
+    name: str,
+    parts: tuple[Part, ...],
+    *,
+    created: Instant,
+    expires: Instant,
+    state: ReservationState = ReservationState.HELD,
+) -> Reservation:
+    """A reservation, open unless told."""
+    return Reservation(
+        reservation_id=ReservationId(name),
+        account_id=ACCOUNT,
+        request_id=RequestId(f"{name}/reserve"),
+        state=state,
+        parts=parts,
+        created_at=created,
+        expires_at=expires,
+        rate_card_version="v1",
+    )
+
+
+def hold(amount: int) -> Hold:
+    """What a reservation of a stated amount is to hold."""
+    return Hold(mc(amount), "v1")
+
+
+def cost(amount: int) -> Cost:
+    """What a call of a stated cost comes to."""
+    return Cost(mc(amount), Decimal(amount), Decimal(0), "v1")
+
+
+def charge(
+    name: str,
+    *parts: Part,
+    excess: int = 0,
+    committed: Instant | None = None,
+    request: str | None = None,
+    reservation_id: str | None = None,
+    commit_number: int = 1,
+) -> Charge:
+    """A charge of its parts and an excess, committed when the last part was authorised unless told."""
+    committed = committed if committed is not None else parts[-1].authorized_at
+    total = sum(each.amount for each in parts) + excess
+    return Charge(
+        charge_id=ChargeId(name),
+        account_id=ACCOUNT,
+        request_id=RequestId(request or f"{name}/charge"),
+        reservation_id=ReservationId(reservation_id) if reservation_id else None,
+        commit_number=commit_number,
+        cost=mc(total),
+        parts=parts,
+        excess=mc(excess),
+        exact_credits=Decimal(total),
+        cost_usd=Decimal(0),
+        usage=None,
+        rate_card_version="v1",
+        authorized_at=parts[0].authorized_at if parts else committed,
+        committed_at=committed,
+    )
+
+
+def refund_of(
+    charge_id: str, amount: int, *, name: str = "refund-1", mode: RefundMode = RefundMode.ORIGINAL, when: Instant
+) -> Refund:
+    """A refund that was asked for."""
+    return Refund(
+        refund_id=RefundId(name),
+        charge_id=ChargeId(charge_id),
+        account_id=ACCOUNT,
+        request_id=RequestId(f"{name}/refund"),
+        amount=mc(amount),
+        mode=mode,
+        reason="it failed",
+        refunded_at=when,
+    )
+
+
+def book(*leases: Lease, reservations: Iterable[Reservation] = (), of: Account | None = None) -> Book:
+    """A sidecar's book of the account."""
+    made = Book(ACCOUNT)
+    made.apply(Change(ACCOUNT, leases=leases, reservations=tuple(reservations), account=of or account()))
+    return made
+
+
+def message(
+    seq: int,
+    *charges: Charge,
+    leases: Iterable[LeaseReport] = (),
+    refunds: Iterable[Refund] = (),
+    need: int = 0,
+    sidecar_id: SidecarId = HERE,
+) -> Message:
+    """A message of a sidecar in its first epoch, that asks for exactly `need`."""
+    wanted = Need(mc(need), mc(need), mc(need)) if need else None
+    return Message(sidecar_id, 1, ACCOUNT, seq, tuple(leases), charges, tuple(refunds), wanted)
+
+
+def report(opened: Instant, limit: int, *, held: int = 0, unposted: int = 0, sidecar_id: SidecarId = HERE) -> LeaseReport:
+    """What a sidecar says of its lease of that day."""
+    return LeaseReport(lease_name(opened, sidecar_id), mc(limit), mc(held), mc(unposted))
+
+
+# The central store.
+
+
+class Central:
+    """A central store in memory: it loads what `Contents` promises and no more, and keeps what a ledger decided.
+
+    Grants are loaded in another order each time, for no decision may depend on it.
+    """
+
+    def __init__(self, of: Account, *plans: Plan, grants: Iterable[Grant] = ()) -> None:
+        self.account = of
+        self.versions = [PlanVersion(each, Instant(0)) for each in plans]
+        self.plan_since = of.created_at
+        self.balance = ZERO
+        self.grants: dict[GrantId, Grant] = {}
+        self.leases: dict[LeaseId, OutLease] = {}
+        self.charges: dict[ChargeId, Charge] = {}
+        self.refunds: dict[RefundId, Refund] = {}
+        self.entries: list[Entry] = []
+        self.decided_at = Instant(0)
+        self._answers: dict[SidecarId, tuple[int, Answer]] = {}
+        self._epochs: dict[SidecarId, int] = {}
+        self._loads = 0
+        for each in grants:
+            self.give(each, each.created_at)
+
+    def ledger(
+        self, now: Instant, charges: Iterable[Charge] = (), refunded: Iterable[ChargeId] = (), grants: Iterable[str] = ()
+    ) -> Ledger:
+        """Load the account for a decision about these charges, refunds of those charges, and these grants."""
+        loaded = self._charges_about(tuple(charges), set(refunded))
+        contents = Contents(
+            account=self.account,
+            balance=self.balance,
+            plan_versions=tuple(each for each in self.versions if each.plan.plan_id == self.account.plan_id),
+            plan_since=self.plan_since,
+            grants=self._grants_for(now, loaded, set(grants)),
+            leases=tuple(each for each in self.leases.values() if not each.closed),
+            charges=loaded,
+            refunds=tuple(each for each in self.refunds.values() if each.charge_id in set(refunded)),
+        )
+        return Ledger(contents, Instant(max(now, self.decided_at)))
+
+    def _charges_about(self, about: tuple[Charge, ...], refunded: set[ChargeId]) -> tuple[Charge, ...]:
+        """Charges that owe debt, those the decision is about, and those of the same request or commit."""
+        named = {each.charge_id for each in about} | refunded
+        requests = {each.request_id for each in about}
+        commits = {(each.reservation_id, each.commit_number) for each in about if each.reservation_id}
+        firsts = {
+            each.posting.duplicate_of for each in self.charges.values() if each.charge_id in refunded and each.posting
+        }
+        return tuple(
+            each
+            for each in self.charges.values()
+            if each.charge_id in named | firsts
+            or each.request_id in requests
+            or (each.reservation_id, each.commit_number) in commits
+            or (each.posting and each.posting.debt)
+        )
+
+    def _grants_for(self, now: Instant, charges: tuple[Charge, ...], named: set[str]) -> tuple[Grant, ...]:
+        """Grants with credit left, those of the running periods, and those that the charges drew on."""
+        running = {day_of(self.account.calendar, now).key, month_of(self.account.calendar, now).key}
+        drawn = {draw.grant_id for each in charges if each.posting for draw in each.posting.draws}
+        found = [
+            each
+            for each in self.grants.values()
+            if each.remaining or each.period_key in running or each.grant_id in drawn or each.grant_id in named
+        ]
+        self._loads += 1
+        return tuple(reversed(found)) if self._loads % 2 else tuple(found)
+
+    def save(self, ledger: Ledger) -> None:
+        """Keep what a ledger decided."""
+        changes = ledger.changes
+        self.grants.update(changes.grants)
+        self.leases.update(changes.leases)
+        self.charges.update(changes.charges)
+        self.refunds.update(changes.refunds)
+        self.entries.extend(changes.entries)
+        self.balance = ledger.balance
+        self.decided_at = ledger.now
+
+    def register(self, sidecar_id: SidecarId) -> int:
+        """Issue the next epoch to a sidecar that starts; what it sent before is fenced off."""
+        self._epochs[sidecar_id] = self._epochs.get(sidecar_id, 0) + 1
+        self._answers.pop(sidecar_id, None)
+        return self._epochs[sidecar_id]
+
+    def exchange(self, told: Message, now: Instant) -> Answer | None:
+        """Apply a message, once. None if it came too late to have an effect."""
+        if told.epoch != self._epochs.setdefault(told.sidecar_id, 1):
+            return None
+        applied_seq, applied = self._answers.get(told.sidecar_id, (0, None))
+        if told.seq <= applied_seq:
+            return applied if told.seq == applied_seq else None
+        ledger = self.ledger(now, told.charges, (each.charge_id for each in told.refunds))
+        replied = answer(ledger, told)
+        self.save(ledger)
+        self._answers[told.sidecar_id] = told.seq, replied
+        return replied
+
+    def post(self, posted: Charge, now: Instant) -> Charge:
+        """Post one charge by itself, and say what became of it."""
+        ledger = self.ledger(now, (posted,))
+        post(ledger, posted)
+        self.save(ledger)
+        return self.charges[posted.charge_id]
+
+    def refund(self, wanted: Refund, now: Instant, *, everything: bool = False) -> Refund | RefundExceedsCharge:
+        """Decide a refund of a posted charge."""
+        ledger = self.ledger(now, refunded=(wanted.charge_id,))
+        ledger.touch()
+        decided = refund(ledger, wanted, everything=everything)
+        ledger.repay_debt()
+        self.save(ledger)
+        return decided
+
+    def give(self, new: Grant, now: Instant) -> None:
+        """Give a grant; it repays debt before anything else."""
+        ledger = self.ledger(now)
+        ledger.give(new)
+        ledger.repay_debt()
+        self.save(ledger)
+
+    def void(self, grant_id: str, now: Instant) -> Refusal | Microcredits:
+        """Take back what can be taken back of a grant."""
+        ledger = self.ledger(now, grants=(grant_id,))
+        ledger.touch()
+        done = ledger.void(GrantId(grant_id))
+        self.save(ledger)
+        return done
+
+    def touch(self, now: Instant) -> None:
+        """Give what the plan owes."""
+        ledger = self.ledger(now)
+        ledger.touch()
+        ledger.repay_debt()
+        self.save(ledger)
+
+    def assign(self, plan_id: str, now: Instant) -> None:
+        """Put the account on another plan, at once."""
+        self.touch(now)
+        self.account = replace(self.account, plan_id=PlanId(plan_id))
+        self.plan_since = self.decided_at
+        self.touch(now)
+
+    def put_plan(self, new: Plan, now: Instant) -> None:
+        """Change what a plan gives, from each account's next period on."""
+        self.versions.append(PlanVersion(new, now))
+
+    def available(self, now: Instant) -> Microcredits:
+        """What may be leased."""
+        return self.ledger(now).available
+
+    def remaining(self) -> Mapping[str, int]:
+        """What each grant has left."""
+        return {grant_id: each.remaining for grant_id, each in self.grants.items()}

@@ -1,0 +1,525 @@
+"""A search for a way to break the rules of leases: several sidecars and one central store live through days at random.
+
+The sidecars' clocks differ. Messages are lost on the way, applied late, or applied while their answer is lost; a sidecar
+then says the same again, says something new, or restarts from what its journal holds. Grants of all kinds begin and end,
+plans change, charges are refunded. After each step nothing may be overspent, lost or counted twice; in the end, when
+messages arrive again, everything settles and goes home.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from creditmeter.core import metering
+from creditmeter.core.accounts import Plan
+from creditmeter.core.book import Book, Change
+from creditmeter.core.calendar import day_of
+from creditmeter.core.charges import Charge, Refund, RefundMode
+from creditmeter.core.exchange import Answer, Message, Need
+from creditmeter.core.grants import GrantKind, draw_key, usable
+from creditmeter.core.history import EntryType
+from creditmeter.core.ids import (
+    ChargeId,
+    RefundId,
+    RequestId,
+    ReservationId,
+    SidecarId,
+    charge_id,
+    refund_id,
+    reservation_id,
+)
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
+from creditmeter.core.lease_keeping import Envelope, accept, compose, has_idle, has_unfinished
+from creditmeter.core.leases import Moment
+from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
+from creditmeter.core.reservations import ReservationState
+from tests.core.builders import ACCOUNT, Central, account, at, cost, grant, hold, mc, plan
+
+LIMITS = metering.Limits()
+LEASE_TTL = Span(10 * MINUTE)
+PLANS = (plan("none", 0, 0), plan("small", 5, 20), plan("days", 12, 0), plan("big", 15, 40))
+START = at("30 18:00")
+"""A day and a half before the month ends."""
+
+_Item = TypeVar("_Item")
+
+
+class Fate(Enum):
+    """What becomes of a message."""
+
+    ANSWERED = "it is applied and its answer comes back"
+    UNHEARD = "it is applied and its answer is lost"
+    UNDER_WAY = "it is applied later, or never"
+
+
+def pick(items: Sequence[_Item], number: int) -> _Item | None:
+    """One of the items, the newest ones first; None if there is none."""
+    return items[-1 - number % len(items)] if items else None
+
+
+class Sidecar:
+    """A sidecar: its book, its clock, and the message that was not answered."""
+
+    def __init__(self, sidecar_id: SidecarId, skew: int, epoch: int) -> None:
+        self.sidecar_id = sidecar_id
+        self.epoch = epoch
+        self.book = Book(ACCOUNT)
+        self.unanswered: Message | None = None
+        self.has_restarted = False
+        self._skew = skew
+        self._now = Instant(0)
+        self._seq = 0
+
+    def read(self, now: Instant, boot: Span) -> Moment:
+        """Read the clocks, and end what is due by them."""
+        self._now = Instant(max(self._now, now + self._skew))
+        self.book.apply(metering.expire(self.book, self.book.due(self._now)))
+        return Moment(self._now, boot)
+
+    def compose(self, now: Instant, need: Need | None, *, give_back: bool) -> Message:
+        """The next message; what it changes is written before it is sent."""
+        self._seq += 1
+        envelope = Envelope(self.sidecar_id, self.epoch, self._seq)
+        self.unanswered, change = compose(self.book, envelope, now, need, give_back=give_back)
+        self.book.apply(change)
+        return self.unanswered
+
+    def restart(self, epoch: int) -> None:
+        """Come back with what the journal holds. Nothing authorises before the central store has answered."""
+        old, self.book = self.book, Book(ACCOUNT)
+        everything = Change(
+            ACCOUNT,
+            reservations=tuple(old.reservations.values()),
+            charges=tuple(old.charges.values()),
+            refunds=tuple(old.refunds.values()),
+            leases=tuple(old.leases.values()),
+            receipts=tuple(old.receipts.values()),
+            account=old.account,
+        )
+        self.book.apply(everything)
+        self.book.distrust_leases()
+        self.epoch, self._seq, self.unanswered, self.has_restarted = epoch, 0, None, True
+
+
+class LeaseSearch(RuleBasedStateMachine):
+    """The life of one account."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.boot = HOUR
+        self.central = Central(account())
+        self.sidecars: list[Sidecar] = []
+        self.under_way: list[Message] = []
+        self.charged: dict[ChargeId, Charge] = {}
+        self.refunded: dict[RefundId, Refund] = {}
+        self.said: list[tuple[Sidecar, Receipt]] = []
+        self.ended: dict[ReservationId, ReservationState] = {}
+        self.names = 0
+
+    @initialize(
+        first=st.sampled_from(PLANS),
+        zone=st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata")),
+        anchor=st.sampled_from((1, 31)),
+        overdraft=st.sampled_from((0, 0, 7)),
+        skews=st.lists(st.sampled_from((0, 0, -20, 20)), min_size=2, max_size=3),
+    )
+    def open_account(self, first: Plan, zone: str, anchor: int, overdraft: int, skews: list[int]) -> None:
+        """An account with a plan, and the sidecars that meter it."""
+        opened = account(plan_id=first.plan_id, overdraft_limit=overdraft)
+        self.central = Central(replace(opened, time_zone=zone, anchor_day=anchor), *PLANS)
+        for number, skew in enumerate(skews):
+            name = SidecarId(f"s{number}")
+            self.sidecars.append(Sidecar(name, skew * SECOND, self.central.register(name)))
+
+    # Workers.
+
+    @rule(who=st.integers(0, 2), amount=st.integers(1, 8), fate=st.sampled_from(Fate))
+    def reserve(self, who: int, amount: int, fate: Fate) -> None:
+        """Hold credit, asking the central store for what lacks."""
+        sidecar, moment = self._at(who)
+        request = Reserve(self._request(), ACCOUNT, amount=mc(amount))
+        for last in (False, True):
+            if sidecar.book.account is None:
+                missing = mc(amount)
+            else:
+                name = reservation_id(ACCOUNT, sidecar.sidecar_id, self._name())
+                decided = metering.reserve(sidecar.book, request, hold(amount), moment, name, LIMITS)
+                if isinstance(decided, Change):
+                    self._record(sidecar, decided)
+                    return
+                assert isinstance(decided, metering.Short)
+                missing = decided.missing
+            if not last:
+                self._exchange(sidecar, fate, Need(missing, mc(3 * missing), missing))
+
+    @rule(who=st.integers(0, 2))
+    def reserve_all_idle(self, who: int) -> None:
+        """Hold all that can be held without asking."""
+        sidecar, moment = self._at(who)
+        idle = sidecar.book.idle(moment)
+        if idle:
+            request = Reserve(self._request(), ACCOUNT, amount=idle)
+            name = reservation_id(ACCOUNT, sidecar.sidecar_id, self._name())
+            self._record(sidecar, metering.reserve(sidecar.book, request, hold(idle), moment, name, LIMITS))
+
+    @rule(who=st.integers(0, 2), number=st.integers(0, 9), more=st.integers(0, 4))
+    def extend(self, who: int, number: int, more: int) -> None:
+        """Raise a hold and push its deadline, if what is idle allows."""
+        sidecar, moment = self._at(who)
+        held = pick(list(sidecar.book.reservations.values()), number)
+        if held is not None:
+            request = Extend(self._request(), held.reservation_id, amount=mc(more), ttl=Span(20 * MINUTE))
+            wanted = hold(held.charged + held.held + more)
+            self._record(sidecar, metering.extend(sidecar.book, request, held, wanted, moment, LIMITS))
+
+    @rule(who=st.integers(0, 2), number=st.integers(0, 9), beyond=st.integers(-4, 4), keep_open=st.booleans())
+    def commit(self, who: int, number: int, beyond: int, keep_open: bool) -> None:
+        """Charge what was held and somewhat more or less; sometimes what has ended."""
+        sidecar, moment = self._at(who)
+        held = pick(list(sidecar.book.reservations.values()), number)
+        if held is not None:
+            request = Commit(self._request(), held.reservation_id, keep_open=keep_open)
+            name = charge_id(ACCOUNT, sidecar.sidecar_id, self._name())
+            paid = cost(max(0, held.held + beyond))
+            self._record(sidecar, metering.commit(sidecar.book, request, held, paid, moment, name, LIMITS))
+
+    @rule(who=st.integers(0, 2), number=st.integers(0, 9))
+    def release(self, who: int, number: int) -> None:
+        """Give a hold back."""
+        sidecar, moment = self._at(who)
+        held = pick(list(sidecar.book.reservations.values()), number)
+        if held is not None:
+            request = Release(self._request(), held.reservation_id)
+            self._record(sidecar, metering.release(sidecar.book, request, held, moment))
+
+    @rule(who=st.integers(0, 2), amount=st.integers(0, 6), incurred=st.booleans())
+    def charge(self, who: int, amount: int, incurred: bool) -> None:
+        """Charge at once, out of what is idle or as excess."""
+        self._charge_as(self._request(), who, amount, incurred=incurred)
+
+    @rule(who=st.integers(0, 2), number=st.integers(0, 9), amount=st.integers(0, 6))
+    def charge_again(self, who: int, number: int, amount: int) -> None:
+        """A worker that moved to another sidecar repeats a request there, at another price."""
+        before = pick(list(self.charged.values()), number)
+        if before is not None:
+            self._charge_as(before.request_id, who, amount, incurred=True)
+
+    def _charge_as(self, request_id: RequestId, who: int, amount: int, *, incurred: bool) -> None:
+        sidecar, moment = self._at(who)
+        if sidecar.book.account is not None and request_id not in sidecar.book.receipts:
+            request = ChargeNow(request_id, ACCOUNT, amount=mc(amount), already_incurred=incurred)
+            name = charge_id(ACCOUNT, sidecar.sidecar_id, self._name())
+            self._record(sidecar, metering.charge_now(sidecar.book, request, cost(amount), moment, name, {}))
+
+    @rule(
+        who=st.integers(0, 2),
+        number=st.integers(0, 9),
+        amount=st.none() | st.integers(1, 5),
+        mode=st.sampled_from(RefundMode),
+    )
+    def refund(self, who: int, number: int, amount: int | None, mode: RefundMode) -> None:
+        """Refund a charge: its own sidecar decides until it is sent, then the central store does."""
+        sidecar, moment = self._at(who)
+        charge = pick(list(self.charged.values()), number)
+        if charge is None:
+            return
+        name = refund_id(ACCOUNT, sidecar.sidecar_id, self._name())
+        asked = None if amount is None else mc(amount)
+        request = RefundCharge(self._request(), charge.charge_id, asked, mode)
+        own = sidecar.book.charges.get(charge.charge_id)
+        decided = metering.refund(sidecar.book, request, own, moment, name) if own else None
+        if isinstance(decided, Change):
+            self._record(sidecar, decided)
+        elif not isinstance(decided, metering.Refusal) and charge.charge_id in self.central.charges:
+            wanted = Refund(
+                name, charge.charge_id, ACCOUNT, request.request_id, asked or mc(0), mode, "", self.now
+            )
+            made = self.central.refund(wanted, self.now, everything=asked is None)
+            if isinstance(made, Refund):
+                self.refunded[made.refund_id] = made
+
+    @rule(number=st.integers(0, 30))
+    def repeat(self, number: int) -> None:
+        """A request that is repeated gets its first reply, as long as anything is known of it."""
+        found = pick(self.said, number)
+        if found is not None:
+            sidecar, receipt = found
+            assert metering.replay(sidecar.book, receipt.request) in (receipt, None)
+
+    # Messages.
+
+    @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate), wanted=st.sampled_from((0, 0, 9)), give_back=st.booleans())
+    def settle(self, who: int, fate: Fate, wanted: int, give_back: bool) -> None:
+        """Post what waits, and ask for what would be good to have or give back what is idle."""
+        sidecar, _ = self._at(who)
+        self._exchange(sidecar, fate, Need(mc(0), mc(wanted), mc(0)) if wanted else None, give_back=give_back)
+
+    @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate))
+    def say_it_again(self, who: int, fate: Fate) -> None:
+        """Send a message again that was not answered."""
+        sidecar, _ = self._at(who)
+        if sidecar.unanswered is not None:
+            self._send(sidecar, sidecar.unanswered, fate)
+
+    @rule(number=st.integers(0, 3))
+    def arrive_late(self, number: int) -> None:
+        """A message that was under way arrives; nobody waits for the answer any more."""
+        message = pick(self.under_way, number)
+        if message is not None:
+            self.under_way.remove(message)
+            self._apply(message)
+
+    @rule(who=st.integers(0, 2))
+    def restart(self, who: int) -> None:
+        """A sidecar stops at once and starts again."""
+        sidecar, _ = self._at(who)
+        sidecar.restart(self.central.register(sidecar.sidecar_id))
+
+    def _exchange(self, sidecar: Sidecar, fate: Fate, need: Need | None = None, *, give_back: bool = False) -> None:
+        now = sidecar.read(self.now, self.boot).now
+        self._send(sidecar, sidecar.compose(now, need, give_back=give_back), fate)
+
+    def _send(self, sidecar: Sidecar, message: Message, fate: Fate) -> None:
+        if fate is Fate.UNDER_WAY:
+            self.under_way.append(message)
+            return
+        answer = self._apply(message)
+        assert answer is not None, "the newest message of a sidecar is always answered"
+        if fate is Fate.ANSWERED:
+            sidecar.book.apply(accept(sidecar.book, message, answer, Span(self.boot + LEASE_TTL)))
+            sidecar.unanswered, sidecar.has_restarted = None, False
+
+    def _apply(self, message: Message) -> Answer | None:
+        new = [each for each in message.charges if each.charge_id not in self.central.charges]
+        answer = self.central.exchange(message, self.now)
+        if not message.refunds:
+            for each in new:
+                self._assert_order(self.central.charges.get(each.charge_id))
+        return answer
+
+    def _assert_order(self, charge: Charge | None) -> None:
+        """No later grant was drawn on while an earlier one, usable at that time, had credit left."""
+        if charge is None or charge.posting is None or charge.excess or len(charge.parts) != 1:
+            return
+        lease = self.central.leases[charge.parts[0].lease_id]
+        moment = Instant(min(max(charge.authorized_at, lease.opened_at), lease.ends_at - 1, self.central.decided_at))
+        drawn = {draw.grant_id for draw in charge.posting.draws}
+        last = max((draw_key(self.central.grants[each]) for each in drawn), default=None)
+        for grant in usable(self.central.grants.values(), moment):
+            assert last is None or draw_key(grant) >= last or not grant.remaining
+
+    # The product's back end, and time.
+
+    @rule(kind=st.sampled_from((*GrantKind, GrantKind.PERMANENT)), amount=st.integers(1, 20), days=st.integers(-1, 3))
+    def give(self, kind: GrantKind, amount: int, days: int) -> None:
+        """Give credit that ends some midnights from now, or never."""
+        day = day_of(self.central.account.calendar, self.now)
+        ends = None if days < 0 and kind is GrantKind.PERMANENT else Instant(day.ends_at + max(0, days) * DAY)
+        self.central.give(grant(f"given-{self._name()}", amount, kind=kind, begins=self._central_now(), ends=ends), self.now)
+
+    @rule(number=st.integers(0, 5))
+    def void(self, number: int) -> None:
+        """Take back what is left of a grant."""
+        grant_id = pick(list(self.central.grants), number)
+        if grant_id is not None:
+            self.central.void(grant_id, self.now)
+
+    @rule(to=st.sampled_from(PLANS))
+    def assign(self, to: Plan) -> None:
+        """Put the account on another plan."""
+        self.central.assign(to.plan_id, self.now)
+
+    @rule(which=st.sampled_from(PLANS), daily=st.integers(0, 9), monthly=st.integers(0, 30))
+    def change_plan(self, which: Plan, daily: int, monthly: int) -> None:
+        """Change what a plan gives."""
+        self.central.put_plan(replace(which, daily=mc(daily), monthly=mc(monthly)), self._central_now())
+
+    @rule(span=st.sampled_from((SECOND, MINUTE, 11 * MINUTE, 50 * MINUTE)))
+    def pass_time(self, span: int) -> None:
+        """Some time goes by."""
+        self._move(Instant(self.now + span))
+
+    @rule(offset=st.sampled_from((-180, -1, 0, 15, 120)), days=st.sampled_from((0, 0, 0, 1)))
+    def come_to_midnight(self, offset: int, days: int) -> None:
+        """The account's day comes to its end."""
+        ends_at = day_of(self.central.account.calendar, self.now).ends_at
+        self._move(Instant(max(self.now, ends_at + offset * SECOND + days * DAY)))
+
+    @rule(who=st.integers(0, 2))
+    def forget(self, who: int) -> None:
+        """Drop what is old, posted, and past the late window."""
+        sidecar, moment = self._at(who)
+        sidecar.book.forget(Instant(moment.now - LIMITS.late_commit_window - HOUR))
+
+    def _move(self, to: Instant) -> None:
+        self.boot = Span(self.boot + to - self.now)
+        self.now = to
+
+    # What the rules share.
+
+    def _at(self, who: int) -> tuple[Sidecar, Moment]:
+        sidecar = self.sidecars[who % len(self.sidecars)]
+        return sidecar, sidecar.read(self.now, self.boot)
+
+    def _name(self) -> str:
+        self.names += 1
+        return f"{self.names:05}"
+
+    def _request(self) -> RequestId:
+        return RequestId(f"request-{self._name()}")
+
+    def _central_now(self) -> Instant:
+        return Instant(max(self.now, self.central.decided_at))
+
+    def _record(self, sidecar: Sidecar, decided: object) -> None:
+        """Acknowledge what was decided, if it was a yes."""
+        if isinstance(decided, Change):
+            sidecar.book.apply(decided)
+            self.charged |= {each.charge_id: each for each in decided.charges}
+            self.refunded |= {each.refund_id: each for each in decided.refunds}
+            self.said += ((sidecar, each) for each in decided.receipts)
+
+    # What must hold.
+
+    @invariant()
+    def grants_add_up(self) -> None:
+        """Every grant's sums are those of its charges and of its history (a goodwill refund gives nothing back to it)."""
+        charges, entries = self.central.charges.values(), self.central.entries
+        drawn = _sums((draw.grant_id, draw.amount) for each in charges if each.posting for draw in each.posting.draws)
+        returned = _sums((draw.grant_id, draw.amount) for each in entries for draw in each.draws if each.refund_id)
+        lapsed = _sums((each.grant_id, -each.amount) for each in entries if each.type is EntryType.LAPSED)
+        voided = _sums((each.grant_id, -each.amount) for each in entries if each.type is EntryType.VOIDED)
+        for grant in self.central.grants.values():
+            assert (grant.drawn, grant.refunded, grant.lapsed, grant.voided) == (
+                drawn[grant.grant_id],
+                returned[grant.grant_id],
+                lapsed[grant.grant_id],
+                voided[grant.grant_id],
+            )
+
+    @invariant()
+    def history_adds_up(self) -> None:
+        """The balance is what the grants have left, and what the history comes to, line by line."""
+        balance = 0
+        for entry in self.central.entries:
+            balance += entry.amount
+            assert entry.balance_after == balance
+        assert self.central.balance == balance == sum(each.remaining for each in self.central.grants.values())
+
+    @invariant()
+    def nothing_is_overspent(self) -> None:
+        """What is out on leases is still there; no sidecar believes in more than it was given; what was leased is covered."""
+        leases = self.central.leases.values()
+        assert sum(each.out for each in leases if not each.closed) <= self.central.balance
+        assert self.central.available(self.now) >= 0
+        for sidecar in self.sidecars:
+            for lease in sidecar.book.leases.values():
+                assert lease.limit <= self.central.leases[lease.lease_id].limit
+        for charge in self.central.charges.values():
+            posting = charge.posting
+            assert posting is not None
+            assert posting.covered == sum(draw.amount for draw in posting.draws)
+            if posting.duplicate_of is None:
+                assert posting.covered >= charge.cost - charge.excess
+
+    @invariant()
+    def leases_add_up(self) -> None:
+        """Held is what open reservations hold, spent what was charged, posted what of that has arrived: each once."""
+        spent = _sums((part.lease_id, part.amount) for each in self.charged.values() for part in each.parts)
+        posted = _sums((part.lease_id, part.amount) for each in self.central.charges.values() for part in each.parts)
+        for lease in self.central.leases.values():
+            assert lease.posted == posted[lease.lease_id]
+        for sidecar in self.sidecars:
+            book = sidecar.book
+            open_ones = [each for each in book.reservations.values() if each.state is ReservationState.HELD]
+            held = _sums((part.lease_id, part.amount) for each in open_ones for part in each.parts)
+            assert book.open_reservations == len(open_ones)
+            for each in book.leases.values():
+                assert book.held_on(each.lease_id) == held[each.lease_id]
+                assert each.spent == spent[each.lease_id]
+                assert book.idle_on(each) >= 0
+
+    @invariant()
+    def a_reservation_has_one_end(self) -> None:
+        """What ended stays ended, except that what expired may be committed late."""
+        for sidecar in self.sidecars:
+            for each in sidecar.book.reservations.values():
+                before = self.ended.get(each.reservation_id)
+                if each.state is not ReservationState.HELD:
+                    self.ended[each.reservation_id] = each.state
+                late = (ReservationState.EXPIRED, ReservationState.COMMITTED)
+                assert before in (None, each.state) or (before, each.state) == late
+
+    def teardown(self) -> None:
+        """Messages arrive again: everything acknowledged is posted, once, and all credit goes home."""
+        if not self.sidecars:
+            return
+        self._use_everything()
+        self._move(Instant(self.now + 2 * HOUR))
+        self._go_home()
+        self._assert_all_is_posted()
+        assert not any(each.out for each in self.central.leases.values())
+        self._move(Instant(self.now + 2 * DAY))
+        self._go_home()
+        self._exchange(self.sidecars[0], Fate.ANSWERED)
+        assert all(each.closed for each in self.central.leases.values() if each.ends_at <= self.now)
+        assert not any(each.remaining for each in self.central.grants.values() if each.has_ended(self.now))
+        self.nothing_is_overspent()
+        self.grants_add_up()
+        self.history_adds_up()
+
+    def _use_everything(self) -> None:
+        """All that is out on leases must be good to the last credit: hold it all, and commit most of it."""
+        for who in range(len(self.sidecars)):
+            self.reserve_all_idle(who)
+            for number, each in enumerate(list(self.sidecars[who].book.reservations.values())):
+                if number % 4:
+                    self.commit(who, number, 0, keep_open=False)
+
+    def _go_home(self) -> None:
+        """Repeat what was not answered, then exchange as long as a sidecar has anything to say, and no longer."""
+        for sidecar in self.sidecars:
+            if sidecar.unanswered is not None:
+                self._send(sidecar, sidecar.unanswered, Fate.ANSWERED)
+            elif sidecar.has_restarted:
+                self._exchange(sidecar, Fate.ANSWERED)
+            for _ in range(2):
+                now = sidecar.read(self.now, self.boot).now
+                if has_unfinished(sidecar.book, now) or has_idle(sidecar.book):
+                    self._exchange(sidecar, Fate.ANSWERED, give_back=True)
+            assert not has_unfinished(sidecar.book, sidecar.read(self.now, self.boot).now)
+            assert not has_idle(sidecar.book)
+
+    def _assert_all_is_posted(self) -> None:
+        charges = self.central.charges
+        firsts = Counter(each.request_id for each in charges.values() if each.posting and not each.posting.duplicate_of)
+        assert set(firsts.values()) <= {1}, "a request is charged once"
+        given_back = _sums((each.charge_id, each.amount) for each in self.central.refunds.values())
+        for charge in self.charged.values():
+            posting = charges[charge.charge_id].posting
+            assert posting is not None
+            if posting.duplicate_of is None:
+                cancelled = given_back[charge.charge_id] - posting.refunded
+                assert posting.covered + posting.debt + posting.uncovered + cancelled == charge.cost
+        for refund in self.refunded.values():
+            assert refund.refund_id in self.central.refunds
+        assert not self.central.ledger(self.now).debt or not self.central.available(self.now)
+
+
+def _sums(items: Iterable[tuple[str | None, int]]) -> Counter[str | None]:
+    """The sum of each key's amounts."""
+    sums: Counter[str | None] = Counter()
+    for key, amount in items:
+        sums[key] += amount
+    return sums
+
+
+TestLeaseSearch = LeaseSearch.TestCase
+TestLeaseSearch.settings = settings(stateful_step_count=60)

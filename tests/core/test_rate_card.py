@@ -1,0 +1,497 @@
+"""The rate card: what its document may say, what is said about one that is wrong, and whose price a model's is."""
+
+from dataclasses import fields
+from decimal import Decimal
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditmeter.core.amounts import from_credits
+from creditmeter.core.instants import Instant
+from creditmeter.core.rate_card import (
+    ActionRule,
+    PriceUnit,
+    RateCard,
+    RateCardError,
+    TextRates,
+    TextRule,
+    ToolRules,
+    parse_rate_card,
+)
+
+HEAD = """\
+version = "v1"
+effective_from = 2026-11-01T00:00:00Z
+"""
+
+
+def default_card() -> RateCard:
+    """The card that ships."""
+    return parse_rate_card(files("creditmeter.core").joinpath("default_rate_card.toml").read_text(encoding="utf-8"))
+
+
+def problems(document: str) -> list[str]:
+    """What is wrong with a document."""
+    with pytest.raises(RateCardError) as refused:
+        parse_rate_card(document)
+    assert str(refused.value) == "\n".join(refused.value.problems)
+    return list(refused.value.problems)
+
+
+def text_rule(*names: str, provider: str = "", price: int = 1) -> TextRule:
+    """A rule in which everything has one price."""
+    rates = TextRates(**{rate.name: Decimal(price) for rate in fields(TextRates)})
+    return TextRule(model=names[0], also=names[1:], provider=provider, unit=PriceUnit.USD, rates=rates)
+
+
+def card_of(*rules: TextRule, higher_cost_models: frozenset[str] = frozenset()) -> RateCard:
+    """A card with these rules for text."""
+    return RateCard(version="v", effective_from=Instant(0), text=rules, higher_cost_models=higher_cost_models)
+
+
+# --- What a document may say ------------------------------------------------------------------------------------------
+
+
+def test_a_card_needs_a_version_and_a_date_only() -> None:
+    """Everything else has a default or no price."""
+    card = parse_rate_card(HEAD)
+    assert card == RateCard(version="v1", effective_from=Instant(1_793_491_200_000_000))
+    assert card.credits_per_usd == 100
+    assert card.increment == card.minimum == from_credits(1)
+    assert card.cap is None
+    assert card.tools is None
+    assert not (card.text or card.images or card.actions or card.free)
+
+
+def test_a_whole_card_is_read() -> None:
+    """Each section ends up in its field."""
+    card = parse_rate_card(
+        """\
+        version = "2026.1+eu"
+        effective_from = 2026-11-01T02:00:00+02:00
+        credits_per_usd = "83.5"
+        increment = "0.001"
+        cap = 10
+        free = ["view"]
+        higher_cost_models = ["big"]
+        [actions.engagement]
+        [actions.export]
+        standard = "0.5"
+        higher_cost = 3
+        [tools]
+        web_search = "0.4"
+        [image]
+        models = [{ model = "paint", variants = { "1024x1024/hd" = 20 } }, { model = "draw", credits = 10 }]
+        [text]
+        minimum = "0.5"
+        default_max_output_tokens = 1000
+        fallback = "big"
+        [[text.models]]
+        model = "big"
+        input = 3
+        output = 15
+        """
+    )
+    assert (card.version, card.effective_from) == ("2026.1+eu", Instant(1_793_491_200_000_000))
+    assert card.credits_per_usd == Decimal("83.5")
+    assert (card.increment, card.minimum, card.cap) == (1_000, 500_000, 10_000_000)
+    assert (card.default_max_output_tokens, card.fallback) == (1000, "big")
+    assert card.free == {"view"}
+    assert card.actions["engagement"] == ActionRule(Decimal(1), Decimal(2))
+    assert card.actions["export"] == ActionRule(Decimal("0.5"), Decimal(3))
+    assert card.tools == ToolRules(Decimal(1), {"web_search": Decimal("0.4")})
+    assert [(rule.model, rule.credits, dict(rule.variants)) for rule in card.images] == [
+        ("paint", None, {"1024x1024/hd": Decimal(20)}),
+        ("draw", Decimal(10), {}),
+    ]
+
+
+def test_a_missing_rate_is_its_stand_ins() -> None:
+    """A class without a rate costs what the input or the output costs; a long cache write what a cache write costs."""
+    bare, cached, full = parse_rate_card(
+        HEAD
+        + """
+        [[text.models]]
+        model = "bare"
+        input = 2
+        output = 8
+        [[text.models]]
+        model = "cached"
+        unit = "credits"
+        input = 2
+        output = 8
+        cache_read = 1
+        cache_write = 3
+        [[text.models]]
+        model = "full"
+        input = 1
+        output = 2
+        cache_read = 3
+        cache_write = 4
+        cache_write_1h = 5
+        reasoning = 6
+        audio_input = 7
+        audio_output = 8
+        image_input = 9
+        image_output = 10
+        """
+    ).text
+    assert (bare.unit, cached.unit) == (PriceUnit.USD, PriceUnit.CREDITS)
+    assert bare.rates == TextRates(*map(Decimal, (2, 8, 2, 2, 2, 8, 2, 8, 2, 8)))
+    assert cached.rates == TextRates(*map(Decimal, (2, 8, 1, 3, 3, 8, 2, 8, 2, 8)))
+    assert full.rates == TextRates(*map(Decimal, range(1, 11)))
+    assert (full.rates.highest_input, full.rates.highest_output) == (9, 10)
+
+
+@pytest.mark.parametrize("written", ['"0.1"', "0.1", "1e-1", "0.10", '"0.10"', "+0.1"])
+def test_a_price_is_the_decimal_that_it_is_written_as(written: str) -> None:
+    """A text or a number without quotes: neither is ever a float."""
+    (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = {written}\noutput = 1').text
+    assert rule.rates.input == Decimal("0.1")
+
+
+@given(st.decimals(0, 999_999_999, places=12) | st.integers(0, 999_999_999))
+def test_every_price_is_read_exactly(price: Decimal | int) -> None:
+    """To its last decimal place."""
+    (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = "{price:f}"\noutput = {price:f}').text
+    assert rule.rates.input == rule.rates.output == price
+
+
+# --- What is said about a wrong one -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ("", ["line 1: effective_from is missing", "line 1: version is missing"]),
+        ("version = 1", ["line 1: effective_from is missing", "line 1: version must be a text that is not empty"]),
+        (
+            'version = "a b"\neffective_from = 2026-11-01',
+            [
+                "line 1: version must be 1 to 128 printable ASCII characters without spaces",
+                "line 2: effective_from must be a date and time with an offset, such as 2026-11-01T00:00:00Z",
+            ],
+        ),
+        (
+            'version = "v"\neffective_from = 2026-11-01T00:00:00',
+            ["line 2: effective_from must be a date and time with an offset, such as 2026-11-01T00:00:00Z"],
+        ),
+        (HEAD + "credits_per_usd = 0", ["line 3: credits_per_usd must be above 0"]),
+        (HEAD + "increment = 0\ncap = 0", ["line 3: increment must be above 0", "line 4: cap must be above 0"]),
+        (HEAD + 'increment = "0.0000001"', ["line 3: increment must have at most six decimal places"]),
+        (HEAD + 'cap = "0.5"', ["line 3: cap must not be below the minimum"]),
+        (HEAD + "colour = 1", ["line 3: colour is not a key of this table"]),
+        (HEAD + "text = 1\nimage = []", ["line 3: text must be a table", "line 4: image must be a table"]),
+        (HEAD + "[text]\nmodels = [1]", ["line 4, text: models must be a list of tables"]),
+        (HEAD + "[text]\nmodels = 1\nmin = 2", ["line 4, text: models must be a list of tables"] * 1
+         + ["line 5, text: min is not a key of this table"]),
+        (
+            HEAD + "[text]\ndefault_max_output_tokens = 0",
+            ["line 4, text: default_max_output_tokens must be a whole number from 1 to 1,000,000,000"],
+        ),
+        (HEAD + '[text]\nfallback = "m"', ["line 4, text: fallback must name one model of text.models, and 'm' does not"]),
+        (HEAD + 'free = "view"', ["line 3: free must be a list of texts"]),
+        (HEAD + 'free = ["view", "view"]', ["line 3: free lists 'view' more than once"]),
+        (
+            HEAD + 'free = ["text", "export"]\n[actions.export]',
+            [
+                "line 3: free must not list 'export', which is priced in a section of its own",
+                "line 3: free must not list 'text', which is priced in a section of its own",
+            ],
+        ),
+        (HEAD + "[actions.tool]", ["line 3, actions: tool has a section of its own"]),
+        (
+            HEAD + "[actions.export]\nstandard = -1\nprice = 1",
+            [
+                "line 4, actions.export: standard must not be negative",
+                "line 5, actions.export: price is not a key of this table",
+            ],
+        ),
+        (HEAD + "[tools]\nweb_search = true", ['line 4, tools: web_search must be a number such as "0.25" or 2']),
+        (HEAD + '[[image.models]]\nmodel = "p"', ['line 3, image.models "p": credits is missing, and so are variants: '
+                                                  "there is no price"]),
+        (
+            HEAD + '[[image.models]]\nmodel = "p"\n[image.models.variants]\nhd = "x"',
+            ['line 6, image.models.variants: hd must be a number such as "0.25" or 2'],
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_card_is_refused(document: str, expected: list[str]) -> None:
+    """Each problem names its line, its table and its key."""
+    assert problems(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("-1", "must not be negative"),
+        ('"-0.25"', "must not be negative"),
+        ("true", 'must be a number such as "0.25" or 2'),
+        ("[1]", 'must be a number such as "0.25" or 2'),
+        ("nan", 'must be a number such as "0.25" or 2'),
+        ("-inf", 'must be a number such as "0.25" or 2'),
+        ("1e99999999999999999999", 'must be a number such as "0.25" or 2'),
+        ('""', 'must be a number such as "0.25" or 2'),
+        ('"1_000"', 'must be a number such as "0.25" or 2'),
+        ('" 1"', 'must be a number such as "0.25" or 2'),
+        ('"1e3"', 'must be a number such as "0.25" or 2'),
+        ('"१"', 'must be a number such as "0.25" or 2'),
+        ("1e999999", "must be below 1,000,000,000 and have at most 12 decimal places"),
+        ("1000000000", "must be below 1,000,000,000 and have at most 12 decimal places"),
+        ('"0.0000000000001"', "must be below 1,000,000,000 and have at most 12 decimal places"),
+    ],
+)
+def test_a_price_that_is_none_is_refused(written: str, problem: str) -> None:
+    """What a price may be is narrow, so that what is charged is what was meant."""
+    document = f'{HEAD}\n[[text.models]]\nmodel = "m"\ninput = {written}\noutput = 1'
+    assert problems(document) == [f'line 6, text.models "m": input {problem}']
+
+
+def test_all_problems_are_named_at_once() -> None:
+    """In the order of their lines, each at the rule where it stands."""
+    document = """\
+version = "v1"
+effective_from = "soon"
+[[text.models]]
+model = "good"
+input = 1
+output = 1
+[text]
+maximum = 3                         # TOML itself refuses a table that is opened again
+"""
+    assert problems(document)[0].startswith("line 7: not TOML:")
+    document = """\
+version = "v1"
+effective_from = "soon"
+
+[[text.models]]
+model = "first"
+input = 1
+output = 1
+
+[[text.models]]
+model = "second"
+unit = "euro"
+input = 1
+cache_raed = 1
+
+[[text.models]]     # a rule of nobody
+input = "cheap"
+output = -1
+
+[[image.models]]
+model = "paint"
+also = [1]
+credits = -5
+"""
+    assert problems(document) == [
+        "line 2: effective_from must be a date and time with an offset, such as 2026-11-01T00:00:00Z",
+        "line 11, text.models \"second\": unit must be one of 'usd', 'credits'",
+        "line 13, text.models \"second\": cache_raed is not a key of this table",
+        'line 9, text.models "second": output is missing',
+        'line 15, text.models: model is missing',
+        'line 16, text.models: input must be a number such as "0.25" or 2',
+        'line 17, text.models: output must not be negative',
+        'line 21, image.models "paint": also must be a list of texts',
+        'line 22, image.models "paint": credits must not be negative',
+    ]  # fmt: skip
+
+
+def test_two_rules_for_one_model_are_refused() -> None:
+    """By any of their names, at one provider; other providers may have rules of their own."""
+    document = """\
+version = "v1"
+effective_from = 2026-11-01T00:00:00Z
+[text]
+models = [
+  { model = "a", also = ["b"], input = 1, output = 1 },
+  { model = "b", input = 1, output = 1 },
+  { model = "b", provider = "other", input = 1, output = 1 },
+  { model = "c", provider = "other", also = ["b"], input = 1, output = 1 },
+]
+"""
+    assert problems(document) == [
+        "line 4, text.models \"b\": model 'b' already has a rule, in line 4",
+        "line 4, text.models \"c\": model 'b' of provider 'other' already has a rule, in line 4",
+    ]
+
+
+def test_a_fallback_must_be_one_model() -> None:
+    """A name that two providers have says nothing."""
+    rules = "".join(
+        f'[[text.models]]\nprovider = "{provider}"\nmodel = "m"\ninput = 1\noutput = 1\n' for provider in ("a", "b")
+    )
+    assert problems(f'{HEAD}[text]\nfallback = "m"\n{rules}') == [
+        "line 4, text: fallback must name one model of text.models, and 'm' does not"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        ("version = ", 1),
+        ('version = "v"\nversion = "w"', 2),
+        ('version = "v"\n\n[text\n', 3),
+        ("version = 'v'\ntext = {\n", 2),
+        ("x = " + "[" * 100_000, 1),
+        ("x = " + "9" * 10_000, 1),
+        ("x = 2026-13-01T00:00:00Z", 1),
+    ],
+)
+def test_what_is_not_toml_is_refused_with_its_line(document: str, line: int) -> None:
+    """Whatever the parser raises, it is one problem of the card."""
+    (problem,) = problems(document)
+    assert problem.startswith(f"line {line}: not TOML: ")
+
+
+def test_lines_are_found_whatever_the_spelling() -> None:
+    """Quoted, dotted and indented names are the same names."""
+    document = """\
+"version" = "v1"
+effective_from = 2026-11-01T00:00:00Z
+
+  [ text ]
+    minimum = -1
+[actions . "export"]
+'standard' = -1
+[actions.import]
+standard.of = 1
+"""
+    assert problems(document) == [
+        "line 5, text: minimum must not be negative",
+        "line 7, actions.export: standard must not be negative",
+        'line 9, actions.import: standard must be a number such as "0.25" or 2',
+    ]
+
+
+@given(st.text())
+def test_any_text_is_a_card_or_its_problems(document: str) -> None:
+    """Nothing else comes out of the reading."""
+    assert problems(document)
+
+
+# --- Whose price a model's is -----------------------------------------------------------------------------------------
+
+OPENAI = text_rule("gpt-4o", "gpt-4o-latest", provider="openai", price=1)
+AZURE = text_rule("gpt-4o", provider="azure", price=2)
+ANYWHERE = text_rule("gpt-4o", price=3)
+SNAPSHOT = text_rule("gpt-4o-2024-05-13", provider="openai", price=4)
+
+
+@pytest.mark.parametrize(
+    ("rules", "provider", "model", "expected"),
+    [
+        ([OPENAI], "openai", "gpt-4o", OPENAI),
+        ([OPENAI], "openai", "gpt-4o-latest", OPENAI),
+        ([OPENAI], "", "gpt-4o", OPENAI),
+        ([OPENAI], "azure", "gpt-4o", None),
+        ([OPENAI], "openai", "gpt-4", None),
+        ([OPENAI], "openai", "gpt-4o-mini", None),
+        ([OPENAI], "openai", "GPT-4o", None),
+        ([OPENAI], "openai", "", None),
+        ([OPENAI, AZURE], "openai", "gpt-4o", OPENAI),
+        ([OPENAI, AZURE], "azure", "gpt-4o", AZURE),
+        ([OPENAI, AZURE], "", "gpt-4o", None),
+        ([OPENAI, AZURE], "", "gpt-4o-latest", OPENAI),
+        ([OPENAI, ANYWHERE], "openai", "gpt-4o", OPENAI),
+        ([OPENAI, ANYWHERE], "azure", "gpt-4o", ANYWHERE),
+        ([OPENAI, ANYWHERE], "", "gpt-4o", ANYWHERE),
+        ([OPENAI], "openai", "gpt-4o-2024-08-06", OPENAI),
+        ([OPENAI], "openai", "gpt-4o-20240806", OPENAI),
+        ([OPENAI], "openai", "gpt-4o@20240806", OPENAI),
+        ([OPENAI], "", "gpt-4o-2024-08-06", OPENAI),
+        ([OPENAI], "azure", "gpt-4o-2024-08-06", None),
+        ([OPENAI], "openai", "gpt-4o-0806", None),
+        ([OPENAI], "openai", "gpt-4o-2024-08-06-preview", None),
+        ([OPENAI, SNAPSHOT], "openai", "gpt-4o-2024-05-13", SNAPSHOT),
+        ([OPENAI, SNAPSHOT], "openai", "gpt-4o-2024-08-06", OPENAI),
+        ([OPENAI, SNAPSHOT, ANYWHERE], "azure", "gpt-4o-2024-05-13", ANYWHERE),
+    ],
+)
+def test_a_model_finds_its_rule(rules: list[TextRule], provider: str, model: str, expected: TextRule | None) -> None:
+    """By provider and exact name, then by name alone, then without the date of its snapshot."""
+    assert card_of(*rules).text_rule(provider, model) is expected
+    assert card_of(*reversed(rules)).text_rule(provider, model) is expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "expected"),
+    [
+        ("openai", "gpt-4o", True),
+        ("openai", "gpt-4o-latest", True),
+        ("", "gpt-4o-2024-08-06", True),
+        ("openai", "gpt-4o-2024-05-13", False),
+        ("someone", "unlisted", True),
+        ("", "unlisted-20260101", True),
+        ("", "other", False),
+        ("", "", False),
+    ],
+)
+def test_a_higher_cost_model_is_one_by_any_of_its_names(provider: str, model: str, expected: bool) -> None:
+    """The list may name it by an alias, and it need not have a rule for text."""
+    for name in ("gpt-4o", "gpt-4o-latest"):
+        card = card_of(OPENAI, SNAPSHOT, higher_cost_models=frozenset({name, "unlisted"}))
+        assert card.is_higher_cost(provider, model) is expected
+
+
+# --- The card that ships ----------------------------------------------------------------------------------------------
+
+
+def test_the_default_card_is_a_card() -> None:
+    """It is in effect from the start, and its bounds are the usual ones."""
+    card = default_card()
+    assert card.version == "default-2026-11-01"
+    assert card.effective_from == 0
+    assert (card.credits_per_usd, card.increment, card.minimum, card.cap) == (100, 1_000_000, 1_000_000, None)
+    assert card.fallback == ""
+    assert card.free == {"view", "edit"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "input_rate", "output_rate", "cache_read", "cache_write"),
+    [
+        ("openai", "gpt-4o", "2.5", "10", "1.25", "2.5"),
+        ("openai", "gpt-4o-2024-11-20", "2.5", "10", "1.25", "2.5"),
+        ("openai", "gpt-4o-2024-05-13", "5", "15", "5", "5"),
+        ("openai", "gpt-4o-mini-2024-07-18", "0.15", "0.6", "0.075", "0.15"),
+        ("openai", "gpt-4.1", "2", "8", "0.5", "2"),
+        ("anthropic", "claude-sonnet-4-5-20250929", "3", "15", "0.3", "3.75"),
+        ("anthropic", "claude-haiku-4-5", "1", "5", "0.1", "1.25"),
+        ("anthropic", "claude-opus-4-20250514", "15", "75", "1.5", "18.75"),
+        ("anthropic", "claude-opus-4-6", "5", "25", "0.5", "6.25"),
+        ("google", "gemini-2.5-pro", "1.25", "10", "0.125", "1.25"),
+        ("google", "gemini-2.5-flash", "0.3", "2.5", "0.03", "0.3"),
+    ],
+)
+def test_the_default_card_has_list_prices(  # noqa: PLR0917
+    provider: str, model: str, input_rate: str, output_rate: str, cache_read: str, cache_write: str
+) -> None:
+    """What the providers publish, in US dollars per million tokens."""
+    for named in (provider, ""):
+        rule = default_card().text_rule(named, model)
+        assert rule is not None
+        assert rule.unit is PriceUnit.USD
+        rates = (rule.rates.input, rule.rates.output, rule.rates.cache_read, rule.rates.cache_write)
+        assert rates == tuple(map(Decimal, (input_rate, output_rate, cache_read, cache_write)))
+
+
+def test_the_default_card_keeps_to_the_usual_prices() -> None:
+    """Images cost 10 to 20 credits, tools 1, other actions 1 or 2."""
+    card = default_card()
+    prices = [price for rule in card.images for price in (rule.credits, *rule.variants.values()) if price is not None]
+    assert prices
+    assert all(10 <= price <= 20 for price in prices)
+    assert card.tools is not None
+    assert card.tools.by_name.keys() == {"web_search", "tweet_search", "seo_search"}
+    assert {card.tools.default, *card.tools.by_name.values()} == {1}
+    one_or_two = ActionRule(Decimal(1), Decimal(2))
+    assert card.actions == {"engagement": one_or_two, "directory_submission": one_or_two}
+
+
+def test_every_higher_cost_model_of_the_default_card_has_a_price() -> None:
+    """A name that nothing else knows would be a slip of the pen."""
+    card = default_card()
+    assert card.higher_cost_models
+    assert all(card.text_rule("", model) for model in card.higher_cost_models)
