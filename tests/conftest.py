@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -29,11 +28,11 @@ MISSING = "MISSING ON THIS MACHINE: "
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL server, shared by the tests of one process; a test that stops it may leave it so."""
-    server = _start_postgres()
-    if isinstance(server, PostgresUnavailableError):
-        _missing(f"PostgreSQL: {server}", "CREDITMETER_REQUIRE_POSTGRES")
-    with server:
-        yield server
+    try:
+        with PostgresServer() as server:
+            yield server
+    except PostgresUnavailableError as error:
+        raise _missing(f"PostgreSQL: {error}", "CREDITMETER_REQUIRE_POSTGRES") from None
 
 
 @pytest.fixture
@@ -74,25 +73,17 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
 
 
-def _start_postgres() -> PostgresServer | PostgresUnavailableError:
-    try:
-        server = PostgresServer()
-        server.start()
-    except PostgresUnavailableError as error:
-        return error
-    return server
-
-
 def _client(name: str) -> Path:
     """Find a gRPC client where scripts/install-clients puts it, on the PATH, or where Go installs programs."""
     places = [f"{sys.prefix}/bin", os.environ.get("PATH", ""), os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
     found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
     if found is None:
-        _missing(f"{name} (scripts/install-clients builds it)", "CREDITMETER_REQUIRE_CLIENTS")
+        raise _missing(f"{name} (scripts/install-clients builds it)", "CREDITMETER_REQUIRE_CLIENTS")
     return Path(found)
 
 
-def _missing(what: str, requirement: str) -> NoReturn:
+def _missing(what: str, requirement: str) -> Exception:
+    """What to raise where a program cannot be had: the end of the test, as a failure if the program is required."""
     if os.environ.get(requirement) == "1":
-        pytest.fail(f"{MISSING}{what}; {requirement}=1 asks for it", pytrace=False)
-    pytest.skip(f"{MISSING}{what}")
+        return pytest.fail.Exception(f"{MISSING}{what}; {requirement}=1 asks for it", pytrace=False)
+    return pytest.skip.Exception(f"{MISSING}{what}")

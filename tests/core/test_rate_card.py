@@ -62,7 +62,7 @@ def test_a_card_needs_a_version_and_a_date_only() -> None:
     assert card.increment == card.minimum == from_credits(1)
     assert card.cap is None
     assert card.tools is None
-    assert not (card.text or card.images or card.actions or card.free)
+    assert (card.text, card.images, card.actions, card.free) == ((), (), {}, frozenset())
 
 
 def test_a_whole_card_is_read() -> None:
@@ -142,7 +142,7 @@ def test_a_missing_rate_is_its_stand_ins() -> None:
     assert bare.rates == TextRates(*map(Decimal, (2, 8, 2, 2, 2, 8, 2, 8, 2, 8)))
     assert cached.rates == TextRates(*map(Decimal, (2, 8, 1, 3, 3, 8, 2, 8, 2, 8)))
     assert full.rates == TextRates(*map(Decimal, range(1, 11)))
-    assert (full.rates.highest_input, full.rates.highest_output) == (9, 10)
+    assert (full.rates.highest_input, full.rates.highest_output) == (Decimal(9), Decimal(10))
 
 
 @pytest.mark.parametrize("written", ['"0.1"', "0.1", "1e-1", "0.10", '"0.10"', "+0.1"])
@@ -183,15 +183,21 @@ def test_every_price_is_read_exactly(price: Decimal | int) -> None:
         (HEAD + 'increment = "0.0000001"', ["line 3: increment must have at most six decimal places"]),
         (HEAD + 'cap = "0.5"', ["line 3: cap must not be below the minimum"]),
         (HEAD + "colour = 1", ["line 3: colour is not a key of this table"]),
+        (HEAD + "[paint.colours]", ["line 3: paint is not a key of this table"]),
         (HEAD + "text = 1\nimage = []", ["line 3: text must be a table", "line 4: image must be a table"]),
         (HEAD + "[text]\nmodels = [1]", ["line 4, text: models must be a list of tables"]),
-        (HEAD + "[text]\nmodels = 1\nmin = 2", ["line 4, text: models must be a list of tables"] * 1
-         + ["line 5, text: min is not a key of this table"]),
+        (
+            HEAD + "[text]\nmodels = 1\nmin = 2",
+            ["line 4, text: models must be a list of tables", "line 5, text: min is not a key of this table"],
+        ),
         (
             HEAD + "[text]\ndefault_max_output_tokens = 0",
             ["line 4, text: default_max_output_tokens must be a whole number from 1 to 1,000,000,000"],
         ),
-        (HEAD + '[text]\nfallback = "m"', ["line 4, text: fallback must name one model of text.models, and 'm' does not"]),
+        (
+            HEAD + '[text]\nfallback = "m"',
+            ["line 4, text: fallback must name one model of text.models, and 'm' does not"],
+        ),
         (HEAD + 'free = "view"', ["line 3: free must be a list of texts"]),
         (HEAD + 'free = ["view", "view"]', ["line 3: free lists 'view' more than once"]),
         (
@@ -210,14 +216,16 @@ def test_every_price_is_read_exactly(price: Decimal | int) -> None:
             ],
         ),
         (HEAD + "[tools]\nweb_search = true", ['line 4, tools: web_search must be a number such as "0.25" or 2']),
-        (HEAD + '[[image.models]]\nmodel = "p"', ['line 3, image.models "p": credits is missing, and so are variants: '
-                                                  "there is no price"]),
+        (
+            HEAD + '[[image.models]]\nmodel = "p"',
+            ['line 3, image.models "p": credits is missing, and so are variants: there is no price'],
+        ),
         (
             HEAD + '[[image.models]]\nmodel = "p"\n[image.models.variants]\nhd = "x"',
             ['line 6, image.models.variants: hd must be a number such as "0.25" or 2'],
         ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_card_is_refused(document: str, expected: list[str]) -> None:
     """Each problem names its line, its table and its key."""
     assert problems(document) == expected
@@ -254,17 +262,6 @@ def test_all_problems_are_named_at_once() -> None:
     document = """\
 version = "v1"
 effective_from = "soon"
-[[text.models]]
-model = "good"
-input = 1
-output = 1
-[text]
-maximum = 3                         # TOML itself refuses a table that is opened again
-"""
-    assert problems(document)[0].startswith("line 7: not TOML:")
-    document = """\
-version = "v1"
-effective_from = "soon"
 
 [[text.models]]
 model = "first"
@@ -288,15 +285,15 @@ credits = -5
 """
     assert problems(document) == [
         "line 2: effective_from must be a date and time with an offset, such as 2026-11-01T00:00:00Z",
-        "line 11, text.models \"second\": unit must be one of 'usd', 'credits'",
-        "line 13, text.models \"second\": cache_raed is not a key of this table",
         'line 9, text.models "second": output is missing',
-        'line 15, text.models: model is missing',
+        "line 11, text.models \"second\": unit must be one of 'usd', 'credits'",
+        'line 13, text.models "second": cache_raed is not a key of this table',
+        "line 15, text.models: model is missing",
         'line 16, text.models: input must be a number such as "0.25" or 2',
-        'line 17, text.models: output must not be negative',
+        "line 17, text.models: output must not be negative",
         'line 21, image.models "paint": also must be a list of texts',
         'line 22, image.models "paint": credits must not be negative',
-    ]  # fmt: skip
+    ]
 
 
 def test_two_rules_for_one_model_are_refused() -> None:
@@ -444,7 +441,9 @@ def test_the_default_card_is_a_card() -> None:
     card = default_card()
     assert card.version == "default-2026-11-01"
     assert card.effective_from == 0
-    assert (card.credits_per_usd, card.increment, card.minimum, card.cap) == (100, 1_000_000, 1_000_000, None)
+    assert card.credits_per_usd == 100
+    assert card.increment == card.minimum == from_credits(1)
+    assert card.cap is None
     assert card.fallback == ""
     assert card.free == {"view", "edit"}
 
@@ -465,7 +464,7 @@ def test_the_default_card_is_a_card() -> None:
         ("google", "gemini-2.5-flash", "0.3", "2.5", "0.03", "0.3"),
     ],
 )
-def test_the_default_card_has_list_prices(  # noqa: PLR0917
+def test_the_default_card_has_list_prices(
     provider: str, model: str, input_rate: str, output_rate: str, cache_read: str, cache_write: str
 ) -> None:
     """What the providers publish, in US dollars per million tokens."""

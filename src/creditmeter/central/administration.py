@@ -138,14 +138,12 @@ class Administration:
         accounts = tables.accounts
         query = select(accounts).order_by(accounts.c.created_at.desc(), accounts.c.account_id.desc()).limit(limit)
         if after is not None:
-            query = query.where(
-                tuple_(accounts.c.created_at, accounts.c.account_id) < tuple_(after.created_at, after.id)
-            )
+            query = query.where(tuple_(accounts.c.created_at, accounts.c.account_id) < tuple_(after.created_at, after.id))
         async with self._database.read() as connection:
             return [account_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def update_account(self, request: UpdateAccount) -> Done[Account] | Refusal:
-        """Change what is agreed with an account. A new plan counts at once: it grants what is missing in the running periods."""
+        """Change what is agreed with an account. A new plan counts at once: it grants what the running periods lack."""
         account_id = request.account_id
         async with self._database.write() as connection:
             opened = await open_ledger(connection, account_id, self._now())
@@ -246,9 +244,7 @@ class Administration:
             return Done(voided)
 
 
-async def create_on_first_touch(
-    connection: AsyncConnection, account_id: AccountId, plan_id: PlanId, now: Instant
-) -> None:
+async def create_on_first_touch(connection: AsyncConnection, account_id: AccountId, plan_id: PlanId, now: Instant) -> None:
     """Open an account that nobody opened before, with this plan; once, however many callers race."""
     account = Account(account_id, created_at=now, plan_id=plan_id, anchor_day=0)
     await _insert_account(connection, account, now, ignore_existing=True)

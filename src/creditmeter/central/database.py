@@ -103,7 +103,7 @@ def _first_line(error: BaseException) -> str:
 def _sqlite_engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0)
 
-    def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection, typed by no stub
+    def set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}")

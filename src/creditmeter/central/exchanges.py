@@ -73,7 +73,7 @@ class Exchanges:
         """
         async with self._database.write() as connection:
             row = await self._sidecar(connection, sidecar_id)
-            known, last_nonce = row if row else (0, "")
+            known, last_nonce = row or (0, "")
             if known == epoch:
                 await self._put_sidecar(connection, sidecar_id, epoch + 1, nonce)
             elif not (known == epoch + 1 and last_nonce == nonce):
@@ -154,7 +154,8 @@ class Exchanges:
         self, connection: AsyncConnection, sidecar_id: SidecarId, *, share: bool = False
     ) -> tuple[int, str] | None:
         """A sidecar's epoch and nonce. Locked, so that no exchange of an epoch outlives the registration of the next;
-        exchanges share the lock."""
+        exchanges share the lock.
+        """
         sidecars = tables.sidecars
         query = select(sidecars.c.epoch, sidecars.c.nonce).where(sidecars.c.sidecar_id == sidecar_id)
         row = (await connection.execute(query.with_for_update(read=share))).one_or_none()

@@ -63,8 +63,7 @@ class OpenLedger:
         await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
         await upsert(connection, tables.refunds, [refund_row(each) for each in changes.refunds.values()])
         entries = [
-            entry_row(account_id, number, entry)
-            for number, entry in enumerate(changes.entries, start=self._last_entry + 1)
+            entry_row(account_id, number, entry) for number, entry in enumerate(changes.entries, start=self._last_entry + 1)
         ]
         if entries:
             await connection.execute(tables.history.insert(), entries)
@@ -125,9 +124,7 @@ async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple
     if account.plan_id is None:
         return ()
     plans = tables.plans
-    rows = await connection.execute(
-        select(plans).where(plans.c.plan_id == account.plan_id).order_by(plans.c.effective_at)
-    )
+    rows = await connection.execute(select(plans).where(plans.c.plan_id == account.plan_id).order_by(plans.c.effective_at))
     return tuple(
         PlanVersion(Plan(row["plan_id"], row["daily_microcredits"], row["monthly_microcredits"]), row["effective_at"])
         for row in rows.mappings()
@@ -169,9 +166,7 @@ async def _charges(connection: AsyncConnection, account_id: AccountId, topic: To
     return tuple(charge_of(row) for row in rows.mappings())
 
 
-async def _refunds(
-    connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[ChargeId]
-) -> tuple[Refund, ...]:
+async def _refunds(connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[ChargeId]) -> tuple[Refund, ...]:
     if not charge_ids:
         return ()
     refunds = tables.refunds

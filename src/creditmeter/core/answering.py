@@ -47,7 +47,9 @@ def answer(ledger: Ledger, message: Message) -> Answer:
 
 
 def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
-    """How the account stands, counting idle credit on leases as available. Lists up to `max_grants` usable grants."""
+    """How the account stands, counting idle credit on leases as available. Lists up to `max_grants` grants that
+    a call could draw on now.
+    """
     leases = ledger.leases.values()
     busy = tuple(replace(each, limit=Microcredits(each.limit - each.idle)) for each in leases)
     grants = usable(ledger.grants.values(), ledger.now)
@@ -59,7 +61,7 @@ def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
         leased=Microcredits(sum(each.out for each in leases)),
         debt=ledger.debt,
         buckets=_buckets(ledger, grants),
-        grants=tuple(grants[: min(max_grants, MAX_LISTED_GRANTS)]),
+        grants=tuple(each for each in grants if each.remaining)[: min(max_grants, MAX_LISTED_GRANTS)],
     )
 
 
@@ -92,7 +94,8 @@ def _hear(ledger: Ledger, sidecar_id: SidecarId, reports: tuple[LeaseReport, ...
 
 def _close_ended(ledger: Ledger) -> None:
     """Close the leases of ended days on which nothing is out any more, whoever has them: a sidecar that has no more to say
-    must not keep grants from lapsing."""
+    must not keep grants from lapsing.
+    """
     for lease in list(ledger.leases.values()):
         if lease.ends_at <= ledger.now and not lease.out:
             ledger.put_lease(replace(lease, closed=True))

@@ -46,9 +46,7 @@ class Change:
 
     def __bool__(self) -> bool:
         """Whether it changes anything."""
-        return bool(
-            self.reservations or self.charges or self.refunds or self.leases or self.receipts or self.account
-        )
+        return bool(self.reservations or self.charges or self.refunds or self.leases or self.receipts or self.account)
 
 
 class Book:
@@ -163,26 +161,19 @@ class Book:
     def unposted_on(self, lease_id: LeaseId) -> Microcredits:
         """What is committed on a lease and not confirmed by the central store."""
         return Microcredits(
-            sum(
-                part.amount
-                for charge in self._unposted_charges.values()
-                for part in charge.parts
-                if part.lease_id == lease_id
-            )
+            sum(part.amount for charge in self._unposted_charges.values() for part in charge.parts if part.lease_id == lease_id)
         )
 
     def refunded_here(self, charge_id: ChargeId) -> Microcredits:
         """What this sidecar decided to refund of a charge and has not posted yet."""
-        return Microcredits(
-            sum(refund.amount for refund in self._unposted_refunds.values() if refund.charge_id == charge_id)
-        )
+        return Microcredits(sum(refund.amount for refund in self._unposted_refunds.values() if refund.charge_id == charge_id))
 
     def distrust_leases(self) -> None:
         """Authorise nothing more on any lease until the central store renews it."""
         self.leases = {key: replace(lease, trusted_until=Span(0)) for key, lease in self.leases.items()}
 
     def forget(self, before: Instant) -> "Forgotten":
-        """Drop what ended, is posted, and is older than `before`, with its receipts; drop closed leases. Say what was dropped."""
+        """Drop what ended, is posted, and is older than `before`, with its receipts; and closed leases. Says what it dropped."""
         gone = self._forgettable(before)
         for reservation_id in gone.reservations:
             del self.reservations[reservation_id]
@@ -205,9 +196,7 @@ class Book:
             and each.ended_at < before
             and not any(charge_id in self._unposted_charges for charge_id in each.charge_ids)
         }
-        refunds = {
-            each.refund_id for each in self.refunds.values() if each.posting is not None and each.refunded_at < before
-        }
+        refunds = {each.refund_id for each in self.refunds.values() if each.posting is not None and each.refunded_at < before}
         kept = {each.charge_id for each in self.refunds.values() if each.refund_id not in refunds}
         charges = {
             each.charge_id
@@ -242,9 +231,7 @@ class Forgotten:
         return bool(self.reservations or self.charges or self.refunds or self.receipts or self.leases)
 
 
-def _has_gone(
-    receipt: Receipt, reservations: set[ReservationId], charges: set[ChargeId], refunds: set[RefundId]
-) -> bool:
+def _has_gone(receipt: Receipt, reservations: set[ReservationId], charges: set[ChargeId], refunds: set[RefundId]) -> bool:
     """A receipt goes with its reservation; with its charge if there is none; with its refund if it is a refund's."""
     if receipt.refund is not None:
         return receipt.refund.refund_id in refunds

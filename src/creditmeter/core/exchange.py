@@ -20,7 +20,8 @@ from creditmeter.core.instants import Instant
 @dataclass(frozen=True, slots=True)
 class LeaseReport:
     """A lease as the sidecar sees it: its limit once idle credit went back, what is held on it, and what is committed on it
-    that neither was posted before nor goes along with the same message."""
+    that neither was posted before nor goes along with the same message.
+    """
 
     lease_id: LeaseId
     limit: Microcredits

@@ -81,9 +81,7 @@ class Grant:
 
     def give_back(self, amount: int) -> "Grant":
         """The grant after `amount` that was drawn came back to it."""
-        return replace(
-            self, remaining=Microcredits(self.remaining + amount), refunded=Microcredits(self.refunded + amount)
-        )
+        return replace(self, remaining=Microcredits(self.remaining + amount), refunded=Microcredits(self.refunded + amount))
 
     def lapse(self) -> "Grant":
         """The grant after all that was left of it ended unused."""

@@ -23,17 +23,13 @@ class Envelope:
     seq: int
 
 
-def compose(
-    book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool
-) -> tuple[Message, Change]:
+def compose(book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool) -> tuple[Message, Change]:
     """A message about a book, and the change that must be durable before it is sent.
 
     Idle credit of ended days always goes back; with `give_back` all idle credit does. What goes back may not be used from
     here on, and a charge that was sent is the central store's to refund.
     """
-    leases = tuple(
-        _without_idle(book, lease) if give_back or lease.ends_at <= now else lease for lease in book.leases.values()
-    )
+    leases = tuple(_without_idle(book, lease) if give_back or lease.ends_at <= now else lease for lease in book.leases.values())
     charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
     sent = tuple(replace(charge, sent=True) for charge in charges)
     message = Message(
@@ -56,7 +52,8 @@ def compose(
 
 def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) -> Change:
     """What an answer changes: leases are as the central store has them and may be used until `trusted_until` on the boot-time
-    clock; charges and refunds are posted."""
+    clock; charges and refunds are posted.
+    """
     charges = tuple(
         replace(book.charges[charge.charge_id], posting=answer.postings[charge.charge_id])
         for charge in message.charges
@@ -78,7 +75,8 @@ def has_idle(book: Book) -> bool:
 
 def has_unfinished(book: Book, now: Instant) -> bool:
     """Whether the central store should hear about this book even if nobody uses it: there is something to post, or a lease
-    of an ended day to give back."""
+    of an ended day to give back.
+    """
     ended = (lease for lease in book.leases.values() if lease.ends_at <= now)
     return book.has_unposted or any(book.idle_on(lease) for lease in ended)
 
@@ -94,9 +92,7 @@ def _is_over(book: Book, lease: Lease, now: Instant) -> bool:
 
 
 def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseReport:
-    posted_with_this = sum(
-        part.amount for charge in charges for part in charge.parts if part.lease_id == lease.lease_id
-    )
+    posted_with_this = sum(part.amount for charge in charges for part in charge.parts if part.lease_id == lease.lease_id)
     return LeaseReport(
         lease_id=lease.lease_id,
         limit=lease.limit,
@@ -119,7 +115,5 @@ def _renewed(book: Book, terms: LeaseTerms, trusted_until: Span) -> Lease:
     """A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges."""
     known = book.leases.get(terms.lease_id)
     if known is None:
-        return Lease(
-            terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until
-        )
+        return Lease(terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until)
     return replace(known, limit=terms.limit, trusted_until=trusted_until)

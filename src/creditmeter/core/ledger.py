@@ -140,7 +140,7 @@ class Ledger:
                 self.give(self._plan_grant(kind, period, missing, len(given)))
 
     def _planned(self, kind: GrantKind, period: Period) -> int:
-        """What the plan gives in a period: a plan that was changed counts from the next period, a newly assigned one at once."""
+        """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
         at = max(period.starts_at, self._plan_since)
         plan = next((each.plan for each in reversed(self._plan_versions) if each.effective_at <= at), None)
         if plan is None:
@@ -182,7 +182,7 @@ class Ledger:
         return amount
 
     def lapse(self) -> None:
-        """End the grants that have ended and that nothing can draw on any more: no unclosed lease was opened before their end."""
+        """Write off ended grants that nothing can draw on any more: no unclosed lease was opened before their end."""
         for grant in list(self.grants.values()):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at

@@ -20,8 +20,8 @@ from creditmeter.core.refusals import (
     AccountSuspended,
     AmountAboveLimit,
     InvalidRequest,
-    Refusal,
     RefundExceedsCharge,
+    Refusal,
     RequestIdReused,
     ReservationCommitted,
     ReservationExpired,
@@ -165,7 +165,8 @@ def commit(
     limits: Limits,
 ) -> Change | Refusal:
     """Charge what a call cost. Never refused for lack of credit: what the hold does not cover is taken from idle leases, and
-    what they do not cover is left for the central store to find."""
+    what they do not cover is left for the central store to find.
+    """
     late = reservation.state is ReservationState.EXPIRED
     refusal = _not_committable(reservation, at.now, limits)
     if refusal is not None:
@@ -198,7 +199,8 @@ def charge_now(
     book: Book, request: ChargeNow, cost: Cost, at: Moment, charge_id: ChargeId, labels: Mapping[str, str]
 ) -> Change | Short | Refusal:
     """Reserve and commit in one step. A cost that was already incurred is never refused for lack of credit, and a free action
-    needs none."""
+    needs none.
+    """
     if request.already_incurred:
         parts = _allocate_up_to(book, cost.amount, at)
     else:
@@ -357,4 +359,3 @@ def _spent_leases(book: Book, charge: Charge) -> tuple[Lease, ...]:
         lease = spent.get(part.lease_id) or book.leases[part.lease_id]
         spent[part.lease_id] = replace(lease, spent=Microcredits(lease.spent + part.amount))
     return tuple(spent.values())
-

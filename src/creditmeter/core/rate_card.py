@@ -69,9 +69,7 @@ class TextRates:
     @property
     def highest_input(self) -> Decimal:
         """What an input token costs at most, whatever it turns out to be."""
-        return max(
-            self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input
-        )
+        return max(self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
 
     @property
     def highest_output(self) -> Decimal:
@@ -342,8 +340,6 @@ def _tool_rules(table: TomlTable) -> ToolRules:
 
 
 def _action_rule(table: TomlTable) -> ActionRule:
-    rule = ActionRule(
-        standard=table.number("standard", Decimal(1)), higher_cost=table.number("higher_cost", Decimal(2))
-    )
+    rule = ActionRule(standard=table.number("standard", Decimal(1)), higher_cost=table.number("higher_cost", Decimal(2)))
     table.end()
     return rule

@@ -224,11 +224,14 @@ def _lines(text: str) -> dict[_Path, int]:
     lengths: Counter[_Path] = Counter()
     table: _Path = ()
     for number, line in enumerate(text.split("\n"), 1):
+        path: _Path = ()
         if header := _HEADER.match(line):
-            table = _table_path(_parts(header[2]), lengths, is_list=header[1] == "[[")
+            path = table = _table_path(_parts(header[2]), lengths, is_list=header[1] == "[[")
             lines[table] = number
         elif key := _KEY.match(line):
-            lines.setdefault((*table, *_parts(key[1])), number)
+            path = (*table, *_parts(key[1]))
+        for end in range(1, len(path) + 1):
+            lines.setdefault(path[:end], number)
     return lines
 
 

@@ -43,7 +43,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call did, as the provider reported it. Strings left empty and counts left None come from the reservation's work."""
+    """What a call did, as the provider reported it. What is left empty or None comes from the reservation's work."""
 
     action: str = ""
     provider: str = ""

@@ -29,7 +29,8 @@ class StorageUnavailable(Exception):
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who this sidecar is: its id, the epoch that the central store issued, the nonce of a registration whose answer may have
-    been lost, and the highest reading of the clock that is on disk."""
+    been lost, and the highest reading of the clock that is on disk.
+    """
 
     sidecar_id: SidecarId
     epoch: int = 0
@@ -126,7 +127,7 @@ class Journal:
         Raises:
             StorageUnavailable: it could not be written.
         """
-        newest = self._gathering if self._gathering else self._writing
+        newest = self._gathering or self._writing
         if newest is not None:
             await asyncio.shield(newest.done)
         self._refuse_after_failure()

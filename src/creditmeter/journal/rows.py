@@ -106,7 +106,5 @@ def read_all(connection: sqlite3.Connection) -> Iterator[Change]:
         yield Change(refund.account_id, refunds=(refund,))
     for account_id, kind, request, reply in connection.execute("SELECT account_id, kind, request, reply FROM receipts"):
         said = _decode_reply(reply)
-        receipt = Receipt(
-            msgspec.json.decode(request, type=_REQUEST_KINDS[kind]), said.reservation, said.charge, said.refund
-        )
+        receipt = Receipt(msgspec.json.decode(request, type=_REQUEST_KINDS[kind]), said.reservation, said.charge, said.refund)
         yield Change(account_id, receipts=(receipt,))

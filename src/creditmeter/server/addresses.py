@@ -36,7 +36,8 @@ def bind(server: grpc.aio.Server, address: str) -> str:
 
 def _check_socket(path: Path) -> None:
     """Refuse a path that is too long, a file that is no socket, and a socket that somebody serves: binding would take it away
-    from them. One that is left over from a process that died is removed."""
+    from them. One that is left over from a process that died is removed.
+    """
     if len(str(path).encode()) > MAX_SOCKET_PATH_BYTES:
         raise AddressUnusable(
             f"the socket path {path} is longer than the {MAX_SOCKET_PATH_BYTES} bytes that the system allows:"

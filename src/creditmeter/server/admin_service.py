@@ -191,16 +191,15 @@ def _account(fields: Fields, message: admin_pb2.Account) -> Account:
             "account.max_open_reservations", message.max_open_reservations, MAX_OPEN_RESERVATIONS
         ),
         max_reservation=fields.amount("account.max_reservation_microcredits", message.max_reservation_microcredits, 0),
-        offline_allowance=fields.amount(
-            "account.offline_allowance_microcredits", message.offline_allowance_microcredits, 0
-        ),
+        offline_allowance=fields.amount("account.offline_allowance_microcredits", message.offline_allowance_microcredits, 0),
         alerts=_alerts(fields, message),
     )
 
 
 def _update(fields: Fields, request: admin_pb2.UpdateAccountRequest) -> AccountUpdate:
     """What is to change: the fields that the mask names or, without one, those that are set. A named field that is not set
-    gets its default."""
+    gets its default.
+    """
     message = request.account
     named = tuple(request.update_mask.paths) or tuple(name for name in _SETTABLE if _is_set(message, name))
     for name in named:
@@ -209,9 +208,7 @@ def _update(fields: Fields, request: admin_pb2.UpdateAccountRequest) -> AccountU
     if not named:
         fields.wrong("account", "sets nothing to change")
     wanted = _account(fields, message)
-    renamed = {
-        name.removesuffix("_microcredits"): getattr(wanted, name.removesuffix("_microcredits"), None) for name in named
-    }
+    renamed = {name.removesuffix("_microcredits"): getattr(wanted, name.removesuffix("_microcredits"), None) for name in named}
     if "plan_id" in renamed:
         renamed["plan_id"] = renamed["plan_id"] or ""
     known = {name: value for name, value in renamed.items() if f"{name}_microcredits" in _SETTABLE or name in _SETTABLE}

@@ -201,7 +201,7 @@ async def _journal(settings: Settings) -> AsyncIterator[Journal]:
 
 @contextlib.asynccontextmanager
 async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncIterator[CentralStore]:
-    """The central store. One that this sidecar has never reached is a mistake in the settings; one that it knows may be away."""
+    """The central store. One that was never reached is a mistake in the settings; one that is known may be away."""
     try:
         central = CentralStore(settings.central_url, clock.wall, _plan(settings.auto_create_plan))
     except CentralMisconfigured as error:

@@ -117,9 +117,7 @@ def _refund_exceeds(refusal: refusals.RefundExceedsCharge) -> Problem:
 
 def _not_found(reason: str, attribute: str) -> Callable[[Any], Problem]:
     noun = reason.removesuffix("_NOT_FOUND").lower().replace("_", " ")
-    return lambda refusal: Problem(
-        grpc.StatusCode.NOT_FOUND, reason, f"there is no {noun} {getattr(refusal, attribute)}"
-    )
+    return lambda refusal: Problem(grpc.StatusCode.NOT_FOUND, reason, f"there is no {noun} {getattr(refusal, attribute)}")
 
 
 def _precondition(reason: str, message: str) -> Callable[[Any], Problem]:
@@ -171,9 +169,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.ReservationCommitted: _precondition(
         "RESERVATION_COMMITTED", "the reservation {reservation_id} has been committed by another request"
     ),
-    refusals.ReservationReleased: _precondition(
-        "RESERVATION_RELEASED", "the reservation {reservation_id} has been released"
-    ),
+    refusals.ReservationReleased: _precondition("RESERVATION_RELEASED", "the reservation {reservation_id} has been released"),
     refusals.ReservationExpired: _precondition(
         "RESERVATION_EXPIRED", "the reservation {reservation_id} has expired; charge with already_incurred instead"
     ),

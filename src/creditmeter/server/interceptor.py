@@ -6,7 +6,7 @@ A fault is not a decision: what was asked may or may not have happened. Callers 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
@@ -19,7 +19,7 @@ from creditmeter.sidecar.exchanger import SidecarFenced
 _log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
 OUR_METHODS = "/creditmeter.v1."
 
@@ -32,9 +32,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """Wrap a method once and remember it."""
         method = handler_call_details.method
         known = self._wrapped.get(method)
@@ -95,9 +95,7 @@ def _problem(method: str, error: Exception) -> Problem:
 
 def _not_implemented(method: str) -> Behavior:
     async def call(_request: Any, context: Context) -> Any:
-        await abort(
-            context, Problem(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {method}")
-        )
+        await abort(context, Problem(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {method}"))
 
     return call
 

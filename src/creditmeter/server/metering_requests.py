@@ -151,18 +151,14 @@ def _ttl(fields: Fields, message: metering_pb2.ReserveRequest | metering_pb2.Ext
 
 
 def _work(fields: Fields, message: work_pb2.Work) -> Work:
-    names: dict[str, Any] = {
-        name: fields.text(f"work.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES
-    }
+    names: dict[str, Any] = {name: fields.text(f"work.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES}
     if not message.action:
         fields.wrong("work.action", "is missing")
     return Work(**names, **_counts(fields, "work", message, _WORK_COUNTS))
 
 
 def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
-    names: dict[str, Any] = {
-        name: fields.text(f"usage.{name}", getattr(message, name), MAX_NAME) for name in _USAGE_NAMES
-    }
+    names: dict[str, Any] = {name: fields.text(f"usage.{name}", getattr(message, name), MAX_NAME) for name in _USAGE_NAMES}
     source = fields.enum("usage.source", work_pb2.UsageSource, message.source, "USAGE_SOURCE_")
     if len(message.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
         fields.wrong("usage.provider_usage_json", f"must be at most {MAX_PROVIDER_USAGE_BYTES} bytes")

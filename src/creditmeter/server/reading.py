@@ -22,6 +22,7 @@ DEFAULT_PAGE = 50
 MAX_PAGE = 1_000
 
 _ID_RULE = "must be 1-128 printable ASCII characters without spaces"
+_NANOSECONDS_PER_SECOND = 1_000_000_000
 _LATEST_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that a Timestamp can say
 
 
@@ -86,13 +87,14 @@ class Fields:
         """A moment; None if the field is unset."""
         if not message.HasField(name):
             return None
-        if not 0 <= value.seconds <= _LATEST_SECONDS or not 0 <= value.nanos < 1_000_000_000:
+        if not 0 <= value.seconds <= _LATEST_SECONDS or not 0 <= value.nanos < _NANOSECONDS_PER_SECOND:
             self.wrong(name, "must be a time between 1970 and 9999")
         return Instant(value.seconds * 1_000_000 + value.nanos // 1_000)
 
     def enum(self, name: str, enum: Any, value: int, prefix: str) -> str | None:
         """The name of an enum's value without its prefix; None if it is unspecified. The stubs type an enum as its values'
-        class; it is google.protobuf's EnumTypeWrapper."""
+        class; it is google.protobuf's EnumTypeWrapper.
+        """
         if value == 0:
             return None
         if value not in enum.values():

@@ -47,9 +47,7 @@ class Pricing:
         assert not isinstance(bound, Unpriced | Invalid), "part of priced work is priced"
         return replace(wanted, amount=bound.microcredits, max_output_tokens=tokens)
 
-    def reserved_cost(
-        self, reservation: Reservation, usage: Usage | None, amount: Microcredits | None
-    ) -> Cost | Refusal:
+    def reserved_cost(self, reservation: Reservation, usage: Usage | None, amount: Microcredits | None) -> Cost | Refusal:
         """What a reserved call cost. What its usage leaves out comes from the reservation's work."""
         if usage is None:
             return self._stated(amount)

@@ -22,8 +22,8 @@ from creditmeter.core.lease_keeping import Envelope, compose
 from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
-    Refusal,
     RefundNotFound,
+    Refusal,
     ReservationElsewhere,
     ReservationNotFound,
 )

@@ -65,7 +65,7 @@ class Settler:
                 await self._exchanger.exchange(dict.fromkeys(free), give_back=give_back)
         except (CentralUnavailable, SidecarFenced, StorageUnavailable):
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - one account's fault must not end settlement for all
             _log.exception("settlement failed", accounts=free)
             if len(free) > 1:  # so that the account at fault does not hold up the others
                 for account_id in free:
