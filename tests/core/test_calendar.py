@@ -195,9 +195,7 @@ def test_the_end_of_a_day_is_the_first_boundary_from_there(calendar: Calendar, m
     assert end == moment or day_of(calendar, moment).ends_at == end
 
 
-@pytest.mark.parametrize(
-    "name", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Asia/Calcutta", "Etc/GMT+5"]
-)
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Asia/Calcutta", "Etc/GMT+5"])
 def test_iana_names_are_time_zones(name: str) -> None:
     """Links and zones of a fixed offset are names too."""
     assert valid_time_zone(name)

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices import (
+    _TOKEN_COUNTS,
     MAX_QUANTITY,
     Bound,
     Invalid,
@@ -82,7 +85,7 @@ def text(model: str, input_tokens: int | None = 0, output_tokens: int | None = 0
     """A usage of a language model; the parts without their suffix, such as `cache_read`."""
     suffixes = {"reasoning": "_output_tokens", "audio_output": "_tokens", "image_output": "_tokens"}
     suffixes |= {"audio_input": "_tokens", "image_input": "_tokens"}
-    counts = {part + suffixes.get(part, "_input_tokens"): count for part, count in parts.items()}
+    counts: dict[str, Any] = {part + suffixes.get(part, "_input_tokens"): count for part, count in parts.items()}
     usage = Usage(action="text", response_model=model, input_tokens=input_tokens, output_tokens=output_tokens)
     return replace(usage, **counts)
 
@@ -269,7 +272,6 @@ def test_the_longest_numbers_are_still_exact(decimals: str) -> None:
     tokens = MAX_TOKENS - 1
     micro_usd = tokens * int(Decimal(decimals).scaleb(12))
     outcome = price(card, text("m", tokens, 0))
-    assert int(outcome.cost_usd.scaleb(0) * 0) == 0
     assert Decimal(f"{micro_usd}E-18") == outcome.cost_usd
     assert Decimal(f"{micro_usd * int(Decimal(decimals).scaleb(12))}E-30") == outcome.exact_credits
 
@@ -549,8 +551,8 @@ def cards(draw: st.DrawFn) -> RateCard:
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
     """Any usage of text, contradictory ones too."""
-    eight = draw(st.lists(parts, min_size=8, max_size=8))
-    return Usage("text", "", "m", "", draw(counts), draw(counts), *eight)
+    fields: dict[str, Any] = {field: draw(parts) for field in _TOKEN_COUNTS}
+    return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}))
 
 
 @given(cards(), usages(), counts, counts)
@@ -576,23 +578,35 @@ def test_a_price_is_the_exact_one_rounded_up_once(card: RateCard, usage: Usage) 
     assert (outcome.microcredits == 0) == (outcome.exact_credits == 0)
 
 
-@given(cards(), usages())
-def test_the_exact_price_is_the_sum_of_its_components(card: RateCard, usage: Usage) -> None:
-    """Priced one by one, with nothing rounded, the classes of a usage add up to it."""
-    (rule,) = card.text
-    outcome = price(card, usage)
-    exact = outcome.cost_usd if rule.unit is PriceUnit.USD else outcome.exact_credits
-    assert exact == _sum_of_components(usage, rule.rates, ChargeFlag.CONTRADICTORY_USAGE in outcome.flags) or (
-        # A contradiction on one side leaves the other side as it is.
-        ChargeFlag.CONTRADICTORY_USAGE in outcome.flags
+@given(cards(), st.lists(counts, min_size=10, max_size=10))
+def test_the_exact_price_is_the_sum_of_its_components(card: RateCard, tokens: list[int]) -> None:
+    """Tokens of each class at their rate, in fractions of whole numbers."""
+    plain, read, written, written_1h, audio, image, plain_output, reasoning, audio_output, image_output = tokens
+    usage = text(
+        "m",
+        plain + read + written + written_1h + audio + image,
+        plain_output + reasoning + audio_output + image_output,
+        cache_read=read,
+        cache_creation=written + written_1h,
+        cache_creation_1h=written_1h,
+        audio_input=audio,
+        image_input=image,
+        reasoning=reasoning,
+        audio_output=audio_output,
+        image_output=image_output,
     )
+    rule = card.text[0]
+    inputs = ["input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "image_input"]
+    outputs = ["output", "reasoning", "audio_output", "image_output"]
+    components = zip(tokens, inputs + outputs, strict=True)
+    exact = sum((count * Fraction(getattr(rule.rates, name)) for count, name in components), Fraction(0)) / 1_000_000
+    outcome = price(card, usage)
+    assert ChargeFlag.CONTRADICTORY_USAGE not in outcome.flags
     if rule.unit is PriceUnit.USD:
-        assert outcome.exact_credits == outcome.cost_usd * card.credits_per_usd
-
-
-def _sum_of_components(usage: Usage, rates: TextRates, contradictory: bool) -> Decimal:
-    """What each single token costs, by a list of them all."""
-    return Decimal(0)
+        assert Fraction(outcome.cost_usd) == exact
+        assert Fraction(outcome.exact_credits) == exact * Fraction(card.credits_per_usd)
+    else:
+        assert Fraction(outcome.exact_credits) == exact
 
 
 @given(cards(), usages(), st.sampled_from(["input_tokens", "output_tokens"]), counts)

@@ -173,7 +173,7 @@ class Book:
         self.leases = {key: replace(lease, trusted_until=Span(0)) for key, lease in self.leases.items()}
 
     def forget(self, before: Instant) -> "Forgotten":
-        """Drop what ended, is posted, and is older than `before`, with its receipts; and closed leases. Says what it dropped."""
+        """Drop what ended, is posted and older than `before`, with its receipts, and closed leases. Says what it dropped."""
         gone = self._forgettable(before)
         for reservation_id in gone.reservations:
             del self.reservations[reservation_id]

@@ -1,0 +1,122 @@
+"""A whole sidecar on real files, at a clock that stands still until the test moves it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from creditmeter.central.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
+from creditmeter.central.reading import HistoryFilter
+from creditmeter.central.requests import Done
+from creditmeter.central.store import CentralStore
+from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.amounts import Microcredits, from_credits
+from creditmeter.core.exchange import Standing
+from creditmeter.core.grants import GrantKind
+from creditmeter.core.history import Entry
+from creditmeter.core.ids import AccountId, PlanId, RequestId
+from creditmeter.core.instants import Instant
+from creditmeter.core.metering import Limits
+from creditmeter.core.rate_card import RateCard
+from creditmeter.journal.journal import Journal
+from creditmeter.server.app import load_rate_card
+from creditmeter.sidecar.naming import new_sidecar_id
+from creditmeter.sidecar.pricing import Pricing
+from creditmeter.sidecar.reader import Balance, HistoryPage
+from creditmeter.sidecar.sidecar import Rhythm, Sidecar
+from tests.clocks import ManualClock
+
+NEVER = 100_000.0
+ACCOUNT = AccountId("alice")
+
+
+class Bench:
+    """A sidecar on a directory, which can be stopped, crashed and started again."""
+
+    def __init__(self, directory: Path, clock: ManualClock, card: RateCard, central_url: str) -> None:
+        self.clock = clock
+        self._directory = directory
+        self._card = card
+        self._central_url = central_url
+
+    async def start(self, *, limits: Limits | None = None) -> Sidecar:
+        """Start the sidecar; nothing is settled in the background, so that the test says when."""
+        self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
+        self.central = CentralStore(self._central_url, self.clock.wall)
+        await self.central.migrate()
+        rhythm = Rhythm(settle=NEVER, housekeeping=NEVER)
+        self.sidecar = Sidecar(self.journal, self.central, self.clock, Pricing(self._card), limits or Limits(), rhythm)
+        await self.sidecar.start()
+        return self.sidecar
+
+    async def crash(self) -> None:
+        """End the sidecar without giving it a chance to say anything to the central store."""
+        await self.sidecar.stop(grace_seconds=0)
+        await self.journal.close()
+        await self.central.close()
+
+    async def restart(self) -> Sidecar:
+        """Crash and start again from what is on disk."""
+        await self.crash()
+        return await self.start()
+
+    async def account(self, *, daily: int = 0, monthly: int = 0, permanent: int = 0, **terms: object) -> None:
+        """Open the test's account. Amounts in credits."""
+        plan = Plan(PlanId("plan"), from_credits(daily), from_credits(monthly))
+        await self.central.administration.put_plan(plan)
+        created = Account(ACCOUNT, Instant(0), plan_id=plan.plan_id, **terms)  # type: ignore[arg-type]  # as the test says
+        await self.central.administration.create_account(CreateAccount(RequestId("create"), created))
+        if permanent:
+            await self.grant("first", permanent)
+
+    async def grant(self, request_id: str, credits: int, kind: GrantKind = GrantKind.PERMANENT) -> None:
+        """Give credit."""
+        asked = GrantCredits(RequestId(request_id), ACCOUNT, kind, from_credits(credits))
+        assert isinstance(await self.central.administration.grant_credits(asked), Done)
+
+    async def update(self, request_id: str, update: AccountUpdate) -> None:
+        """Change the account."""
+        asked = UpdateAccount(RequestId(request_id), ACCOUNT, update)
+        assert isinstance(await self.central.administration.update_account(asked), Done)
+
+    async def standing(self) -> Standing:
+        """How the account stands."""
+        balance = await self.sidecar.reader.balance(ACCOUNT)
+        assert isinstance(balance, Balance)
+        return balance.standing
+
+    async def remaining(self) -> tuple[float, ...]:
+        """What is left in the daily, monthly and permanent bucket, in credits."""
+        return tuple(bucket.remaining / from_credits(1) for bucket in (await self.standing()).buckets)
+
+    async def history(self) -> list[Entry]:
+        """The account's history, oldest first."""
+        page = await self.sidecar.reader.history(ACCOUNT, HistoryFilter(), 1_000)
+        assert isinstance(page, HistoryPage)
+        return page.entries[::-1]
+
+
+def credits(amount: float) -> Microcredits:
+    """Microcredits."""
+    return from_credits(str(amount))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock at noon."""
+    return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def card() -> RateCard:
+    """The rate card that comes with the package."""
+    return load_rate_card(None)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, clock: ManualClock, card: RateCard) -> AsyncIterator[Bench]:
+    """A started sidecar with an embedded central store."""
+    bench = Bench(tmp_path, clock, card, f"sqlite:///{tmp_path / 'central.db'}")
+    await bench.start()
+    yield bench
+    await bench.crash()
