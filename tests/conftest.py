@@ -82,7 +82,7 @@ def _client(name: str) -> Path:
     return Path(found)
 
 
-def _missing(what: str, requirement: str) -> Exception:
+def _missing(what: str, requirement: str) -> BaseException:
     """What to raise where a program cannot be had: the end of the test, as a failure if the program is required."""
     if os.environ.get(requirement) == "1":
         return pytest.fail.Exception(f"{MISSING}{what}; {requirement}=1 asks for it", pytrace=False)

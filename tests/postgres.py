@@ -31,6 +31,7 @@ DEBIAN_BINARIES = Path("/usr/lib/postgresql")
 
 # Below the range that outgoing connections are given, so that nobody takes the port while the server is down.
 PORTS = range(16_000, 32_000)
+PORT_TRIES = 100
 
 
 class PostgresUnavailableError(Exception):
@@ -139,7 +140,8 @@ class PostgresServer:
 
     @property
     def _address(self) -> tuple[str, ...]:
-        return ("-h", self.host, "-p", str(self.port), "-U", "postgres")
+        # By the socket, which is this server's alone: on the port another one might answer.
+        return ("-h", str(self.directory), "-p", str(self.port), "-U", "postgres")
 
     def _spawn(self) -> None:
         # No fsync: what a killed process has written, the operating system still has, and no test pulls the plug.
@@ -265,8 +267,9 @@ def _runs(binaries: Path) -> bool:
 
 
 def _free_port() -> int:
-    while True:
+    for _ in range(PORT_TRIES):
         port = PORTS[secrets.randbelow(len(PORTS))]
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise PostgresUnavailableError(f"{PORT_TRIES} ports tried, none free")

@@ -124,9 +124,7 @@ def daily(day: int, amount: int, *, drawn: int = 0) -> Grant:
     begins = at(f"{day:02} 00:00")
     name = f"2026-03-{day:02}"
     ends = Instant(begins + DAY)
-    return grant(
-        f"daily-{name}", amount, kind=GrantKind.DAILY, begins=begins, ends=ends, drawn=drawn, period_key=name
-    )
+    return grant(f"daily-{name}", amount, kind=GrantKind.DAILY, begins=begins, ends=ends, drawn=drawn, period_key=name)
 
 
 def monthly(amount: int, *, drawn: int = 0) -> Grant:
@@ -328,9 +326,7 @@ class Central:
         named = {each.charge_id for each in about} | refunded
         requests = {each.request_id for each in about}
         commits = {(each.reservation_id, each.commit_number) for each in about if each.reservation_id}
-        firsts = {
-            each.posting.duplicate_of for each in self.charges.values() if each.charge_id in refunded and each.posting
-        }
+        firsts = {each.posting.duplicate_of for each in self.charges.values() if each.charge_id in refunded and each.posting}
         return tuple(
             each
             for each in self.charges.values()

@@ -37,6 +37,7 @@ from creditmeter.core.ids import (
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.lease_keeping import Envelope, accept, compose, has_idle, has_unfinished
 from creditmeter.core.leases import Moment
+from creditmeter.core.refusals import Refusal
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.reservations import ReservationState
 from tests.core.builders import ACCOUNT, Central, account, at, cost, grant, hold, mc, plan
@@ -237,10 +238,8 @@ class LeaseSearch(RuleBasedStateMachine):
         decided = metering.refund(sidecar.book, request, own, moment, name) if own else None
         if isinstance(decided, Change):
             self._record(sidecar, decided)
-        elif not isinstance(decided, metering.Refusal) and charge.charge_id in self.central.charges:
-            wanted = Refund(
-                name, charge.charge_id, ACCOUNT, request.request_id, asked or mc(0), mode, "", self.now
-            )
+        elif not isinstance(decided, Refusal) and charge.charge_id in self.central.charges:
+            wanted = Refund(name, charge.charge_id, ACCOUNT, request.request_id, asked or mc(0), mode, "", self.now)
             made = self.central.refund(wanted, self.now, everything=asked is None)
             if isinstance(made, Refund):
                 self.refunded[made.refund_id] = made
@@ -312,8 +311,8 @@ class LeaseSearch(RuleBasedStateMachine):
         moment = Instant(min(max(charge.authorized_at, lease.opened_at), lease.ends_at - 1, self.central.decided_at))
         drawn = {draw.grant_id for draw in charge.posting.draws}
         last = max((draw_key(self.central.grants[each]) for each in drawn), default=None)
-        for grant in usable(self.central.grants.values(), moment):
-            assert last is None or draw_key(grant) >= last or not grant.remaining
+        for each in usable(self.central.grants.values(), moment):
+            assert last is None or draw_key(each) >= last or not each.remaining
 
     # The product's back end, and time.
 
@@ -396,13 +395,9 @@ class LeaseSearch(RuleBasedStateMachine):
         returned = _sums((draw.grant_id, draw.amount) for each in entries for draw in each.draws if each.refund_id)
         lapsed = _sums((each.grant_id, -each.amount) for each in entries if each.type is EntryType.LAPSED)
         voided = _sums((each.grant_id, -each.amount) for each in entries if each.type is EntryType.VOIDED)
-        for grant in self.central.grants.values():
-            assert (grant.drawn, grant.refunded, grant.lapsed, grant.voided) == (
-                drawn[grant.grant_id],
-                returned[grant.grant_id],
-                lapsed[grant.grant_id],
-                voided[grant.grant_id],
-            )
+        for key, each in self.central.grants.items():
+            sums = (drawn[key], returned[key], lapsed[key], voided[key])
+            assert (each.drawn, each.refunded, each.lapsed, each.voided) == sums
 
     @invariant()
     def history_adds_up(self) -> None:
@@ -479,7 +474,7 @@ class LeaseSearch(RuleBasedStateMachine):
         """All that is out on leases must be good to the last credit: hold it all, and commit most of it."""
         for who in range(len(self.sidecars)):
             self.reserve_all_idle(who)
-            for number, each in enumerate(list(self.sidecars[who].book.reservations.values())):
+            for number in range(len(self.sidecars[who].book.reservations)):
                 if number % 4:
                     self.commit(who, number, 0, keep_open=False)
 

@@ -1,5 +1,8 @@
 """A whole sidecar on real files, at a clock that stands still until the test moves it."""
 
+import contextlib
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,6 +62,40 @@ class Bench:
         """Crash and start again from what is on disk."""
         await self.crash()
         return await self.start()
+
+    def twin(self, directory: Path, clock: ManualClock) -> "Bench":
+        """Another process on a copy of this one's journal."""
+        shutil.copytree(self._directory, directory, ignore=shutil.ignore_patterns("central*", directory.name))
+        return Bench(directory, clock, self._card, self._central_url)
+
+    def copy_of_journal(self, name: str) -> Path:
+        """Keep the journal as it is now."""
+        copy = self._directory / f"{name}.db"
+        with self._open_journal() as source, contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy
+
+    def put_back(self, copy: Path) -> None:
+        """Set the journal back to a copy, as if nothing that came after it had reached the disk."""
+        for left in self._directory.glob("journal.db*"):
+            left.unlink()
+        copy.rename(self._directory / "journal.db")
+
+    def rows(self, table: str) -> int:
+        """How many rows a table of the journal has on disk."""
+        with self._open_journal() as connection:
+            return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def _open_journal(self) -> contextlib.closing[sqlite3.Connection]:
+        return contextlib.closing(sqlite3.connect(self._directory / "journal.db"))
+
+    async def break_disk(self) -> None:
+        """Have every further write of the journal fail."""
+        await self.journal._connection.execute("PRAGMA query_only = ON")
+
+    async def mend_disk(self) -> None:
+        """Let writes succeed again."""
+        await self.journal._connection.execute("PRAGMA query_only = OFF")
 
     async def account(self, *, daily: int = 0, monthly: int = 0, permanent: int = 0, **terms: object) -> None:
         """Open the test's account. Amounts in credits."""

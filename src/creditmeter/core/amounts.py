@@ -3,7 +3,7 @@
 One credit is 1,000,000 microcredits and stands for about $0.01 of AI budget.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import NewType
 
 Microcredits = NewType("Microcredits", int)
@@ -15,6 +15,8 @@ MAX_AMOUNT = Microcredits(10**15)
 
 ZERO = Microcredits(0)
 
+_EXACT = Context(prec=60, traps=[InvalidOperation, Inexact, Overflow])
+
 
 def from_credits(credits: int | str | Decimal) -> Microcredits:
     """Turn a number of credits into microcredits, exactly.
@@ -23,8 +25,8 @@ def from_credits(credits: int | str | Decimal) -> Microcredits:
         ValueError: the text is not a number, or has more than six decimal places.
     """
     try:
-        scaled = Decimal(credits) * MICROCREDITS_PER_CREDIT
-    except InvalidOperation:
+        scaled = _EXACT.multiply(Decimal(credits), MICROCREDITS_PER_CREDIT)
+    except (InvalidOperation, Inexact, Overflow):
         raise ValueError(f"{credits!r} is not a number of credits") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise ValueError(f"{credits!r} is not a whole number of microcredits (at most six decimal places)")

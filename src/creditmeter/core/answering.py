@@ -42,7 +42,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
         granted=granted,
         short=Microcredits(max(0, required - granted)),
         free=ledger.available,
-        elsewhere=Microcredits(sum(each.idle for each in _live(ledger) if each.sidecar_id != message.sidecar_id)),
+        elsewhere=_elsewhere(ledger, message.sidecar_id),
     )
 
 
@@ -51,7 +51,7 @@ def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
     a call could draw on now.
     """
     leases = ledger.leases.values()
-    busy = tuple(replace(each, limit=Microcredits(each.limit - each.idle)) for each in leases)
+    busy = tuple(_without_idle(each) for each in leases)
     grants = usable(ledger.grants.values(), ledger.now)
     return Standing(
         as_of=ledger.now,
@@ -122,8 +122,14 @@ def _todays_lease(ledger: Ledger, sidecar_id: SidecarId) -> OutLease:
     return ledger.leases.get(key, opened)
 
 
-def _live(ledger: Ledger) -> list[OutLease]:
-    return [each for each in ledger.leases.values() if each.ends_at > ledger.now]
+def _elsewhere(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
+    """How much more would be available if the other sidecars gave back what they have idle, on leases of ended days too."""
+    leases = [each if each.sidecar_id == sidecar_id else _without_idle(each) for each in ledger.leases.values()]
+    return Microcredits(available(ledger.grants.values(), leases, ledger.now) - ledger.available)
+
+
+def _without_idle(lease: OutLease) -> OutLease:
+    return replace(lease, limit=Microcredits(lease.limit - lease.idle))
 
 
 def _terms(ledger: Ledger, sidecar_id: SidecarId) -> tuple[LeaseTerms, ...]:

@@ -114,13 +114,13 @@ class Book:
 
     def due(self, now: Instant) -> list[Reservation]:
         """Open reservations whose deadline is past. At most as many as the account may have open."""
-        found = []
+        found: dict[ReservationId, Reservation] = {}
         while self._deadlines and self._deadlines[0][0] <= now:
             _, reservation_id = heapq.heappop(self._deadlines)
             reservation = self.reservations.get(reservation_id)
             if reservation is not None and reservation.is_due(now):
-                found.append(reservation)
-        return found
+                found[reservation_id] = reservation
+        return list(found.values())
 
     def held_on(self, lease_id: LeaseId) -> Microcredits:
         """What open reservations hold on a lease."""
@@ -133,7 +133,9 @@ class Book:
 
     def idle_on(self, lease: Lease) -> Microcredits:
         """What of a lease is neither held nor spent."""
-        return Microcredits(lease.limit - lease.spent - self.held_on(lease.lease_id))
+        idle = lease.limit - lease.spent - self.held_on(lease.lease_id)
+        assert idle >= 0, f"more than all of lease {lease.lease_id} is held and spent"
+        return Microcredits(idle)
 
     def authorising(self, at: Moment) -> list[Lease]:
         """The leases that new work may use at this moment, the one that ends first before the others."""
@@ -186,7 +188,14 @@ class Book:
         for lease_id in gone.leases:
             del self.leases[lease_id]
             self._held.pop(lease_id, None)
+        if self._has_nothing_but_its_account():
+            self.account = None
+            return replace(gone, account=True)
         return gone
+
+    def _has_nothing_but_its_account(self) -> bool:
+        others = self.leases or self.reservations or self.charges or self.refunds or self.receipts
+        return self.account is not None and not others
 
     def _forgettable(self, before: Instant) -> "Forgotten":
         reservations = {
@@ -197,6 +206,7 @@ class Book:
             and not any(charge_id in self._unposted_charges for charge_id in each.charge_ids)
         }
         refunds = {each.refund_id for each in self.refunds.values() if each.posting is not None and each.refunded_at < before}
+        remaining = self.reservations.keys() - reservations
         kept = {each.charge_id for each in self.refunds.values() if each.refund_id not in refunds}
         charges = {
             each.charge_id
@@ -204,7 +214,7 @@ class Book:
             if each.posting is not None
             and each.committed_at < before
             and each.charge_id not in kept
-            and (each.reservation_id is None or each.reservation_id not in self.reservations.keys() - reservations)
+            and (each.reservation_id is None or each.reservation_id not in remaining)
         }
         receipts = {key for key, each in self.receipts.items() if _has_gone(each, reservations, charges, refunds)}
         leases = {
@@ -217,7 +227,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """The ids of what a book dropped."""
+    """The ids of what a book dropped; and whether, with nothing else left, it dropped what it knew of its account."""
 
     account_id: AccountId
     reservations: set[ReservationId]
@@ -225,10 +235,11 @@ class Forgotten:
     refunds: set[RefundId]
     receipts: set[RequestId]
     leases: set[LeaseId]
+    account: bool = False
 
     def __bool__(self) -> bool:
         """Whether anything was dropped."""
-        return bool(self.reservations or self.charges or self.refunds or self.receipts or self.leases)
+        return self.account or bool(self.reservations or self.charges or self.refunds or self.receipts or self.leases)
 
 
 def _has_gone(receipt: Receipt, reservations: set[ReservationId], charges: set[ChargeId], refunds: set[RefundId]) -> bool:

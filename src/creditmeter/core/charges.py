@@ -27,7 +27,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """What the central store decided about a charge: ``cost = covered + debt + uncovered``, in microcredits."""
+    """What the central store decided about a charge, in microcredits.
+
+    ``cost = covered + debt + uncovered``, less the debt that refunds cancelled; all are 0 for the duplicate of a charge.
+    """
 
     posted_at: Instant
     covered: Microcredits

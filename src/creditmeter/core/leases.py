@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.grants import Grant, GrantKind
+from creditmeter.core.grants import Grant, GrantKind, draw_key
 from creditmeter.core.ids import AccountId, GrantId, LeaseId, SidecarId
 from creditmeter.core.instants import Instant, Span
 
@@ -86,21 +86,29 @@ def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant)
     """
     grants = tuple(grants)
     backing = sum(grant.remaining for grant in grants if grant.is_usable(now))
-    ended = [grant for grant in grants if grant.kind is not GrantKind.PERMANENT and grant.has_ended(now)]
-    left = {grant.grant_id: int(grant.remaining) for grant in ended}
+    buckets = sorted((grant for grant in grants if grant.kind is not GrantKind.PERMANENT), key=draw_key)
+    left = {grant.grant_id: int(grant.remaining) for grant in buckets}
     claimed = sum(
-        lease.out if lease.ends_at > now else _claim_of_an_ended_day(lease, ended, left)
+        lease.out if lease.ends_at > now else _claim_of_an_ended_day(lease, buckets, left, now)
         for lease in sorted(leases, key=lambda lease: (lease.opened_at, lease.lease_id))
     )
     return Microcredits(max(0, backing - claimed))
 
 
-def _claim_of_an_ended_day(lease: OutLease, ended: list[Grant], left: dict[GrantId, int]) -> int:
-    """What an ended day's lease claims of today's credit, after it took what it can from `left`."""
+def _claim_of_an_ended_day(lease: OutLease, buckets: list[Grant], left: dict[GrantId, int], now: Instant) -> int:
+    """What an ended day's lease claims of today's credit, after it took what it can from `left`, in the order of deduction.
+
+    Of the ended grants only the plan's count: every charge of that day may draw on them, so whichever is posted first, as
+    much is drawn there. Credit given within the day may not be open to the charge that is left for last. A grant that still
+    runs and is drawn on before an ended one (daily credit given for several days, at the end of a month) is claimed first.
+    """
     need = int(lease.out)
-    for grant in ended:
-        if grant.is_usable(lease.opened_at):
+    claimed = 0
+    for grant in buckets:
+        runs = not grant.has_ended(now) and grant.effective_at < lease.ends_at
+        if runs or (grant.has_ended(now) and grant.period_key is not None and grant.is_usable(lease.opened_at)):
             part = min(need, left[grant.grant_id])
             left[grant.grant_id] -= part
             need -= part
-    return need
+            claimed += part if runs else 0
+    return claimed + need

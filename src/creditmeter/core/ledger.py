@@ -12,7 +12,7 @@ from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import Period, day_of, month_of
 from creditmeter.core.charges import Charge, Posting, Refund
-from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, usable
+from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, draw_key, usable
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId
 from creditmeter.core.instants import Instant
@@ -132,7 +132,11 @@ class Ledger:
     # Grants.
 
     def touch(self) -> None:
-        """Give what the plan owes for the running periods, once: what it says now less what was given for the period."""
+        """End what has ended, then give what the plan owes for the running periods, once.
+
+        It owes what it says now, less what was given for the period.
+        """
+        self.lapse()
         for kind, period in self.periods():
             given = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
             missing = self._planned(kind, period) - sum(each.amount for each in given)
@@ -148,13 +152,18 @@ class Ledger:
         return plan.daily if kind is GrantKind.DAILY else plan.monthly
 
     def _plan_grant(self, kind: GrantKind, period: Period, amount: int, before: int) -> Grant:
+        """A grant for the whole period, also if it is given within it.
+
+        What is out on leases when a day ends is counted against that day's grants, so every charge of the day has to be
+        able to draw on each of them.
+        """
         suffix = f"-{before + 1}" if before else ""
         return Grant(
             grant_id=GrantId(f"{kind.value.lower()}-{period.key}{suffix}"),
             kind=kind,
             amount=Microcredits(amount),
             remaining=Microcredits(amount),
-            effective_at=self.now if before else period.starts_at,
+            effective_at=period.starts_at,
             expires_at=period.ends_at,
             source=GrantSource.PLAN,
             created_at=self.now,
@@ -183,7 +192,7 @@ class Ledger:
 
     def lapse(self) -> None:
         """Write off ended grants that nothing can draw on any more: no unclosed lease was opened before their end."""
-        for grant in list(self.grants.values()):
+        for grant in sorted(self.grants.values(), key=draw_key):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at
                 if not any(lease.opened_at < end for lease in self.leases.values()):

@@ -133,7 +133,7 @@ def extend(
     book: Book, request: Extend, reservation: Reservation, hold: Hold | None, at: Moment, limits: Limits
 ) -> Change | Short | Refusal:
     """Raise a hold to a new total of charged and held, push its deadline, or both. Refused, the old hold stands."""
-    refusal = _not_held(reservation) or _new_work_refused(book)
+    refusal = _not_held(reservation, at.now) or _new_work_refused(book)
     if refusal is not None:
         return refusal
     extended = reservation
@@ -188,7 +188,7 @@ def commit(
 
 def release(book: Book, request: Release, reservation: Reservation, at: Moment) -> Change | Refusal:
     """Give a hold back. What was charged of it with `keep_open` stays charged."""
-    refusal = _not_held(reservation)
+    refusal = _not_held(reservation, at.now)
     if refusal is not None:
         return refusal
     released = replace(reservation.end(ReservationState.RELEASED, at.now), release_reason=request.reason)
@@ -263,7 +263,8 @@ def _amount_refused(book: Book, amount: Microcredits) -> Refusal | None:
     return AmountAboveLimit(limit, amount) if limit and amount > limit else None
 
 
-def _not_held(reservation: Reservation) -> Refusal | None:
+def _not_held(reservation: Reservation, now: Instant) -> Refusal | None:
+    assert not reservation.is_due(now), "what is due is ended before anything else is decided"
     match reservation.state:
         case ReservationState.HELD:
             return None
@@ -279,7 +280,7 @@ def _not_committable(reservation: Reservation, now: Instant, limits: Limits) -> 
     """An expired reservation is committed late, once, within a window after its deadline."""
     if reservation.state is ReservationState.EXPIRED and now < reservation.expires_at + limits.late_commit_window:
         return None
-    return _not_held(reservation)
+    return _not_held(reservation, now)
 
 
 def _allocate(book: Book, amount: int, at: Moment) -> tuple[Part, ...] | Short:

@@ -21,7 +21,7 @@ def post(ledger: Ledger, charge: Charge) -> Posting:
     known = ledger.charges.get(charge.charge_id)
     if known is not None and known.posting is not None:
         return known.posting
-    first = _first_with_this_request(ledger, charge)
+    first = _first_of(ledger, charge)
     if first is not None:
         return _post_duplicate(ledger, charge, first)
     draws: tuple[Draw, ...] = ()
@@ -46,14 +46,15 @@ def post(ledger: Ledger, charge: Charge) -> Posting:
     return posting
 
 
-def _first_with_this_request(ledger: Ledger, charge: Charge) -> Charge | None:
-    """The charge that another sidecar posted for the same request: the first one posted wins."""
-    same = (
-        each
-        for each in ledger.charges.values()
-        if each.request_id == charge.request_id and each.posting is not None and each.posting.duplicate_of is None
-    )
-    return next(same, None)
+def _first_of(ledger: Ledger, charge: Charge) -> Charge | None:
+    """The charge that was posted for the same request, or the same commit of a reservation: the first one posted wins."""
+    posted = (each for each in ledger.charges.values() if each.posting is not None and each.posting.duplicate_of is None)
+    return next((each for each in posted if _are_one(each, charge)), None)
+
+
+def _are_one(first: Charge, second: Charge) -> bool:
+    same_commit = first.reservation_id == second.reservation_id and first.commit_number == second.commit_number
+    return first.request_id == second.request_id or (first.reservation_id is not None and same_commit)
 
 
 def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge) -> Posting:
@@ -81,7 +82,7 @@ def _draw_part(ledger: Ledger, part: Part) -> tuple[tuple[Draw, ...], int]:
     backed = _settle_part(ledger, part)
     if lease is None or not backed:
         return (), part.amount
-    at = Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1))
+    at = Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, ledger.now))
     grants = ledger.grants.values()
     draws = ledger.draw([*usable(grants, at), *alive_between(grants, at, ledger.now)], backed)
     assert total_of(draws) == backed, f"lease {lease.lease_id} has no credit behind it"

@@ -15,6 +15,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from math import ceil
+from operator import attrgetter
 
 from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits, format_credits
 from creditmeter.core.rate_card import IMAGE, MAX_TOKENS, TEXT, TOOL, PriceUnit, RateCard, TextRates, TextRule
@@ -25,6 +26,7 @@ MAX_QUANTITY = 10**6
 
 _EXACTLY = Context(prec=100, traps=[DivisionByZero, Inexact, InvalidOperation, Overflow])
 _DIVISION = Context(prec=28)
+_NOTHING = Decimal(0)
 _WHOLE = Decimal(1)
 _TOKEN_COUNTS = (
     "input_tokens",
@@ -38,6 +40,7 @@ _TOKEN_COUNTS = (
     "image_input_tokens",
     "image_output_tokens",
 )
+_token_counts = attrgetter(*_TOKEN_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Invalid:
     message: str
 
 
-_FREE = Price(ZERO, Decimal(0), Decimal(0))
+_FREE = Price(ZERO, _NOTHING, _NOTHING)
 
 
 def price_usage(card: RateCard, usage: Usage) -> Price | Unpriced | Invalid:
@@ -167,9 +170,9 @@ def minimum_price(card: RateCard, work: Work) -> Microcredits | Unpriced | Inval
 
 
 def _price_text(card: RateCard, usage: Usage, model: str) -> Price | Unpriced | Invalid:
-    for field in _TOKEN_COUNTS:
-        if (invalid := _count_out_of_range(field, getattr(usage, field), MAX_TOKENS)) is not None:
-            return invalid
+    for field, count in zip(_TOKEN_COUNTS, _token_counts(usage), strict=True):
+        if count is not None and not 0 <= count <= MAX_TOKENS:
+            return _out_of_range(field, count, MAX_TOKENS)
     if usage.input_tokens is None or usage.output_tokens is None:
         missing = "input_tokens" if usage.input_tokens is None else "output_tokens"
         return Invalid(missing, "is needed to price text")
@@ -191,10 +194,9 @@ def _bound_text(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
     if work.input_tokens is None:
         return Invalid("input_tokens", "is needed to bound the price of text")
     output_tokens = card.default_max_output_tokens if work.max_output_tokens is None else work.max_output_tokens
-    invalid = _count_out_of_range("input_tokens", work.input_tokens, MAX_TOKENS)
-    invalid = invalid or _count_out_of_range("max_output_tokens", output_tokens, MAX_TOKENS)
-    if invalid is not None:
-        return invalid
+    for field, count in (("input_tokens", work.input_tokens), ("max_output_tokens", output_tokens)):
+        if not 0 <= count <= MAX_TOKENS:
+            return _out_of_range(field, count, MAX_TOKENS)
     rule, _ = _text_rule(card, work.provider, work.request_model)
     if rule is None:
         return _unpriced_model(work, work.request_model)
@@ -242,9 +244,10 @@ def _output_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
 
 def _cost(tokens: int, plain_rate: Decimal, classes: tuple[tuple[int, Decimal], ...] = ()) -> Decimal:
     """Each class takes its tokens from what the ones before it left; what is left in the end is plain."""
-    cost = Decimal(0)
+    cost = _NOTHING
     for count, rate in classes:
-        if taken := min(count, tokens):
+        if count and tokens:
+            taken = min(count, tokens)
             cost = _EXACTLY.fma(taken, rate, cost)
             tokens -= taken
     return _EXACTLY.fma(tokens, plain_rate, cost)
@@ -252,8 +255,8 @@ def _cost(tokens: int, plain_rate: Decimal, classes: tuple[tuple[int, Decimal], 
 
 def _price_items(card: RateCard, call: Work | Usage, model: str) -> Price | Unpriced | Invalid:
     quantity = 1 if call.quantity is None else call.quantity
-    if (invalid := _count_out_of_range("quantity", quantity, MAX_QUANTITY)) is not None:
-        return invalid
+    if not 0 <= quantity <= MAX_QUANTITY:
+        return _out_of_range("quantity", quantity, MAX_QUANTITY)
     credits_each = _credits_each(card, call, model)
     if isinstance(credits_each, Unpriced):
         return credits_each
@@ -313,9 +316,7 @@ def _plain(number: Decimal) -> Decimal:
     return _EXACTLY.normalize(number)
 
 
-def _count_out_of_range(field: str, count: int | None, limit: int) -> Invalid | None:
-    if count is None or 0 <= count <= limit:
-        return None
+def _out_of_range(field: str, count: int, limit: int) -> Invalid:
     return Invalid(field, "must not be negative" if count < 0 else f"must not be above {limit:,}")
 
 

@@ -10,7 +10,7 @@ from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.charges import Charge, Posting, Refund, RefundMode, RefundPosting
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
-from creditmeter.core.ids import GrantId
+from creditmeter.core.ids import ChargeId, GrantId
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.posting import about, total_of
 from creditmeter.core.refusals import RefundExceedsCharge
@@ -29,8 +29,8 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
     known = ledger.refunds.get(wanted.refund_id)
     if known is not None:
         return known
-    charge = ledger.charges[wanted.charge_id]
-    assert charge.posting is not None, "only a posted charge is refunded here"
+    charge = _that_stands(ledger, wanted.charge_id)
+    assert charge.posting is not None
     left = refundable(charge.posting)
     amount = left if everything else wanted.amount
     if amount > left or left == 0:
@@ -41,16 +41,24 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
 def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
     """Post a refund that a sidecar decided before its charge was sent.
 
-    It never asks for more than is left, unless the charge turned out a duplicate: then there is nothing to give back.
+    It never asks for more than is left, unless the charge turned out a duplicate or was written off in part.
     """
-    charge = ledger.charges[decided.charge_id]
-    assert charge.posting is not None, "a refund is posted with its charge or after it"
+    charge = _that_stands(ledger, decided.charge_id)
+    assert charge.posting is not None
     amount = min(decided.amount, refundable(charge.posting))
     known = ledger.refunds.get(decided.refund_id)
     if known is None:
         known = _give_back(ledger, replace(decided, amount=amount), charge, charge.posting)
     assert known.posting is not None
     return known.posting
+
+
+def _that_stands(ledger: Ledger, charge_id: ChargeId) -> Charge:
+    """A posted charge; for a duplicate the one that was charged in its place, since that is what the user paid."""
+    charge = ledger.charges[charge_id]
+    assert charge.posting is not None, "a refund is posted with its charge or after it"
+    first = charge.posting.duplicate_of
+    return charge if first is None else ledger.charges[first]
 
 
 def _give_back(ledger: Ledger, wanted: Refund, charge: Charge, posting: Posting) -> Refund:

@@ -82,6 +82,8 @@ def delete_forgotten(connection: sqlite3.Connection, forgotten: Iterable[Forgott
                 f"DELETE FROM {table} WHERE {key} = ?",  # noqa: S608 - the names are those above
                 ((item,) for item in gone),
             )
+        if each.account:
+            connection.execute("DELETE FROM accounts WHERE account_id = ?", (each.account_id,))
         connection.executemany(
             "DELETE FROM receipts WHERE account_id = ? AND request_id = ?",
             ((each.account_id, item) for item in each.receipts),

@@ -117,3 +117,6 @@ class Books:
         gone = book.forget(before)
         if gone:
             self._journal.forget(gone)
+        if gone.account:
+            del self._books[account_key(book.account_id)]
+            self._used.pop(book.account_id, None)

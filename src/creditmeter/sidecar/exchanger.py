@@ -5,6 +5,7 @@ whether it was applied; it is kept and sent again before anything else is said a
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -48,7 +49,7 @@ class Exchanger:
         self._on_fenced = on_fenced
         self._epoch = 0
         self._registration = asyncio.Lock()
-        self._seq: dict[AccountId, int] = {}
+        self._seq = itertools.count(1)
         self._unanswered: dict[AccountId, Message] = {}
         self._busy: set[AccountId] = set()
         self._idle = asyncio.Event()
@@ -130,8 +131,7 @@ class Exchanger:
         waiting = self._unanswered.get(account_id)
         if waiting is not None:
             return waiting
-        seq = self._seq[account_id] = self._seq.get(account_id, 0) + 1
-        envelope = Envelope(self._journal.identity.sidecar_id, self._epoch, seq)
+        envelope = Envelope(self._journal.identity.sidecar_id, self._epoch, next(self._seq))
         book = self._books.open(account_id)
         now = self._books.moment().now
         self._books.expire(book, now)
@@ -160,6 +160,5 @@ class Exchanger:
                 book.standing = reply.standing
             case Outdated(applied_seq):
                 _log.error("message outdated", account_id=message.account_id, seq=message.seq, applied=applied_seq)
-                self._seq[message.account_id] = applied_seq
             case _:
                 pass  # an account that the central store does not know has nothing to take over

@@ -155,15 +155,20 @@ class Sidecar:
     async def _housekeep(self) -> None:
         while True:
             await asyncio.sleep(self._rhythm.housekeeping)
-            try:
-                if self._journal.has_failed:
-                    await self._recover()
-                await self.tidy()
-            except StorageUnavailable as error:
-                _log.error("the journal cannot be written", reason=str(error))
-                self._become(Condition.JOURNAL_UNWRITABLE)
-            except CentralUnavailable as error:
-                _log.warning("the central store is away", reason=str(error))
+            await self.look_after()
+
+    async def look_after(self) -> None:
+        """One round of looking after the sidecar: recover if the journal failed, then tidy. What cannot be done now is left to
+        the next round."""
+        try:
+            if self._journal.has_failed:
+                await self._recover()
+            await self.tidy()
+        except StorageUnavailable as error:
+            _log.error("the journal cannot be written", reason=str(error))
+            self._become(Condition.JOURNAL_UNWRITABLE)
+        except CentralUnavailable as error:
+            _log.warning("the central store is away", reason=str(error))
 
     async def tidy(self) -> None:
         """One round of housekeeping: end what is due, look after leases, prune.

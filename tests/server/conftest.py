@@ -1,0 +1,104 @@
+"""A whole program in this process, spoken to over its Unix socket."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from creditmeter.server.app import Program, running
+from creditmeter.server.config import Settings
+from creditmeter.v1 import (
+    account_pb2_grpc,
+    admin_pb2,
+    admin_pb2_grpc,
+    grants_pb2,
+    metering_pb2_grpc,
+)
+from tests.clocks import ManualClock
+
+
+@dataclass(frozen=True)
+class Services:
+    """A running program and stubs for its services."""
+
+    program: Program
+    data_dir: Path
+    channel: grpc.aio.Channel
+    metering: "metering_pb2_grpc.MeteringServiceAsyncStub"  # the stubs know it, the generated code does not
+    account: "account_pb2_grpc.AccountServiceAsyncStub"
+    admin: "admin_pb2_grpc.AdminServiceAsyncStub"
+
+    @property
+    def tcp(self) -> str:
+        """Its TCP address."""
+        return self.program.addresses[0]
+
+    async def create(self, account_id: str, *, permanent: int = 0, daily: int = 0, **terms: Any) -> None:
+        """Open an account with so many microcredits."""
+        plan = grants_pb2.Plan(plan_id=f"plan-{daily}", daily_microcredits=daily)
+        await self.admin.PutPlan(admin_pb2.PutPlanRequest(plan=plan))
+        account = admin_pb2.Account(account_id=account_id, plan_id=plan.plan_id, **terms)
+        await self.admin.CreateAccount(admin_pb2.CreateAccountRequest(request_id="create", account=account))
+        if permanent:
+            grant = admin_pb2.GrantCreditsRequest(request_id="grant", account_id=account_id, amount_microcredits=permanent)
+            await self.admin.GrantCredits(grant)
+
+
+class Failure:
+    """What a failed call said."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        self.code = error.code()
+        self.trailing = {key: value for key, value in error.trailing_metadata() or ()}
+        status = Status.FromString(self.trailing["grpc-status-details-bin"])
+        self.info, self.bad_request, self.quota, self.retry = ErrorInfo(), BadRequest(), QuotaFailure(), RetryInfo()
+        self.kinds = [detail.TypeName() for detail in status.details]
+        for detail in status.details:
+            for message in (self.info, self.bad_request, self.quota, self.retry):
+                detail.Unpack(message)
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that were wrong."""
+        return {each.field for each in self.bad_request.field_violations}
+
+
+async def failure(call: Any) -> Failure:
+    """The error with which a call ends."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return Failure(caught.value)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock at noon."""
+    return ManualClock()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A directory with a short path, so that a socket fits in it."""
+    with tempfile.TemporaryDirectory(prefix="cm") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+async def services(data_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
+    """A running program with everything enabled."""
+    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02)
+    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        yield Services(
+            program,
+            data_dir,
+            channel,
+            metering_pb2_grpc.MeteringServiceStub(channel),
+            account_pb2_grpc.AccountServiceStub(channel),
+            admin_pb2_grpc.AdminServiceStub(channel),
+        )

@@ -1,0 +1,183 @@
+"""What survives: crashes, a disk that cannot be written, a central store that cannot be reached, a copied journal."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.core.instants import HOUR, MINUTE
+from creditmeter.core.rate_card import RateCard
+from creditmeter.core.refusals import Refusal
+from creditmeter.core.reservations import ReservationState
+from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.exchanger import SidecarFenced
+from creditmeter.sidecar.meter import Replied
+from creditmeter.sidecar.sidecar import Condition
+from tests.clocks import ManualClock
+from tests.postgres import PostgresServer
+from tests.sidecar.conftest import ACCOUNT, Bench, credits
+from tests.sidecar.test_meter import charge, charge_id, commit, held, receipt, refund, release, reserve
+
+
+async def test_what_was_acknowledged_is_there_after_a_crash(bench: Bench) -> None:
+    """Holds, charges, refunds and the replies to their requests; and all of it is settled, once."""
+    await bench.account(permanent=50)
+    hold = await held(bench, "hold", 5)
+    gone = await held(bench, "gone", 5)
+    await release(bench, "release", gone)
+    done = await charge(bench, "charge", 7)
+    await refund(bench, "refund", charge_id(done), 2)
+    before = await bench.standing()
+    await bench.restart()
+    assert (await bench.standing()).available == before.available
+    assert (await bench.standing()).held == credits(5)
+    assert await charge(bench, "charge", 7) == Replied(receipt(done), replayed=True)
+    assert isinstance(await commit(bench, "commit", hold, 5), Replied), "holds commit before the sidecar has new leases"
+    for _ in range(2):
+        await bench.sidecar.settle()
+        await bench.restart()
+    assert (await bench.standing()).available == credits(40)
+    assert sum(each.type.value == "CHARGED" for each in await bench.history()) == 2
+
+
+async def test_a_crash_between_a_settlement_and_its_answer_settles_once(bench: Bench) -> None:
+    """The charge arrived at the central store, and the journal does not know: it is sent again and means nothing new."""
+    await bench.account(permanent=50)
+    await charge(bench, "charge", 7)
+    copy = bench.copy_of_journal("before")
+    await bench.sidecar.settle()
+    await bench.crash()
+    bench.put_back(copy)
+    await bench.start()
+    await bench.sidecar.settle()
+    assert (await bench.standing()).available == credits(43)
+    assert sum(each.type.value == "CHARGED" for each in await bench.history()) == 1
+
+
+async def test_credit_whose_arrival_was_never_written_down_goes_home(bench: Bench) -> None:
+    """A lease was granted and the process died before it knew: registration gives the credit back."""
+    await bench.account(permanent=50)
+    copy = bench.copy_of_journal("empty")
+    hold = await held(bench, "r", 5)
+    await bench.crash()
+    bench.put_back(copy)
+    await bench.start()
+    await bench.sidecar.settle()
+    assert isinstance(await bench.sidecar.reader.reservation(hold.reservation_id), Refusal)
+    assert (await bench.standing()).available == credits(50)
+    assert (await bench.standing()).leased == 0
+
+
+async def test_a_write_that_fails_fails_everything_that_saw_it(bench: Bench) -> None:
+    """Also reads and replays; then the sidecar recovers by itself, and knows only what was acknowledged."""
+    await bench.account(permanent=50)
+    kept = await held(bench, "kept", 5)
+    await bench.break_disk()
+    outcomes = await asyncio.gather(
+        reserve(bench, "lost", 5), bench.sidecar.reader.reservation(kept.reservation_id), return_exceptions=True
+    )
+    assert [type(each) for each in outcomes] == [StorageUnavailable, StorageUnavailable]
+    with pytest.raises(StorageUnavailable):
+        await reserve(bench, "kept", 5)
+    await bench.sidecar.look_after()
+    assert bench.sidecar.condition.value == "JOURNAL_UNWRITABLE"
+    await bench.mend_disk()
+    await bench.sidecar.look_after()
+    assert bench.sidecar.condition.value == "SERVING"
+    assert (await bench.standing()).held == credits(5)
+    assert isinstance(await reserve(bench, "lost", 5), Replied)
+    assert (await bench.standing()).available == credits(40)
+
+
+async def test_expiry_is_written_down_without_traffic(bench: Bench) -> None:
+    """Housekeeping ends holds, and a restart finds them ended."""
+    await bench.account(permanent=50)
+    hold = await held(bench, "r", 5)
+    bench.clock.advance(11 * MINUTE)
+    await bench.sidecar.tidy()
+    await bench.restart()
+    found = bench.sidecar.books.open(ACCOUNT).reservations[hold.reservation_id]
+    assert (found.state, found.ended_at) == (ReservationState.EXPIRED, hold.expires_at)
+
+
+async def test_idle_leases_go_home_and_used_ones_are_renewed(bench: Bench) -> None:
+    """Without traffic and without an operator."""
+    await bench.account(permanent=50)
+    await release(bench, "release", await held(bench, "r", 5))
+    assert (await bench.standing()).leased > 0
+    bench.clock.advance(MINUTE)
+    await bench.sidecar.tidy()
+    assert (await bench.standing()).leased == 0
+
+
+async def test_nothing_old_authorises_after_a_restart(bench: Bench) -> None:
+    """The lease's time to live is on the boot-time clock and is not written down."""
+    await bench.account(permanent=50)
+    await held(bench, "r", 5)
+    await bench.restart()
+    assert bench.sidecar.books.open(ACCOUNT).idle(bench.sidecar.books.moment()) == 0
+    assert isinstance(await reserve(bench, "again", 5), Replied)
+
+
+async def test_the_clock_never_goes_back(bench: Bench) -> None:
+    """Not over a restart either: a step back of the wall clock revives no expired hold."""
+    await bench.account(permanent=50)
+    hold = await held(bench, "r", 5)
+    bench.clock.advance(11 * MINUTE)
+    await bench.sidecar.tidy()
+    bench.clock.step_wall(-2 * HOUR)
+    await bench.restart()
+    assert bench.sidecar.books.moment().now >= hold.expires_at
+
+
+async def test_what_is_old_is_forgotten(bench: Bench) -> None:
+    """Ended, posted, past the late window: reservations, charges, receipts and leases leave memory and disk."""
+    await bench.account(permanent=50)
+    await commit(bench, "c", await held(bench, "r", 5), 5)
+    await bench.sidecar.settle()
+    await bench.sidecar.tidy()
+    assert bench.rows("receipts") == 2
+    bench.clock.advance(40 * HOUR)
+    for _ in range(2):  # the first round gives the lease back, the next forgets it
+        await bench.sidecar.tidy()
+    await bench.sidecar.books.durable()
+    assert {bench.rows(table) for table in ("accounts", "leases", "reservations", "charges", "receipts")} == {0}
+    assert (await bench.standing()).available == credits(45)
+
+
+async def test_a_copied_journal_is_fenced(bench: Bench, tmp_path: Path, clock: ManualClock) -> None:
+    """Two processes on copies of one journal: the one that registers second may not speak."""
+    await bench.account(permanent=50)
+    twin = bench.twin(tmp_path / "twin", clock)
+    await twin.start()
+    with pytest.raises(SidecarFenced):
+        await reserve(bench, "r", 5)
+    assert bench.sidecar.condition is Condition.FENCED
+    await twin.crash()
+
+
+async def test_without_the_central_store_commits_work_and_new_credit_waits(
+    postgres_server: PostgresServer, tmp_path: Path, clock: ManualClock, card: RateCard
+) -> None:
+    """Leases in hand serve; what needs more is CENTRAL_UNAVAILABLE; all is settled when the store is back."""
+    bench = Bench(tmp_path, clock, card, postgres_server.create_database())
+    await bench.start()
+    await bench.account(permanent=50)
+    hold = await held(bench, "r", 1)
+    postgres_server.stop()
+    try:
+        assert isinstance(await reserve(bench, "in hand", 5), Replied)
+        assert isinstance(await commit(bench, "c", hold, 1), Replied)
+        with pytest.raises(CentralUnavailable):
+            await reserve(bench, "more", 40)
+        balance = await bench.sidecar.reader.balance(ACCOUNT)
+        assert not isinstance(balance, Refusal)
+        assert (balance.stale, balance.standing.available) == (True, credits(44))
+    finally:
+        postgres_server.start()
+    await bench.sidecar.settle()
+    assert (await bench.standing()).available == credits(44)
+    assert isinstance(await reserve(bench, "more", 40), Replied)
+    await bench.crash()
+
