@@ -308,7 +308,8 @@ class Central:
         self, now: Instant, charges: Iterable[Charge] = (), refunded: Iterable[ChargeId] = (), grants: Iterable[str] = ()
     ) -> Ledger:
         """Load the account for a decision about these charges, refunds of those charges, and these grants."""
-        loaded = self._charges_about(tuple(charges), set(refunded))
+        given_back = set(refunded)
+        loaded = self._charges_about(tuple(charges), given_back)
         contents = Contents(
             account=self.account,
             balance=self.balance,
@@ -317,7 +318,7 @@ class Central:
             grants=self._grants_for(now, loaded, set(grants)),
             leases=tuple(each for each in self.leases.values() if not each.closed),
             charges=loaded,
-            refunds=tuple(each for each in self.refunds.values() if each.charge_id in set(refunded)),
+            refunds=tuple(each for each in self.refunds.values() if each.charge_id in given_back),
         )
         return Ledger(contents, Instant(max(now, self.decided_at)))
 

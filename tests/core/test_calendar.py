@@ -128,6 +128,12 @@ def test_a_month_starts_at_local_midnight() -> None:
     assert month == Period("2026-04-24", at("2026-04-23T22:00"), at("2026-05-23T21:00"))
 
 
+def test_a_month_that_has_started_does_not_stop() -> None:
+    """Clocks put back at 00:01 on the first show the month before once more, but its period is over."""
+    month = month_of(Calendar("America/St_Johns"), at("2009-11-01T02:45"))
+    assert month == Period("2009-11-01", at("2009-11-01T02:30"), at("2009-12-01T03:30"))
+
+
 def test_a_month_anchored_on_a_skipped_day_starts_on_the_next() -> None:
     """Its key is the date of the first day that there was."""
     assert month_of(Calendar("Pacific/Apia", 30), at("2012-01-05T00:00")).key == "2011-12-31"

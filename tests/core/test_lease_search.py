@@ -120,7 +120,7 @@ class LeaseSearch(RuleBasedStateMachine):
         self.under_way: list[Message] = []
         self.charged: dict[ChargeId, Charge] = {}
         self.refunded: dict[RefundId, Refund] = {}
-        self.said: list[tuple[Sidecar, Receipt]] = []
+        self.said: dict[tuple[int, RequestId], Receipt] = {}
         self.ended: dict[ReservationId, ReservationState] = {}
         self.names = 0
 
@@ -247,10 +247,10 @@ class LeaseSearch(RuleBasedStateMachine):
     @rule(number=st.integers(0, 30))
     def repeat(self, number: int) -> None:
         """A request that is repeated gets its first reply, as long as anything is known of it."""
-        found = pick(self.said, number)
+        found = pick(list(self.said.items()), number)
         if found is not None:
-            sidecar, receipt = found
-            assert metering.replay(sidecar.book, receipt.request) in (receipt, None)
+            (who, _), receipt = found
+            assert metering.replay(self.sidecars[who].book, receipt.request) in (receipt, None)
 
     # Messages.
 
@@ -383,7 +383,8 @@ class LeaseSearch(RuleBasedStateMachine):
             sidecar.book.apply(decided)
             self.charged |= {each.charge_id: each for each in decided.charges}
             self.refunded |= {each.refund_id: each for each in decided.refunds}
-            self.said += ((sidecar, each) for each in decided.receipts)
+            who = self.sidecars.index(sidecar)
+            self.said |= {(who, each.request.request_id): each for each in decided.receipts}
 
     # What must hold.
 
@@ -496,7 +497,7 @@ class LeaseSearch(RuleBasedStateMachine):
         charges = self.central.charges
         firsts = Counter(each.request_id for each in charges.values() if each.posting and not each.posting.duplicate_of)
         assert set(firsts.values()) <= {1}, "a request is charged once"
-        given_back = _sums((each.charge_id, each.amount) for each in self.central.refunds.values())
+        given_back = _sums((self._that_stands(each.charge_id), each.amount) for each in self.central.refunds.values())
         for charge in self.charged.values():
             posting = charges[charge.charge_id].posting
             assert posting is not None
@@ -506,6 +507,11 @@ class LeaseSearch(RuleBasedStateMachine):
         for refund in self.refunded.values():
             assert refund.refund_id in self.central.refunds
         assert not self.central.ledger(self.now).debt or not self.central.available(self.now)
+
+    def _that_stands(self, name: ChargeId) -> ChargeId:
+        """The charge itself, or the one that it is a duplicate of."""
+        posting = self.central.charges[name].posting
+        return (posting.duplicate_of if posting else None) or name
 
 
 def _sums(items: Iterable[tuple[str | None, int]]) -> Counter[str | None]:

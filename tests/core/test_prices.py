@@ -465,6 +465,12 @@ def test_the_bound_of_text(work: Work, credits: int, max_output_tokens: int) -> 
     assert price_bound(CARD, work) == Bound(from_credits(credits), max_output_tokens)
 
 
+def test_the_bound_takes_every_token_for_the_dearest() -> None:
+    """Here all input for images at 5,000 dollars a million, and all output at 50,000."""
+    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 1_000, 0)) == Bound(from_credits(500), 0)
+    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 0, 1_000)) == Bound(from_credits(5_000), 1_000)
+
+
 def test_no_bound_is_above_the_cap() -> None:
     """However long the work."""
     card = replace(CARD, cap=from_credits(10))
@@ -555,7 +561,7 @@ def usages(draw: st.DrawFn) -> Usage:
     return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}))
 
 
-@given(cards(), usages(), counts, counts)
+@given(cards(), usages(), st.integers(0, 3), st.integers(0, 3))
 def test_no_usage_within_the_bounds_costs_more_than_the_bound(
     card: RateCard, usage: Usage, more_input: int, more_output: int
 ) -> None:

@@ -184,6 +184,7 @@ def test_every_price_is_read_exactly(price: Decimal | int) -> None:
         (HEAD + 'cap = "0.5"', ["line 3: cap must not be below the minimum"]),
         (HEAD + "colour = 1", ["line 3: colour is not a key of this table"]),
         (HEAD + "[paint.colours]", ["line 3: paint is not a key of this table"]),
+        (HEAD + "[paint.colours]\n[paint]", ["line 4: paint is not a key of this table"]),
         (HEAD + "text = 1\nimage = []", ["line 3: text must be a table", "line 4: image must be a table"]),
         (HEAD + "[text]\nmodels = [1]", ["line 4, text: models must be a list of tables"]),
         (

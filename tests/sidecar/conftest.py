@@ -150,10 +150,18 @@ def card() -> RateCard:
     return load_rate_card(None)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty central store, on each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'central.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
 @pytest.fixture
-async def bench(tmp_path: Path, clock: ManualClock, card: RateCard) -> AsyncIterator[Bench]:
-    """A started sidecar with an embedded central store."""
-    bench = Bench(tmp_path, clock, card, f"sqlite:///{tmp_path / 'central.db'}")
+async def bench(tmp_path: Path, clock: ManualClock, card: RateCard, central_url: str) -> AsyncIterator[Bench]:
+    """A started sidecar with a central store."""
+    bench = Bench(tmp_path, clock, card, central_url)
     await bench.start()
     yield bench
     await bench.crash()

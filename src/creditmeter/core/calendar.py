@@ -62,9 +62,7 @@ def valid_time_zone(name: str) -> bool:
 def day_of(calendar: Calendar, now: Instant) -> Period:
     """The local day that contains the moment."""
     zone = calendar.time_zone
-    day = _local_date(zone, now)
-    while now < _day_start(zone, day):
-        day -= _ONE_DAY
+    day = _local_date(zone, now)  # it has started; clocks put back may show a date that is over
     while now >= (ends_at := _day_start(zone, day + _ONE_DAY)):
         day += _ONE_DAY
     return Period(day.isoformat(), _day_start(zone, day), ends_at)
