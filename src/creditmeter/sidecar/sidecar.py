@@ -159,7 +159,8 @@ class Sidecar:
 
     async def look_after(self) -> None:
         """One round of looking after the sidecar: recover if the journal failed, then tidy. What cannot be done now is left to
-        the next round."""
+        the next round.
+        """
         try:
             if self._journal.has_failed:
                 await self._recover()
