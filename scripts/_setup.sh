@@ -60,7 +60,7 @@ is_installed() {
 # ensure_environment [EXTRA]: .venv exists and holds this checkout, with the named extra ("dev") or with none.
 ensure_environment() {
     local extra="${1:-none}" target="$REPO"
-    [[ "$extra" == none ]] || target="$REPO[$extra]"
+    [[ "$extra" == none ]] || target="${REPO}[$extra]"
     (
         # Two runs at once must not install over each other; where there is no flock, run one at a time.
         exec 9>"$VENV.lock"

@@ -301,6 +301,7 @@ class Central:
         self._answers: dict[SidecarId, tuple[int, Answer]] = {}
         self._epochs: dict[SidecarId, int] = {}
         self._loads = 0
+        self.decisions = 0
         for each in grants:
             self.give(each, each.created_at)
 
@@ -359,6 +360,7 @@ class Central:
         self.entries.extend(changes.entries)
         self.balance = ledger.balance
         self.decided_at = ledger.now
+        self.decisions += 1
 
     def register(self, sidecar_id: SidecarId) -> int:
         """Issue the next epoch to a sidecar that starts; what it sent before is fenced off."""

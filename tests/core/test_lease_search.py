@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
+from itertools import product
 from typing import TypeVar
 
 from hypothesis import settings
@@ -18,9 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from creditmeter.core import metering
 from creditmeter.core.accounts import Plan
+from creditmeter.core.answering import answer
 from creditmeter.core.book import Book, Change
 from creditmeter.core.calendar import day_of
-from creditmeter.core.charges import Charge, Refund, RefundMode
+from creditmeter.core.charges import Charge, Part, Refund, RefundMode
 from creditmeter.core.exchange import Answer, Message, Need
 from creditmeter.core.grants import GrantKind, draw_key, usable
 from creditmeter.core.history import EntryType
@@ -37,10 +39,11 @@ from creditmeter.core.ids import (
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.lease_keeping import Envelope, accept, compose, has_idle, has_unfinished
 from creditmeter.core.leases import Moment
+from creditmeter.core.posting import post
 from creditmeter.core.refusals import Refusal
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.reservations import ReservationState
-from tests.core.builders import ACCOUNT, Central, account, at, cost, grant, hold, mc, plan
+from tests.core.builders import ACCOUNT, Central, account, at, charge, cost, grant, hold, mc, message, plan
 
 LIMITS = metering.Limits()
 LEASE_TTL = Span(10 * MINUTE)
@@ -123,6 +126,7 @@ class LeaseSearch(RuleBasedStateMachine):
         self.said: dict[tuple[int, RequestId], Receipt] = {}
         self.ended: dict[ReservationId, ReservationState] = {}
         self.names = 0
+        self.checked = START, 0
 
     @initialize(
         first=st.sampled_from(PLANS),
@@ -228,18 +232,18 @@ class LeaseSearch(RuleBasedStateMachine):
     def refund(self, who: int, number: int, amount: int | None, mode: RefundMode) -> None:
         """Refund a charge: its own sidecar decides until it is sent, then the central store does."""
         sidecar, moment = self._at(who)
-        charge = pick(list(self.charged.values()), number)
-        if charge is None:
+        paid = pick(list(self.charged.values()), number)
+        if paid is None:
             return
         name = refund_id(ACCOUNT, sidecar.sidecar_id, self._name())
         asked = None if amount is None else mc(amount)
-        request = RefundCharge(self._request(), charge.charge_id, asked, mode)
-        own = sidecar.book.charges.get(charge.charge_id)
+        request = RefundCharge(self._request(), paid.charge_id, asked, mode)
+        own = sidecar.book.charges.get(paid.charge_id)
         decided = metering.refund(sidecar.book, request, own, moment, name) if own else None
         if isinstance(decided, Change):
             self._record(sidecar, decided)
-        elif not isinstance(decided, Refusal) and charge.charge_id in self.central.charges:
-            wanted = Refund(name, charge.charge_id, ACCOUNT, request.request_id, asked or mc(0), mode, "", self.now)
+        elif not isinstance(decided, Refusal) and paid.charge_id in self.central.charges:
+            wanted = Refund(name, paid.charge_id, ACCOUNT, request.request_id, asked or mc(0), mode, "", self.now)
             made = self.central.refund(wanted, self.now, everything=asked is None)
             if isinstance(made, Refund):
                 self.refunded[made.refund_id] = made
@@ -303,13 +307,13 @@ class LeaseSearch(RuleBasedStateMachine):
                 self._assert_order(self.central.charges.get(each.charge_id))
         return answer
 
-    def _assert_order(self, charge: Charge | None) -> None:
+    def _assert_order(self, posted: Charge | None) -> None:
         """No later grant was drawn on while an earlier one, usable at that time, had credit left."""
-        if charge is None or charge.posting is None or charge.excess or len(charge.parts) != 1:
+        if posted is None or posted.posting is None or posted.excess or len(posted.parts) != 1:
             return
-        lease = self.central.leases[charge.parts[0].lease_id]
-        moment = Instant(min(max(charge.authorized_at, lease.opened_at), lease.ends_at - 1, self.central.decided_at))
-        drawn = {draw.grant_id for draw in charge.posting.draws}
+        lease = self.central.leases[posted.parts[0].lease_id]
+        moment = Instant(min(max(posted.authorized_at, lease.opened_at), lease.ends_at - 1, self.central.decided_at))
+        drawn = {draw.grant_id for draw in posted.posting.draws}
         last = max((draw_key(self.central.grants[each]) for each in drawn), default=None)
         for each in usable(self.central.grants.values(), moment):
             assert last is None or draw_key(each) >= last or not each.remaining
@@ -418,12 +422,26 @@ class LeaseSearch(RuleBasedStateMachine):
         for sidecar in self.sidecars:
             for lease in sidecar.book.leases.values():
                 assert lease.limit <= self.central.leases[lease.lease_id].limit
-        for charge in self.central.charges.values():
-            posting = charge.posting
+        for each in self.central.charges.values():
+            posting = each.posting
             assert posting is not None
             assert posting.covered == sum(draw.amount for draw in posting.draws)
             if posting.duplicate_of is None:
-                assert posting.covered >= charge.cost - charge.excess
+                assert posting.covered >= each.cost - each.excess
+
+    @invariant()
+    def whatever_is_out_is_good(self) -> None:
+        """All that is and may be leased could be charged to the last credit, whenever authorised, in any order."""
+        if self.checked == (self.now, self.central.decisions):
+            return
+        self.checked = self.now, self.central.decisions
+        for backwards, early in product((False, True), repeat=2):
+            ledger = self.central.ledger(self.now)
+            ledger.touch()
+            answer(ledger, message(1, need=ledger.available, sidecar_id=SidecarId("another")))
+            for lease in sorted(ledger.leases.values(), key=lambda each: each.opened_at, reverse=backwards):
+                moment = lease.opened_at if early else Instant(min(lease.ends_at - 1, ledger.now))
+                post(ledger, charge(f"charge-{lease.lease_id}", Part(lease.lease_id, lease.out, moment)))
 
     @invariant()
     def leases_add_up(self) -> None:
@@ -498,12 +516,12 @@ class LeaseSearch(RuleBasedStateMachine):
         firsts = Counter(each.request_id for each in charges.values() if each.posting and not each.posting.duplicate_of)
         assert set(firsts.values()) <= {1}, "a request is charged once"
         given_back = _sums((self._that_stands(each.charge_id), each.amount) for each in self.central.refunds.values())
-        for charge in self.charged.values():
-            posting = charges[charge.charge_id].posting
+        for each in self.charged.values():
+            posting = charges[each.charge_id].posting
             assert posting is not None
             if posting.duplicate_of is None:
-                cancelled = given_back[charge.charge_id] - posting.refunded
-                assert posting.covered + posting.debt + posting.uncovered + cancelled == charge.cost
+                cancelled = given_back[each.charge_id] - posting.refunded
+                assert posting.covered + posting.debt + posting.uncovered + cancelled == each.cost
         for refund in self.refunded.values():
             assert refund.refund_id in self.central.refunds
         assert not self.central.ledger(self.now).debt or not self.central.available(self.now)

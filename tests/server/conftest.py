@@ -55,7 +55,7 @@ class Failure:
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code = error.code()
-        self.trailing = {key: value for key, value in error.trailing_metadata() or ()}
+        self.trailing = dict(error.trailing_metadata() or ())
         status = Status.FromString(self.trailing["grpc-status-details-bin"])
         self.info, self.bad_request, self.quota, self.retry = ErrorInfo(), BadRequest(), QuotaFailure(), RetryInfo()
         self.kinds = [detail.TypeName() for detail in status.details]
@@ -74,12 +74,6 @@ async def failure(call: Any) -> Failure:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return Failure(caught.value)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock at noon."""
-    return ManualClock()
 
 
 @pytest.fixture

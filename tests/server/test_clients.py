@@ -88,4 +88,3 @@ async def test_health_is_watched(services: Services) -> None:
     services.program.sidecar.drain()
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
     watch.cancel()
-

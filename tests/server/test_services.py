@@ -41,9 +41,7 @@ async def test_a_call_from_reservation_to_refund(services: Services) -> None:
     assert held.reservation.state == reservations_pb2.RESERVATION_STATE_HELD
     usage = work_pb2.Usage(input_tokens=8_001, output_tokens=0)
     done = await services.metering.Commit(
-        metering_pb2.CommitRequest(
-            request_id="job/commit", reservation_id=held.reservation.reservation_id, usage=usage
-        )
+        metering_pb2.CommitRequest(request_id="job/commit", reservation_id=held.reservation.reservation_id, usage=usage)
     )
     assert (done.charge.cost_microcredits, done.charge.cost_usd) == (3 * CREDIT, "0.0200025")
     assert done.reservation.state == reservations_pb2.RESERVATION_STATE_COMMITTED
@@ -150,16 +148,14 @@ def test_every_refusal_has_a_row() -> None:
 
 async def test_methods_of_later_versions_say_so(services: Services) -> None:
     """UNIMPLEMENTED with its reason, streams too."""
-    stream = services.metering.Meter(iter([metering_pb2.MeterRequest()]))
+    stream = services.metering.Meter()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     failed = await failure(services.account.ForecastUsage(account_pb2.ForecastUsageRequest(account_id="alice")))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
     raw = work_pb2.Usage(action="text", provider_usage_json="{}")
-    failed = await failure(
-        services.metering.Commit(metering_pb2.CommitRequest(request_id="r", reservation_id="x", usage=raw))
-    )
+    failed = await failure(services.metering.Commit(metering_pb2.CommitRequest(request_id="r", reservation_id="x", usage=raw)))
     assert failed.info.reason == "NOT_IMPLEMENTED"
 
 

@@ -16,7 +16,7 @@ from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.sidecar import Condition
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
-from tests.sidecar.conftest import ACCOUNT, Bench, credits
+from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.test_meter import charge, charge_id, commit, held, receipt, refund, release, reserve
 
 
@@ -180,4 +180,3 @@ async def test_without_the_central_store_commits_work_and_new_credit_waits(
     assert (await bench.standing()).available == credits(44)
     assert isinstance(await reserve(bench, "more", 40), Replied)
     await bench.crash()
-

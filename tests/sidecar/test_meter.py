@@ -15,8 +15,8 @@ from creditmeter.core.refusals import (
     AccountSuspended,
     ChargeNotFound,
     InsufficientCredits,
-    Refusal,
     RefundExceedsCharge,
+    Refusal,
     RequestIdReused,
     ReservationCommitted,
     ReservationElsewhere,
@@ -29,7 +29,7 @@ from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, Refund
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import Usage, Work
 from creditmeter.sidecar.meter import Outcome, Replied
-from tests.sidecar.conftest import ACCOUNT, Bench, credits
+from tests.sidecar.bench import ACCOUNT, Bench, credits
 
 
 def receipt(outcome: Outcome) -> Receipt:
@@ -93,7 +93,7 @@ async def test_of_many_parallel_reserves_exactly_as_many_pass_as_there_is_credit
     outcomes = await asyncio.gather(*(reserve(bench, f"r{number}", 6) for number in range(32)))
     refused = [each for each in outcomes if isinstance(each, Refusal)]
     assert len(refused) == 31
-    assert {each for each in refused} == {InsufficientCredits(credits(6), credits(4), (await bench.standing()).next_reset_at)}
+    assert set(refused) == {InsufficientCredits(credits(6), credits(4), (await bench.standing()).next_reset_at)}
     assert (await bench.standing()).available == credits(4)
 
 

@@ -51,9 +51,7 @@ def pricing(card: RateCard) -> Pricing:
         ),
     ],
 )
-def test_usage_is_completed_from_the_work(
-    pricing: Pricing, usage: Usage, credits: str, flags: tuple[ChargeFlag, ...]
-) -> None:
+def test_usage_is_completed_from_the_work(pricing: Pricing, usage: Usage, credits: str, flags: tuple[ChargeFlag, ...]) -> None:
     """What the usage leaves out comes from what was reserved."""
     cost = pricing.reserved_cost(reserved(TEXT), usage, None)
     assert isinstance(cost, Cost)

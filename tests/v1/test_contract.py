@@ -65,9 +65,7 @@ FIELDS = {
         " committed_at posted_at draws debt_microcredits duplicate_of_charge_id"
     ),
     "Draw": "grant_id kind amount_microcredits",
-    "Refund": (
-        "refund_id charge_id amount_microcredits restored_microcredits lapsed_microcredits posted_at mode reason"
-    ),
+    "Refund": ("refund_id charge_id amount_microcredits restored_microcredits lapsed_microcredits posted_at mode reason"),
     # MeteringService.
     "QuoteRequest": "account_id work",
     "WorkQuote": "min_microcredits max_microcredits rate_card_version affordable affordable_output_tokens",
@@ -129,8 +127,7 @@ FIELDS = {
     ),
     "Plan": "plan_id daily_microcredits monthly_microcredits",
     "Grant": (
-        "grant_id account_id kind amount_microcredits remaining_microcredits effective_at expires_at source note"
-        " created_at"
+        "grant_id account_id kind amount_microcredits remaining_microcredits effective_at expires_at source note created_at"
     ),
 }
 

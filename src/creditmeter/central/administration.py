@@ -120,11 +120,11 @@ class Administration:
             done = await replay(connection, account_id, request.request_id, request, Account)
             if done is not None:
                 return done
-            if await _find_account(connection, account_id) is not None:
-                return AccountExists(account_id)
             if request.account.plan_id and not await _plan_exists(connection, request.account.plan_id):
                 return PlanNotFound(request.account.plan_id)
             account = await _insert_account(connection, request.account, self._now())
+            if account is None:  # perhaps opened by this same request, just now
+                return await replay(connection, account_id, request.request_id, request, Account) or AccountExists(account_id)
             await remember(connection, account_id, request.request_id, request, account, account.created_at)
             return Done(account)
 
@@ -247,18 +247,16 @@ class Administration:
 async def create_on_first_touch(connection: AsyncConnection, account_id: AccountId, plan_id: PlanId, now: Instant) -> None:
     """Open an account that nobody opened before, with this plan; once, however many callers race."""
     account = Account(account_id, created_at=now, plan_id=plan_id, anchor_day=0)
-    await _insert_account(connection, account, now, ignore_existing=True)
+    await _insert_account(connection, account, now)
 
 
-async def _insert_account(
-    connection: AsyncConnection, account: Account, now: Instant, *, ignore_existing: bool = False
-) -> Account:
+async def _insert_account(connection: AsyncConnection, account: Account, now: Instant) -> Account | None:
+    """Open an account; None if it is there already, because of a transaction that was not to be seen before."""
     anchor_day = account.anchor_day or _day_of_month(account.time_zone, now)
     created = replace(account, created_at=now, anchor_day=anchor_day)
     row = account_row(created) | {"plan_since": now, "balance_microcredits": 0, "last_entry": 0, "decided_at": now}
-    insert = insert_into(connection, tables.accounts)
-    await connection.execute(insert.on_conflict_do_nothing() if ignore_existing else insert, [row])
-    return created
+    inserted = await connection.execute(insert_into(connection, tables.accounts).on_conflict_do_nothing(), row)
+    return created if inserted.rowcount else None
 
 
 def _day_of_month(time_zone: str, now: Instant) -> int:

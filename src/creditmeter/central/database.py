@@ -6,23 +6,40 @@ middle for another process's. PostgreSQL: READ COMMITTED; decisions lock their a
 
 import asyncio
 import contextlib
+import re
+import sqlite3
 from collections.abc import AsyncIterator
-from typing import Any
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from creditmeter.central import sqlite
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_BUSY_TIMEOUT_MILLISECONDS = 10_000
 _CONNECT_TIMEOUT_SECONDS = 5
+_STATEMENT_TIMEOUT_SECONDS = 30
 _POOL_SIZE = 5
+
+_LASTING_SQLSTATES = ("28", "3D", "3F", "42")
+"""Classes of PostgreSQL's error codes that an operator has to see to: authorization, no such database or schema, no such
+table or not allowed to use it.
+"""
 
 
 class CentralUnavailable(Exception):
-    """The central store could not be reached, or did not answer; whether it did what was asked is unknown."""
+    """The central store could not be reached, or did not answer; whether it did what was asked is unknown.
+
+    `is_lasting` says that it will not pass by itself: a wrong password, no such database, a file that is no database.
+    """
+
+    def __init__(self, message: str, *, is_lasting: bool = False) -> None:
+        super().__init__(message)
+        self.is_lasting = is_lasting
 
 
 class CentralMisconfigured(Exception):
@@ -37,12 +54,13 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
-        raise CentralMisconfigured(f"{text!r} is not a central store: use sqlite:///PATH or postgresql://…") from None
+    except (ArgumentError, ValueError):  # a port that is no number is the latter
+        shown = re.sub(r":[^:@/]*@", ":***@", text)  # an address may carry a password
+        raise CentralMisconfigured(f"{shown!r} is not a central store: use sqlite:///PATH or postgresql://…") from None
     driver = _DRIVERS.get(url.get_backend_name()) if url.drivername in _DRIVERS else None
     if driver is None:
         raise CentralMisconfigured(f"{url.drivername!r} is no central engine: use sqlite:///PATH or postgresql://…")
-    if driver.startswith("sqlite") and not url.database:
+    if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
         raise CentralMisconfigured("the SQLite central store needs a file: sqlite:///PATH")
     return url.set(drivername=driver)
 
@@ -55,6 +73,11 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+
+    @property
+    def address(self) -> str:
+        """Where the database is, to be shown: without its password."""
+        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -87,35 +110,32 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.begin() as connection:
             yield connection
-    except (OperationalError, InterfaceError, PoolTimeoutError, OSError, TimeoutError) as error:
-        raise CentralUnavailable(_first_line(error)) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise CentralUnavailable(_first_line(error)) from error
+    except (IntegrityError, DataError):  # a fault of the program, not of the store
         raise
+    except DBAPIError as error:
+        raise CentralUnavailable(_first_line(error.orig or error), is_lasting=_is_lasting(error.orig)) from error
+    except (PoolTimeoutError, OSError, TimeoutError) as error:
+        raise CentralUnavailable(_first_line(error)) from error
+
+
+def _is_lasting(error: BaseException | None) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return sqlite.is_lasting(error)
+    return str(getattr(error, "sqlstate", None)).startswith(_LASTING_SQLSTATES)
 
 
 def _first_line(error: BaseException) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return (str(cause) or type(cause).__name__).splitlines()[0]
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0)
-
-    def set_up(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MILLISECONDS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.close()
+    path = Path(url.database or "")
+    engine = create_async_engine(url, async_creator=partial(sqlite.connect, path), pool_size=_POOL_SIZE, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         read_only = connection.get_execution_options().get("read_only", False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
-    event.listen(engine.sync_engine, "connect", set_up)
     event.listen(engine.sync_engine, "begin", begin)
     return engine
 
@@ -127,5 +147,5 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=_CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        connect_args={"timeout": _CONNECT_TIMEOUT_SECONDS},
+        connect_args={"timeout": _CONNECT_TIMEOUT_SECONDS, "command_timeout": _STATEMENT_TIMEOUT_SECONDS},
     )

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central import tables
 from creditmeter.central.administration import create_on_first_touch
 from creditmeter.central.database import Database
-from creditmeter.central.ledgers import OpenLedger, Topic, open_ledger, upsert
+from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
 from creditmeter.central.rows import encode
 from creditmeter.core.accounts import Account
 from creditmeter.core.answering import answer, standing
@@ -72,6 +72,8 @@ class Exchanges:
             CentralUnavailable: the store did not answer.
         """
         async with self._database.write() as connection:
+            if epoch == 0:
+                await self._put_new_sidecar(connection, sidecar_id)
             row = await self._sidecar(connection, sidecar_id)
             known, last_nonce = row or (0, "")
             if known == epoch:
@@ -160,6 +162,11 @@ class Exchanges:
         query = select(sidecars.c.epoch, sidecars.c.nonce).where(sidecars.c.sidecar_id == sidecar_id)
         row = (await connection.execute(query.with_for_update(read=share))).one_or_none()
         return None if row is None else (row[0], row[1])
+
+    async def _put_new_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId) -> None:
+        """A row to lock, so that of two that come first at once only one is issued the first epoch."""
+        row = {"sidecar_id": sidecar_id, "epoch": 0, "nonce": "", "registered_at": self._now()}
+        await connection.execute(insert_into(connection, tables.sidecars).on_conflict_do_nothing(), row)
 
     async def _put_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, nonce: str) -> None:
         row = {"sidecar_id": sidecar_id, "epoch": epoch, "nonce": nonce, "registered_at": self._now()}

@@ -5,6 +5,7 @@ Loading locks the account's row, so decisions about one account are taken one af
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import ColumnElement, Table, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -107,17 +108,25 @@ async def open_ledger(
 
 def insert_into(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT in the engine's own dialect, which knows ON CONFLICT."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return _insert_into(table, connection.dialect.name)
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
     """Insert rows; where a row of the same primary key is there already, replace its other columns."""
-    if not rows:
-        return
-    insert = insert_into(connection, table)
+    if rows:
+        await connection.execute(_upsert_into(table, connection.dialect.name), rows)
+
+
+@cache  # two for each table: to make such a statement takes longer than to run it
+def _upsert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    insert = _insert_into(table, dialect)
     keys = list(table.primary_key.columns)
     others = {column.name: insert.excluded[column.name] for column in table.columns if column not in set(keys)}
-    await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    return insert.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def _insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple[PlanVersion, ...]:

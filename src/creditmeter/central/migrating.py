@@ -10,9 +10,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DatabaseError
 
-from creditmeter.central.database import CentralMisconfigured, Database
+from creditmeter.central.database import CentralMisconfigured, CentralUnavailable, Database
 
 _ADVISORY_LOCK = 4_743_001
 
@@ -22,7 +21,7 @@ async def migrate(database: Database) -> None:
 
     Raises:
         CentralUnavailable: the store did not answer.
-        CentralMisconfigured: the store is damaged, or newer than this program.
+        CentralMisconfigured: the store is not there, is damaged, is another program's, or is newer than this one.
     """
     try:
         async with database.write() as connection:
@@ -30,9 +29,11 @@ async def migrate(database: Database) -> None:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             await connection.run_sync(_upgrade)
     except CommandError as error:
-        raise CentralMisconfigured(f"the central store is not of this version: {error}") from error
-    except DatabaseError as error:
-        raise CentralMisconfigured(f"the central store cannot be used: {error.orig}") from error
+        raise CentralMisconfigured(f"the central store {database.address} is not of this version: {error}") from error
+    except CentralUnavailable as error:
+        if error.is_lasting:
+            raise CentralMisconfigured(f"the central store {database.address} cannot be used: {error}") from error
+        raise
 
 
 def _upgrade(connection: Connection) -> None:

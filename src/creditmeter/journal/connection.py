@@ -1,5 +1,6 @@
 """Opening the journal's file."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from enum import Enum
@@ -8,7 +9,9 @@ from typing import TypeVar
 
 import aiosqlite
 
-from creditmeter.journal.schema import TABLES, VERSION
+from creditmeter.journal.schema import APPLICATION_ID, TABLES, VERSION
+
+BUSY_TIMEOUT_MILLISECONDS = 2_000
 
 _Result = TypeVar("_Result")
 
@@ -50,31 +53,39 @@ async def connect(path: Path, durability: Durability) -> Connection:
 
 def _open(path: Path, durability: Durability) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(connection, path, durability)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
+        if path.exists() and path.stat().st_size:
+            _examine(path)
+        return _open_to_write(path, durability)
+    except (OSError, sqlite3.Error) as error:
         raise JournalUnusable(
             f"the journal {path} cannot be used: {error}. Restore the file, or move it away only if you accept that charges"
             " not yet settled are lost"
         ) from error
-    return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, durability: Durability) -> None:
-    connection.execute("PRAGMA busy_timeout = 2000")
-    damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if damage != "ok":
-        raise JournalUnusable(f"the journal {path} is damaged: {damage}. Restore it from a copy")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise JournalUnusable(f"the journal {path} is of a newer version ({version}) than this program ({VERSION})")
-    if version == 0:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+def _examine(path: Path) -> None:
+    """Refuse a file that is damaged or no journal of this version. It is only read, so that it stays as it was found."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise JournalUnusable(f"the journal {path} is damaged: {damage}. Restore it from a copy")
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise JournalUnusable(f"{path} is a database, but not a journal of this program")
-        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise JournalUnusable(f"the journal {path} is of a newer version ({version}) than this program ({VERSION})")
+
+
+def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

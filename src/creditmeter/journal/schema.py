@@ -4,10 +4,15 @@ Each row is the newest version of one thing, as JSON in `body`; the other column
 rows to empty books gives back the state that was acknowledged.
 """
 
+APPLICATION_ID = 0x63726D6A
+"""Kept in the file's `application_id`, by which a journal is told from other programs' databases: `crmj` in ASCII."""
+
 VERSION = 1
 """Kept in the file's `user_version`; 0 is a new file."""
 
-TABLES = """
+TABLES = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
 CREATE TABLE identity (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     sidecar_id    TEXT    NOT NULL,

@@ -3,10 +3,7 @@
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from creditmeter.central.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
 from creditmeter.central.reading import HistoryFilter
@@ -22,7 +19,6 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering import Limits
 from creditmeter.core.rate_card import RateCard
 from creditmeter.journal.journal import Journal
-from creditmeter.server.app import load_rate_card
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Balance, HistoryPage
@@ -136,32 +132,3 @@ class Bench:
 def credits(amount: float) -> Microcredits:
     """Microcredits."""
     return from_credits(str(amount))
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock at noon."""
-    return ManualClock()
-
-
-@pytest.fixture(scope="session")
-def card() -> RateCard:
-    """The rate card that comes with the package."""
-    return load_rate_card(None)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty central store, on each engine."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'central.db'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-async def bench(tmp_path: Path, clock: ManualClock, card: RateCard, central_url: str) -> AsyncIterator[Bench]:
-    """A started sidecar with a central store."""
-    bench = Bench(tmp_path, clock, card, central_url)
-    await bench.start()
-    yield bench
-    await bench.crash()

@@ -1,0 +1,102 @@
+"""The driver's side of the embedded central store: SQLite with one hop to its thread for each statement.
+
+SQLite runs in a thread of its own. The driver hops there four times a statement: to make a cursor, execute, fetch, and close.
+On a busy machine those hops are most of what an exchange takes, so a statement is run here with all of its rows at once.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import aiosqlite
+
+BUSY_TIMEOUT_MILLISECONDS = 10_000
+
+_UNUSABLE = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
+class Connection(aiosqlite.Connection):
+    """A connection whose cursors hop once a statement."""
+
+    def cursor(self) -> "Cursor":  # type: ignore[override]  # what SQLAlchemy asks of a cursor, and no more
+        """A cursor; made without a hop."""
+        return Cursor(self)
+
+
+class Cursor:
+    """What SQLAlchemy needs of a driver's cursor."""
+
+    arraysize = 1
+
+    def __init__(self, connection: Connection) -> None:
+        self.description: Sequence[Any] | None = None
+        self.rowcount = -1
+        self.lastrowid: int | None = None
+        self._connection = connection
+        self._rows: Iterable[Any] = ()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def execute(self, sql: str, parameters: Iterable[Any] = ()) -> Self:
+        """Run a statement and take all of its rows."""
+        return await self._run(sqlite3.Cursor.execute, sql, parameters)
+
+    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> Self:
+        """Run a statement for each set of parameters."""
+        return await self._run(sqlite3.Cursor.executemany, sql, parameters)
+
+    async def fetchall(self) -> Iterable[Any]:
+        """The rows of the last statement."""
+        return self._rows
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _run(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> Self:
+        await self._connection._execute(self._run_here, method, sql, parameters)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the driver's own hop
+        return self
+
+    def _run_here(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
+        """Run in the connection's thread."""
+        cursor = self._connection._conn.cursor()  # noqa: SLF001 - the connection behind it
+        try:
+            method(cursor, sql, parameters)
+            self._rows = cursor.fetchall() if cursor.description else ()
+            self.description, self.rowcount, self.lastrowid = cursor.description, cursor.rowcount, cursor.lastrowid
+        finally:
+            cursor.close()
+
+
+async def connect(path: Path) -> Connection:
+    """Open the file, making a new one if there is none. Its thread does not keep the process alive."""
+    connection = Connection(lambda: _open(path), iter_chunk_size=64)
+    connection._thread.daemon = True  # noqa: SLF001 - the driver has no other way to say so
+    await connection
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Transactions are begun by statements, not by the driver's guess."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_lasting(error: sqlite3.Error) -> bool:
+    """Whether an error will not pass by itself: no file there, no database in it, not of this program, not writable."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE

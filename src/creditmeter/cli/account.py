@@ -1,0 +1,169 @@
+"""`creditmeter account`: make accounts and change what is agreed with them."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.options import (
+    AccountId,
+    Address,
+    AsJson,
+    Limit,
+    PageToken,
+    RequestIdOption,
+    new_request_id,
+    read_credits,
+)
+from creditmeter.cli.output import json_of, moment, print_json, print_request_id, print_table, say_more, table, word
+from creditmeter.cli.paging import pages
+from creditmeter.client import Client, call
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1 import admin_pb2
+
+commands = typer.Typer(help="Make accounts and change what is agreed with them.", no_args_is_help=False)
+
+
+class State(StrEnum):
+    """Whether an account may start new work."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
+PlanId = Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="The plan. Empty: none.")]
+TimeZone = Annotated[
+    str | None, typer.Option(metavar="ZONE", help="Where its days begin, such as Europe/Berlin. Default: UTC.")
+]
+AnchorDay = Annotated[
+    int | None, typer.Option(min=0, max=31, help="The day its months begin. Default, and 0: the day it is made.")
+]
+Overdraft = Annotated[int | None, typer.Option(parser=read_credits, metavar="CREDITS", help="How much debt it may run into.")]
+MaxOpen = Annotated[int | None, typer.Option(min=0, help="The most open reservations a sidecar. 0: the default.")]
+MaxReservation = Annotated[
+    int | None, typer.Option(parser=read_credits, metavar="CREDITS", help="The most for one call. 0: the default.")
+]
+
+
+@commands.command()
+def create(
+    account_id: AccountId,
+    plan: PlanId = None,
+    time_zone: TimeZone = None,
+    anchor_day: AnchorDay = None,
+    overdraft_limit: Overdraft = None,
+    max_open_reservations: MaxOpen = None,
+    max_reservation: MaxReservation = None,
+    request_id: RequestIdOption = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account."""
+    request = admin_pb2.CreateAccountRequest(
+        request_id=request_id or new_request_id(),
+        account=admin_pb2.Account(
+            account_id=account_id,
+            plan_id=plan,
+            time_zone=time_zone,
+            anchor_day=anchor_day,
+            overdraft_limit_microcredits=overdraft_limit,
+            max_open_reservations=max_open_reservations,
+            max_reservation_microcredits=max_reservation,
+        ),
+    )
+    reply = ask(address, lambda client: call(client.admin.CreateAccount, request, PATIENCE), request.request_id)
+    _print_changed(reply, request.request_id, as_json=as_json)
+
+
+@commands.command()
+def show(account_id: AccountId, address: Address = None, as_json: AsJson = False) -> None:
+    """Show what is agreed with an account."""
+    request = admin_pb2.GetAccountRequest(account_id=account_id)
+    reply = ask(address, lambda client: call(client.admin.GetAccount, request, PATIENCE))
+    if as_json:
+        print_json(json_of(reply))
+    else:
+        _print_accounts([reply.account])
+
+
+@commands.command()
+def update(
+    account_id: AccountId,
+    plan: PlanId = None,
+    time_zone: TimeZone = None,
+    anchor_day: AnchorDay = None,
+    state: Annotated[State | None, typer.Option(help="Whether it may start new work.")] = None,
+    overdraft_limit: Overdraft = None,
+    max_open_reservations: MaxOpen = None,
+    max_reservation: MaxReservation = None,
+    request_id: RequestIdOption = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is agreed with an account: only what is named changes."""
+    request = admin_pb2.UpdateAccountRequest(
+        request_id=request_id or new_request_id(),
+        account=admin_pb2.Account(
+            account_id=account_id,
+            plan_id=plan,
+            time_zone=time_zone,
+            anchor_day=anchor_day,
+            state=_state(state),
+            overdraft_limit_microcredits=overdraft_limit,
+            max_open_reservations=max_open_reservations,
+            max_reservation_microcredits=max_reservation,
+        ),
+    )
+    reply = ask(address, lambda client: call(client.admin.UpdateAccount, request, PATIENCE), request.request_id)
+    _print_changed(reply, request.request_id, as_json=as_json)
+
+
+@commands.command("list")
+def list_accounts(limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False) -> None:
+    """List accounts, newest first."""
+
+    async def read(client: Client) -> admin_pb2.ListAccountsResponse:
+        request = admin_pb2.ListAccountsRequest(page_token=page_token)
+        return await pages(client.admin.ListAccounts, request, lambda page: len(page.accounts), limit)
+
+    reply = ask(address, read)
+    if as_json:
+        print_json(json_of(reply))
+    else:
+        _print_accounts(reply.accounts)
+        say_more(reply.next_page_token)
+
+
+def _state(state: State | None) -> admin_pb2.AccountState.ValueType:
+    return admin_pb2.AccountState.Value(f"ACCOUNT_STATE_{state.name if state else 'UNSPECIFIED'}")
+
+
+def _print_changed(
+    reply: admin_pb2.CreateAccountResponse | admin_pb2.UpdateAccountResponse, request_id: str, *, as_json: bool
+) -> None:
+    if as_json:
+        print_json(json_of(reply) | {"request_id": request_id})
+        return
+    _print_accounts([reply.account])
+    print_request_id(request_id, replayed=reply.replayed)
+
+
+def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
+    numbers = ("month begins on", "overdraft", "open at most", "a call at most")
+    shown = table("account", "plan", "time zone", "state", "created", *numbers, right=numbers)
+    for each in accounts:
+        shown.add_row(
+            each.account_id,
+            each.plan_id or "-",
+            each.time_zone,
+            word(admin_pb2.AccountState, each.state),
+            moment(each, "created_at"),
+            str(each.anchor_day),
+            format_credits(each.overdraft_limit_microcredits),
+            str(each.max_open_reservations or "default"),
+            format_credits(each.max_reservation_microcredits) if each.max_reservation_microcredits else "default",
+        )
+    print_table(shown)

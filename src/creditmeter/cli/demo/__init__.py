@@ -1,0 +1,1 @@
+"""`creditmeter demo`: the main job in one command, with nothing set up."""

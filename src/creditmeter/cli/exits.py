@@ -1,0 +1,25 @@
+"""How a command ends: an exit code, and one line on stderr if it is not 0. docs/cli.md lists the codes."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says. 130 is a command that was interrupted."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNSETTLED = 3
+    CANNOT_START = 4
+    DAMAGED = 5
+    NOT_CLEAN = 6
+    UNREACHABLE = 7
+    FENCED = 8
+
+
+class CommandFailed(Exception):
+    """A command that ends without what was asked for. The message is the one line that its operator reads."""
+
+    def __init__(self, message: str, exit_code: int = ExitCode.FAILED) -> None:
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code

@@ -1,0 +1,121 @@
+"""`creditmeter grant`: give credits, and take back what is left of a grant."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.options import (
+    AccountId,
+    Address,
+    AsJson,
+    RequestIdOption,
+    new_request_id,
+    read_credits,
+    read_moment,
+    timestamp,
+)
+from creditmeter.cli.output import json_of, moment, print_json, print_request_id, print_table, table, word
+from creditmeter.client import call
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1 import admin_pb2, grants_pb2
+
+commands = typer.Typer(help="Give credits, and take back what is left of a grant.")
+
+
+class Kind(StrEnum):
+    """The bucket that a grant belongs to."""
+
+    DAILY = "daily"
+    MONTHLY = "monthly"
+    PERMANENT = "permanent"
+
+
+class Source(StrEnum):
+    """Why credit is given."""
+
+    PLAN = "plan"
+    REFERRAL = "referral"
+    PROMOTION = "promotion"
+    BONUS = "bonus"
+    PURCHASE = "purchase"
+    GOODWILL = "goodwill"
+
+
+@commands.command()
+def add(
+    account_id: AccountId,
+    amount: Annotated[
+        int, typer.Argument(parser=read_credits, metavar="CREDITS", help="How much, such as 6.5.", show_default=False)
+    ],
+    kind: Annotated[Kind, typer.Option(help="The bucket.")] = Kind.PERMANENT,
+    source: Annotated[Source, typer.Option(help="Why it is given.")] = Source.PROMOTION,
+    effective_at: Annotated[
+        datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="When it begins. Default: now.")
+    ] = None,
+    expires_at: Annotated[
+        datetime | None,
+        typer.Option(parser=read_moment, metavar="TIME", help="When it ends, moved to the end of that day."),
+    ] = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="A note for the account's history.")] = "",
+    request_id: RequestIdOption = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give credits to an account."""
+    request = admin_pb2.GrantCreditsRequest(
+        request_id=request_id or new_request_id(),
+        account_id=account_id,
+        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{kind.name}"),
+        amount_microcredits=amount,
+        effective_at=timestamp(effective_at),
+        expires_at=timestamp(expires_at),
+        source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{source.name}"),
+        note=note,
+    )
+    reply = ask(address, lambda client: call(client.admin.GrantCredits, request, PATIENCE), request.request_id)
+    if as_json:
+        print_json(json_of(reply) | {"request_id": request.request_id})
+        return
+    print_table(grants_table([reply.grant]))
+    print_request_id(request.request_id, replayed=reply.replayed)
+
+
+@commands.command()
+def void(
+    account_id: AccountId,
+    grant_id: Annotated[str, typer.Argument(metavar="GRANT", help="The grant's id.", show_default=False)],
+    request_id: RequestIdOption = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what is left of a grant; what was spent of it stays charged."""
+    request = admin_pb2.VoidGrantRequest(request_id=request_id or new_request_id(), account_id=account_id, grant_id=grant_id)
+    reply = ask(address, lambda client: call(client.admin.VoidGrant, request, PATIENCE), request.request_id)
+    if as_json:
+        print_json(json_of(reply) | {"request_id": request.request_id})
+        return
+    print(f"taken back: {format_credits(reply.voided_microcredits)} credits")
+    print_table(grants_table([reply.grant]))
+    print_request_id(request.request_id, replayed=reply.replayed)
+
+
+def grants_table(grants: Iterable[grants_pb2.Grant]) -> Table:
+    """Grants, one a row."""
+    shown = table("kind", "granted", "left", "from", "until", "source", "grant", "note", right=("granted", "left"))
+    for each in grants:
+        shown.add_row(
+            word(grants_pb2.GrantKind, each.kind),
+            format_credits(each.amount_microcredits),
+            format_credits(each.remaining_microcredits),
+            moment(each, "effective_at"),
+            moment(each, "expires_at"),
+            word(grants_pb2.GrantSource, each.source),
+            each.grant_id,
+            each.note,
+        )
+    return shown

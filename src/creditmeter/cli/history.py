@@ -1,0 +1,109 @@
+"""`creditmeter history`: what happened to an account's credit."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from creditmeter.cli.connection import ask
+from creditmeter.cli.options import AccountId, Address, AsJson, Limit, PageToken, read_moment, timestamp
+from creditmeter.cli.output import (
+    draws_of,
+    json_of,
+    moment,
+    print_json,
+    print_table,
+    say_more,
+    signed,
+    subject,
+    table,
+    word,
+)
+from creditmeter.cli.paging import pages
+from creditmeter.client import Client
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1 import account_pb2, charges_pb2, grants_pb2
+
+
+class EntryType(StrEnum):
+    """What an entry tells."""
+
+    GRANTED = "granted"
+    CHARGED = "charged"
+    REFUNDED = "refunded"
+    LAPSED = "lapsed"
+    VOIDED = "voided"
+    WRITTEN_OFF = "written_off"
+    DEBT_REPAID = "debt_repaid"
+    PLAN_CHANGED = "plan_changed"
+    LOW_BALANCE = "low_balance"
+
+
+def history(
+    account_id: AccountId,
+    types: Annotated[
+        list[EntryType] | None, typer.Option("--type", help="Only such entries. May be given several times.")
+    ] = None,
+    action: Annotated[str, typer.Option(metavar="ACTION", help="Only entries of this action.")] = "",
+    model: Annotated[str, typer.Option(metavar="MODEL", help="Only entries of this model.")] = "",
+    tool: Annotated[str, typer.Option(metavar="TOOL", help="Only entries of this tool.")] = "",
+    start: Annotated[
+        datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries from then on.")
+    ] = None,
+    end: Annotated[datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries before then.")] = None,
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened to an account's credit, newest first, with the balance after each entry."""
+    request = account_pb2.ListHistoryRequest(
+        account_id=account_id,
+        types=[account_pb2.HistoryType.Value(f"HISTORY_TYPE_{each.name}") for each in types or ()],
+        action=action,
+        model=model,
+        tool=tool,
+        start=timestamp(start),
+        end=timestamp(end),
+        page_token=page_token,
+    )
+
+    async def read(client: Client) -> account_pb2.ListHistoryResponse:
+        return await pages(client.account.ListHistory, request, lambda page: len(page.entries), limit)
+
+    reply = ask(address, read)
+    if as_json:
+        print_json(json_of(reply))
+        return
+    if reply.pending:
+        print_table(_pending_table(reply.pending), "Charged, not yet settled")
+    print_table(entries_table(reply.entries), f"History of {account_id}, newest first")
+    say_more(reply.next_page_token)
+
+
+def entries_table(entries: Iterable[account_pb2.HistoryEntry]) -> Table:
+    """Entries, one a row, with the balance after each."""
+    columns = ("when", "what", "of", "credits", "balance", "by bucket", "note")
+    shown = table(*columns, right=("credits", "balance"))
+    for each in entries:
+        kind = word(grants_pb2.GrantKind, each.kind)
+        shown.add_row(
+            moment(each, "occurred_at"),
+            word(account_pb2.HistoryType, each.type).replace("_", " "),
+            subject(each),
+            signed(each.amount_microcredits),
+            format_credits(each.balance_after_microcredits),
+            draws_of(each.draws) or kind,
+            each.note,
+        )
+    return shown
+
+
+def _pending_table(charges: Iterable[charges_pb2.Charge]) -> Table:
+    shown = table("when", "of", "credits", right=("credits",))
+    for each in charges:
+        shown.add_row(moment(each, "committed_at"), subject(each), signed(-each.cost_microcredits))
+    return shown

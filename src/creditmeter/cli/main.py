@@ -1,0 +1,85 @@
+"""The console script: all commands, and the one place where what goes wrong becomes a line and an exit code."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from creditmeter import __version__
+from creditmeter.cli import account, balance, grant, history, plan, serve, verify
+from creditmeter.cli.demo.command import demo
+from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.replay.command import replay
+
+TERMINATED = 128 + 15
+"""What a shell says of a process that SIGTERM ended."""
+
+app = typer.Typer(
+    name="creditmeter",
+    help="Meters AI credits: reserve before a call, commit what it used, never overspend.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("serve")(serve.serve)
+app.command("demo")(demo)
+app.command("replay")(replay)
+app.add_typer(account.commands, name="account")
+app.add_typer(plan.commands, name="plan")
+app.add_typer(grant.commands, name="grant")
+app.command("balance")(balance.balance)
+app.command("history")(history.history)
+app.command("verify")(verify.verify)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and end."),
+) -> None:
+    if version:
+        print(f"creditmeter {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.FAILED
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. What went wrong is one line on stderr, never a traceback."""
+    try:
+        result = app(list(arguments), prog_name="creditmeter", standalone_mode=False)
+    except CommandFailed as failure:
+        return _say(str(failure), failure.exit_code)
+    except typer.TyperException as error:
+        return _say(" ".join(error.format_message().split()), error.exit_code)
+    except (typer.Abort, asyncio.CancelledError):
+        return _say("terminated", TERMINATED)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).debug("a command failed", exc_info=True)
+        return _say(f"an internal error: {type(error).__name__}: {error}", ExitCode.FAILED)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _say(message: str, code: int) -> int:
+    print(f"creditmeter: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The options that commands share, and how what is typed is read."""
+
+import re
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from creditmeter.core.amounts import MAX_AMOUNT, format_credits, from_credits
+
+_CREDITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
+
+
+def read_credits(text: str) -> int:
+    """Microcredits from credits as they are typed: `100`, `6.5`."""
+    amount = from_credits(text) if _CREDITS.fullmatch(text) else None
+    if amount is None or amount > MAX_AMOUNT:
+        raise typer.BadParameter(
+            f"{text!r} is not a number of credits: 0 to {format_credits(MAX_AMOUNT)}, with at most six decimal places"
+        )
+    return amount
+
+
+def read_moment(text: str) -> datetime:
+    """A moment: ISO 8601, in UTC unless it says otherwise; a date alone is its midnight."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time: write 2026-12-31 or 2026-12-31T18:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def timestamp(at: datetime | None) -> Timestamp | None:
+    """A moment as a message has it; None stays unset."""
+    if at is None:
+        return None
+    made = Timestamp()
+    made.FromDatetime(at)
+    return made
+
+
+def new_request_id() -> str:
+    """A request id that nobody used before."""
+    return f"cli-{uuid.uuid4()}"
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CREDITMETER_ADDRESS",
+        metavar="ADDR",
+        help="The sidecar: host:port or unix:/path. Default: the socket in the data directory.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are integers, in microcredits.")]
+RequestIdOption = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Makes the command safe to repeat. Made, and shown, when none is given."),
+]
+AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many to show at most.")]
+PageToken = Annotated[str, typer.Option(metavar="TOKEN", help="Go on where an earlier listing ended.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the sidecar keeps its files.", file_okay=False, show_default=False),
+]
+Central = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The central store: sqlite:///PATH or postgresql://USER@HOST/NAME."),
+]

@@ -1,0 +1,124 @@
+"""What commands print: JSON for programs, tables for people.
+
+In JSON a message has its fields' names, amounts are integers and enums are names. In tables amounts are credits.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1.account_pb2 import HistoryEntry
+from creditmeter.v1.charges_pb2 import Charge, Draw
+from creditmeter.v1.grants_pb2 import GrantKind
+
+WIDTH_OF_FILES = 200
+"""Tables that go to a file or a pipe are this wide, so that nothing is cut."""
+
+_INT64 = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
+
+
+def json_of(message: Message) -> dict[str, Any]:
+    """A message as JSON: names as in the contract, and 64-bit integers as numbers, not as the mapping's strings."""
+    plain = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return _with_integers(message.DESCRIPTOR, plain)
+
+
+def _with_integers(descriptor: Any, plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: _value(descriptor.fields_by_name[name], value) for name, value in plain.items()}
+
+
+def _value(field: FieldDescriptor, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_value(field, each) for each in value]
+    if field.cpp_type in _INT64:
+        return int(value)
+    is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+    if isinstance(value, dict) and not is_map:
+        return _with_integers(field.message_type, value)
+    return value
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2))
+
+
+def print_table(made: Table, title: str = "") -> None:
+    """Print a table under its title: as wide as the terminal, and wide enough in files."""
+    out = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    with out.capture() as captured:
+        out.print(made)
+    body = "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
+    print(f"{title}\n{body}\n" if title else f"{body}\n")
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns named in `right` hold numbers."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        is_number = name in right
+        made.add_column(name, justify="right" if is_number else "left", no_wrap=is_number or name == "when", overflow="fold")
+    return made
+
+
+def signed(amount: int) -> str:
+    """Credits with their sign."""
+    return f"+{format_credits(amount)}" if amount > 0 else format_credits(amount)
+
+
+def moment(message: Message, field: str) -> str:
+    """A timestamp of a message in UTC, to the second; a dash if it is unset."""
+    if not message.HasField(field):
+        return "-"
+    timestamp: Timestamp = getattr(message, field)
+    return timestamp.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def word(enum: Any, value: int) -> str:
+    """An enum's value in lower case without its prefix: GRANT_KIND_DAILY is `daily`."""
+    values = enum.DESCRIPTOR.values
+    prefix = values[0].name.removesuffix("UNSPECIFIED")
+    name: str = enum.Name(value)
+    return "" if value == 0 else name.removeprefix(prefix).lower()
+
+
+def subject(item: HistoryEntry | Charge) -> str:
+    """What was charged: the tool, or else the action, with its model and count."""
+    if isinstance(item, Charge):
+        model, tool = item.usage.response_model or item.usage.request_model, item.usage.tool
+        quantity = item.usage.quantity if item.usage.HasField("quantity") else 1
+    else:
+        model, tool, quantity = item.model, item.tool, item.quantity
+    words = (item.action, tool, model, f"x{quantity}" if quantity > 1 else "")
+    return " ".join(filter(None, words))
+
+
+def draws_of(draws: "list[Draw] | Any") -> str:
+    """What was taken from each bucket, in the order taken."""
+    taken: dict[str, int] = {}
+    for draw in draws:
+        kind = word(GrantKind, draw.kind)
+        taken[kind] = taken.get(kind, 0) + draw.amount_microcredits
+    return ", ".join(f"{format_credits(amount)} {kind}" for kind, amount in taken.items())
+
+
+def say_more(next_page_token: str) -> None:
+    """Say how to go on, if a listing has more than was shown."""
+    if next_page_token:
+        print(f"There is more: raise --limit, or go on with --page-token {next_page_token}")
+
+
+def print_request_id(request_id: str, *, replayed: bool) -> None:
+    """Show the id with which a change may be repeated."""
+    print(f"request id: {request_id}" + (" (done before; nothing changed now)" if replayed else ""))

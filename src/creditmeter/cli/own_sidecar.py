@@ -1,0 +1,143 @@
+"""A sidecar of one's own: `creditmeter serve` as a child process, on a socket that only this process knows.
+
+It is a real sidecar with a journal and a central store on disk; only its settings are all given, so that nothing in the
+environment reaches into it.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from creditmeter.cli.exits import CommandFailed, ExitCode
+
+READY_SECONDS = 60
+"""As long as a start may take; a first start makes the central store's tables."""
+
+STOP_SECONDS = 30
+"""As long as a stop may take: more than the server's own grace."""
+
+_KEPT_LINES = 20
+_LONGEST_LINE = 1024 * 1024
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sidecar of one's own lives: its files, its central store, and the socket it listens on."""
+
+    data_dir: Path
+    central: str
+    address: str
+
+
+@contextlib.contextmanager
+def temporary_place(data_dir: Path | None = None, central: str | None = None) -> Any:
+    """A place in a temporary directory, but for what is given; the directory goes when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="creditmeter-") as directory:
+        files = (data_dir or Path(directory) / "data").absolute()
+        yield Place(files, central or f"sqlite:///{files / 'central.db'}", f"unix:{directory}/sidecar.sock")
+
+
+class OwnSidecar:
+    """The child process. Once it has stopped, `exit_code` says whether everything was settled."""
+
+    def __init__(self, place: Place, process: asyncio.subprocess.Process) -> None:
+        self.place = place
+        self.exit_code: int | None = None
+        self._process = process
+        self._last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._reading = asyncio.create_task(self._read_errors())
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, place: Place) -> AsyncIterator["OwnSidecar"]:
+        """Start a sidecar and wait until it is ready; when the block ends it is stopped, if it was not yet.
+
+        Raises:
+            CommandFailed: it did not start; the message is its own.
+        """
+        this = asyncio.current_task()
+        assert this is not None, "a sidecar is started in a task"
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # else the child would be left behind
+        child = cls(place, await _spawn(place))
+        try:
+            await child._ready()
+            yield child
+        finally:
+            await child.stop()
+
+    async def while_running(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do some work as long as the sidecar runs.
+
+        Raises:
+            CommandFailed: the sidecar ended first.
+        """
+        doing = asyncio.create_task(work)
+        ending = asyncio.create_task(self._process.wait())
+        try:
+            await asyncio.wait({doing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise CommandFailed(f"the sidecar ended in the middle: {await self._last_words()}")
+            return doing.result()
+        finally:
+            doing.cancel()
+            ending.cancel()
+            await asyncio.gather(doing, ending, return_exceptions=True)
+
+    async def stop(self) -> int:
+        """Stop the sidecar with SIGTERM, and if it does not end in time, for good. Returns its exit code."""
+        if self.exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+            self.exit_code = await self._process.wait()
+            await self._reading
+        return self.exit_code
+
+    async def _ready(self) -> None:
+        assert self._process.stdout is not None, "the child's output is piped"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                line = await self._process.stdout.readline()
+        except TimeoutError:
+            raise CommandFailed(f"the sidecar was not ready within {READY_SECONDS} s", ExitCode.CANNOT_START) from None
+        if not line:
+            code = await self._process.wait()
+            raise CommandFailed(f"the sidecar did not start: {await self._last_words()}", code or ExitCode.CANNOT_START)
+        assert json.loads(line)["event"] == "ready", "the first line of a sidecar says that it is ready"
+
+    async def _last_words(self) -> str:
+        await self._reading
+        line = self._last_lines[-1] if self._last_lines else "it said nothing"
+        return line.removeprefix("creditmeter: ")
+
+    async def _read_errors(self) -> None:
+        """Keep the last lines of its log, and never let the pipe fill up."""
+        assert self._process.stderr is not None, "the child's log is piped"
+        async for line in self._process.stderr:
+            self._last_lines.append(line.decode(errors="replace").rstrip())
+
+
+async def _spawn(place: Place) -> asyncio.subprocess.Process:
+    arguments = ["--listen", place.address, "--data-dir", str(place.data_dir), "--central", place.central]
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "creditmeter.cli.main", "serve", "--enable-admin", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LONGEST_LINE,
+        env={name: value for name, value in os.environ.items() if not name.startswith("CREDITMETER_")},
+    )

@@ -1,0 +1,44 @@
+"""Listing as much as was asked for, page by page."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+
+from creditmeter.cli.connection import PATIENCE
+from creditmeter.client import Retry, call
+from creditmeter.v1 import account_pb2, admin_pb2
+
+LARGEST_PAGE = 1_000
+
+_Request = TypeVar("_Request", admin_pb2.ListAccountsRequest, admin_pb2.ListPlansRequest, account_pb2.ListHistoryRequest)
+_Reply = TypeVar("_Reply", admin_pb2.ListAccountsResponse, admin_pb2.ListPlansResponse, account_pb2.ListHistoryResponse)
+
+
+async def pages(
+    method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]",
+    request: _Request,
+    count: Callable[[_Reply], int],
+    limit: int,
+    retry: Retry = PATIENCE,
+) -> _Reply:
+    """All pages up to `limit` items as one reply. `count` says how many a page has.
+
+    The reply's next_page_token says where a later listing goes on; it is empty when there is no more.
+    """
+    asked = type(request)()
+    asked.CopyFrom(request)
+    found: _Reply | None = None
+    left = limit
+    while True:
+        asked.page_size = min(left, LARGEST_PAGE)
+        page = await call(method, asked, retry)
+        left -= count(page)
+        if found is None:
+            found = page
+        else:
+            found.MergeFrom(page)
+            found.next_page_token = page.next_page_token
+        if left <= 0 or not page.next_page_token:
+            return found
+        asked.page_token = page.next_page_token

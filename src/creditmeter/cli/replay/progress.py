@@ -1,0 +1,35 @@
+"""How far a replay is: a bar on a terminal, else a line for each tenth, all on stderr."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_TENTHS = 10
+
+
+@contextlib.contextmanager
+def progress_of(total: int) -> Iterator[Callable[[], None]]:
+    """Shows how many of `total` calls are done; what it gives is to be called once for each."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(total)
+        return
+    columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("calls"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("replay", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _lines(total: int) -> Callable[[], None]:
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if done * _TENTHS // total != (done - 1) * _TENTHS // total:
+            print(f"replay: {done:,} of {total:,} calls", file=sys.stderr, flush=True)
+
+    return count

@@ -1,0 +1,71 @@
+"""Calling with bounded repetition.
+
+A call that was cut off may or may not have happened. Repeating it with the same request_id is safe: it takes effect once,
+and every repetition gets the first reply, marked replayed. So the request is sent again as it is, byte for byte.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+
+from creditmeter.client.errors import CallError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+_Request = TypeVar("_Request", bound="Message")
+_Reply = TypeVar("_Reply", bound="Message")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How long a call is repeated, in seconds.
+
+    Nothing is tried again later than `total` after the first attempt. The wait between attempts doubles from
+    `first_delay` to `longest_delay`, shortened at random by up to a half so that callers cut off together do not come back
+    together; a delay that the sidecar asks for is kept. Each attempt has the deadline `attempt`.
+    """
+
+    total: float = 10
+    first_delay: float = 0.05
+    longest_delay: float = 1
+    attempt: float = 5
+
+    def delays(self) -> Iterator[float]:
+        """The waits, without end."""
+        delay = self.first_delay
+        while True:
+            yield delay * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, hides nothing
+            delay = min(2 * delay, self.longest_delay)
+
+
+DEFAULT_RETRY = Retry()
+NO_RETRY = Retry(total=0)
+
+
+async def call(
+    method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry = DEFAULT_RETRY
+) -> _Reply:
+    """Call a method of a stub, again and again while the outcome is unknown or the sidecar asks to come back.
+
+    The request must be one that may be repeated: a read, or a change with a request_id.
+
+    Raises:
+        CallError: it was refused, or `retry` was used up.
+    """
+    give_up_at = time.monotonic() + retry.total
+    delays = retry.delays()
+    while True:
+        try:
+            return await method(request, timeout=retry.attempt)
+        except grpc.aio.AioRpcError as raised:
+            error = CallError.of(raised)
+            wait = max(next(delays), error.retry_delay or 0)
+            if not error.is_retryable or time.monotonic() + wait > give_up_at:
+                raise error from raised
+        await asyncio.sleep(wait)
