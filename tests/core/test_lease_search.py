@@ -7,7 +7,7 @@ messages arrive again, everything settles and goes home.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
 from itertools import product
@@ -38,7 +38,7 @@ from creditmeter.core.ids import (
 )
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.lease_keeping import Envelope, accept, compose, has_idle, has_unfinished
-from creditmeter.core.leases import Moment
+from creditmeter.core.leases import Moment, OutLease
 from creditmeter.core.posting import post
 from creditmeter.core.refusals import Refusal
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
@@ -48,6 +48,13 @@ from tests.core.builders import ACCOUNT, Central, account, at, charge, cost, gra
 LIMITS = metering.Limits()
 LEASE_TTL = Span(10 * MINUTE)
 PLANS = (plan("none", 0, 0), plan("small", 5, 20), plan("days", 12, 0), plan("big", 15, 40))
+ORDERS: tuple[Callable[[OutLease], tuple[int, int]], ...] = (
+    lambda lease: (lease.ends_at, lease.opened_at),
+    lambda lease: (lease.ends_at, -lease.opened_at),
+    lambda lease: (-lease.ends_at, -lease.opened_at),
+)
+"""Orders in which the charges of leases may arrive."""
+
 START = at("30 18:00")
 """A day and a half before the month ends."""
 
@@ -435,11 +442,11 @@ class LeaseSearch(RuleBasedStateMachine):
         if self.checked == (self.now, self.central.decisions):
             return
         self.checked = self.now, self.central.decisions
-        for backwards, early in product((False, True), repeat=2):
+        for order, early in product(ORDERS, (False, True)):
             ledger = self.central.ledger(self.now)
             ledger.touch()
             answer(ledger, message(1, need=ledger.available, sidecar_id=SidecarId("another")))
-            for lease in sorted(ledger.leases.values(), key=lambda each: each.opened_at, reverse=backwards):
+            for lease in sorted(ledger.leases.values(), key=order):
                 moment = lease.opened_at if early else Instant(min(lease.ends_at - 1, ledger.now))
                 post(ledger, charge(f"charge-{lease.lease_id}", Part(lease.lease_id, lease.out, moment)))
 

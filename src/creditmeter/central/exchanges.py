@@ -177,5 +177,6 @@ def _topic(message: Message) -> Topic:
     return Topic(
         charges=frozenset(charge.charge_id for charge in message.charges),
         requests=frozenset(charge.request_id for charge in message.charges),
+        reservations=frozenset(charge.reservation_id for charge in message.charges if charge.reservation_id),
         refunded_charges=frozenset(refund.charge_id for refund in message.refunds),
     )

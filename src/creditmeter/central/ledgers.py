@@ -29,7 +29,7 @@ from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.calendar import day_of, month_of
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.grants import Grant
-from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId
+from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Contents, Ledger, PlanVersion
@@ -41,6 +41,7 @@ class Topic:
 
     charges: frozenset[ChargeId] = frozenset()
     requests: frozenset[RequestId] = frozenset()
+    reservations: frozenset[ReservationId] = frozenset()
     refunded_charges: frozenset[ChargeId] = frozenset()
     grants: frozenset[GrantId] = frozenset()
 
@@ -171,6 +172,8 @@ async def _charges(connection: AsyncConnection, account_id: AccountId, topic: To
         conditions.append(charges.c.charge_id.in_(sorted(topic.charges | topic.refunded_charges)))
     if topic.requests:
         conditions.append(charges.c.request_id.in_(sorted(topic.requests)))
+    if topic.reservations:
+        conditions.append(charges.c.reservation_id.in_(sorted(topic.reservations)))
     rows = await connection.execute(select(charges).where(charges.c.account_id == account_id, or_(*conditions)))
     return tuple(charge_of(row) for row in rows.mappings())
 

@@ -112,6 +112,7 @@ charges = Table(
     Column("body", Text, nullable=False),
 )
 Index("charges_by_request", charges.c.account_id, charges.c.request_id)
+Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
 Index(
     "charges_with_debt",
     charges.c.account_id,

@@ -1,7 +1,6 @@
 """The console script: all commands, and the one place where what goes wrong becomes a line and an exit code."""
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,9 @@ from creditmeter.cli.replay.command import replay
 
 TERMINATED = 128 + 15
 """What a shell says of a process that SIGTERM ended."""
+
+DEBUG = "CREDITMETER_DEBUG"
+"""The environment variable with which an internal error shows its traceback."""
 
 app = typer.Typer(
     name="creditmeter",
@@ -68,11 +70,10 @@ def run(arguments: Sequence[str]) -> int:
         return _say(" ".join(error.format_message().split()), error.exit_code)
     except (typer.Abort, asyncio.CancelledError):
         return _say("terminated", TERMINATED)
-    except BrokenPipeError:
-        raise
     except Exception as error:
-        logging.getLogger(__name__).debug("a command failed", exc_info=True)
-        return _say(f"an internal error: {type(error).__name__}: {error}", ExitCode.FAILED)
+        if os.environ.get(DEBUG) or isinstance(error, BrokenPipeError):
+            raise
+        return _say(f"an internal error ({DEBUG}=1 shows where): {type(error).__name__}: {error}", ExitCode.FAILED)
     return result if isinstance(result, int) else ExitCode.OK
 
 

@@ -14,8 +14,10 @@ from creditmeter.core.amounts import MAX_AMOUNT, format_credits, from_credits
 _CREDITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 
 
-def read_credits(text: str) -> int:
-    """Microcredits from credits as they are typed: `100`, `6.5`."""
+def read_credits(text: str | int) -> int:
+    """Microcredits from credits as they are typed: `100`, `6.5`. A default comes in microcredits and stays as it is."""
+    if isinstance(text, int):
+        return text
     amount = from_credits(text) if _CREDITS.fullmatch(text) else None
     if amount is None or amount > MAX_AMOUNT:
         raise typer.BadParameter(

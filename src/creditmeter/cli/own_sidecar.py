@@ -75,6 +75,11 @@ class OwnSidecar:
         finally:
             await child.stop()
 
+    @property
+    def process_id(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
     async def while_running(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Do some work as long as the sidecar runs.
 

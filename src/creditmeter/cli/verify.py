@@ -45,6 +45,8 @@ async def verified(url: str) -> "Report":
         try:
             return await verification.verify(url, lambda done, total: bar.update(task, completed=done, total=total))
         except database.CentralUnavailable as error:
+            if error.is_lasting:
+                raise CommandFailed(f"the central store cannot be used: {error}", ExitCode.DAMAGED) from error
             raise CommandFailed(f"the central store cannot be reached: {error}", ExitCode.UNREACHABLE) from error
         except database.CentralMisconfigured as error:
             raise CommandFailed(str(error), ExitCode.DAMAGED) from error

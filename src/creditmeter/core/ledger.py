@@ -68,6 +68,9 @@ class Ledger:
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.leases = {lease.lease_id: lease for lease in contents.leases}
         self.charges = {charge.charge_id: charge for charge in contents.charges}
+        self._firsts: dict[object, Charge] = {}
+        for charge in contents.charges:
+            self._remember_first(charge)
         self.refunds = {refund.refund_id: refund for refund in contents.refunds}
         self._plan_versions = contents.plan_versions
         self._plan_since = contents.plan_since
@@ -106,6 +109,16 @@ class Ledger:
     def put_charge(self, charge: Charge) -> None:
         """Keep a new version of a charge."""
         self.charges[charge.charge_id] = self.changes.charges[charge.charge_id] = charge
+        self._remember_first(charge)
+
+    def first_like(self, charge: Charge) -> Charge | None:
+        """The charge that was posted for the same request, or for the same commit of a reservation: the first one wins."""
+        return next((self._firsts[key] for key in _keys(charge) if key in self._firsts), None)
+
+    def _remember_first(self, charge: Charge) -> None:
+        if charge.posting is not None and charge.posting.duplicate_of is None:
+            for key in _keys(charge):
+                self._firsts.setdefault(key, charge)
 
     def put_refund(self, refund: Refund) -> None:
         """Keep a refund."""
@@ -231,3 +244,10 @@ class Ledger:
         self.put_charge(replace(charge, posting=settled))
         entry = self.entry(EntryType.DEBT_REPAID, -amount, self.now)
         self.record(replace(entry, charge_id=charge.charge_id, draws=draws))
+
+
+def _keys(charge: Charge) -> tuple[object, ...]:
+    """What a charge is known by beside its id: its request, and which commit of its reservation it is."""
+    if charge.reservation_id is None:
+        return (charge.request_id,)
+    return charge.request_id, (charge.reservation_id, charge.commit_number)

@@ -21,7 +21,7 @@ def post(ledger: Ledger, charge: Charge) -> Posting:
     known = ledger.charges.get(charge.charge_id)
     if known is not None and known.posting is not None:
         return known.posting
-    first = _first_of(ledger, charge)
+    first = ledger.first_like(charge)
     if first is not None:
         return _post_duplicate(ledger, charge, first)
     draws: tuple[Draw, ...] = ()
@@ -30,31 +30,23 @@ def post(ledger: Ledger, charge: Charge) -> Posting:
         drawn, beyond = _draw_part(ledger, part)
         draws += drawn
         excess += beyond
-    drawn = ledger.draw(usable(ledger.grants.values(), ledger.now), min(excess, ledger.available))
-    excess -= total_of(drawn)
-    debt = min(excess, max(0, ledger.account.overdraft_limit - ledger.debt))
+    debt = 0
+    if excess:
+        drawn = ledger.draw(usable(ledger.grants.values(), ledger.now), min(excess, ledger.available))
+        draws += drawn
+        excess -= total_of(drawn)
+        debt = min(excess, max(0, ledger.account.overdraft_limit - ledger.debt))
     posting = Posting(
         posted_at=ledger.now,
-        covered=total_of(draws + drawn),
+        covered=total_of(draws),
         debt=Microcredits(debt),
         uncovered=Microcredits(excess - debt),
         refunded=ZERO,
-        draws=draws + drawn,
+        draws=draws,
     )
     ledger.put_charge(replace(charge, sent=True, posting=posting))
     _record_charge(ledger, charge, posting)
     return posting
-
-
-def _first_of(ledger: Ledger, charge: Charge) -> Charge | None:
-    """The charge that was posted for the same request, or the same commit of a reservation: the first one posted wins."""
-    posted = (each for each in ledger.charges.values() if each.posting is not None and each.posting.duplicate_of is None)
-    return next((each for each in posted if _are_one(each, charge)), None)
-
-
-def _are_one(first: Charge, second: Charge) -> bool:
-    same_commit = first.reservation_id == second.reservation_id and first.commit_number == second.commit_number
-    return first.request_id == second.request_id or (first.reservation_id is not None and same_commit)
 
 
 def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge) -> Posting:

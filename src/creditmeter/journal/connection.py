@@ -1,5 +1,6 @@
 """Opening the journal's file."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable
@@ -35,6 +36,10 @@ class Connection(aiosqlite.Connection):
         result: _Result = await self._execute(function, self._conn, *arguments)  # type: ignore[no-untyped-call]  # the library's own, untyped
         return result
 
+    async def ended(self) -> None:
+        """Wait until the thread has ended: a thread that outlives the event loop complains on stderr."""
+        await asyncio.to_thread(self._thread.join)
+
 
 async def connect(path: Path, durability: Durability) -> Connection:
     """Open the journal at `path`, making a new one if there is none.
@@ -47,13 +52,17 @@ async def connect(path: Path, durability: Durability) -> Connection:
         return _open(path, durability)
 
     connection = Connection(connector, iter_chunk_size=64)
-    await connection
+    try:
+        await connection
+    except BaseException:
+        await connection.ended()
+        raise
     return connection
 
 
 def _open(path: Path, durability: Durability) -> sqlite3.Connection:
     try:
-        if path.exists() and path.stat().st_size:
+        if path.is_file() and path.stat().st_size:
             _examine(path)
         return _open_to_write(path, durability)
     except (OSError, sqlite3.Error) as error:
@@ -69,7 +78,7 @@ def _examine(path: Path) -> None:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
-            raise JournalUnusable(f"the journal {path} is damaged: {damage}. Restore it from a copy")
+            raise JournalUnusable(f"the journal {path} is damaged: {damage.splitlines()[-1]}. Restore it from a copy")
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise JournalUnusable(f"{path} is a database, but not a journal of this program")
         version = connection.execute("PRAGMA user_version").fetchone()[0]

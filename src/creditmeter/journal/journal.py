@@ -2,20 +2,23 @@
 
 `write` puts a change into the group that is being gathered; a single writer takes group after group. A group that cannot be
 written fails, and with it all that came later, because later decisions saw it: from then on the journal refuses everything,
-until `reopen` shows that writing works again and the books are loaded anew from what is on disk.
+until `reopen` shows that writing works again and `load` takes the books anew from what is on disk.
 """
 
 import asyncio
 import contextlib
 import sqlite3
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from creditmeter.core.book import Change, Forgotten
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
-from creditmeter.journal.connection import Connection, Durability, connect
+from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect
 from creditmeter.journal.rows import delete_forgotten, read_all, write_changes
 
 MAX_WAITING = 10_000
@@ -43,12 +46,11 @@ class _Group:
     """Changes to be written together. `done` is set once they are on disk."""
 
     done: asyncio.Future[None]
-    changes: list[Change] = field(default_factory=list)
-    forgotten: list[Forgotten] = field(default_factory=list)
+    steps: list[Change | Forgotten] = field(default_factory=list)
     identity: Identity | None = None
 
     def __len__(self) -> int:
-        return len(self.changes) + len(self.forgotten) + (self.identity is not None)
+        return len(self.steps) + (self.identity is not None)
 
 
 class Journal:
@@ -61,6 +63,7 @@ class Journal:
         self._writing: _Group | None = None
         self._work = asyncio.Event()
         self._failure: str | None = None
+        self._is_mended = False
         self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
 
     @classmethod
@@ -71,7 +74,11 @@ class Journal:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
         connection = await connect(path, durability)
-        identity = await connection.run(_load_identity, Identity(new_sidecar_id))
+        try:
+            identity = await connection.run(_load_identity, Identity(new_sidecar_id))
+        except sqlite3.Error as error:
+            await connection.close()
+            raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
         return cls(connection, identity)
 
     @property
@@ -81,7 +88,7 @@ class Journal:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a write failed and `reopen` has not succeeded since."""
+        """Whether a write failed, and the books were not loaded anew since."""
         return self._failure is not None
 
     @property
@@ -96,7 +103,7 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         self._refuse_after_failure()
-        self._gathering.changes.append(change)
+        self._gathering.steps.append(change)
         self._identity = self._gathering.identity = replace(self._identity, clock=clock)
         self._work.set()
 
@@ -107,7 +114,7 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         self._refuse_after_failure()
-        self._gathering.forgotten.append(forgotten)
+        self._gathering.steps.append(forgotten)
         self._work.set()
 
     async def put_identity(self, identity: Identity) -> None:
@@ -133,11 +140,25 @@ class Journal:
         self._refuse_after_failure()
 
     async def load(self) -> list[Change]:
-        """Everything that is on disk, as changes to empty books."""
-        return await self._connection.run(_load)
+        """Everything that is on disk, as changes to empty books. After `reopen` the journal takes changes again from here on:
+        not earlier, lest a decision rest on a book that knows more than the disk.
+
+        Raises:
+            StorageUnavailable: the file could not be read.
+            JournalUnusable: what is in it could not be understood.
+        """
+        try:
+            changes = await self._connection.run(_load)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        except (msgspec.MsgspecError, AssertionError) as error:
+            raise JournalUnusable(f"the journal is damaged: {error}. Restore it from a copy") from error
+        if self._is_mended:
+            self._failure, self._is_mended = None, False
+        return changes
 
     async def reopen(self) -> None:
-        """Try whether writing works again after a failure; if so, take changes again. The caller loads its books anew.
+        """Try whether writing works again after a failure. If so, the caller loads its books anew.
 
         Raises:
             StorageUnavailable: it still does not.
@@ -147,7 +168,7 @@ class Journal:
             await self._connection.run(_write, _Group(self._new_group().done, identity=self._identity))
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
-        self._failure = None
+        self._is_mended = True
 
     async def close(self) -> None:
         """Write what was given, then close the file."""
@@ -173,7 +194,7 @@ class Journal:
             self._writing = group
             try:
                 await self._connection.run(_write, group)
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever went wrong, nobody may wait for a writer that has ended
                 self._fail(str(error), group)
             else:
                 group.done.set_result(None)
@@ -194,8 +215,10 @@ def _write(connection: sqlite3.Connection, group: _Group) -> None:
     """One group as one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        write_changes(connection, group.changes)
-        delete_forgotten(connection, group.forgotten)
+        for _, alike in groupby(group.steps, key=type):  # in their order: what was dropped may be there again
+            steps = tuple(alike)
+            write_changes(connection, (each for each in steps if isinstance(each, Change)))
+            delete_forgotten(connection, (each for each in steps if isinstance(each, Forgotten)))
         if group.identity is not None:
             _put_identity(connection, group.identity)
         connection.execute("COMMIT")

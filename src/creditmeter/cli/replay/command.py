@@ -23,6 +23,7 @@ from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.replay.worker import Terms
 from creditmeter.cli.verify import verified
 from creditmeter.client import CallError, Client, Retry
+from creditmeter.core.amounts import from_credits
 
 PATIENCE = Retry(total=60, attempt=10)
 """A sidecar may be killed and started again in the middle."""
@@ -31,8 +32,14 @@ SETTLE_SECONDS = 60
 """As long as settling may take after the last call, beside the time that holds need to run out."""
 
 
-def read_speed(text: str) -> float:
-    """A factor above 0, or `max`, which is read as 0."""
+DAILY = from_credits(100)
+MONTHLY = from_credits(3000)
+
+
+def read_speed(text: str | float) -> float:
+    """A factor above 0, or `max`, which is read as 0. A default stays as it is."""
+    if isinstance(text, float):
+        return text
     try:
         speed = 0.0 if text == "max" else float(text)
     except ValueError:
@@ -66,8 +73,8 @@ def replay(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1_000, help="How many calls run at once.")] = 16,
     speed: Annotated[
-        float, typer.Option(parser=read_speed, metavar="X|max", help="How many times as fast as the trace.")
-    ] = "max",  # type: ignore[assignment]  # typer parses the default as it parses what is typed
+        float, typer.Option(parser=read_speed, metavar="X|max", show_default="max", help="How often as fast as the trace.")
+    ] = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first calls of the trace.")] = None,
     max_output: Annotated[int, typer.Option(min=1, max=1_000_000, help="The bound on output that is reserved.")] = 1024,
     seed: Annotated[int, typer.Option(help="Draws accounts, models and ends; the same seed, the same replay.")] = 1,
@@ -75,8 +82,12 @@ def replay(
     refund_share: Annotated[float, typer.Option(min=0, max=1, help="How many calls are refunded.")] = 0.01,
     kill_share: Annotated[float, typer.Option(min=0, max=1, help="How many workers die in a call.")] = 0.002,
     hold_seconds: Annotated[int, typer.Option(min=1, max=3600, help="How long a call's credit is held.")] = 10,
-    daily: Annotated[int, typer.Option(parser=read_credits, metavar="CREDITS", help="Granted a day.")] = "100",  # type: ignore[assignment]
-    monthly: Annotated[int, typer.Option(parser=read_credits, metavar="CREDITS", help="Granted a month.")] = "3000",  # type: ignore[assignment]
+    daily: Annotated[
+        int, typer.Option(parser=read_credits, metavar="CREDITS", show_default="100", help="Granted a day.")
+    ] = DAILY,
+    monthly: Annotated[
+        int, typer.Option(parser=read_credits, metavar="CREDITS", show_default="3000", help="Granted a month.")
+    ] = MONTHLY,
     data_dir: DataDir = None,
     central: Central = None,
     as_json: AsJson = False,

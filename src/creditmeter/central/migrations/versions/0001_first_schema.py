@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "charge_id"),
     )
+    op.create_index("charges_by_reservation", "charges", ["account_id", "reservation_id"], unique=False)
     op.create_index("charges_by_request", "charges", ["account_id", "request_id"], unique=False)
     op.create_index(
         "charges_with_debt",

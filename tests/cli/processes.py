@@ -1,0 +1,113 @@
+"""Real processes for the tests of the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "creditmeter.cli.main")
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that a command says when it fails."""
+        assert "Traceback" not in self.out + self.err
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment without any settings of this program."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CREDITMETER_")} | more
+
+
+def run_process(*arguments: str, **more: str) -> Ended:
+    """Run a command as a process of its own; `more` is added to its environment."""
+    ended = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, env=environment(**more), timeout=110
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+class SidecarProcess:
+    """`creditmeter serve` in a process of its own. It may be killed and started again on the same directory and socket."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.data_dir = data_dir
+        self.addresses: Sequence[str] = ()
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        """Its own socket."""
+        return f"unix:{self.data_dir / 'creditmeter.sock'}"
+
+    @property
+    def central(self) -> str:
+        """Its central store."""
+        return f"sqlite:///{self.data_dir / 'central.db'}"
+
+    def start(self) -> None:
+        """Start it and wait until it says that it is ready."""
+        listen = ("--listen", "127.0.0.1:0", "--data-dir", str(self.data_dir))
+        self._process = subprocess.Popen(
+            [*COMMAND, "serve", *listen, *self._options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(CREDITMETER_SHUTDOWN_GRACE="10"),
+        )
+        assert self._process.stdout is not None
+        self.addresses = json.loads(self._process.stdout.readline())["addresses"]
+
+    def kill(self) -> None:
+        """End it at once, as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Stop it in order; returns its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._process.send_signal(number)
+        code = self._process.wait(STOP_SECONDS)
+        self._process.stdout.close()
+        self._process = None
+        return code
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended by the test."""
+        return self._process is not None
+
+
+@contextmanager
+def sidecar_process(*options: str) -> Iterator[SidecarProcess]:
+    """A running sidecar on a directory of its own, with a path short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="cm") as directory:
+        process = SidecarProcess(Path(directory), *options)
+        process.start()
+        try:
+            yield process
+        finally:
+            if process.is_running:
+                process.stop()

@@ -1,0 +1,202 @@
+"""A write that fails fails its group and all that came later, and the journal recovers from what is on disk.
+
+The failures are real: SQLite refuses, because it may not write, because the file may not grow, or because a trigger aborts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from creditmeter.core.book import Book, Change
+from creditmeter.core.instants import Instant
+from creditmeter.core.reservations import Reservation
+from creditmeter.journal.journal import Identity, Journal, StorageUnavailable
+from tests.journal.files import HERE, held_up, journal_at, rows, until_taken
+from tests.journal.things import ACCOUNT, NOON, lease, reserving
+
+TRIGGER = "CREATE TRIGGER broken BEFORE INSERT ON reservations BEGIN SELECT RAISE(ABORT, 'broken'); END"
+CAUSES = {
+    "it may not write": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF", "attempt to write a readonly database"),
+    "it may not grow": ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000", "database or disk is full"),
+    "a trigger aborts": (TRIGGER, "DROP TRIGGER broken", "broken"),
+}
+
+
+class Disk:
+    """A disk that can be broken and mended."""
+
+    def __init__(self, journal: Journal, breaking: str, mending: str, reason: str) -> None:
+        self.reason = reason
+        self._journal = journal
+        self._breaking = breaking
+        self._mending = mending
+
+    async def breaks(self) -> None:
+        """From here on writing fails."""
+        await self._journal._connection.execute_fetchall(self._breaking)
+
+    async def is_mended(self) -> None:
+        """From here on writing succeeds."""
+        await self._journal._connection.execute_fetchall(self._mending)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the test's journal is."""
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[Journal]:
+    """A journal with one reservation on disk."""
+    async with journal_at(path) as journal:
+        journal.write(reserving("kept"), NOON)
+        await journal.durable()
+        yield journal
+
+
+@pytest.fixture(params=list(CAUSES))
+def disk(request: pytest.FixtureRequest, journal: Journal) -> Disk:
+    """A disk that breaks, in each way."""
+    return Disk(journal, *CAUSES[request.param])
+
+
+@pytest.fixture
+def read_only_disk(journal: Journal) -> Disk:
+    """A disk that breaks in the first way."""
+    return Disk(journal, *CAUSES["it may not write"])
+
+
+def much() -> Change:
+    """A change that does not fit into the pages that the file has, whose last part is what a trigger aborts."""
+    reservations = tuple(each for number in range(200) for each in reserving(f"lost{number}").reservations)
+    return Change(ACCOUNT, leases=(lease("lost"),), reservations=reservations)
+
+
+async def test_a_group_that_cannot_be_written_leaves_nothing(journal: Journal, path: Path, disk: Disk) -> None:
+    """Who waits for it is told why, also who comes later; and no part of it is on disk."""
+    await disk.breaks()
+    journal.write(Change(ACCOUNT, leases=(lease("lost"),)), NOON)
+    journal.write(much(), NOON)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match=disk.reason):
+            await journal.durable()
+    assert journal.has_failed
+    assert rows(path, "leases") == []
+    assert rows(path, "reservations") == ["kept"]
+
+
+async def test_what_was_gathered_behind_a_failed_group_fails_with_it(journal: Journal, path: Path, disk: Disk) -> None:
+    """It was decided in sight of what is not on disk, so it must not get there although it could."""
+    await disk.breaks()
+    async with held_up(journal):
+        journal.write(much(), NOON)
+        first = asyncio.ensure_future(journal.durable())
+        await until_taken(journal)
+        journal.write(Change(ACCOUNT, leases=(lease("behind"),)), NOON)
+        second = asyncio.ensure_future(journal.durable())
+        await asyncio.sleep(0)
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [StorageUnavailable, StorageUnavailable]
+    assert rows(path, "leases") == []
+
+
+async def test_after_a_failure_everything_is_refused(journal: Journal, path: Path, disk: Disk) -> None:
+    """Writing, forgetting, and a new identity, even if the disk could take them again."""
+    await disk.breaks()
+    journal.write(much(), NOON)
+    with pytest.raises(StorageUnavailable):
+        await journal.durable()
+    await disk.is_mended()
+    with pytest.raises(StorageUnavailable):
+        journal.write(reserving("later"), NOON)
+    with pytest.raises(StorageUnavailable):
+        journal.forget(Book(ACCOUNT).forget(NOON))
+    with pytest.raises(StorageUnavailable):
+        await journal.put_identity(Identity(HERE, 1))
+    assert rows(path, "reservations") == ["kept"]
+
+
+async def test_it_recovers_when_the_disk_does(journal: Journal, path: Path, disk: Disk) -> None:
+    """It takes changes again once the books were loaded anew, from what is on disk."""
+    await disk.breaks()
+    journal.write(much(), Instant(NOON + 5))
+    with pytest.raises(StorageUnavailable):
+        await journal.durable()
+    await disk.is_mended()
+    await journal.reopen()
+    assert journal.identity == Identity(HERE, clock=NOON)
+    loaded = await journal.load()
+    assert [each.reservation_id for change in loaded for each in change.reservations] == ["kept"]
+    assert not journal.has_failed
+    journal.write(reserving("later"), NOON)
+    await journal.durable()
+    assert rows(path, "reservations") == ["kept", "later"]
+
+
+async def test_nothing_is_taken_between_reopening_and_loading(journal: Journal, read_only_disk: Disk) -> None:
+    """What a book still knows of the failed group must not come to be acknowledged."""
+    await read_only_disk.breaks()
+    journal.write(much(), NOON)
+    with pytest.raises(StorageUnavailable):
+        await journal.durable()
+    await read_only_disk.is_mended()
+    await journal.reopen()
+    assert journal.has_failed
+    with pytest.raises(StorageUnavailable):
+        await journal.durable()
+    with pytest.raises(StorageUnavailable):
+        journal.write(reserving("later"), NOON)
+    await journal.load()
+    await journal.durable()
+
+
+async def test_reopening_says_that_the_disk_is_still_broken(journal: Journal, read_only_disk: Disk) -> None:
+    """And loading the books does not make it forget."""
+    await read_only_disk.breaks()
+    journal.write(much(), NOON)
+    with pytest.raises(StorageUnavailable):
+        await journal.durable()
+    with pytest.raises(StorageUnavailable, match=read_only_disk.reason):
+        await journal.reopen()
+    await journal.load()
+    assert journal.has_failed
+
+
+async def test_a_failed_identity_is_not_believed(journal: Journal, read_only_disk: Disk) -> None:
+    """An epoch that is not on disk was never issued."""
+    await read_only_disk.breaks()
+    with pytest.raises(StorageUnavailable):
+        await journal.put_identity(Identity(HERE, 9, "nonce"))
+    await read_only_disk.is_mended()
+    await journal.reopen()
+    assert journal.identity == Identity(HERE, clock=NOON)
+
+
+async def test_a_change_that_cannot_be_encoded_fails_like_a_disk(journal: Journal, path: Path) -> None:
+    """A fault of the program must not leave everybody waiting for a writer that has ended."""
+    journal.write(Change(ACCOUNT, reservations=(cast("Reservation", Unwritable()),)), NOON)
+    with pytest.raises(StorageUnavailable, match="Unwritable"):
+        await journal.durable()
+    await journal.reopen()
+    await journal.load()
+    journal.write(reserving("later"), NOON)
+    await journal.durable()
+    assert rows(path, "reservations") == ["kept", "later"]
+
+
+class Unwritable:
+    """Something that JSON has no word for."""
+
+    reservation_id = "unwritable"
+
+
+async def test_a_journal_that_failed_can_be_closed(path: Path) -> None:
+    """It does not wait for what cannot be written."""
+    async with journal_at(path) as journal:
+        await journal._connection.execute_fetchall("PRAGMA query_only = ON")
+        journal.write(reserving("lost"), NOON)
+    assert rows(path, "reservations") == []

@@ -1,0 +1,163 @@
+"""A file that cannot be the journal is refused with a sentence for an operator, and stays as it was found."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from creditmeter.journal.connection import JournalUnusable
+from creditmeter.journal.journal import Journal
+from creditmeter.journal.schema import VERSION
+from tests.journal.files import HERE, journal_at, rows, run
+from tests.journal.things import NOON, reserving
+
+PAGE = 4096
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A journal with some pages, closed in good order."""
+    path = tmp_path / "journal.db"
+    async with journal_at(path) as journal:
+        for number in range(200):
+            journal.write(reserving(f"r{number}"), NOON)
+    return path
+
+
+def found(path: Path) -> dict[str, bytes]:
+    """The journal and every file beside it, to the byte; but for SQLite's scratch files, which hold nothing of it."""
+    files = [each for each in path.parent.iterdir() if not each.name.endswith("-shm")]
+    return {each.name: content for each in files if (content := each.read_bytes())}
+
+
+def names(directory: Path) -> list[str]:
+    """What is in a directory."""
+    return [each.name for each in directory.iterdir()]
+
+
+def overwrite(path: Path, start: int, length: int) -> None:
+    """Put rubbish into a file."""
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(b"\xa5" * length)
+
+
+async def refusal(path: Path) -> str:
+    """What is said about a file that is refused; it is checked that nothing was changed."""
+    before = found(path)
+    with pytest.raises(JournalUnusable) as refused:
+        await Journal.open(path, HERE)
+    assert found(path) == before
+    assert "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
+    return str(refused.value)
+
+
+async def test_a_damaged_page_is_found(path: Path) -> None:
+    """Before anything is believed."""
+    for page in range(8, 12):
+        overwrite(path, page * PAGE, 64)
+    assert "is damaged" in await refusal(path)
+
+
+async def test_a_damaged_first_page_is_found(path: Path) -> None:
+    """Where SQLite itself cannot go on."""
+    overwrite(path, 100, 1900)
+    assert "cannot be used: database disk image is malformed" in await refusal(path)
+
+
+async def test_half_a_file_is_found(path: Path) -> None:
+    """As a copy that was cut off leaves it."""
+    os.truncate(path, 10 * PAGE)
+    await refusal(path)
+
+
+@pytest.mark.parametrize("size", [20, 20_000])
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, size: int) -> None:
+    """Whatever it is, it is somebody's."""
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"Dear diary, today I " * (size // 20))
+    assert "file is not a database" in await refusal(path)
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize("version", [0, VERSION, VERSION + 1])
+async def test_another_programs_database_is_refused(tmp_path: Path, mode: str, version: int) -> None:
+    """Whatever version it claims to be."""
+    path = tmp_path / "journal.db"
+    run(path, f"PRAGMA journal_mode = {mode}; PRAGMA user_version = {version}; CREATE TABLE accounts (id);")
+    assert await refusal(path) == f"{path} is a database, but not a journal of this program"
+
+
+async def test_a_newer_journal_is_refused(path: Path) -> None:
+    """An older program would misread it."""
+    run(path, f"PRAGMA user_version = {VERSION + 1}")
+    assert f"is of a newer version ({VERSION + 1}) than this program ({VERSION})" in await refusal(path)
+
+
+async def test_a_directory_is_refused(tmp_path: Path) -> None:
+    """It cannot be opened as a file."""
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(JournalUnusable, match="unable to open database file"):
+        await Journal.open(tmp_path / "journal.db", HERE)
+
+
+@pytest.mark.parametrize("parent", ["missing", "file"])
+async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, parent: str) -> None:
+    """No folder is made for it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalUnusable, match="unable to open database file"):
+        await Journal.open(tmp_path / parent / "journal.db", HERE)
+    assert names(tmp_path) == ["file"]
+
+
+async def test_an_empty_file_becomes_a_journal(tmp_path: Path) -> None:
+    """A crash right at the first start leaves one."""
+    path = tmp_path / "journal.db"
+    path.touch()
+    async with journal_at(path) as journal:
+        assert await journal.load() == []
+
+
+async def test_what_is_in_the_log_alone_is_read(path: Path, tmp_path: Path) -> None:
+    """A crashed process leaves the newest changes there; a copy of the two files is a copy of the journal."""
+    copy = tmp_path / "copy" / "journal.db"
+    copy.parent.mkdir()
+    async with journal_at(path) as journal:
+        journal.write(reserving("newest"), NOON)
+        await journal.durable()
+        for name in ("journal.db", "journal.db-wal"):
+            shutil.copy(path.with_name(name), copy.with_name(name))
+    async with journal_at(copy) as journal:
+        changes = await journal.load()
+    assert "newest" in {each.reservation_id for change in changes for each in change.reservations}
+    assert len(rows(copy, "reservations")) == 201
+
+
+async def test_a_log_is_left_as_it_was_if_its_journal_is_refused(path: Path, tmp_path: Path) -> None:
+    """Also a newer program's crashed journal stays what that program left."""
+    copy = tmp_path / "copy" / "journal.db"
+    copy.parent.mkdir()
+    async with journal_at(path) as journal:
+        await journal._connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        for name in ("journal.db", "journal.db-wal"):
+            shutil.copy(path.with_name(name), copy.with_name(name))
+    before = found(copy)
+    with pytest.raises(JournalUnusable, match="newer version"):
+        await Journal.open(copy, HERE)
+    assert found(copy) == before
+
+
+async def test_a_row_that_cannot_be_understood_is_told(path: Path) -> None:
+    """Its place in the file is sound, its content is not."""
+    run(path, "UPDATE reservations SET body = substr(body, 1, 20) WHERE reservation_id = 'r7'")
+    async with journal_at(path) as journal:
+        with pytest.raises(JournalUnusable, match="the journal is damaged"):
+            await journal.load()
+
+
+async def test_a_journal_without_a_table_is_refused(path: Path) -> None:
+    """And nothing stays open."""
+    run(path, "DROP TABLE identity")
+    assert "no such table: identity" in await refusal(path)

@@ -1,0 +1,287 @@
+"""What is written is there again; what comes together is written together; and yes is said only when it is on disk."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from creditmeter.core.book import Book, Change
+from creditmeter.core.charges import Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
+from creditmeter.core.instants import HOUR, Instant, Span
+from creditmeter.core.reservations import ReservationState
+from creditmeter.journal.connection import Durability
+from creditmeter.journal.journal import MAX_WAITING, Identity, Journal
+from tests.journal import things
+from tests.journal.files import HERE, held_up, journal_at, rows, until_taken
+from tests.journal.things import ACCOUNT, NOON, charge, held, lease, reserving
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the test's journal is."""
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[Journal]:
+    """A new journal."""
+    async with journal_at(path) as journal:
+        yield journal
+
+
+async def transactions(journal: Journal) -> list[str]:
+    """A list to which every transaction's begin is added from here on."""
+    begun: list[str] = []
+
+    def trace(statement: str) -> None:
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
+
+    await journal._connection.set_trace_callback(trace)
+    return begun
+
+
+def put_together(loaded: list[Change]) -> tuple[dict[str, object], ...]:
+    """What changes name, by id, whatever their order."""
+    return (
+        {each.account_id: each.account for each in loaded if each.account},
+        {item.lease_id: item for each in loaded for item in each.leases},
+        {item.reservation_id: item for each in loaded for item in each.reservations},
+        {item.charge_id: item for each in loaded for item in each.charges},
+        {item.refund_id: item for each in loaded for item in each.refunds},
+        {item.request.request_id: item for each in loaded for item in each.receipts},
+    )
+
+
+# What is written is there again.
+
+
+async def test_a_new_journal_is_empty_and_belongs_to_who_made_it(path: Path) -> None:
+    """Its identity stays when it is opened again, whoever opens it."""
+    async with journal_at(path) as journal:
+        assert journal.identity == Identity(HERE)
+        assert await journal.load() == []
+    again = await Journal.open(path, SidecarId("another"))
+    assert again.identity == Identity(HERE)
+    await again.close()
+
+
+async def test_identity_is_there_again(path: Path) -> None:
+    """The epoch, a pending nonce, and the highest reading of the clock, which only changes move."""
+    async with journal_at(path) as journal:
+        journal.write(reserving("r"), NOON)
+        await journal.put_identity(Identity(HERE, 7, "nonce", Instant(0)))
+        assert journal.identity == Identity(HERE, 7, "nonce", NOON)
+    async with journal_at(path) as journal:
+        assert journal.identity == Identity(HERE, 7, "nonce", NOON)
+
+
+@settings(max_examples=60)
+@given(things.changes)
+async def test_everything_that_can_be_written_comes_back_as_it_was(change: Change) -> None:
+    """Every kind of thing and request goes through the disk unchanged, to the last digit and the strangest letter."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "journal.db"
+        async with journal_at(path, Durability.PROCESS) as journal:
+            journal.write(change, NOON)
+        async with journal_at(path, Durability.PROCESS) as journal:
+            assert put_together(await journal.load()) == put_together([change])
+
+
+async def test_a_lease_is_not_trusted_after_a_restart(path: Path) -> None:
+    """How long it may be used counts on a clock that the next start does not have."""
+    async with journal_at(path) as journal:
+        journal.write(Change(ACCOUNT, leases=(replace(lease("l"), trusted_until=Span(10**12)),)), NOON)
+    async with journal_at(path) as journal:
+        (change,) = await journal.load()
+        assert [each.trusted_until for each in change.leases] == [0]
+
+
+async def test_the_last_version_wins(path: Path) -> None:
+    """Within one group and over several."""
+    async with journal_at(path) as journal:
+        ended = held("r").end(ReservationState.RELEASED, NOON)
+        journal.write(reserving("r"), NOON)
+        journal.write(Change(ACCOUNT, reservations=(replace(ended, charged=ended.charged),)), NOON)
+        journal.write(Change(ACCOUNT, leases=(lease("l", 1), lease("l", 2))), NOON)
+        await journal.durable()
+        journal.write(Change(ACCOUNT, leases=(lease("l", 3),)), NOON)
+    async with journal_at(path) as journal:
+        _, leases, reservations, *_ = put_together(await journal.load())
+    assert reservations == {"r": ended}
+    assert leases == {"l": lease("l", 3)}
+
+
+async def test_books_are_what_they_were(path: Path) -> None:
+    """Loading is applying one large change: holds count, and what waits to be posted waits again."""
+    before = Book(ACCOUNT)
+    changes = [Change(ACCOUNT, leases=(lease("lease"),)), reserving("r", 5), Change(ACCOUNT, charges=(charge("c", 7),))]
+    async with journal_at(path) as journal:
+        for change in changes:
+            before.apply(change)
+            journal.write(change, NOON)
+    after = Book(ACCOUNT)
+    async with journal_at(path) as journal:
+        for change in await journal.load():
+            after.apply(change)
+    assert (after.held, after.open_reservations, after.has_unposted) == (5, 1, True)
+    assert after.unposted_on(LeaseId("lease")) == before.unposted_on(LeaseId("lease")) == 7
+    assert after.receipts == before.receipts
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [(Durability.FULL, 2), (Durability.PROCESS, 1)])
+async def test_durability_is_what_was_chosen(path: Path, durability: Durability, synchronous: int) -> None:
+    """FULL syncs the log at each commit, PROCESS leaves that to the system."""
+    async with journal_at(path, durability) as journal:
+        cursor = await journal._connection.execute("PRAGMA synchronous")
+        assert await cursor.fetchone() == (synchronous,)
+
+
+# What comes together is written together.
+
+
+async def test_changes_of_one_moment_share_a_transaction(journal: Journal, path: Path) -> None:
+    """A hundred changes, one sync."""
+    begun = await transactions(journal)
+    for number in range(100):
+        journal.write(reserving(f"r{number}"), NOON)
+    await journal.durable()
+    assert len(begun) == 1
+    assert len(rows(path, "reservations")) == 100
+
+
+async def test_changes_that_come_while_the_disk_is_busy_share_the_next_transaction(journal: Journal) -> None:
+    """However many come, and whoever waits for them."""
+    begun = await transactions(journal)
+    async with held_up(journal):
+        journal.write(reserving("first"), NOON)
+        await until_taken(journal)
+        waiting = []
+        for number in range(50):
+            journal.write(reserving(f"r{number}"), NOON)
+            waiting.append(asyncio.ensure_future(journal.durable()))
+    await asyncio.gather(*waiting)
+    assert len(begun) == 2
+
+
+async def test_a_journal_with_as_many_waiting_as_may_is_full(journal: Journal) -> None:
+    """It says so; who asks first is refused, and nobody who was taken is lost."""
+    async with held_up(journal):
+        journal.write(reserving("first"), NOON)
+        await until_taken(journal)
+        change = reserving("r")
+        for _ in range(MAX_WAITING - 1):
+            journal.write(change, NOON)
+        assert journal.is_full
+    await journal.durable()
+    assert not journal.is_full
+
+
+# Yes is said only when it is on disk.
+
+
+async def test_durable_waits_for_what_was_given(journal: Journal, path: Path) -> None:
+    """Not a moment less: before, nothing is there; after, another process sees it."""
+    async with held_up(journal):
+        journal.write(reserving("r"), NOON)
+        told = asyncio.ensure_future(journal.durable())
+        await until_taken(journal)
+        late = asyncio.ensure_future(journal.durable())
+        await asyncio.sleep(0)
+        assert not told.done()
+        assert not late.done(), "what is being written is waited for as well"
+        assert rows(path, "reservations") == []
+    await asyncio.gather(told, late)
+    assert rows(path, "reservations") == ["r"]
+
+
+async def test_durable_does_not_wait_for_what_came_later(journal: Journal) -> None:
+    """Each waits for the newest group that it saw."""
+    async with held_up(journal):
+        journal.write(reserving("mine"), NOON)
+        told = asyncio.ensure_future(journal.durable())
+        await until_taken(journal)
+    await told
+    async with held_up(journal):
+        journal.write(reserving("later"), NOON)
+        assert told.done()
+
+
+async def test_nothing_given_nothing_to_wait_for(journal: Journal) -> None:
+    """A read of what is on disk already is said at once."""
+    await journal.durable()
+    journal.write(reserving("r"), NOON)
+    await journal.durable()
+    async with held_up(journal):
+        await journal.durable()
+
+
+async def test_who_stops_waiting_takes_nobody_along(journal: Journal, path: Path) -> None:
+    """A caller that went away changes nothing for the others of its group."""
+    async with held_up(journal):
+        journal.write(reserving("r"), NOON)
+        gone, stays = asyncio.ensure_future(journal.durable()), asyncio.ensure_future(journal.durable())
+        await until_taken(journal)
+        gone.cancel()
+        await asyncio.sleep(0)
+    await stays
+    assert gone.cancelled()
+    assert rows(path, "reservations") == ["r"]
+
+
+async def test_closing_writes_what_was_given(path: Path) -> None:
+    """Nobody has to wait for it first."""
+    async with journal_at(path) as journal:
+        journal.write(reserving("r"), NOON)
+    assert rows(path, "reservations") == ["r"]
+
+
+# What was dropped is gone.
+
+
+async def test_what_a_book_forgets_is_deleted(journal: Journal, path: Path) -> None:
+    """With its receipts and leases, and with the account if nothing else is left; other books' things stay."""
+    book = Book(ACCOUNT)
+    posting = Posting(NOON, charge("c").cost, *(charge("c").excess,) * 3, ())
+    done = Refund(
+        RefundId("f"), ChargeId("c"), ACCOUNT, RequestId("f"), charge("c").cost, RefundMode.ORIGINAL, "", NOON,
+        RefundPosting(NOON, charge("c").cost, charge("c").excess),
+    )  # fmt: skip
+    ended = replace(reserving("r"), reservations=(held("r").end(ReservationState.RELEASED, NOON),))
+    posted = Change(ACCOUNT, charges=(replace(charge("c"), posting=posting),), refunds=(done,), leases=(lease("l", 0),))
+    for change in (ended, posted):
+        book.apply(change)
+        journal.write(change, NOON)
+    journal.write(reserving("kept", account_id=AccountId("other")), NOON)
+    await journal.durable()
+    journal.forget(book.forget(Instant(NOON + 24 * HOUR)))
+    await journal.durable()
+    assert {table: rows(path, table) for table in ("charges", "refunds", "leases")} == {
+        "charges": [],
+        "refunds": [],
+        "leases": [],
+    }
+    assert rows(path, "reservations") == ["kept"]
+    assert rows(path, "receipts") == ["other"], "a receipt's key leads with its account"
+
+
+async def test_what_is_dropped_and_comes_again_at_once_is_there(journal: Journal, path: Path) -> None:
+    """A group's steps are taken in their order."""
+    book = Book(ACCOUNT)
+    ended = replace(reserving("r"), reservations=(held("r").end(ReservationState.RELEASED, NOON),))
+    book.apply(ended)
+    journal.write(ended, NOON)
+    gone = book.forget(Instant(NOON + 1))
+    assert gone.reservations == {ReservationId("r")}
+    journal.forget(gone)
+    journal.write(reserving("r"), NOON)
+    await journal.durable()
+    loaded = chain.from_iterable(each.reservations for each in await journal.load())
+    assert list(loaded) == [held("r")]
+    assert rows(path, "receipts") == [ACCOUNT]
