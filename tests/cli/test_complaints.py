@@ -123,10 +123,10 @@ def test_verify_does_not_make_a_store(cli: CommandLine, tmp_path: Path) -> None:
     assert not (tmp_path / "typo.db").exists()
 
 
-def test_verify_of_a_file_that_is_no_database(cli: CommandLine, tmp_path: Path) -> None:
+def test_verify_of_a_file_that_is_no_database(tmp_path: Path) -> None:
     """It is damaged, and says so."""
     (tmp_path / "central.db").write_bytes(b"no database at all" * 1000)
-    ended = cli("verify", "--data-dir", str(tmp_path))
+    ended = run_process("verify", "--data-dir", str(tmp_path))
     assert "not a database" in ended.complaint
     assert ended.code == ExitCode.DAMAGED
 

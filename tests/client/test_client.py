@@ -90,7 +90,8 @@ async def test_a_malformed_request_names_every_field(client: Client) -> None:
     error = caught.value
     assert error.reason == "INVALID_REQUEST"
     assert {each.field for each in error.violations} == {"request_id", "account_id", "amount_microcredits"}
-    assert all(isinstance(each, FieldViolation) and each.description for each in error.violations)
+    assert {type(each) for each in error.violations} == {FieldViolation}
+    assert all(each.description for each in error.violations)
 
 
 async def test_a_delay_that_the_sidecar_asks_for_is_kept(client: Client) -> None:

@@ -13,10 +13,10 @@ from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.answering import answer
 from creditmeter.core.book import Book, Change
 from creditmeter.core.calendar import day_of, month_of
-from creditmeter.core.charges import Charge, Part, Refund, RefundMode
+from creditmeter.core.charges import Charge, Part, Posting, Refund, RefundMode
 from creditmeter.core.exchange import Answer, LeaseReport, Message, Need
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
-from creditmeter.core.history import Entry
+from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import (
     AccountId,
     ChargeId,
@@ -303,7 +303,7 @@ class Central:
         self._loads = 0
         self.decisions = 0
         for each in grants:
-            self.give(each, each.created_at)
+            self.give(each, of.created_at)
 
     def ledger(
         self, now: Instant, charges: Iterable[Charge] = (), refunded: Iterable[ChargeId] = (), grants: Iterable[str] = ()
@@ -437,3 +437,25 @@ class Central:
     def remaining(self) -> Mapping[str, int]:
         """What each grant has left."""
         return {grant_id: each.remaining for grant_id, each in self.grants.items()}
+
+    def grant(self, name: str) -> Grant:
+        """A grant as it stands."""
+        return self.grants[GrantId(name)]
+
+    def posting(self, name: str) -> Posting:
+        """What was decided about a charge."""
+        posting = self.charges[ChargeId(name)].posting
+        assert posting is not None
+        return posting
+
+    def drawn(self, name: str) -> list[tuple[str, int]]:
+        """The grants that a charge drew on, in order."""
+        return [(draw.grant_id, draw.amount) for draw in self.posting(name).draws]
+
+    def lease(self, opened: Instant, sidecar_id: SidecarId = HERE) -> OutLease:
+        """A sidecar's lease of that day."""
+        return self.leases[lease_name(opened, sidecar_id)]
+
+    def lines(self, since: int = 0) -> list[tuple[EntryType, int]]:
+        """The history as types and amounts."""
+        return [(each.type, each.amount) for each in self.entries[since:]]

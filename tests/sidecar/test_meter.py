@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from creditmeter.central.administration import AccountUpdate
+from creditmeter.central.reading import HistoryFilter
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.history import EntryType
@@ -29,6 +30,7 @@ from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, Refund
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import Usage, Work
 from creditmeter.sidecar.meter import Outcome, Replied
+from creditmeter.sidecar.reader import HistoryPage
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 
 
@@ -352,3 +354,21 @@ async def test_a_draining_sidecar_finishes_what_it_began(bench: Bench) -> None:
     assert isinstance(await commit(bench, "c", hold, 3), Replied)
     assert await bench.sidecar.stop(grace_seconds=10)
     assert (await bench.standing()).leased == 0
+
+
+async def test_charges_that_wait_to_be_posted_come_apart(bench: Bench) -> None:
+    """History shows them as pending, by the same filters, until they are lines of their own."""
+    await bench.account(permanent=20)
+    search = ChargeNow(RequestId("s"), ACCOUNT, usage=Usage(action="tool", tool="web_search"))
+    await bench.sidecar.meter.charge(search)
+
+    async def shown(**wanted: str) -> tuple[int, int]:
+        page = await bench.sidecar.reader.history(ACCOUNT, HistoryFilter(**wanted), 10)  # type: ignore[arg-type]  # words only
+        assert isinstance(page, HistoryPage)
+        return len(page.entries), len(page.pending)
+
+    assert await shown() == (1, 1)
+    assert await shown(tool="web_search") == (0, 1)
+    assert await shown(tool="seo_search") == (0, 0)
+    await bench.sidecar.settle()
+    assert await shown(tool="web_search") == (1, 0)

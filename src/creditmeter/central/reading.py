@@ -40,6 +40,19 @@ class HistoryFilter:
         words = {columns.action: self.action, columns.model: self.model, columns.tool: self.tool}
         return found + [column == word for column, word in words.items() if word]
 
+    def has(self, pending: Charge) -> bool:
+        """Whether a charge that waits to be posted will be among the lines."""
+        usage = pending.usage
+        model = (usage.response_model or usage.request_model) if usage else ""
+        tool = usage.tool if usage else ""
+        words = ((self.action, pending.action), (self.model, model), (self.tool, tool))
+        return (
+            (not self.types or EntryType.CHARGED in self.types)
+            and (self.start is None or self.start <= pending.committed_at)
+            and (self.end is None or pending.committed_at < self.end)
+            and all(wanted in ("", word) for wanted, word in words)
+        )
+
 
 class Reader:
     """Reads what was posted. Each method raises CentralUnavailable if the store does not answer."""

@@ -154,7 +154,7 @@ class Reader:
         if isinstance(entries, AccountNotFound):
             return entries
         book = self._book_if_any(account_id)
-        pending = list(book.unposted_charges) if book is not None and before is None else []
+        pending = [each for each in book.unposted_charges if wanted.has(each)] if before is None else []
         await self._books.durable()
         return HistoryPage(entries, sorted(pending, key=lambda each: each.committed_at, reverse=True)[:limit])
 
@@ -162,7 +162,7 @@ class Reader:
         origin = origin_of(made_id)
         return self._books.find(origin.account_key) if origin else None
 
-    def _book_if_any(self, account_id: AccountId) -> Book | None:
+    def _book_if_any(self, account_id: AccountId) -> Book:
         book = self._books.open(account_id)
         self._books.drop_if_empty(account_id)
         return book

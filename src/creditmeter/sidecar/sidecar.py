@@ -27,6 +27,9 @@ from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.settler import Settler
 
+_BREATH_SECONDS = 0.01
+"""Between attempts to settle the last charges: others may have a message about the same account under way."""
+
 _log = structlog.get_logger()
 
 
@@ -137,7 +140,7 @@ class Sidecar:
             if not self.books.has_unsettled:
                 return
             await self._settler.settle(give_back=True)
-            await asyncio.sleep(0)
+            await asyncio.sleep(_BREATH_SECONDS)
 
     def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
@@ -170,6 +173,10 @@ class Sidecar:
             self._become(Condition.JOURNAL_UNWRITABLE)
         except CentralUnavailable as error:
             _log.warning("the central store is away", reason=str(error))
+        except SidecarFenced:
+            raise
+        except Exception:  # noqa: BLE001 - without housekeeping nothing would expire or recover: it is tried again
+            _log.exception("housekeeping failed")
 
     async def tidy(self) -> None:
         """One round of housekeeping: end what is due, look after leases, prune.

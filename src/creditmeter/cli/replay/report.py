@@ -54,6 +54,7 @@ def outcome_json(outcome: Outcome) -> dict[str, object]:
         "failures": dict(tally.failures),
         "held_microcredits": tally.held,
         "used_microcredits": tally.used,
+        "refunded_microcredits": tally.given_back,
         "elapsed_ms": round(tally.seconds * _MILLISECONDS),
         "latency_ms": {
             rpc.lower(): {f"p{each}": round(percentile(taken, each) * _MILLISECONDS, 3) for each in PERCENTILES}
@@ -131,7 +132,7 @@ def _credits_line(tally: Tally) -> str:
     share = f" ({100 * tally.used // tally.held} %)" if tally.held else ""
     return (
         f"credits: {format_credits(tally.held)} held for the committed calls, {format_credits(tally.used)} used{share},"
-        " the rest given back at once"
+        f" the rest given back at once; {format_credits(tally.given_back)} refunded"
     )
 
 

@@ -49,6 +49,11 @@ class Tally:
         self.refunded += 1
 
     @property
+    def given_back(self) -> int:
+        """What the acknowledged refunds come to."""
+        return sum(sum(each.values()) for each in self.refunds.values())
+
+    @property
     def acknowledged(self) -> int:
         """How many charges were acknowledged."""
         return sum(map(len, self.charges.values()))

@@ -1,0 +1,31 @@
+"""A central store on each engine, at a clock that the test moves. After each test what is stored must add up."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from creditmeter.central.store import CentralStore
+from creditmeter.central.verification import verify
+from tests.central.speaker import Speaker
+from tests.clocks import ManualClock
+
+
+@pytest.fixture
+async def store(central_url: str, clock: ManualClock) -> AsyncIterator[CentralStore]:
+    """A store without accounts."""
+    async with CentralStore(central_url, clock.wall) as store:
+        await store.migrate()
+        yield store
+    assert (await verify(central_url)).problems == ()
+
+
+@pytest.fixture
+async def here(store: CentralStore, clock: ManualClock) -> Speaker:
+    """A sidecar that is registered."""
+    return await Speaker.registered(store, clock, "s1")
+
+
+@pytest.fixture
+async def elsewhere(store: CentralStore, clock: ManualClock) -> Speaker:
+    """Another sidecar that is registered."""
+    return await Speaker.registered(store, clock, "s2")

@@ -1,0 +1,153 @@
+"""What a sidecar says to the central store, written down by hand: it counts its messages and remembers its leases."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from creditmeter.central.exchanges import Registered, Reply
+from creditmeter.central.store import CentralStore
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.charges import Charge, Part, Refund, RefundMode
+from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.ids import (
+    AccountId,
+    ChargeId,
+    LeaseId,
+    RefundId,
+    RequestId,
+    ReservationId,
+    SidecarId,
+    charge_id,
+    refund_id,
+)
+from creditmeter.core.work import Usage
+from tests.central.accounts import ACME
+from tests.clocks import ManualClock
+
+
+class Speaker:
+    """One sidecar. All amounts are small whole microcredits, so that a scenario can be added up by eye."""
+
+    def __init__(self, store: CentralStore, clock: ManualClock, sidecar_id: SidecarId, epoch: int) -> None:
+        self.store = store
+        self.sidecar_id = sidecar_id
+        self.epoch = epoch
+        self.leases: dict[AccountId, tuple[LeaseTerms, ...]] = {}
+        self._clock = clock
+        self._seq = 0
+
+    @classmethod
+    async def registered(cls, store: CentralStore, clock: ManualClock, name: str) -> "Speaker":
+        """A sidecar in its first epoch."""
+        registered = await store.exchanges.register(SidecarId(name), 0, f"{name}'s nonce")
+        assert isinstance(registered, Registered)
+        return cls(store, clock, SidecarId(name), registered.epoch)
+
+    def message(
+        self,
+        *charges: Charge,
+        account: AccountId = ACME,
+        need: int | Need = 0,
+        refunds: Iterable[Refund] = (),
+        leases: Iterable[LeaseReport] | None = None,
+    ) -> Message:
+        """The next message. Unless told, it names all leases with their whole limit; a number needed is needed exactly."""
+        self._seq += 1
+        wanted = Need(Microcredits(need), Microcredits(need), Microcredits(need)) if isinstance(need, int) and need else None
+        return Message(
+            self.sidecar_id,
+            self.epoch,
+            account,
+            self._seq,
+            leases=tuple(self.reports(account) if leases is None else leases),
+            charges=charges,
+            refunds=tuple(refunds),
+            need=need if isinstance(need, Need) else wanted,
+        )
+
+    def reports(self, account: AccountId = ACME, *, held: int = 0, unposted: int = 0, idle: bool = True) -> list[LeaseReport]:
+        """What it says of its leases. Without `idle`, what is neither held nor unposted goes back."""
+        return [
+            LeaseReport(
+                each.lease_id,
+                each.limit if idle else Microcredits(each.posted + held + unposted),
+                Microcredits(held),
+                Microcredits(unposted),
+            )
+            for each in self.leases.get(account, ())
+        ]
+
+    async def send(self, message: Message) -> Reply:
+        """Send a message, and take over what is answered about leases."""
+        replies = await self.store.exchanges.exchange([message])
+        assert isinstance(replies, tuple)
+        (reply,) = replies
+        if isinstance(reply, Answer):
+            self.leases[message.account_id] = reply.leases
+        return reply
+
+    async def say(
+        self,
+        *charges: Charge,
+        account: AccountId = ACME,
+        need: int | Need = 0,
+        refunds: Iterable[Refund] = (),
+        leases: Iterable[LeaseReport] | None = None,
+    ) -> Answer:
+        """Say something new, and get an answer."""
+        reply = await self.send(self.message(*charges, account=account, need=need, refunds=refunds, leases=leases))
+        assert isinstance(reply, Answer)
+        return reply
+
+    async def holds(self, held: int, unposted: int = 0) -> Answer:
+        """Say what is held and unposted on the only lease; the rest goes back."""
+        return await self.say(leases=self.reports(held=held, unposted=unposted, idle=False))
+
+    @property
+    def lease(self) -> LeaseId:
+        """The newest lease."""
+        return self.leases[ACME][-1].lease_id
+
+    def charge(
+        self,
+        name: str,
+        amount: int,
+        *,
+        excess: int = 0,
+        request: str | None = None,
+        commit: tuple[str, int] | None = None,
+        lease: LeaseId | None = None,
+        usage: Usage | None = None,
+        account: AccountId = ACME,
+    ) -> Charge:
+        """A charge of what a lease stands behind and an excess, authorised and committed now."""
+        now = self._clock.wall()
+        parts = (Part(lease or self.leases[account][-1].lease_id, Microcredits(amount), now),) if amount else ()
+        return Charge(
+            charge_id=charge_id(account, self.sidecar_id, name),
+            account_id=account,
+            request_id=RequestId(request or f"{self.sidecar_id}/{name}"),
+            reservation_id=ReservationId(commit[0]) if commit else None,
+            commit_number=commit[1] if commit else 1,
+            cost=Microcredits(amount + excess),
+            parts=parts,
+            excess=Microcredits(excess),
+            exact_credits=Decimal(amount + excess),
+            cost_usd=Decimal(0),
+            usage=usage,
+            rate_card_version="v1",
+            authorized_at=now,
+            committed_at=now,
+        )
+
+    def refund(self, charge: ChargeId, amount: int, *, mode: RefundMode = RefundMode.ORIGINAL, name: str = "1") -> Refund:
+        """A refund that this sidecar decided."""
+        return Refund(
+            refund_id=RefundId(refund_id(ACME, self.sidecar_id, name)),
+            charge_id=charge,
+            account_id=ACME,
+            request_id=RequestId(f"refund/{name}"),
+            amount=Microcredits(amount),
+            mode=mode,
+            reason="it failed",
+            refunded_at=self._clock.wall(),
+        )

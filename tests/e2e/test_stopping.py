@@ -1,0 +1,132 @@
+"""How a sidecar's process ends, and what it leaves behind."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
+from tests.cli.processes import SidecarProcess, run_process
+from tests.postgres import PostgresServer
+
+CREDIT = 1_000_000
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a path short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="cm") as path:
+        yield Path(path)
+
+
+async def open_account(client: Client, credits: int) -> None:
+    """An account with permanent credits."""
+    account = admin_pb2.Account(account_id="alice")
+    await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="create", account=account))
+    grant = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=credits * CREDIT)
+    await call(client.admin.GrantCredits, grant)
+
+
+def charge(request_id: str, credits: int) -> metering_pb2.ChargeRequest:
+    """A charge of so many credits."""
+    return metering_pb2.ChargeRequest(request_id=request_id, account_id="alice", amount_microcredits=credits * CREDIT)
+
+
+async def balance(client: Client) -> account_pb2.GetBalanceResponse:
+    """How the account stands."""
+    return await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id="alice"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Path, number: signal.Signals) -> None:
+    """Exit code 0; nothing is out on leases, and the charge is in the store."""
+    sidecar = SidecarProcess(short_path, "--enable-admin")
+    sidecar.start()
+    async with Client(sidecar.address) as client:
+        await open_account(client, 50)
+        await call(client.metering.Charge, charge("c", 7))
+    assert sidecar._end(number) == 0
+    sidecar.start()
+    try:
+        async with Client(sidecar.address) as client:
+            found = await balance(client)
+        assert (found.available_microcredits, found.leased_microcredits) == (43 * CREDIT, 0)
+    finally:
+        sidecar.stop()
+    assert run_process("verify", "--central", sidecar.central).code == 0
+
+
+async def test_killed_it_has_forgotten_nothing_that_it_acknowledged(short_path: Path) -> None:
+    """Whatever was answered before kill -9 is there, once; what was not answered is answered on repetition."""
+    sidecar = SidecarProcess(short_path, "--enable-admin")
+    sidecar.start()
+    acknowledged: dict[str, str] = {}
+    async with Client(sidecar.address) as client:
+        await open_account(client, 1_000)
+
+        async def burn(worker: int) -> None:
+            for number in range(1_000):
+                name = f"{worker}-{number}"
+                acknowledged[name] = (await client.metering.Charge(charge(name, 1))).charge.charge_id
+                if len(acknowledged) == 200:
+                    sidecar.kill()
+
+        await asyncio.gather(*(burn(worker) for worker in range(8)), return_exceptions=True)
+    assert len(acknowledged) >= 200
+    sidecar.start()
+    try:
+        async with Client(sidecar.address) as client:
+            for name, charge_id in acknowledged.items():
+                again = await call(client.metering.Charge, charge(name, 1))
+                assert (again.charge.charge_id, again.replayed) == (charge_id, True)
+    finally:
+        assert sidecar.stop() == 0
+    assert run_process("verify", "--central", sidecar.central).code == 0
+
+
+async def test_stopped_without_its_central_store_it_says_that_charges_wait(
+    short_path: Path, postgres_server: PostgresServer
+) -> None:
+    """Exit code 3. It starts again without the store, commits, refuses new credit, and settles when the store is back."""
+    url = postgres_server.create_database()
+    sidecar = SidecarProcess(short_path, "--enable-admin", "--central", url)
+    sidecar.start()
+    async with Client(sidecar.address) as client:
+        await open_account(client, 50)
+        await call(client.metering.Charge, charge("first", 1))
+        hold = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=2 * CREDIT)
+        held = (await call(client.metering.Reserve, hold)).reservation
+        postgres_server.stop()
+        await call(client.metering.Charge, charge("second", 1))
+    try:
+        assert sidecar.stop() == 3
+        sidecar.start()
+        async with Client(sidecar.address) as client:
+            done = metering_pb2.CommitRequest(
+                request_id="c", reservation_id=held.reservation_id, amount_microcredits=2 * CREDIT
+            )
+            await call(client.metering.Commit, done)
+            with pytest.raises(CallError, match="CENTRAL_UNAVAILABLE"):
+                await call(client.metering.Charge, charge("third", 1), Retry(total=0))
+    finally:
+        postgres_server.start()
+    async with Client(sidecar.address) as client:
+        assert (await balance(client)).available_microcredits == 46 * CREDIT
+    assert sidecar.stop() == 0
+    assert run_process("verify", "--central", url).code == 0
+
+
+def test_two_processes_on_one_directory(short_path: Path) -> None:
+    """The second says so and exits."""
+    sidecar = SidecarProcess(short_path)
+    sidecar.start()
+    try:
+        second = run_process("serve", "--data-dir", str(short_path), "--listen", "127.0.0.1:0")
+        assert second.code == 4
+        assert "another sidecar runs" in second.complaint
+    finally:
+        assert sidecar.stop() == 0
