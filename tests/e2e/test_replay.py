@@ -82,7 +82,7 @@ def test_a_sidecar_that_is_killed_and_comes_back(trace: Path) -> None:
     with sidecar_process("--enable-admin") as sidecar:
         where = ("--address", sidecar.address, "--central", sidecar.central, "--account-prefix", "acc")
         with subprocess.Popen(
-            [*COMMAND, "replay", str(trace), *where, "--accounts", "5", "--workers", "8", "--hold-seconds", "30"],
+            [*COMMAND, "replay", str(trace), *where, "--accounts", "5", "--workers", "8", "--hold-seconds", "5"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

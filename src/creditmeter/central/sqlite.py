@@ -4,6 +4,7 @@ SQLite runs in a thread of its own. The driver hops there four times a statement
 On a busy machine those hops are most of what an exchange takes, so a statement is run here with all of its rows at once.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -80,7 +81,12 @@ async def connect(path: Path) -> Connection:
     """Open the file, making a new one if there is none. Its thread does not keep the process alive."""
     connection = Connection(lambda: _open(path), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - the driver has no other way to say so
-    await connection
+    try:
+        await connection
+    except BaseException:
+        # A thread that outlives the event loop complains on stderr.
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - the driver has no other way to wait for it
+        raise
     return connection
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import day_of
+from creditmeter.core.charges import Charge, Posting
 from creditmeter.core.exchange import Answer, Bucket, LeaseReport, LeaseTerms, Message, Need, Standing
 from creditmeter.core.grants import Grant, GrantKind, usable
-from creditmeter.core.ids import SidecarId, lease_id
+from creditmeter.core.ids import ChargeId, SidecarId, lease_id
 from creditmeter.core.leases import OutLease, available
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.posting import post
@@ -25,7 +26,8 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
     ledger.touch()
     _hear(ledger, message.sidecar_id, message.leases)
-    postings = {charge.charge_id: post(ledger, charge) for charge in message.charges}
+    for charge in message.charges:
+        post(ledger, charge)
     refund_postings = {refund.refund_id: post_refund(ledger, refund) for refund in message.refunds}
     _close_ended(ledger)
     ledger.lapse()
@@ -37,7 +39,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
         account=ledger.account,
         standing=standing(ledger),
         leases=_terms(ledger, message.sidecar_id),
-        postings=postings,
+        postings=_postings(ledger, message.charges),
         refund_postings=refund_postings,
         granted=granted,
         short=Microcredits(max(0, required - granted)),
@@ -90,6 +92,12 @@ def _hear(ledger: Ledger, sidecar_id: SidecarId, reports: tuple[LeaseReport, ...
             limit = Microcredits(max(lease.posted, min(lease.limit, report.limit)))
             heard = replace(lease, limit=limit, held=report.held, unposted=report.unposted)
         ledger.put_lease(replace(heard, renewed_at=ledger.now))
+
+
+def _postings(ledger: Ledger, charges: Iterable[Charge]) -> dict[ChargeId, Posting]:
+    """How charges stand once refunds and repaid debt are counted in."""
+    found = (ledger.charges[charge.charge_id] for charge in charges)
+    return {each.charge_id: each.posting for each in found if each.posting is not None}
 
 
 def _close_ended(ledger: Ledger) -> None:
