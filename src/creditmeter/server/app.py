@@ -49,11 +49,12 @@ from creditmeter.v1 import (
     metering_pb2_grpc,
 )
 
+# Exit codes; docs/cli.md lists them with those of the other commands.
 OK = 0
 UNSETTLED = 3
 CANNOT_START = 4
 DAMAGED = 5
-FENCED = 6
+FENCED = 8
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """As large as a message may be, in and out."""
@@ -71,7 +72,7 @@ class StartupError(Exception):
 
 
 def serve(settings: Settings, clock: Clock | None = None) -> int:
-    """Run a sidecar until it is told to stop. Returns the exit code: 0, 3 with charges not yet settled, 6 if it was fenced.
+    """Run a sidecar until it is told to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
 
     Raises:
         StartupError: it cannot start.
