@@ -1,6 +1,7 @@
 """Fixtures for tests that run a whole sidecar."""
 
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,10 @@ async def bench(tmp_path: Path, clock: ManualClock, card: RateCard, central_url:
     await bench.start()
     yield bench
     await bench.crash()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a path short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="cm") as path:
+        yield Path(path)

@@ -4,7 +4,6 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ import pytest
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import COMMAND, environment, run_process, sidecar_process
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory with a path short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="cm") as directory:
-        yield Path(directory)
 
 
 @pytest.mark.parametrize(

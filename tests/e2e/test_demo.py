@@ -12,9 +12,9 @@ def amounts(demo: Ended) -> list[str]:
     return lines[start : lines.index("", start)]
 
 
-def test_it_shows_the_main_job_and_ends_clean(tmp_path: Path) -> None:
+def test_it_shows_the_main_job_and_ends_clean(short_path: Path) -> None:
     """Every step is explained with real figures, the sums are right, verify is clean, and no file is left behind."""
-    demo = run_process("demo", TMPDIR=str(tmp_path), CREDITMETER_CENTRAL="nonsense://", CREDITMETER_LISTEN="nonsense")
+    demo = run_process("demo", TMPDIR=str(short_path), CREDITMETER_CENTRAL="nonsense://", CREDITMETER_LISTEN="nonsense")
     assert demo.code == 0, demo.err
     assert demo.err == ""
     for said in ("Reserve  A text by claude-sonnet-4-5", "Commit   It wrote", "Release  The next one", "Refund   An image"):
@@ -22,7 +22,7 @@ def test_it_shows_the_main_job_and_ends_clean(tmp_path: Path) -> None:
     assert "3,100 credits - " in demo.out
     assert ": right." in demo.out
     assert demo.out.splitlines()[-1].endswith("history entries: clean")
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
 
 
 def test_the_same_seed_is_the_same_day() -> None:

@@ -28,13 +28,10 @@ def trace(tmp_path: Path) -> Path:
     return path
 
 
-def test_on_a_sidecar_of_its_own(trace: Path, tmp_path: Path) -> None:
+def test_on_a_sidecar_of_its_own(trace: Path, short_path: Path) -> None:
     """Every ending is there, every acknowledged charge is found once, and nothing is left behind."""
-    (tmp_path / "tmp").mkdir()
     shares = ("--release-share", "0.1", "--refund-share", "0.1", "--kill-share", "0.02", "--hold-seconds", "2")
-    replay = run_process(
-        "replay", str(trace), "--accounts", "5", "--workers", "8", *shares, "--json", TMPDIR=str(tmp_path / "tmp")
-    )
+    replay = run_process("replay", str(trace), "--accounts", "5", "--workers", "8", *shares, "--json", TMPDIR=str(short_path))
     assert replay.code == 0, replay.err + replay.out
     found = json.loads(replay.out)
     assert found["clean"] is True
@@ -56,7 +53,7 @@ def test_on_a_sidecar_of_its_own(trace: Path, tmp_path: Path) -> None:
     assert found["sidecar_exit_code"] == 0
     assert found["verify"]["clean"] is True
     assert found["verify"]["accounts"] == 5
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(short_path.iterdir()) == []
 
 
 def test_accounts_that_cannot_pay_are_refused(trace: Path) -> None:
@@ -111,14 +108,14 @@ def test_accounts_that_are_missing_where_nobody_administers(trace: Path) -> None
     assert replay.code == 1
 
 
-def test_a_replay_that_is_terminated_takes_its_sidecar_along(trace: Path, tmp_path: Path) -> None:
+def test_a_replay_that_is_terminated_takes_its_sidecar_along(trace: Path, short_path: Path) -> None:
     """No process and no file is left behind."""
     with subprocess.Popen(
         [*COMMAND, "replay", str(trace), "--speed", "20"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(TMPDIR=str(tmp_path)),
+        env=environment(TMPDIR=str(short_path)),
         process_group=0,
     ) as replay:
         assert replay.stderr is not None
@@ -128,4 +125,4 @@ def test_a_replay_that_is_terminated_takes_its_sidecar_along(trace: Path, tmp_pa
         assert replay.stderr.read() == "creditmeter: terminated\n"
         with pytest.raises(ProcessLookupError):
             os.killpg(replay.pid, 0)
-    assert [path.name for path in tmp_path.iterdir()] == ["trace.csv"]
+    assert list(short_path.iterdir()) == []

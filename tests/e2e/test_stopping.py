@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +12,6 @@ from tests.cli.processes import SidecarProcess, run_process
 from tests.postgres import PostgresServer
 
 CREDIT = 1_000_000
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A directory with a path short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="cm") as path:
-        yield Path(path)
 
 
 async def open_account(client: Client, credits: int) -> None:
