@@ -69,6 +69,7 @@ def test_what_is_out_is_held_or_unposted_or_idle() -> None:
             [out_lease(YESTERDAY, 5)],
             4,
         ),
+        ("what an earlier day left is none of it", [daily(9, 5), daily(11, 9)], [out_lease(YESTERDAY, 5)], 4),
         ("never negative", [daily(11, 3)], [out_lease(YESTERDAY, 5)], 0),
         ("nothing at all", [], [], 0),
     ],

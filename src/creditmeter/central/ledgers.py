@@ -144,13 +144,16 @@ async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple
 async def _grants(
     connection: AsyncConnection, account: Account, now: Instant, topic: Topic, charges: Iterable[Charge]
 ) -> tuple[Grant, ...]:
-    """Grants with credit left, those of the running periods, and those that a refund may give back to."""
+    """Grants with credit left, those of the running periods, and those that a refund may give back to.
+
+    Which charge a refund is of may turn out only when its own is posted, so all that are loaded count.
+    """
     grants = tables.grants
     running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
     conditions: list[ColumnElement[bool]] = [grants.c.remaining_microcredits > 0, grants.c.period_key.in_(running)]
     named = set(topic.grants)
-    for charge in charges:
-        if charge.charge_id in topic.refunded_charges and charge.posting is not None:
+    for charge in charges if topic.refunded_charges else ():
+        if charge.posting is not None:
             named.update(draw.grant_id for draw in charge.posting.draws)
     if named:
         conditions.append(grants.c.grant_id.in_(sorted(named)))
@@ -165,11 +168,15 @@ async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tu
 
 
 async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Charge, ...]:
-    """Charges that owe debt, and those that the decision is about."""
-    charges = tables.charges
+    """Charges that owe debt, those that the decision is about, and those that stand for a duplicate that is refunded."""
+    charges, duplicates = tables.charges, tables.charges.alias()
     conditions: list[ColumnElement[bool]] = [charges.c.debt_microcredits > 0]
     if topic.charges or topic.refunded_charges:
         conditions.append(charges.c.charge_id.in_(sorted(topic.charges | topic.refunded_charges)))
+    if topic.refunded_charges:
+        named = duplicates.c.account_id == account_id, duplicates.c.charge_id.in_(sorted(topic.refunded_charges))
+        firsts = select(duplicates.c.duplicate_of).where(*named, duplicates.c.duplicate_of.is_not(None))
+        conditions.append(charges.c.charge_id.in_(firsts))
     if topic.requests:
         conditions.append(charges.c.request_id.in_(sorted(topic.requests)))
     if topic.reservations:

@@ -8,7 +8,7 @@ from creditmeter.central.reading import account_with_key
 from creditmeter.central.requests import Done, remember, replay
 from creditmeter.core.amounts import ZERO
 from creditmeter.core.charges import Refund
-from creditmeter.core.ids import ChargeId, RefundId, origin_of
+from creditmeter.core.ids import RefundId, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.refunding import refund
@@ -36,16 +36,13 @@ class Refunds:
             account_id = await account_with_key(connection, origin.account_key)
             if account_id is None:
                 return ChargeNotFound(request.charge_id)
-            opened = await open_ledger(connection, account_id, self._now(), _topic(request.charge_id))
+            topic = Topic(refunded_charges=frozenset({request.charge_id}))
+            opened = await open_ledger(connection, account_id, self._now(), topic)
             assert opened is not None, "an account is never deleted"
             done = await replay(connection, account_id, request.request_id, request, Refund)
             if done is not None:
                 return done
-            first = _stands_for(opened.ledger, request.charge_id)
-            if first is not None:
-                opened = await open_ledger(connection, account_id, self._now(), _topic(first))
-                assert opened is not None, "an account is never deleted"
-            decided = _decide(opened.ledger, request, first or request.charge_id, refund_id)
+            decided = _decide(opened.ledger, request, refund_id)
             if isinstance(decided, Refusal):
                 return decided
             await opened.save(connection)
@@ -53,24 +50,14 @@ class Refunds:
             return Done(decided)
 
 
-def _topic(charge_id: ChargeId) -> Topic:
-    return Topic(refunded_charges=frozenset({charge_id}))
-
-
-def _stands_for(ledger: Ledger, charge_id: ChargeId) -> ChargeId | None:
-    """The charge that was made for the same request before this one, if this is a duplicate."""
-    charge = ledger.charges.get(charge_id)
-    return charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
-
-
-def _decide(ledger: Ledger, request: RefundCharge, charge_id: ChargeId, refund_id: RefundId) -> Refund | Refusal:
-    charge = ledger.charges.get(charge_id)
-    if charge is None:
+def _decide(ledger: Ledger, request: RefundCharge, refund_id: RefundId) -> Refund | Refusal:
+    charge = ledger.charges.get(request.charge_id)
+    if charge is None or charge.posting is None:
         return ChargeNotFound(request.charge_id)
     ledger.touch()
     wanted = Refund(
         refund_id=refund_id,
-        charge_id=charge.charge_id,
+        charge_id=charge.posting.duplicate_of or charge.charge_id,
         account_id=ledger.account.account_id,
         request_id=request.request_id,
         amount=request.amount or ZERO,

@@ -193,12 +193,14 @@ def _grant_problems(rows: Iterable[RowMapping], history: _Recomputed) -> Iterabl
 
 async def _refunded(connection: AsyncConnection, account_id: AccountId) -> dict[ChargeId, tuple[int, int]]:
     """For each charge with refunds: what came back to it in all, and how much of its debt was cancelled."""
-    refunds = tables.refunds.c
+    refunds, charges = tables.refunds.c, tables.charges.c
     back = refunds.restored_microcredits + refunds.lapsed_microcredits
+    paid = func.coalesce(charges.duplicate_of, charges.charge_id)
     query = (
-        select(refunds.charge_id, func.sum(back), func.sum(refunds.amount_microcredits - back))
+        select(paid, func.sum(back), func.sum(refunds.amount_microcredits - back))
+        .join(tables.charges, (charges.account_id == account_id) & (charges.charge_id == refunds.charge_id))
         .where(refunds.account_id == account_id)
-        .group_by(refunds.charge_id)
+        .group_by(paid)
     )
     return {row[0]: (int(row[1]), int(row[2])) for row in await connection.execute(query)}
 

@@ -4,7 +4,6 @@ In JSON a message has its fields' names, amounts are integers and enums are name
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
@@ -22,8 +21,8 @@ from creditmeter.v1.account_pb2 import HistoryEntry
 from creditmeter.v1.charges_pb2 import Charge, Draw
 from creditmeter.v1.grants_pb2 import GrantKind
 
-WIDTH_OF_FILES = 200
-"""Tables that go to a file or a pipe are this wide, so that nothing is cut."""
+WIDEST_TABLE = 200
+"""Tables are as wide as they need to be, up to this: an id that is broken over lines cannot be copied."""
 
 _INT64 = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
@@ -55,8 +54,8 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def print_table(made: Table, title: str = "") -> None:
-    """Print a table under its title: as wide as the terminal, and wide enough in files."""
-    out = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    """Print a table under its title."""
+    out = Console(width=WIDEST_TABLE)
     with out.capture() as captured:
         out.print(made)
     body = "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
@@ -67,8 +66,7 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table; the columns named in `right` hold numbers."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        is_number = name in right
-        made.add_column(name, justify="right" if is_number else "left", no_wrap=is_number or name == "when", overflow="fold")
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=name != "note", overflow="fold")
     return made
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import load_settings
-from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.exits import CommandFailed
 from creditmeter.cli.options import Central, DataDir
 
 
@@ -40,6 +40,5 @@ def serve(
     try:
         code = app.serve(settings)
     except app.StartupError as error:
-        code = ExitCode.FENCED if error.exit_code == app.FENCED else error.exit_code
-        raise CommandFailed(str(error), code) from error
-    raise typer.Exit(ExitCode.FENCED if code == app.FENCED else code)
+        raise CommandFailed(str(error), error.exit_code) from error
+    raise typer.Exit(code)

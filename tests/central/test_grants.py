@@ -1,0 +1,190 @@
+"""Grants that are given and taken back: where they begin and end, and what is left to take."""
+
+import pytest
+
+from creditmeter.central.administration import GrantCredits, Voided, VoidGrant
+from creditmeter.central.requests import Done
+from creditmeter.central.store import CentralStore
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.grants import Grant, GrantKind, GrantSource
+from creditmeter.core.ids import GrantId, RequestId
+from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
+from creditmeter.core.refusals import AccountNotFound, GrantEnded, GrantNotFound, InvalidRequest, RequestIdReused
+from tests.central.accounts import ACME, available, count, done, give, giving, lines, opened, remaining, standing, void
+from tests.central.speaker import Speaker
+from tests.clocks import NOON, ManualClock
+
+MIDNIGHT = Instant(NOON + 12 * HOUR)
+
+
+async def test_a_permanent_grant_has_no_end(store: CentralStore) -> None:
+    """Unless told; it begins at once."""
+    await opened(store)
+    grant = await give(store, "gift", 5)
+    assert (grant.kind, grant.effective_at, grant.expires_at) == (GrantKind.PERMANENT, NOON, None)
+    assert (grant.amount, grant.remaining, grant.created_at) == (5, 5, NOON)
+    assert (await standing(store)).grants == (grant,)
+
+
+@pytest.mark.parametrize(("kind", "days"), [(GrantKind.DAILY, 0), (GrantKind.MONTHLY, 29)])
+async def test_daily_and_monthly_grants_end_with_their_period(store: CentralStore, kind: GrantKind, days: int) -> None:
+    """The running day, and the running month of the account, which began on its anchor day."""
+    await opened(store)
+    assert (await give(store, "gift", 5, kind)).expires_at == MIDNIGHT + days * DAY
+
+
+async def test_an_end_within_a_day_is_moved_to_its_midnight(store: CentralStore) -> None:
+    """The account's own midnight; an end on a midnight stays."""
+    await opened(store, time_zone="Asia/Tokyo")
+    tokyo = Instant(NOON + 3 * HOUR)
+    within = await give(store, "within", 5, expires_at=Instant(tokyo + DAY + 1))
+    on = await give(store, "on", 5, expires_at=Instant(tokyo + DAY))
+    assert (within.expires_at, on.expires_at) == (tokyo + 2 * DAY, tokyo + DAY)
+
+
+async def test_a_beginning_in_the_past_is_now(store: CentralStore) -> None:
+    """Nobody is given credit for calls that were made without it."""
+    await opened(store)
+    assert (await give(store, "gift", 5, effective_at=Instant(NOON - HOUR))).effective_at == NOON
+
+
+async def test_a_grant_that_begins_later_cannot_be_used_yet(store: CentralStore, clock: ManualClock) -> None:
+    """It is part of the balance, and usable from its first instant on."""
+    await opened(store)
+    grant = await give(store, "gift", 5, GrantKind.DAILY, effective_at=Instant(MIDNIGHT + HOUR))
+    assert grant.expires_at == MIDNIGHT + DAY
+    assert (await available(store), await lines(store)) == (0, [("GRANTED", 5, 5)])
+    clock.advance(13 * HOUR - 1)
+    assert await available(store) == 0
+    clock.advance(1)
+    assert await available(store) == 5
+
+
+@pytest.mark.parametrize("ends", [NOON - DAY, MIDNIGHT])
+async def test_a_grant_ends_after_it_begins(store: CentralStore, ends: int) -> None:
+    """Else it is refused, and burns no id."""
+    await opened(store)
+    refused = await store.administration.grant_credits(
+        giving("gift", 5, effective_at=Instant(MIDNIGHT + HOUR), expires_at=Instant(ends))
+    )
+    assert refused == InvalidRequest((("expires_at", "the grant would end before it begins"),))
+    assert (await give(store, "gift", 5)).amount == 5
+
+
+async def test_giving_twice_gives_once(store: CentralStore, clock: ManualClock) -> None:
+    """The first reply comes again; another amount under the same id is refused with the field's name."""
+    await opened(store)
+    grant = await give(store, "gift", 5)
+    clock.advance(DAY)
+    assert await store.administration.grant_credits(giving("gift", 5)) == Done(grant, replayed=True)
+    assert await store.administration.grant_credits(giving("gift", 6)) == RequestIdReused("amount")
+    assert await available(store) == 5
+
+
+async def test_a_grant_says_where_it_comes_from(store: CentralStore) -> None:
+    """Its source and its note are kept, and history shows the note."""
+    await opened(store)
+    asked = GrantCredits(
+        RequestId("gift"), ACME, GrantKind.PERMANENT, Microcredits(5), source=GrantSource.REFERRAL, note="from Ann"
+    )
+    grant = done(await store.administration.grant_credits(asked))
+    assert (grant.source, grant.note) == (GrantSource.REFERRAL, "from Ann")
+    assert (await standing(store)).grants == (grant,)
+
+
+async def test_an_unknown_account_is_given_nothing(store: CentralStore) -> None:
+    """Nor is anything taken from it."""
+    assert await store.administration.grant_credits(giving("gift", 5)) == AccountNotFound(ACME)
+    voiding = VoidGrant(RequestId("void"), ACME, GrantId("gift"))
+    assert await store.administration.void_grant(voiding) == AccountNotFound(ACME)
+    assert await count(store, "requests") == 0
+
+
+# Taking back.
+
+
+async def test_voiding_takes_back_what_is_left(store: CentralStore, here: Speaker) -> None:
+    """What was spent stays charged."""
+    await opened(store)
+    grant = await give(store, "gift", 10)
+    await here.say(need=4)
+    await here.say(here.charge("c", 4))
+    voided = await void(store, grant.grant_id)
+    assert (voided.amount, voided.grant.remaining, voided.grant.voided) == (6, 0, 6)
+    assert (await lines(store))[-1] == ("VOIDED", -6, 0)
+
+
+async def test_what_is_out_on_a_lease_cannot_be_voided(store: CentralStore, here: Speaker) -> None:
+    """A sidecar may have promised it already; it can be charged afterwards, to the last microcredit."""
+    await opened(store)
+    grant = await give(store, "gift", 10)
+    await here.say(need=7)
+    assert (await void(store, grant.grant_id)).amount == 3
+    answer = await here.say(here.charge("c", 7))
+    assert [each.covered for each in answer.postings.values()] == [7]
+
+
+async def test_voiding_leaves_room_for_what_other_grants_back(store: CentralStore, here: Speaker) -> None:
+    """A lease is an amount, not a part of a certain grant."""
+    await opened(store, permanent=5)
+    grant = await give(store, "gift", 10)
+    await here.say(need=7)
+    assert (await void(store, grant.grant_id)).amount == 8
+
+
+async def test_a_grant_that_has_not_begun_is_voided_whole(store: CentralStore, here: Speaker) -> None:
+    """Nothing can be out on it."""
+    await opened(store, permanent=5)
+    later = await give(store, "later", 10, effective_at=Instant(NOON + DAY))
+    await here.say(need=5)
+    assert (await void(store, later.grant_id)).amount == 10
+
+
+async def test_voiding_twice_voids_once(store: CentralStore, here: Speaker) -> None:
+    """Also when more could be taken the second time; that is another request."""
+    await opened(store)
+    grant = await give(store, "gift", 10)
+    await here.say(need=7)
+    first = await void(store, grant.grant_id)
+    await here.holds(0)
+    voiding = VoidGrant(RequestId("void"), ACME, grant.grant_id)
+    assert await store.administration.void_grant(voiding) == Done(first, replayed=True)
+    assert (await void(store, grant.grant_id, "again")).amount == 7
+    assert (await void(store, grant.grant_id, "and again")).amount == 0
+    reused = VoidGrant(RequestId("void"), ACME, GrantId("another"))
+    assert await store.administration.void_grant(reused) == RequestIdReused("grant_id")
+
+
+async def test_a_grant_that_is_over_cannot_be_voided(store: CentralStore, clock: ManualClock) -> None:
+    """Neither can one that never was."""
+    await opened(store)
+    grant = await give(store, "gift", 10, GrantKind.DAILY)
+    clock.advance(12 * HOUR)
+    voiding = VoidGrant(RequestId("void"), ACME, grant.grant_id)
+    assert await store.administration.void_grant(voiding) == GrantEnded(grant.grant_id)
+    voiding = VoidGrant(RequestId("void"), ACME, GrantId("another"))
+    assert await store.administration.void_grant(voiding) == GrantNotFound("another")
+
+
+async def test_a_used_up_grant_has_nothing_to_void(store: CentralStore, here: Speaker) -> None:
+    """It is found although nothing is left of it."""
+    await opened(store)
+    grant = await give(store, "gift", 4)
+    await here.say(need=4)
+    await here.say(here.charge("c", 4))
+    voided = await void(store, grant.grant_id)
+    assert isinstance(voided, Voided)
+    assert (voided.amount, voided.grant.drawn) == (0, 4)
+
+
+async def test_a_plans_grant_can_be_voided_and_does_not_come_again(store: CentralStore, clock: ManualClock) -> None:
+    """What was given for the day was given, and the next day gives anew."""
+    await opened(store, daily=5)
+    await give(store, "touch", 1)
+    daily = next(each for each in (await standing(store)).grants if each.kind is GrantKind.DAILY)
+    assert isinstance(daily, Grant)
+    clock.advance(MINUTE)
+    assert (await void(store, daily.grant_id)).amount == 5
+    assert await remaining(store) == (0, 0, 1)
+    clock.advance(DAY)
+    assert await remaining(store) == (5, 0, 1)

@@ -1,0 +1,62 @@
+"""The command line as it is promised: which commands there are, what they take, and what their exit codes mean."""
+
+import typer.main
+
+from creditmeter.cli.exits import ExitCode
+from creditmeter.cli.main import app
+from creditmeter.server import app as server
+
+ASKS = {"--address", "--json", "--help"}
+CHANGES = ASKS | {"--request-id"}
+LISTS = ASKS | {"--limit", "--page-token"}
+TERMS = {"--plan", "--time-zone", "--anchor-day", "--overdraft-limit", "--max-open-reservations", "--max-reservation"}
+
+COMMANDS = {
+    "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--help"},
+    "demo": {"--seed", "--help"},
+    "replay": ASKS
+    | {"TRACE.csv", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}
+    | {"--release-share", "--refund-share", "--kill-share", "--hold-seconds", "--daily", "--monthly"}
+    | {"--data-dir", "--central"},
+    "account create": CHANGES | TERMS | {"ACCOUNT"},
+    "account show": ASKS | {"ACCOUNT"},
+    "account update": CHANGES | TERMS | {"ACCOUNT", "--state"},
+    "account list": LISTS,
+    "plan put": ASKS | {"PLAN", "--daily", "--monthly"},
+    "plan list": LISTS,
+    "grant add": CHANGES | {"ACCOUNT", "CREDITS", "--kind", "--source", "--effective-at", "--expires-at", "--note"},
+    "grant void": CHANGES | {"ACCOUNT", "GRANT"},
+    "balance": ASKS | {"ACCOUNT"},
+    "history": LISTS | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--start", "--end"},
+    "verify": {"--central", "--data-dir", "--json", "--help"},
+}
+
+
+def test_the_commands_and_what_they_take() -> None:
+    """A change here is a line in the changelog."""
+    found = {}
+    with typer.Context(typer.main.get_command(app)) as root:
+        for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # it is a group
+            for inner, leaf in getattr(command, "commands", {"": command}).items():
+                parameters = leaf.get_params(root)
+                found[f"{name} {inner}".strip()] = {
+                    each.metavar if each.param_type_name == "argument" else each.opts[0] for each in parameters
+                }
+    assert found == COMMANDS
+
+
+def test_exit_codes() -> None:
+    """They are the server's where it has the same."""
+    assert {each.name: int(each) for each in ExitCode} == {
+        "OK": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "UNSETTLED": 3,
+        "CANNOT_START": 4,
+        "DAMAGED": 5,
+        "NOT_CLEAN": 6,
+        "UNREACHABLE": 7,
+        "FENCED": 8,
+    }
+    assert (server.OK, server.UNSETTLED, server.CANNOT_START) == (0, ExitCode.UNSETTLED, ExitCode.CANNOT_START)
+    assert (server.DAMAGED, server.FENCED) == (ExitCode.DAMAGED, ExitCode.FENCED)
