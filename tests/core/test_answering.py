@@ -390,6 +390,16 @@ def test_a_lease_that_the_sidecar_does_not_know_has_only_what_was_posted_spent()
     assert (known.limit, known.spent, it.idle(clocks(NOON))) == (9, 5, 4)
 
 
+def test_the_central_stores_word_on_a_limit_is_the_last() -> None:
+    """A book that believes in more than was leased to it believes so no longer."""
+    central = central_with(30)
+    tell(central, message(1, need=5))
+    it = book(lease(MORNING, 9))
+    told, _ = compose(it, Envelope(HERE, 1, 2), NOON, None, give_back=False)
+    it.apply(accept(it, told, tell(central, told, NOON), ALWAYS))
+    assert it.idle(clocks(NOON)) == 5
+
+
 def test_a_sidecar_that_restarts_says_everything_again() -> None:
     """The answer was lost: nothing is charged twice, the credit it did not hear of goes home, and work goes on."""
     central = central_with(30)

@@ -56,7 +56,7 @@ ORDERS: tuple[Callable[[OutLease], tuple[int, int]], ...] = (
 """Orders in which the charges of leases may arrive."""
 
 START = at("30 18:00")
-"""A day and a half before the month ends."""
+"""Somewhat more than a day before the month ends."""
 
 _Item = TypeVar("_Item")
 

@@ -194,6 +194,16 @@ def test_a_grant_waits_for_leases_that_were_opened_before_its_end(opened: Instan
     assert (central.remaining()[TODAY] == 0) is lapses
 
 
+@pytest.mark.parametrize(("opened", "lapses"), [(Instant(at("11 00:00") - 1), False), (at("11 00:00"), True)])
+def test_a_lease_opened_at_its_end_does_not_hold_a_grant_up(opened: Instant, lapses: bool) -> None:
+    """The lease of the day that ended is gone, and one that was opened at midnight is left."""
+    central = Central(account(), grants=[daily(10, 5), grant("g", 3)])
+    central.exchange(message(1, need=5, sidecar_id=ELSEWHERE), MORNING)
+    central.exchange(message(1, need=3), opened)
+    central.exchange(message(2, sidecar_id=ELSEWHERE), at("11 09:00"))
+    assert (central.remaining()[TODAY] == 0) is lapses
+
+
 def test_what_a_late_charge_leaves_lapses_then() -> None:
     """The lease closes with its last charge, and with it goes the last claim on the day."""
     central = Central(account(), grants=[daily(10, 5)])

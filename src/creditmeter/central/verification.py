@@ -1,27 +1,43 @@
 """Verification: recompute every balance from history, and hold what is stored against it.
 
-Each account is read from one snapshot. What is checked are the invariants that credit rests on: every grant adds up, its parts
-are what history says they are, every charge is covered by its draws and stands in history once, and what is out on leases
-has credit behind it.
+Each account is read from one snapshot, so this may run beside sidecars. What is checked is what credit rests on: every grant
+adds up, and its parts are what history says they are; every charge is paid by its draws and stands in history once, and so
+does every refund; what is out on leases has credit behind it.
+
+Of an account the grants and the unclosed leases are kept in memory; history, charges and refunds are read page by page, and
+what has to be counted over all of them is counted by the database.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import RowMapping, Table, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
+from creditmeter.central.checks import (
+    History,
+    balance_problems,
+    charge_problems,
+    draws_in,
+    grant_problems,
+    lease_problems,
+    line_problems,
+    refund_problems,
+)
 from creditmeter.central.database import Database
-from creditmeter.central.rows import charge_of, entry_of, lease_of
-from creditmeter.core.history import Entry, EntryType
-from creditmeter.core.ids import AccountId, ChargeId, GrantId, RefundId
+from creditmeter.core.grants import Draw
+from creditmeter.core.history import EntryType
+from creditmeter.core.ids import AccountId
 
 MAX_PROBLEMS = 100
 """As many problems are listed; the rest are counted."""
 
-_PAGE = 5_000
+PAGE = 2_000
+"""As many rows are read at once."""
+
+_OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,50 +50,29 @@ class Report:
 
 
 @dataclass(slots=True)
-class _Recomputed:
-    """What an account's history adds up to, in microcredits."""
+class _Found:
+    """Problems: the first of them, and how many there were."""
 
-    entries: int = 0
-    balance: int = 0
-    granted: dict[GrantId, int] = field(default_factory=lambda: defaultdict(int))
-    drawn: dict[GrantId, int] = field(default_factory=lambda: defaultdict(int))
-    refunded: dict[GrantId, int] = field(default_factory=lambda: defaultdict(int))
-    lapsed: dict[GrantId, int] = field(default_factory=lambda: defaultdict(int))
-    voided: dict[GrantId, int] = field(default_factory=lambda: defaultdict(int))
-    charge_lines: dict[ChargeId, int] = field(default_factory=lambda: defaultdict(int))
-    charge_draws: dict[ChargeId, int] = field(default_factory=lambda: defaultdict(int))
-    refund_lines: dict[RefundId, int] = field(default_factory=lambda: defaultdict(int))
+    listed: list[str] = field(default_factory=list)
+    count: int = 0
 
-    def add(self, entry: Entry) -> None:
-        """Count one line."""
-        self.entries += 1
-        self.balance += entry.amount
-        drawn = sum(draw.amount for draw in entry.draws)
-        match entry.type:
-            case EntryType.GRANTED if entry.grant_id:
-                self.granted[entry.grant_id] += entry.amount
-            case EntryType.LAPSED if entry.grant_id:
-                self.lapsed[entry.grant_id] -= entry.amount
-            case EntryType.VOIDED if entry.grant_id:
-                self.voided[entry.grant_id] -= entry.amount
-            case EntryType.REFUNDED if entry.refund_id:
-                self.refund_lines[entry.refund_id] += 1
-                self._count_draws(self.refunded, entry)
-            case EntryType.CHARGED | EntryType.DEBT_REPAID if entry.charge_id:
-                self.charge_lines[entry.charge_id] += entry.type is EntryType.CHARGED
-                self.charge_draws[entry.charge_id] += drawn
-                self._count_draws(self.drawn, entry)
+    def add(self, problem: str) -> None:
+        """Count a problem, and list it if there is room."""
+        self.count += 1
+        if self.count <= MAX_PROBLEMS:
+            self.listed.append(problem)
 
-    def _count_draws(self, by_grant: dict[GrantId, int], entry: Entry) -> None:
-        for draw in entry.draws:
-            by_grant[draw.grant_id] += draw.amount
+    def told(self) -> tuple[str, ...]:
+        """What is listed, and a count of the rest."""
+        rest = self.count - len(self.listed)
+        return (*self.listed, f"and {rest} more problems") if rest else tuple(self.listed)
 
 
 async def verify(url: str, progress: Callable[[int, int], None] | None = None) -> Report:
     """Check a whole central store. `progress` is told how many accounts of how many are done.
 
     Raises:
-        CentralUnavailable: the store did not answer.
+        CentralUnavailable: the store did not answer, or is none.
         CentralMisconfigured: the address is none.
     """
     database = Database(url)
@@ -88,164 +83,194 @@ async def verify(url: str, progress: Callable[[int, int], None] | None = None) -
 
 
 async def _verify(database: Database, progress: Callable[[int, int], None]) -> Report:
+    found, accounts, entries = _Found(), 0, 0
     async with database.read() as connection:
-        query = select(tables.accounts.c.account_id).order_by(tables.accounts.c.account_id)
-        accounts = list((await connection.execute(query)).scalars())
-    entries = 0
-    found: list[str] = []
-    for done, account_id in enumerate(accounts, start=1):
+        expected = (await connection.execute(select(func.count()).select_from(tables.accounts))).scalar_one()
+    async for account_id in _account_ids(database):
+        history = History()
         async with database.read() as connection:
-            history = _Recomputed()
-            found += [f"account {account_id}: {each}" async for each in _problems(connection, account_id, history)]
-            entries += history.entries
-        progress(done, len(accounts))
-    listed = found[:MAX_PROBLEMS]
-    if len(found) > MAX_PROBLEMS:
-        listed.append(f"and {len(found) - MAX_PROBLEMS} more problems")
-    return Report(len(accounts), entries, tuple(listed))
+            async for problem in _problems(connection, account_id, history):
+                found.add(f"account {account_id}: {problem}")
+        accounts, entries = accounts + 1, entries + history.entries
+        progress(accounts, max(accounts, expected))
+    async with database.read() as connection:
+        async for problem in _rows_of_nobody(connection):
+            found.add(problem)
+    return Report(accounts, entries, found.told())
 
 
-async def _problems(connection: AsyncConnection, account_id: AccountId, history: _Recomputed) -> AsyncGenerator[str, None]:
-    """Everything that is wrong with one account."""
-    async for entry, expected_number in _entries(connection, account_id):
-        if entry.number != expected_number:
-            yield f"history has {entry.number} where {expected_number} should stand"
-        history.add(entry)
-        if entry.balance_after != history.balance:
-            yield f"history line {entry.number} says a balance of {entry.balance_after}, but it adds up to {history.balance}"
-    grants = [row async for row in _rows(connection, tables.grants, account_id)]
-    for problem in _grant_problems(grants, history):
-        yield problem
-    remaining = sum(row["remaining_microcredits"] for row in grants)
-    stored = (
-        (await connection.execute(select(tables.accounts).where(tables.accounts.c.account_id == account_id))).mappings().one()
-    )
-    if not stored["balance_microcredits"] == history.balance == remaining:
-        yield (
-            f"the balance is {stored['balance_microcredits']}, its history adds up to {history.balance},"
-            f" and its grants have {remaining} left"
-        )
-    if stored["last_entry"] != history.entries:
-        yield f"history has {history.entries} lines where {stored['last_entry']} were written"
-    async for problem in _book_problems(connection, account_id, grants, history):
-        yield problem
-
-
-async def _book_problems(
-    connection: AsyncConnection, account_id: AccountId, grants: list[RowMapping], history: _Recomputed
-) -> AsyncGenerator[str, None]:
-    """Everything that is wrong with an account's charges, refunds and leases."""
-    refunded = await _refunded(connection, account_id)
-    async for row in _rows(connection, tables.charges, account_id):
-        for problem in _charge_problems(row, history, refunded):
-            yield problem
-    async for row in _rows(connection, tables.refunds, account_id):
-        if history.refund_lines[RefundId(row["refund_id"])] != 1:
-            yield f"refund {row['refund_id']} stands in history {history.refund_lines[RefundId(row['refund_id'])]} times"
-    for problem in _lease_problems([row async for row in _rows(connection, tables.leases, account_id)], grants):
-        yield problem
-
-
-async def _entries(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[tuple[Entry, int], None]:
-    """All lines, oldest first, each with the number it should have."""
-    expected = 1
-    async for row in _rows(connection, tables.history, account_id):
-        entry = entry_of(row)
-        yield entry, expected
-        expected = entry.number + 1
-
-
-async def _rows(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncGenerator[RowMapping, None]:
-    """An account's rows of a table by primary key, a page at a time."""
-    key = list(table.primary_key.columns)[1]
-    after: object = None
+async def _account_ids(database: Database) -> AsyncIterator[AccountId]:
+    """All accounts, in pages: nothing is held open while they are looked at."""
+    column = tables.accounts.c.account_id
+    after = ""
     while True:
-        query = select(table).where(table.c.account_id == account_id).order_by(key).limit(_PAGE)
-        page = (await connection.execute(query if after is None else query.where(key > after))).mappings().all()
-        for row in page:
-            yield row
-        if len(page) < _PAGE:
+        async with database.read() as connection:
+            page = (await connection.execute(select(column).where(column > after).order_by(column).limit(PAGE))).scalars().all()
+        for account_id in page:
+            yield AccountId(account_id)
+        if len(page) < PAGE:
             return
-        after = page[-1][key.name]
+        after = page[-1]
 
 
-def _grant_problems(rows: Iterable[RowMapping], history: _Recomputed) -> Iterable[str]:
-    """Where a grant does not add up, or is not what history says."""
-    for row in rows:
-        name = row["grant_id"]
-        parts = {part: row[f"{part}_microcredits"] for part in ("drawn", "refunded", "lapsed", "voided")}
-        amount, remaining = row["amount_microcredits"], row["remaining_microcredits"]
-        if remaining < 0:
-            yield f"grant {name} is overdrawn by {-remaining}"
-        if amount != remaining + parts["drawn"] - parts["refunded"] + parts["lapsed"] + parts["voided"]:
-            yield f"grant {name} of {amount} does not add up: {remaining} left and {parts}"
-        said = {
-            "amount": (amount, history.granted[name]),
-            "drawn": (parts["drawn"], history.drawn[name]),
-            "refunded": (parts["refunded"], history.refunded[name]),
-            "lapsed": (parts["lapsed"], history.lapsed[name]),
-            "voided": (parts["voided"], history.voided[name]),
-        }
-        for part, (stored, recomputed) in said.items():
-            if stored != recomputed:
-                yield f"grant {name} has {part} {stored}, its history says {recomputed}"
+async def _rows_of_nobody(connection: AsyncConnection) -> AsyncGenerator[str]:
+    known = select(tables.accounts.c.account_id)
+    for table in _OF_ACCOUNTS:
+        query = select(table.c.account_id).distinct().except_(known).order_by(table.c.account_id)
+        for account_id in (await connection.execute(query)).scalars():
+            yield f"account {account_id}: is not there, but has rows in {table.name}"
 
 
-async def _refunded(connection: AsyncConnection, account_id: AccountId) -> dict[ChargeId, tuple[int, int]]:
-    """For each charge with refunds: what came back to it in all, and how much of its debt was cancelled."""
+async def _problems(connection: AsyncConnection, account_id: AccountId, history: History) -> AsyncGenerator[str]:
+    """Everything that is wrong with one account."""
+    grants = {row["grant_id"]: row async for row in _rows(connection, tables.grants, account_id)}
+    async for page in _pages(connection, tables.history, account_id):
+        paid = await _draws_of_charges(connection, account_id, page)
+        for row in page:
+            for problem in line_problems(row, history, paid):
+                yield problem
+    for charge_id in history.owed:
+        yield f"charge {charge_id} drew more than the lines of its history say"
+    for problem in grant_problems(grants, history):
+        yield problem
+    stored = (await connection.execute(_of(tables.accounts, account_id))).mappings().one()
+    for problem in balance_problems(stored, grants.values(), history):
+        yield problem
+    async for problem in _charges_problems(connection, account_id):
+        yield problem
+    async for problem in _refunds_problems(connection, account_id):
+        yield problem
+    leases = [row async for row in _rows(connection, tables.leases, account_id)]
+    for problem in lease_problems(leases, grants.values(), stored["decided_at"]):
+        yield problem
+
+
+# History.
+
+
+async def _draws_of_charges(
+    connection: AsyncConnection, account_id: AccountId, lines: Iterable[RowMapping]
+) -> dict[str, tuple[Draw, ...]]:
+    """What the charges that some lines are about drew."""
+    charges = tables.charges
+    named = {line["charge_id"] for line in lines if line["charge_id"]}
+    query = select(charges.c.charge_id, charges.c.body).where(
+        charges.c.account_id == account_id, charges.c.charge_id.in_(sorted(named))
+    )
+    return {charge_id: draws_in(body) for charge_id, body in await connection.execute(query)}
+
+
+# Charges and refunds.
+
+
+async def _charges_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    async for page in _pages(connection, tables.charges, account_id):
+        refunded = await _refunded(connection, account_id, [row["charge_id"] for row in page])
+        for row in page:
+            for problem in charge_problems(row, *refunded.get(row["charge_id"], (0, 0))):
+                yield problem
+    wanted = case((tables.charges.c.duplicate_of.is_(None), 1), else_=0)
+    query = _not_as_often_as(wanted, account_id, tables.charges, "charge_id", EntryType.CHARGED)
+    for name, count in await connection.execute(query):
+        yield f"charge {name} stands in history {count} times"
+
+
+async def _refunded(
+    connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[str]
+) -> dict[str, tuple[int, int]]:
+    """For charges with refunds, of their own or of a duplicate: what came back to them in all, and how much of their debt was
+    cancelled.
+    """
     refunds, charges = tables.refunds.c, tables.charges.c
     back = refunds.restored_microcredits + refunds.lapsed_microcredits
     paid = func.coalesce(charges.duplicate_of, charges.charge_id)
     query = (
         select(paid, func.sum(back), func.sum(refunds.amount_microcredits - back))
-        .join(tables.charges, (charges.account_id == account_id) & (charges.charge_id == refunds.charge_id))
-        .where(refunds.account_id == account_id)
+        .join_from(tables.refunds, tables.charges, charges.charge_id == refunds.charge_id)
+        .where(refunds.account_id == account_id, charges.account_id == account_id, paid.in_(sorted(charge_ids)))
         .group_by(paid)
     )
     return {row[0]: (int(row[1]), int(row[2])) for row in await connection.execute(query)}
 
 
-def _charge_problems(row: RowMapping, history: _Recomputed, refunded: dict[ChargeId, tuple[int, int]]) -> Iterable[str]:
-    """Where a charge does not add up, is not what history says, or stands there more or less often than once."""
-    charge = charge_of(row)
-    posting, name = charge.posting, charge.charge_id
-    if posting is None:
-        yield f"charge {name} is not posted"
-        return
-    stored = {
-        "cost": charge.cost,
-        "covered": posting.covered,
-        "debt": posting.debt,
-        "uncovered": posting.uncovered,
-        "refunded": posting.refunded,
-    }
-    for part, amount in stored.items():
-        if row[f"{part}_microcredits"] != amount:
-            yield f"charge {name} has {part} {row[f'{part}_microcredits']} beside {amount}"
-    lines = history.charge_lines[name]
-    if posting.duplicate_of is not None:
-        if lines or posting.covered:
-            yield f"charge {name} is a duplicate and was charged all the same"
-        return
-    if lines != 1:
-        yield f"charge {name} stands in history {lines} times"
-    drawn, returned = sum(draw.amount for draw in posting.draws), sum(draw.returned for draw in posting.draws)
-    if not posting.covered == drawn == history.charge_draws[name]:
-        yield f"charge {name} is covered by {posting.covered}, drew {drawn}, and history says {history.charge_draws[name]}"
-    back, cancelled = refunded.get(name, (0, 0))
-    if charge.cost != posting.covered + posting.debt + posting.uncovered + cancelled:
-        yield f"charge {name} costs {charge.cost}, but {stored} and {cancelled} cancelled do not make that up"
-    if not posting.refunded == returned == back:
-        yield f"charge {name} was refunded {posting.refunded}, its draws {returned}, and its refunds say {back}"
+async def _refunds_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    async for row in _rows(connection, tables.refunds, account_id):
+        for problem in refund_problems(row):
+            yield problem
+    query = _not_as_often_as(literal(1), account_id, tables.refunds, "refund_id", EntryType.REFUNDED)
+    for name, count in await connection.execute(query):
+        yield f"refund {name} stands in history {count} times"
+    async for problem in _moved_problems(connection, account_id):
+        yield problem
 
 
-def _lease_problems(rows: Iterable[RowMapping], grants: Iterable[RowMapping]) -> Iterable[str]:
-    """Where more is out on leases than the grants that may stand behind it have left."""
-    out = 0
-    for lease in (lease_of(row) for row in rows if not row["closed"]):
-        if lease.held + lease.unposted > lease.out:
-            yield f"lease {lease.lease_id} has {lease.out} out and more than that held and unposted"
-        out += lease.out
-    remaining = sum(row["remaining_microcredits"] for row in grants)
-    if out > remaining:
-        yield f"{out} is out on leases, and all grants have {remaining} left"
+async def _moved_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    """Where the lines of a refund move other credit than it says: what came back, or was given anew, and what of it lapsed."""
+    refunds, history = tables.refunds.c, tables.history.c
+    lapsed = case((history.type == EntryType.LAPSED.value, -history.amount_microcredits), else_=0)
+    moved = (
+        select(history.refund_id, func.sum(history.amount_microcredits).label("back"), func.sum(lapsed).label("lapsed"))
+        .where(history.account_id == account_id, history.refund_id.is_not(None))
+        .group_by(history.refund_id)
+        .subquery()
+    )
+    its_own = (refunds.account_id == account_id) & (refunds.refund_id == moved.c.refund_id)
+    differs = (moved.c.back != refunds.restored_microcredits) | (moved.c.lapsed != refunds.lapsed_microcredits)
+    query = (
+        select(moved.c.refund_id, moved.c.back, moved.c.lapsed, refunds.restored_microcredits, refunds.lapsed_microcredits)
+        .join_from(moved, tables.refunds, its_own, isouter=True)
+        .where(refunds.refund_id.is_(None) | differs)
+        .order_by(moved.c.refund_id)
+    )
+    for name, back, gone, said_back, said_gone in await connection.execute(query):
+        if said_back is None:
+            yield f"refund {name} is in history, but is not there"
+        else:
+            yield f"refund {name} says {said_back} restored and {said_gone} lapsed, its history {back} and {gone}"
+
+
+def _not_as_often_as(
+    wanted: ColumnElement[int], account_id: AccountId, table: Table, key: str, type_: EntryType
+) -> Select[str, int]:
+    """The things of a table that do not have as many lines of a type as they should, and how many they have."""
+    history = tables.history.c
+    lines = (
+        select(history[key].label("name"), func.count().label("lines"))
+        .where(history.account_id == account_id, history.type == type_.value)
+        .group_by(history[key])
+        .subquery()
+    )
+    count = func.coalesce(lines.c.lines, 0)
+    return (
+        select(table.c[key], count)
+        .join_from(table, lines, lines.c.name == table.c[key], isouter=True)
+        .where(table.c.account_id == account_id, count != wanted)
+        .order_by(table.c[key])
+    )
+
+
+# Reading.
+
+
+def _of(table: Table, account_id: AccountId) -> Select[Any]:
+    return select(table).where(table.c.account_id == account_id)
+
+
+async def _rows(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[RowMapping]:
+    """An account's rows of a table by primary key."""
+    async for page in _pages(connection, table, account_id):
+        for row in page:
+            yield row
+
+
+async def _pages(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[Sequence[RowMapping]]:
+    """An account's rows of a table by primary key, a page at a time."""
+    key = list(table.primary_key.columns)[1]
+    after: object = None
+    while True:
+        query = _of(table, account_id).order_by(key).limit(PAGE)
+        page = (await connection.execute(query if after is None else query.where(key > after))).mappings().all()
+        yield page
+        if len(page) < PAGE:
+            return
+        after = page[-1][key.name]

@@ -32,8 +32,9 @@ class PlanVersion:
 class Contents:
     """What is stored of an account that its next decision may need.
 
-    `grants` are those that have credit left or belong to a running period; `leases` the unclosed ones; `charges` those that
-    owe debt and those that the decision is about, with their `refunds`.
+    `grants` are those that have credit left or belong to a running period, and those that a charge to be refunded drew on;
+    `leases` the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds`,
+    the charges that stand for duplicates of these, and those of the same request or commit.
     """
 
     account: Account
