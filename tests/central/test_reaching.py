@@ -212,3 +212,11 @@ async def test_a_statement_that_takes_too_long_is_an_outage(postgres_url: str, m
             assert not refused.value.is_lasting
             await give(store, "more", 1)
             assert await lines(store) == [("GRANTED", 5, 5), ("GRANTED", 1, 6)]
+
+
+async def test_statements_are_planned_for_the_ids_that_they_name(postgres_url: str) -> None:
+    """On every connection, also one that was used before; else posting to a young, busy account slows down."""
+    async with CentralStore(postgres_url, noon) as store:
+        for _ in range(2):
+            async with store.database.write() as connection:
+                assert (await connection.execute(text("SHOW plan_cache_mode"))).scalar_one() == "force_custom_plan"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from creditmeter.central.administration import CreateAccount, GrantCredits
+from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import Report, verify
 from creditmeter.core.accounts import Account, Plan
@@ -27,12 +27,11 @@ ALICE = AccountId("alice")
 
 
 @pytest.fixture
-async def url(tmp_path: Path, clock: ManualClock, card: RateCard) -> str:
-    """A store with grants of every kind, charges, refunds, a write-off, and a hold."""
-    url = f"sqlite:///{tmp_path / 'central.db'}"
-    bench = Bench(tmp_path, clock, card, url)
+async def url(tmp_path: Path, clock: ManualClock, card: RateCard, central_url: str) -> str:
+    """A store with grants of every kind, charges, refunds, debt that was repaid, a write-off, and a hold."""
+    bench = Bench(tmp_path, clock, card, central_url)
     await bench.start()
-    await bench.account(daily=3, monthly=4, permanent=10)
+    await bench.account(daily=3, monthly=4, permanent=10, overdraft_limit=from_credits(5))
     burnt = await charge(bench, "burn", 9)
     await bench.sidecar.settle()
     await refund(bench, "part", charge_id(burnt), 2)
@@ -42,14 +41,14 @@ async def url(tmp_path: Path, clock: ManualClock, card: RateCard) -> str:
     await held(bench, "open", 5)
     await bench.sidecar.settle()
     await bench.crash()
-    return url
+    return central_url
 
 
 async def damaged(url: str, statement: str) -> Report:
     """The report on a store after a statement was run on it."""
     store = CentralStore(url, lambda: Instant(0))
     async with store, store.database.write() as connection:
-        assert (await connection.execute(text(statement))).rowcount, "the statement does damage"
+        assert (await connection.exec_driver_sql(statement)).rowcount, "the statement does damage"
     return await verify(url)
 
 
@@ -86,6 +85,49 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
         ("UPDATE leases SET limit_microcredits = limit_microcredits + 100000000", "out on leases"),
         ("UPDATE leases SET held_microcredits = held_microcredits + 100000000", "held and unposted"),
         (DOUBLED_LINE, "stands in history 2 times"),
+        ("DELETE FROM history WHERE number = (SELECT max(number) FROM history)", "lines where"),
+        ("DELETE FROM history WHERE type = 'DEBT_REPAID'", "drew more than the lines of its history say"),
+        ("UPDATE history SET type = 'NONSENSE' WHERE number = 1", "history line 1 cannot be read"),
+        ("UPDATE history SET draws = '[' WHERE type = 'CHARGED'", "cannot be read"),
+        ("UPDATE history SET draws = '[]' WHERE type = 'CHARGED'", "is not the sum of its draws"),
+        (
+            "UPDATE history SET draws = replace(draws, 'monthly-', 'daily-') WHERE type = 'CHARGED'",
+            "has other draws than charge",
+        ),
+        (
+            "UPDATE history SET charge_id = 'chg-unknown' WHERE type = 'WRITTEN_OFF'",
+            "is about charge chg-unknown, which is not",
+        ),
+        (
+            "UPDATE history SET refund_id = 'ref-unknown' WHERE type = 'REFUNDED'",
+            "refund ref-unknown is in history, but is not",
+        ),
+        ("DELETE FROM grants WHERE kind = 'DAILY'", "is in history, but is not there"),
+        (
+            "UPDATE grants SET lapsed_microcredits = 1, voided_microcredits = -1 WHERE kind = 'DAILY'",
+            "has voided -1, its history",
+        ),
+        (
+            "UPDATE grants SET refunded_microcredits = 0, drawn_microcredits = drawn_microcredits - refunded_microcredits",
+            "has drawn",
+        ),
+        ("UPDATE grants SET remaining_microcredits = -1 WHERE kind = 'DAILY'", "is overdrawn by 1"),
+        ("DELETE FROM charges", "which is not there"),
+        ("UPDATE charges SET body = '{}'", "cannot be read"),
+        ("UPDATE charges SET request_id = 'another'", "has request_id another in its row"),
+        ("UPDATE charges SET duplicate_of = 'another'", "stands in history 1 times"),
+        ("UPDATE charges SET body = replace(body, '\"returned\":2000000', '\"returned\":1999999')", "its draws 1999999"),
+        (
+            "UPDATE charges SET body = replace(body, '\"uncovered\":0', '\"uncovered\":1')",
+            "covered, owed, cancelled or written off",
+        ),
+        ("UPDATE refunds SET amount_microcredits = amount_microcredits + 1", "has amount"),
+        ("UPDATE refunds SET body = 'nothing'", "cannot be read"),
+        ("UPDATE refunds SET restored_microcredits = 1, lapsed_microcredits = 1999999", "says 1 restored and 1999999 lapsed"),
+        ("UPDATE leases SET posted_microcredits = limit_microcredits + 1", "has less than nothing out"),
+        ("UPDATE leases SET closed = (1 = 1)", "is closed with"),
+        ("UPDATE grants SET effective_at = effective_at + 1000000000000 WHERE kind = 'PERMANENT'", "is left behind them"),
+        ("DELETE FROM accounts", "is not there, but has rows in history"),
     ],
 )
 async def test_damage_is_found(url: str, statement: str, words: str) -> None:
@@ -93,6 +135,34 @@ async def test_damage_is_found(url: str, statement: str, words: str) -> None:
     report = await damaged(url, statement)
     assert any(words in problem for problem in report.problems), report.problems
     assert all(problem.startswith(f"account {ALICE}: ") for problem in report.problems)
+
+
+async def test_a_lease_is_backed_to_the_microcredit(url: str) -> None:
+    """As much out as is left is sound; one more is not."""
+    left = "(SELECT sum(remaining_microcredits) FROM grants)"
+    assert (await damaged(url, f"UPDATE leases SET limit_microcredits = posted_microcredits + {left}")).problems == ()
+    report = await damaged(url, "UPDATE leases SET limit_microcredits = limit_microcredits + 1")
+    assert [problem.partition(" have ")[2] for problem in report.problems] == [
+        "15000001 out on leases, and 15000000 is left behind them"
+    ]
+
+
+async def test_it_does_not_depend_on_where_pages_end(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sound or damaged, it is found the same a row at a time."""
+    whole = await verify(url)
+    broken = await damaged(url, "UPDATE history SET amount_microcredits = amount_microcredits + 1")
+    for size in (1, 2, 3):
+        monkeypatch.setattr("creditmeter.central.verification.PAGE", size)
+        assert await verify(url) == broken
+    await damaged(url, "UPDATE history SET amount_microcredits = amount_microcredits - 1")
+    assert await verify(url) == whole
+
+
+async def test_a_store_that_is_none_is_told(tmp_path: Path) -> None:
+    """Rather than called clean."""
+    with pytest.raises(CentralUnavailable) as refused:
+        await verify(f"sqlite:///{tmp_path / 'empty.db'}")
+    assert refused.value.is_lasting
 
 
 async def test_many_problems_are_listed_up_to_a_bound(tmp_path: Path, clock: ManualClock) -> None:

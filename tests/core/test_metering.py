@@ -275,6 +275,7 @@ CASES = (
     Case("at a stated deadline", (reserve(10, Span(SECOND)), wait(SECOND)), EXPIRED),
     Case("pushed: not at the old deadline", (reserve(10), extend(ttl=Span(TTL + 1)), LATE), held=10, idle=10),
     Case("pushed: at the new one", (reserve(10), extend(ttl=Span(TTL + 1)), wait(TTL + 1)), EXPIRED),
+    Case("pushed: not forgotten by a sweep before", (reserve(10), extend(ttl=Span(TTL + 1)), LATE, wait(1)), EXPIRED),
     Case("never pulled in", (reserve(10), extend(ttl=Span(SECOND)), wait(IN_TIME)), held=10, idle=10),
     Case("no hold outlives an hour", (reserve(10, Span(2 * HOUR)), wait(HOUR)), EXPIRED),
     Case("not even by extending", (reserve(10, HOUR), wait(HOUR - 1), extend(ttl=HOUR), wait(1)), EXPIRED),

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
@@ -141,7 +142,7 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=_POOL_SIZE,
         max_overflow=0,
@@ -149,3 +150,15 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={"timeout": _CONNECT_TIMEOUT_SECONDS, "command_timeout": _STATEMENT_TIMEOUT_SECONDS},
     )
+    event.listen(engine.sync_engine, "connect", _plan_each_statement)
+    return engine
+
+
+def _plan_each_statement(connection: Any, _record: object) -> None:
+    """Plan for the ids that a statement names. A plan for any ids compares each row of a busy account with each of hundreds
+    of ids, for as long as the server has no statistics of a young table.
+    """
+    cursor = connection.cursor()
+    cursor.execute("SET plan_cache_mode = force_custom_plan")
+    cursor.close()
+    connection.commit()
