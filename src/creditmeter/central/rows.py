@@ -115,6 +115,8 @@ def lease_row(account_id: AccountId, lease: OutLease) -> Row:
         "opened_at": lease.opened_at,
         "ends_at": lease.ends_at,
         "renewed_at": lease.renewed_at,
+        "trusted_until": lease.trusted_until,
+        "reclaim_at": lease.reclaim_at,
         "limit_microcredits": lease.limit,
         "posted_microcredits": lease.posted,
         "held_microcredits": lease.held,
@@ -135,6 +137,8 @@ def lease_of(row: RowMapping) -> OutLease:
         held=row["held_microcredits"],
         unposted=row["unposted_microcredits"],
         renewed_at=row["renewed_at"],
+        trusted_until=row["trusted_until"],
+        reclaim_at=row["reclaim_at"],
         closed=row["closed"],
     )
 

@@ -75,6 +75,8 @@ leases = Table(
     Column("opened_at", BigInteger, nullable=False),
     Column("ends_at", BigInteger, nullable=False),
     Column("renewed_at", BigInteger, nullable=False),
+    Column("trusted_until", BigInteger, nullable=False, server_default="0"),
+    Column("reclaim_at", BigInteger, nullable=False, server_default="0"),
     Column("limit_microcredits", BigInteger, nullable=False),
     Column("posted_microcredits", BigInteger, nullable=False),
     Column("held_microcredits", BigInteger, nullable=False),
@@ -90,6 +92,13 @@ Index(
 Index(
     "leases_open_by_sidecar",
     leases.c.sidecar_id,
+    sqlite_where=leases.c.closed.is_(False),
+    postgresql_where=leases.c.closed.is_(False),
+)
+
+Index(
+    "leases_by_reclaim",
+    leases.c.reclaim_at,
     sqlite_where=leases.c.closed.is_(False),
     postgresql_where=leases.c.closed.is_(False),
 )
@@ -188,4 +197,22 @@ sidecars = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("nonce", String, nullable=False),
     Column("registered_at", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False, server_default="0"),
+    Column("lease_ttl", BigInteger, nullable=False, server_default="0"),
 )
+
+recalls = Table(
+    "recalls",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("sidecar_id", String, primary_key=True),
+    Column("purpose", String, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("smallest_microcredits", BigInteger, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+    Column("awaited", Text, nullable=False),
+    Column("is_ripe", Boolean, nullable=False),
+)
+Index("recalls_by_deadline", recalls.c.deadline)

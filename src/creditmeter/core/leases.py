@@ -50,7 +50,8 @@ class Lease:
 class OutLease:
     """The central store's view of an unclosed lease, amounts in microcredits.
 
-    `held` and `unposted` are what the sidecar last said of it: the rest of what is out is idle.
+    `held` and `unposted` are what the sidecar last said of it, at `renewed_at`: the rest of what is out is idle. The sidecar
+    authorises nothing on it from `trusted_until` on unless it renews it; if it stays silent until `reclaim_at`, it is lost.
     """
 
     lease_id: LeaseId
@@ -62,6 +63,8 @@ class OutLease:
     held: Microcredits = Microcredits(0)
     unposted: Microcredits = Microcredits(0)
     renewed_at: Instant = Instant(0)
+    trusted_until: Instant = Instant(0)
+    reclaim_at: Instant = Instant(0)
     closed: bool = False
 
     def __post_init__(self) -> None:
