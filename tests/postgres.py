@@ -110,6 +110,27 @@ class PostgresServer:
         self.stop()
         self.start()
 
+    def quit(self) -> None:
+        """End the server at once, without anything written that waits: sessions are told, and the next start recovers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+        self.stop()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have the whole server, sessions and all, do nothing: as if the network to it swallowed everything."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # first, so that it makes no new processes
+        processes = [self._process.pid, *_children(self._process.pid)]
+        try:
+            for process in processes[1:]:
+                os.kill(process, signal.SIGSTOP)
+            yield
+        finally:
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
+
     def kill(self) -> None:
         """End the server as a crash would, and return when its last process is gone."""
         self._end_process()
@@ -119,10 +140,12 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def create_database(self) -> str:
-        """Create an empty database and return its address, ``postgresql://postgres@127.0.0.1:PORT/NAME``."""
+    def create_database(self, name: str | None = None) -> str:
+        """Create an empty database, of a new name unless told, and return its address:
+        ``postgresql://postgres@127.0.0.1:PORT/NAME``.
+        """
         self._databases_created += 1
-        name = f"test_{self._databases_created}"
+        name = name or f"test_{self._databases_created}"
         self._run("createdb", *self._address, name)
         return f"postgresql://postgres@{self.host}:{self.port}/{name}"
 
@@ -191,6 +214,10 @@ class PostgresServer:
     @property
     def _surroundings(self) -> dict[str, Any]:
         return {"cwd": self.directory, **_as_the_server()}
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def _account() -> pwd.struct_passwd | None:

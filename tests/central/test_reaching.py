@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from creditmeter.central.database import CentralMisconfigured, CentralUnavailable, parse_url
+from creditmeter.central.postgresql import servers_in
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened
@@ -56,6 +57,7 @@ async def complaint(url: str) -> str:
         ("sqlite://", "the SQLite central store needs a file: sqlite:///PATH"),
         ("sqlite:///:memory:", "the SQLite central store needs a file: sqlite:///PATH"),
         ("postgresql://host:port/name", "'postgresql://host:port/name' is not a central store"),
+        ("postgresql://me:secret@/name?host=a:1&host=b:port", "'postgresql://me:***@/name?host=a:1&host=b:port' is not a"),
         ("postgresql://me:secret@host:port/name", "'postgresql://me:***@host:port/name' is not a central store"),
     ],
 )
@@ -70,6 +72,23 @@ def test_an_address_that_is_none_is_refused(address: str, says: str) -> None:
 def test_postgresql_goes_by_both_its_names(scheme: str) -> None:
     """As its own tools have it."""
     assert parse_url(f"{scheme}://host/name").drivername == "postgresql+asyncpg"
+
+
+@pytest.mark.parametrize(
+    ("address", "servers"),
+    [
+        ("postgresql://me@/name", [(None, None)]),
+        ("postgresql://me@one/name", [("one", None)]),
+        ("postgresql://me@one:5433/name", [("one", 5433)]),
+        ("postgresql://me@/name?host=one:1&host=two:2", [("one", 1), ("two", 2)]),
+        ("postgresql://me@/name?host=one:1,two", [("one", 1), ("two", None)]),
+        ("postgresql://me@/name?host=[::1]:7&host=[::2]", [("::1", 7), ("::2", None)]),
+        ("postgresql://me@/name?host=/run/postgresql", [("/run/postgresql", None)]),
+    ],
+)
+def test_an_address_names_one_server_or_several(address: str, servers: list[tuple[str | None, int | None]]) -> None:
+    """As SQLAlchemy writes them."""
+    assert servers_in(parse_url(address)) == tuple(servers)
 
 
 # Files.
@@ -185,7 +204,7 @@ async def test_a_server_that_does_not_answer_is_an_outage(
     postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection is waited for no longer than a few seconds."""
-    monkeypatch.setattr("creditmeter.central.database._CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("creditmeter.central.postgresql.CONNECT_TIMEOUT_SECONDS", 0.2)
     assert postgres_server._process is not None
     async with CentralStore(postgres_url, noon) as store, asyncio.timeout(30):
         postgres_server._process.send_signal(signal.SIGSTOP)
@@ -203,7 +222,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(postgres_url: str, m
     async with CentralStore(postgres_url, noon) as holder:
         await holder.migrate()
         await opened(holder, ACME, permanent=5)
-        monkeypatch.setattr("creditmeter.central.database._STATEMENT_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr("creditmeter.central.postgresql.STATEMENT_TIMEOUT_SECONDS", 0.2)
         async with CentralStore(postgres_url, noon) as store, asyncio.timeout(30):
             async with holder.database.write() as connection:
                 await connection.execute(text("SELECT * FROM accounts FOR UPDATE"))

@@ -46,12 +46,17 @@ def run_process(*arguments: str, **more: str) -> Ended:
 
 
 class SidecarProcess:
-    """`creditmeter serve` in a process of its own. It may be killed and started again on the same directory and socket."""
+    """`creditmeter serve` in a process of its own. It may be killed and started again on the same directory and socket.
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    `settings` are those without an option of their own, by name.
+    """
+
+    def __init__(self, data_dir: Path, *options: str, **settings: float) -> None:
         self.data_dir = data_dir
         self.addresses: Sequence[str] = ()
         self._options = options
+        self._settings = {"CREDITMETER_SHUTDOWN_GRACE": "10"}
+        self._settings |= {f"CREDITMETER_{name.upper()}": str(value) for name, value in settings.items()}
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -72,7 +77,7 @@ class SidecarProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment(CREDITMETER_SHUTDOWN_GRACE="10"),
+            env=environment(**self._settings),
         )
         assert self._process.stdout is not None
         self.addresses = json.loads(self._process.stdout.readline())["addresses"]
@@ -85,14 +90,30 @@ class SidecarProcess:
         """Stop it in order; returns its exit code."""
         return self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> int:
+    def pause(self) -> None:
+        """Have it do nothing until it is resumed or killed."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; returns its exit code."""
         assert self._process is not None
         assert self._process.stdout is not None
-        self._process.send_signal(number)
         code = self._process.wait(STOP_SECONDS)
         self._process.stdout.close()
         self._process = None
         return code
+
+    def _end(self, number: signal.Signals) -> int:
+        self._signal(number)
+        return self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     @property
     def is_running(self) -> bool:

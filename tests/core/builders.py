@@ -139,7 +139,7 @@ def monthly(amount: int, *, drawn: int = 0) -> Grant:
 
 def lease_name(opened: Instant, sidecar_id: SidecarId = HERE) -> LeaseId:
     """The id of a sidecar's lease of the day of that moment."""
-    return lease_id(ACCOUNT, sidecar_id, midnight_after(opened))
+    return lease_id(ACCOUNT, sidecar_id, opened)
 
 
 def lease(opened: Instant, limit: int, *, spent: int = 0, trusted_until: Span = ALWAYS) -> Lease:
@@ -384,7 +384,7 @@ class Central:
     def post(self, posted: Charge, now: Instant) -> Charge:
         """Post one charge by itself, and say what became of it."""
         ledger = self.ledger(now, (posted,))
-        post(ledger, posted)
+        post(ledger, posted, HERE)
         self.save(ledger)
         return self.charges[posted.charge_id]
 

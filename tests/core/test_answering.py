@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from creditmeter.core.accounts import Account, AccountState
-from creditmeter.core.answering import answer, standing
+from creditmeter.core.answering import answer
+from creditmeter.core.standing import standing
 from creditmeter.core.book import Change
 from creditmeter.core.charges import Charge
 from creditmeter.core.exchange import Answer, Message, Need

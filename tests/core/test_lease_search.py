@@ -448,7 +448,7 @@ class LeaseSearch(RuleBasedStateMachine):
             answer(ledger, message(1, need=ledger.available, sidecar_id=SidecarId("another")))
             for lease in sorted(ledger.leases.values(), key=order):
                 moment = lease.opened_at if early else Instant(min(lease.ends_at - 1, ledger.now))
-                post(ledger, charge(f"charge-{lease.lease_id}", Part(lease.lease_id, lease.out, moment)))
+                post(ledger, charge(f"charge-{lease.lease_id}", Part(lease.lease_id, lease.out, moment)), lease.sidecar_id)
 
     @invariant()
     def leases_add_up(self) -> None:

@@ -3,7 +3,7 @@
 Each change of an account is idempotent by its request id, which is stored with its first reply in the same transaction.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
+from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
 from creditmeter.central.requests import Done, remember, replay
@@ -23,6 +24,7 @@ from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId, grant_id
 from creditmeter.core.instants import Instant
+from creditmeter.core.recalling import recall_everything
 from creditmeter.core.refusals import (
     AccountExists,
     AccountNotFound,
@@ -109,9 +111,9 @@ class Cursor:
 class Administration:
     """Changes accounts, plans and grants."""
 
-    def __init__(self, database: Database, now: Callable[[], Instant]) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
-        self._now = now
+        self._clock = clock
 
     async def create_account(self, request: CreateAccount) -> Done[Account] | Refusal:
         """Open an account, once."""
@@ -122,7 +124,7 @@ class Administration:
                 return done
             if request.account.plan_id and not await _plan_exists(connection, request.account.plan_id):
                 return PlanNotFound(request.account.plan_id)
-            account = await _insert_account(connection, request.account, self._now())
+            account = await _insert_account(connection, request.account, await self._clock.now(connection))
             if account is None:  # perhaps opened by this same request, just now
                 return await replay(connection, account_id, request.request_id, request, Account) or AccountExists(account_id)
             await remember(connection, account_id, request.request_id, request, account, account.created_at)
@@ -146,7 +148,7 @@ class Administration:
         """Change what is agreed with an account. A new plan counts at once: it grants what the running periods lack."""
         account_id = request.account_id
         async with self._database.write() as connection:
-            opened = await open_ledger(connection, account_id, self._now())
+            opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             if opened is None:
                 return AccountNotFound(account_id)
             done = await replay(connection, account_id, request.request_id, request, Account)
@@ -167,6 +169,8 @@ class Administration:
         """Close the running plan's books before the plan changes, then open the new one's."""
         old, now = opened.ledger.account, opened.ledger.now
         opened.ledger.touch()
+        if old.state != new.state:
+            recall_everything(opened.ledger)
         if old.plan_id != new.plan_id:
             entry = opened.ledger.entry(EntryType.PLAN_CHANGED, 0, now)
             opened.ledger.record(replace(entry, note=f"plan {old.plan_id or 'none'} to {new.plan_id or 'none'}"))
@@ -183,7 +187,7 @@ class Administration:
             latest = await _latest_plan(connection, plan.plan_id)
             if latest is not None and latest[0] == plan:
                 return plan
-            effective_at = self._now() if latest else NO_EARLIER
+            effective_at = await self._clock.now(connection) if latest else NO_EARLIER
             row = {
                 "plan_id": plan.plan_id,
                 "effective_at": max(effective_at, latest[1] + 1) if latest else effective_at,
@@ -206,7 +210,7 @@ class Administration:
     async def grant_credits(self, request: GrantCredits) -> Done[Grant] | Refusal:
         """Give credit to an account, once. It repays the account's debt before anything else."""
         async with self._database.write() as connection:
-            opened = await open_ledger(connection, request.account_id, self._now())
+            opened = await open_ledger(connection, request.account_id, await self._clock.now(connection))
             if opened is None:
                 return AccountNotFound(request.account_id)
             done = await replay(connection, request.account_id, request.request_id, request, Grant)
@@ -228,7 +232,7 @@ class Administration:
         """Take back what can be taken back of a grant, once; earlier use stays charged."""
         async with self._database.write() as connection:
             topic = Topic(grants=frozenset({request.grant_id}))
-            opened = await open_ledger(connection, request.account_id, self._now(), topic)
+            opened = await open_ledger(connection, request.account_id, await self._clock.now(connection), topic)
             if opened is None:
                 return AccountNotFound(request.account_id)
             done = await replay(connection, request.account_id, request.request_id, request, Voided)

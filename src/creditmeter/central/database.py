@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
@@ -19,17 +18,10 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from creditmeter.central import sqlite
+from creditmeter.central import postgresql, sqlite
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_CONNECT_TIMEOUT_SECONDS = 5
-_STATEMENT_TIMEOUT_SECONDS = 30
-_POOL_SIZE = 5
-
-_LASTING_SQLSTATES = ("28", "3D", "3F", "42")
-"""Classes of PostgreSQL's error codes that an operator has to see to: authorization, no such database or schema, no such
-table or not allowed to use it.
-"""
+_SQLITE_POOL_SIZE = 5
 
 
 class CentralUnavailable(Exception):
@@ -48,13 +40,14 @@ class CentralMisconfigured(Exception):
 
 
 def parse_url(text: str) -> URL:
-    """Read `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.
+    """Read `sqlite:///PATH`, `postgresql://USER@HOST:PORT/NAME`, or `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT`.
 
     Raises:
-        CentralMisconfigured: the text is neither.
+        CentralMisconfigured: the text is none of these.
     """
     try:
         url = make_url(text)
+        postgresql.servers_in(url)
     except (ArgumentError, ValueError):  # a port that is no number is the latter
         shown = re.sub(r":[^:@/]*@", ":***@", text)  # an address may carry a password
         raise CentralMisconfigured(f"{shown!r} is not a central store: use sqlite:///PATH or postgresql://…") from None
@@ -69,11 +62,12 @@ def parse_url(text: str) -> URL:
 class Database:
     """A pool of connections. Opening it connects to nothing yet."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, notifies: bool = True) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else postgresql.create_engine(postgresql.Servers(self.url))
+        self.engine = self.engine.execution_options(notifies=notifies)
 
     @property
     def address(self) -> str:
@@ -114,15 +108,15 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except (IntegrityError, DataError):  # a fault of the program, not of the store
         raise
     except DBAPIError as error:
+        if postgresql.is_fault_of_program(error.orig):
+            raise
         raise CentralUnavailable(_first_line(error.orig or error), is_lasting=_is_lasting(error.orig)) from error
     except (PoolTimeoutError, OSError, TimeoutError) as error:
         raise CentralUnavailable(_first_line(error)) from error
 
 
 def _is_lasting(error: BaseException | None) -> bool:
-    if isinstance(error, sqlite3.Error):
-        return sqlite.is_lasting(error)
-    return str(getattr(error, "sqlstate", None)).startswith(_LASTING_SQLSTATES)
+    return sqlite.is_lasting(error) if isinstance(error, sqlite3.Error) else postgresql.is_lasting(error)
 
 
 def _first_line(error: BaseException) -> str:
@@ -131,7 +125,7 @@ def _first_line(error: BaseException) -> str:
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
     path = Path(url.database or "")
-    engine = create_async_engine(url, async_creator=partial(sqlite.connect, path), pool_size=_POOL_SIZE, max_overflow=0)
+    engine = create_async_engine(url, async_creator=partial(sqlite.connect, path), pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         read_only = connection.get_execution_options().get("read_only", False)
@@ -139,26 +133,3 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
     event.listen(engine.sync_engine, "begin", begin)
     return engine
-
-
-def _postgresql_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=_POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=_CONNECT_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
-        connect_args={"timeout": _CONNECT_TIMEOUT_SECONDS, "command_timeout": _STATEMENT_TIMEOUT_SECONDS},
-    )
-    event.listen(engine.sync_engine, "connect", _plan_each_statement)
-    return engine
-
-
-def _plan_each_statement(connection: Any, _record: object) -> None:
-    """Plan for the ids that a statement names. A plan for any ids compares each row of a busy account with each of hundreds
-    of ids, for as long as the server has no statistics of a young table.
-    """
-    cursor = connection.cursor()
-    cursor.execute("SET plan_cache_mode = force_custom_plan")
-    cursor.close()
-    connection.commit()

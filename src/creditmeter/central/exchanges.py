@@ -1,23 +1,27 @@
-"""Sidecars at the central store: registration, and the exchange of messages about accounts."""
+"""Sidecars at the central store: registration, the exchange of messages about accounts, and the loss of sidecars."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
 from creditmeter.central.administration import create_on_first_touch
+from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
 from creditmeter.central.rows import encode
 from creditmeter.core.accounts import Account
-from creditmeter.core.answering import answer, standing
+from creditmeter.core.answering import answer, reclaim_lost
 from creditmeter.core.exchange import Answer, Message, Standing
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.standing import standing
+
+DEFAULT_LEASE_TTL = Span(10 * MINUTE)
 
 _decode_answer = msgspec.json.Decoder(Answer).decode
 
@@ -58,12 +62,14 @@ Reply = Answer | AccountNotFound | Outdated
 class Exchanges:
     """Applies what sidecars say."""
 
-    def __init__(self, database: Database, now: Callable[[], Instant], auto_create_plan: PlanId | None = None) -> None:
+    def __init__(self, database: Database, clock: StoreClock, auto_create_plan: PlanId | None = None) -> None:
         self._database = database
-        self._now = now
+        self._clock = clock
         self._auto_create_plan = auto_create_plan
 
-    async def register(self, sidecar_id: SidecarId, epoch: int, nonce: str) -> Registered | Fenced:
+    async def register(
+        self, sidecar_id: SidecarId, epoch: int, nonce: str, lease_ttl: Span = DEFAULT_LEASE_TTL
+    ) -> Registered | Fenced:
         """Issue the next epoch to the sidecar that last spoke in `epoch` (0: never), by compare-and-set.
 
         `nonce` is this start's own: the same question asked again, because its answer was lost, gets the same answer.
@@ -77,13 +83,49 @@ class Exchanges:
             row = await self._sidecar(connection, sidecar_id)
             known, last_nonce = row or (0, "")
             if known == epoch:
-                await self._put_sidecar(connection, sidecar_id, epoch + 1, nonce)
+                await self._put_sidecar(connection, sidecar_id, epoch + 1, nonce, lease_ttl)
             elif not (known == epoch + 1 and last_nonce == nonce):
                 return Fenced(sidecar_id)
             leases = tables.leases
             query = select(leases.c.account_id).where(leases.c.sidecar_id == sidecar_id, leases.c.closed.is_(False))
             accounts = (await connection.execute(query.distinct().order_by(leases.c.account_id))).scalars()
             return Registered(epoch + 1, tuple(accounts))
+
+    async def beat(self, sidecar_id: SidecarId, epoch: int) -> Fenced | None:
+        """Hear that a sidecar is there, though it has nothing to say.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        sidecars = tables.sidecars
+        async with self._database.write() as connection:
+            mine = sidecars.c.sidecar_id == sidecar_id, sidecars.c.epoch == epoch
+            seen = update(sidecars).where(*mine).values(last_seen_at=await self._clock.now(connection))
+            return None if (await connection.execute(seen)).rowcount else Fenced(sidecar_id)
+
+    async def reclaim(self, limit: int) -> int:
+        """Close leases of sidecars that are lost, on at most `limit` accounts; says on how many.
+
+        Only for a caller that has been in touch with the store long enough for all others to have been heard as well.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        leases = tables.leases
+        async with self._database.read() as connection:
+            now = await self._clock.now(connection)
+            lost = select(leases.c.account_id).where(leases.c.closed.is_(False), leases.c.reclaim_at <= now)
+            accounts = (await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))).scalars().all()
+        for account_id in accounts:
+            async with self._database.write() as connection:
+                opened = await open_ledger(connection, account_id, await self._clock.now(connection))
+                assert opened is not None, "a lease is of an account"
+                opened.ledger.touch()
+                reclaim_lost(opened.ledger)
+                opened.ledger.lapse()
+                opened.ledger.repay_debt()
+                await opened.save(connection)
+        return len(accounts)
 
     async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
         """Apply one sidecar's messages, each about another account, in one transaction. The replies are in their order.
@@ -98,8 +140,9 @@ class Exchanges:
             row = await self._sidecar(connection, first.sidecar_id, share=True)
             if row is None or row[0] != first.epoch:
                 return Fenced(first.sidecar_id)
+            now = await self._clock.now(connection)
             for message in sorted(messages, key=lambda each: each.account_id):
-                replies[message.account_id] = await self._apply(connection, message)
+                replies[message.account_id] = await self._apply(connection, message, now)
         return tuple(replies[message.account_id] for message in messages)
 
     async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
@@ -109,14 +152,15 @@ class Exchanges:
             CentralUnavailable: the store did not answer.
         """
         async with self._database.read() as connection:
-            opened = await open_ledger(connection, message.account_id, self._now(), _topic(message), lock=False)
+            now = await self._clock.now(connection)
+            opened = await open_ledger(connection, message.account_id, now, _topic(message), lock=False)
             if opened is None:
                 return AccountNotFound(message.account_id)
             answer(opened.ledger, message)
             return Preview(opened.ledger.account, standing(opened.ledger, max_grants))
 
-    async def _apply(self, connection: AsyncConnection, message: Message) -> Reply:
-        opened = await self._open(connection, message)
+    async def _apply(self, connection: AsyncConnection, message: Message, now: Instant) -> Reply:
+        opened = await self._open(connection, message, now)
         if opened is None:
             return AccountNotFound(message.account_id)
         applied = await self._applied(connection, message)
@@ -134,11 +178,11 @@ class Exchanges:
         await upsert(connection, tables.exchanges, [row])
         return reply
 
-    async def _open(self, connection: AsyncConnection, message: Message) -> OpenLedger | None:
-        opened = await open_ledger(connection, message.account_id, self._now(), _topic(message))
+    async def _open(self, connection: AsyncConnection, message: Message, now: Instant) -> OpenLedger | None:
+        opened = await open_ledger(connection, message.account_id, now, _topic(message))
         if opened is None and self._auto_create_plan is not None:
-            await create_on_first_touch(connection, message.account_id, self._auto_create_plan, self._now())
-            opened = await open_ledger(connection, message.account_id, self._now(), _topic(message))
+            await create_on_first_touch(connection, message.account_id, self._auto_create_plan, now)
+            opened = await open_ledger(connection, message.account_id, now, _topic(message))
         return opened
 
     async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | None:
@@ -165,11 +209,21 @@ class Exchanges:
 
     async def _put_new_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId) -> None:
         """A row to lock, so that of two that come first at once only one is issued the first epoch."""
-        row = {"sidecar_id": sidecar_id, "epoch": 0, "nonce": "", "registered_at": self._now()}
+        row = {"sidecar_id": sidecar_id, "epoch": 0, "nonce": "", "registered_at": await self._clock.now(connection)}
         await connection.execute(insert_into(connection, tables.sidecars).on_conflict_do_nothing(), row)
 
-    async def _put_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, nonce: str) -> None:
-        row = {"sidecar_id": sidecar_id, "epoch": epoch, "nonce": nonce, "registered_at": self._now()}
+    async def _put_sidecar(
+        self, connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, nonce: str, lease_ttl: Span
+    ) -> None:
+        now = await self._clock.now(connection)
+        row = {
+            "sidecar_id": sidecar_id,
+            "epoch": epoch,
+            "nonce": nonce,
+            "registered_at": now,
+            "last_seen_at": now,
+            "lease_ttl": lease_ttl,
+        }
         await upsert(connection, tables.sidecars, [row])
 
 

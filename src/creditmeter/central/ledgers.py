@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import ColumnElement, Table, or_, select, update
+from sqlalchemy import ColumnElement, Table, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
+from creditmeter.central.news import summon
 from creditmeter.central.rows import (
     Row,
     account_of,
@@ -22,6 +23,8 @@ from creditmeter.central.rows import (
     grant_row,
     lease_of,
     lease_row,
+    recall_of,
+    recall_row,
     refund_of,
     refund_row,
 )
@@ -32,7 +35,9 @@ from creditmeter.core.grants import Grant
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease
-from creditmeter.core.ledger import Contents, Ledger, PlanVersion
+from creditmeter.core.ledger import Changes, Contents, Ledger, PlanVersion
+from creditmeter.core.recalling import ripen
+from creditmeter.core.recalls import Recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,15 @@ class OpenLedger:
         self._last_entry = last_entry
 
     async def save(self, connection: AsyncConnection) -> None:
-        """Write what the ledger decided."""
+        """Write what the ledger decided. Whoever waits for credit is told if that brought it."""
+        ripen(self.ledger)
         ledger, changes = self.ledger, self.ledger.changes
         account_id = ledger.account.account_id
         await upsert(connection, tables.grants, [grant_row(account_id, each) for each in changes.grants.values()])
         await upsert(connection, tables.leases, [lease_row(account_id, each) for each in changes.leases.values()])
         await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
         await upsert(connection, tables.refunds, [refund_row(each) for each in changes.refunds.values()])
+        await _save_recalls(connection, account_id, changes)
         entries = [
             entry_row(account_id, number, entry) for number, entry in enumerate(changes.entries, start=self._last_entry + 1)
         ]
@@ -103,6 +110,7 @@ async def open_ledger(
         leases=await _open_leases(connection, account_id),
         charges=charges,
         refunds=await _refunds(connection, account_id, topic.refunded_charges),
+        recalls=await _recalls(connection, account_id),
     )
     return OpenLedger(Ledger(contents, now), row["last_entry"])
 
@@ -165,6 +173,23 @@ async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tu
     leases = tables.leases
     rows = await connection.execute(select(leases).where(leases.c.account_id == account_id, leases.c.closed.is_(False)))
     return tuple(lease_of(row) for row in rows.mappings())
+
+
+async def _recalls(connection: AsyncConnection, account_id: AccountId) -> tuple[Recall, ...]:
+    recalls = tables.recalls
+    rows = await connection.execute(select(recalls).where(recalls.c.account_id == account_id))
+    return tuple(recall_of(row) for row in rows.mappings())
+
+
+async def _save_recalls(connection: AsyncConnection, account_id: AccountId, changes: Changes) -> None:
+    """Write recalls, and have those told who should speak: once this transaction is committed, not before."""
+    recalls = tables.recalls
+    await upsert(connection, recalls, [recall_row(account_id, each) for each in changes.recalls.values() if each is not None])
+    for (sidecar_id, purpose), each in changes.recalls.items():
+        if each is None:
+            place = recalls.c.account_id == account_id, recalls.c.sidecar_id == sidecar_id, recalls.c.purpose == purpose.value
+            await connection.execute(delete(recalls).where(*place))
+    await summon(connection, account_id, changes.summoned)
 
 
 async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Charge, ...]:

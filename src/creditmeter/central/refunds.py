@@ -1,7 +1,6 @@
 """Refunds that the central store decides: of charges that were sent to it, whichever sidecar is asked."""
 
-from collections.abc import Callable
-
+from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import Topic, open_ledger
 from creditmeter.central.reading import account_with_key
@@ -9,7 +8,6 @@ from creditmeter.central.requests import Done, remember, replay
 from creditmeter.core.amounts import ZERO
 from creditmeter.core.charges import Refund
 from creditmeter.core.ids import RefundId, origin_of
-from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.refunding import refund
 from creditmeter.core.refusals import ChargeNotFound, Refusal
@@ -19,9 +17,9 @@ from creditmeter.core.requests import RefundCharge
 class Refunds:
     """Decides refunds."""
 
-    def __init__(self, database: Database, now: Callable[[], Instant]) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
-        self._now = now
+        self._clock = clock
 
     async def refund(self, request: RefundCharge, refund_id: RefundId) -> Done[Refund] | Refusal:
         """Refund a posted charge, once. A duplicate's refund is of the charge that stands for it.
@@ -37,7 +35,7 @@ class Refunds:
             if account_id is None:
                 return ChargeNotFound(request.charge_id)
             topic = Topic(refunded_charges=frozenset({request.charge_id}))
-            opened = await open_ledger(connection, account_id, self._now(), topic)
+            opened = await open_ledger(connection, account_id, await self._clock.now(connection), topic)
             assert opened is not None, "an account is never deleted"
             done = await replay(connection, account_id, request.request_id, request, Refund)
             if done is not None:

@@ -10,8 +10,9 @@ from creditmeter.core.accounts import Account, AccountState, Alert
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import Entry, EntryType
-from creditmeter.core.ids import AccountId, account_key
+from creditmeter.core.ids import AccountId, SidecarId, account_key
 from creditmeter.core.leases import OutLease
+from creditmeter.core.recalls import Purpose, Recall
 
 Row = dict[str, Any]
 
@@ -25,6 +26,7 @@ _decode_charge = msgspec.json.Decoder(Charge).decode
 _decode_refund = msgspec.json.Decoder(Refund).decode
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 _decode_alerts = msgspec.json.Decoder(tuple[Alert, ...]).decode
+_decode_awaited = msgspec.json.Decoder(tuple[SidecarId, ...]).decode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -140,6 +142,37 @@ def lease_of(row: RowMapping) -> OutLease:
         trusted_until=row["trusted_until"],
         reclaim_at=row["reclaim_at"],
         closed=row["closed"],
+    )
+
+
+def recall_row(account_id: AccountId, recall: Recall) -> Row:
+    """A recall as a row."""
+    return {
+        "account_id": account_id,
+        "sidecar_id": recall.sidecar_id,
+        "purpose": recall.purpose.value,
+        "number": recall.number,
+        "amount_microcredits": recall.amount,
+        "smallest_microcredits": recall.smallest,
+        "asked_at": recall.asked_at,
+        "deadline": recall.deadline,
+        "awaited": encode(recall.awaited),
+        "is_ripe": recall.is_ripe,
+    }
+
+
+def recall_of(row: RowMapping) -> Recall:
+    """A recall from its row."""
+    return Recall(
+        sidecar_id=row["sidecar_id"],
+        purpose=Purpose(row["purpose"]),
+        number=row["number"],
+        amount=row["amount_microcredits"],
+        smallest=row["smallest_microcredits"],
+        asked_at=row["asked_at"],
+        deadline=row["deadline"],
+        awaited=_decode_awaited(row["awaited"]),
+        is_ripe=row["is_ripe"],
     )
 
 

@@ -7,9 +7,12 @@ from typing import Self
 from sqlalchemy import select
 
 from creditmeter.central.administration import Administration
+from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.exchanges import Exchanges
 from creditmeter.central.migrating import migrate
+from creditmeter.central.news import ChangePoll, News, Notifications
+from creditmeter.central.postgresql import Servers
 from creditmeter.central.reading import Reader
 from creditmeter.central.refunds import Refunds
 from creditmeter.core.ids import PlanId
@@ -19,14 +22,27 @@ from creditmeter.core.instants import Instant
 class CentralStore:
     """A central store on a SQLite file (`sqlite:///PATH`) or PostgreSQL (`postgresql://USER@HOST/NAME`).
 
-    `now` reads the store's clock. `auto_create_plan` opens an unknown account with that plan when it is first touched.
+    `now` reads the store's clock; if it is None, a server's own clock is read, which a file has not. `auto_create_plan` opens
+    an unknown account with that plan when it is first touched. Where `notifies` is false (an engine that speaks PostgreSQL's
+    protocol but has no NOTIFY), sidecars find out what is recalled by looking.
     """
 
-    def __init__(self, url: str, now: Callable[[], Instant], auto_create_plan: PlanId | None = None) -> None:
-        self.database = Database(url)
-        self.exchanges = Exchanges(self.database, now, auto_create_plan)
-        self.administration = Administration(self.database, now)
-        self.refunds = Refunds(self.database, now)
+    def __init__(
+        self,
+        url: str,
+        now: Callable[[], Instant] | None,
+        auto_create_plan: PlanId | None = None,
+        *,
+        notifies: bool = True,
+    ) -> None:
+        self.database = Database(url, notifies=notifies)
+        clock = StoreClock(now)
+        poll = ChangePoll(self.database, clock)
+        can_notify = notifies and not self.database.is_sqlite
+        self.news: News = Notifications(Servers(self.database.url), poll) if can_notify else poll
+        self.exchanges = Exchanges(self.database, clock, auto_create_plan)
+        self.administration = Administration(self.database, clock)
+        self.refunds = Refunds(self.database, clock)
         self.reader = Reader(self.database)
 
     async def migrate(self) -> None:

@@ -7,91 +7,127 @@ from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import day_of
 from creditmeter.core.charges import Charge, Posting
-from creditmeter.core.exchange import Answer, Bucket, LeaseReport, LeaseTerms, Message, Need, Standing
-from creditmeter.core.grants import Grant, GrantKind, usable
+from creditmeter.core.exchange import Answer, LeaseTerms, Message, Need
 from creditmeter.core.ids import ChargeId, SidecarId, lease_id
-from creditmeter.core.leases import OutLease, available
+from creditmeter.core.instants import MINUTE, SECOND, Span, after
+from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Ledger
-from creditmeter.core.posting import post
+from creditmeter.core.posting import excess_of, post
+from creditmeter.core.recalling import Wish, free_for, hear, idle_elsewhere, recall, waiting_needs
+from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refunding import post_refund
+from creditmeter.core.standing import standing
 
 LEASE_SHARE = 2
 """A lease grows by no more than one part in this many of what is available, unless more is needed now."""
 
-MAX_LISTED_GRANTS = 100
-"""As many grants as one reading of an account shows."""
+SKEW_MARGIN = Span(5 * SECOND)
+"""How much longer than it promised a sidecar is trusted to authorise, for clocks that do not run at the same rate."""
+
+RECLAIM_GRACE = MINUTE
+"""How long after the end of its last possible hold a silent sidecar has to post what was committed."""
+
+EXCESS_PATIENCE = Span(5 * SECOND)
+"""How long cost that no lease stands behind waits for credit that is idle elsewhere before it becomes debt or is lost."""
 
 
 def answer(ledger: Ledger, message: Message) -> Answer:
     """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
     ledger.touch()
-    _hear(ledger, message.sidecar_id, message.leases)
-    for charge in message.charges:
-        post(ledger, charge)
-    refund_postings = {refund.refund_id: post_refund(ledger, refund) for refund in message.refunds}
+    hear(ledger, message.sidecar_id)
+    _hear_of_leases(ledger, message)
+    if message.is_steady:
+        reclaim_lost(ledger)
+    posted = _post_charges(ledger, message)
+    refund_postings = {
+        refund.refund_id: post_refund(ledger, refund) for refund in message.refunds if refund.charge_id in ledger.charges
+    }
     _close_ended(ledger)
     ledger.lapse()
     ledger.repay_debt()
-    granted = _grant_need(ledger, message.sidecar_id, message.need)
+    granted, is_pending = _serve(ledger, message)
     required = message.need.required if message.need else ZERO
     return Answer(
         seq=message.seq,
         account=ledger.account,
         standing=standing(ledger),
         leases=_terms(ledger, message.sidecar_id),
-        postings=_postings(ledger, message.charges),
+        postings=_postings(ledger, posted),
         refund_postings=refund_postings,
         granted=granted,
         short=Microcredits(max(0, required - granted)),
         free=ledger.available,
-        elsewhere=_elsewhere(ledger, message.sidecar_id),
+        elsewhere=idle_elsewhere(ledger, message.sidecar_id),
+        is_pending=is_pending,
     )
 
 
-def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
-    """How the account stands, counting idle credit on leases as available. Lists up to `max_grants` grants that
-    a call could draw on now.
+def reclaim_lost(ledger: Ledger) -> None:
+    """Close the leases of sidecars that were silent for as long as anything authorised on them can last, for good. What is
+    posted on them later is booked as excess.
     """
-    leases = ledger.leases.values()
-    busy = tuple(_without_idle(each) for each in leases)
-    grants = usable(ledger.grants.values(), ledger.now)
-    return Standing(
-        as_of=ledger.now,
-        available=Microcredits(max(0, available(ledger.grants.values(), busy, ledger.now) - ledger.debt)),
-        held=Microcredits(sum(each.held for each in leases)),
-        unposted=Microcredits(sum(each.unposted for each in leases)),
-        leased=Microcredits(sum(each.out for each in leases)),
-        debt=ledger.debt,
-        buckets=_buckets(ledger, grants),
-        grants=tuple(each for each in grants if each.remaining)[: min(max_grants, MAX_LISTED_GRANTS)],
-    )
+    for lease in list(ledger.leases.values()):
+        if lease.reclaim_at <= ledger.now:
+            ledger.put_lease(replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO, closed=True))
 
 
-def _buckets(ledger: Ledger, grants: Iterable[Grant]) -> tuple[Bucket, ...]:
-    resets = {kind: period.ends_at for kind, period in ledger.periods()}
-    grants = list(grants)
-    return tuple(
-        Bucket(
-            kind=kind,
-            granted=Microcredits(sum(each.amount for each in grants if each.kind is kind)),
-            remaining=Microcredits(sum(each.remaining for each in grants if each.kind is kind)),
-            next_reset_at=resets.get(kind),
-        )
-        for kind in GrantKind
-    )
-
-
-def _hear(ledger: Ledger, sidecar_id: SidecarId, reports: tuple[LeaseReport, ...]) -> None:
+def _hear_of_leases(ledger: Ledger, message: Message) -> None:
     """Take over what a sidecar says of its leases. One that it does not name has nothing on it but what is posted."""
-    said = {report.lease_id: report for report in reports}
-    for lease in [each for each in ledger.leases.values() if each.sidecar_id == sidecar_id]:
+    said = {report.lease_id: report for report in message.leases}
+    for lease in [each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id]:
         report = said.get(lease.lease_id)
         if report is None:
             heard = replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO)
         else:
             limit = Microcredits(max(lease.posted, min(lease.limit, report.limit)))
             heard = replace(lease, limit=limit, held=report.held, unposted=report.unposted)
-        ledger.put_lease(replace(heard, renewed_at=ledger.now))
+        ledger.put_lease(_renewed(ledger, heard, message))
+
+
+def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
+    """A lease of which its sidecar just spoke."""
+    trusted_until = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
+    reclaim_at = after(trusted_until, Span(message.max_hold_lifetime + RECLAIM_GRACE))
+    return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
+
+
+def _post_charges(ledger: Ledger, message: Message) -> tuple[Charge, ...]:
+    """Post what can be posted now, and say what that was. A charge with cost that neither its leases nor what is available
+    cover waits while that credit is recalled from others; it comes again with the next message.
+    """
+    sender = message.sidecar_id
+    posted: list[Charge] = []
+    waiting: list[Charge] = []
+    missing = 0
+    for charge in message.charges:
+        excess = excess_of(ledger, charge, sender)
+        if excess and excess > ledger.available - missing:
+            whole = Microcredits(missing + excess)
+            if _may_wait(ledger, Wish(sender, Purpose.EXCESS, whole, whole, EXCESS_PATIENCE)):
+                missing = whole
+                waiting.append(charge)
+                continue
+        post(ledger, charge, sender)
+        posted.append(charge)
+    if not waiting:
+        ledger.drop_recall((sender, Purpose.EXCESS))
+    for charge in waiting:
+        _count_as_unposted(ledger, charge, sender)
+    return tuple(posted)
+
+
+def _may_wait(ledger: Ledger, wish: Wish) -> bool:
+    """Whether there is something to wait for, and the patience for it is not over."""
+    waited = ledger.recalls.get((wish.sidecar_id, wish.purpose))
+    return (waited is None or waited.stands(ledger.now)) and recall(ledger, wish)
+
+
+def _count_as_unposted(ledger: Ledger, charge: Charge, sender: SidecarId) -> None:
+    """What a charge that waits is to spend on its leases is neither held nor idle."""
+    for part in charge.parts:
+        lease = ledger.leases.get(part.lease_id)
+        if lease is not None and lease.sidecar_id == sender:
+            ledger.put_lease(replace(lease, unposted=Microcredits(lease.unposted + part.amount)))
 
 
 def _postings(ledger: Ledger, charges: Iterable[Charge]) -> dict[ChargeId, Posting]:
@@ -109,35 +145,44 @@ def _close_ended(ledger: Ledger) -> None:
             ledger.put_lease(replace(lease, closed=True))
 
 
-def _grant_need(ledger: Ledger, sidecar_id: SidecarId, need: Need | None) -> Microcredits:
-    """Lease what is required, or what there is of it if that is of use; and more of what is wanted while there is plenty."""
+def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
+    """Lease what is needed; what lacks is recalled from others. Says how much was leased, and whether more may come."""
+    need = message.need
+    key = message.sidecar_id, Purpose.LEASE
     if need is None or ledger.account.state is not AccountState.ACTIVE:
-        return ZERO
-    free = ledger.available
-    amount = min(free, max(need.required, min(need.wanted, free // LEASE_SHARE)))
-    if amount < need.smallest:
-        return ZERO
-    if amount:
-        lease = _todays_lease(ledger, sidecar_id)
-        ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + amount)))
-    return Microcredits(amount)
+        ledger.drop_recall(key)
+        return ZERO, False
+    granted = _how_much(ledger, need, ledger.recalls.get(key))
+    if granted:
+        lease = _todays_lease(ledger, message)
+        ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + granted)))
+    missing = Microcredits(need.required - granted)
+    if missing <= 0:
+        ledger.drop_recall(key)
+        return granted, False
+    smallest = min(need.smallest, missing)
+    return granted, recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
 
 
-def _todays_lease(ledger: Ledger, sidecar_id: SidecarId) -> OutLease:
+def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredits:
+    """What is required, or what there is of it if that is of use. More of what is wanted while there is plenty, and nobody
+    else waits.
+    """
+    free = free_for(ledger, waiting)
+    others_wait = any(each is not waiting for each in waiting_needs(ledger))
+    spare = ZERO if others_wait else min(need.wanted, free // LEASE_SHARE)
+    amount = min(free, max(need.required, spare))
+    return ZERO if amount < need.smallest else Microcredits(amount)
+
+
+def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
+    """The lease that a sidecar has until the coming midnight, a new one if it has none."""
     ends_at = day_of(ledger.account.calendar, ledger.now).ends_at
-    key = lease_id(ledger.account.account_id, sidecar_id, ends_at)
-    opened = OutLease(key, sidecar_id, ledger.now, ends_at, ZERO, renewed_at=ledger.now)
-    return ledger.leases.get(key, opened)
-
-
-def _elsewhere(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
-    """How much more would be available if the other sidecars gave back what they have idle, on leases of ended days too."""
-    leases = [each if each.sidecar_id == sidecar_id else _without_idle(each) for each in ledger.leases.values()]
-    return Microcredits(available(ledger.grants.values(), leases, ledger.now) - ledger.available)
-
-
-def _without_idle(lease: OutLease) -> OutLease:
-    return replace(lease, limit=Microcredits(lease.limit - lease.idle))
+    for lease in ledger.leases.values():
+        if lease.sidecar_id == message.sidecar_id and lease.ends_at == ends_at:
+            return lease
+    key = lease_id(ledger.account.account_id, message.sidecar_id, ledger.now)
+    return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message)
 
 
 def _terms(ledger: Ledger, sidecar_id: SidecarId) -> tuple[LeaseTerms, ...]:

@@ -220,7 +220,10 @@ class Book:
         leases = {
             each.lease_id
             for each in self.leases.values()
-            if each.ends_at < before and each.limit == each.spent and not self.unposted_on(each.lease_id)
+            if each.ends_at < before
+            and (each.limit == each.spent or each.offline)
+            and not self.held_on(each.lease_id)
+            and not self.unposted_on(each.lease_id)
         }
         return Forgotten(self.account_id, reservations, charges, refunds, receipts, leases)
 

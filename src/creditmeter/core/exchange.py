@@ -2,7 +2,8 @@
 
 One message does everything: it states what the sidecar holds on each of its leases, posts charges and refunds, and asks for
 credit; one answer brings it all back. A message states totals and names all of the sidecar's unclosed leases on the account,
-so it means the same however often it arrives, and what it does not name is not held. `seq` orders the messages of one
+so it means the same however often it arrives, and what it does not name is not held. A charge that the answer does not
+mention waits for credit that was recalled for it, and is sent again with the next message. `seq` orders the messages of one
 (sidecar, epoch, account): one already applied gets its stored answer again, an older one has no effect.
 """
 
@@ -14,7 +15,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.grants import Grant, GrantKind
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, SidecarId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,23 @@ class Need:
     """Credit asked for, in microcredits.
 
     `required` is what all waiting requests lack now, `smallest` what the most modest of them lacks: less than that is of no
-    use. `wanted` is what would be good to have.
+    use. `wanted` is what would be good to have. `patience` is how long they will wait for what has to come from others.
     """
 
     required: Microcredits
     wanted: Microcredits
     smallest: Microcredits
+    patience: Span = Span(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """From a sidecar, about one account."""
+    """From a sidecar, about one account.
+
+    From the moment it was sent the sidecar authorises for `lease_ttl` on its leases, and what it authorises may be held for
+    `max_hold_lifetime`. `is_steady` says that it has been in touch with the central store long enough for all others to have
+    been heard too: only then may those who were not be given up for lost.
+    """
 
     sidecar_id: SidecarId
     epoch: int
@@ -54,6 +61,9 @@ class Message:
     charges: tuple[Charge, ...] = ()
     refunds: tuple[Refund, ...] = ()
     need: Need | None = None
+    lease_ttl: Span = Span(10 * MINUTE)
+    max_hold_lifetime: Span = HOUR
+    is_steady: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,8 @@ class Answer:
     """From the central store, to one message.
 
     `short` is how much of what was required it did not give; `free` what it has left to give, `elsewhere` how much idle credit
-    other sidecars have.
+    other sidecars had when they last spoke. If it is short, `is_pending` says that more may come: it was recalled, and not all
+    who have it have answered.
     """
 
     seq: int
@@ -117,3 +128,4 @@ class Answer:
     short: Microcredits = Microcredits(0)
     free: Microcredits = Microcredits(0)
     elsewhere: Microcredits = Microcredits(0)
+    is_pending: bool = False

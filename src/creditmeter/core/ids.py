@@ -82,6 +82,13 @@ def grant_id(account_id: AccountId, request_id: RequestId) -> GrantId:
     return GrantId(f"gra-{account_key(account_id)}-{base64.b32encode(digest).decode().lower()}")
 
 
-def lease_id(account_id: AccountId, sidecar_id: SidecarId, ends_at: int) -> LeaseId:
-    """The id of the one lease that a sidecar has on an account until a midnight."""
-    return LeaseId(f"lea-{account_key(account_id)}-{sidecar_id}-{ends_at}")
+def lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> LeaseId:
+    """The id of the lease that a sidecar was given on an account at a moment. A lease that was reclaimed within its day is
+    followed by another one, so the day alone would not do.
+    """
+    return LeaseId(f"lea-{account_key(account_id)}-{sidecar_id}-{opened_at}")
+
+
+def offline_lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> LeaseId:
+    """The id of the allowance of an account on a sidecar for one outage of the central store."""
+    return LeaseId(f"off-{account_key(account_id)}-{sidecar_id}-{opened_at}")

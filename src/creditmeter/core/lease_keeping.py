@@ -7,8 +7,9 @@ from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 from creditmeter.core.leases import Lease
+from creditmeter.core.offline import ended
 
 MAX_CHARGES_PER_MESSAGE = 500
 """More are left for the next message, so that one transaction at the central store stays short."""
@@ -16,11 +17,14 @@ MAX_CHARGES_PER_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who sends a message, and which of its messages about the account it is."""
+    """Who sends a message, which of its messages about the account it is, and how long what it authorises can last."""
 
     sidecar_id: SidecarId
     epoch: int
     seq: int
+    lease_ttl: Span = Span(10 * MINUTE)
+    max_hold_lifetime: Span = HOUR
+    is_steady: bool = False
 
 
 def compose(book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool) -> tuple[Message, Change]:
@@ -29,7 +33,8 @@ def compose(book: Book, envelope: Envelope, now: Instant, need: Need | None, *, 
     Idle credit of ended days always goes back; with `give_back` all idle credit does. What goes back may not be used from
     here on, and a charge that was sent is the central store's to refund.
     """
-    leases = tuple(_without_idle(book, lease) if give_back or lease.ends_at <= now else lease for lease in book.leases.values())
+    leased = (lease for lease in book.leases.values() if not lease.offline)
+    leases = tuple(_without_idle(book, lease) if give_back or lease.ends_at <= now else lease for lease in leased)
     charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
     sent = tuple(replace(charge, sent=True) for charge in charges)
     message = Message(
@@ -41,6 +46,9 @@ def compose(book: Book, envelope: Envelope, now: Instant, need: Need | None, *, 
         charges=sent,
         refunds=_refunds_with(book, charges),
         need=need,
+        lease_ttl=envelope.lease_ttl,
+        max_hold_lifetime=envelope.max_hold_lifetime,
+        is_steady=envelope.is_steady,
     )
     changed = Change(
         book.account_id,
@@ -65,20 +73,33 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) ->
         if refund.refund_id in answer.refund_postings
     )
     leases = tuple(_renewed(book, terms, trusted_until) for terms in answer.leases)
+    leases += _over(book, message, answer)
     return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
+
+
+def farewell(book: Book, envelope: Envelope) -> Message:
+    """What a fenced sidecar leaves behind, said under a new id: its charges, which no lease stands behind any more."""
+    charges = tuple(replace(each, sent=True) for each in book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
+    refunds = _refunds_with(book, charges)
+    return Message(envelope.sidecar_id, envelope.epoch, book.account_id, envelope.seq, charges=charges, refunds=refunds)
 
 
 def has_idle(book: Book) -> bool:
     """Whether any lease has credit that is neither held nor spent."""
-    return any(book.idle_on(lease) for lease in book.leases.values())
+    return any(book.idle_on(lease) for lease in book.leases.values() if not lease.offline)
 
 
 def has_unfinished(book: Book, now: Instant) -> bool:
     """Whether the central store should hear about this book even if nobody uses it: there is something to post, or a lease
     of an ended day to give back.
     """
-    ended = (lease for lease in book.leases.values() if lease.ends_at <= now)
-    return book.has_unposted or any(book.idle_on(lease) for lease in ended)
+    return book.has_unposted or bool(idle_of_ended_days(book, now))
+
+
+def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
+    """What is idle on leases that nothing can be authorised on any more."""
+    ended = (lease for lease in book.leases.values() if lease.ends_at <= now and not lease.offline)
+    return Microcredits(sum(book.idle_on(lease) for lease in ended))
 
 
 def _without_idle(book: Book, lease: Lease) -> Lease:
@@ -117,3 +138,13 @@ def _renewed(book: Book, terms: LeaseTerms, trusted_until: Span) -> Lease:
     if known is None:
         return Lease(terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until)
     return replace(known, limit=terms.limit, trusted_until=trusted_until)
+
+
+def _over(book: Book, message: Message, answer: Answer) -> tuple[Lease, ...]:
+    """Leases of which the central store says nothing any more, because it closed or reclaimed them, and the allowance of an
+    outage that is over: what is idle on them is gone.
+    """
+    named = {report.lease_id for report in message.leases} - {terms.lease_id for terms in answer.leases}
+    closed = tuple(_without_idle(book, book.leases[each]) for each in named if each in book.leases)
+    offline = tuple(ended(book, each) for each in book.leases.values() if each.offline)
+    return tuple(replace(each, trusted_until=Span(0)) for each in closed) + offline

@@ -30,7 +30,8 @@ class Lease:
     """The sidecar's view of a lease, amounts in microcredits.
 
     `trusted_until` is on the boot-time clock: past it nothing is authorised until the central store renews the lease. It is
-    not stored, so after a restart nothing old authorises before the sidecar has registered.
+    not stored, so after a restart nothing old authorises before the sidecar has registered. An `offline` lease is none of the
+    central store's: it is the allowance of an account for one outage, and what is spent on it is charged as excess.
     """
 
     lease_id: LeaseId
@@ -40,6 +41,7 @@ class Lease:
     limit: Microcredits
     spent: Microcredits = Microcredits(0)
     trusted_until: Span = field(default=Span(0), compare=False)
+    offline: bool = False
 
     def authorises(self, at: Moment) -> bool:
         """Whether new work may use it at this moment."""

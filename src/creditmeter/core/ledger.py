@@ -14,9 +14,10 @@ from creditmeter.core.calendar import Period, day_of, month_of
 from creditmeter.core.charges import Charge, Posting, Refund
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, draw_key, usable
 from creditmeter.core.history import Entry, EntryType
-from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId
+from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease, available
+from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, Refusal
 
 
@@ -45,17 +46,22 @@ class Contents:
     leases: tuple[OutLease, ...] = ()
     charges: tuple[Charge, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    recalls: tuple[Recall, ...] = ()
 
 
 @dataclass(slots=True)
 class Changes:
-    """What a ledger decided and is to be saved: the last version of each thing, and new lines of history in order."""
+    """What a ledger decided and is to be saved: the last version of each thing (None: it is gone), and new lines of history
+    in order. `summoned` are the sidecars that should speak about the account now.
+    """
 
     grants: dict[GrantId, Grant] = field(default_factory=dict)
     leases: dict[LeaseId, OutLease] = field(default_factory=dict)
     charges: dict[ChargeId, Charge] = field(default_factory=dict)
     refunds: dict[RefundId, Refund] = field(default_factory=dict)
+    recalls: dict[tuple[SidecarId, Purpose], Recall | None] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    summoned: set[SidecarId] = field(default_factory=set)
 
 
 class Ledger:
@@ -73,6 +79,7 @@ class Ledger:
         for charge in contents.charges:
             self._remember_first(charge)
         self.refunds = {refund.refund_id: refund for refund in contents.refunds}
+        self.recalls = {recall.key: recall for recall in contents.recalls}
         self._plan_versions = contents.plan_versions
         self._plan_since = contents.plan_since
 
@@ -124,6 +131,15 @@ class Ledger:
     def put_refund(self, refund: Refund) -> None:
         """Keep a refund."""
         self.refunds[refund.refund_id] = self.changes.refunds[refund.refund_id] = refund
+
+    def put_recall(self, recall: Recall) -> None:
+        """Keep a new version of a recall."""
+        self.recalls[recall.key] = self.changes.recalls[recall.key] = recall
+
+    def drop_recall(self, key: tuple[SidecarId, Purpose]) -> None:
+        """Forget a recall for which nobody waits any more, if it is there."""
+        if self.recalls.pop(key, None) is not None:
+            self.changes.recalls[key] = None
 
     def record(self, entry: Entry) -> None:
         """Add a line of history; the balance after it follows from its amount."""

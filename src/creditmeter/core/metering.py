@@ -183,7 +183,7 @@ def commit(
         charged=Microcredits(reservation.charged + cost.amount),
         charge_ids=(*reservation.charge_ids, charge_id),
     )
-    return _receipt(book, request, reservation=committed, charge=charge)
+    return _receipt(book, request, reservation=committed, charge=charge, spent=covered)
 
 
 def release(book: Book, request: Release, reservation: Reservation, at: Moment) -> Change | Refusal:
@@ -212,7 +212,7 @@ def charge_now(
             return allocated
         parts = allocated
     charge = _charge(book, request, cost, parts, at, charge_id, labels=labels)
-    return _receipt(book, request, charge=charge)
+    return _receipt(book, request, charge=charge, spent=parts)
 
 
 def refund(
@@ -313,6 +313,9 @@ def _charge(
     late: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Charge:
+    """A charge of what these parts cover. What an offline allowance covers the central store did not lease: it is excess."""
+    authorized_at = parts[0].authorized_at if parts else at.now
+    parts = tuple(part for part in parts if not book.leases[part.lease_id].offline)
     return Charge(
         charge_id=charge_id,
         account_id=book.account_id,
@@ -326,7 +329,7 @@ def _charge(
         cost_usd=cost.usd,
         usage=cost.usage,
         rate_card_version=cost.rate_card_version,
-        authorized_at=parts[0].authorized_at if parts else at.now,
+        authorized_at=authorized_at,
         committed_at=at.now,
         late=late,
         flags=cost.flags,
@@ -341,22 +344,23 @@ def _receipt(
     reservation: Reservation | None = None,
     charge: Charge | None = None,
     refund: Refund | None = None,
+    spent: tuple[Part, ...] = (),
 ) -> Change:
-    """The change that a decision makes, with the receipt for its request."""
+    """The change that a decision makes, with the receipt for its request. `spent` is what a charge takes from leases."""
     return Change(
         book.account_id,
         reservations=(reservation,) if reservation else (),
         charges=(charge,) if charge else (),
         refunds=(refund,) if refund else (),
-        leases=_spent_leases(book, charge) if charge else (),
+        leases=_spent_leases(book, spent),
         receipts=(Receipt(request, reservation, charge, refund),),
     )
 
 
-def _spent_leases(book: Book, charge: Charge) -> tuple[Lease, ...]:
-    """The leases of a charge after its parts were spent on them."""
+def _spent_leases(book: Book, parts: tuple[Part, ...]) -> tuple[Lease, ...]:
+    """The leases of some parts after these were spent on them."""
     spent: dict[str, Lease] = {}
-    for part in charge.parts:
+    for part in parts:
         lease = spent.get(part.lease_id) or book.leases[part.lease_id]
         spent[part.lease_id] = replace(lease, spent=Microcredits(lease.spent + part.amount))
     return tuple(spent.values())

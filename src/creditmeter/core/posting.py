@@ -7,29 +7,29 @@ from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.charges import Charge, Part, Posting
 from creditmeter.core.grants import Draw, alive_between, usable
 from creditmeter.core.history import Entry, EntryType
+from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import Instant
+from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Ledger
 
 
-def post(ledger: Ledger, charge: Charge) -> Posting:
-    """Settle a charge, once: a charge that was posted before keeps its posting.
+def post(ledger: Ledger, charge: Charge, sender: SidecarId) -> Posting:
+    """Settle a charge that a sidecar sent, once: a charge that was posted before keeps its posting.
 
-    Cost that a lease stands behind is drawn first from what was usable when it was authorised, then from what was alive at any
-    time since. Cost beyond the leases is drawn from what is available, then becomes debt up to the overdraft limit; what still
-    remains is written off.
+    Cost that a lease of the sender stands behind is drawn first from what was usable when it was authorised, then from what was
+    alive at any time since. Cost beyond the leases is drawn from what is available, then becomes debt up to the overdraft
+    limit; what still remains is written off.
     """
     known = ledger.charges.get(charge.charge_id)
     if known is not None and known.posting is not None:
+        _free_what_was_drawn_as_excess(ledger, known, charge, sender)
         return known.posting
     first = ledger.first_like(charge)
     if first is not None:
-        return _post_duplicate(ledger, charge, first)
-    draws: tuple[Draw, ...] = ()
-    excess = int(charge.excess)
-    for part in charge.parts:
-        drawn, beyond = _draw_part(ledger, part)
-        draws += drawn
-        excess += beyond
+        return _post_duplicate(ledger, charge, first, sender)
+    backed = _settle_parts(ledger, charge.parts, sender)
+    draws = tuple(draw for part in backed for draw in _draw_part(ledger, part))
+    excess = charge.cost - total_of(backed)
     debt = 0
     if excess:
         drawn = ledger.draw(usable(ledger.grants.values(), ledger.now), min(excess, ledger.available))
@@ -44,46 +44,80 @@ def post(ledger: Ledger, charge: Charge) -> Posting:
         refunded=ZERO,
         draws=draws,
     )
-    ledger.put_charge(replace(charge, sent=True, posting=posting))
+    ledger.put_charge(_booked(charge, backed, posting))
     _record_charge(ledger, charge, posting)
     return posting
 
 
-def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge) -> Posting:
-    """A charge whose request was charged already costs nothing; the credit it was to use is free again."""
+def excess_of(ledger: Ledger, charge: Charge, sender: SidecarId) -> Microcredits:
+    """What of a charge that is not posted yet no lease of its sender stands behind, in microcredits; 0 if it costs nothing
+    because it was charged already.
+    """
+    known = ledger.charges.get(charge.charge_id)
+    if (known is not None and known.posting is not None) or ledger.first_like(charge) is not None:
+        return ZERO
+    backed: dict[LeaseId, int] = {}
     for part in charge.parts:
-        _settle_part(ledger, part)
+        lease = _lease_of(ledger, part, sender)
+        out = lease.out if lease else 0
+        backed[part.lease_id] = min(out, backed.get(part.lease_id, 0) + part.amount)
+    return Microcredits(charge.cost - sum(backed.values()))
+
+
+def _booked(charge: Charge, backed: tuple[Part, ...], posting: Posting) -> Charge:
+    """The charge as it is kept: with the parts that leases really stood behind."""
+    excess = Microcredits(charge.cost - total_of(backed))
+    return replace(charge, parts=backed, excess=excess, sent=True, posting=posting)
+
+
+def _free_what_was_drawn_as_excess(ledger: Ledger, known: Charge, charge: Charge, sender: SidecarId) -> None:
+    """A fenced copy posted this charge first, without its leases. Now their owner posts it: their credit is free."""
+    if charge.parts and not known.parts:
+        backed = _settle_parts(ledger, charge.parts, sender)
+        if backed:
+            excess = Microcredits(known.cost - total_of(backed))
+            ledger.put_charge(replace(known, parts=backed, excess=excess))
+
+
+def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge, sender: SidecarId) -> Posting:
+    """A charge whose request was charged already costs nothing; the credit it was to use is free again."""
+    backed = _settle_parts(ledger, charge.parts, sender)
     posting = Posting(ledger.now, ZERO, ZERO, ZERO, ZERO, (), duplicate_of=first.charge_id)
-    ledger.put_charge(replace(charge, sent=True, posting=posting))
+    ledger.put_charge(_booked(charge, backed, posting))
     return posting
 
 
-def _settle_part(ledger: Ledger, part: Part) -> int:
-    """Count a part as posted on its lease. Says how much of it the lease has out: the rest is treated as excess."""
+def _lease_of(ledger: Ledger, part: Part, sender: SidecarId) -> OutLease | None:
+    """The lease that stands behind a part: unclosed, and the sender's own."""
     lease = ledger.leases.get(part.lease_id)
-    if lease is None:
-        return 0
-    backed = min(part.amount, lease.out)
-    ledger.put_lease(replace(lease, posted=Microcredits(lease.posted + backed)))
-    return backed
+    return lease if lease is not None and lease.sidecar_id == sender else None
 
 
-def _draw_part(ledger: Ledger, part: Part) -> tuple[tuple[Draw, ...], int]:
-    """Draw what a lease stands behind; says what was drawn, and what of the part no lease stands behind."""
-    lease = ledger.leases.get(part.lease_id)
-    backed = _settle_part(ledger, part)
-    if lease is None or not backed:
-        return (), part.amount
+def _settle_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> tuple[Part, ...]:
+    """Count parts as posted on their leases. Returns what of them the leases have out: the rest is treated as excess."""
+    backed = []
+    for part in parts:
+        lease = _lease_of(ledger, part, sender)
+        amount = Microcredits(min(part.amount, lease.out)) if lease else ZERO
+        if lease and amount:
+            ledger.put_lease(replace(lease, posted=Microcredits(lease.posted + amount)))
+            backed.append(replace(part, amount=amount))
+    return tuple(backed)
+
+
+def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
+    """Draw what a lease stands behind."""
+    lease = ledger.leases[part.lease_id]
     at = Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, ledger.now))
     grants = ledger.grants.values()
-    draws = ledger.draw([*usable(grants, at), *alive_between(grants, at, ledger.now)], backed)
-    assert total_of(draws) == backed, f"lease {lease.lease_id} has no credit behind it"
-    return draws, part.amount - backed
+    draws = ledger.draw([*usable(grants, at), *alive_between(grants, at, ledger.now)], part.amount)
+    assert total_of(draws) == part.amount, f"lease {lease.lease_id} has no credit behind it"
+    return draws
 
 
-def total_of(draws: Iterable[Draw]) -> Microcredits:
-    """The sum of some draws."""
-    return Microcredits(sum(draw.amount for draw in draws))
+def total_of(amounts: Iterable[Draw | Part]) -> Microcredits:
+    """The sum of some draws or parts."""
+    return Microcredits(sum(each.amount for each in amounts))
 
 
 def about(ledger: Ledger, type_: EntryType, charge: Charge, amount: int, occurred_at: Instant) -> Entry:

@@ -32,7 +32,7 @@ from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.admin_service import AdminService
-from creditmeter.server.config import Settings
+from creditmeter.server.config import RecallBy, Settings
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
 from creditmeter.server.metering_service import MeteringService
@@ -40,7 +40,8 @@ from creditmeter.sidecar.clock import Clock, SystemClock
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.pricing import Pricing
-from creditmeter.sidecar.sidecar import Condition, Rhythm, Sidecar
+from creditmeter.sidecar.rhythm import Rhythm
+from creditmeter.sidecar.sidecar import Condition, Sidecar
 from creditmeter.v1 import (
     account_pb2,
     account_pb2_grpc,
@@ -204,7 +205,7 @@ async def _journal(settings: Settings) -> AsyncIterator[Journal]:
 async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncIterator[CentralStore]:
     """The central store. One that was never reached is a mistake in the settings; one that is known may be away."""
     try:
-        central = CentralStore(settings.central_url, clock.wall, _plan(settings.auto_create_plan))
+        central = _central_store(settings, clock)
     except CentralMisconfigured as error:
         raise StartupError(str(error)) from error
     async with central:
@@ -217,6 +218,13 @@ async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncI
                 raise StartupError(f"the central store cannot be reached: {error}") from error
             _log.warning("starting without the central store", reason=str(error))
         yield central
+
+
+def _central_store(settings: Settings, clock: Clock) -> CentralStore:
+    """The store, by its server's clock; a file is on this host, and so is its clock."""
+    wall = clock.wall if settings.central_url.startswith("sqlite") else None
+    notifies = settings.recall is RecallBy.NOTIFY
+    return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
 
 
 def _plan(name: str | None) -> PlanId | None:
@@ -232,7 +240,12 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _rhythm(settings: Settings) -> Rhythm:
-    return Rhythm(settle=settings.settle_interval, lease_ttl=Span(int(settings.lease_ttl * _SECOND)))
+    return Rhythm(
+        settle=settings.settle_interval,
+        recall_timeout=settings.recall_timeout,
+        lease_ttl=Span(int(settings.lease_ttl * _SECOND)),
+        settlement_batch=settings.settlement_batch,
+    )
 
 
 async def _started(settings: Settings, sidecar: Sidecar) -> tuple[grpc.aio.Server, Health, list[str]]:

@@ -5,6 +5,7 @@ They are read once, at start, into a frozen object.
 
 import os
 import tomllib
+from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,15 @@ from creditmeter.journal.connection import Durability
 DEFAULT_LISTEN = "127.0.0.1:50151"
 SOCKET_NAME = "creditmeter.sock"
 MAX_PORT = 65_535
+
+
+class RecallBy(Enum):
+    """How sidecars on PostgreSQL hear of recalls: NOTIFY, or by looking, for engines of its kind that have none. On SQLite they
+    always look.
+    """
+
+    NOTIFY = "notify"
+    POLL = "poll"
 
 
 class ConfigError(Exception):
@@ -43,6 +53,9 @@ class Settings(BaseSettings):
     late_commit_window: float = Field(default=86_400, ge=0, le=30 * 86_400)
     max_open_reservations: int = Field(default=1_000, ge=1, le=100_000)
     settle_interval: float = Field(default=0.25, ge=0.01, le=60)
+    settlement_batch: int = Field(default=64, ge=1, le=1_000)
+    recall: RecallBy = RecallBy.NOTIFY
+    recall_timeout: float = Field(default=0.25, ge=0, le=60)
     shutdown_grace: float = Field(default=10, ge=0, le=600)
     log_level: str = "info"
 

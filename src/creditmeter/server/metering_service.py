@@ -35,7 +35,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.ReserveResponse:
         """Hold credit."""
         asked = read.reserve_of(request, self._max_hold_lifetime)
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.reserve(asked))
+        within = context.time_remaining()
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.reserve(asked, within))
         return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Extend(  # noqa: N802
@@ -43,7 +44,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.ExtendResponse:
         """Raise a hold or push its deadline."""
         asked = read.extend_of(request, self._max_hold_lifetime)
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked))
+        within = context.time_remaining()
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked, within))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Commit(  # noqa: N802
@@ -67,7 +69,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
         asked = read.charge_of(request)
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.charge(asked))
+        within = context.time_remaining()
+        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.charge(asked, within))
         return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
 
     async def Refund(  # noqa: N802

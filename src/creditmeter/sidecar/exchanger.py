@@ -6,27 +6,40 @@ whether it was applied; it is kept and sent again before anything else is said a
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
+from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.exchanges import Fenced, Outdated, Reply
 from creditmeter.central.store import CentralStore
-from creditmeter.core.exchange import Answer, Message, Need
+from creditmeter.core.exchange import Answer, Message
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Span
 from creditmeter.core.lease_keeping import Envelope, accept, compose
-from creditmeter.journal.journal import Journal
+from creditmeter.core.refusals import AccountNotFound
+from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.contact import Contact
+from creditmeter.sidecar.demand import Demand, Speech
 from creditmeter.sidecar.naming import new_nonce
+from creditmeter.sidecar.rhythm import Terms
 
 _log = structlog.get_logger()
 
 
 class SidecarFenced(Exception):
     """Another process speaks for this sidecar. This one authorises nothing more and has to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unanswered:
+    """A message, and what it was to achieve."""
+
+    message: Message
+    speech: Speech
 
 
 class Exchanger:
@@ -38,19 +51,22 @@ class Exchanger:
         journal: Journal,
         central: CentralStore,
         clock: Clock,
-        lease_ttl: Span,
+        demand: Demand,
+        terms: Terms,
         on_fenced: Callable[[], None],
     ) -> None:
         self._books = books
         self._journal = journal
         self._central = central
         self._clock = clock
-        self._lease_ttl = lease_ttl
+        self._demand = demand
+        self._terms = terms
         self._on_fenced = on_fenced
+        self._contact = Contact()
         self._epoch = 0
         self._registration = asyncio.Lock()
         self._seq = itertools.count(1)
-        self._unanswered: dict[AccountId, Message] = {}
+        self._unanswered: dict[AccountId, _Unanswered] = {}
         self._busy: set[AccountId] = set()
         self._idle = asyncio.Event()
 
@@ -68,6 +84,8 @@ class Exchanger:
         self._idle.clear()
         if self._busy:
             await self._idle.wait()
+
+    # Who speaks.
 
     async def register(self) -> None:
         """Get this run's epoch from the central store, once.
@@ -92,7 +110,8 @@ class Exchanger:
 
     async def _register_with(self, nonce: str) -> tuple[AccountId, ...]:
         identity = self._journal.identity
-        reply = await self._central.exchanges.register(identity.sidecar_id, identity.epoch, nonce)
+        with self._attempt():
+            reply = await self._central.exchanges.register(identity.sidecar_id, identity.epoch, nonce, self._terms.lease_ttl)
         if isinstance(reply, Fenced):
             raise self._fenced()
         await self._journal.put_identity(replace(identity, epoch=reply.epoch, pending_nonce=""))
@@ -104,61 +123,133 @@ class Exchanger:
         self._on_fenced()
         return SidecarFenced(f"another process speaks for sidecar {self._journal.identity.sidecar_id}")
 
-    async def exchange(
-        self, needs: Mapping[AccountId, Need | None], *, give_back: bool = False
-    ) -> dict[AccountId, tuple[Message, Reply]]:
-        """Say what there is to say about some accounts, none of them busy, in one transaction of the central store.
+    async def beat(self) -> None:
+        """Tell the central store that this sidecar is there, and give up for lost those that have not been for too long.
 
-        Returns for each account the message that was answered, which is an older one if that had no answer yet, and the reply.
+        Raises:
+            CentralUnavailable: the store did not answer.
+            SidecarFenced: another process speaks for this sidecar.
+        """
+        await self.register()
+        with self._attempt():
+            fenced = await self._central.exchanges.beat(self._journal.identity.sidecar_id, self._epoch)
+        if fenced is not None:
+            raise self._fenced()
+        if self._contact.is_steady(self._clock.boot()):
+            reclaimed = await self._central.exchanges.reclaim(self._terms.settlement_batch)
+            if reclaimed:
+                _log.warning("leases of lost sidecars reclaimed", accounts=reclaimed)
+
+    # What is said.
+
+    async def speak(self, accounts: Sequence[AccountId]) -> None:
+        """Say what there is to say about some accounts, leaving out those about which a message is under way.
 
         Raises:
             CentralUnavailable: the store did not answer; the messages will be sent again.
             SidecarFenced: another process speaks for this sidecar.
             StorageUnavailable: the journal cannot be written.
         """
-        assert not self._busy.intersection(needs), "one message at a time for each account"
-        self._busy.update(needs)
+        for start in range(0, len(accounts), self._terms.settlement_batch):
+            batch = accounts[start : start + self._terms.settlement_batch]
+            free = [each for each in batch if each not in self._busy]
+            try:
+                if free:
+                    await self._exchange(free)
+            except (CentralUnavailable, SidecarFenced, StorageUnavailable):
+                raise
+            except Exception:  # noqa: BLE001 - one account's fault must not end the exchange for all
+                _log.exception("exchange failed", accounts=free)
+                if len(free) > 1:  # so that the account at fault does not hold up the others
+                    for account_id in free:
+                        await self.speak([account_id])
+
+    async def _exchange(self, accounts: list[AccountId]) -> None:
+        """One transaction of the central store. Those who wait are told what it says, or that it said nothing."""
+        self._busy.update(accounts)
         try:
+            self._contact.check(self._clock.boot())
             await self.register()
-            messages = [self._message(account_id, need, give_back=give_back) for account_id, need in needs.items()]
+            unanswered = [self._message(account_id) for account_id in accounts]
             await self._books.durable()
-            return await self._send(messages)
+            await self._send(unanswered)
+        except Exception as error:
+            is_expected = isinstance(error, CentralUnavailable | SidecarFenced | StorageUnavailable)
+            if is_expected or len(accounts) == 1:
+                for account_id in accounts:
+                    self._demand.fail(account_id, error)
+            raise
         finally:
-            self._busy.difference_update(needs)
+            self._busy.difference_update(accounts)
             self._idle.set()
 
-    def _message(self, account_id: AccountId, need: Need | None, *, give_back: bool) -> Message:
+    def _message(self, account_id: AccountId) -> _Unanswered:
         waiting = self._unanswered.get(account_id)
         if waiting is not None:
             return waiting
-        envelope = Envelope(self._journal.identity.sidecar_id, self._epoch, next(self._seq))
+        at = self._books.moment()
         book = self._books.open(account_id)
-        now = self._books.moment().now
-        self._books.expire(book, now)
-        message, change = compose(book, envelope, now, need, give_back=give_back)
+        self._books.expire(book, at.now)
+        speech = self._demand.speech(book, at)
+        message, change = compose(book, self._envelope(at.boot), at.now, speech.need, give_back=speech.give_back)
         if change:
             self._books.record(change)
-        self._unanswered[account_id] = message
-        return message
+        self._unanswered[account_id] = _Unanswered(message, speech)
+        return self._unanswered[account_id]
 
-    async def _send(self, messages: list[Message]) -> dict[AccountId, tuple[Message, Reply]]:
+    def _envelope(self, boot: Span) -> Envelope:
+        return Envelope(
+            self._journal.identity.sidecar_id,
+            self._epoch,
+            next(self._seq),
+            self._terms.lease_ttl,
+            self._terms.max_hold_lifetime,
+            self._contact.is_steady(boot),
+        )
+
+    async def _send(self, unanswered: Sequence[_Unanswered]) -> None:
         sent_at = self._clock.boot()
-        replies = await self._central.exchanges.exchange(messages)
+        with self._attempt():
+            replies = await self._central.exchanges.exchange([each.message for each in unanswered])
         if isinstance(replies, Fenced):
             raise self._fenced()
-        trusted_until = Span(sent_at + self._lease_ttl)
-        for message, reply in zip(messages, replies, strict=True):
-            del self._unanswered[message.account_id]
-            self._accept(message, reply, trusted_until)
-        return {message.account_id: (message, reply) for message, reply in zip(messages, replies, strict=True)}
+        trusted_until = Span(sent_at + self._terms.lease_ttl)
+        for each, reply in zip(unanswered, replies, strict=True):
+            del self._unanswered[each.message.account_id]
+            self._accept(each, reply, trusted_until)
 
-    def _accept(self, message: Message, reply: Reply, trusted_until: Span) -> None:
+    def _accept(self, answered: _Unanswered, reply: Reply, trusted_until: Span) -> None:
+        account_id = answered.message.account_id
         match reply:
             case Answer():
-                book = self._books.open(message.account_id)
-                self._books.record(accept(book, message, reply, trusted_until))
+                book = self._books.open(account_id)
+                self._books.record(accept(book, answered.message, reply, trusted_until))
                 book.standing = reply.standing
+                self._demand.answered(account_id, answered.speech, reply, self._clock.boot())
+                answered.speech.tell(reply)
             case Outdated(applied_seq):
-                _log.error("message outdated", account_id=message.account_id, seq=message.seq, applied=applied_seq)
-            case _:
-                pass  # an account that the central store does not know has nothing to take over
+                seq = answered.message.seq
+                _log.error("message outdated", account_id=account_id, seq=seq, applied=applied_seq)
+                self._demand.fail(account_id, CentralUnavailable("the message was outdated"))
+            case AccountNotFound():
+                answered.speech.tell(reply)
+
+    def _attempt(self) -> "_Attempt":
+        return _Attempt(self._contact, self._clock)
+
+
+class _Attempt:
+    """One call to the central store: not made while it is too early, and remembered by how it went."""
+
+    def __init__(self, contact: Contact, clock: Clock) -> None:
+        self._contact = contact
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._contact.check(self._clock.boot())
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, CentralUnavailable):
+            self._contact.failed(self._clock.boot())
+        elif error is None:
+            self._contact.succeeded(self._clock.boot())

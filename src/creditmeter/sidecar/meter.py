@@ -5,16 +5,18 @@ again, the core decides, the decision is recorded, and the reply waits until eve
 that lacks credit is taken again once the central store was asked; nothing was changed until then.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.exchange import Answer
 from creditmeter.core.ids import AccountId, ReservationId, origin_of
-from creditmeter.core.instants import SECOND
+from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.leases import Moment
 from creditmeter.core.metering import (
     Limits,
@@ -28,7 +30,9 @@ from creditmeter.core.metering import (
     replay,
     reserve,
 )
+from creditmeter.core.offline import allow
 from creditmeter.core.refusals import (
+    AccountNotFound,
     ChargeNotFound,
     InsufficientCredits,
     Overloaded,
@@ -51,6 +55,7 @@ from creditmeter.core.requests import (
 from creditmeter.core.reservations import Reservation
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.demand import Said, Waiter
 from creditmeter.sidecar.keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.pricing import Pricing
@@ -59,7 +64,11 @@ from creditmeter.sidecar.settler import Settler
 MAX_ROUNDS = 8
 """How often a decision is taken again because others were quicker to use the credit that was got for it."""
 
+MAX_NEWS = 64
+"""How often a decision is taken again because something came of what was recalled for it."""
+
 RETRY_AFTER = SECOND
+RECALL_RETRY_AFTER = Span(SECOND // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,7 @@ class Meter:
         central: CentralStore,
         pricing: Pricing,
         limits: Limits,
+        recall_timeout: float,
     ) -> None:
         self._books = books
         self._journal = journal
@@ -95,11 +105,12 @@ class Meter:
         self._central = central
         self._pricing = pricing
         self._limits = limits
+        self._recall_timeout = recall_timeout
         self._names = Names(journal.identity.sidecar_id)
         self.is_draining = False
 
-    async def reserve(self, request: Reserve) -> Outcome:
-        """Hold credit for a call that is about to be made."""
+    async def reserve(self, request: Reserve, within: float | None = None) -> Outcome:
+        """Hold credit for a call that is about to be made. The caller waits no longer than `within` seconds, if it says so."""
         hold = self._pricing.hold(request.work, request.amount)
         if isinstance(hold, Refusal):
             return hold
@@ -113,10 +124,11 @@ class Meter:
                     return reserve(book, request, part, at, name, self._limits)
             return decided
 
-        return await self._new_work(request.account_id, request, decide, hold.amount, partial=request.allow_partial)
+        wanted = _Wanted(request.account_id, request, hold.amount, self._until(within), partial=request.allow_partial)
+        return await self._new_work(wanted, decide)
 
-    async def extend(self, request: Extend) -> Outcome:
-        """Raise a hold, push its deadline, or both."""
+    async def extend(self, request: Extend, within: float | None = None) -> Outcome:
+        """Raise a hold, push its deadline, or both. The caller waits no longer than `within` seconds, if it says so."""
         bounded = request.work is not None or request.amount is not None
         hold = self._pricing.hold(request.work, request.amount) if bounded else None
         if isinstance(hold, Refusal):
@@ -131,7 +143,8 @@ class Meter:
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
-        return await self._new_work(book.account_id, request, decide, hold.amount if hold else Microcredits(0))
+        amount = hold.amount if hold else Microcredits(0)
+        return await self._new_work(_Wanted(book.account_id, request, amount, self._until(within)), decide)
 
     async def commit(self, request: Commit) -> Outcome:
         """Charge what a reserved call used."""
@@ -153,8 +166,8 @@ class Meter:
 
         return await self._about_reservation(request, decide)
 
-    async def charge(self, request: ChargeNow) -> Outcome:
-        """Reserve and commit in one step."""
+    async def charge(self, request: ChargeNow, within: float | None = None) -> Outcome:
+        """Reserve and commit in one step. The caller waits no longer than `within` seconds, if it says so."""
         cost = self._pricing.cost(request.usage, request.amount)
         if isinstance(cost, Refusal):
             return cost
@@ -162,7 +175,7 @@ class Meter:
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
 
-        return await self._new_work(request.account_id, request, decide, cost.amount)
+        return await self._new_work(_Wanted(request.account_id, request, cost.amount, self._until(within)), decide)
 
     async def refund(self, request: RefundCharge) -> Outcome:
         """Give back cost: decided here until the charge is first sent to the central store, there from then on."""
@@ -197,38 +210,82 @@ class Meter:
             await self._books.durable()
         return Replied(receipt, done.replayed)
 
-    async def _new_work(
-        self, account_id: AccountId, request: Request, decide: Decide, amount: Microcredits, *, partial: bool = False
-    ) -> Outcome:
+    def _until(self, within: float | None) -> float:
+        """Until when, on the event loop's clock, a request waits for recalled credit."""
+        patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
+        return asyncio.get_running_loop().time() + patience
+
+    async def _new_work(self, wanted: "_Wanted", decide: Decide) -> Outcome:
         """Decide about work that needs credit, asking the central store for more as long as that helps."""
         said: Answer | None = None
-        for _ in range(MAX_ROUNDS):
-            book = self._books.open(account_id)
+        rounds = 0
+        for _ in range(MAX_NEWS):
+            book = self._books.open(wanted.account_id)
             at = self._books.moment()
-            decided = self._decided(book, request, at, decide, amount, exhausted=said is not None and said.short > 0)
+            is_last = said is not None and _is_final(said, wanted)
+            decided = self._decided(book, wanted, at, decide, exhausted=is_last)
             if not isinstance(decided, Short):
-                return await self._settled(decided)
-            if said is not None and said.short:
-                return await self._settled(_short_of(book, amount, said, at))
-            reply = await self._keeper.obtain(account_id, decided.missing, partial=partial)
+                return await self._settled(decided, wanted.amount)
+            if said is not None and is_last and not _is_worth_asking(book, wanted, said, at):
+                return await self._settled(_short_of(book, wanted, said, at))
+            rounds += said is not None and not said.short
+            if rounds == MAX_ROUNDS:
+                break
+            reply = await self._obtain(wanted, book, decided, at, said)
+            if reply is None:
+                return await self._offline(wanted, decide)
             if not isinstance(reply, Answer):
-                self._books.drop_if_empty(account_id)
+                self._books.drop_if_empty(wanted.account_id)
                 return reply
             said = reply
-        return await self._settled(RecallPending(RETRY_AFTER))
+        return await self._settled(RecallPending(RECALL_RETRY_AFTER))
+
+    async def _obtain(
+        self, wanted: "_Wanted", book: Book, short: Short, at: Moment, said: Answer | None
+    ) -> Answer | AccountNotFound | None:
+        """What the central store says to this need, or None if it is away. If it said before that more may come, that is
+        waited for; if it does not, this is what was said.
+        """
+        amount = Microcredits(short.missing + book.idle(at))
+        smallest = Microcredits(min(1, amount)) if wanted.partial else amount
+        told: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+        is_parked = said is not None and said.is_pending
+        waiter = Waiter(wanted.account_id, amount, smallest, wanted.until, is_parked, told)
+        try:
+            return await self._keeper.obtain(waiter)
+        except TimeoutError:
+            return said
+        except CentralUnavailable:
+            account = book.account
+            if account is None or not account.offline_allowance:
+                raise
+            return None
+
+    async def _offline(self, wanted: "_Wanted", decide: Decide) -> Outcome:
+        """Decide while the central store is away, with what the account is allowed for that."""
+        book = self._books.open(wanted.account_id)
+        at = self._books.moment()
+        if self._keeper.is_registered:
+            allowance = allow(book, self._journal.identity.sidecar_id, at)
+            if allowance is not None:
+                self._books.record(allowance)
+        decided = self._decided(book, wanted, at, decide, exhausted=True)
+        if isinstance(decided, Short):
+            raise CentralUnavailable("the central store is away, and what is allowed without it is used up")
+        return await self._settled(decided, wanted.amount)
 
     def _decided(
-        self, book: Book, request: Request, at: Moment, decide: Decide, amount: Microcredits, *, exhausted: bool
+        self, book: Book, wanted: "_Wanted", at: Moment, decide: Decide, *, exhausted: bool
     ) -> Change | Receipt | Short | Refusal:
         self._books.expire(book, at.now)
-        seen = replay(book, request)
+        seen = replay(book, wanted.request)
         if seen is not None:
             return seen
         if self.is_draining:
             return ShuttingDown()
         if self._journal.is_full:
             return Overloaded(RETRY_AFTER)
-        return Short(amount) if book.account is None else decide(book, at, exhausted)
+        return Short(wanted.amount) if book.account is None else decide(book, at, exhausted)
 
     async def _about_reservation(
         self, request: Commit | Release, decide: Callable[[Book, Reservation, Moment], Change | Refusal]
@@ -256,10 +313,12 @@ class Meter:
             return ReservationElsewhere(origin.sidecar_id)
         return self._books.find(origin.account_key) or ReservationNotFound(reservation_id)
 
-    async def _settled(self, decided: Change | Receipt | Refusal) -> Outcome:
-        """Record what was decided, and say it once all it rests on is on disk."""
+    async def _settled(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
+        """Record what was decided, and say it once all it rests on is on disk. `used` is the credit that it authorised."""
         if isinstance(decided, Change):
             self._books.record(decided)
+            if used:
+                self._keeper.used(self._books.open(decided.account_id), used, self._books.moment())
         await self._books.durable()
         match decided:
             case Change():
@@ -270,9 +329,34 @@ class Meter:
                 return decided
 
 
-def _short_of(book: Book, amount: Microcredits, said: Answer, at: Moment) -> Refusal:
-    """Why credit is lacking: there is none, or it is idle on another sidecar's lease."""
-    available = Microcredits(book.idle(at) + said.free + said.elsewhere)
-    if available >= amount:
-        return RecallPending(RETRY_AFTER)
-    return InsufficientCredits(amount, available, said.standing.next_reset_at)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Work that needs credit: how much, in microcredits, whether a part of it would do, and until when it can wait for what
+    has to be recalled, on the event loop's clock.
+    """
+
+    account_id: AccountId
+    request: Request
+    amount: Microcredits
+    until: float
+    partial: bool = False
+
+
+def _is_final(said: Answer, wanted: _Wanted) -> bool:
+    """Whether the central store has no more to give, or what it recalled will not come in time."""
+    if not said.short:
+        return False
+    return not said.is_pending or asyncio.get_running_loop().time() >= wanted.until
+
+
+def _is_worth_asking(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> bool:
+    """Whether what came back here since makes, with what the central store has left, enough to be asked for again."""
+    return not said.is_pending and book.idle(at) + said.free >= wanted.amount
+
+
+def _short_of(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> Refusal:
+    """Why credit is lacking: there is none, or not all who may have it idle have answered."""
+    if said.is_pending:
+        return RecallPending(RECALL_RETRY_AFTER)
+    available = Microcredits(book.idle(at) + said.free)
+    return InsufficientCredits(wanted.amount, available, said.standing.next_reset_at)

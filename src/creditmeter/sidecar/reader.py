@@ -11,7 +11,6 @@ from creditmeter.central.reading import HistoryFilter
 from creditmeter.central.store import CentralStore
 from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.answering import MAX_LISTED_GRANTS
 from creditmeter.core.book import Book
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Standing
@@ -28,6 +27,7 @@ from creditmeter.core.refusals import (
     ReservationNotFound,
 )
 from creditmeter.core.reservations import Reservation, ReservationState
+from creditmeter.core.standing import MAX_LISTED_GRANTS
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 

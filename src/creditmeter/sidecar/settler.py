@@ -1,11 +1,10 @@
-"""The settler: posts charges and refunds to the central store, in the background and in batches.
+"""The settler: posts charges and refunds to the central store, in the background and in batches. What else there is to say
+about an account, such as a lease to be renewed or refilled, goes along.
 
-Nothing waits for it but the user's history: a charge is durable in the journal before it is acknowledged. If the central
-store is away, the settler waits longer and longer, with jitter so that a fleet does not come back all at once.
+Nothing waits for it but the user's history: a charge is durable in the journal before it is acknowledged.
 """
 
 import asyncio
-import random
 
 import structlog
 
@@ -14,13 +13,10 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.lease_keeping import has_unfinished
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+from creditmeter.sidecar.exchanger import Exchanger
 
-MAX_ACCOUNTS = 64
-"""As many accounts are settled in one transaction of the central store."""
-
-_FIRST_WAIT_SECONDS = 0.2
-_LONGEST_WAIT_SECONDS = 10.0
+_BREATH_SECONDS = 0.05
+"""Between attempts to have a charge posted that waits for recalled credit."""
 
 _log = structlog.get_logger()
 
@@ -33,19 +29,23 @@ class Settler:
         self._exchanger = exchanger
 
     async def run(self, interval_seconds: float) -> None:
-        """Settle until cancelled: every interval, or after a longer wait while the central store is away."""
-        wait = interval_seconds
+        """Settle every interval until cancelled. While the central store is away, what waits still does."""
+        is_away = False
         while True:
-            await asyncio.sleep(wait)
+            await asyncio.sleep(interval_seconds)
             try:
                 await self.settle()
-                wait = interval_seconds
             except (CentralUnavailable, StorageUnavailable) as error:
-                wait = min(_LONGEST_WAIT_SECONDS, max(_FIRST_WAIT_SECONDS, wait * 2)) * random.uniform(0.5, 1)  # noqa: S311
-                _log.warning("settlement waits", reason=str(error), seconds=round(wait, 1))
+                if not is_away:
+                    _log.warning("settlement waits", reason=str(error))
+                is_away = True
+            else:
+                if is_away:
+                    _log.info("settlement goes on")
+                is_away = False
 
-    async def settle(self, *, give_back: bool = False) -> None:
-        """Post everything that waits, a batch at a time. With `give_back`, idle credit goes home too.
+    async def settle(self) -> None:
+        """Post everything that waits, a batch at a time.
 
         Raises:
             CentralUnavailable: the store did not answer; what waits still does.
@@ -54,30 +54,19 @@ class Settler:
         """
         await self._exchanger.register()
         waiting = self._books.take_unsettled()
-        for start in range(0, len(waiting), MAX_ACCOUNTS):
-            await self._settle_batch(waiting[start : start + MAX_ACCOUNTS], give_back=give_back)
-
-    async def _settle_batch(self, accounts: list[AccountId], *, give_back: bool) -> None:
-        """Settle these accounts, together if possible. What could not be settled waits again."""
-        free = [each for each in accounts if not self._exchanger.is_busy(each)]
+        spoken = False
         try:
-            if free:
-                await self._exchanger.exchange(dict.fromkeys(free), give_back=give_back)
-        except (CentralUnavailable, SidecarFenced, StorageUnavailable):
-            raise
-        except Exception:  # noqa: BLE001 - one account's fault must not end settlement for all
-            _log.exception("settlement failed", accounts=free)
-            if len(free) > 1:  # so that the account at fault does not hold up the others
-                for account_id in free:
-                    await self._settle_batch([account_id], give_back=give_back)
+            await self._exchanger.speak(waiting)
+            spoken = True
         finally:
             now = self._books.moment().now
-            for account_id in accounts:
-                if has_unfinished(self._books.open(account_id), now):
+            for account_id in waiting:
+                if not spoken or self._exchanger.is_busy(account_id) or has_unfinished(self._books.open(account_id), now):
                     self._books.put_unsettled(account_id)
 
     async def settle_account(self, account_id: AccountId) -> None:
-        """Post what one account has to post now, waiting for a message about it that is under way.
+        """Post what one account has to post now, waiting for a message about it that is under way, and for credit that has to
+        be recalled for it.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -88,4 +77,6 @@ class Settler:
             if self._exchanger.is_busy(account_id):
                 await self._exchanger.one_finished()
             else:
-                await self._exchanger.exchange({account_id: None})
+                await self._exchanger.speak([account_id])
+                if self._books.open(account_id).has_unposted:
+                    await asyncio.sleep(_BREATH_SECONDS)

@@ -1,7 +1,8 @@
 """A running sidecar: its parts put together, and the tasks that run beside the requests.
 
-The tasks: the lease keeper serves requests that wait for credit; the settler posts charges; housekeeping ends holds that are
-past their deadline, renews and gives back leases, prunes what is old, and recovers when the disk does.
+The tasks: the lease keeper serves requests that wait for credit, and gives back what is recalled; the settler posts charges;
+the heartbeat says that this sidecar is there; housekeeping ends holds that are past their deadline, has leases renewed and
+given back, prunes what is old, and recovers when the disk does.
 """
 
 import asyncio
@@ -14,17 +15,20 @@ import structlog
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.core.instants import MINUTE, Instant, Span
+from creditmeter.core.instants import Instant
 from creditmeter.core.lease_keeping import has_idle
 from creditmeter.core.metering import Limits
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.demand import Demand
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+from creditmeter.sidecar.farewell import say_farewell
 from creditmeter.sidecar.keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Reader
+from creditmeter.sidecar.rhythm import Rhythm, Terms
 from creditmeter.sidecar.settler import Settler
 
 _BREATH_SECONDS = 0.01
@@ -40,16 +44,6 @@ class Condition(Enum):
     DRAINING = "DRAINING"
     JOURNAL_UNWRITABLE = "JOURNAL_UNWRITABLE"
     FENCED = "FENCED"
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often things are done beside the requests, in seconds, and how long a lease may be used without renewal."""
-
-    settle: float = 0.25
-    housekeeping: float = 0.5
-    lease_ttl: Span = Span(10 * MINUTE)
-    retention: Span = Span(60 * MINUTE)
 
 
 @dataclass(slots=True)
@@ -74,10 +68,12 @@ class Sidecar:
         self._tasks: list[asyncio.Task[None]] = []
         self.central = central
         self.books = Books(journal, clock)
-        self._exchanger = Exchanger(self.books, journal, central, clock, rhythm.lease_ttl, self._on_fenced)
-        self._keeper = LeaseKeeper(self.books, self._exchanger, clock, rhythm.lease_ttl)
+        self._demand = Demand()
+        terms = Terms(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
+        self._exchanger = Exchanger(self.books, journal, central, clock, self._demand, terms, self._on_fenced)
+        self._keeper = LeaseKeeper(self.books, self._exchanger, self._demand, rhythm.lease_ttl)
         self._settler = Settler(self.books, self._exchanger)
-        self.meter = Meter(self.books, journal, self._keeper, self._settler, central, pricing, limits)
+        self.meter = Meter(self.books, journal, self._keeper, self._settler, central, pricing, limits, rhythm.recall_timeout)
         self.reader = Reader(self.books, journal, central)
 
     @property
@@ -97,10 +93,17 @@ class Sidecar:
             StorageUnavailable: the journal cannot be written.
         """
         await self.books.reload()
-        with contextlib.suppress(CentralUnavailable):
+        try:
             await self._exchanger.register()
+        except CentralUnavailable:
+            pass
+        except SidecarFenced:
+            await self.bid_farewell()
+            raise
         self._spawn("lease keeper", self._keeper.run())
+        self._spawn("recalls", self._hear())
         self._spawn("settler", self._settler.run(self._rhythm.settle))
+        self._spawn("heartbeat", self._beat())
         self._spawn("housekeeping", self._housekeep())
 
     async def settle(self) -> None:
@@ -123,7 +126,7 @@ class Sidecar:
         """
         try:
             async with asyncio.timeout(grace_seconds):
-                await self._go_home()
+                await (self.bid_farewell() if self.condition is Condition.FENCED else self._go_home())
         except (TimeoutError, CentralUnavailable, StorageUnavailable, SidecarFenced) as error:
             _log.warning("stopped before everything was settled", reason=str(error) or "out of time")
         for task in self._tasks:
@@ -133,14 +136,41 @@ class Sidecar:
 
     async def _go_home(self) -> None:
         """Settle until nothing waits and no lease has idle credit."""
+        self._demand.is_going_home = True
         while True:
             for book in self.books:
                 if has_idle(book) or book.has_unposted:
                     self.books.put_unsettled(book.account_id)
             if not self.books.has_unsettled:
                 return
-            await self._settler.settle(give_back=True)
+            await self._settler.settle()
             await asyncio.sleep(_BREATH_SECONDS)
+
+    async def bid_farewell(self) -> None:
+        """Post what a fenced sidecar still has to post, under a new id and backed by no lease. What cannot be posted now stays
+        in the journal, and is posted when a process starts on it once more.
+        """
+        try:
+            await say_farewell(self.books, self.central)
+        except (CentralUnavailable, StorageUnavailable) as error:
+            _log.warning("charges are left behind", reason=str(error))
+
+    async def _hear(self) -> None:
+        """Listen to what is recalled, and listen again when the central store was away."""
+        while True:
+            with contextlib.suppress(CentralUnavailable):
+                await self._keeper.hear(self.central.news.listen(self._journal.identity.sidecar_id))
+            await asyncio.sleep(self._rhythm.housekeeping)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._rhythm.heartbeat)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """Say that this sidecar is there, and give up lost ones, if the central store can be reached."""
+        with contextlib.suppress(CentralUnavailable, StorageUnavailable):
+            await self._exchanger.beat()
 
     def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
@@ -192,7 +222,7 @@ class Sidecar:
             self.books.prune(book, keep_since)
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
-        await self._keeper.keep()
+        self._keeper.keep()
 
     async def _recover(self) -> None:
         """Take the books from disk again, once it can be written: what was never acknowledged is gone from memory too."""

@@ -1,0 +1,177 @@
+"""The driver's side of a central store on PostgreSQL: which server to speak to, and when a connection is of no more use.
+
+A connection that its server ended is replaced before it is used, without asking the server: the event loop saw it close. (To
+ask each time costs three round trips a transaction.) What shows only in use fails that transaction, and every connection that
+was made before is replaced too: after a restart or a failover none of them is of use.
+
+Nothing waits without bound: not for a connection, a statement or a place in the pool. The server bounds its side as well, so
+that a host that vanishes in the middle of a transaction does not keep rows locked.
+"""
+
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import ExceptionContext
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+POOL_SIZE = 5
+CONNECT_TIMEOUT_SECONDS = 5
+"""For each server, and for a place in the pool."""
+
+STATEMENT_TIMEOUT_SECONDS = 10
+"""Kept by the server, also between the statements of a transaction. A server that does not keep it does not answer at all:
+that is given up a little later.
+"""
+
+_NO_ANSWER_SECONDS = 2
+
+_LASTING_SQLSTATES = ("28", "3D", "3F", "42")
+"""Classes of error codes that an operator has to see to: authorization, no such database or schema, no such table or not
+allowed to use it.
+"""
+
+_NEXT_SERVER_AFTER = (
+    OSError,  # not there, no such name, no answer in time
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # starting, or shutting down
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TargetServerAttributeNotMatched,  # a standby
+)
+_USELESS_AFTER = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,  # this server was the primary once
+    asyncpg.InterfaceError,  # the driver cannot use it as it is
+    asyncpg.InternalClientError,
+)
+
+
+class Servers:
+    """The servers that an address names: one of them takes writes, after a failover another one than before.
+
+    `postgresql://USER@HOST:PORT/NAME` names one, `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT` several. A server
+    that takes no writes is passed over, unless the address says `target_session_attrs=any`. Other settings of libpq, such as
+    `sslmode`, are the driver's to read.
+
+    Raises:
+        ValueError: a port is no number.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._servers = servers_in(url)
+        rest = {name: value for name, value in url.query.items() if name != "host"}
+        query = {"target_session_attrs": "read-write"} | rest
+        address = URL.create("postgresql", url.username, url.password, database=url.database, query=query)
+        self._address = address.render_as_string(hide_password=False)
+
+    async def connect(self) -> asyncpg.Connection:
+        """Connect to one that takes writes, first to the one that did so last.
+
+        Raises:
+            OSError: the last one does not answer.
+            asyncpg.PostgresError: a server does not let us in; that is not tried elsewhere.
+        """
+        for server in self._servers[:-1]:
+            try:
+                return await self._connect_to(server)
+            except _NEXT_SERVER_AFTER:
+                continue
+        return await self._connect_to(self._servers[-1])
+
+    async def _connect_to(self, server: tuple[str | None, int | None]) -> asyncpg.Connection:
+        host, port = server
+        connection = await asyncpg.connect(
+            self._address,
+            host=host,
+            port=port,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=STATEMENT_TIMEOUT_SECONDS + _NO_ANSWER_SECONDS,
+        )
+        try:
+            await connection.execute(_session())
+        except BaseException:
+            connection.terminate()
+            raise
+        self._servers = (server, *(each for each in self._servers if each != server))
+        return connection
+
+
+def create_engine(servers: Servers) -> AsyncEngine:
+    """A pool of connections. Nothing is connected yet."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=servers.connect,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+    )
+    event.listen(engine.sync_engine, "checkout", _replace_if_closed)
+    event.listen(engine.sync_engine, "handle_error", _replace_if_useless)
+    return engine
+
+
+def is_lasting(error: BaseException | None) -> bool:
+    """Whether an error will not pass by itself: no such user or database, no such table, a setting that cannot be used."""
+    driver = error and error.__cause__
+    sqlstate = getattr(driver, "sqlstate", None) or ""
+    return sqlstate.startswith(_LASTING_SQLSTATES) or isinstance(driver, asyncpg.ClientConfigurationError)
+
+
+def is_fault_of_program(error: BaseException | None) -> bool:
+    """Whether a value was given that no database can take: the server is well, and would say so again."""
+    driver = error and error.__cause__
+    is_bad_value = isinstance(driver, asyncpg.InterfaceError) and isinstance(driver, ValueError)  # the driver's word for it
+    return isinstance(driver, asyncpg.DataError) or (is_bad_value and not is_lasting(error))
+
+
+def servers_in(url: URL) -> tuple[tuple[str | None, int | None], ...]:
+    """The hosts and ports that an address names, in its order.
+
+    Raises:
+        ValueError: a port is no number.
+    """
+    named = url.query.get("host")
+    if named is None:
+        return ((url.host, url.port),)
+    texts = (named,) if isinstance(named, str) else named
+    return tuple(_host_and_port(each) for text in texts for each in text.split(","))
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    """`HOST`, `HOST:PORT` or a directory with a socket. An address of IPv6 stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text.strip("[]"), None
+    return host.strip("[]"), int(port)
+
+
+def _session() -> str:
+    """What holds for a session.
+
+    Statements are planned for the ids that they name. A plan for any ids compares each row of a busy account with each of
+    hundreds of ids, for as long as the server has no statistics of a young table.
+    """
+    limit = f"{STATEMENT_TIMEOUT_SECONDS * 1_000:.0f}"
+    return (
+        "SET plan_cache_mode = force_custom_plan;"
+        f"SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}"
+    )
+
+
+def _replace_if_closed(connection: Any, entry: ConnectionPoolEntry, _use: object) -> None:
+    """Have a connection that was used before, and was closed since, replaced by a new one."""
+    if entry.info.get("used") and connection.driver_connection.is_closed():
+        raise DisconnectionError
+    entry.info["used"] = True
+
+
+def _replace_if_useless(context: ExceptionContext) -> None:
+    """Have no connection used any more that was made before this error, if it says that none of them is of use."""
+    error = context.original_exception
+    if isinstance(error.__cause__ or error, _USELESS_AFTER) and not is_fault_of_program(error):
+        context.is_disconnect = True

@@ -1,0 +1,56 @@
+"""Whether the central store can be reached, as far as this sidecar knows.
+
+While it is away nobody asks it in vain: after each failed attempt the next one waits longer, with jitter so that a fleet does
+not come back all at once, and whoever needs the store before that is told at once.
+"""
+
+import random
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.core.instants import MINUTE, SECOND, Span
+
+FIRST_WAIT = Span(SECOND // 5)
+LONGEST_WAIT = Span(2 * SECOND)
+"""Short, since a sidecar is to settle within seconds of the store's return."""
+
+STEADY_AFTER = MINUTE
+"""After an outage of the store it takes this long until every sidecar that is alive has been heard again."""
+
+LONGEST_SILENCE = Span(30 * SECOND)
+"""Who has not asked for longer cannot say that the store was there."""
+
+
+class Contact:
+    """What is known from the attempts so far. Moments are on the boot-time clock."""
+
+    def __init__(self) -> None:
+        self._wait = Span(0)
+        self._next_attempt = Span(0)
+        self._since: Span | None = None
+        self._last = Span(0)
+
+    def check(self, boot: Span) -> None:
+        """Say no while an attempt would be too early.
+
+        Raises:
+            CentralUnavailable: the last attempt failed, a moment ago.
+        """
+        if boot < self._next_attempt:
+            raise CentralUnavailable("the central store is away; it is asked again in a moment")
+
+    def succeeded(self, boot: Span) -> None:
+        """The store answered."""
+        if self._since is None or boot - self._last > LONGEST_SILENCE:
+            self._since = boot
+        self._last = boot
+        self._wait = self._next_attempt = Span(0)
+
+    def failed(self, boot: Span) -> None:
+        """The store did not answer."""
+        self._since = None
+        self._wait = Span(min(LONGEST_WAIT, max(FIRST_WAIT, 2 * self._wait)))
+        self._next_attempt = Span(boot + int(self._wait * random.uniform(0.5, 1)))  # noqa: S311 - jitter
+
+    def is_steady(self, boot: Span) -> bool:
+        """Whether the store has been there for long enough for all living sidecars to have been heard."""
+        return self._since is not None and boot - self._last <= LONGEST_SILENCE and boot - self._since >= STEADY_AFTER

@@ -1,0 +1,58 @@
+"""What a fenced sidecar does before it exits: it posts what it still has, under a new id.
+
+Another process holds its leases now, so no lease stands behind these charges: they are posted as excess. Charges that the
+other process has as well, because the journal was copied with them, are known to the central store by their ids.
+"""
+
+import asyncio
+import itertools
+
+import structlog
+
+from creditmeter.central.exchanges import Fenced
+from creditmeter.central.store import CentralStore
+from creditmeter.core.book import Book, Change
+from creditmeter.core.exchange import Answer
+from creditmeter.core.lease_keeping import Envelope, accept, farewell
+from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.naming import new_nonce, new_sidecar_id
+
+_BREATH_SECONDS = 0.05
+"""Between attempts to have a charge posted that waits for recalled credit."""
+
+_log = structlog.get_logger()
+
+
+async def say_farewell(books: Books, central: CentralStore) -> None:
+    """Post everything, an account at a time.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        StorageUnavailable: the journal cannot be written.
+    """
+    waiting = [book for book in books if book.has_unposted]
+    if not waiting:
+        return
+    sidecar_id = new_sidecar_id()
+    registered = await central.exchanges.register(sidecar_id, 0, new_nonce())
+    assert not isinstance(registered, Fenced), "nobody else has an id that was just made"
+    _log.warning("posting what is left under a new id", sidecar_id=sidecar_id, accounts=len(waiting))
+    seq = itertools.count(1)
+    for book in waiting:
+        while book.has_unposted:
+            await _post(books, central, book, Envelope(sidecar_id, registered.epoch, next(seq)))
+            if book.has_unposted:
+                await asyncio.sleep(_BREATH_SECONDS)
+
+
+async def _post(books: Books, central: CentralStore, book: Book, envelope: Envelope) -> None:
+    message = farewell(book, envelope)
+    books.record(Change(book.account_id, charges=message.charges))
+    await books.durable()
+    replies = await central.exchanges.exchange([message])
+    assert not isinstance(replies, Fenced), "nobody else has an id that was just made"
+    answer = replies[0]
+    assert isinstance(answer, Answer), "an account with charges is known"
+    change = accept(book, message, answer, trusted_until=books.moment().boot)
+    books.record(change)
+    await books.durable()

@@ -1,0 +1,29 @@
+"""How a sidecar paces itself, and on what terms it deals with the central store."""
+
+from dataclasses import dataclass
+
+from creditmeter.core.instants import HOUR, MINUTE, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long a lease may be used without renewal, how long a hold may last, and how many accounts share one transaction of
+    the central store (1 where it is sharded by account).
+    """
+
+    lease_ttl: Span = Span(10 * MINUTE)
+    max_hold_lifetime: Span = HOUR
+    settlement_batch: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often things are done beside the requests, and how long a request waits for recalled credit, in seconds."""
+
+    settle: float = 0.25
+    housekeeping: float = 0.5
+    heartbeat: float = 15.0
+    recall_timeout: float = 0.25
+    lease_ttl: Span = Span(10 * MINUTE)
+    settlement_batch: int = 64
+    retention: Span = Span(60 * MINUTE)

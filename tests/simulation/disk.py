@@ -1,0 +1,104 @@
+"""A simulated disk with a journal on it: SQLite in memory, run in line, that outlives the sidecar and fails when it is told to."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import TypeVar
+
+from creditmeter.core.ids import SidecarId
+from creditmeter.journal import journal as journals
+from creditmeter.journal.connection import Connection
+from creditmeter.journal.journal import Identity, Journal
+from creditmeter.journal.schema import TABLES
+
+_Result = TypeVar("_Result")
+
+
+class Mishap(Enum):
+    """What becomes of one access to the disk."""
+
+    NONE = auto()
+    CRASH_BEFORE = auto()
+    CRASH_AFTER = auto()
+    FAIL_BEFORE = auto()
+    FAIL_AFTER = auto()
+
+
+class Disk:
+    """A machine's disk.
+
+    `mishap` decides about each access, `latency` how many seconds it takes, and `on_crash` ends the machine.
+    """
+
+    def __init__(self, mishap: Callable[[], Mishap], latency: Callable[[], float], on_crash: Callable[[], None]) -> None:
+        self._mishap = mishap
+        self._latency = latency
+        self._on_crash = on_crash
+        self.raw = sqlite3.connect(":memory:", isolation_level=None)
+        self.raw.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+
+    async def journal(self, sidecar_id: SidecarId) -> Journal:
+        """Open the journal. What a crash left unfinished is undone first.
+
+        Raises:
+            sqlite3.Error: the disk fails.
+        """
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+        connection = _InLine(self)
+        identity = await connection.run(journals._load_identity, Identity(sidecar_id))
+        return Journal(connection, identity)
+
+    async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        """Have the disk do something. In a crash nobody hears of it any more."""
+        mishap = self._mishap()
+        await asyncio.sleep(self._latency())
+        if mishap is Mishap.CRASH_BEFORE:
+            await self._crash()
+        if mishap is Mishap.FAIL_BEFORE:
+            raise sqlite3.OperationalError("disk I/O error")
+        result = function(self.raw, *arguments)
+        if mishap is Mishap.CRASH_AFTER:
+            await self._crash()
+        if mishap is Mishap.FAIL_AFTER:
+            raise sqlite3.OperationalError("disk I/O error, though it was written")
+        return result
+
+    async def _crash(self) -> None:
+        self._on_crash()
+        await asyncio.get_running_loop().create_future()
+
+    def has_receipt(self, account_id: str, request_id: str) -> bool:
+        """Whether the reply to a request is on the disk."""
+        query = "SELECT 1 FROM receipts WHERE account_id = ? AND request_id = ?"
+        return self.raw.execute(query, (account_id, request_id)).fetchone() is not None
+
+    def fill_up(self) -> None:
+        """Have every write fail from now on."""
+        self.raw.execute("PRAGMA query_only = ON")
+
+    def make_room(self) -> None:
+        """Let writes succeed again."""
+        self.raw.execute("PRAGMA query_only = OFF")
+
+    def close(self) -> None:
+        """Throw the disk away."""
+        with contextlib.suppress(sqlite3.Error):
+            self.raw.close()
+
+
+class _InLine(Connection):
+    """The journal's connection, without a thread."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(sqlite3.Connection, iter_chunk_size=64)  # which is never called: nobody awaits this connection
+        self._disk = disk
+
+    async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        """Call `function(connection, *arguments)` here and now."""
+        return await self._disk.run(function, *arguments)
+
+    async def close(self) -> None:
+        """Leave the disk as it is, for the next run of the sidecar."""

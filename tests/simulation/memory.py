@@ -1,0 +1,85 @@
+"""The central store's database in memory: SQLite, run in line.
+
+A transaction never waits in the middle, so between two turns of the loop whatever looks at the database finds it whole. The
+engine is shared by all runs of a process, since it is the engine that remembers how its statements are put together.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection as EngineConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from creditmeter.central import sqlite
+from creditmeter.central.store import CentralStore
+from creditmeter.core.instants import Instant
+
+_NOWHERE = "sqlite:////nowhere/central.db"
+
+
+class _InLine(sqlite.Connection):
+    """The store's connection, without a thread."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        super().__init__(sqlite3.Connection, iter_chunk_size=64)  # which is never called: nobody awaits this connection
+        self._connection = raw
+
+    def __del__(self) -> None:
+        """The database outlives its connections."""
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    async def close(self) -> None:
+        """Leave the database to the next run."""
+
+
+@cache
+def _database() -> tuple[sqlite3.Connection, AsyncEngine]:
+    """The one database, and the engine on it."""
+    raw = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    async def connect() -> _InLine:
+        return _InLine(raw)
+
+    engine = create_async_engine("sqlite+aiosqlite://", async_creator=connect)
+
+    def begin(connection: EngineConnection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine.sync_engine, "begin", begin)
+    return raw, engine
+
+
+@cache
+def _empty() -> sqlite3.Connection:
+    """A database with the schema and nothing else, made by the migrations."""
+    raw, _ = _database()
+
+    async def make() -> None:
+        await _store(lambda: Instant(0)).migrate()
+
+    asyncio.run(make())
+    empty = sqlite3.connect(":memory:", check_same_thread=False)
+    raw.backup(empty)
+    return empty
+
+
+def _store(now: Callable[[], Instant]) -> CentralStore:
+    store = CentralStore(_NOWHERE, now)
+    _, store.database.engine = _database()
+    return store
+
+
+def open_store(now: Callable[[], Instant]) -> tuple[CentralStore, sqlite3.Connection]:
+    """A new central store, and the connection behind it to look at what is stored."""
+    empty = _empty()
+    raw, _ = _database()
+    if raw.in_transaction:
+        raw.execute("ROLLBACK")
+    empty.backup(raw)
+    return _store(now), raw
