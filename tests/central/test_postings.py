@@ -7,6 +7,7 @@ import pytest
 from creditmeter.central.administration import AccountUpdate
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.answering import EXCESS_PATIENCE
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.grants import GrantKind
 from creditmeter.core.history import EntryType
@@ -106,15 +107,47 @@ async def test_two_charges_of_one_request_in_one_message(store: CentralStore, he
 
 
 async def test_excess_is_drawn_on_what_is_available(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
-    """Not on what others have out; what is not there is written off, and said so."""
+    """Not on what others hold; what is not there is written off, and said so."""
     await opened(store, permanent=10)
     await elsewhere.say(need=4)
     charge = here.charge("c", 0, excess=9)
+    assert (await here.say(charge)).postings == {}, "it is not known yet whether the others use what they have"
+    await elsewhere.holds(4)
     posting = (await here.say(charge)).postings[charge.charge_id]
     assert (posting.covered, posting.debt, posting.uncovered) == (6, 0, 3)
     assert (await lines(store))[1:] == [("CHARGED", -6, 4), ("WRITTEN_OFF", 0, 4)]
     assert (await history(store))[-1].note == "3 of 9 microcredits written off"
     assert (await elsewhere.say(elsewhere.charge("mine", 4))).standing.leased == 0
+
+
+async def test_excess_gets_what_others_have_idle(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+    """It waits until they gave it back, and goes before any lease that is asked for meanwhile."""
+    await opened(store, permanent=10)
+    await elsewhere.say(need=4)
+    charge = here.charge("c", 0, excess=9)
+    waiting = await here.say(charge)
+    assert (waiting.postings, waiting.standing.unposted) == ({}, 0)
+    assert await lines(store) == [("GRANTED", 10, 10)]
+    refused = await elsewhere.say(need=2, leases=elsewhere.reports(held=1, idle=False))
+    assert (refused.granted, refused.free) == (0, 9)
+    posting = (await here.say(charge)).postings[charge.charge_id]
+    assert (posting.covered, posting.debt, posting.uncovered) == (9, 0, 0)
+
+
+async def test_excess_does_not_wait_for_ever(
+    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+) -> None:
+    """Whoever has idle credit may be gone: then it is debt, or lost."""
+    await opened(store, permanent=10, overdraft=1)
+    await elsewhere.say(need=4)
+    charge = here.charge("c", 0, excess=9)
+    assert (await here.say(charge)).postings == {}
+    clock.advance(EXCESS_PATIENCE - 1)
+    assert (await here.say(charge)).postings == {}
+    clock.advance(1)
+    posting = (await here.say(charge)).postings[charge.charge_id]
+    assert (posting.covered, posting.debt, posting.uncovered) == (6, 1, 2)
+    assert (await here.say(here.charge("d", 0, excess=1))).postings == {}, "the next one waits anew"
 
 
 async def test_excess_goes_before_new_leases(store: CentralStore, here: Speaker) -> None:
@@ -192,7 +225,10 @@ async def test_debt_is_not_repaid_with_what_is_out(store: CentralStore, here: Sp
     """A lease is a promise."""
     await opened(store, permanent=10, overdraft=5)
     await elsewhere.say(need=10)
-    await here.say(here.charge("c", 0, excess=5))
+    charge = here.charge("c", 0, excess=5)
+    await here.say(charge)
+    await elsewhere.holds(10)
+    await here.say(charge)
     assert (await standing(store)).debt == 5
     await elsewhere.say(leases=elsewhere.reports(held=7, idle=False))
     assert (await standing(store)).debt == 2

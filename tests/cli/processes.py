@@ -116,6 +116,11 @@ class SidecarProcess:
         self._process.send_signal(number)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
     def is_running(self) -> bool:
         """Whether it was started and not ended by the test."""
         return self._process is not None

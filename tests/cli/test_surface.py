@@ -28,7 +28,11 @@ COMMANDS = {
     "grant void": CHANGES | {"ACCOUNT", "GRANT"},
     "balance": ASKS | {"ACCOUNT"},
     "history": LISTS | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--start", "--end"},
+    "sidecars": LISTS | {"--state"},
+    "leases": LISTS | {"--account", "--sidecar"},
     "verify": {"--central", "--data-dir", "--json", "--help"},
+    "central migrate": {"--central", "--help"},
+    "central grant-role": {"NAME", "--central", "--admin", "--auto-create", "--sql", "--help"},
 }
 
 

@@ -34,6 +34,8 @@ from creditmeter.core.leases import Lease, Moment, OutLease
 from creditmeter.core.ledger import Contents, Ledger, PlanVersion
 from creditmeter.core.metering import Cost, Hold
 from creditmeter.core.posting import post
+from creditmeter.core.recalling import ripen
+from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refunding import refund
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal
 from creditmeter.core.reservations import Reservation, ReservationState
@@ -138,7 +140,7 @@ def monthly(amount: int, *, drawn: int = 0) -> Grant:
 
 
 def lease_name(opened: Instant, sidecar_id: SidecarId = HERE) -> LeaseId:
-    """The id of a sidecar's lease of the day of that moment."""
+    """The id of the lease that a sidecar was given at that moment."""
     return lease_id(ACCOUNT, sidecar_id, opened)
 
 
@@ -171,9 +173,9 @@ def out_lease(
     )
 
 
-def part(amount: int, authorized_at: Instant, sidecar_id: SidecarId = HERE) -> Part:
-    """Credit of the lease of that day."""
-    return Part(lease_name(authorized_at, sidecar_id), mc(amount), authorized_at)
+def part(amount: int, authorized_at: Instant, sidecar_id: SidecarId = HERE, *, opened: Instant | None = None) -> Part:
+    """Credit of a lease, by default of one that was opened for it."""
+    return Part(lease_name(authorized_at if opened is None else opened, sidecar_id), mc(amount), authorized_at)
 
 
 def reservation(
@@ -296,6 +298,8 @@ class Central:
         self.leases: dict[LeaseId, OutLease] = {}
         self.charges: dict[ChargeId, Charge] = {}
         self.refunds: dict[RefundId, Refund] = {}
+        self.recalls: dict[tuple[SidecarId, Purpose], Recall] = {}
+        self.summoned: set[SidecarId] = set()
         self.entries: list[Entry] = []
         self.decided_at = Instant(0)
         self._answers: dict[SidecarId, tuple[int, Answer]] = {}
@@ -320,6 +324,7 @@ class Central:
             leases=tuple(each for each in self.leases.values() if not each.closed),
             charges=loaded,
             refunds=tuple(each for each in self.refunds.values() if each.charge_id in given_back),
+            recalls=tuple(self.recalls.values()),
         )
         return Ledger(contents, Instant(max(now, self.decided_at)))
 
@@ -351,8 +356,15 @@ class Central:
         return tuple(reversed(found)) if self._loads % 2 else tuple(found)
 
     def save(self, ledger: Ledger) -> None:
-        """Keep what a ledger decided."""
+        """Keep what a ledger decided. `summoned` are those who were told to speak with the last decision."""
+        ripen(ledger)
         changes = ledger.changes
+        for key, recall in changes.recalls.items():
+            if recall is None:
+                self.recalls.pop(key, None)
+            else:
+                self.recalls[key] = recall
+        self.summoned = changes.summoned
         self.grants.update(changes.grants)
         self.leases.update(changes.leases)
         self.charges.update(changes.charges)
@@ -381,10 +393,10 @@ class Central:
         self._answers[told.sidecar_id] = told.seq, replied
         return replied
 
-    def post(self, posted: Charge, now: Instant) -> Charge:
-        """Post one charge by itself, and say what became of it."""
+    def post(self, posted: Charge, now: Instant, sender: SidecarId = HERE) -> Charge:
+        """Post one charge of a sidecar by itself, and say what became of it."""
         ledger = self.ledger(now, (posted,))
-        post(ledger, posted, HERE)
+        post(ledger, posted, sender)
         self.save(ledger)
         return self.charges[posted.charge_id]
 
@@ -453,7 +465,7 @@ class Central:
         return [(draw.grant_id, draw.amount) for draw in self.posting(name).draws]
 
     def lease(self, opened: Instant, sidecar_id: SidecarId = HERE) -> OutLease:
-        """A sidecar's lease of that day."""
+        """The lease that a sidecar was given at that moment."""
         return self.leases[lease_name(opened, sidecar_id)]
 
     def lines(self, since: int = 0) -> list[tuple[EntryType, int]]:

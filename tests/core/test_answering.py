@@ -7,7 +7,6 @@ import pytest
 
 from creditmeter.core.accounts import Account, AccountState
 from creditmeter.core.answering import answer
-from creditmeter.core.standing import standing
 from creditmeter.core.book import Change
 from creditmeter.core.charges import Charge
 from creditmeter.core.exchange import Answer, Message, Need
@@ -26,6 +25,7 @@ from creditmeter.core.lease_keeping import (
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.requests import ChargeNow, Receipt, RefundCharge
 from creditmeter.core.reservations import ReservationState
+from creditmeter.core.standing import standing
 from tests.core.builders import (
     ACCOUNT,
     ALWAYS,
@@ -102,7 +102,7 @@ def test_a_lease_is_the_days() -> None:
         (MORNING, MIDNIGHT, 8),
         (NEXT_DAY, at("12 00:00"), 2),
     ]
-    assert central.lease(MORNING, ELSEWHERE).limit == 4
+    assert central.lease(NOON, ELSEWHERE).limit == 4
 
 
 @pytest.mark.parametrize("state", [AccountState.SUSPENDED, AccountState.CLOSED])

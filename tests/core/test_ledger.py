@@ -299,6 +299,8 @@ def test_debt_is_not_repaid_from_what_is_leased() -> None:
     central = Central(account(overdraft_limit=9), grants=[grant("g", 5)])
     central.exchange(message(1, need=5), MORNING)
     central.exchange(message(1, charge("c1", excess=4, committed=MORNING), sidecar_id=ELSEWHERE), MORNING)
+    central.exchange(message(2, leases=[report(MORNING, 5, held=5)]), MORNING)
+    central.exchange(message(2, charge("c1", excess=4, committed=MORNING), sidecar_id=ELSEWHERE), MORNING)
     assert central.ledger(MORNING).debt == 4
     assert central.remaining() == {"g": 5}
 

@@ -348,7 +348,8 @@ def test_parts_keep_the_moment_they_were_authorised() -> None:
     """Extend adds a part, so does excess at commit; the charge uses them oldest first and names the first moment."""
     desk = play(reserve(4), wait(MINUTE), extend(7), wait(MINUTE), commit(9))
     charged = desk.charges[0]
-    assert charged.parts == (part(4, START), part(3, Instant(START + MINUTE)), part(2, Instant(START + 2 * MINUTE)))
+    moments = ((4, START), (3, Instant(START + MINUTE)), (2, Instant(START + 2 * MINUTE)))
+    assert charged.parts == tuple(part(amount, moment, opened=START) for amount, moment in moments)
     assert (charged.authorized_at, charged.committed_at) == (START, START + 2 * MINUTE)
 
 

@@ -12,6 +12,7 @@ from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.work import Usage
 from tests.core.builders import (
     ELSEWHERE,
+    HERE,
     Central,
     account,
     at,
@@ -157,10 +158,12 @@ def test_an_upgrade_within_a_day_overspends_nothing(order: tuple[int, int]) -> N
     third = SidecarId("s3")
     assert central.available(after) == 5, "yesterday's holds do not eat today's credit"
     central.exchange(message(1, need=5, sidecar_id=third), after)
-    late = [charge("c1", part(5, at("10 09:30"))), charge("c2", part(5, NOON, ELSEWHERE))]
+    first = charge("c1", part(5, at("10 09:30"), opened=MORNING))
+    late = [(first, HERE), (charge("c2", part(5, NOON, ELSEWHERE)), ELSEWHERE)]
     for number in order:
-        central.post(late[number], after)
-    central.post(charge("c3", part(5, after, third)), after)
+        made, sender = late[number]
+        central.post(made, after, sender)
+    central.post(charge("c3", part(5, after, third)), after, third)
     assert not any(central.remaining().values())
 
 
@@ -184,7 +187,7 @@ def test_a_part_that_no_lease_stands_behind_is_excess() -> None:
     central.post(charge("beyond", part(8, MORNING)), NOON)
     assert (central.posting("beyond").covered, central.posting("beyond").uncovered) == (6, 2)
     assert central.lease(MORNING).out == 0
-    central.post(charge("other", part(3, MORNING, ELSEWHERE)), NOON)
+    central.post(charge("other", part(3, MORNING, ELSEWHERE)), NOON, ELSEWHERE)
     assert central.posting("other").covered == 3
     assert central.remaining() == {"g": 0}
 
@@ -250,7 +253,7 @@ def test_a_request_charged_through_two_sidecars_is_charged_once() -> None:
     central.exchange(message(1, need=8, sidecar_id=ELSEWHERE), MORNING)
     central.post(charge("c1", part(5, MORNING), request="job"), NOON)
     before = central.lines()
-    second = central.post(charge("c2", part(6, MORNING, ELSEWHERE), excess=3, request="job"), NOON)
+    second = central.post(charge("c2", part(6, MORNING, ELSEWHERE), excess=3, request="job"), NOON, ELSEWHERE)
     assert _one_of(second) == (0, 0, 0, (), "c1")
     assert second.cost == 9
     assert central.lines() == before

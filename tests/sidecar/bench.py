@@ -54,6 +54,11 @@ class Bench:
         await self.journal.close()
         await self.central.close()
 
+    async def round(self) -> None:
+        """One round of what runs beside the requests: housekeeping, then settlement."""
+        await self.sidecar.tidy()
+        await self.sidecar.settle()
+
     async def restart(self) -> Sidecar:
         """Crash and start again from what is on disk."""
         await self.crash()

@@ -11,6 +11,7 @@ from creditmeter.core.rate_card import RateCard
 from creditmeter.core.refusals import Refusal
 from creditmeter.core.reservations import ReservationState
 from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.sidecar import Condition
@@ -107,7 +108,7 @@ async def test_idle_leases_go_home_and_used_ones_are_renewed(bench: Bench) -> No
     await release(bench, "release", await held(bench, "r", 5))
     assert (await bench.standing()).leased > 0
     bench.clock.advance(MINUTE)
-    await bench.sidecar.tidy()
+    await bench.round()
     assert (await bench.standing()).leased == 0
 
 
@@ -140,7 +141,7 @@ async def test_what_is_old_is_forgotten(bench: Bench) -> None:
     assert bench.rows("receipts") == 2
     bench.clock.advance(40 * HOUR)
     for _ in range(2):  # the first round gives the lease back, the next forgets it
-        await bench.sidecar.tidy()
+        await bench.round()
     await bench.sidecar.books.durable()
     assert {bench.rows(table) for table in ("accounts", "leases", "reservations", "charges", "receipts")} == {0}
     assert (await bench.standing()).available == credits(45)
@@ -176,6 +177,7 @@ async def test_without_the_central_store_commits_work_and_new_credit_waits(
         assert (balance.stale, balance.standing.available) == (True, credits(44))
     finally:
         postgres_server.start()
+    clock.advance(LONGEST_WAIT)
     await bench.sidecar.settle()
     assert (await bench.standing()).available == credits(44)
     assert isinstance(await reserve(bench, "more", 40), Replied)

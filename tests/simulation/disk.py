@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import TypeVar
 
@@ -29,12 +29,14 @@ class Mishap(Enum):
 class Disk:
     """A machine's disk.
 
-    `mishap` decides about each access, `latency` how many seconds it takes, and `on_crash` ends the machine.
+    `mishap` decides about each access, `take_time` is how long it takes, and `on_crash` ends the machine.
     """
 
-    def __init__(self, mishap: Callable[[], Mishap], latency: Callable[[], float], on_crash: Callable[[], None]) -> None:
+    def __init__(
+        self, mishap: Callable[[], Mishap], take_time: Callable[[], Awaitable[None]], on_crash: Callable[[], None]
+    ) -> None:
         self._mishap = mishap
-        self._latency = latency
+        self._take_time = take_time
         self._on_crash = on_crash
         self.raw = sqlite3.connect(":memory:", isolation_level=None)
         self.raw.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
@@ -54,7 +56,7 @@ class Disk:
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Have the disk do something. In a crash nobody hears of it any more."""
         mishap = self._mishap()
-        await asyncio.sleep(self._latency())
+        await self._take_time()
         if mishap is Mishap.CRASH_BEFORE:
             await self._crash()
         if mishap is Mishap.FAIL_BEFORE:

@@ -10,6 +10,7 @@ from creditmeter.central.administration import Administration
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.exchanges import Exchanges
+from creditmeter.central.listing import Listing
 from creditmeter.central.migrating import migrate
 from creditmeter.central.news import ChangePoll, News, Notifications
 from creditmeter.central.postgresql import Servers
@@ -44,6 +45,7 @@ class CentralStore:
         self.administration = Administration(self.database, clock)
         self.refunds = Refunds(self.database, clock)
         self.reader = Reader(self.database)
+        self.listing = Listing(self.database, clock)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from creditmeter import __version__
-from creditmeter.cli import account, balance, grant, history, plan, serve, verify
+from creditmeter.cli import account, balance, central, grant, history, leases, plan, serve, sidecars, verify
 from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.replay.command import replay
@@ -33,7 +33,10 @@ app.add_typer(plan.commands, name="plan")
 app.add_typer(grant.commands, name="grant")
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
+app.command("sidecars")(sidecars.sidecars)
+app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)
+app.add_typer(central.commands, name="central")
 
 
 @app.callback(invoke_without_command=True)

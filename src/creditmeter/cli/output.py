@@ -5,7 +5,7 @@ In JSON a message has its fields' names, amounts are integers and enums are name
 
 import json
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -81,6 +81,18 @@ def moment(message: Message, field: str) -> str:
         return "-"
     timestamp: Timestamp = getattr(message, field)
     return timestamp.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def ago(message: Message, field: str, now: datetime) -> str:
+    """How long ago a timestamp of a message was, in its largest unit; a dash if it is unset."""
+    if not message.HasField(field):
+        return "-"
+    timestamp: Timestamp = getattr(message, field)
+    seconds = int((now - timestamp.ToDatetime(tzinfo=UTC)).total_seconds())
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return "now"
 
 
 def word(enum: Any, value: int) -> str:

@@ -11,8 +11,22 @@ from creditmeter.v1 import account_pb2, admin_pb2
 
 LARGEST_PAGE = 1_000
 
-_Request = TypeVar("_Request", admin_pb2.ListAccountsRequest, admin_pb2.ListPlansRequest, account_pb2.ListHistoryRequest)
-_Reply = TypeVar("_Reply", admin_pb2.ListAccountsResponse, admin_pb2.ListPlansResponse, account_pb2.ListHistoryResponse)
+_Request = TypeVar(
+    "_Request",
+    admin_pb2.ListAccountsRequest,
+    admin_pb2.ListPlansRequest,
+    admin_pb2.ListSidecarsRequest,
+    admin_pb2.ListLeasesRequest,
+    account_pb2.ListHistoryRequest,
+)
+_Reply = TypeVar(
+    "_Reply",
+    admin_pb2.ListAccountsResponse,
+    admin_pb2.ListPlansResponse,
+    admin_pb2.ListSidecarsResponse,
+    admin_pb2.ListLeasesResponse,
+    account_pb2.ListHistoryResponse,
+)
 
 
 async def pages(

@@ -1,4 +1,4 @@
-"""AdminService: accounts, plans and grants. Registered only where it was enabled."""
+"""AdminService: accounts, plans and grants, and who holds what. Registered only where it was enabled."""
 
 from typing import Any
 
@@ -13,13 +13,14 @@ from creditmeter.central.administration import (
     UpdateAccount,
     VoidGrant,
 )
+from creditmeter.central.listing import AccountLease, LeaseCursor, Listing, SidecarCursor, SidecarState
 from creditmeter.core.accounts import Account, AccountState, Alert, Plan
 from creditmeter.core.calendar import LAST_ANCHOR_DAY, valid_time_zone
 from creditmeter.core.grants import GrantKind, GrantSource
-from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId
+from creditmeter.core.ids import AccountId, GrantId, LeaseId, PlanId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.server.errors import refuse
-from creditmeter.server.messages import account_message, grant_message, plan_message
+from creditmeter.server.messages import account_message, grant_message, lease_message, plan_message, sidecar_message
 from creditmeter.server.metering_service import allowed
 from creditmeter.server.paging import cursor_of, next_token
 from creditmeter.server.reading import MAX_TEXT, Fields
@@ -44,10 +45,11 @@ _SETTABLE = (
 
 
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
-    """Changes what accounts have. What is not defined here is not in this version."""
+    """Changes what accounts have, and shows who holds it. What is not defined here is not in this version."""
 
-    def __init__(self, administration: Administration) -> None:
+    def __init__(self, administration: Administration, listing: Listing) -> None:
         self._administration = administration
+        self._listing = listing
 
     async def CreateAccount(  # noqa: N802 - the contract's name
         self, request: admin_pb2.CreateAccountRequest, context: Context
@@ -172,6 +174,49 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             voided_microcredits=done.reply.amount,
             replayed=done.replayed,
         )
+
+    async def ListSidecars(  # noqa: N802
+        self, request: admin_pb2.ListSidecarsRequest, context: Context
+    ) -> admin_pb2.ListSidecarsResponse:
+        """Sidecars, the last seen first."""
+        fields = Fields()
+        state = fields.enum("state", admin_pb2.SidecarState, request.state, "SIDECAR_STATE_")
+        size = fields.page_size(request.page_size)
+        after = cursor_of(fields, request, request.page_token, tuple[Instant, SidecarId])
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        wanted = SidecarState(state) if state else None
+        found = await self._listing.sidecars(size + 1, wanted, SidecarCursor(*after) if after else None)
+        page = found[:size]
+        more = len(found) > size
+        return admin_pb2.ListSidecarsResponse(
+            sidecars=[sidecar_message(each) for each in page],
+            next_page_token=next_token(request, (page[-1].last_seen_at, page[-1].sidecar_id)) if more else "",
+        )
+
+    async def ListLeases(  # noqa: N802
+        self, request: admin_pb2.ListLeasesRequest, context: Context
+    ) -> admin_pb2.ListLeasesResponse:
+        """Leases that are not closed, the last opened first."""
+        fields = Fields()
+        account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
+        sidecar_id = SidecarId(fields.id("sidecar_id", request.sidecar_id)) if request.sidecar_id else None
+        size = fields.page_size(request.page_size)
+        after = cursor_of(fields, request, request.page_token, tuple[Instant, AccountId, LeaseId])
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        found = await self._listing.leases(size + 1, account_id, sidecar_id, LeaseCursor(*after) if after else None)
+        page = found[:size]
+        more = len(found) > size
+        return admin_pb2.ListLeasesResponse(
+            leases=[lease_message(each) for each in page],
+            next_page_token=next_token(request, _place(page[-1])) if more else "",
+        )
+
+
+def _place(found: AccountLease) -> tuple[Instant, AccountId, LeaseId]:
+    """Where a lease is in the order of its listing."""
+    return found.lease.opened_at, found.account_id, found.lease.lease_id
 
 
 def _account(fields: Fields, message: admin_pb2.Account) -> Account:

@@ -22,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from creditmeter.central.database import CentralMisconfigured, CentralUnavailable
+from creditmeter.central.migrating import NotPermitted
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Span
@@ -211,6 +212,8 @@ async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncI
     async with central:
         try:
             await central.migrate()
+        except NotPermitted as error:
+            raise StartupError(str(error)) from error
         except CentralMisconfigured as error:
             raise StartupError(str(error), DAMAGED) from error
         except CentralUnavailable as error:
@@ -284,7 +287,7 @@ def _server(settings: Settings, sidecar: Sidecar, health: Health) -> grpc.aio.Se
     account_pb2_grpc.add_AccountServiceServicer_to_server(account, server)
     names = [METERING, _name(account_pb2, "AccountService")]
     if settings.enable_admin:
-        admin = AdminService(sidecar.central.administration)  # type: ignore[abstract]
+        admin = AdminService(sidecar.central.administration, sidecar.central.listing)  # type: ignore[abstract]
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
         names.append(_name(admin_pb2, "AdminService"))
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)

@@ -2,6 +2,7 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from creditmeter.central.listing import AccountLease, SeenSidecar
 from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Bucket
@@ -191,6 +192,39 @@ def account_message(account: Account) -> admin_pb2.Account:
         offline_allowance_microcredits=account.offline_allowance,
         alerts=alerts,
         created_at=timestamp(account.created_at),
+    )
+
+
+def sidecar_message(sidecar: SeenSidecar) -> admin_pb2.Sidecar:
+    """A sidecar as the central store sees it."""
+    return admin_pb2.Sidecar(
+        sidecar_id=sidecar.sidecar_id,
+        epoch=sidecar.epoch,
+        state=admin_pb2.SidecarState.Value(f"SIDECAR_STATE_{sidecar.state.value}"),
+        registered_at=timestamp(sidecar.registered_at),
+        last_seen_at=timestamp(sidecar.last_seen_at),
+        lease_count=sidecar.leases,
+        leased_microcredits=sidecar.out,
+        held_microcredits=sidecar.held,
+        unposted_microcredits=sidecar.unposted,
+    )
+
+
+def lease_message(found: AccountLease) -> admin_pb2.Lease:
+    """A lease as the central store sees it."""
+    lease = found.lease
+    return admin_pb2.Lease(
+        lease_id=lease.lease_id,
+        account_id=found.account_id,
+        sidecar_id=lease.sidecar_id,
+        out_microcredits=lease.out,
+        held_microcredits=lease.held,
+        unposted_microcredits=lease.unposted,
+        opened_at=timestamp(lease.opened_at),
+        renewed_at=timestamp(lease.renewed_at),
+        ttl_ends_at=timestamp(lease.trusted_until),
+        ends_at=timestamp(lease.ends_at),
+        reclaim_at=timestamp(lease.reclaim_at),
     )
 
 

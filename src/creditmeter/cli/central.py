@@ -1,0 +1,115 @@
+"""`creditmeter central`: set up a central store with its owner's role: its schema, and what sidecars' roles may do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from creditmeter.cli.connection import load_settings
+from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.options import Central
+
+if TYPE_CHECKING:
+    from creditmeter.central.database import Database
+    from creditmeter.central.migrating import Migration
+    from creditmeter.central.roles import Granted
+
+_Done = TypeVar("_Done")
+
+commands = typer.Typer(help="Set up a central store with its owner's role.")
+
+
+@commands.command()
+def migrate(central: Central = None) -> None:
+    """Bring the schema up to this version's. Run it with the role that owns the tables. May be repeated.
+
+    A sidecar does the same when it starts, if its role may.
+    """
+    from creditmeter.central import migrating  # noqa: PLC0415 - most commands need no database
+
+    print(_migrated(_done(_opened(central), migrating.migrate)))
+
+
+@commands.command("grant-role")
+def grant_role(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The role that sidecars connect with.", show_default=False)],
+    central: Central = None,
+    admin: Annotated[bool, typer.Option("--admin", help="Let it administer too: open and change accounts and plans.")] = False,
+    auto_create: Annotated[
+        bool, typer.Option("--auto-create", help="Let it open accounts on first touch (auto_create_plan).")
+    ] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements, and run none.")] = False,
+) -> None:
+    """Let a role of PostgreSQL do what a sidecar's settlement needs, and no more.
+
+    Makes the role if it is missing, and takes from it what it had on the central store's tables before. Run it with the
+    role that owns the tables, and again after each `central migrate` that changed something. May be repeated.
+    """
+    from creditmeter.central import roles  # noqa: PLC0415
+
+    access = roles.Access(admin=admin, auto_create=auto_create)
+    database = _opened(central)
+    try:
+        statements = roles.statements(name, access, roles.place_in(database))
+    except roles.RoleUnusable as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from error
+    if sql:
+        print("\n".join(f"{each};" for each in ("BEGIN", *statements, "COMMIT")))
+    else:
+        print(_granted(_done(database, lambda opened: roles.grant_role(opened, name, access))))
+
+
+def _opened(central: str | None) -> "Database":
+    """The store that is meant; nothing is connected yet."""
+    from creditmeter.central.database import CentralMisconfigured, Database  # noqa: PLC0415
+
+    try:
+        return Database(load_settings(central=central).central_url)
+    except CentralMisconfigured as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from error
+
+
+def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") -> _Done:
+    """Do some work on a store.
+
+    Raises:
+        CommandFailed: the role may not, the store is not one that can be worked on, or it does not answer.
+    """
+    from creditmeter.central.database import CentralMisconfigured, CentralUnavailable  # noqa: PLC0415
+    from creditmeter.central.migrating import NotPermitted  # noqa: PLC0415
+    from creditmeter.central.roles import RoleUnusable  # noqa: PLC0415
+
+    async def run() -> _Done:
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except (NotPermitted, RoleUnusable) as error:
+        raise CommandFailed(str(error)) from error
+    except CentralMisconfigured as error:
+        raise CommandFailed(str(error), ExitCode.DAMAGED) from error
+    except CentralUnavailable as error:
+        if error.is_lasting:
+            raise CommandFailed(f"the central store cannot be used: {error}", ExitCode.DAMAGED) from error
+        raise CommandFailed(f"the central store cannot be reached: {error}", ExitCode.UNREACHABLE) from error
+
+
+def _migrated(migration: "Migration") -> str:
+    if migration.before == migration.after:
+        return f"nothing to do: the schema is of version {migration.after}"
+    if migration.before is None:
+        return f"made the schema, version {migration.after}"
+    again = "run `creditmeter central grant-role` again for the roles of sidecars, if they have roles of their own"
+    return f"brought the schema from version {migration.before} to {migration.after}; {again}"
+
+
+def _granted(granted: "Granted") -> str:
+    where = f"the database {granted.place.database}, schema {granted.place.schema}"
+    done = f"the role {granted.role} may settle in {where}, and no more than what was asked for"
+    if granted.is_new:
+        return f"{done}; it is new and has no password: set one with \\password {granted.role} in psql"
+    return done

@@ -1,0 +1,56 @@
+"""`creditmeter leases`: who holds what of whose credit, since when and until when."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from creditmeter.cli.connection import ask
+from creditmeter.cli.options import Address, AsJson, Limit, PageToken
+from creditmeter.cli.output import json_of, moment, print_json, print_table, say_more, table
+from creditmeter.cli.paging import pages
+from creditmeter.client import Client
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1 import admin_pb2
+
+
+def leases(
+    account_id: Annotated[str, typer.Option("--account", metavar="ACCOUNT", help="Only those of this account.")] = "",
+    sidecar_id: Annotated[str, typer.Option("--sidecar", metavar="SIDECAR", help="Only those of this sidecar.")] = "",
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the leases that are not closed, the last opened first.
+
+    Idle credit is what is out and was neither held nor charged at the sidecar's last report, which is when it last renewed.
+    """
+    request = admin_pb2.ListLeasesRequest(account_id=account_id, sidecar_id=sidecar_id, page_token=page_token)
+
+    async def read(client: Client) -> admin_pb2.ListLeasesResponse:
+        return await pages(client.admin.ListLeases, request, lambda page: len(page.leases), limit)
+
+    reply = ask(address, read)
+    if as_json:
+        print_json(json_of(reply))
+    else:
+        _print_leases(reply.leases)
+        say_more(reply.next_page_token)
+
+
+def _print_leases(found: Sequence[admin_pb2.Lease]) -> None:
+    numbers = ("out", "held", "unposted", "idle")
+    moments = ("opened_at", "renewed_at", "ttl_ends_at", "ends_at", "reclaim_at")
+    columns = ("opened", "renewed", "TTL ends", "day ends", "reclaimed")
+    shown = table("account", "sidecar", *numbers, *columns, right=numbers)
+    for each in found:
+        amounts = (each.out_microcredits, each.held_microcredits, each.unposted_microcredits, _idle(each))
+        shown.add_row(
+            each.account_id, each.sidecar_id, *map(format_credits, amounts), *(moment(each, field) for field in moments)
+        )
+    print_table(shown)
+
+
+def _idle(lease: admin_pb2.Lease) -> int:
+    return max(0, lease.out_microcredits - lease.held_microcredits - lease.unposted_microcredits)

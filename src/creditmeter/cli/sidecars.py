@@ -1,0 +1,69 @@
+"""`creditmeter sidecars`: which sidecars there are, whether they speak, and what is out to them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from creditmeter.cli.connection import ask
+from creditmeter.cli.options import Address, AsJson, Limit, PageToken
+from creditmeter.cli.output import ago, json_of, print_json, print_table, say_more, table, word
+from creditmeter.cli.paging import pages
+from creditmeter.client import Client
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1 import admin_pb2
+
+
+class State(StrEnum):
+    """How the central store sees a sidecar."""
+
+    ACTIVE = "active"
+    SILENT = "silent"
+    GONE = "gone"
+
+
+def sidecars(
+    state: Annotated[
+        State | None,
+        typer.Option(
+            help="Only those that speak, that are silent while credit is out to them, or that are silent without any."
+        ),
+    ] = None,
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the sidecars that ever registered, the last seen first, and what is out to them as of their last report."""
+    wanted = admin_pb2.SidecarState.Value(f"SIDECAR_STATE_{state.name if state else 'UNSPECIFIED'}")
+    request = admin_pb2.ListSidecarsRequest(state=wanted, page_token=page_token)
+
+    async def read(client: Client) -> admin_pb2.ListSidecarsResponse:
+        return await pages(client.admin.ListSidecars, request, lambda page: len(page.sidecars), limit)
+
+    reply = ask(address, read)
+    if as_json:
+        print_json(json_of(reply))
+    else:
+        _print_sidecars(reply.sidecars, datetime.now(UTC))
+        say_more(reply.next_page_token)
+
+
+def _print_sidecars(found: Sequence[admin_pb2.Sidecar], now: datetime) -> None:
+    numbers = ("epoch", "leases", "leased", "held", "unposted")
+    shown = table("sidecar", "state", "last seen", "registered", *numbers, right=numbers)
+    for each in found:
+        shown.add_row(
+            each.sidecar_id,
+            word(admin_pb2.SidecarState, each.state),
+            ago(each, "last_seen_at", now),
+            ago(each, "registered_at", now),
+            str(each.epoch),
+            str(each.lease_count),
+            format_credits(each.leased_microcredits),
+            format_credits(each.held_microcredits),
+            format_credits(each.unposted_microcredits),
+        )
+    print_table(shown)

@@ -1,0 +1,1 @@
+"""Measurements that are run by hand or, shortened, in CI: scripts/benchmark."""

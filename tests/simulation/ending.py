@@ -1,0 +1,117 @@
+"""The end of a run: nothing goes wrong any more, and everything has to settle by itself."""
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from creditmeter.central import verification
+from creditmeter.core.instants import SECOND, Instant
+from creditmeter.core.lease_keeping import has_unfinished
+from tests.simulation.machine import LIMITS, Machine, State
+from tests.simulation.stored import Stored
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_ROUND_SECONDS = 10.0
+_ROUNDS = 30
+"""As many rounds everything has to settle in."""
+
+
+async def come_to_rest(world: "World") -> None:
+    """Put everything right, ask what was not answered, spend what is in hand, let holds end, and wait for peace."""
+    world.weather.clear_up()
+    world.note("from here on nothing goes wrong")
+    await world.work_done()
+    for machine in world.machines:
+        if machine.state is State.DOWN:
+            await machine.start()
+    await world.jobs_done()
+    await world.admin.reactivate()
+    for work in world.workers.ask_again():
+        world.employ(work)
+    await world.jobs_done()
+    world.check()
+    if world.rng.random() < 0.5:  # noqa: PLR2004 - in half of the runs
+        world.workers.use_everything()
+        await world.jobs_done()
+    world.leap(LIMITS.max_hold_lifetime + 10 * SECOND)
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(_ROUND_SECONDS)
+        world.check()
+        if not unrest(world):
+            break
+    for problem in unrest(world):
+        world.fail(f"not at rest: {problem}")
+    for problem in (await verification._verify(world.store.database, lambda _done, _all: None)).problems:
+        world.fail(f"verify: {problem}")
+    _check_charges(world)
+    world.check()
+
+
+def unrest(world: "World") -> list[str]:
+    """What keeps the world from being at rest."""
+    found = []
+    for machine in world.machines:
+        found += _unrest_of(machine)
+    lost = {each.name for each in world.machines if each.state is State.LOST}
+    stored = Stored(world.raw)
+    for account_id in world.account_ids:
+        for lease in stored.open_leases(account_id):
+            if lease.out and lease.sidecar_id not in lost:
+                found.append(f"{lease.out} is out on lease {lease.lease_id}")
+    return found
+
+
+def _unrest_of(machine: Machine) -> list[str]:
+    if machine.state is State.LOST:
+        return []
+    if machine.sidecar is None:
+        return [f"{machine.name} does not run"]
+    now = Instant(machine.clock.wall())
+    books = list(machine.sidecar.books)
+    unposted = [f"{machine.name} has something to post" for each in books if each.has_unposted or has_unfinished(each, now)]
+    return unposted + [f"{machine.name} still holds {each.held}" for each in books if each.open_reservations]
+
+
+def _check_charges(world: "World") -> None:
+    """Every acknowledged charge and refund of a machine that lives is in the store, once, and paid as far as it was held."""
+    record, stored = world.record, Stored(world.raw)
+    charges = {each.charge_id: each for account_id in world.account_ids for each in stored.charges(account_id)}
+    lost = tuple(f"-{each.name}-" for each in world.machines if each.state is State.LOST)
+    for charge_id, told in record.charges.items():
+        found = charges.get(charge_id)
+        if found is None:
+            if not any(each in charge_id for each in lost):
+                world.fail(f"charge {charge_id} was acknowledged and is not in the store")
+        elif (found.cost, found.parts) != (told.cost, told.parts):
+            world.fail(f"charge {charge_id} was acknowledged as {told} and is {found}")
+    standing: Counter[str] = Counter()
+    for each in charges.values():
+        assert each.posting is not None
+        if each.posting.duplicate_of is not None:
+            continue
+        standing[each.request_id] += 1
+        if each.posting.uncovered + each.posting.debt > each.excess:
+            world.fail(f"charge {each.charge_id} was held, and its account could not pay for it")
+        if each.request_id in record.refused - record.accepted - record.unsure:
+            world.fail(f"charge {each.charge_id} is of a request that was refused")
+    for request_id, count in standing.items():
+        if count > 1:
+            world.fail(f"request {request_id} was charged {count} times")
+    for request_id in {each.request_id for each in charges.values()} - standing.keys():
+        world.fail(f"request {request_id} has only duplicates")
+    _check_refunds(world, lost)
+
+
+def _check_refunds(world: "World", lost: tuple[str, ...]) -> None:
+    rows = {row["refund_id"]: row for row in Stored(world.raw).rows("SELECT * FROM refunds")}
+    asked: Counter[str] = Counter()
+    for refund_id, told in world.record.refunds.items():
+        if refund_id not in rows and not any(each in refund_id for each in lost):
+            world.fail(f"refund {refund_id} was acknowledged and is not in the store")
+        asked[told.charge_id] += told.amount
+    for charge_id, amount in asked.items():
+        charge = world.record.charges.get(charge_id)  # type: ignore[call-overload]  # the counter's keys are the charges' ids
+        if charge is not None and amount > charge.cost:
+            world.fail(f"charge {charge_id} of {charge.cost} was given back {amount}")

@@ -1,0 +1,124 @@
+"""The network between one sidecar and the central store.
+
+To the sidecar it looks like the store itself, whatever the store offers. A request may be lost, or come late when nobody waits
+for its reply any more, or come twice; its reply may be lost; and while the two are parted nothing gets through. Whenever no
+reply comes, the sidecar is told what a driver tells it: `CentralUnavailable`.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.store import CentralStore
+from tests.simulation.swarm import LATEST_ARRIVAL_SECONDS, Network
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_CHANGES = ("register", "exchange", "refund")
+"""What may be sent twice, or arrive late: the calls that change something."""
+
+
+class Link:
+    """One sidecar's way to the central store.
+
+    `is_up` is false while they are parted. `asked` counts what the store was asked from here, and `renewed` says for each
+    account when the last message was sent that was answered, in microseconds of the boot-time clock.
+    """
+
+    def __init__(self, world: "World", name: str, awake: Callable[[], Awaitable[None]]) -> None:
+        self._world = world
+        self._name = name
+        self._awake = awake
+        self.is_up = True
+        self.asked = 0
+        self.renewed: dict[str, int] = {}
+
+    @property
+    def store(self) -> CentralStore:
+        """The central store as seen from here."""
+        return cast(CentralStore, _Remote(self, self._world.store))
+
+    async def call(self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Ask the store for something.
+
+        Raises:
+            CentralUnavailable: no reply came.
+        """
+        rng, network, sent_at = self._world.rng, self._network, self._world.elapsed()
+        fate = rng.random()
+        await self._awake()
+        await asyncio.sleep(rng.choice(network.delays))
+        if not self.is_up or fate < network.lost_request:
+            raise await self._silence(name, "request lost")
+        fate -= network.lost_request
+        if name in _CHANGES and fate < network.late:
+            self._send_later(name, method, args, kwargs)
+            raise await self._silence(name, "request late")
+        fate -= network.late
+        reply = await self._serve(name, method, args, kwargs)
+        if name in _CHANGES and rng.random() < network.duplicate:
+            self._send_later(name, method, args, kwargs)
+        if not self.is_up or fate < network.lost_reply:
+            raise await self._silence(name, "reply lost")
+        await asyncio.sleep(rng.choice(network.delays))
+        await self._awake()
+        if name == "exchange":
+            self.renewed |= {message.account_id: sent_at for message in args[0]}
+        return reply
+
+    @property
+    def _network(self) -> Network:
+        return self._world.swarm.network if self._world.has_faults else Network()
+
+    async def _silence(self, name: str, why: str) -> CentralUnavailable:
+        self._world.note(f"{self._name} -> store {name}: {why}")
+        await asyncio.sleep(self._world.rng.choice((0.0, 0.05, 1.0)))
+        return CentralUnavailable(why)
+
+    def _send_later(self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Have a request arrive when nobody waits for its reply any more."""
+        delay = self._world.rng.random() ** 3 * LATEST_ARRIVAL_SECONDS
+
+        async def arrive() -> None:
+            await asyncio.sleep(delay)
+            await self._serve(f"late {name}", method, args, kwargs)
+
+        self._world.spawn(arrive())
+
+    async def _serve(self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Have the store do it. A fault of the store is a fault of the program: it is not only told to the sidecar."""
+        self.asked += 1
+        try:
+            reply = await method(*args, **kwargs)
+        except CentralUnavailable:
+            raise
+        except Exception as error:
+            self._world.fail(f"the store failed at {name}: {error!r}")
+            raise
+        self._world.note(f"{self._name} -> store {name}")
+        if name.endswith("exchange"):
+            self._world.watch.exchanged(args[0], reply)
+        return reply
+
+
+class _Remote:
+    """Something at the other end: its coroutine methods are called over the network, its parts are at the other end too."""
+
+    def __init__(self, link: Link, target: object) -> None:
+        self._link = link
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if type(found).__module__.startswith("creditmeter.central."):
+            return _Remote(self._link, found)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await self._link.call(name, found, args, kwargs)
+
+        return call

@@ -1,0 +1,54 @@
+"""What the workers know: what they asked for, and what they were told."""
+
+from dataclasses import dataclass, field
+
+from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.ids import AccountId, ChargeId, RefundId, RequestId, ReservationId
+from creditmeter.core.requests import Receipt, Request
+from creditmeter.core.reservations import Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A yes that a machine's sidecar said, and when, in microseconds of the world's time."""
+
+    receipt: Receipt
+    at: int
+
+
+@dataclass(slots=True)
+class Record:
+    """All that was asked and acknowledged in a run.
+
+    `unsure` are requests to which no reply came at least once, `refused` those that were refused, `waiting` those whose last
+    word was silence, with the machine that was asked.
+    """
+
+    asked: set[RequestId] = field(default_factory=set)
+    told: dict[tuple[str, RequestId], Told] = field(default_factory=dict)
+    holds: dict[ReservationId, tuple[str, Reservation]] = field(default_factory=dict)
+    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    refunds: dict[RefundId, Refund] = field(default_factory=dict)
+    accepted: set[RequestId] = field(default_factory=set)
+    refused: set[RequestId] = field(default_factory=set)
+    unsure: set[RequestId] = field(default_factory=set)
+    waiting: dict[tuple[str, RequestId], Request] = field(default_factory=dict)
+
+    def keep(self, machine: str, receipt: Receipt, at: int) -> None:
+        """Write down a yes."""
+        request_id = receipt.request.request_id
+        self.told[machine, request_id] = Told(receipt, at)
+        self.accepted.add(request_id)
+        if receipt.reservation is not None:
+            self.holds[receipt.reservation.reservation_id] = machine, receipt.reservation
+        if receipt.charge is not None:
+            self.charges[receipt.charge.charge_id] = receipt.charge
+        if receipt.refund is not None:
+            self.refunds[receipt.refund.refund_id] = receipt.refund
+
+
+def account_of(receipt: Receipt) -> AccountId:
+    """The account that a receipt is about."""
+    thing = receipt.reservation or receipt.charge or receipt.refund
+    assert thing is not None, "every receipt is about something"
+    return thing.account_id

@@ -1,0 +1,88 @@
+"""What lies in the central store's database, read past the code that keeps it."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from creditmeter.central.checks import lease_problems
+from creditmeter.central.rows import charge_of, grant_of, lease_of
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.charges import Charge
+from creditmeter.core.grants import Grant
+from creditmeter.core.ids import GrantId
+from creditmeter.core.instants import Instant
+from creditmeter.core.leases import OutLease, available
+
+_UNSOUND = """
+SELECT account_id, grant_id FROM grants
+WHERE remaining_microcredits < 0 OR amount_microcredits != remaining_microcredits + drawn_microcredits
+    - refunded_microcredits + lapsed_microcredits + voided_microcredits
+"""
+_BALANCES = """
+SELECT account_id, balance_microcredits, (SELECT coalesce(sum(remaining_microcredits), 0) FROM grants
+    WHERE grants.account_id = accounts.account_id) FROM accounts
+"""
+
+
+class Stored:
+    """A look into the database between two transactions."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def rows(self, query: str, *arguments: object) -> list[Any]:
+        """The rows that a query finds; their columns are found by name."""
+        cursor = self._raw.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(query, arguments).fetchall()
+
+    def grants(self, account_id: str) -> dict[GrantId, Grant]:
+        """An account's grants."""
+        found = (grant_of(row) for row in self.rows("SELECT * FROM grants WHERE account_id = ?", account_id))
+        return {each.grant_id: each for each in found}
+
+    def open_leases(self, account_id: str) -> list[OutLease]:
+        """An account's unclosed leases."""
+        return [lease_of(row) for row in self.rows("SELECT * FROM leases WHERE account_id = ? AND NOT closed", account_id)]
+
+    def limits(self) -> dict[str, int]:
+        """The limits of all leases."""
+        return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
+
+    def lease_times(self, charge: Charge) -> tuple[Instant, Instant] | None:
+        """The beginning and the end of the first lease that a charge used."""
+        query = "SELECT opened_at, ends_at FROM leases WHERE account_id = ? AND lease_id = ?"
+        name = charge.parts[0].lease_id if charge.parts else ""
+        return cast("tuple[Instant, Instant] | None", self._raw.execute(query, (charge.account_id, name)).fetchone())
+
+    def charges(self, account_id: str, charge_ids: Sequence[str] | None = None) -> list[Charge]:
+        """An account's charges, or some of them."""
+        if charge_ids is None:
+            return [charge_of(row) for row in self.rows("SELECT * FROM charges WHERE account_id = ?", account_id)]
+        query = "SELECT * FROM charges WHERE account_id = ? AND charge_id = ?"
+        return [charge_of(row) for each in charge_ids for row in self.rows(query, account_id, each)]
+
+    def free(self, account_id: str, now: Instant) -> int:
+        """What of an account's credit nobody holds, as far as the store was told."""
+        busy = [
+            replace(each, limit=Microcredits(each.posted + min(each.out, each.held + each.unposted)))
+            for each in self.open_leases(account_id)
+        ]
+        owed = "SELECT coalesce(sum(debt_microcredits), 0) FROM charges WHERE account_id = ?"
+        debt = self._raw.execute(owed, (account_id,)).fetchone()[0]
+        return max(0, available(self.grants(account_id).values(), busy, now) - debt)
+
+    def problems(self) -> Iterator[str]:
+        """What does not add up: grants, balances, and leases with less behind them than is out."""
+        for account_id, grant_id in self._raw.execute(_UNSOUND):
+            yield f"{account_id}: grant {grant_id} does not add up"
+        for account_id, balance, remaining in self._raw.execute(_BALANCES):
+            if balance != remaining:
+                yield f"{account_id}: the balance is {balance}, and its grants have {remaining} left"
+        for row in self.rows("SELECT account_id, decided_at FROM accounts"):
+            leases = self.rows("SELECT * FROM leases WHERE account_id = ? AND NOT closed", row["account_id"])
+            if leases:
+                grants = self.rows("SELECT * FROM grants WHERE account_id = ?", row["account_id"])
+                for problem in lease_problems(leases, grants, row["decided_at"]):
+                    yield f"{row['account_id']}: {problem}"

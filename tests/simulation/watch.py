@@ -1,0 +1,177 @@
+"""Watching a run: what must hold of every reply, every exchange, and after every step.
+
+What is checked here is what the design promises, by means of its own: what a lease's id and the clocks say, what lies on the
+disk, what the store's rows add up to. The code under test is asked as little as possible.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from creditmeter.central.exchanges import Fenced, Reply
+from creditmeter.core.charges import Charge, Part
+from creditmeter.core.exchange import Answer, Message
+from creditmeter.core.grants import draw_key
+from creditmeter.core.instants import HOUR, Instant
+from creditmeter.core.refusals import InsufficientCredits, Refusal
+from creditmeter.core.requests import ChargeNow, Extend, Receipt, Reserve
+from creditmeter.core.reservations import ReservationState
+from creditmeter.sidecar.meter import Replied
+from creditmeter.sidecar.sidecar import Rhythm
+from tests.simulation.record import account_of
+from tests.simulation.stored import Stored
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.world import World
+
+REMEMBERED = 12 * HOUR
+"""A receipt that is younger than this was not pruned yet, however far the clocks are apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What was seen when a request was asked: to tell afterwards whether anything else happened meanwhile."""
+
+    boot: int
+    asked: int
+    by_others: int
+    leaps: int
+    is_alone: bool
+
+
+class Watch:
+    """Fails the run when something is seen that must not be."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._ended: dict[str, ReservationState] = {}
+        self._seen_changes = -1
+        self._posted: set[str] = set()
+
+    # Replies.
+
+    def glance(self, machine: "Machine") -> Glance:
+        """Look around before a request is asked."""
+        world = self._world
+        by_others = sum(each.link.asked for each in world.machines if each is not machine) + world.decrees
+        return Glance(machine.clock.boot(), machine.asked, by_others, world.leaps, is_alone=machine.in_flight == 0)
+
+    def replied(self, machine: "Machine", said: Replied, before: Glance) -> None:
+        """A yes was said: it is on disk, it is what was said before, and it rests on credit that could be used."""
+        world, receipt = self._world, said.receipt
+        told = world.record.told.get((machine.name, receipt.request.request_id))
+        if told is not None:
+            if told.receipt != receipt and world.now() - told.at < REMEMBERED:
+                world.fail(f"{machine.name} said two things to {receipt.request.request_id}: {told.receipt} and {receipt}")
+            return
+        if receipt.refund is None and not machine.disk.has_receipt(account_of(receipt), receipt.request.request_id):
+            world.fail(f"{machine.name} acknowledged {receipt.request.request_id}, which is not on its disk")
+        self._check_parts(machine, receipt, before, is_new=not said.replayed)
+        if receipt.charge is not None and receipt.reservation is not None:
+            is_late = receipt.charge.committed_at >= receipt.reservation.expires_at
+            if receipt.charge.late != is_late:
+                world.fail(f"charge {receipt.charge.charge_id} says late={receipt.charge.late} of a hold past its deadline")
+        world.record.keep(machine.name, receipt, world.now())
+
+    def _check_parts(self, machine: "Machine", receipt: Receipt, before: Glance, *, is_new: bool) -> None:
+        thing = receipt.charge or receipt.reservation
+        parts: tuple[Part, ...] = thing.parts if thing is not None else ()
+        for part in parts:
+            if part.authorized_at >= int(part.lease_id.rpartition("-")[2]):
+                self._world.fail(f"{receipt.request.request_id} was authorised on {part.lease_id} after its day had ended")
+        if parts and is_new and isinstance(receipt.request, Reserve | ChargeNow | Extend):
+            renewed = machine.link.renewed.get(account_of(receipt))
+            if renewed is None or before.boot > renewed + Rhythm().lease_ttl:
+                self._world.fail(f"{receipt.request.request_id} was authorised on a lease that was not renewed in time")
+
+    def refused(self, machine: "Machine", said: Refusal, account_id: str, before: Glance) -> None:
+        """A no was said: if it was for lack of credit, and nothing else went on, the credit was lacking indeed."""
+        now = self.glance(machine)
+        alone = before.is_alone and machine.asked == before.asked + 1
+        same = (now.by_others, now.leaps) == (before.by_others, before.leaps)
+        if isinstance(said, InsufficientCredits) and alone and same:
+            free = self._stored().free(account_id, Instant(self._world.now()))
+            if free >= said.required:
+                self._world.fail(f"{machine.name} refused {said.required} to {account_id}, which has {free}")
+
+    # Runs of a sidecar.
+
+    def started(self, machine: "Machine") -> None:
+        """A sidecar came back: what it acknowledged is still there."""
+        world = self._world
+        assert machine.sidecar is not None
+        for (name, request_id), told in world.record.told.items():
+            if name != machine.name or told.receipt.refund is not None or world.now() - told.at > REMEMBERED:
+                continue
+            book = machine.sidecar.books.open(account_of(told.receipt))
+            if book.receipts.get(request_id) != told.receipt:
+                world.fail(f"{machine.name} forgot over a restart what it said to {request_id}")
+
+    # Exchanges.
+
+    def exchanged(self, messages: Sequence[Message], replies: Sequence[Reply] | Fenced) -> None:
+        """The store answered messages: what they posted drew on the right grants."""
+        if isinstance(replies, Fenced):
+            return
+        for message, reply in zip(messages, replies, strict=True):
+            if isinstance(reply, Answer):
+                new = [each for each in message.charges if each.charge_id not in self._posted]
+                self._posted.update(each.charge_id for each in new)
+                if new and not message.refunds:
+                    self._check_order(message.account_id, [each.charge_id for each in new], reply.standing.as_of)
+
+    def _check_order(self, account_id: str, charge_ids: list[str], as_of: Instant) -> None:
+        """No later grant was drawn on while an earlier one, usable at that charge's time, had credit left."""
+        stored = self._stored()
+        grants = stored.grants(account_id)
+        for charge in stored.charges(account_id, charge_ids):
+            at = _authorized(charge, stored.lease_times(charge), as_of)
+            if at is None or charge.posting is None:
+                continue
+            drawn = {draw.grant_id for draw in charge.posting.draws}
+            last = max((draw_key(grants[each]) for each in drawn), default=None)
+            for each in grants.values():
+                if last is not None and each.remaining and each.is_usable(at) and draw_key(each) < last:
+                    self._world.fail(f"charge {charge.charge_id} drew on {sorted(drawn)} before {each.grant_id}")
+
+    # Every step.
+
+    def look(self) -> None:
+        """Look at everything that changed."""
+        stored = self._stored()
+        changes = self._world.raw.total_changes
+        if changes != self._seen_changes:
+            self._seen_changes = changes
+            for problem in stored.problems():
+                self._world.fail(problem)
+        for machine in self._world.machines:
+            if machine.sidecar is not None:
+                self._look_at_books(machine, stored)
+
+    def _look_at_books(self, machine: "Machine", stored: Stored) -> None:
+        assert machine.sidecar is not None
+        for book in machine.sidecar.books:
+            held: dict[str, int] = {}
+            for each in book.reservations.values():
+                for part in each.parts:
+                    held[part.lease_id] = held.get(part.lease_id, 0) + part.amount
+            for lease in book.leases.values():
+                on_it = held.get(lease.lease_id, 0)
+                if book.held_on(lease.lease_id) != on_it:
+                    self._world.fail(f"{machine.name} counts {book.held_on(lease.lease_id)} held, its reservations hold {on_it}")
+                if lease.limit < lease.spent + on_it:
+                    self._world.fail(f"{machine.name} authorised more than lease {lease.lease_id} allows")
+                if machine.clock.boot() < lease.trusted_until and lease.limit > stored.limits().get(lease.lease_id, 0):
+                    self._world.fail(f"{machine.name} believes in more of lease {lease.lease_id} than the store allows")
+
+    def _stored(self) -> Stored:
+        return Stored(self._world.raw)
+
+
+def _authorized(charge: Charge, times: tuple[Instant, Instant] | None, as_of: Instant) -> Instant | None:
+    """When a charge was authorised, as its lease sees it; None if it is not of one piece."""
+    if charge.excess or len(charge.parts) != 1 or times is None:
+        return None
+    opened_at, ends_at = times
+    return Instant(min(max(charge.parts[0].authorized_at, opened_at), ends_at - 1, as_of))

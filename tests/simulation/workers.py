@@ -1,0 +1,195 @@
+"""The workers: what they ask of the sidecars, each time as a task of its own.
+
+A worker that hears nothing asks again with the same request id, for a while. What it still does not know then is asked once
+more when all is well again.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from creditmeter.core.amounts import Microcredits, from_credits
+from creditmeter.core.charges import RefundMode
+from creditmeter.core.ids import AccountId, RequestId
+from creditmeter.core.instants import MINUTE, SECOND, Span
+from creditmeter.core.refusals import Overloaded, RecallPending, Refusal, ShuttingDown
+from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
+from creditmeter.core.reservations import Reservation
+from creditmeter.sidecar.meter import Outcome, Replied
+from tests.simulation.machine import Machine, Silence, State
+from tests.simulation.watch import REMEMBERED
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_Item = TypeVar("_Item")
+
+_PATIENCE_SECONDS = (0.3, 5.0, 30.0)
+_TTLS = (None, None, Span(30 * SECOND), Span(5 * MINUTE))
+
+
+class Workers:
+    """Everybody who asks a sidecar for something."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._rng: Random = world.rng
+        self._count = 0
+
+    # What they do.
+
+    def reserve(self) -> None:
+        """Hold credit for a call."""
+        amount, ttl = self._amount(), self._rng.choice(_TTLS)
+        request = Reserve(self._name("reserve"), self._account(), amount=amount, ttl=ttl, allow_partial=self._rng.random() < 0.1)
+        self._ask(self._machine(), request)
+
+    def extend(self) -> None:
+        """Raise a hold, push its deadline, or both."""
+        held = self._hold()
+        if held is not None:
+            machine, hold = held
+            more = Microcredits(hold.charged + hold.held + self._amount() // 2) if self._rng.random() < 0.7 else None
+            ttl = self._rng.choice(_TTLS) if more is not None else Span(20 * MINUTE)
+            self._ask(machine, Extend(self._name("extend"), hold.reservation_id, amount=more, ttl=ttl))
+
+    def commit(self) -> None:
+        """Charge a call: less than was held, all of it, or more; perhaps not for the last time."""
+        held = self._hold()
+        if held is not None:
+            machine, hold = held
+            cost = Microcredits(max(0, hold.held + self._rng.choice((-3, -1, 0, 0, 0, 2)) * from_credits(1)))
+            keep_open = self._rng.random() < 0.2
+            self._ask(machine, Commit(self._name("commit"), hold.reservation_id, amount=cost, keep_open=keep_open))
+
+    def release(self) -> None:
+        """Give a hold back."""
+        held = self._hold()
+        if held is not None:
+            machine, hold = held
+            self._ask(machine, Release(self._name("release"), hold.reservation_id))
+
+    def charge(self) -> None:
+        """Charge at once; sometimes for what was done already."""
+        incurred = self._rng.random() < 0.2
+        request = ChargeNow(self._name("charge"), self._account(), amount=self._amount(), already_incurred=incurred)
+        self._ask(self._machine(), request)
+
+    def refund(self) -> None:
+        """Give back a charge or a part of it, on any machine."""
+        charge = self._one_of(list(self._world.record.charges.values())[-12:])
+        if charge is not None:
+            part = Microcredits(max(1, charge.cost // 2)) if self._rng.random() < 0.3 else None
+            mode = self._rng.choice((RefundMode.ORIGINAL, RefundMode.ORIGINAL, RefundMode.GOODWILL))
+            self._ask(self._machine(), RefundCharge(self._name("refund"), charge.charge_id, part, mode))
+
+    def repeat(self) -> None:
+        """Ask again for what was answered: a retry that overtook its reply."""
+        world = self._world
+        told = self._one_of([key for key, each in list(world.record.told.items())[-12:] if world.now() - each.at < REMEMBERED])
+        if told is not None:
+            self._ask(world.machine(told[0]), world.record.told[told].receipt.request)
+
+    def move(self) -> None:
+        """Repeat a charge on another machine, as a worker that was moved does; perhaps at another price."""
+        said = [each.receipt.request for each in list(self._world.record.told.values())[-12:]]
+        silent = list(self._world.record.waiting.values())[-12:]
+        request = self._one_of([each for each in said + silent if isinstance(each, ChargeNow)])
+        if request is not None:
+            amount = request.amount if self._rng.random() < 0.5 else self._amount()
+            self._ask(self._machine(), replace(request, amount=amount, already_incurred=True))
+
+    def balance(self) -> None:
+        """Read the balance."""
+        machine, account_id = self._machine(), self._account()
+        if machine.sidecar is not None:
+            self._world.employ(machine.read(machine.sidecar.reader.balance(account_id)))
+
+    def use_everything(self) -> None:
+        """Spend all that machines have in hand: what is out on leases has to be good to the last credit."""
+        for machine in self._world.machines:
+            for account_id in self._world.account_ids:
+                idle = machine.idle(account_id)
+                if idle:
+                    request = ChargeNow(self._name("all"), account_id, amount=idle)
+                    self._ask(machine, request)
+
+    # How they ask.
+
+    async def insist(self, machine: Machine, request: Request, attempts: int) -> Outcome | Silence:
+        """Ask until there is an answer, or the attempts are used up."""
+        world, record = self._world, self._world.record
+        said: Outcome | Silence = Silence("not asked")
+        record.asked.add(request.request_id)
+        for attempt in range(attempts):
+            if attempt:
+                await asyncio.sleep(self._rng.choice((0.05, 1.0, 5.0)))
+            before = world.watch.glance(machine)
+            said = await machine.ask(request, self._rng.choice(_PATIENCE_SECONDS))
+            world.note(f"{machine.name} {request.request_id}: {_told(said)}")
+            self._heard(machine, request, said, before)
+            if not isinstance(said, Silence | RecallPending | Overloaded | ShuttingDown):
+                break
+        return said
+
+    def _heard(self, machine: Machine, request: Request, said: Outcome | Silence, before: Any) -> None:
+        record, key = self._world.record, (machine.name, request.request_id)
+        match said:
+            case Silence():
+                record.unsure.add(request.request_id)
+                record.waiting[key] = request
+            case Replied():
+                record.waiting.pop(key, None)
+                self._world.watch.replied(machine, said, before)
+            case Refusal():
+                record.waiting.pop(key, None)
+                record.refused.add(request.request_id)
+                if isinstance(request, Reserve | ChargeNow):
+                    self._world.watch.refused(machine, said, request.account_id, before)
+
+    def _ask(self, machine: Machine, request: Request) -> None:
+        if machine.state is not State.LOST:
+            self._world.employ(self.insist(machine, request, self._rng.choice((1, 1, 2, 4))))
+
+    def ask_again(self) -> list[Coroutine[Any, Any, Any]]:
+        """Everything to which no answer came, asked once more."""
+        waiting = list(self._world.record.waiting.items())
+        machines = ((self._world.machine(name), request) for (name, _), request in waiting)
+        return [self.insist(machine, request, 20) for machine, request in machines if machine.state is not State.LOST]
+
+    # What they ask for.
+
+    def _name(self, what: str) -> RequestId:
+        self._count += 1
+        return RequestId(f"{what}-{self._count}")
+
+    def _amount(self) -> Microcredits:
+        return from_credits(self._rng.randint(*self._world.swarm.amounts))
+
+    def _account(self) -> AccountId:
+        return self._rng.choice(self._world.account_ids)
+
+    def _machine(self) -> Machine:
+        return self._rng.choice(self._world.machines)
+
+    def _hold(self) -> tuple[Machine, Reservation] | None:
+        """A reservation that was acknowledged, one of the newest, and its machine."""
+        found = self._one_of(list(self._world.record.holds.values())[-8:])
+        return None if found is None else (self._world.machine(found[0]), found[1])
+
+    def _one_of(self, items: Sequence[_Item]) -> _Item | None:
+        return self._rng.choice(items) if items else None
+
+
+def _told(said: Outcome | Silence) -> str:
+    """A reply in few words."""
+    if not isinstance(said, Replied):
+        return str(said)
+    receipt, again = said.receipt, "again " if said.replayed else ""
+    if receipt.refund is not None:
+        return f"{again}{receipt.refund.refund_id} {receipt.refund.amount}"
+    held = f"{receipt.reservation.reservation_id} {receipt.reservation.held}" if receipt.reservation else ""
+    charged = f"{receipt.charge.charge_id} {receipt.charge.cost}" if receipt.charge else ""
+    return f"{again}{held} {charged}"

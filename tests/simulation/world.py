@@ -1,0 +1,157 @@
+"""The world of one run: its time, its machines, workers, back end and central store, and whatever is going on in it.
+
+All chance comes from `rng`, which is made of the seed; what happens is noted, and the notes of a seed are the same each time.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import HOUR, SECOND, Instant, Span, from_datetime
+from creditmeter.core.rate_card import RateCard
+from tests.simulation import memory
+from tests.simulation.admin import Admin
+from tests.simulation.machine import Machine
+from tests.simulation.record import Record
+from tests.simulation.swarm import Swarm
+from tests.simulation.watch import Watch
+from tests.simulation.weather import Weather
+from tests.simulation.workers import Workers
+
+_STARTS = (
+    datetime(2026, 2, 27, 15, tzinfo=UTC),
+    datetime(2026, 3, 7, 20, tzinfo=UTC),
+    datetime(2026, 4, 23, 18, tzinfo=UTC),
+    datetime(2026, 7, 30, 22, tzinfo=UTC),
+    datetime(2026, 10, 31, 9, tzinfo=UTC),
+)
+"""Days before the end of a month, or before clocks are changed somewhere."""
+
+_BOOTED = 1_000 * SECOND
+
+
+class Failed(Exception):
+    """Something is wrong with the program."""
+
+
+class World:
+    """Everything there is in one run."""
+
+    def __init__(
+        self, seed: int, card: RateCard, loop: asyncio.AbstractEventLoop, on_note: Callable[[str], None] | None = None
+    ) -> None:
+        self.rng = Random(seed)
+        self.swarm = Swarm.of(self.rng)
+        self._loop = loop
+        self.card = card
+        self.has_faults = True
+        self.leaps = 0
+        self.decrees = 0
+        self.notes = 0
+        self._on_note = on_note
+        self._digest = hashlib.blake2b(digest_size=8)
+        self._offset = int(from_datetime(self.rng.choice(_STARTS))) + self.rng.randrange(6 * HOUR)
+        self._leapt = 0
+        self._faults: list[str] = []
+        self._context = copy_context()
+        self._work: set[asyncio.Task[Any]] = set()
+        self._jobs: set[asyncio.Task[Any]] = set()
+        self.account_ids = [AccountId(f"account-{number}") for number in range(self.swarm.accounts)]
+        self.store, self.raw = memory.open_store(lambda: Instant(self.now()))
+        self.record = Record()
+        self.watch = Watch(self)
+        self.admin = Admin(self)
+        self.workers = Workers(self)
+        self.weather = Weather(self)
+        self.machines = [Machine(self, f"s{number + 1}", self.rng.choice(self.swarm.skews)) for number in range(self.swarm.sidecars)]
+
+    # Time.
+
+    def now(self) -> int:
+        """The world's time, which is the store's, in microseconds since 1970."""
+        return self._offset + self.elapsed()
+
+    def elapsed(self) -> Span:
+        """Microseconds since the machines booted."""
+        return Span(_BOOTED + self._leapt + round(self._loop.time() * SECOND))
+
+    def leap(self, span: int) -> None:
+        """Let time pass for everything at once."""
+        self.leaps += 1
+        self._leapt += max(0, span)
+        self.note(f"time leaps by {span / SECOND:.0f} s")
+
+    # What happened.
+
+    def note(self, text: str) -> None:
+        """Write down what happened: the same seed gives the same notes."""
+        line = f"{self._loop.time():9.3f} {text}"
+        self.notes += 1
+        self._digest.update(line.encode())
+        if self._on_note is not None:
+            self._on_note(line)
+
+    def fail(self, problem: str) -> None:
+        """Something is wrong: the run ends with the next step."""
+        self._faults.append(problem)
+        self.note(f"FAILED: {problem}")
+
+    @property
+    def digest(self) -> str:
+        """A digest of all notes."""
+        return self._digest.hexdigest()
+
+    def check(self) -> None:
+        """End the run if anything is wrong.
+
+        Raises:
+            Failed: something is.
+        """
+        self.watch.look()
+        if self._faults:
+            raise Failed(self._faults[0])
+
+    # Who works.
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have something happen beside the steps, outside of all machines."""
+        self._keep(self._work, work)
+
+    def employ(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have a worker do something."""
+        self._keep(self._jobs, work)
+
+    def _keep(self, tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(work, context=self._context.copy())
+        tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(tasks, done))
+
+    def _ended(self, tasks: set[asyncio.Task[Any]], done: asyncio.Task[Any]) -> None:
+        tasks.discard(done)
+        error = None if done.cancelled() else done.exception()
+        if error is not None:
+            self.fail(f"a task of the simulation ended: {error!r}")
+
+    async def jobs_done(self) -> None:
+        """Wait until no worker waits for anything."""
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+
+    async def work_done(self) -> None:
+        """Wait until all that went wrong is over, and nothing is on its way any more."""
+        while self._work:
+            await asyncio.wait(self._work)
+
+    def end(self) -> None:
+        """Throw everything away."""
+        for machine in self.machines:
+            machine.disk.close()
+
+    def machine(self, name: str) -> Machine:
+        """The machine of this name."""
+        return next(each for each in self.machines if each.name == name)
