@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.fixtures import bench, card, central_url, clock, short_path  # noqa: F401 - fixtures for all tests
+from tests.fixtures import bench, card, central_url, clock, other, short_path  # noqa: F401 - fixtures for all tests
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 # A time limit per example fails on a busy machine and says nothing about the code; pytest's timeout bounds each test.

@@ -42,6 +42,15 @@ async def bench(tmp_path: Path, clock: ManualClock, card: RateCard, central_url:
 
 
 @pytest.fixture
+async def other(bench: Bench) -> AsyncIterator[Bench]:
+    """A second sidecar on the same central store."""
+    other = bench.beside("other")
+    await other.start()
+    yield other
+    await other.crash()
+
+
+@pytest.fixture
 def short_path() -> Iterator[Path]:
     """A directory with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="cm") as path:

@@ -2,7 +2,10 @@
 the transactions that it sees for each call.
 
 A call is a Reserve and a Commit. One sidecar runs in this process, with its real server, on a PostgreSQL of its own; a
-transaction is counted when it is begun, whatever it is for. Before anything is counted every account is used for a while.
+transaction is counted when it is begun, whatever it is for.
+
+Before anything is counted every account is used for a while, longer than
+the stretch over which a sidecar learns how fast credit is used.
 """
 
 import argparse
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the load and print what was counted. Returns 1 if a target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=30, help="how long to count (default: 30)")
-    parser.add_argument("--warm-up", type=float, default=5, help="seconds of load before counting (default: 5)")
+    parser.add_argument("--warm-up", type=float, default=35, help="seconds of load before counting (default: 35)")
     parser.add_argument("--rate", type=float, default=250, help="calls per second that are attempted (default: 250)")
     parser.add_argument("--accounts", type=int, default=50, help="accounts that the calls are spread over (default: 50)")
     given = parser.parse_args(arguments)

@@ -2,20 +2,32 @@
 
 import asyncio
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.client import CallError, Client, call
 from creditmeter.v1 import metering_pb2
 from tests.cli.processes import SidecarProcess, run_process
-from tests.e2e.fleet import CREDIT, assert_clean, open_account, reserve, settled
+from tests.e2e.fleet import CREDIT, ONCE, assert_clean, open_account, reserve, settled
 from tests.e2e.load import assert_charged_once
 from tests.postgres import PostgresServer
 
 ACCOUNT = "alice"
 GRANTED = 100
 FENCED = 8
+
+
+@pytest.fixture
+def copied(short_path: Path, postgres_url: str) -> Iterator["Copied"]:
+    """A sidecar, started, which is to be copied. What still runs at the end is killed."""
+    copied = Copied(short_path, postgres_url)
+    copied.original.start()
+    yield copied
+    for each in (copied.original, copied.copy):
+        if each.is_running:
+            each.kill()
 
 
 class Copied:
@@ -34,7 +46,7 @@ class Copied:
     async def charge(self, client: Client, request_id: str, credits: int) -> None:
         """Charge, and remember what was acknowledged."""
         request = metering_pb2.ChargeRequest(request_id=request_id, account_id=ACCOUNT, amount_microcredits=credits * CREDIT)
-        charge = (await call(client.metering.Charge, request)).charge
+        charge = (await call(client.metering.Charge, request, ONCE)).charge
         self.charges[charge.charge_id] = credits * CREDIT
 
     async def assert_right(self, client: Client) -> None:
@@ -44,10 +56,8 @@ class Copied:
         await assert_charged_once(client, [ACCOUNT], self.charges)
 
 
-async def test_the_one_that_was_copied_is_fenced(short_path: Path, postgres_url: str) -> None:
+async def test_the_one_that_was_copied_is_fenced(copied: Copied) -> None:
     """The copy registers last and goes on; the original stops by itself at the next thing it has to say."""
-    copied = Copied(short_path, postgres_url)
-    copied.original.start()
     async with Client(copied.original.address) as client:
         await open_account(client, ACCOUNT, permanent=[GRANTED])
         await copied.charge(client, "before", 7)
@@ -60,7 +70,7 @@ async def test_the_one_that_was_copied_is_fenced(short_path: Path, postgres_url:
         await copied.charge(client, "after", 5)
         await copied.assert_right(client)
     assert copied.copy.stop() == 0
-    await assert_clean(postgres_url)
+    await assert_clean(copied.central)
 
 
 async def commit_until_fenced(copied: Copied, client: Client) -> None:
@@ -75,17 +85,15 @@ async def commit_until_fenced(copied: Copied, client: Client) -> None:
     pytest.fail("it went on")
 
 
-async def test_a_copy_of_what_has_gone_on_is_fenced(short_path: Path, postgres_url: str) -> None:
+async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     """The original was started again since: the copy says so and exits, and nothing happens to the original."""
-    copied = Copied(short_path, postgres_url)
-    copied.original.start()
     async with Client(copied.original.address) as client:
         await open_account(client, ACCOUNT, permanent=[GRANTED])
         await copied.charge(client, "before", 7)
     copied.original.kill()
     copied.make()
     copied.original.start()
-    where = ("--data-dir", str(copied.copy.data_dir), "--central", postgres_url, "--listen", "127.0.0.1:0")
+    where = ("--data-dir", str(copied.copy.data_dir), "--central", copied.central, "--listen", "127.0.0.1:0")
     second = await asyncio.to_thread(run_process, "serve", *where)
     assert second.code == FENCED
     assert "another process speaks for sidecar" in second.err
@@ -93,17 +101,13 @@ async def test_a_copy_of_what_has_gone_on_is_fenced(short_path: Path, postgres_u
         await copied.charge(client, "after", 5)
         await copied.assert_right(client)
     assert copied.original.stop() == 0
-    await assert_clean(postgres_url)
+    await assert_clean(copied.central)
 
 
-async def test_both_started_while_the_store_is_away(
-    short_path: Path, postgres_server: PostgresServer, postgres_url: str
-) -> None:
+async def test_both_started_while_the_store_is_away(copied: Copied, postgres_server: PostgresServer) -> None:
     """Both have the same charges to post, and each some of its own. Whoever comes second is fenced; all that was acknowledged
     is charged once.
     """
-    copied = Copied(short_path, postgres_url)
-    copied.original.start()
     async with Client(copied.original.address) as client:
         await open_account(client, ACCOUNT, permanent=[GRANTED])
         held = [await reserve(client, f"hold-{number}", ACCOUNT, 4) for number in range(3)]
@@ -128,7 +132,7 @@ async def test_both_started_while_the_store_is_away(
             await release_if_held(client, reservation.reservation_id)
         await copied.assert_right(client)
     assert winner.stop() == 0
-    await assert_clean(postgres_url)
+    await assert_clean(copied.central)
 
 
 async def commit(copied: Copied, client: Client, reservation_id: str, request_id: str, credits: int) -> None:
@@ -136,7 +140,7 @@ async def commit(copied: Copied, client: Client, reservation_id: str, request_id
     request = metering_pb2.CommitRequest(
         request_id=request_id, reservation_id=reservation_id, amount_microcredits=credits * CREDIT
     )
-    charge = (await call(client.metering.Commit, request, Retry(total=0))).charge
+    charge = (await call(client.metering.Commit, request, ONCE)).charge
     copied.charges[charge.charge_id] = credits * CREDIT
 
 

@@ -1,5 +1,7 @@
 """ListSidecars and ListLeases over the wire."""
 
+from typing import Any
+
 from creditmeter.core.instants import SECOND
 from creditmeter.server.messages import timestamp
 from creditmeter.v1 import admin_pb2, metering_pb2
@@ -41,7 +43,7 @@ async def test_leases_of_one_account_or_one_sidecar(services: Services) -> None:
     sidecar_id = await reserved(services, "alice", CREDIT)
     await reserved(services, "bob", CREDIT)
 
-    async def listed(**wanted: str) -> list[str]:
+    async def listed(**wanted: Any) -> list[str]:
         reply = await services.admin.ListLeases(admin_pb2.ListLeasesRequest(**wanted))
         return [each.account_id for each in reply.leases]
 

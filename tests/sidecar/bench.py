@@ -4,8 +4,11 @@ import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import cast
 
 from creditmeter.central.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.exchanges import Exchanges
 from creditmeter.central.reading import HistoryFilter
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
@@ -19,11 +22,15 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering import Limits
 from creditmeter.core.rate_card import RateCard
 from creditmeter.journal.journal import Journal
+from creditmeter.sidecar.contact import LONGEST_WAIT
+from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Balance, HistoryPage
-from creditmeter.sidecar.sidecar import Rhythm, Sidecar
+from creditmeter.sidecar.rhythm import Rhythm
+from creditmeter.sidecar.sidecar import Sidecar
 from tests.clocks import ManualClock
+from tests.sidecar.wire import Wire
 
 NEVER = 100_000.0
 ACCOUNT = AccountId("alice")
@@ -32,18 +39,24 @@ ACCOUNT = AccountId("alice")
 class Bench:
     """A sidecar on a directory, which can be stopped, crashed and started again."""
 
-    def __init__(self, directory: Path, clock: ManualClock, card: RateCard, central_url: str) -> None:
+    def __init__(
+        self, directory: Path, clock: ManualClock, card: RateCard, central_url: str, store_clock: ManualClock | None = None
+    ) -> None:
         self.clock = clock
+        self.store_clock = store_clock or clock
         self._directory = directory
         self._card = card
         self._central_url = central_url
 
-    async def start(self, *, limits: Limits | None = None) -> Sidecar:
-        """Start the sidecar; nothing is settled in the background, so that the test says when."""
+    async def start(self, *, limits: Limits | None = None, recall_timeout: float = 20.0, is_cut: bool = False) -> Sidecar:
+        """Start the sidecar. Nothing is settled in the background, so that the test says when; recalls are heard."""
         self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
-        self.central = CentralStore(self._central_url, self.clock.wall)
+        self.central = CentralStore(self._central_url, self.store_clock.wall)
         await self.central.migrate()
-        rhythm = Rhythm(settle=NEVER, housekeeping=NEVER)
+        self.wire = Wire(self.central.exchanges)
+        self.wire.is_cut = is_cut
+        self.central.exchanges = cast("Exchanges", self.wire)
+        rhythm = Rhythm(settle=NEVER, housekeeping=NEVER, heartbeat=NEVER, recall_timeout=recall_timeout)
         self.sidecar = Sidecar(self.journal, self.central, self.clock, Pricing(self._card), limits or Limits(), rhythm)
         await self.sidecar.start()
         return self.sidecar
@@ -59,10 +72,24 @@ class Bench:
         await self.sidecar.tidy()
         await self.sidecar.settle()
 
+    async def settled_in_the_end(self) -> None:
+        """Let time pass until nothing waits to be posted, or the sidecar is fenced."""
+        with contextlib.suppress(SidecarFenced):
+            while any(book.has_unposted for book in self.sidecar.books):
+                self.clock.advance(LONGEST_WAIT)
+                with contextlib.suppress(CentralUnavailable):
+                    await self.sidecar.settle()
+
     async def restart(self) -> Sidecar:
         """Crash and start again from what is on disk."""
         await self.crash()
         return await self.start()
+
+    def beside(self, name: str, clock: ManualClock | None = None) -> "Bench":
+        """Another sidecar on the same central store, by its own clock if it has one."""
+        directory = self._directory / name
+        directory.mkdir()
+        return Bench(directory, clock or self.clock, self._card, self._central_url, self.store_clock)
 
     def twin(self, directory: Path, clock: ManualClock) -> "Bench":
         """Another process on a copy of this one's journal."""

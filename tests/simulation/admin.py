@@ -33,19 +33,27 @@ class Admin:
         for name, (daily, monthly) in _PLANS.items():
             await self._world.store.administration.put_plan(Plan(PlanId(name), from_credits(daily), from_credits(monthly)))
         for account_id in self._world.account_ids:
-            asked = Account(
-                account_id,
-                created_at=Instant(0),
-                plan_id=PlanId(self._rng.choice(tuple(_PLANS))),
-                time_zone=self._rng.choice(_ZONES),
-                anchor_day=self._rng.choice((1, 30, 31)),
-                overdraft_limit=from_credits(self._rng.choice((0, 0, 7))),
-            )
-            await self._world.store.administration.create_account(CreateAccount(self._request(), asked))
-            self.accounts[account_id] = asked
-            first = self._rng.choice((0, 20, 60))
-            if first:
-                await self._grant(account_id, GrantKind.PERMANENT, first, None)
+            await self._open(account_id, self._rng.choice((0, 20, 60)))
+
+    async def open_another(self) -> None:
+        """Open one account more, which no machine has heard of."""
+        account_id = AccountId("newcomer")
+        self._world.account_ids.append(account_id)
+        await self._open(account_id, 60)
+
+    async def _open(self, account_id: AccountId, credits: int) -> None:
+        asked = Account(
+            account_id,
+            created_at=Instant(0),
+            plan_id=PlanId(self._rng.choice(tuple(_PLANS))),
+            time_zone=self._rng.choice(_ZONES),
+            anchor_day=self._rng.choice((1, 30, 31)),
+            overdraft_limit=from_credits(self._rng.choice((0, 0, 7))),
+        )
+        await self._world.store.administration.create_account(CreateAccount(self._request(), asked))
+        self.accounts[account_id] = asked
+        if credits:
+            await self._grant(account_id, GrantKind.PERMANENT, credits, None)
 
     async def grant(self) -> None:
         """Give credit that ends some midnights from now, or never."""

@@ -20,6 +20,8 @@ _ROUNDS = 30
 
 async def come_to_rest(world: "World") -> None:
     """Put everything right, ask what was not answered, spend what is in hand, let holds end, and wait for peace."""
+    if world.rng.random() < 0.4:  # noqa: PLR2004 - in some of the runs
+        await _die_together(world)
     world.weather.clear_up()
     world.note("from here on nothing goes wrong")
     await world.work_done()
@@ -47,6 +49,16 @@ async def come_to_rest(world: "World") -> None:
         world.fail(f"verify: {problem}")
     _check_charges(world)
     world.check()
+
+
+async def _die_together(world: "World") -> None:
+    """All machines die while they ask for their first credit of a new account."""
+    await world.admin.open_another()
+    world.workers.last_words()
+    await asyncio.sleep(world.rng.choice((0.001, 0.02, 0.3)))
+    for machine in world.machines:
+        machine.crash()
+    await world.jobs_done()
 
 
 def unrest(world: "World") -> list[str]:

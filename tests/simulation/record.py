@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, RequestId, ReservationId
+from creditmeter.core.instants import Instant
 from creditmeter.core.requests import Receipt, Request
 from creditmeter.core.reservations import Reservation
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A yes that a machine's sidecar said, and when, in microseconds of the world's time."""
+    """A yes that a machine's sidecar said, and when what it is about began: it is remembered for some time from then on."""
 
     receipt: Receipt
-    at: int
+    at: Instant
 
 
 @dataclass(slots=True)
@@ -34,10 +35,10 @@ class Record:
     unsure: set[RequestId] = field(default_factory=set)
     waiting: dict[tuple[str, RequestId], Request] = field(default_factory=dict)
 
-    def keep(self, machine: str, receipt: Receipt, at: int) -> None:
+    def keep(self, machine: str, receipt: Receipt) -> None:
         """Write down a yes."""
         request_id = receipt.request.request_id
-        self.told[machine, request_id] = Told(receipt, at)
+        self.told[machine, request_id] = Told(receipt, _began(receipt))
         self.accepted.add(request_id)
         if receipt.reservation is not None:
             self.holds[receipt.reservation.reservation_id] = machine, receipt.reservation
@@ -52,3 +53,12 @@ def account_of(receipt: Receipt) -> AccountId:
     thing = receipt.reservation or receipt.charge or receipt.refund
     assert thing is not None, "every receipt is about something"
     return thing.account_id
+
+
+def _began(receipt: Receipt) -> Instant:
+    if receipt.reservation is not None:
+        return receipt.reservation.created_at
+    if receipt.charge is not None:
+        return receipt.charge.committed_at
+    assert receipt.refund is not None, "every receipt is about something"
+    return receipt.refund.refunded_at

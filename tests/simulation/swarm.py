@@ -7,7 +7,7 @@ See Groce et al., "Swarm Testing", ISSTA 2012.
 from dataclasses import dataclass, field
 from random import Random
 
-from creditmeter.core.instants import MINUTE, SECOND
+from creditmeter.core.instants import SECOND
 
 _DEEDS = {
     "reserve": 9.0,
@@ -24,9 +24,9 @@ _DEEDS = {
     "plan": 0.5,
     "suspend": 0.3,
     "wait": 3.0,
-    "midnight": 0.5,
+    "midnight": 1.5,
     "leap": 0.7,
-    "step clock": 0.4,
+    "step clock": 0.6,
 }
 """What may be done, and how often in the mean."""
 
@@ -89,10 +89,10 @@ class Swarm:
             network=Network(delays=rng.choice(_DELAYS)) if calm else _network(rng),
             disks=Disks(latencies=rng.choice(_LATENCIES)) if calm else _disks(rng),
             skews=rng.choice(((0,), (-2 * SECOND, 0, 2 * SECOND), (-SECOND, SECOND // 2))),
-            settle=rng.choice((1.0, 2.5, 5.0)),
+            settle=rng.choice((1.0, 3.0, 6.0)),
             paces=rng.choice(((0.0, 0.0, 0.3), (0.0, 0.5, 2.0), (0.0, 0.0, 1.0, 8.0))),
             amounts=rng.choice(((1, 3), (1, 8), (2, 20))),
-            steps=rng.randint(60, 110),
+            steps=rng.randint(60, 100),
         )
 
 
@@ -116,11 +116,8 @@ def _network(rng: Random) -> Network:
 
 
 def _disks(rng: Random) -> Disks:
-    return Disks(crash=_some(rng, 0.01), failure=_some(rng, 0.01), latencies=rng.choice(_LATENCIES))
+    return Disks(crash=_some(rng, 0.02), failure=_some(rng, 0.01), latencies=rng.choice(_LATENCIES))
 
 
 LATEST_ARRIVAL_SECONDS = 90.0
 """As long a message may be under way."""
-
-LONGEST_STEP_OF_A_CLOCK = 2 * MINUTE
-"""As far a machine's wall clock is set forward or back at once."""

@@ -15,7 +15,6 @@ from creditmeter.core.grants import draw_key
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.core.requests import ChargeNow, Extend, Receipt, Reserve
-from creditmeter.core.reservations import ReservationState
 from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.sidecar import Rhythm
 from tests.simulation.record import account_of
@@ -45,7 +44,7 @@ class Watch:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._ended: dict[str, ReservationState] = {}
+        self._times: dict[str, Instant] = {}
         self._seen_changes = -1
         self._posted: set[str] = set()
 
@@ -63,7 +62,7 @@ class Watch:
         told = world.record.told.get((machine.name, receipt.request.request_id))
         if told is not None:
             if told.receipt != receipt and world.now() - told.at < REMEMBERED:
-                world.fail(f"{machine.name} said two things to {receipt.request.request_id}: {told.receipt} and {receipt}")
+                world.fail(f"{machine.name} said two things to {receipt.request.request_id}")
             return
         if receipt.refund is None and not machine.disk.has_receipt(account_of(receipt), receipt.request.request_id):
             world.fail(f"{machine.name} acknowledged {receipt.request.request_id}, which is not on its disk")
@@ -72,7 +71,7 @@ class Watch:
             is_late = receipt.charge.committed_at >= receipt.reservation.expires_at
             if receipt.charge.late != is_late:
                 world.fail(f"charge {receipt.charge.charge_id} says late={receipt.charge.late} of a hold past its deadline")
-        world.record.keep(machine.name, receipt, world.now())
+        world.record.keep(machine.name, receipt)
 
     def _check_parts(self, machine: "Machine", receipt: Receipt, before: Glance, *, is_new: bool) -> None:
         thing = receipt.charge or receipt.reservation
@@ -101,6 +100,7 @@ class Watch:
         """A sidecar came back: what it acknowledged is still there."""
         world = self._world
         assert machine.sidecar is not None
+        self._times.pop(machine.name, None)
         for (name, request_id), told in world.record.told.items():
             if name != machine.name or told.receipt.refund is not None or world.now() - told.at > REMEMBERED:
                 continue
@@ -147,7 +147,16 @@ class Watch:
                 self._world.fail(problem)
         for machine in self._world.machines:
             if machine.sidecar is not None:
+                self._look_at_time(machine)
                 self._look_at_books(machine, stored)
+
+    def _look_at_time(self, machine: "Machine") -> None:
+        """A sidecar's time never goes back, however its machine's clock is set."""
+        assert machine.sidecar is not None
+        now = machine.sidecar.books.moment().now
+        if now < self._times.get(machine.name, now):
+            self._world.fail(f"{machine.name} went back in time by {self._times[machine.name] - now}")
+        self._times[machine.name] = now
 
     def _look_at_books(self, machine: "Machine", stored: Stored) -> None:
         assert machine.sidecar is not None

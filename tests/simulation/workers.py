@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 
 _PATIENCE_SECONDS = (0.3, 5.0, 30.0)
+_LAST = "last"
 _TTLS = (None, None, Span(30 * SECOND), Span(5 * MINUTE))
 
 
@@ -116,6 +117,12 @@ class Workers:
                     request = ChargeNow(self._name("all"), account_id, amount=idle)
                     self._ask(machine, request)
 
+    def last_words(self) -> None:
+        """Ask for the newest account's credit on every machine; nobody is left to ask again when the machines die."""
+        for machine in self._world.machines:
+            request = Reserve(self._name(_LAST), self._world.account_ids[-1], amount=self._amount())
+            self._world.employ(self.insist(machine, request, 1))
+
     # How they ask.
 
     async def insist(self, machine: Machine, request: Request, attempts: int) -> Outcome | Silence:
@@ -151,12 +158,14 @@ class Workers:
 
     def _ask(self, machine: Machine, request: Request) -> None:
         if machine.state is not State.LOST:
-            self._world.employ(self.insist(machine, request, self._rng.choice((1, 1, 2, 4))))
+            self._world.employ(self.insist(machine, request, self._rng.choice((1, 1, 1, 3))))
 
     def ask_again(self) -> list[Coroutine[Any, Any, Any]]:
         """Everything to which no answer came, asked once more."""
         waiting = list(self._world.record.waiting.items())
-        machines = ((self._world.machine(name), request) for (name, _), request in waiting)
+        machines = (
+            (self._world.machine(name), request) for (name, _), request in waiting if not request.request_id.startswith(_LAST)
+        )
         return [self.insist(machine, request, 20) for machine, request in machines if machine.state is not State.LOST]
 
     # What they ask for.

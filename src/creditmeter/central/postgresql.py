@@ -123,10 +123,8 @@ def is_lasting(error: BaseException | None) -> bool:
 
 
 def is_fault_of_program(error: BaseException | None) -> bool:
-    """Whether a value was given that no database can take: the server is well, and would say so again."""
-    driver = error and error.__cause__
-    is_bad_value = isinstance(driver, asyncpg.InterfaceError) and isinstance(driver, ValueError)  # the driver's word for it
-    return isinstance(driver, asyncpg.DataError) or (is_bad_value and not is_lasting(error))
+    """Whether a value was given that the database cannot take: it is well, and would say so again."""
+    return isinstance(error and error.__cause__, asyncpg.DataError)
 
 
 def servers_in(url: URL) -> tuple[tuple[str | None, int | None], ...]:
@@ -173,5 +171,5 @@ def _replace_if_closed(connection: Any, entry: ConnectionPoolEntry, _use: object
 def _replace_if_useless(context: ExceptionContext) -> None:
     """Have no connection used any more that was made before this error, if it says that none of them is of use."""
     error = context.original_exception
-    if isinstance(error.__cause__ or error, _USELESS_AFTER) and not is_fault_of_program(error):
+    if isinstance(error.__cause__ or error, _USELESS_AFTER):
         context.is_disconnect = True

@@ -23,7 +23,7 @@ _RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
 _ADDED_TO = (tables.history, tables.refunds, tables.requests)
 _UPDATED = (tables.grants, tables.leases, tables.charges, tables.exchanges, tables.sidecars, tables.recalls)
 
-_quoted = postgresql.dialect().identifier_preparer.quote
+_quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
 """A name as SQL has it, in quotes where it needs them."""
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}")

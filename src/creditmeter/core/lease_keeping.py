@@ -1,8 +1,9 @@
 """The sidecar's side of an exchange with the central store: what to say about a book, and what an answer changes in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
@@ -27,14 +28,15 @@ class Envelope:
     is_steady: bool = False
 
 
-def compose(book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool) -> tuple[Message, Change]:
+def compose(
+    book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool, keep: Microcredits = ZERO
+) -> tuple[Message, Change]:
     """A message about a book, and the change that must be durable before it is sent.
 
-    Idle credit of ended days always goes back; with `give_back` all idle credit does. What goes back may not be used from
-    here on, and a charge that was sent is the central store's to refund.
+    Idle credit of ended days always goes back; with `give_back` all idle credit does but for `keep`. What goes back may not
+    be used from here on, and a charge that was sent is the central store's to refund.
     """
-    leased = (lease for lease in book.leases.values() if not lease.offline)
-    leases = tuple(_without_idle(book, lease) if give_back or lease.ends_at <= now else lease for lease in leased)
+    leases = tuple(_given_back(book, now, keep) if give_back else _of_ended_days_given_back(book, now))
     charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
     sent = tuple(replace(charge, sent=True) for charge in charges)
     message = Message(
@@ -102,9 +104,23 @@ def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
     return Microcredits(sum(book.idle_on(lease) for lease in ended))
 
 
-def _without_idle(book: Book, lease: Lease) -> Lease:
-    idle = book.idle_on(lease)
-    return replace(lease, limit=Microcredits(lease.limit - idle)) if idle else lease
+def _of_ended_days_given_back(book: Book, now: Instant) -> Iterator[Lease]:
+    for lease in book.leases.values():
+        if not lease.offline:
+            yield _without_idle(book, lease) if lease.ends_at <= now else lease
+
+
+def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:
+    for lease in book.leases.values():
+        if not lease.offline:
+            kept = min(keep, book.idle_on(lease)) if now < lease.ends_at else 0
+            keep = Microcredits(keep - kept)
+            yield _without_idle(book, lease, kept)
+
+
+def _without_idle(book: Book, lease: Lease, kept: int = 0) -> Lease:
+    given = book.idle_on(lease) - kept
+    return replace(lease, limit=Microcredits(lease.limit - given)) if given else lease
 
 
 def _is_over(book: Book, lease: Lease, now: Instant) -> bool:

@@ -89,18 +89,26 @@ def waiting_needs(ledger: Ledger) -> tuple[Recall, ...]:
 
 
 def ripen(ledger: Ledger) -> None:
-    """Tell those who wait when what they wait for is there, or when nothing more can come."""
+    """Tell those who wait when what they wait for is there, or when nothing more can come; and ask those who were given credit
+    since, or kept some, to give back what of it is idle by now.
+    """
     for each in list(ledger.recalls.values()):
         if each.purpose is Purpose.STATE:
             if not each.awaited:
                 ledger.drop_recall(each.key)
-        elif not each.is_ripe and _is_worth_asking(ledger, each):
-            ledger.put_recall(replace(each, is_ripe=True))
-            ledger.changes.summoned.add(each.sidecar_id)
+        elif each.stands(ledger.now) and not each.is_ripe:
+            _pursue(ledger, each)
 
 
-def _is_worth_asking(ledger: Ledger, each: Recall) -> bool:
-    return free_for(ledger, each) >= each.smallest or not _may_be_served(ledger, each)
+def _pursue(ledger: Ledger, each: Recall) -> None:
+    if free_for(ledger, each) >= each.smallest or not _may_be_served(ledger, each):
+        ledger.put_recall(replace(each, is_ripe=True))
+        ledger.changes.summoned.add(each.sidecar_id)
+        return
+    idle = {lease.sidecar_id for lease in ledger.leases.values() if lease.idle} - {each.sidecar_id, *each.awaited}
+    if idle:
+        ledger.put_recall(replace(each, awaited=(*each.awaited, *sorted(idle))))
+        ledger.changes.summoned.update(idle)
 
 
 def _may_be_served(ledger: Ledger, waiting: Recall) -> bool:

@@ -12,6 +12,7 @@ import grpc
 import structlog
 
 from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.migrating import is_refused
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.server.errors import Problem, abort
 from creditmeter.sidecar.exchanger import SidecarFenced
@@ -22,6 +23,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
 OUR_METHODS = "/creditmeter.v1."
+ADMIN_METHODS = f"{OUR_METHODS}AdminService/"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -80,6 +82,9 @@ def _around(method: str, behavior: Behavior) -> Behavior:
 
 def _problem(method: str, error: Exception) -> Problem:
     match error:
+        case CentralUnavailable() if method.startswith(ADMIN_METHODS) and is_refused(error):
+            text = "this sidecar's role may not do this at the central store: `creditmeter central grant-role --admin` lets it"
+            return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
         case CentralUnavailable():
             text = f"the central store did not answer ({error}); try again with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)

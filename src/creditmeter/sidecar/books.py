@@ -26,12 +26,14 @@ class Books:
         self._books: dict[AccountKey, Book] = {}
         self._unsettled: set[AccountId] = set()
         self._used: dict[AccountId, Span] = {}
+        self._unreported: dict[AccountId, Span] = {}
 
     async def reload(self) -> None:
         """Take all books from disk; nothing authorises until the central store renews its leases."""
         changes = await self._journal.load()
         self._books.clear()
         self._unsettled.clear()
+        self._unreported.clear()
         for change in changes:
             self.open(change.account_id).apply(change)
         self._unsettled.update(book.account_id for book in self if book.leases or book.has_unposted)
@@ -75,6 +77,8 @@ class Books:
             self._unsettled.add(change.account_id)
         if change.receipts:
             self._used[change.account_id] = self._clock.boot()
+        if change.reservations:
+            self._unreported.setdefault(change.account_id, self._clock.boot())
 
     def expire(self, book: Book, now: Instant) -> None:
         """End the reservations whose deadline is past. Done before every decision, so that none sees a hold that is over."""
@@ -93,6 +97,14 @@ class Books:
     def last_used(self, account_id: AccountId) -> Span:
         """When a request last changed this book, on the boot-time clock; 0 if none has since the start."""
         return self._used.get(account_id, Span(0))
+
+    def unreported_since(self, account_id: AccountId) -> Span | None:
+        """Since when the central store does not know what is held on an account, on the boot-time clock; None if it does."""
+        return self._unreported.get(account_id)
+
+    def report(self, account_id: AccountId) -> None:
+        """Note that a message says what is held on an account."""
+        self._unreported.pop(account_id, None)
 
     def take_unsettled(self) -> list[AccountId]:
         """The accounts with something to settle. The caller puts back what it could not settle."""
@@ -120,3 +132,4 @@ class Books:
         if gone.account:
             del self._books[account_key(book.account_id)]
             self._used.pop(book.account_id, None)
+            self._unreported.pop(book.account_id, None)

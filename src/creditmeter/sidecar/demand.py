@@ -3,7 +3,8 @@ be rid of credit that nobody uses here or that others wait for.
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from creditmeter.core.accounts import AccountState
@@ -24,34 +25,58 @@ _MICROSECONDS = 1_000_000
 Said = Answer | AccountNotFound
 
 
-@dataclass(slots=True, eq=False)
 class Waiter:
-    """A request that waits for credit: for all of `amount`, or at least for `smallest`, which may be less if it takes a part.
+    """A request that waits for credit: for all of `amount`, or at least for `smallest`, which is less if a part will do.
 
-    A parked one was answered that more may come, and waits to hear that it did, until `until` on the event loop's clock.
+    It stands in line until it is decided, also while it thinks over an answer: what is said meanwhile it hears afterwards. One
+    that `is_parked` knows that more may come; it is not asked for again before there is news, or `until` on the event loop's
+    clock.
     """
 
-    account_id: AccountId
-    amount: Microcredits
-    smallest: Microcredits
-    until: float
-    is_parked: bool
-    told: asyncio.Future[Said]
+    def __init__(self, account_id: AccountId, until: float) -> None:
+        self.account_id = account_id
+        self.until = until
+        self.amount = Microcredits(0)
+        self.smallest = Microcredits(0)
+        self.is_parked = False
+        self._said: Said | Exception | None = None
+        self._told = asyncio.Event()
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it waits to be asked for."""
+        return not self.is_parked and not self._told.is_set()
+
+    def tell(self, said: Said | Exception) -> None:
+        """Pass on the newest answer, or that there is none."""
+        self._said = said
+        self._told.set()
+
+    async def hear(self) -> Said:
+        """The newest answer that was not heard before. Raises what kept it from coming."""
+        await self._told.wait()
+        self._told.clear()
+        assert self._said is not None, "what is told is said"
+        if isinstance(self._said, Exception):
+            raise self._said
+        return self._said
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What a message about an account asks for, whether it gives back what is idle, and who waits for the answer."""
+    """What a message about an account asks for, whether it gives back what is idle, all but `keep` of it, and who waits for
+    the answer.
+    """
 
     need: Need | None
     give_back: bool
+    keep: Microcredits
     waiters: tuple[Waiter, ...]
 
     def tell(self, said: Said) -> None:
         """Pass the answer on."""
         for each in self.waiters:
-            if not each.told.done():
-                each.told.set_result(said)
+            each.tell(said)
 
 
 class Demand:
@@ -67,28 +92,28 @@ class Demand:
 
     # Requests that wait.
 
-    def add(self, waiter: Waiter) -> None:
-        """Have a request wait."""
-        self._waiting.setdefault(waiter.account_id, []).append(waiter)
-
-    def remove(self, waiter: Waiter) -> None:
-        """Let a request go, if it still waits."""
-        waiting = self._waiting.get(waiter.account_id, [])
-        if waiter in waiting:
+    @contextlib.contextmanager
+    def line(self, account_id: AccountId, until: float) -> Iterator[Waiter]:
+        """Stand in line for credit."""
+        waiter = Waiter(account_id, until)
+        waiting = self._waiting.setdefault(account_id, [])
+        waiting.append(waiter)
+        try:
+            yield waiter
+        finally:
             waiting.remove(waiter)
-        if not waiting:
-            self._waiting.pop(waiter.account_id, None)
+            if not waiting:
+                del self._waiting[account_id]
 
     def fail(self, account_id: AccountId, error: Exception) -> None:
         """Tell all who wait on an account that there is no answer."""
         self._recalled.discard(account_id)
-        for each in self._waiting.pop(account_id, []):
-            if not each.told.done():
-                each.told.set_exception(error)
+        for each in self._waiting.get(account_id, ()):
+            each.tell(error)
 
     def urgent(self) -> list[AccountId]:
         """The accounts about which somebody waits to hear: requests of ours first, then those who recalled credit."""
-        asked = [account_id for account_id, waiting in self._waiting.items() if any(map(_is_asking, waiting))]
+        asked = [account_id for account_id, waiting in self._waiting.items() if any(each.is_asking for each in waiting)]
         return asked + [each for each in self._recalled if each not in set(asked)]
 
     # Credit in hand.
@@ -109,9 +134,6 @@ class Demand:
 
     def answered(self, account_id: AccountId, speech: Speech, said: Answer, boot: Span) -> None:
         """Take note of what a message achieved."""
-        if speech.give_back:
-            self._recalled.discard(account_id)
-            self._to_give_back.discard(account_id)
         if speech.need is not None and not speech.need.required and not said.granted:
             self._no_refill_before[account_id] = Span(boot + REFILL_PAUSE)
 
@@ -139,12 +161,19 @@ class Demand:
     # What to say.
 
     def speech(self, book: Book, at: Moment) -> Speech:
-        """What a message about a book should ask for and give back at this moment."""
+        """What a message about a book should ask for and give back at this moment. It answers what was recalled until now;
+        what is recalled while it is under way wants another one.
+        """
         account_id = book.account_id
         give_back = self.is_going_home or account_id in self._recalled or account_id in self._to_give_back
-        idle = Microcredits(0) if give_back else book.idle(at)
-        waiters = tuple(each for each in self._waiting.get(account_id, ()) if not each.told.done())
-        return Speech(self._need(book, waiters, idle, at.boot, may_refill=not give_back), give_back, waiters)
+        self._recalled.discard(account_id)
+        self._to_give_back.discard(account_id)
+        waiters = tuple(self._waiting.get(account_id, ()))
+        idle = book.idle(at)
+        if give_back:
+            idle = _enough_for_some(waiters, idle)
+        need = self._need(book, waiters, idle, at.boot, may_refill=not give_back)
+        return Speech(need, give_back, idle, waiters)
 
     def _need(self, book: Book, waiters: Iterable[Waiter], idle: Microcredits, boot: Span, *, may_refill: bool) -> Need | None:
         lacking = self._lacking(book.account_id, idle, boot) if may_refill and _is_active(book) else 0
@@ -164,8 +193,15 @@ class Demand:
         )
 
 
-def _is_asking(waiter: Waiter) -> bool:
-    return not waiter.is_parked and not waiter.told.done()
+def _enough_for_some(waiters: Iterable[Waiter], idle: Microcredits) -> Microcredits:
+    """What of the idle credit is enough for requests in line. It was got for them, so it is not for others; what is not enough
+    for anyone is of more use elsewhere.
+    """
+    kept = 0
+    for each in waiters:
+        if kept + each.amount <= idle:
+            kept += each.amount
+    return Microcredits(kept)
 
 
 def _is_active(book: Book) -> bool:

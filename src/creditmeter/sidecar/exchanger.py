@@ -191,9 +191,11 @@ class Exchanger:
         book = self._books.open(account_id)
         self._books.expire(book, at.now)
         speech = self._demand.speech(book, at)
-        message, change = compose(book, self._envelope(at.boot), at.now, speech.need, give_back=speech.give_back)
+        envelope = self._envelope(at.boot)
+        message, change = compose(book, envelope, at.now, speech.need, give_back=speech.give_back, keep=speech.keep)
         if change:
             self._books.record(change)
+        self._books.report(account_id)
         self._unanswered[account_id] = _Unanswered(message, speech)
         return self._unanswered[account_id]
 

@@ -6,9 +6,8 @@ included its need, so that a refusal rests on what the central store said.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import structlog
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
@@ -25,7 +24,8 @@ from creditmeter.sidecar.exchanger import Exchanger
 IDLE_AFTER = Span(30 * SECOND)
 """A lease that nobody used for this long goes back."""
 
-_log = structlog.get_logger()
+REPORTED_WITHIN = Span(2 * SECOND)
+"""What is held here is known to the central store, and so to a user who asks elsewhere, within this long."""
 
 
 class LeaseKeeper:
@@ -43,8 +43,14 @@ class LeaseKeeper:
         """Whether this run may authorise anything at all."""
         return self._exchanger.is_registered
 
+    @contextlib.contextmanager
+    def line(self, account_id: AccountId, until: float) -> Iterator[Waiter]:
+        """Stand in line for credit of an account, for as long as the block runs."""
+        with self._demand.line(account_id, until) as waiter:
+            yield waiter
+
     async def obtain(self, waiter: Waiter) -> Said:
-        """Ask the central store for credit, or wait for credit that was recalled if the request is parked. What came is in the
+        """Ask the central store for credit, or wait for news of what was recalled if the request is parked. What came is in the
         book when this returns; others may be quicker to use it.
 
         Raises:
@@ -53,15 +59,11 @@ class LeaseKeeper:
             StorageUnavailable: the journal cannot be written.
             TimeoutError: a parked request waited in vain.
         """
-        self._demand.add(waiter)
-        try:
-            if not waiter.is_parked:
-                self._urgent.set()
-                return await waiter.told
-            async with asyncio.timeout_at(waiter.until):
-                return await waiter.told
-        finally:
-            self._demand.remove(waiter)
+        if not waiter.is_parked:
+            self._urgent.set()
+            return await waiter.hear()
+        async with asyncio.timeout_at(waiter.until):
+            return await waiter.hear()
 
     def used(self, book: Book, amount: Microcredits, at: Moment) -> None:
         """Count what was authorised, and have the lease refilled with the next settlement if it runs low."""
@@ -105,8 +107,13 @@ class LeaseKeeper:
             if self._is_idle(book, at.boot):
                 self._demand.give_back(book.account_id)
                 self._books.put_unsettled(book.account_id)
-            elif self._needs_renewal(book, at.boot) or self._has_a_new_day(book, at):
+            elif self._should_speak(book, at):
                 self._books.put_unsettled(book.account_id)
+
+    def _should_speak(self, book: Book, at: Moment) -> bool:
+        unreported = self._books.unreported_since(book.account_id)
+        is_overdue = unreported is not None and at.boot - unreported >= REPORTED_WITHIN
+        return is_overdue or self._needs_renewal(book, at.boot) or self._has_a_new_day(book, at)
 
     def _is_used(self, book: Book, boot: Span) -> bool:
         return boot - self._books.last_used(book.account_id) < IDLE_AFTER

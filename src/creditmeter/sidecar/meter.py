@@ -55,7 +55,7 @@ from creditmeter.core.requests import (
 from creditmeter.core.reservations import Reservation
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.demand import Said, Waiter
+from creditmeter.sidecar.demand import Waiter
 from creditmeter.sidecar.keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.pricing import Pricing
@@ -216,52 +216,65 @@ class Meter:
         return asyncio.get_running_loop().time() + patience
 
     async def _new_work(self, wanted: "_Wanted", decide: Decide) -> Outcome:
-        """Decide about work that needs credit, asking the central store for more as long as that helps."""
+        """Decide about work that needs credit: with what is in hand, else in line for more."""
+        book = self._books.open(wanted.account_id)
+        at = self._books.moment()
+        decided = self._decided(book, wanted, at, decide, exhausted=False)
+        if not isinstance(decided, Short):
+            return await self._settled(decided, wanted.amount)
+        with self._keeper.line(wanted.account_id, wanted.until) as waiter:
+            decided = await self._in_line(wanted, decide, decided, waiter)
+        if isinstance(decided, AccountNotFound):
+            self._books.drop_if_empty(wanted.account_id)
+            return decided
+        return await self._settled(decided, wanted.amount)
+
+    async def _in_line(self, wanted: "_Wanted", decide: Decide, short: Short, waiter: Waiter) -> Change | Receipt | Refusal:
+        """Take the decision again with every answer of the central store, as long as that helps."""
         said: Answer | None = None
         rounds = 0
         for _ in range(MAX_NEWS):
-            book = self._books.open(wanted.account_id)
-            at = self._books.moment()
-            is_last = said is not None and _is_final(said, wanted)
-            decided = self._decided(book, wanted, at, decide, exhausted=is_last)
-            if not isinstance(decided, Short):
-                return await self._settled(decided, wanted.amount)
-            if said is not None and is_last and not _is_worth_asking(book, wanted, said, at):
-                return await self._settled(_short_of(book, wanted, said, at))
-            rounds += said is not None and not said.short
-            if rounds == MAX_ROUNDS:
-                break
-            reply = await self._obtain(wanted, book, decided, at, said)
+            reply = await self._obtain(wanted, short, waiter, said)
             if reply is None:
-                return await self._offline(wanted, decide)
+                return self._offline(wanted, decide)
             if not isinstance(reply, Answer):
-                self._books.drop_if_empty(wanted.account_id)
                 return reply
             said = reply
-        return await self._settled(RecallPending(RECALL_RETRY_AFTER))
+            book = self._books.open(wanted.account_id)
+            at = self._books.moment()
+            is_final = _is_final(said, wanted)
+            decided = self._decided(book, wanted, at, decide, exhausted=is_final)
+            if not isinstance(decided, Short):
+                return decided
+            if is_final and not _is_worth_asking(book, wanted, said, at):
+                return _short_of(book, wanted, said, at)
+            short = decided
+            rounds += not said.short
+            if rounds == MAX_ROUNDS:
+                break
+        return RecallPending(RECALL_RETRY_AFTER)
 
     async def _obtain(
-        self, wanted: "_Wanted", book: Book, short: Short, at: Moment, said: Answer | None
+        self, wanted: "_Wanted", short: Short, waiter: Waiter, said: Answer | None
     ) -> Answer | AccountNotFound | None:
-        """What the central store says to this need, or None if it is away. If it said before that more may come, that is
-        waited for; if it does not, this is what was said.
+        """What the central store says to this need, or None if it is away and the account may do without. If it said before
+        that more may come, that is waited for; if it does not come, this is what was said.
         """
-        amount = Microcredits(short.missing + book.idle(at))
-        smallest = Microcredits(min(1, amount)) if wanted.partial else amount
-        told: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
-        is_parked = said is not None and said.is_pending
-        waiter = Waiter(wanted.account_id, amount, smallest, wanted.until, is_parked, told)
+        book = self._books.open(wanted.account_id)
+        waiter.amount = Microcredits(short.missing + book.idle(self._books.moment()))
+        waiter.smallest = Microcredits(min(1, waiter.amount)) if wanted.partial else waiter.amount
+        waiter.is_parked = said is not None and said.is_pending
         try:
             return await self._keeper.obtain(waiter)
         except TimeoutError:
             return said
         except CentralUnavailable:
-            account = book.account
+            account = self._books.open(wanted.account_id).account
             if account is None or not account.offline_allowance:
                 raise
             return None
 
-    async def _offline(self, wanted: "_Wanted", decide: Decide) -> Outcome:
+    def _offline(self, wanted: "_Wanted", decide: Decide) -> Change | Receipt | Refusal:
         """Decide while the central store is away, with what the account is allowed for that."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
@@ -272,7 +285,7 @@ class Meter:
         decided = self._decided(book, wanted, at, decide, exhausted=True)
         if isinstance(decided, Short):
             raise CentralUnavailable("the central store is away, and what is allowed without it is used up")
-        return await self._settled(decided, wanted.amount)
+        return decided
 
     def _decided(
         self, book: Book, wanted: "_Wanted", at: Moment, decide: Decide, *, exhausted: bool

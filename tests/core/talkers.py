@@ -1,0 +1,96 @@
+"""Sidecars that speak to the central store in memory by hand: each counts its messages and remembers its leases."""
+
+from creditmeter.core.charges import Charge
+from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import SECOND, Instant, Span
+from creditmeter.core.recalls import Purpose, Recall
+from tests.core.builders import ACCOUNT, Central, mc
+
+PATIENCE = Span(SECOND // 4)
+
+
+def need(required: int, *, wanted: int | None = None, smallest: int | None = None, patience: Span = PATIENCE) -> Need:
+    """Credit asked for, exactly so much and nothing less unless told."""
+    wanted = required if wanted is None else wanted
+    return Need(mc(required), mc(wanted), mc(required if smallest is None else smallest), patience)
+
+
+class Talker:
+    """One sidecar, by the central store's clock."""
+
+    def __init__(self, central: Central, name: str) -> None:
+        self.central = central
+        self.sidecar_id = SidecarId(name)
+        self.leases: tuple[LeaseTerms, ...] = ()
+        self._seq = 0
+
+    def message(
+        self,
+        *charges: Charge,
+        held: int | tuple[int, ...] = 0,
+        unposted: int = 0,
+        asks: Need | None = None,
+        keeps: bool = False,
+        is_steady: bool = False,
+    ) -> Message:
+        """The next message. It says what is held on each lease, or on the newest one, and what is unposted there. The rest
+        goes back unless it `keeps` it; what charges spend on that lease it keeps.
+        """
+        self._seq += 1
+        return Message(
+            self.sidecar_id,
+            1,
+            ACCOUNT,
+            self._seq,
+            leases=self._reports(held, unposted, charges, keeps=keeps),
+            charges=charges,
+            need=asks,
+            is_steady=is_steady,
+        )
+
+    def _reports(
+        self, held: int | tuple[int, ...], unposted: int, charges: tuple[Charge, ...], *, keeps: bool
+    ) -> tuple[LeaseReport, ...]:
+        each_held = held if isinstance(held, tuple) else (0,) * (len(self.leases) - 1) + (held,)
+        reports = []
+        for terms, on_it in zip(self.leases, each_held, strict=False):
+            waiting = unposted if terms is self.leases[-1] else 0
+            paid = sum(part.amount for each in charges for part in each.parts if part.lease_id == terms.lease_id)
+            limit = terms.limit if keeps else terms.posted + paid + on_it + waiting
+            reports.append(LeaseReport(terms.lease_id, mc(limit), mc(on_it), mc(waiting)))
+        return tuple(reports)
+
+    def send(self, message: Message, now: Instant) -> Answer:
+        """Send a message that is answered."""
+        answered = self.central.exchange(message, now)
+        assert answered is not None
+        self.leases = answered.leases
+        return answered
+
+    def says(
+        self,
+        now: Instant,
+        *charges: Charge,
+        held: int | tuple[int, ...] = 0,
+        unposted: int = 0,
+        asks: Need | None = None,
+        keeps: bool = False,
+        is_steady: bool = False,
+    ) -> Answer:
+        """Say something new. See `message`."""
+        told = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps, is_steady=is_steady)
+        return self.send(told, now)
+
+    def recall(self, purpose: Purpose = Purpose.LEASE) -> Recall | None:
+        """What it waits for."""
+        return self.central.recalls.get((self.sidecar_id, purpose))
+
+    def is_told(self) -> bool:
+        """Whether the last decision had it told to speak."""
+        return self.sidecar_id in self.central.summoned
+
+
+def outcome(answered: Answer) -> tuple[int, int, bool]:
+    """What was granted, what lacks, and whether more may come."""
+    return answered.granted, answered.short, answered.is_pending

@@ -1,0 +1,239 @@
+"""Messages to the central store that are lost, delayed, repeated, or whose fate is unknown: by hand, one sequence each."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.core.answering import RECLAIM_GRACE, SKEW_MARGIN
+from creditmeter.core.history import EntryType
+from creditmeter.core.instants import HOUR, MINUTE, SECOND
+from creditmeter.core.refusals import InsufficientCredits
+from creditmeter.core.reservations import ReservationState
+from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
+from creditmeter.sidecar.exchanger import SidecarFenced
+from creditmeter.sidecar.meter import Replied
+from creditmeter.sidecar.sidecar import Condition
+from tests.clocks import ManualClock
+from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.test_meter import charge, commit, held, release, reserve
+from tests.sidecar.wire import Fate
+
+LEASE_TTL = 10 * MINUTE
+RECLAIMED_AFTER = LEASE_TTL + SKEW_MARGIN + HOUR + RECLAIM_GRACE
+
+
+async def test_a_top_up_whose_reply_is_lost(bench: Bench) -> None:
+    """The caller is told that the store is away; the same message sent again gets the same credit, not more."""
+    await bench.account(permanent=20)
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "r", 20)
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "at once", 20)
+    bench.clock.advance(LONGEST_WAIT)
+    assert isinstance(await reserve(bench, "r", 20), Replied)
+    assert bench.wire.sent[0] == bench.wire.sent[1]
+    standing = await bench.standing()
+    assert (standing.leased, standing.held) == (credits(20), credits(20))
+
+
+async def test_a_return_delivered_twice(bench: Bench, other: Bench) -> None:
+    """The copy arrives late, when the credit was leased to another: it frees nothing more."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 20))
+    bench.clock.advance(MINUTE)
+    await bench.round()
+    returned = bench.wire.sent[-1]
+    await held(other, "all", 20)
+    await bench.wire.deliver_again(returned)
+    assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
+    assert (await bench.standing()).leased == credits(20)
+
+
+async def test_an_old_return_arrives_after_a_newer_message(bench: Bench) -> None:
+    """It has no effect: what it gave back has been leased again since."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 20))
+    bench.clock.advance(MINUTE)
+    await bench.round()
+    returned = bench.wire.sent[-1]
+    await held(bench, "again", 20)
+    await bench.wire.deliver_again(returned)
+    assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
+    assert (await bench.standing()).leased == credits(20)
+
+
+async def test_a_delayed_renewal(bench: Bench) -> None:
+    """A lease is good for its time from before the message was sent, however late the answer comes."""
+    await bench.account(permanent=40)
+    await held(bench, "r", 1)
+    book = bench.sidecar.books.open(ACCOUNT)
+    bench.clock.advance(LEASE_TTL - MINUTE)
+    await held(bench, "in use", 1)
+    await bench.sidecar.tidy()
+    bench.wire.is_open.clear()
+    renewal = asyncio.create_task(bench.sidecar.settle())
+    while len(bench.wire.sent) < 2:
+        await asyncio.sleep(0)
+    bench.clock.advance(2 * MINUTE)
+    assert book.idle(bench.sidecar.books.moment()) == 0, "its time is over while the renewal is under way"
+    bench.wire.is_open.set()
+    await renewal
+    assert book.idle(bench.sidecar.books.moment()) > 0
+    bench.clock.advance(LEASE_TTL - 2 * MINUTE)
+    assert book.idle(bench.sidecar.books.moment()) == 0, "and the two minutes under way are not added to it"
+
+
+async def test_an_acquire_whose_outcome_is_unknown_over_a_restart(bench: Bench, other: Bench) -> None:
+    """The credit was leased and nobody heard: the next run says that it holds nothing, and it is free again."""
+    await bench.account(permanent=20)
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "r", 20)
+    assert (await other.standing()).leased == credits(20)
+    await bench.restart()
+    await bench.sidecar.settle()
+    assert (await other.standing()).leased == 0
+    assert isinstance(await reserve(other, "all", 20), Replied)
+
+
+async def test_a_registration_whose_reply_is_lost(bench: Bench) -> None:
+    """Asked again with the same nonce, in this run or the next one, it is recognised."""
+    await bench.account(permanent=20)
+    await held(bench, "r", 5)
+    await bench.crash()
+    await bench.start()
+    epoch = bench.journal.identity.epoch
+    bench.wire.fates = [Fate.UNHEARD]
+    await bench.restart()
+    assert bench.journal.identity.epoch == epoch + 1
+    assert isinstance(await reserve(bench, "more", 5), Replied)
+
+
+async def test_a_journal_copied_and_both_started_while_the_store_is_down(bench: Bench, tmp_path: Path) -> None:
+    """Both commit the same hold. When the store is back one of them is fenced; what it charged is posted, and charged once."""
+    await bench.account(permanent=20)
+    hold = await held(bench, "r", 8)
+    await bench.sidecar.settle()
+    twin = bench.twin(tmp_path / "twin", ManualClock())
+    await bench.crash()
+    await bench.start(is_cut=True)
+    await twin.start(is_cut=True)
+    await commit(bench, "here", hold, 8)
+    await commit(twin, "there", hold, 5)
+    await charge(twin, "incurred", 2, already_incurred=True)
+    bench.wire.is_cut = twin.wire.is_cut = False
+    await bench.settled_in_the_end()
+    await twin.settled_in_the_end()
+    conditions = {each.sidecar.condition for each in (bench, twin)}
+    assert conditions == {Condition.SERVING, Condition.FENCED}
+    for each in (bench, twin):
+        assert await each.sidecar.stop(20)
+    charged = [each.amount for each in await bench.history() if each.type is EntryType.CHARGED]
+    assert len(charged) == 2
+    assert -credits(2) in charged
+    assert set(charged) < {-credits(2), -credits(8), -credits(5)}
+    await twin.crash()
+
+
+async def test_a_fenced_copy_posts_first(bench: Bench, tmp_path: Path) -> None:
+    """A charge that both have is drawn once, whoever posts it first, and the lease behind it is freed by its owner."""
+    await bench.account(permanent=20)
+    await charge(bench, "both", 8)
+    twin = bench.twin(tmp_path / "twin", bench.clock)
+    await twin.start()
+    with pytest.raises(SidecarFenced):
+        await bench.sidecar.settle()
+    assert await bench.sidecar.stop(20)
+    await twin.sidecar.settle()
+    standing = await twin.standing()
+    assert (standing.available, standing.unposted) == (credits(12), 0)
+    assert [each.amount for each in await twin.history() if each.type is EntryType.CHARGED] == [-credits(8)]
+    bench.clock.advance(MINUTE)
+    await twin.round()
+    assert (await twin.standing()).leased == 0
+    await twin.crash()
+
+
+async def test_a_wall_clock_that_steps_back_over_an_expiry(bench: Bench) -> None:
+    """What has expired stays so, and what its credit was used for is not spent again."""
+    await bench.account(permanent=20)
+    old = await held(bench, "old", 20)
+    bench.clock.advance(10 * MINUTE)
+    new = await held(bench, "new", 20)
+    bench.clock.step_wall(-30 * MINUTE)
+    assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
+    found = await bench.sidecar.reader.reservation(old.reservation_id)
+    assert getattr(found, "state", None) is ReservationState.EXPIRED
+    assert isinstance(await commit(bench, "commit", new, 20), Replied)
+    await bench.sidecar.settle()
+    assert (await bench.standing()).available == 0
+
+
+async def test_a_lost_sidecars_credit_is_back_after_the_documented_time(bench: Bench, other: Bench) -> None:
+    """Not a moment before, and only when the others have been in touch for long enough; what it posts later is excess."""
+    await bench.account(permanent=20)
+    await charge(bench, "late", 6)
+    await held(bench, "r", 14)
+    await bench.sidecar.settle()
+    await bench.sidecar.tidy()
+    await charge(bench, "never posted in time", 0.5, already_incurred=True)
+    start = bench.clock.wall()
+    bench.wire.is_cut = True
+
+    async def at(moment: int) -> bool:
+        """Whether the credit is back at a moment after the last word; the other one stays in touch."""
+        while bench.clock.wall() < start + moment:
+            bench.clock.advance(min(20 * SECOND, start + moment - bench.clock.wall()))
+            await other.sidecar.beat()
+        return isinstance(await reserve(other, f"at {moment}", 14, within=0.0), Replied)
+
+    assert not await at(RECLAIMED_AFTER - 1)
+    assert await at(RECLAIMED_AFTER)
+    bench.wire.is_cut = False
+    await bench.settled_in_the_end()
+    written_off = [each for each in await bench.history() if each.type is EntryType.WRITTEN_OFF]
+    assert len(written_off) == 1
+
+
+async def test_after_an_outage_nobody_is_given_up_at_once(bench: Bench, other: Bench) -> None:
+    """The store was away for hours: whoever comes back first does not take what the others have."""
+    await bench.account(permanent=20)
+    hold = await held(bench, "r", 20)
+    await bench.sidecar.settle()
+    await other.sidecar.beat()
+    bench.wire.is_cut = other.wire.is_cut = True
+    await commit(bench, "commit", hold, 20)
+    bench.clock.advance(5 * HOUR)
+    await other.sidecar.beat()
+    bench.wire.is_cut = other.wire.is_cut = False
+    bench.clock.advance(LONGEST_WAIT)
+    await other.sidecar.beat()
+    assert isinstance(await reserve(other, "mine", 5, within=0.0), InsufficientCredits)
+    await bench.settled_in_the_end()
+    bench.clock.advance(STEADY_AFTER)
+    await other.sidecar.beat()
+    assert not any(each.type is EntryType.WRITTEN_OFF for each in await bench.history())
+
+
+@pytest.mark.parametrize(("allowance", "granted"), [(0, False), (3, True), (2, False)])
+async def test_an_allowance_for_outages(bench: Bench, allowance: int, granted: bool) -> None:
+    """Without the store an account may use what is allowed for that, once an outage; it is settled as excess."""
+    await bench.account(permanent=20, offline_allowance=credits(allowance))
+    await held(bench, "known", 20)
+    bench.wire.is_cut = True
+    if not granted:
+        with pytest.raises(CentralUnavailable):
+            await reserve(bench, "offline", 3)
+        return
+    hold = await held(bench, "offline", 3)
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "more", 1)
+    await commit(bench, "commit", hold, 2)
+    assert isinstance(await reserve(bench, "the rest", 1), Replied)
+    await bench.grant("later", 5)
+    bench.wire.is_cut = False
+    await bench.settled_in_the_end()
+    assert (await bench.standing()).available == credits(3)

@@ -1,0 +1,211 @@
+"""Several sidecars on one balance: credit that is idle on one is had by the other, and nobody is refused who could pay."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from creditmeter.central.administration import AccountUpdate
+from creditmeter.core.accounts import AccountState
+from creditmeter.core.charges import RefundMode
+from creditmeter.core.history import EntryType
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
+from creditmeter.core.refusals import AccountSuspended, InsufficientCredits, RecallPending, RefundExceedsCharge, Refusal
+from creditmeter.sidecar.meter import Replied
+from tests.clocks import NOON, ManualClock
+from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve
+
+LONG = 20.0
+"""Longer than any recall takes on a busy machine."""
+
+
+async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Bench) -> None:
+    """At once and in full: the one that has it idle is told, and gives it back."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 20))
+    assert (await bench.standing()).leased == credits(20)
+    assert isinstance(await reserve(other, "all", 20), Replied)
+    assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
+
+
+async def test_what_was_released_a_moment_ago_counts(bench: Bench, other: Bench) -> None:
+    """The central store knows it as held; its sidecar is asked before anybody is refused."""
+    await bench.account(permanent=20)
+    hold = await held(bench, "r", 20)
+    await bench.sidecar.settle()
+    assert isinstance(await reserve(other, "refused", 1), InsufficientCredits)
+    await release(bench, "gone", hold)
+    assert isinstance(await reserve(other, "granted", 20), Replied)
+
+
+async def test_ten_waiters_for_the_last_credits(bench: Bench) -> None:
+    """On ten sidecars, for three credits that an eleventh has idle: three yes, seven refusals, nobody left hanging."""
+    await bench.account(permanent=3)
+    await release(bench, "gone", await held(bench, "r", 3))
+    async with AsyncExitStack() as stack:
+        waiters = [bench.beside(f"waiter-{number}") for number in range(10)]
+        for each in waiters:
+            await each.start(recall_timeout=LONG)
+            stack.push_async_callback(each.crash)
+        outcomes = await asyncio.gather(*(reserve(each, f"r{number}", 1) for number, each in enumerate(waiters)))
+    assert sum(isinstance(each, Replied) for each in outcomes) == 3
+    assert {type(each) for each in outcomes if isinstance(each, Refusal)} == {InsufficientCredits}
+
+
+async def test_a_sidecar_that_does_not_answer_a_recall(bench: Bench, other: Bench) -> None:
+    """The asker is not told that there is no credit, since there is; once the sidecar speaks again, it is had."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 20))
+    bench.wire.is_open.clear()
+    assert isinstance(await reserve(other, "all", 20), RecallPending)
+    assert isinstance(await reserve(other, "brief", 20, within=0.0), RecallPending), "a caller's own deadline counts too"
+    bench.wire.is_open.set()
+    while isinstance(outcome := await reserve(other, "all", 20), RecallPending):
+        pass
+    assert isinstance(outcome, Replied)
+
+
+async def test_excess_while_another_sidecar_has_idle_credit(bench: Bench, other: Bench) -> None:
+    """What a call cost beyond its hold is paid with credit that is recalled for it; only what nobody has is written off."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 9))
+    leased = (await bench.standing()).leased
+    hold = await held(other, "dear", 1)
+    done = await commit(other, "commit", hold, 22)
+    while other.sidecar.books.open(ACCOUNT).has_unposted:
+        await other.sidecar.settle()
+    found = await other.sidecar.reader.charge(charge_id(done))
+    assert not isinstance(found, Refusal)
+    assert found.posting is not None
+    assert leased > 0
+    assert (found.posting.covered, found.posting.uncovered) == (credits(20), credits(2))
+
+
+async def test_two_sidecars_refund_one_charge_at_once(bench: Bench, other: Bench) -> None:
+    """The central store decides: together they give back no more than was charged."""
+    await bench.account(permanent=20)
+    done = await charge(bench, "c", 10)
+    await bench.sidecar.settle()
+    outcomes = await asyncio.gather(
+        refund(bench, "one", charge_id(done), 7), refund(other, "two", charge_id(done), 7, mode=RefundMode.GOODWILL)
+    )
+    assert {type(each) for each in outcomes} == {Replied, RefundExceedsCharge}
+    assert (await other.standing()).available == credits(17)
+
+
+async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: Bench, other: Bench) -> None:
+    """A worker moved and tried again. The first one posted wins; refunding the other refunds the first."""
+    await bench.account(permanent=20)
+    first, second = await charge(bench, "job", 4), await charge(other, "job", 6)
+    await bench.sidecar.settle()
+    await other.sidecar.settle()
+    found = await other.sidecar.reader.charge(charge_id(second))
+    assert not isinstance(found, Refusal)
+    assert found.posting is not None
+    assert (found.posting.duplicate_of, found.posting.covered) == (charge_id(first), 0)
+    assert (await bench.standing()).available == credits(16)
+    await refund(other, "refund", charge_id(second))
+    assert (await bench.standing()).available == credits(20)
+
+
+async def test_credit_that_is_granted_is_usable_at_once(bench: Bench, other: Bench) -> None:
+    """While all that was there is out on a lease."""
+    await bench.account(permanent=10)
+    await held(bench, "r", 10)
+    assert isinstance(await reserve(other, "too early", 5), InsufficientCredits)
+    await bench.grant("more", 5)
+    assert isinstance(await reserve(other, "now", 5), Replied)
+
+
+async def test_a_waiter_is_told_of_a_grant(bench: Bench) -> None:
+    """It waits for credit that does not come back, and gets what is granted meanwhile."""
+    await bench.account(permanent=10)
+    await held(bench, "r", 10)
+    bench.wire.is_open.clear()
+    patient = bench.beside("patient")
+    await patient.start(recall_timeout=LONG)
+    waiting = asyncio.create_task(reserve(patient, "waits", 5))
+    while not patient.sidecar.books.open(ACCOUNT).account:
+        await asyncio.sleep(0)
+    await bench.grant("more", 5)
+    assert isinstance(await waiting, Replied)
+    bench.wire.is_open.set()
+    await patient.crash()
+
+
+async def test_yesterdays_holds_do_not_lower_todays_credit(bench: Bench, other: Bench, clock: ManualClock) -> None:
+    """8 held over a local midnight, 20 a day: the new day has 20; what the hold does not use lapses."""
+    await bench.account(daily=20)
+    clock.advance(12 * HOUR - MINUTE)
+    hold = await held(bench, "before midnight", 8)
+    clock.advance(2 * MINUTE)
+    assert isinstance(await reserve(other, "all of the new day", 20), Replied)
+    await commit(bench, "after midnight", hold, 5)
+    await bench.sidecar.settle()
+    assert sum(-each.amount for each in await bench.history() if each.type is EntryType.LAPSED) == credits(15)
+    assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
+
+
+async def test_a_suspended_account_is_recalled_at_once(bench: Bench, other: Bench) -> None:
+    """Every sidecar that has a lease is told: it gives back what is idle, and starts nothing more."""
+    await bench.account(permanent=40)
+    await held(bench, "here", 1)
+    hold = await held(other, "there", 1)
+    await bench.update("suspend", AccountUpdate(state=AccountState.SUSPENDED))
+    while (await bench.standing()).leased > credits(2):
+        await asyncio.sleep(0)
+    for each in (bench, other):
+        assert isinstance(await reserve(each, "new", 1), AccountSuspended)
+    assert isinstance(await commit(other, "still", hold, 1), Replied)
+
+
+@pytest.mark.parametrize("skew", [-2 * SECOND, 2 * SECOND])
+async def test_clocks_that_differ_spend_nothing_twice(bench: Bench, clock: ManualClock, skew: int) -> None:
+    """A sidecar that is 2 s behind or ahead of the central store at midnight: a day's credit is spent once, on its day."""
+    skewed = bench.beside("skewed", ManualClock(NOON))
+    skewed.clock.step_wall(skew)
+    await skewed.start()
+    await bench.account(daily=10)
+
+    def advance(span: int) -> None:
+        clock.advance(span)
+        skewed.clock.advance(span)
+
+    advance(12 * HOUR - SECOND)
+    for moment in range(6):
+        outcomes = [await charge(each, f"{moment}", 3) for each in (bench, skewed)]
+        assert all(isinstance(each, Replied | InsufficientCredits | RecallPending) for each in outcomes)
+        advance(SECOND)
+    advance(MINUTE)
+    for each in (bench, skewed):
+        await each.sidecar.settle()
+    entries = await bench.history()
+    assert not any(each.type is EntryType.WRITTEN_OFF for each in entries)
+    drawn = {
+        each.grant_id: sum(draw.amount for entry in entries for draw in entry.draws if draw.grant_id == each.grant_id)
+        for each in entries
+        if each.type is EntryType.GRANTED
+    }
+    assert len(drawn) == 2
+    assert all(amount <= credits(10) for amount in drawn.values())
+    for each in (bench, skewed):
+        await each.sidecar.stop(LONG)
+    await skewed.crash()
+
+
+async def test_a_repost_after_a_week_means_nothing_new(bench: Bench, other: Bench, clock: ManualClock) -> None:
+    """The reply to a settlement was lost, and the sidecar was away for a week: its charge is there, once."""
+    await bench.account(permanent=20)
+    await charge(bench, "c", 7)
+    copy = bench.copy_of_journal("before")
+    await bench.sidecar.settle()
+    await bench.crash()
+    bench.put_back(copy)
+    clock.advance(7 * DAY)
+    await charge(other, "others go on", 1)
+    await other.sidecar.settle()
+    await bench.start()
+    await bench.sidecar.settle()
+    assert [each.amount for each in await bench.history() if each.type is EntryType.CHARGED] == [-credits(7), -credits(1)]
+    assert (await bench.standing()).available == credits(12)

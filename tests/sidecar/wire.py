@@ -1,0 +1,65 @@
+"""The line between a sidecar and the central store, on which the test decides what arrives."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.exchanges import Exchanges, Fenced, Registered, Reply
+from creditmeter.core.exchange import Message
+
+
+class Fate(Enum):
+    """What becomes of one call."""
+
+    LOST = "it never arrives"
+    UNHEARD = "it arrives, and the reply is lost"
+
+
+class Wire:
+    """Exchanges as a sidecar sees them. `fates` are those of its next exchanges and registrations; then all goes well."""
+
+    def __init__(self, real: Exchanges) -> None:
+        self._real = real
+        self.fates: list[Fate] = []
+        self.sent: list[Sequence[Message]] = []
+        self.is_cut = False
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+
+    async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        """Messages, if they arrive."""
+        self.sent.append(messages)
+        await self.is_open.wait()
+        fate = self._next_fate()
+        replies = await self._real.exchange(messages)
+        return _unless_unheard(replies, fate)
+
+    async def register(self, *asked: Any) -> Registered | Fenced:
+        """A registration, if it arrives."""
+        fate = self._next_fate()
+        return _unless_unheard(await self._real.register(*asked), fate)
+
+    async def deliver_again(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        """A copy of what was sent arrives once more, and nobody hears the reply."""
+        return await self._real.exchange(messages)
+
+    def _next_fate(self) -> Fate | None:
+        if self.is_cut:
+            raise CentralUnavailable("cut")
+        fate = self.fates.pop(0) if self.fates else None
+        if fate is Fate.LOST:
+            raise CentralUnavailable("lost on the way")
+        return fate
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_cut:
+            raise CentralUnavailable("cut")
+        return getattr(self._real, name)
+
+
+def _unless_unheard(reply: Any, fate: Fate | None) -> Any:
+    if fate is Fate.UNHEARD:
+        raise CentralUnavailable("the reply was lost")
+    return reply

@@ -1,0 +1,74 @@
+"""Running many seeds, or one of them again: `python -m tests.simulation --seeds N`, `--seed S --trace`."""
+
+import argparse
+import gc
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from tests.simulation.mutants import MUTANTS, replaced
+from tests.simulation.run import Result, run
+
+_PROGRESS_SECONDS = 10.0
+_CHUNK = 5
+
+
+def main() -> None:
+    """Run what the arguments say. Exit with 1 if any seed failed."""
+    parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300, metavar="N", help="how many seeds to run (300)")
+    parser.add_argument("--first", type=int, default=0, metavar="K", help="the first of them (0)")
+    parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), metavar="J", help="processes (one a core)")
+    parser.add_argument("--seed", type=int, metavar="S", help="run this one seed")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happens")
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="run with this deliberate bug")
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        result = _run(asked.mutant, asked.seed, trace=asked.trace)
+        print(_told(result, asked.mutant))
+        sys.exit(result.problem is not None)
+    sys.exit(_run_all(range(asked.first, asked.first + asked.seeds), asked.jobs, asked.mutant))
+
+
+def _run_all(seeds: range, jobs: int, mutant: str | None) -> int:
+    """Run seeds, tell of each that fails and of the progress now and then. Says how to exit."""
+    failed, started, told_at = 0, time.monotonic(), time.monotonic()
+    for done, result in enumerate(_results(seeds, jobs, mutant), start=1):
+        if result.problem is not None:
+            failed += 1
+            print(_told(result, mutant), flush=True)
+        if time.monotonic() - told_at > _PROGRESS_SECONDS:
+            told_at = time.monotonic()
+            print(f"{done} of {len(seeds)} seeds, {failed} failed, {told_at - started:.0f} s", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{len(seeds)} seeds from {seeds.start} on, {failed} failed, {seconds:.0f} s, {len(seeds) / seconds:.1f} a second")
+    return 1 if failed else 0
+
+
+def _results(seeds: range, jobs: int, mutant: str | None) -> Iterator[Result]:
+    work = partial(_run, mutant)
+    if jobs == 1:
+        yield from map(work, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(work, seeds, chunksize=_CHUNK)
+
+
+def _run(mutant: str | None, seed: int, *, trace: bool = False) -> Result:
+    """Run a seed. What it leaves is collected afterwards, and not again and again while it runs."""
+    gc.disable()
+    try:
+        with replaced(MUTANTS[mutant].changes if mutant else ()):
+            return run(seed, print if trace else None)
+    finally:
+        gc.enable()
+        gc.collect()
+
+
+def _told(result: Result, mutant: str | None) -> str:
+    again = f"scripts/simulate --seed {result.seed} --trace" + (f' --mutant "{mutant}"' if mutant else "")
+    if result.problem is None:
+        return f"seed {result.seed} passed: {result.notes} notes, digest {result.digest}"
+    return f"seed {result.seed} FAILED: {result.problem}\n    again: {again}"

@@ -1,0 +1,242 @@
+"""Deliberate bugs: each takes away one rule, check, write or deadline that the design rests on.
+
+The simulation has to find every one of them; one that it does not find means that the simulation looks away.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from creditmeter.central.exchanges import Exchanges
+from creditmeter.core import answering, grants, ledger, lease_keeping, leases, metering, posting
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.book import Book, Change
+from creditmeter.core.charges import Charge, Part
+from creditmeter.core.history import EntryType
+from creditmeter.core.leases import Lease, Moment
+from creditmeter.core.ledger import Ledger
+from creditmeter.core.reservations import Reservation
+from creditmeter.journal import journal, rows
+from creditmeter.sidecar import exchanger, meter
+from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.exchanger import Exchanger
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug: what is wrong, and what is to be put in the place of what, as (owner, name, value)."""
+
+    wrong: str
+    changes: tuple[tuple[Any, str, Any], ...]
+
+
+@contextlib.contextmanager
+def replaced(changes: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Have names mean something else for a while. A name that is not there is a fault of the list."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
+    try:
+        for owner, name, value in changes:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+# Availability, and what is drawn on.
+
+
+def _available_without(is_left_out: Callable[[Any, Any], bool]) -> tuple[tuple[Any, str, Any], ...]:
+    def available(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
+        return leases.available(all_grants, [each for each in all_leases if not is_left_out(each, now)], now)
+
+    return (ledger, "available", available), (answering, "available", available)
+
+
+def _idle_counts_as_free(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
+    busy = [replace(each, limit=Microcredits(each.limit - each.idle)) for each in all_leases]
+    return leases.available(all_grants, busy, now)
+
+
+def _draw_now(one: Ledger, part: Part) -> tuple[tuple[Any, ...], int]:
+    backed = posting._settle_part(one, part)
+    draws = one.draw(grants.usable(one.grants.values(), one.now), backed)
+    return draws, part.amount - posting.total_of(draws)
+
+
+def _usable_in_any_order(all_grants: Iterable[Any], at: Any) -> list[Any]:
+    return grants.usable(all_grants, at)[::-1]
+
+
+def _lapse_at_once(one: Ledger, lapse: Callable[[Ledger], None] = Ledger.lapse) -> None:
+    kept, one.leases = one.leases, {}
+    lapse(one)
+    one.leases = kept
+
+
+def _void_all(one: Ledger, grant_id: Any, void: Callable[[Ledger, Any], Any] = Ledger.void) -> Any:
+    grant = one.grants.get(grant_id)
+    if grant is None or grant.has_ended(one.now) or not grant.remaining:
+        return void(one, grant_id)
+    one.put_grant(grant.void(grant.remaining))
+    one.record(one.entry(EntryType.VOIDED, -grant.remaining, one.now, grant))
+    return grant.remaining
+
+
+# What was done before.
+
+
+async def _nothing_applied(*_: Any) -> None:
+    return None
+
+
+def _post_again(one: Ledger, charge: Charge) -> Any:
+    one.charges.pop(charge.charge_id, None)
+    one._firsts.clear()
+    return posting.post(one, charge)
+
+
+def _refund_here(book: Book, request: Any, charge: Charge, *more: Any) -> Any:
+    return metering.refund(book, request, charge if charge.excess else replace(charge, sent=False, posting=None), *more)
+
+
+async def _registered_with_nothing(
+    one: Exchanger, nonce: str, register: Callable[..., Any] = Exchanger._register_with
+) -> tuple[Any, ...]:
+    await register(one, nonce)
+    return ()
+
+
+# What is written, said and given back.
+
+
+async def _durable_already(_books: Books) -> None:
+    return None
+
+
+def _unwritten(**nothing: Any) -> tuple[tuple[Any, str, Any], ...]:
+    def write(connection: Any, changes: Iterable[Change]) -> None:
+        rows.write_changes(connection, [replace(each, **nothing) for each in changes])
+
+    return ((journal, "write_changes", write),)
+
+
+def _compose_keeping(*arguments: Any, **options: Any) -> Any:
+    message, change = lease_keeping.compose(*arguments, **options)
+    return message, replace(change, leases=())
+
+
+def _compose_once(book: Book, *arguments: Any, **options: Any) -> Any:
+    message, change = lease_keeping.compose(book, *arguments, **options)
+    new = tuple(each for each in message.charges if not book.charges[each.charge_id].sent)
+    return replace(message, charges=new), change
+
+
+# Time.
+
+
+def _never_due(*_: Any) -> bool:
+    return False
+
+
+def _authorises_after_its_day(lease: Lease, at: Moment) -> bool:
+    return at.boot < lease.trusted_until
+
+
+def _authorises_without_renewal(lease: Lease, at: Moment) -> bool:
+    return at.now < lease.ends_at
+
+
+def _moment_of_the_wall(books: Books) -> Moment:
+    books._now = books._clock.wall()
+    return Moment(books._now, books._clock.boot())
+
+
+MUTANTS = {
+    "ended days": Mutant(
+        "what is out on leases of ended days does not count",
+        _available_without(lambda lease, now: lease.ends_at <= now),
+    ),
+    "idle is free": Mutant(
+        "idle credit on leases can be leased again",
+        ((ledger, "available", _idle_counts_as_free),),
+    ),
+    "drawn when posted": Mutant(
+        "a charge draws on what is usable when it is posted, not when it was authorised",
+        ((posting, "_draw_part", _draw_now),),
+    ),
+    "drawn in any order": Mutant(
+        "a charge draws on the last grant first",
+        ((posting, "usable", _usable_in_any_order),),
+    ),
+    "lapsed at once": Mutant(
+        "a grant lapses at its end, though a charge of that day may still come",
+        ((Ledger, "lapse", _lapse_at_once),),
+    ),
+    "voided to nothing": Mutant(
+        "a void takes back what is out on leases",
+        ((Ledger, "void", _void_all),),
+    ),
+    "seq unchecked": Mutant(
+        "the store applies a message as often as it comes, and in any order",
+        ((Exchanges, "_applied", _nothing_applied),),
+    ),
+    "posted again": Mutant(
+        "the store posts a charge that it knows",
+        ((answering, "post", _post_again),),
+    ),
+    "charged twice": Mutant(
+        "the store charges one request through two sidecars",
+        ((Ledger, "first_like", lambda _ledger, _charge: None),),
+    ),
+    "receipts ignored": Mutant(
+        "a sidecar decides a repeated request anew",
+        ((meter, "replay", lambda _book, _request: None),),
+    ),
+    "refunded twice": Mutant(
+        "a sidecar decides refunds of charges that are the store's to refund",
+        ((meter, "refund", _refund_here),),
+    ),
+    "nothing restated": Mutant(
+        "a sidecar says nothing of its old leases after a restart",
+        ((Exchanger, "_register_with", _registered_with_nothing),),
+    ),
+    "acknowledged early": Mutant(
+        "a sidecar says yes before it is on disk",
+        ((Books, "durable", _durable_already),),
+    ),
+    "leases unwritten": Mutant(
+        "the journal does not keep what was spent and given back of a lease",
+        _unwritten(leases=()),
+    ),
+    "charges unwritten": Mutant(
+        "the journal does not keep charges",
+        _unwritten(charges=()),
+    ),
+    "given back and kept": Mutant(
+        "a sidecar goes on using credit that it said it gave back",
+        ((exchanger, "compose", _compose_keeping),),
+    ),
+    "sent only once": Mutant(
+        "a charge that was sent is not sent again, though nobody knows whether it arrived",
+        ((exchanger, "compose", _compose_once),),
+    ),
+    "held for ever": Mutant(
+        "the deadline of a hold is not judged",
+        ((Reservation, "is_due", _never_due),),
+    ),
+    "authorised after its day": Mutant(
+        "a lease is used after the end of its day",
+        ((Lease, "authorises", _authorises_after_its_day),),
+    ),
+    "authorised without renewal": Mutant(
+        "a lease is used after its time to live",
+        ((Lease, "authorises", _authorises_without_renewal),),
+    ),
+    "time goes back": Mutant(
+        "a sidecar's time goes back with the machine's clock",
+        ((Books, "moment", _moment_of_the_wall),),
+    ),
+}
+"""The bugs by name."""
