@@ -1,9 +1,10 @@
 """A search for a way to break the rules of leases: several sidecars and one central store live through days at random.
 
 The sidecars' clocks differ. Messages are lost on the way, applied late, or applied while their answer is lost; a sidecar
-then says the same again, says something new, or restarts from what its journal holds. Grants of all kinds begin and end,
-plans change, charges are refunded. After each step nothing may be overspent, lost or counted twice; in the end, when
-messages arrive again, everything settles and goes home.
+then says the same again, says something new, or restarts from what its journal holds. Needs wait for credit that others have
+idle; those are told, and speak or not. Who is silent for too long is given up for lost, and may return. Grants of all kinds
+begin and end, plans change, charges are refunded. After each step nothing may be overspent, lost, counted twice or refused
+without reason; in the end, when messages arrive again, everything settles and goes home.
 """
 
 from collections import Counter
@@ -19,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from creditmeter.core import metering
 from creditmeter.core.accounts import Plan
-from creditmeter.core.answering import answer
+from creditmeter.core.answering import EXCESS_PATIENCE, answer
 from creditmeter.core.book import Book, Change
 from creditmeter.core.calendar import day_of
 from creditmeter.core.charges import Charge, Part, Refund, RefundMode
@@ -38,8 +39,11 @@ from creditmeter.core.ids import (
 )
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.lease_keeping import Envelope, accept, compose, has_idle, has_unfinished
-from creditmeter.core.leases import Moment, OutLease
+from creditmeter.core.leases import Moment, OutLease, available
+from creditmeter.core.offline import allow
 from creditmeter.core.posting import post
+from creditmeter.core.recalling import recall_everything
+from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import Refusal
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.reservations import ReservationState
@@ -54,6 +58,9 @@ ORDERS: tuple[Callable[[OutLease], tuple[int, int]], ...] = (
     lambda lease: (-lease.ends_at, -lease.opened_at),
 )
 """Orders in which the charges of leases may arrive."""
+
+PATIENCE = tuple(Span(span) for span in (0, SECOND // 4, 2 * MINUTE, 2 * MINUTE))
+"""How long needs wait."""
 
 START = at("30 18:00")
 """Somewhat more than a day before the month ends."""
@@ -82,7 +89,9 @@ class Sidecar:
         self.epoch = epoch
         self.book = Book(ACCOUNT)
         self.unanswered: Message | None = None
+        self.sent_at = Span(0)
         self.has_restarted = False
+        self.parked = 0
         self._skew = skew
         self._now = Instant(0)
         self._seq = 0
@@ -93,11 +102,14 @@ class Sidecar:
         self.book.apply(metering.expire(self.book, self.book.due(self._now)))
         return Moment(self._now, boot)
 
-    def compose(self, now: Instant, need: Need | None, *, give_back: bool) -> Message:
-        """The next message; what it changes is written before it is sent."""
+    def compose(self, at: Moment, need: Need | None, *, give_back: bool, is_steady: bool) -> Message:
+        """The next message; what it changes is written before it is sent. What its answer allows counts from now, whenever
+        and however often it is sent.
+        """
         self._seq += 1
-        envelope = Envelope(self.sidecar_id, self.epoch, self._seq)
-        self.unanswered, change = compose(self.book, envelope, now, need, give_back=give_back)
+        self.sent_at = at.boot
+        envelope = Envelope(self.sidecar_id, self.epoch, self._seq, LEASE_TTL, LIMITS.max_hold_lifetime, is_steady)
+        self.unanswered, change = compose(self.book, envelope, at.now, need, give_back=give_back)
         self.book.apply(change)
         return self.unanswered
 
@@ -115,7 +127,7 @@ class Sidecar:
         )
         self.book.apply(everything)
         self.book.distrust_leases()
-        self.epoch, self._seq, self.unanswered, self.has_restarted = epoch, 0, None, True
+        self.epoch, self._seq, self.unanswered, self.has_restarted, self.parked = epoch, 0, None, True, 0
 
 
 class LeaseSearch(RuleBasedStateMachine):
@@ -132,6 +144,9 @@ class LeaseSearch(RuleBasedStateMachine):
         self.refunded: dict[RefundId, Refund] = {}
         self.said: dict[tuple[int, RequestId], Receipt] = {}
         self.ended: dict[ReservationId, ReservationState] = {}
+        self.told: set[SidecarId] = set()
+        self.heard: Counter[SidecarId] = Counter()
+        self.asked: dict[SidecarId, int] = {}
         self.names = 0
         self.checked = START, 0
 
@@ -140,21 +155,27 @@ class LeaseSearch(RuleBasedStateMachine):
         zone=st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata")),
         anchor=st.sampled_from((1, 31)),
         overdraft=st.sampled_from((0, 0, 7)),
+        allowance=st.sampled_from((0, 4)),
+        bought=st.sampled_from((0, 10, 10)),
         skews=st.lists(st.sampled_from((0, 0, -20, 20)), min_size=2, max_size=3),
     )
-    def open_account(self, first: Plan, zone: str, anchor: int, overdraft: int, skews: list[int]) -> None:
-        """An account with a plan, and the sidecars that meter it."""
-        opened = account(plan_id=first.plan_id, overdraft_limit=overdraft)
+    def open_account(
+        self, first: Plan, zone: str, anchor: int, overdraft: int, allowance: int, bought: int, skews: list[int]
+    ) -> None:
+        """An account with a plan and some credit, and the sidecars that meter it."""
+        opened = replace(account(plan_id=first.plan_id, overdraft_limit=overdraft), offline_allowance=mc(allowance))
         self.central = Central(replace(opened, time_zone=zone, anchor_day=anchor), *PLANS)
         for number, skew in enumerate(skews):
             name = SidecarId(f"s{number}")
             self.sidecars.append(Sidecar(name, skew * SECOND, self.central.register(name)))
+        if bought:
+            self.central.give(grant("bought", bought, begins=self.now), self.now)
 
     # Workers.
 
-    @rule(who=st.integers(0, 2), amount=st.integers(1, 8), fate=st.sampled_from(Fate))
-    def reserve(self, who: int, amount: int, fate: Fate) -> None:
-        """Hold credit, asking the central store for what lacks."""
+    @rule(who=st.integers(0, 2), amount=st.integers(1, 8), fate=st.sampled_from(Fate), patience=st.sampled_from(PATIENCE))
+    def reserve(self, who: int, amount: int, fate: Fate, patience: Span) -> None:
+        """Hold credit, asking the central store for what lacks; what may come from others is waited for."""
         sidecar, moment = self._at(who)
         request = Reserve(self._request(), ACCOUNT, amount=mc(amount))
         for last in (False, True):
@@ -169,7 +190,8 @@ class LeaseSearch(RuleBasedStateMachine):
                 assert isinstance(decided, metering.Short)
                 missing = decided.missing
             if not last:
-                self._exchange(sidecar, fate, Need(missing, mc(3 * missing), missing))
+                sidecar.parked = amount if patience else 0
+                self._exchange(sidecar, fate, Need(missing, mc(3 * missing), missing, patience))
 
     @rule(who=st.integers(0, 2))
     def reserve_all_idle(self, who: int) -> None:
@@ -272,6 +294,62 @@ class LeaseSearch(RuleBasedStateMachine):
         self._exchange(sidecar, fate, Need(mc(0), mc(wanted), mc(0)) if wanted else None, give_back=give_back)
 
     @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate))
+    def take_all(self, who: int, fate: Fate) -> None:
+        """Lease all that is available."""
+        sidecar, _ = self._at(who)
+        amount = self.central.available(self.now)
+        if amount:
+            self._exchange(sidecar, fate, Need(amount, amount, mc(1)))
+
+    @rule(
+        who=st.integers(0, 2),
+        more=st.integers(1, 4),
+        part=st.booleans(),
+        fate=st.sampled_from(Fate),
+        patience=st.sampled_from(PATIENCE),
+    )
+    def ask_beyond(self, who: int, more: int, part: bool, fate: Fate, patience: Span) -> None:
+        """Ask for more than is available, or for as much of it as there is."""
+        sidecar, _ = self._at(who)
+        amount = mc(self.central.available(self.now) + more)
+        sidecar.parked = amount if patience else 0
+        self._exchange(sidecar, fate, Need(amount, mc(2 * amount), mc(1) if part else amount, patience))
+
+    @rule(number=st.integers(0, 2), fate=st.sampled_from(Fate))
+    def hear_news(self, number: int, fate: Fate) -> None:
+        """Told to speak, a sidecar gives back what is idle, and asks again for what is waited for there."""
+        name = pick(sorted(self.told), number)
+        if name is not None:
+            self.told.remove(name)
+            (who,) = (index for index, each in enumerate(self.sidecars) if each.sidecar_id == name)
+            sidecar, moment = self._at(who)
+            need = Need(mc(sidecar.parked), mc(sidecar.parked), mc(sidecar.parked), PATIENCE[-1])
+            self._exchange(sidecar, fate, need if sidecar.parked else None, give_back=True)
+            if sidecar.parked and sidecar.book.idle(moment) >= sidecar.parked:
+                sidecar.parked = 0
+                self.reserve_all_idle(who)
+
+    @rule(who=st.integers(0, 2), after=st.sampled_from((0, 72 * MINUTE)))
+    def give_up_the_lost(self, who: int, after: int) -> None:
+        """One that was in touch for long has those given up that were silent for as long as anything of theirs can last."""
+        self._move(Instant(self.now + after))
+        sidecar, _ = self._at(who)
+        self._exchange(sidecar, Fate.ANSWERED, is_steady=True)
+
+    @rule(who=st.integers(0, 2))
+    def lose_touch(self, who: int) -> None:
+        """The central store is away, as far as a sidecar knows."""
+        sidecar, moment = self._at(who)
+        sidecar.book.apply(allow(sidecar.book, sidecar.sidecar_id, moment) or Change(ACCOUNT))
+
+    @rule()
+    def tell_everybody(self) -> None:
+        """What is agreed with the account changes."""
+        ledger = self.central.ledger(self.now)
+        recall_everything(ledger)
+        self.central.save(ledger)
+
+    @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate))
     def say_it_again(self, who: int, fate: Fate) -> None:
         """Send a message again that was not answered."""
         sidecar, _ = self._at(who)
@@ -292,9 +370,17 @@ class LeaseSearch(RuleBasedStateMachine):
         sidecar, _ = self._at(who)
         sidecar.restart(self.central.register(sidecar.sidecar_id))
 
-    def _exchange(self, sidecar: Sidecar, fate: Fate, need: Need | None = None, *, give_back: bool = False) -> None:
-        now = sidecar.read(self.now, self.boot).now
-        self._send(sidecar, sidecar.compose(now, need, give_back=give_back), fate)
+    def _exchange(
+        self,
+        sidecar: Sidecar,
+        fate: Fate,
+        need: Need | None = None,
+        *,
+        give_back: bool = False,
+        is_steady: bool = False,
+    ) -> None:
+        moment = sidecar.read(self.now, self.boot)
+        self._send(sidecar, sidecar.compose(moment, need, give_back=give_back, is_steady=is_steady), fate)
 
     def _send(self, sidecar: Sidecar, message: Message, fate: Fate) -> None:
         if fate is Fate.UNDER_WAY:
@@ -303,16 +389,45 @@ class LeaseSearch(RuleBasedStateMachine):
         answer = self._apply(message)
         assert answer is not None, "the newest message of a sidecar is always answered"
         if fate is Fate.ANSWERED:
-            sidecar.book.apply(accept(sidecar.book, message, answer, Span(self.boot + LEASE_TTL)))
+            sidecar.book.apply(accept(sidecar.book, message, answer, Span(sidecar.sent_at + LEASE_TTL)))
             sidecar.unanswered, sidecar.has_restarted = None, False
 
     def _apply(self, message: Message) -> Answer | None:
         new = [each for each in message.charges if each.charge_id not in self.central.charges]
+        before = self.central.decisions
+        waiting = self.central.recalls.get((message.sidecar_id, Purpose.LEASE))
         answer = self.central.exchange(message, self.now)
+        if answer is not None and self.central.decisions > before:
+            self._assert_recalled(message, answer, waiting)
+        self.told |= self.central.summoned
         if not message.refunds:
             for each in new:
                 self._assert_order(self.central.charges.get(each.charge_id))
         return answer
+
+    def _assert_recalled(self, message: Message, answer: Answer, waiting: Recall | None) -> None:
+        """A need is refused if, and only if, what all others have idle is too little: those who were heard since it began to
+        wait at their word; those who were not, and may authorise, with all they have; at their word those who may not.
+        """
+        central, sidecar_id = self.central, message.sidecar_id
+        since = self.asked.get(sidecar_id, 0) if waiting and waiting.stands(central.decided_at) else central.decisions
+        if (sidecar_id, Purpose.LEASE) in central.recalls:
+            self.asked[sidecar_id] = since
+        self.heard[sidecar_id] = central.decisions
+        if message.need is None or not answer.short:
+            assert not answer.is_pending
+            return
+        best = available(central.grants.values(), self._at_best(sidecar_id, since), central.decided_at)
+        assert answer.is_pending == (best >= min(message.need.smallest, answer.short))
+
+    def _at_best(self, asker: SidecarId, since: int) -> Iterable[OutLease]:
+        for each in self.central.leases.values():
+            if each.sidecar_id == asker or each.closed:
+                yield each
+            elif self.heard[each.sidecar_id] < since and self.central.decided_at < each.trusted_until:
+                yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted)))
+            else:
+                yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted + each.held)))
 
     def _assert_order(self, posted: Charge | None) -> None:
         """No later grant was drawn on while an earlier one, usable at that time, had credit left."""
@@ -428,7 +543,8 @@ class LeaseSearch(RuleBasedStateMachine):
         assert self.central.available(self.now) >= 0
         for sidecar in self.sidecars:
             for lease in sidecar.book.leases.values():
-                assert lease.limit <= self.central.leases[lease.lease_id].limit
+                known = self.central.leases.get(lease.lease_id)
+                assert lease.offline or (known is not None and (known.closed or lease.limit <= known.limit))
         for each in self.central.charges.values():
             posting = each.posting
             assert posting is not None
@@ -445,6 +561,7 @@ class LeaseSearch(RuleBasedStateMachine):
         for order, early in product(ORDERS, (False, True)):
             ledger = self.central.ledger(self.now)
             ledger.touch()
+            ledger.recalls.clear()
             answer(ledger, message(1, need=ledger.available, sidecar_id=SidecarId("another")))
             for lease in sorted(ledger.leases.values(), key=order):
                 moment = lease.opened_at if early else Instant(min(lease.ends_at - 1, ledger.now))
@@ -464,8 +581,31 @@ class LeaseSearch(RuleBasedStateMachine):
             assert book.open_reservations == len(open_ones)
             for each in book.leases.values():
                 assert book.held_on(each.lease_id) == held[each.lease_id]
-                assert each.spent == spent[each.lease_id]
+                assert each.offline or each.spent == spent[each.lease_id]
                 assert book.idle_on(each) >= 0
+
+    @invariant()
+    def nobody_authorises_for_longer_than_promised(self) -> None:
+        """Until it is past, the central store counts on what may be authorised, and takes no lease away."""
+        for sidecar in self.sidecars:
+            for each in sidecar.book.leases.values():
+                left = each.trusted_until - self.boot
+                if left > 0 and not each.offline:
+                    known = self.central.leases[each.lease_id]
+                    assert left <= known.trusted_until - self.now
+                    assert known.trusted_until + LIMITS.max_hold_lifetime < known.reclaim_at
+                    assert not known.closed or each.ends_at <= self.central.decided_at
+
+    @invariant()
+    def nobody_waits_for_nothing(self) -> None:
+        """Who waits was told to ask, or others were, or others come before. Nothing is remembered for too long."""
+        now, recalls = self.central.decided_at, self.central.recalls.values()
+        needs = [each for each in recalls if each.purpose is not Purpose.STATE and each.stands(now)]
+        for each in needs:
+            assert each.is_ripe or each.awaited or len(needs) > 1
+            assert each.sidecar_id not in each.awaited
+            assert len(set(each.awaited)) == len(each.awaited)
+        assert len({each.number for each in recalls}) == len(recalls)
 
     @invariant()
     def a_reservation_has_one_end(self) -> None:
@@ -490,6 +630,7 @@ class LeaseSearch(RuleBasedStateMachine):
         self._move(Instant(self.now + 2 * DAY))
         self._go_home()
         self._exchange(self.sidecars[0], Fate.ANSWERED)
+        assert not self.central.recalls
         assert all(each.closed for each in self.central.leases.values() if each.ends_at <= self.now)
         assert not any(each.remaining for each in self.central.grants.values() if each.has_ended(self.now))
         self.nothing_is_overspent()
@@ -505,16 +646,22 @@ class LeaseSearch(RuleBasedStateMachine):
                     self.commit(who, number, 0, keep_open=False)
 
     def _go_home(self) -> None:
-        """Repeat what was not answered, then exchange as long as a sidecar has anything to say, and no longer."""
+        """Repeat what was not answered, then exchange as long as a sidecar has anything to say, and no longer: until all have
+        given back what is idle, and cost that waited for it has waited long enough.
+        """
         for sidecar in self.sidecars:
+            sidecar.parked = 0
             if sidecar.unanswered is not None:
                 self._send(sidecar, sidecar.unanswered, Fate.ANSWERED)
             elif sidecar.has_restarted:
                 self._exchange(sidecar, Fate.ANSWERED)
-            for _ in range(2):
+        for _ in range(3):
+            for sidecar in self.sidecars:
                 now = sidecar.read(self.now, self.boot).now
                 if has_unfinished(sidecar.book, now) or has_idle(sidecar.book):
                     self._exchange(sidecar, Fate.ANSWERED, give_back=True)
+            self._move(Instant(self.now + EXCESS_PATIENCE))
+        for sidecar in self.sidecars:
             assert not has_unfinished(sidecar.book, sidecar.read(self.now, self.boot).now)
             assert not has_idle(sidecar.book)
 

@@ -5,14 +5,18 @@ engine is shared by all runs of a process, since it is the engine that remembers
 """
 
 import asyncio
+import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as EngineConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from creditmeter.central import sqlite
 from creditmeter.central.store import CentralStore
@@ -46,7 +50,9 @@ def _database() -> tuple[sqlite3.Connection, AsyncEngine]:
     async def connect() -> _InLine:
         return _InLine(raw)
 
-    engine = create_async_engine("sqlite+aiosqlite://", async_creator=connect)
+    engine = create_async_engine(
+        "sqlite+aiosqlite://", async_creator=connect, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0
+    )
 
     def begin(connection: EngineConnection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -57,29 +63,28 @@ def _database() -> tuple[sqlite3.Connection, AsyncEngine]:
 
 @cache
 def _empty() -> sqlite3.Connection:
-    """A database with the schema and nothing else, made by the migrations."""
-    raw, _ = _database()
+    """A database with the schema and nothing else, made by the migrations in a file."""
 
-    async def make() -> None:
-        await _store(lambda: Instant(0)).migrate()
+    async def make(path: Path) -> None:
+        async with CentralStore(f"sqlite:///{path}", lambda: Instant(0)) as store:
+            await store.migrate()
 
-    asyncio.run(make())
     empty = sqlite3.connect(":memory:", check_same_thread=False)
-    raw.backup(empty)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "central.db"
+        asyncio.run(make(path))
+        with contextlib.closing(sqlite3.connect(path)) as made:
+            made.backup(empty)
     return empty
-
-
-def _store(now: Callable[[], Instant]) -> CentralStore:
-    store = CentralStore(_NOWHERE, now)
-    _, store.database.engine = _database()
-    return store
 
 
 def open_store(now: Callable[[], Instant]) -> tuple[CentralStore, sqlite3.Connection]:
     """A new central store, and the connection behind it to look at what is stored."""
     empty = _empty()
-    raw, _ = _database()
+    raw, engine = _database()
     if raw.in_transaction:
         raw.execute("ROLLBACK")
     empty.backup(raw)
-    return _store(now), raw
+    store = CentralStore(_NOWHERE, now)
+    store.database.engine = engine
+    return store, raw

@@ -6,6 +6,7 @@ reply comes, the sidecar is told what a driver tells it: `CentralUnavailable`.
 """
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -58,7 +59,7 @@ class Link:
             self._send_later(name, method, args, kwargs)
             raise await self._silence(name, "request late")
         fate -= network.late
-        reply = await self._serve(name, method, args, kwargs)
+        reply = await self._world.in_store(self._serve(name, method, args, kwargs))
         if name in _CHANGES and rng.random() < network.duplicate:
             self._send_later(name, method, args, kwargs)
         if not self.is_up or fate < network.lost_reply:
@@ -84,7 +85,8 @@ class Link:
 
         async def arrive() -> None:
             await asyncio.sleep(delay)
-            await self._serve(f"late {name}", method, args, kwargs)
+            with contextlib.suppress(CentralUnavailable):
+                await self._serve(f"late {name}", method, args, kwargs)
 
         self._world.spawn(arrive())
 

@@ -122,14 +122,22 @@ class World:
         """Have something happen beside the steps, outside of all machines."""
         self._keep(self._work, work)
 
+    async def in_store(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Have the store do something, to its end, also if the machine that asked for it dies meanwhile."""
+        return await asyncio.shield(self._task(work))
+
     def employ(self, work: Coroutine[Any, Any, Any]) -> None:
         """Have a worker do something."""
         self._keep(self._jobs, work)
 
     def _keep(self, tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, Any]) -> None:
-        task = self._loop.create_task(work, context=self._context.copy())
+        task = self._task(work)
         tasks.add(task)
         task.add_done_callback(lambda done: self._ended(tasks, done))
+
+    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task of no machine."""
+        return self._loop.create_task(work, context=self._context.copy())
 
     def _ended(self, tasks: set[asyncio.Task[Any]], done: asyncio.Task[Any]) -> None:
         tasks.discard(done)

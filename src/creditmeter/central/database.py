@@ -60,7 +60,11 @@ def parse_url(text: str) -> URL:
 
 
 class Database:
-    """A pool of connections. Opening it connects to nothing yet."""
+    """A pool of connections. Opening it connects to nothing yet.
+
+    `connect_observer` makes a connection apart from the pool on which it shows whether anybody changed the database, if the
+    engine has such a thing.
+    """
 
     def __init__(self, url: str, *, notifies: bool = True) -> None:
         self.url = parse_url(url)
@@ -68,6 +72,7 @@ class Database:
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else postgresql.create_engine(postgresql.Servers(self.url))
         self.engine = self.engine.execution_options(notifies=notifies)
+        self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
 
     @property
     def address(self) -> str:

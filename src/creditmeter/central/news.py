@@ -5,21 +5,26 @@ engines without it (SQLite is one) they look at the recalls that stand, again an
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import asyncpg
 from sqlalchemy import or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central import tables
+from creditmeter.central import sqlite, tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import CentralUnavailable, Database
 from creditmeter.central.postgresql import Servers
 from creditmeter.core.ids import AccountId, SidecarId
 
-POLL_INTERVAL_SECONDS = 0.05
+POLL_INTERVAL_SECONDS = 0.02
 """Often enough for credit to come back and be fetched within the time that a request waits for it."""
+
+SILENCE_SECONDS = 30.0
+"""After this long without news, whether there could be any is found out."""
 
 _MAX_RECALLS_PER_POLL = 1_000
 _NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
@@ -39,7 +44,7 @@ class News(Protocol):
 
 
 class ChangePoll:
-    """Looks at the recalls that stand, every `interval_seconds`."""
+    """Looks at the recalls that stand, every `interval_seconds` if anything changed."""
 
     def __init__(self, database: Database, clock: StoreClock, interval_seconds: float = POLL_INTERVAL_SECONDS) -> None:
         self._database = database
@@ -48,10 +53,14 @@ class ChangePoll:
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
         """See `News`. An account comes up again until the sidecar has spoken."""
-        while True:
-            for account_id in await self.look(sidecar_id):
-                yield account_id
-            await asyncio.sleep(self._interval)
+        async with _changes(self._database) as has_changed:
+            found: list[AccountId] = []
+            while True:
+                if found or await has_changed():
+                    found = await self.look(sidecar_id)
+                for account_id in found:
+                    yield account_id
+                await asyncio.sleep(self._interval)
 
     async def look(self, sidecar_id: SidecarId) -> list[AccountId]:
         """The accounts about which a sidecar should speak now."""
@@ -63,6 +72,36 @@ class ChangePoll:
             query = select(recalls.c.account_id).where(recalls.c.deadline > now, or_(asked, answered))
             found = await connection.execute(query.distinct().limit(_MAX_RECALLS_PER_POLL))
             return [AccountId(each) for each in found.scalars()]
+
+
+@contextlib.asynccontextmanager
+async def _changes(database: Database) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Asks whether a database may have changed since it was last asked, at less cost than by looking."""
+    if database.connect_observer is None:
+
+        async def always() -> bool:
+            return True
+
+        yield always
+        return
+    try:
+        connection = await database.connect_observer()
+    except (OSError, sqlite3.Error) as error:
+        raise CentralUnavailable(str(error)) from error
+    seen = 0
+
+    async def has_changed() -> bool:
+        nonlocal seen
+        try:
+            before, seen = seen, await sqlite.version(connection)
+        except sqlite3.Error as error:
+            raise CentralUnavailable(str(error)) from error
+        return before != seen
+
+    try:
+        yield has_changed
+    finally:
+        await connection.close()
 
 
 class Notifications:
@@ -82,7 +121,13 @@ class Notifications:
             for account_id in await self._earlier.look(sidecar_id):
                 yield account_id
             while True:
-                for account_id in await inbox.take():
+                try:
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        taken = await inbox.take()
+                except TimeoutError:
+                    await _still_there(connection)
+                    continue
+                for account_id in taken:
                     yield account_id
         finally:
             connection.terminate()
@@ -136,6 +181,14 @@ def _channel(sidecar_id: SidecarId) -> str:
 async def _connected(servers: Servers) -> Any:
     try:
         return await servers.connect()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CentralUnavailable(str(error) or type(error).__name__) from error
+
+
+async def _still_there(connection: Any) -> None:
+    """A host that vanished says nothing, and neither does one that has nothing to say."""
+    try:
+        await connection.execute("SELECT 1")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CentralUnavailable(str(error) or type(error).__name__) from error
 

@@ -103,6 +103,13 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+async def version(connection: Connection) -> int:
+    """A number that is another one after somebody else changed the database (PRAGMA data_version)."""
+    cursor = await connection.cursor().execute("PRAGMA data_version")
+    ((number,),) = await cursor.fetchall()
+    return int(number)
+
+
 def is_lasting(error: sqlite3.Error) -> bool:
     """Whether an error will not pass by itself: no file there, no database in it, not of this program, not writable."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE

@@ -8,6 +8,9 @@ from creditmeter.core.instants import SECOND, Span
 HORIZON = Span(30 * SECOND)
 """Credit for this long is kept in hand."""
 
+SHORTEST = Span(5 * SECOND)
+"""A rate is taken over no less than this."""
+
 LOW_WATER = 2
 """It is refilled when less than one part in this many of it is left."""
 
@@ -41,6 +44,9 @@ class Burn:
         return replace(then, now=Microcredits(then.now + amount))
 
     def in_a_horizon(self, boot: Span) -> Microcredits:
-        """What is used in `HORIZON` at the recent rate, in microcredits."""
+        """What is used in `HORIZON` at the recent rate, in microcredits; the first stretch is taken to go on as it began."""
         then = self.at(boot)
-        return Microcredits(then.now + then.before * (HORIZON - (boot - then.since)) // HORIZON)
+        elapsed = boot - then.since
+        if not then.before:
+            return Microcredits(then.now * HORIZON // max(elapsed, SHORTEST))
+        return Microcredits(then.now + then.before * (HORIZON - elapsed) // HORIZON)

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     max_hold_lifetime: float = Field(default=3_600, ge=1, le=86_400)
     late_commit_window: float = Field(default=86_400, ge=0, le=30 * 86_400)
     max_open_reservations: int = Field(default=1_000, ge=1, le=100_000)
-    settle_interval: float = Field(default=0.25, ge=0.01, le=60)
+    settle_interval: float = Field(default=1.0, ge=0.01, le=60)
     settlement_batch: int = Field(default=64, ge=1, le=1_000)
     recall: RecallBy = RecallBy.NOTIFY
     recall_timeout: float = Field(default=0.25, ge=0, le=60)

@@ -19,7 +19,7 @@ CENTRAL = "creditmeter.central"
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-_PING_INTERVAL_SECONDS = 2.0
+_PING_INTERVAL_SECONDS = 5.0
 _PING_TIMEOUT_SECONDS = 5.0
 
 

@@ -20,7 +20,7 @@ class Terms:
 class Rhythm:
     """How often things are done beside the requests, and how long a request waits for recalled credit, in seconds."""
 
-    settle: float = 0.25
+    settle: float = 1.0
     housekeeping: float = 0.5
     heartbeat: float = 15.0
     recall_timeout: float = 0.25

@@ -21,6 +21,7 @@ from creditmeter.core.metering import Limits
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.demand import Demand
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.farewell import say_farewell
@@ -135,15 +136,23 @@ class Sidecar:
         return not any(book.has_unposted for book in self.books)
 
     async def _go_home(self) -> None:
-        """Settle until nothing waits and no lease has idle credit."""
+        """Settle until nothing waits and no lease has idle credit. A store that does not answer is asked once more, after as
+        long as it takes to be asked again.
+        """
         self._demand.is_going_home = True
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + LONGEST_WAIT / 1_000_000 + _BREATH_SECONDS
         while True:
             for book in self.books:
                 if has_idle(book) or book.has_unposted:
                     self.books.put_unsettled(book.account_id)
             if not self.books.has_unsettled:
                 return
-            await self._settler.settle()
+            try:
+                await self._settler.settle()
+            except CentralUnavailable:
+                if loop.time() >= give_up:
+                    raise
             await asyncio.sleep(_BREATH_SECONDS)
 
     async def bid_farewell(self) -> None:
