@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditmeter.core.burn import HORIZON, Burn
+from creditmeter.core.burn import HORIZON, SHORTEST, Burn
 from creditmeter.core.instants import Span
 from tests.core.builders import mc
 
@@ -24,15 +24,18 @@ def burnt(*uses: tuple[int, int]) -> Burn:
     ("what", "uses", "after", "expected"),
     [
         ("nothing was used", (), 0, 0),
-        ("what was just used", ((60, 0),), 0, 60),
+        ("the first use is taken to go on, over no less than the shortest time", ((60, 0),), 0, 360),
+        ("until that is over", ((60, 0),), SHORTEST, 360),
+        ("and then over the time since", ((60, 0),), 2 * SHORTEST, 180),
+        ("with all that was used meanwhile", ((60, 0), (30, SHORTEST)), 2 * SHORTEST, 270),
         ("all of the running stretch", ((60, 0), (30, HORIZON - 1)), HORIZON - 1, 90),
         ("the whole stretch before counts as the next begins", ((60, 0), (30, HORIZON - 1)), HORIZON, 90),
         ("half of it when half of the next is over", ((60, 0),), HORIZON * 3 // 2, 30),
         ("with all that was used since", ((60, 0), (5, HORIZON)), HORIZON * 3 // 2, 35),
         ("a trace of it at the end, rounded down", ((60, 0),), 2 * HORIZON - 1, 0),
         ("nothing of what is longer ago", ((60, 0),), 2 * HORIZON, 0),
-        ("nothing after a pause, however much it was", ((10**12, 0), (1, 5 * HORIZON)), 5 * HORIZON, 1),
-        ("a stretch without use in between forgets", ((60, 0), (7, 2 * HORIZON)), 2 * HORIZON, 7),
+        ("after a pause it begins anew, however much it was", ((10**12, 0), (1, 5 * HORIZON)), 5 * HORIZON, 6),
+        ("a stretch without use in between forgets", ((60, 0), (7, 2 * HORIZON)), 3 * HORIZON - 1, 7),
         ("amounts up to all there is", ((2**62, 0),), HORIZON, 2**62),
     ],
 )
@@ -45,7 +48,7 @@ def test_looking_changes_nothing() -> None:
     """A rate may be asked for at a later moment than that of the next use."""
     burn = burnt((60, 0))
     assert burn.in_a_horizon(Span(START + 2 * HORIZON)) == 0
-    assert burn.in_a_horizon(START) == 60
+    assert burn.in_a_horizon(START) == 360
 
 
 def test_stretches_follow_each_other_without_gaps() -> None:
@@ -64,3 +67,14 @@ def test_a_steady_use_is_seen_as_it_is(amount: int, times: int) -> None:
     burn = burnt(*((amount, number * step) for number in range(3 * times)))
     rate = burn.in_a_horizon(Span(START + (3 * times - 1) * step))
     assert abs(rate - amount * times) <= 2 * amount
+
+
+@given(st.integers(1, 100), st.integers(12, 60), st.integers(1, 60))
+def test_a_young_rate_is_seen_soon(amount: int, times: int, uses: int) -> None:
+    """After the shortest time it is taken for what it will be, give or take one use."""
+    step = HORIZON // times
+    elapsed = min(uses, times - 1) * step
+    if elapsed < SHORTEST:
+        return
+    burn = burnt(*((amount, number * step) for number in range(elapsed // step)))
+    assert abs(burn.in_a_horizon(Span(START + elapsed)) - amount * times) <= amount

@@ -58,7 +58,7 @@ async def test_a_sidecar_that_does_not_answer_a_recall(bench: Bench, other: Benc
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 20))
     bench.wire.is_open.clear()
-    assert isinstance(await reserve(other, "all", 20), RecallPending)
+    assert isinstance(await reserve(other, "all", 20, within=0.1), RecallPending)
     assert isinstance(await reserve(other, "brief", 20, within=0.0), RecallPending), "a caller's own deadline counts too"
     bench.wire.is_open.set()
     while isinstance(outcome := await reserve(other, "all", 20), RecallPending):

@@ -87,4 +87,11 @@ def open_store(now: Callable[[], Instant]) -> tuple[CentralStore, sqlite3.Connec
     empty.backup(raw)
     store = CentralStore(_NOWHERE, now)
     store.database.engine = engine
+    store.database.connect_observer = None
     return store, raw
+
+
+def leave() -> None:
+    """Forget the connections of a run, which wait for each other in its event loop."""
+    _, engine = _database()
+    engine.sync_engine.dispose(close=False)

@@ -159,6 +159,7 @@ class World:
         """Throw everything away."""
         for machine in self.machines:
             machine.disk.close()
+        memory.leave()
 
     def machine(self, name: str) -> Machine:
         """The machine of this name."""

@@ -66,11 +66,12 @@ class Database:
     engine has such a thing.
     """
 
-    def __init__(self, url: str, *, notifies: bool = True) -> None:
-        self.url = parse_url(url)
+    def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True) -> None:
+        self.url = parse_url(url) if isinstance(url, str) else url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else postgresql.create_engine(postgresql.Servers(self.url))
+        servers = postgresql.Servers(self.url, is_timed=is_timed)
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else postgresql.create_engine(servers)
         self.engine = self.engine.execution_options(notifies=notifies)
         self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
 
@@ -99,6 +100,20 @@ class Database:
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         async with _transaction(self.engine.execution_options(**options)) as connection:
             yield connection
+
+    @contextlib.asynccontextmanager
+    async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write, and whose statements may take as long as they need.
+
+        Raises:
+            CentralUnavailable: it could not be begun, or not be known to have been committed.
+        """
+        patient = Database(self.url, is_timed=False)
+        try:
+            async with patient.write() as connection:
+                yield connection
+        finally:
+            await patient.close()
 
     async def close(self) -> None:
         """Close the pool."""

@@ -69,7 +69,8 @@ class OpenLedger:
         await upsert(connection, tables.grants, [grant_row(account_id, each) for each in changes.grants.values()])
         await upsert(connection, tables.leases, [lease_row(account_id, each) for each in changes.leases.values()])
         await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
-        await upsert(connection, tables.refunds, [refund_row(each) for each in changes.refunds.values()])
+        if changes.refunds:  # a refund is made once and never changes
+            await connection.execute(tables.refunds.insert(), [refund_row(each) for each in changes.refunds.values()])
         await _save_recalls(connection, account_id, changes)
         entries = [
             entry_row(account_id, number, entry) for number, entry in enumerate(changes.entries, start=self._last_entry + 1)

@@ -49,7 +49,7 @@ async def migrate(database: Database) -> Migration:
     before = await version(database)
     if before != newest:
         with _explained(database, _may_not_change(database, before, newest)):
-            async with database.write() as connection:
+            async with database.write_for_long() as connection:
                 await lock_schema(connection)
                 before = await connection.run_sync(_version)
                 await connection.run_sync(_upgrade)

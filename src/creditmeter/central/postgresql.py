@@ -56,13 +56,14 @@ class Servers:
 
     `postgresql://USER@HOST:PORT/NAME` names one, `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT` several. A server
     that takes no writes is passed over, unless the address says `target_session_attrs=any`. Other settings of libpq, such as
-    `sslmode`, are the driver's to read.
+    `sslmode`, are the driver's to read. Without `is_timed` statements take as long as they need.
 
     Raises:
         ValueError: a port is no number.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, is_timed: bool = True) -> None:
+        self._is_timed = is_timed
         self._servers = servers_in(url)
         rest = {name: value for name, value in url.query.items() if name != "host"}
         query = {"target_session_attrs": "read-write"} | rest
@@ -90,10 +91,10 @@ class Servers:
             host=host,
             port=port,
             timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=STATEMENT_TIMEOUT_SECONDS + _NO_ANSWER_SECONDS,
+            command_timeout=STATEMENT_TIMEOUT_SECONDS + _NO_ANSWER_SECONDS if self._is_timed else None,
         )
         try:
-            await connection.execute(_session())
+            await connection.execute(_session(is_timed=self._is_timed))
         except BaseException:
             connection.terminate()
             raise
@@ -148,13 +149,13 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
     return host.strip("[]"), int(port)
 
 
-def _session() -> str:
+def _session(*, is_timed: bool) -> str:
     """What holds for a session.
 
     Statements are planned for the ids that they name. A plan for any ids compares each row of a busy account with each of
     hundreds of ids, for as long as the server has no statistics of a young table.
     """
-    limit = f"{STATEMENT_TIMEOUT_SECONDS * 1_000:.0f}"
+    limit = f"{STATEMENT_TIMEOUT_SECONDS * 1_000 if is_timed else 0:.0f}"
     return (
         "SET plan_cache_mode = force_custom_plan;"
         f"SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}"
