@@ -15,7 +15,17 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.fixtures import bench, card, central_url, clock, other, short_path  # noqa: F401 - fixtures for all tests
+from tests.fixtures import (  # noqa: F401 - fixtures for all tests
+    bench,
+    card,
+    central_url,
+    clock,
+    migrated_database,
+    migrated_file,
+    new_central_url,
+    other,
+    short_path,
+)
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 # A time limit per example fails on a busy machine and says nothing about the code; pytest's timeout bounds each test.

@@ -1,14 +1,19 @@
 """Fixtures for tests that run a whole sidecar."""
 
+import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from creditmeter.central.store import CentralStore
+from creditmeter.core.instants import Instant
 from creditmeter.core.rate_card import RateCard
 from creditmeter.server.app import load_rate_card
 from tests.clocks import ManualClock
+from tests.postgres import PostgresServer
 from tests.sidecar.bench import Bench
 
 
@@ -25,11 +30,48 @@ def card() -> RateCard:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty central store, on each engine."""
+def new_central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A central store that was never used, on each engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'central.db'}"
     return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A central store with a schema and nothing in it, on each engine. To make one takes longer than most tests run, so a
+    PostgreSQL database is emptied and used again.
+    """
+    if request.param == "sqlite":
+        copy = tmp_path / "central.db"
+        shutil.copyfile(request.getfixturevalue("migrated_file"), copy)
+        return f"sqlite:///{copy}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    server.start()
+    url: str = request.getfixturevalue("migrated_database")
+    server.empty_database(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema."""
+    file = tmp_path_factory.mktemp("schema") / "central.db"
+    asyncio.run(_migrate(f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server: PostgresServer) -> str:
+    """A PostgreSQL database with the schema."""
+    url = postgres_server.create_database("migrated")
+    asyncio.run(_migrate(url))
+    return url
+
+
+async def _migrate(url: str) -> None:
+    async with CentralStore(url, lambda: Instant(0)) as store:
+        await store.migrate()
 
 
 @pytest.fixture

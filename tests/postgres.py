@@ -38,6 +38,16 @@ class PostgresUnavailableError(Exception):
     """No PostgreSQL server can be had on this machine; the message says why."""
 
 
+_EMPTY = """
+DO $$ BEGIN
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') FROM pg_tables
+             WHERE schemaname = 'public' AND tablename <> 'alembic_version');
+END $$
+"""
+
+
 class PostgresServer:
     """One server in a directory of its own. As a context manager it is started on entry and removed on exit.
 
@@ -152,6 +162,10 @@ class PostgresServer:
     def drop_database(self, url: str) -> None:
         """Drop a database that `create_database` made, and disconnect whoever still uses it."""
         self._run("dropdb", *self._address, "--force", "--if-exists", url.rpartition("/")[2])
+
+    def empty_database(self, url: str) -> None:
+        """Delete all that is in a database but its schema, and disconnect whoever still uses it."""
+        self._run("psql", *self._address, "-q", "-v", "ON_ERROR_STOP=1", "-c", _EMPTY, url.rpartition("/")[2])
 
     @property
     def _cluster(self) -> Path:

@@ -30,6 +30,12 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture
+def central_url(new_central_url: str) -> str:
+    """A store that has no schema yet."""
+    return new_central_url
+
+
 def at_no_time() -> Instant:
     """A clock for what needs none."""
     return Instant(0)

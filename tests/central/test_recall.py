@@ -87,17 +87,6 @@ async def test_a_message_that_comes_again_changes_no_recall(store: CentralStore,
     assert (await elsewhere.say(need=replace(need(10), smallest=Microcredits(1)))).granted == 6, "the rest is promised"
 
 
-async def test_a_need_that_cannot_be_met_leaves_nothing(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
-    """It is refused for good, once everybody has said what is held."""
-    await opened(store, permanent=10)
-    await elsewhere.say(need=10)
-    await here.say(need=need(4))
-    await elsewhere.holds(8)
-    answer = await here.say(need=need(4))
-    assert (answer.granted, answer.is_pending, answer.free) == (0, False, 2)
-    assert await count(store, "recalls") == 0
-
-
 async def test_recalls_of_each_purpose_stand_side_by_side(
     store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
 ) -> None:

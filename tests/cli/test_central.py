@@ -17,6 +17,12 @@ from tests.cli.processes import run_process, sidecar_process
 SCRIPT = Path(__file__).parents[2] / "scripts" / "create-sidecar-role"
 
 
+@pytest.fixture
+def central_url(new_central_url: str) -> str:
+    """A store that has no schema yet."""
+    return new_central_url
+
+
 def query(url: str, sql: str) -> None:
     """Run a statement."""
 

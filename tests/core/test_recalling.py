@@ -98,6 +98,24 @@ def test_what_a_silent_sidecar_held_is_held(silent_for: int, held: int, pending:
     assert outcome(answered) == (0, 5, pending)
 
 
+def test_who_can_have_nothing_idle_is_not_awaited() -> None:
+    """All it has waits to be posted, or it held all of it and is silent for too long; the one that is asked is enough."""
+    central = central_with(12)
+    silent, posting, holder, asker = talkers(central, "abcd")
+    silent.says(MORNING, asks=need(3))
+    silent.says(MORNING, held=3)
+    now = later(MORNING, TRUSTED)
+    for each in (posting, holder):
+        each.says(now, asks=need(3))
+    posting.says(now, unposted=3)
+    holder.says(now, held=3)
+    asker.says(now, asks=need(5))
+    recall = asker.recall()
+    assert recall is not None
+    assert recall.awaited == ("c",)
+    assert central.summoned == {"c"}
+
+
 def test_a_sidecar_that_falls_silent_while_it_is_awaited_is_waited_for_no_longer() -> None:
     """The need is refused as soon as the silent one can authorise nothing more, whatever it held."""
     central = central_with(10)
@@ -409,9 +427,9 @@ def test_all_who_may_authorise_are_told_of_a_change() -> None:
     central = central_with(30)
     first, second, silent, bystander = talkers(central, "abcd")
     silent.says(MORNING, asks=need(5))
-    for each in (first, second):
-        each.says(later(MORNING, TRUSTED), asks=need(5))
+    first.says(later(MORNING, TRUSTED - 1), asks=need(5))
     now = later(MORNING, TRUSTED)
+    second.says(now, asks=need(5))
     changed(central, now)
     assert central.summoned == {"a", "b"}
     recall = central.recalls[NOBODY, Purpose.STATE]

@@ -83,6 +83,18 @@ def test_excess_does_not_wait_for_ever(waited: int, is_posted: bool) -> None:
     assert bool(here.says(later(MORNING, waited), paid).postings) == is_posted
 
 
+def test_excess_that_waited_long_enough_is_not_asked_for_again() -> None:
+    """It is posted with the next message anyway, and nobody is bothered for it."""
+    central = central_with(10)
+    here, holder = talkers(central, "ab")
+    holder.says(MORNING, asks=need(7))
+    here.says(MORNING, charge("c", excess=5, committed=MORNING))
+    holder.says(later(MORNING, EXCESS_PATIENCE), keeps=True)
+    assert central.summoned == set()
+    holder.says(later(MORNING, EXCESS_PATIENCE))
+    assert central.summoned == set()
+
+
 def test_that_excess_waited_is_remembered() -> None:
     """Others speak meanwhile; when it is sent at last it has waited enough. After that it would wait anew."""
     for waited, is_posted in ((EXCESS_PATIENCE + EXCESS_MEMORY - 1, True), (EXCESS_PATIENCE + EXCESS_MEMORY, False)):

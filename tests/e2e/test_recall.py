@@ -42,7 +42,7 @@ async def ended(clients: tuple[Client, Client], sidecars: list[SidecarProcess], 
 
 async def test_idle_credit_elsewhere_is_there_at_once(central_url: str) -> None:
     """All of the account's credit can be held through one sidecar, at the first attempt, though another had a part of it."""
-    async with fleet(central_url, 2) as sidecars:
+    async with fleet(central_url, 2, recall_timeout=RECALL_SECONDS) as sidecars:
         here, elsewhere, everything = await idle_elsewhere(sidecars)
         held = await reserve(here, "all", ACCOUNT, everything)
         assert held.held_microcredits == everything * CREDIT

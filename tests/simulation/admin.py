@@ -49,6 +49,7 @@ class Admin:
             time_zone=self._rng.choice(_ZONES),
             anchor_day=self._rng.choice((1, 30, 31)),
             overdraft_limit=from_credits(self._rng.choice((0, 0, 7))),
+            offline_allowance=from_credits(self._rng.choice((0, 0, 5))),
         )
         await self._world.store.administration.create_account(CreateAccount(self._request(), asked))
         self.accounts[account_id] = asked
@@ -112,4 +113,5 @@ class Admin:
 
     def _note(self, said: object) -> None:
         self._world.decrees += 1
+        self._world.stir()
         self._world.note(f"admin: {said}")

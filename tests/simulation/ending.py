@@ -2,16 +2,25 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from creditmeter.central import verification
-from creditmeter.core.instants import SECOND, Instant
+from creditmeter.core.charges import Charge
+from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.lease_keeping import has_unfinished
-from tests.simulation.machine import LIMITS, Machine, State
+from creditmeter.sidecar.meter import Replied
+from tests.simulation.machine import LIMITS, Machine, Silence, State
 from tests.simulation.stored import Stored
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+_UNTIL_RECLAIMED = LIMITS.max_hold_lifetime + 12 * MINUTE
+"""After this long every hold has ended, and the leases of a lost machine may be reclaimed."""
+
+_UNTIL_REPORTED_SECONDS = 30.0
+"""After this long every sidecar has posted what it had, and said what it holds."""
 
 _ROUND_SECONDS = 10.0
 _ROUNDS = 30
@@ -34,10 +43,11 @@ async def come_to_rest(world: "World") -> None:
         world.employ(work)
     await world.jobs_done()
     world.check()
+    await _probe(world)
     if world.rng.random() < 0.5:  # noqa: PLR2004 - in half of the runs
         world.workers.use_everything()
         await world.jobs_done()
-    world.leap(LIMITS.max_hold_lifetime + 10 * SECOND)
+    world.leap(_UNTIL_RECLAIMED)
     for _ in range(_ROUNDS):
         await asyncio.sleep(_ROUND_SECONDS)
         world.check()
@@ -66,12 +76,9 @@ def unrest(world: "World") -> list[str]:
     found = []
     for machine in world.machines:
         found += _unrest_of(machine)
-    lost = {each.name for each in world.machines if each.state is State.LOST}
     stored = Stored(world.raw)
     for account_id in world.account_ids:
-        for lease in stored.open_leases(account_id):
-            if lease.out and lease.sidecar_id not in lost:
-                found.append(f"{lease.out} is out on lease {lease.lease_id}")
+        found += [f"{each.out} is out on lease {each.lease_id}" for each in stored.open_leases(account_id) if each.out]
     return found
 
 
@@ -86,6 +93,20 @@ def _unrest_of(machine: Machine) -> list[str]:
     return unposted + [f"{machine.name} still holds {each.held}" for each in books if each.open_reservations]
 
 
+async def _probe(world: "World") -> None:
+    """Nobody is refused who could pay: all that nobody holds can be had on any machine, wherever it is idle."""
+    await asyncio.sleep(_UNTIL_REPORTED_SECONDS)
+    stored = Stored(world.raw)
+    for account_id in world.account_ids:
+        books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
+        if any(book.has_unposted for book in books):
+            continue
+        free = stored.free(account_id, Instant(world.now()))
+        said = await world.workers.reserve_all(account_id, free) if free else None
+        if said is not None and not isinstance(said, Replied | Silence):
+            world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {said}")
+
+
 def _check_charges(world: "World") -> None:
     """Every acknowledged charge and refund of a machine that lives is in the store, once, and paid as far as it was held."""
     record, stored = world.record, Stored(world.raw)
@@ -96,24 +117,38 @@ def _check_charges(world: "World") -> None:
         if found is None:
             if not any(each in charge_id for each in lost):
                 world.fail(f"charge {charge_id} was acknowledged and is not in the store")
-        elif (found.cost, found.parts) != (told.cost, told.parts):
+        elif found.cost != told.cost:
             world.fail(f"charge {charge_id} was acknowledged as {told} and is {found}")
+        else:
+            _check_cover(world, told, found)
+    _check_requests(world, charges.values())
+    _check_refunds(world, lost)
+
+
+def _check_cover(world: "World", told: Charge, found: Charge) -> None:
+    """What a lease stood behind is paid, unless the lease was reclaimed before the charge came."""
+    leases, posting = Stored(world.raw).leases(), found.posting
+    assert posting is not None, "what the store has is posted"
+    if posting.uncovered + posting.debt > found.excess:
+        world.fail(f"charge {found.charge_id} was held, and its account could not pay for it")
+    if found.parts != told.parts:
+        used = [leases[each.lease_id] for each in told.parts]
+        if not any(each.closed and each.reclaim_at <= posting.posted_at for each in used):
+            world.fail(f"charge {found.charge_id} used leases that were not reclaimed, and they did not pay for it")
+
+
+def _check_requests(world: "World", charges: Iterable[Charge]) -> None:
+    """Every request that was charged is charged once, and none that was refused."""
     standing: Counter[str] = Counter()
-    for each in charges.values():
-        assert each.posting is not None
-        if each.posting.duplicate_of is not None:
-            continue
-        standing[each.request_id] += 1
-        if each.posting.uncovered + each.posting.debt > each.excess:
-            world.fail(f"charge {each.charge_id} was held, and its account could not pay for it")
-        if each.request_id in record.refused - record.accepted - record.unsure:
+    refused = world.record.refused - world.record.accepted - world.record.unsure
+    for each in charges:
+        assert each.posting is not None, "what the store has is posted"
+        standing[each.request_id] += each.posting.duplicate_of is None
+        if each.request_id in refused:
             world.fail(f"charge {each.charge_id} is of a request that was refused")
     for request_id, count in standing.items():
-        if count > 1:
+        if count != 1:
             world.fail(f"request {request_id} was charged {count} times")
-    for request_id in {each.request_id for each in charges.values()} - standing.keys():
-        world.fail(f"request {request_id} has only duplicates")
-    _check_refunds(world, lost)
 
 
 def _check_refunds(world: "World", lost: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.book import Book
 from creditmeter.core.ids import AccountId, SidecarId, account_key
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering import Limits
@@ -22,7 +23,8 @@ from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Outcome
 from creditmeter.sidecar.pricing import Pricing
-from creditmeter.sidecar.sidecar import Rhythm, Sidecar
+from creditmeter.sidecar.rhythm import Rhythm
+from creditmeter.sidecar.sidecar import Sidecar
 from tests.simulation.disk import Disk, Mishap
 from tests.simulation.network import Link
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 LIMITS = Limits()
 GRACE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 20.0
 
 _METHODS = {Reserve: "reserve", Extend: "extend", Commit: "commit", Release: "release", ChargeNow: "charge", RefundCharge: "refund"}
 _running: ContextVar["set[asyncio.Task[Any]] | None"] = ContextVar("_running", default=None)
@@ -125,7 +128,7 @@ class Machine:
             journal = await self.disk.journal(SidecarId(self.name))
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
-        rhythm = Rhythm(settle=world.swarm.settle, housekeeping=2 * world.swarm.settle)
+        rhythm = Rhythm(settle=world.swarm.settle, housekeeping=2 * world.swarm.settle, heartbeat=HEARTBEAT_SECONDS)
         sidecar = Sidecar(journal, self.link.store, self.clock, Pricing(world.card), LIMITS, rhythm)
         await sidecar.start()
         self.sidecar = sidecar
@@ -176,6 +179,11 @@ class Machine:
             return await self._outcome_of(self._run(method(request)), patience_seconds)
         finally:
             self.in_flight -= 1
+
+    @property
+    def books(self) -> list[Book]:
+        """The books of the running sidecar."""
+        return list(self.sidecar.books) if self.sidecar is not None else []
 
     def idle(self, account_id: AccountId) -> Microcredits:
         """What of an account's credit could be used here at once."""

@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from creditmeter.central import exchanges
 from creditmeter.central.exchanges import Exchanges
-from creditmeter.core import answering, grants, ledger, lease_keeping, leases, metering, posting
+from creditmeter.core import answering, grants, ledger, lease_keeping, leases, metering, posting, recalling, standing
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Part
 from creditmeter.core.history import EntryType
+from creditmeter.core.instants import SECOND, Instant
 from creditmeter.core.leases import Lease, Moment
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.reservations import Reservation
 from creditmeter.journal import journal, rows
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.demand import Demand
 from creditmeter.sidecar.exchanger import Exchanger
 
 
@@ -51,7 +54,7 @@ def _available_without(is_left_out: Callable[[Any, Any], bool]) -> tuple[tuple[A
     def available(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
         return leases.available(all_grants, [each for each in all_leases if not is_left_out(each, now)], now)
 
-    return (ledger, "available", available), (answering, "available", available)
+    return (ledger, "available", available), (recalling, "available", available), (standing, "available", available)
 
 
 def _idle_counts_as_free(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
@@ -59,10 +62,8 @@ def _idle_counts_as_free(all_grants: Iterable[Any], all_leases: Iterable[Any], n
     return leases.available(all_grants, busy, now)
 
 
-def _draw_now(one: Ledger, part: Part) -> tuple[tuple[Any, ...], int]:
-    backed = posting._settle_part(one, part)
-    draws = one.draw(grants.usable(one.grants.values(), one.now), backed)
-    return draws, part.amount - posting.total_of(draws)
+def _draw_now(one: Ledger, part: Part) -> tuple[Any, ...]:
+    return one.draw(grants.usable(one.grants.values(), one.now), part.amount)
 
 
 def _usable_in_any_order(all_grants: Iterable[Any], at: Any) -> list[Any]:
@@ -91,10 +92,10 @@ async def _nothing_applied(*_: Any) -> None:
     return None
 
 
-def _post_again(one: Ledger, charge: Charge) -> Any:
+def _post_again(one: Ledger, charge: Charge, sender: Any) -> Any:
     one.charges.pop(charge.charge_id, None)
     one._firsts.clear()
-    return posting.post(one, charge)
+    return posting.post(one, charge, sender)
 
 
 def _refund_here(book: Book, request: Any, charge: Charge, *more: Any) -> Any:
@@ -146,6 +147,20 @@ def _authorises_after_its_day(lease: Lease, at: Moment) -> bool:
 
 def _authorises_without_renewal(lease: Lease, at: Moment) -> bool:
     return at.now < lease.ends_at
+
+
+def _reclaim_at_once(
+    one: Ledger, lease: Any, message: Any, renewed: Callable[..., Any] = answering._renewed
+) -> Any:
+    return replace(renewed(one, lease, message), reclaim_at=Instant(one.now + 30 * SECOND))
+
+
+def _nothing_to_reclaim(_ledger: Ledger) -> None:
+    return None
+
+
+def _recall_unheard(_demand: Demand, _account_id: Any) -> None:
+    return None
 
 
 def _moment_of_the_wall(books: Books) -> Moment:
@@ -233,6 +248,18 @@ MUTANTS = {
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",
         ((Lease, "authorises", _authorises_without_renewal),),
+    ),
+    "reclaimed at once": Mutant(
+        "a lease is reclaimed while it may still be used",
+        ((answering, "_renewed", _reclaim_at_once),),
+    ),
+    "never reclaimed": Mutant(
+        "what a lost sidecar had is lost, too",
+        ((answering, "reclaim_lost", _nothing_to_reclaim), (exchanges, "reclaim_lost", _nothing_to_reclaim)),
+    ),
+    "recalls unheard": Mutant(
+        "a sidecar does not give back what others wait for",
+        ((Demand, "recall", _recall_unheard),),
     ),
     "time goes back": Mutant(
         "a sidecar's time goes back with the machine's clock",

@@ -8,11 +8,16 @@ reply comes, the sidecar is told what a driver tells it: `CentralUnavailable`.
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.news import ChangePoll
 from creditmeter.central.store import CentralStore
+from creditmeter.core.ids import AccountId, SidecarId
+from creditmeter.core.instants import Instant
+from tests.simulation.stored import Stored
 from tests.simulation.swarm import LATEST_ARRIVAL_SECONDS, Network
 
 if TYPE_CHECKING:
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
 _CHANGES = ("register", "exchange", "refund")
 """What may be sent twice, or arrive late: the calls that change something."""
+
+_LOOK_AGAIN_SECONDS = 0.1
 
 
 class Link:
@@ -33,6 +40,7 @@ class Link:
         self._world = world
         self._name = name
         self._awake = awake
+        self._stirred = asyncio.Event()
         self.is_up = True
         self.asked = 0
         self.renewed: dict[str, int] = {}
@@ -70,6 +78,29 @@ class Link:
             self.renewed |= {message.account_id: sent_at for message in args[0]}
         return reply
 
+    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+        """Tell what the store wants to hear of: the news, as the store itself would find them by looking again and again. Here
+        it is looked only when something happened there.
+        """
+        world = self._world
+        poll = ChangePoll(world.store.database, StoreClock(lambda: Instant(world.now())))
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            await self._awake()
+            await asyncio.sleep(world.rng.choice(self._network.delays))
+            if not self.is_up:
+                raise await self._silence("news", "nothing is heard")
+            found = await world.in_store(poll.look(sidecar_id)) if Stored(world.raw).has_recalls() else ()
+            for account_id in found:
+                yield account_id
+            if found:
+                asyncio.get_running_loop().call_later(_LOOK_AGAIN_SECONDS, self.stir)
+
+    def stir(self) -> None:
+        """Something happened at the store."""
+        self._stirred.set()
+
     @property
     def _network(self) -> Network:
         return self._world.swarm.network if self._world.has_faults else Network()
@@ -101,6 +132,7 @@ class Link:
             self._world.fail(f"the store failed at {name}: {error!r}")
             raise
         self._world.note(f"{self._name} -> store {name}")
+        self._world.stir()
         if name.endswith("exchange"):
             self._world.watch.exchanged(args[0], reply)
         return reply
@@ -114,6 +146,8 @@ class _Remote:
         self._target = target
 
     def __getattr__(self, name: str) -> Any:
+        if name == "news":
+            return self._link
         found = getattr(self._target, name)
         if type(found).__module__.startswith("creditmeter.central."):
             return _Remote(self._link, found)

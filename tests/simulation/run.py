@@ -20,7 +20,7 @@ from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.machine import State, make_task
 from tests.simulation.world import Failed, World
 
-_FAULTS = ("settlement failed", "housekeeping failed", "a task ended", "message outdated")
+_FAULTS = ("exchange failed", "housekeeping failed", "a task ended", "message outdated")
 """What a sidecar logs when something is wrong with the program itself."""
 
 

@@ -50,6 +50,19 @@ class Stored:
         """The limits of all leases."""
         return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
 
+    def has_recalls(self) -> bool:
+        """Whether anybody waits for credit, or to hear of it."""
+        return self._raw.execute("SELECT 1 FROM recalls LIMIT 1").fetchone() is not None
+
+    def leases(self) -> dict[str, OutLease]:
+        """All leases, by their ids."""
+        return {row["lease_id"]: lease_of(row) for row in self.rows("SELECT * FROM leases")}
+
+    def end_of(self, lease_id: str) -> int | None:
+        """When a lease ends."""
+        found = self._raw.execute("SELECT ends_at FROM leases WHERE lease_id = ?", (lease_id,)).fetchone()
+        return None if found is None else int(found[0])
+
     def lease_times(self, charge: Charge) -> tuple[Instant, Instant] | None:
         """The beginning and the end of the first lease that a charge used."""
         query = "SELECT opened_at, ends_at FROM leases WHERE account_id = ? AND lease_id = ?"

@@ -16,7 +16,7 @@ from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.core.requests import ChargeNow, Extend, Receipt, Reserve
 from creditmeter.sidecar.meter import Replied
-from creditmeter.sidecar.sidecar import Rhythm
+from creditmeter.sidecar.rhythm import Rhythm
 from tests.simulation.record import account_of
 from tests.simulation.stored import Stored
 
@@ -75,9 +75,11 @@ class Watch:
 
     def _check_parts(self, machine: "Machine", receipt: Receipt, before: Glance, *, is_new: bool) -> None:
         thing = receipt.charge or receipt.reservation
-        parts: tuple[Part, ...] = thing.parts if thing is not None else ()
+        parts = tuple(each for each in (thing.parts if thing is not None else ()) if _is_leased(each))
+        stored = self._stored()
         for part in parts:
-            if part.authorized_at >= int(part.lease_id.rpartition("-")[2]):
+            ends_at = stored.end_of(part.lease_id)
+            if ends_at is None or part.authorized_at >= ends_at:
                 self._world.fail(f"{receipt.request.request_id} was authorised on {part.lease_id} after its day had ended")
         if parts and is_new and isinstance(receipt.request, Reserve | ChargeNow | Extend):
             renewed = machine.link.renewed.get(account_of(receipt))
@@ -160,6 +162,7 @@ class Watch:
 
     def _look_at_books(self, machine: "Machine", stored: Stored) -> None:
         assert machine.sidecar is not None
+        limits = stored.limits()
         for book in machine.sidecar.books:
             held: dict[str, int] = {}
             for each in book.reservations.values():
@@ -171,11 +174,17 @@ class Watch:
                     self._world.fail(f"{machine.name} counts {book.held_on(lease.lease_id)} held, its reservations hold {on_it}")
                 if lease.limit < lease.spent + on_it:
                     self._world.fail(f"{machine.name} authorised more than lease {lease.lease_id} allows")
-                if machine.clock.boot() < lease.trusted_until and lease.limit > stored.limits().get(lease.lease_id, 0):
+                is_trusted = not lease.offline and machine.clock.boot() < lease.trusted_until
+                if is_trusted and lease.limit > limits.get(lease.lease_id, 0):
                     self._world.fail(f"{machine.name} believes in more of lease {lease.lease_id} than the store allows")
 
     def _stored(self) -> Stored:
         return Stored(self._world.raw)
+
+
+def _is_leased(part: Part) -> bool:
+    """Whether the store leased this credit; an offline allowance it did not."""
+    return part.lease_id.startswith("lea-")
 
 
 def _authorized(charge: Charge, times: tuple[Instant, Instant] | None, as_of: Instant) -> Instant | None:

@@ -117,6 +117,15 @@ class Workers:
                     request = ChargeNow(self._name("all"), account_id, amount=idle)
                     self._ask(machine, request)
 
+    async def reserve_all(self, account_id: AccountId, amount: Microcredits) -> Outcome | Silence:
+        """Hold all there is of an account on some machine; the hold is given up soon."""
+        machine = self._rng.choice([each for each in self._world.machines if each.is_serving])
+        request = Reserve(self._name("probe"), account_id, amount=amount, ttl=Span(SECOND))
+        said = await self.insist(machine, request, 5)
+        if isinstance(said, RecallPending) and any(each.state is State.LOST for each in self._world.machines):
+            return Silence("what a lost machine has idle comes back later")
+        return said
+
     def last_words(self) -> None:
         """Ask for the newest account's credit on every machine; nobody is left to ask again when the machines die."""
         for machine in self._world.machines:

@@ -86,6 +86,11 @@ class World:
         self._leapt += max(0, span)
         self.note(f"time leaps by {span / SECOND:.0f} s")
 
+    def stir(self) -> None:
+        """Tell everybody who listens that something happened at the store."""
+        for machine in self.machines:
+            machine.link.stir()
+
     # What happened.
 
     def note(self, text: str) -> None:
