@@ -108,9 +108,10 @@ class Sidecar:
         """
         self._seq += 1
         self.sent_at = at.boot
-        envelope = Envelope(self.sidecar_id, self.epoch, self._seq, LEASE_TTL, LIMITS.max_hold_lifetime, is_steady)
-        self.unanswered, change = compose(self.book, envelope, at.now, need, give_back=give_back)
+        envelope = Envelope(self.sidecar_id, self.epoch, self._seq, LEASE_TTL, LIMITS.max_hold_lifetime)
+        composed, change = compose(self.book, envelope, at.now, need, give_back=give_back)
         self.book.apply(change)
+        self.unanswered = replace(composed, is_steady=is_steady)
         return self.unanswered
 
     def restart(self, epoch: int) -> None:

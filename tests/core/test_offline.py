@@ -21,9 +21,9 @@ LIMITS = Limits()
 ALLOWING = replace(account(), offline_allowance=mc(5))
 
 
-def away(it: Book, now: Instant = MORNING) -> Lease:
+def away(it: Book, now: Instant = MORNING, boot: int = 0) -> Lease:
     """The allowance that authorises from this moment on, because the store did not answer."""
-    change = allow(it, HERE, clocks(now))
+    change = allow(it, HERE, clocks(now, boot))
     assert change is not None
     it.apply(change)
     (allowance,) = change.leases
@@ -239,3 +239,14 @@ def test_it_is_forgotten_when_it_is_over() -> None:
     assert not it.forget(long_after).leases
     committed(it, made, 2)
     assert it.forget(Instant(MORNING + HOUR)).leases == {allowance.lease_id}
+
+
+def test_two_outages_at_one_reading_of_the_clock() -> None:
+    """The wall clock was set back, so the time of day stands still: the second allowance is another one all the same."""
+    central = Central(replace(ALLOWING, offline_allowance=mc(2)), grants=[grant("g", 20)])
+    it = book(of=ALLOWING)
+    first = away(it)
+    held(it, "a", 4)
+    answered(it, central, 1)
+    assert away(it, boot=1).lease_id != first.lease_id
+    assert it.idle(clocks(MORNING, 1)) == 2

@@ -125,6 +125,15 @@ def test_excess_comes_before_any_new_lease() -> None:
     assert outcome(first.says(MORNING, asks=need(4))) == (0, 4, False)
 
 
+def test_excess_is_served_in_the_order_in_which_it_came() -> None:
+    """A later and smaller one does not take what an earlier one waits for."""
+    central = Central(account(), grants=[grant("g", 10)])
+    first, second, holder = talkers(central, "abc")
+    holder.says(MORNING, asks=need(6))
+    assert not first.says(MORNING, charge("big", excess=8, committed=MORNING)).postings
+    assert not second.says(MORNING, charge("small", excess=3, committed=MORNING)).postings
+
+
 def test_a_charge_without_excess_is_not_held_up() -> None:
     """The one that waits stays behind; a later one that also lacks credit does not overtake it."""
     central = central_with(10)

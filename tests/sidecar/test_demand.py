@@ -18,6 +18,9 @@ from creditmeter.core.leases import Lease, Moment
 from creditmeter.sidecar.demand import REFILL_PAUSE, Demand, Waiter
 
 ACME, OTHER = AccountId("acme"), AccountId("other")
+LATER = 1e9
+"""A reading of the event loop's clock that no test reaches."""
+
 START = Moment(Instant(10**15), Span(10**9))
 LONG = 1_000.0
 """Seconds that no test takes."""
@@ -89,7 +92,8 @@ def line(demand: Demand) -> Iterator[Line]:
         ("the most modest of them says what is of use", 2, ((5, 5), (3, 3)), 6, 1),
         ("a part will do", 2, ((5, 1),), 3, 1),
         ("a part of one of them will do", 2, ((9, 9), (5, 1)), 12, 1),
-        ("those that what is in hand will do for are of no account", 3, ((3, 3), (7, 7)), 7, 4),
+        ("what is in hand is for the first for whom it will do", 3, ((3, 3), (7, 7)), 7, 7),
+        ("enough for each of them, but not for both", 6, ((5, 5), (5, 5)), 4, 4),
     ],
 )
 async def test_what_is_required(
@@ -250,14 +254,12 @@ async def test_what_was_got_for_those_in_line_is_kept(
     assert (speech.need.required if speech.need else 0) == required, what
 
 
-async def test_recalls_are_forgotten_when_nobody_can_be_served(demand: Demand) -> None:
-    """The central store is away: nothing is urgent any more."""
+async def test_a_recall_that_cannot_be_answered_is_forgotten(demand: Demand) -> None:
+    """The central store is away: nothing is urgent about that account any more."""
     demand.recall(ACME)
     demand.recall(OTHER)
     demand.fail(ACME, CentralUnavailable("away"))
     assert demand.urgent() == [OTHER]
-    demand.forget_recalls()
-    assert demand.urgent() == []
 
 
 # Those in line.
@@ -269,7 +271,7 @@ async def test_own_requests_are_urgent_before_recalls(demand: Demand, line: Line
     demand.recall(ACME)
     waiter = line.joins(5)
     assert demand.urgent() == [ACME, OTHER]
-    waiter.is_parked = True
+    waiter.parked_until = LATER
     assert set(demand.urgent()) == {ACME, OTHER}
     demand.speech(book(), START)
     assert demand.urgent() == [OTHER]
@@ -278,7 +280,7 @@ async def test_own_requests_are_urgent_before_recalls(demand: Demand, line: Line
 async def test_all_in_line_hear_the_answer(demand: Demand, line: Line) -> None:
     """Also those that are parked; not those that came after the message, and nobody of another account."""
     first, parked, other = line.joins(5), line.joins(5), line.joins(5, of=OTHER)
-    parked.is_parked = True
+    parked.parked_until = LATER
     speech = demand.speech(book(), START)
     late = line.joins(5)
     said = answer(3)

@@ -1,10 +1,13 @@
 """Messages to the central store that are lost, delayed, repeated, or whose fate is unknown: by hand, one sequence each."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from creditmeter.central import tables
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.core.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.history import EntryType
@@ -237,3 +240,41 @@ async def test_an_allowance_for_outages(bench: Bench, allowance: int, granted: b
     bench.wire.is_cut = False
     await bench.settled_in_the_end()
     assert (await bench.standing()).available == credits(3)
+
+
+async def test_what_is_sent_again_renews_nothing(bench: Bench) -> None:
+    """The store answers as it did the first time, and counts from then: so does the sidecar."""
+    await bench.account(permanent=20)
+    await charge(bench, "c", 1)
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(CentralUnavailable):
+        await bench.sidecar.settle()
+    bench.clock.advance(9 * MINUTE)
+    await bench.sidecar.settle()
+    (lease,) = bench.sidecar.books.open(ACCOUNT).leases.values()
+    async with bench.central.database.read() as connection:
+        trusted_until = (await connection.execute(select(tables.leases.c.trusted_until))).scalar_one()
+    assert lease.trusted_until - bench.clock.boot() <= trusted_until - bench.clock.wall()
+
+
+async def test_a_message_of_before_an_outage_gives_nobody_up(bench: Bench, other: Bench) -> None:
+    """Its sidecar was steady when it composed it; when it is sent again after the outage nobody has been heard yet."""
+    await bench.account(permanent=20)
+    paid = await held(other, "h", 5)
+    await held(bench, "r", 1)
+    for _ in range(9):
+        bench.clock.advance(10 * SECOND)
+        await bench.sidecar.beat()
+        await other.sidecar.beat()
+    await commit(other, "commit", paid, 5)
+    await charge(bench, "c", 1)
+    bench.wire.is_cut = other.wire.is_cut = True
+    for each in (bench, other):
+        with contextlib.suppress(CentralUnavailable):
+            await each.sidecar.settle()
+    bench.clock.advance(2 * HOUR)
+    bench.wire.is_cut = other.wire.is_cut = False
+    await bench.sidecar.settle()
+    async with bench.central.database.read() as connection:
+        closed = (await connection.execute(select(tables.leases.c.closed))).scalars().all()
+    assert not any(closed)

@@ -209,3 +209,21 @@ async def test_a_repost_after_a_week_means_nothing_new(bench: Bench, other: Benc
     await bench.sidecar.settle()
     assert [each.amount for each in await bench.history() if each.type is EntryType.CHARGED] == [-credits(7), -credits(1)]
     assert (await bench.standing()).available == credits(12)
+
+
+async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
+    """Credit came back while both stood in line: one is served, and the other is refused, not left waiting for others."""
+    await bench.account(permanent=6)
+    hold = await held(bench, "h", 6)
+    bench.wire.is_open.clear()
+    settling = asyncio.create_task(bench.sidecar._exchanger.speak([ACCOUNT]))
+    while len(bench.wire.sent) < 2:
+        await asyncio.sleep(0)
+    both = [asyncio.create_task(reserve(bench, name, 5, within=2.0)) for name in ("a", "b")]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await release(bench, "gone", hold)
+    bench.wire.is_open.set()
+    await settling
+    outcomes = await asyncio.gather(*both)
+    assert sorted(type(each).__name__ for each in outcomes) == ["InsufficientCredits", "Replied"]

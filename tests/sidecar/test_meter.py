@@ -47,17 +47,15 @@ def reservation(outcome: Outcome) -> Reservation:
     return found
 
 
-async def reserve(
-    bench: Bench, request_id: str, amount: float, *, within: float | None = None, **more: object
-) -> Outcome:
+async def reserve(bench: Bench, request_id: str, amount: float, *, within: float | None = None, **more: object) -> Outcome:
     """Reserve an amount of credits."""
     asked = Reserve(RequestId(request_id), ACCOUNT, amount=credits(amount), **more)  # type: ignore[arg-type]  # as the test says
     return await bench.sidecar.meter.reserve(asked, within)
 
 
-async def held(bench: Bench, request_id: str, amount: float, **more: object) -> Reservation:
+async def held(bench: Bench, request_id: str, amount: float) -> Reservation:
     """A reservation that was granted."""
-    return reservation(await reserve(bench, request_id, amount, **more))
+    return reservation(await reserve(bench, request_id, amount))
 
 
 async def commit(bench: Bench, request_id: str, hold: Reservation, amount: float, *, keep_open: bool = False) -> Outcome:

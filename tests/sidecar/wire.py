@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.exchanges import Exchanges, Fenced, Registered, Reply
 from creditmeter.core.exchange import Message
+
+_Reply = TypeVar("_Reply")
 
 
 class Fate(Enum):
@@ -59,7 +61,7 @@ class Wire:
         return getattr(self._real, name)
 
 
-def _unless_unheard(reply: Any, fate: Fate | None) -> Any:
+def _unless_unheard(reply: _Reply, fate: Fate | None) -> _Reply:
     if fate is Fate.UNHEARD:
         raise CentralUnavailable("the reply was lost")
     return reply

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _UNTIL_RECLAIMED = LIMITS.max_hold_lifetime + 12 * MINUTE
 """After this long every hold has ended, and the leases of a lost machine may be reclaimed."""
 
-_UNTIL_REPORTED_SECONDS = 30.0
-"""After this long every sidecar has posted what it had, and said what it holds."""
+_REPORTED_WITHIN = 3.5
+"""After as many rounds of settlement every sidecar has posted what it had, and said what it holds."""
 
 _ROUND_SECONDS = 10.0
 _ROUNDS = 30
@@ -95,8 +95,11 @@ def _unrest_of(machine: Machine) -> list[str]:
 
 async def _probe(world: "World") -> None:
     """Nobody is refused who could pay: all that nobody holds can be had on any machine, wherever it is idle."""
-    await asyncio.sleep(_UNTIL_REPORTED_SECONDS)
+    world.workers.touch_all()
+    await world.jobs_done()
+    await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
     stored = Stored(world.raw)
+    _check_leases(world, stored)
     for account_id in world.account_ids:
         books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
         if any(book.has_unposted for book in books):
@@ -105,6 +108,16 @@ async def _probe(world: "World") -> None:
         said = await world.workers.reserve_all(account_id, free) if free else None
         if said is not None and not isinstance(said, Replied | Silence):
             world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {said}")
+
+
+def _check_leases(world: "World", stored: Stored) -> None:
+    """What the store lets a machine have, the machine knows of, and nothing else."""
+    for machine in world.machines:
+        known = {each.lease_id: each.limit for book in machine.books for each in book.leases.values()}
+        for lease in stored.leases().values():
+            if lease.sidecar_id == machine.name and not lease.closed and machine.is_serving:
+                if known.get(lease.lease_id, 0) != lease.limit and lease.out:
+                    world.fail(f"{machine.name} knows of {known.get(lease.lease_id)} of lease {lease.lease_id}: {lease.limit}")
 
 
 def _check_charges(world: "World") -> None:

@@ -15,7 +15,6 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Part
 from creditmeter.core.history import EntryType
-from creditmeter.core.instants import SECOND, Instant
 from creditmeter.core.leases import Lease, Moment
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.reservations import Reservation
@@ -152,7 +151,7 @@ def _authorises_without_renewal(lease: Lease, at: Moment) -> bool:
 def _reclaim_at_once(
     one: Ledger, lease: Any, message: Any, renewed: Callable[..., Any] = answering._renewed
 ) -> Any:
-    return replace(renewed(one, lease, message), reclaim_at=Instant(one.now + 30 * SECOND))
+    return replace(renewed(one, lease, message), reclaim_at=one.now)
 
 
 def _nothing_to_reclaim(_ledger: Ledger) -> None:

@@ -91,7 +91,8 @@ class Link:
             await asyncio.sleep(world.rng.choice(self._network.delays))
             if not self.is_up:
                 raise await self._silence("news", "nothing is heard")
-            found = await world.in_store(poll.look(sidecar_id)) if Stored(world.raw).has_recalls() else ()
+            has_news = Stored(world.raw).may_have_news(sidecar_id)
+            found = await world.in_store(poll.look(sidecar_id)) if has_news else ()
             for account_id in found:
                 yield account_id
             if found:

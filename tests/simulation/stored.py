@@ -50,9 +50,10 @@ class Stored:
         """The limits of all leases."""
         return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
 
-    def has_recalls(self) -> bool:
-        """Whether anybody waits for credit, or to hear of it."""
-        return self._raw.execute("SELECT 1 FROM recalls LIMIT 1").fetchone() is not None
+    def may_have_news(self, sidecar_id: str) -> bool:
+        """Whether the store waits for a sidecar to speak, or did so until a moment ago."""
+        query = "SELECT 1 FROM recalls WHERE awaited LIKE ? OR (sidecar_id = ? AND is_ripe) LIMIT 1"
+        return self._raw.execute(query, (f'%"{sidecar_id}"%', sidecar_id)).fetchone() is not None
 
     def leases(self) -> dict[str, OutLease]:
         """All leases, by their ids."""

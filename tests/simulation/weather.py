@@ -26,8 +26,9 @@ class Weather:
         self._world = world
         self._rng: Random = world.rng
 
-    def wait(self) -> None:
-        """Nothing happens."""
+    async def wait(self) -> None:
+        """Nothing happens, sometimes for as long as it takes the sidecars to be sure that the store is there."""
+        await asyncio.sleep(self._rng.choice((0.0, 0.0, 0.0, 70.0)))
 
     # Machines.
 

@@ -126,6 +126,12 @@ class Workers:
             return Silence("what a lost machine has idle comes back later")
         return said
 
+    def touch_all(self) -> None:
+        """Have every machine get some of everybody's credit."""
+        for machine in self._world.machines:
+            for account_id in self._world.account_ids:
+                self._ask(machine, ChargeNow(self._name("touch"), account_id, amount=from_credits(1)))
+
     def last_words(self) -> None:
         """Ask for the newest account's credit on every machine; nobody is left to ask again when the machines die."""
         for machine in self._world.machines:

@@ -13,7 +13,7 @@ from creditmeter.core.instants import MINUTE, SECOND, Span, after
 from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.posting import excess_of, post
-from creditmeter.core.recalling import Wish, free_for, hear, idle_elsewhere, recall, waiting_needs
+from creditmeter.core.recalling import Wish, free_for, free_for_excess, hear, idle_elsewhere, recall, waiting_needs
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refunding import post_refund
 from creditmeter.core.standing import standing
@@ -59,6 +59,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
         free=ledger.available,
         elsewhere=idle_elsewhere(ledger, message.sidecar_id),
         is_pending=is_pending,
+        pending_for=_time_left(ledger, message.sidecar_id) if is_pending else Span(0),
     )
 
 
@@ -101,14 +102,14 @@ def _post_charges(ledger: Ledger, message: Message) -> tuple[Charge, ...]:
     missing = 0
     for charge in message.charges:
         excess = excess_of(ledger, charge, sender)
-        if excess and excess > ledger.available - missing:
-            whole = Microcredits(missing + excess)
-            if _may_wait(ledger, Wish(sender, Purpose.EXCESS, whole, whole, EXCESS_PATIENCE)):
-                missing = whole
-                waiting.append(charge)
-                continue
-        post(ledger, charge, sender)
-        posted.append(charge)
+        whole = Microcredits(missing + excess)
+        lacks = excess > 0 and whole > free_for_excess(ledger, sender)
+        if lacks and _may_wait(ledger, Wish(sender, Purpose.EXCESS, whole, whole, EXCESS_PATIENCE)):
+            missing = whole
+            waiting.append(charge)
+        else:
+            post(ledger, charge, sender)
+            posted.append(charge)
     if not waiting:
         ledger.drop_recall((sender, Purpose.EXCESS))
     for charge in waiting:
@@ -160,8 +161,15 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
     if missing <= 0:
         ledger.drop_recall(key)
         return granted, False
-    smallest = min(need.smallest, missing)
-    return granted, recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
+    smallest = Microcredits(max(1, min(need.smallest, missing)))
+    is_pending = recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
+    return granted, is_pending
+
+
+def _time_left(ledger: Ledger, sidecar_id: SidecarId) -> Span:
+    """How long the recall for a sidecar's need stands yet."""
+    recalled = ledger.recalls.get((sidecar_id, Purpose.LEASE))
+    return Span(recalled.deadline - ledger.now if recalled else 0)
 
 
 def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredits:

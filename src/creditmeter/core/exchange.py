@@ -115,7 +115,7 @@ class Answer:
 
     `short` is how much of what was required it did not give; `free` what it has left to give, `elsewhere` how much idle credit
     other sidecars had when they last spoke. If it is short, `is_pending` says that more may come: it was recalled, and not all
-    who have it have answered.
+    who have it have answered. For `pending_for` whoever asked will be told of news, then it has to ask again.
     """
 
     seq: int
@@ -129,3 +129,4 @@ class Answer:
     free: Microcredits = Microcredits(0)
     elsewhere: Microcredits = Microcredits(0)
     is_pending: bool = False
+    pending_for: Span = Span(0)

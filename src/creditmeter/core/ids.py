@@ -89,6 +89,8 @@ def lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> Le
     return LeaseId(f"lea-{account_key(account_id)}-{sidecar_id}-{opened_at}")
 
 
-def offline_lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> LeaseId:
-    """The id of the allowance of an account on a sidecar for one outage of the central store."""
-    return LeaseId(f"off-{account_key(account_id)}-{sidecar_id}-{opened_at}")
+def offline_lease_id(account_id: AccountId, sidecar_id: SidecarId, now: int, boot: int) -> LeaseId:
+    """The id of the allowance of an account on a sidecar for one outage of the central store. The time of day may stand still
+    (it never goes back), so the time since boot tells two outages apart.
+    """
+    return LeaseId(f"off-{account_key(account_id)}-{sidecar_id}-{now}-{boot}")

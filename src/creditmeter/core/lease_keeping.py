@@ -25,7 +25,6 @@ class Envelope:
     seq: int
     lease_ttl: Span = Span(10 * MINUTE)
     max_hold_lifetime: Span = HOUR
-    is_steady: bool = False
 
 
 def compose(
@@ -50,7 +49,6 @@ def compose(
         need=need,
         lease_ttl=envelope.lease_ttl,
         max_hold_lifetime=envelope.max_hold_lifetime,
-        is_steady=envelope.is_steady,
     )
     changed = Change(
         book.account_id,

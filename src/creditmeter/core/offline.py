@@ -24,7 +24,7 @@ def allow(book: Book, sidecar_id: SidecarId, at: Moment) -> Change | None:
     if running is not None and at.boot < running.trusted_until:
         return None
     lease = running or Lease(
-        offline_lease_id(book.account_id, sidecar_id, at.now),
+        offline_lease_id(book.account_id, sidecar_id, at.now, at.boot),
         book.account_id,
         opened_at=at.now,
         ends_at=Instant(_UNTIL_IT_IS_OVER),

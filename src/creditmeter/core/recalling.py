@@ -83,6 +83,14 @@ def free_for(ledger: Ledger, waiting: Recall | None) -> Microcredits:
     return Microcredits(max(0, ledger.available - sum(each.amount for each in before)))
 
 
+def free_for_excess(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
+    """What of the available credit is not promised to excess that came before this sidecar's."""
+    mine = ledger.recalls.get((sidecar_id, Purpose.EXCESS))
+    others = [each for each in waiting_needs(ledger) if each.purpose is Purpose.EXCESS and each is not mine]
+    before = sum(each.amount for each in others if mine is None or each.comes_before(mine))
+    return Microcredits(max(0, ledger.available - before))
+
+
 def waiting_needs(ledger: Ledger) -> tuple[Recall, ...]:
     """The needs that wait."""
     return tuple(each for each in ledger.recalls.values() if each.purpose is not Purpose.STATE and each.stands(ledger.now))

@@ -27,6 +27,7 @@ class Books:
         self._unsettled: set[AccountId] = set()
         self._used: dict[AccountId, Span] = {}
         self._unreported: dict[AccountId, Span] = {}
+        self._reported: dict[AccountId, Span] = {}
 
     async def reload(self) -> None:
         """Take all books from disk; nothing authorises until the central store renews its leases."""
@@ -105,6 +106,11 @@ class Books:
     def report(self, account_id: AccountId) -> None:
         """Note that a message says what is held on an account."""
         self._unreported.pop(account_id, None)
+        self._reported[account_id] = self._clock.boot()
+
+    def last_reported(self, account_id: AccountId) -> Span:
+        """When a message last said what is held on an account, on the boot-time clock; 0 if none did in this run."""
+        return self._reported.get(account_id, Span(0))
 
     def take_unsettled(self) -> list[AccountId]:
         """The accounts with something to settle. The caller puts back what it could not settle."""
@@ -133,3 +139,4 @@ class Books:
             del self._books[account_key(book.account_id)]
             self._used.pop(book.account_id, None)
             self._unreported.pop(book.account_id, None)
+            self._reported.pop(book.account_id, None)

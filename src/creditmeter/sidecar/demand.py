@@ -28,9 +28,9 @@ Said = Answer | AccountNotFound
 class Waiter:
     """A request that waits for credit: for all of `amount`, or at least for `smallest`, which is less if a part will do.
 
-    It stands in line until it is decided, also while it thinks over an answer: what is said meanwhile it hears afterwards. One
-    that `is_parked` knows that more may come; it is not asked for again before there is news, or `until` on the event loop's
-    clock.
+    It stands in line until it is decided, also while it thinks over an answer: what is said meanwhile it hears afterwards. It
+    waits for what is recalled until `until`, on the event loop's clock. While it is parked it knows that it will be told of
+    news until `parked_until`, and is not asked for.
     """
 
     def __init__(self, account_id: AccountId, until: float) -> None:
@@ -38,14 +38,14 @@ class Waiter:
         self.until = until
         self.amount = Microcredits(0)
         self.smallest = Microcredits(0)
-        self.is_parked = False
+        self.parked_until: float | None = None
         self._said: Said | Exception | None = None
         self._told = asyncio.Event()
 
     @property
     def is_asking(self) -> bool:
         """Whether it waits to be asked for."""
-        return not self.is_parked and not self._told.is_set()
+        return self.parked_until is None and not self._told.is_set()
 
     def tell(self, said: Said | Exception) -> None:
         """Pass on the newest answer, or that there is none."""
@@ -150,10 +150,6 @@ class Demand:
         """Others wait for credit of this account, or the central store wants to hear of it."""
         self._recalled.add(account_id)
 
-    def forget_recalls(self) -> None:
-        """Nobody can be served now; who still waits will be heard of again."""
-        self._recalled.clear()
-
     def give_back(self, account_id: AccountId) -> None:
         """Nobody uses this account's credit here."""
         self._to_give_back.add(account_id)
@@ -183,12 +179,12 @@ class Demand:
             lacking = max(lacking, FIRST_LEASE * required)
         if not required and not lacking:
             return None
-        short = [each for each in waiters if each.amount > idle]
+        left, short = _served(waiters, idle)
         patience = max((each.until for each in short), default=0.0) - asyncio.get_running_loop().time()
         return Need(
             required=Microcredits(required),
             wanted=Microcredits(max(required, lacking)),
-            smallest=Microcredits(min((min(each.smallest, each.amount - idle) for each in short), default=0)),
+            smallest=Microcredits(min((min(each.smallest, each.amount - left) for each in short), default=0)),
             patience=Span(max(0, int(patience * _MICROSECONDS))),
         )
 
@@ -197,11 +193,19 @@ def _enough_for_some(waiters: Iterable[Waiter], idle: Microcredits) -> Microcred
     """What of the idle credit is enough for requests in line. It was got for them, so it is not for others; what is not enough
     for anyone is of more use elsewhere.
     """
-    kept = 0
+    left, _ = _served(waiters, idle)
+    return Microcredits(idle - left)
+
+
+def _served(waiters: Iterable[Waiter], idle: int) -> tuple[int, list[Waiter]]:
+    """What is left of idle credit after the requests in line for which it is enough, and those for which it is not."""
+    short = []
     for each in waiters:
-        if kept + each.amount <= idle:
-            kept += each.amount
-    return Microcredits(kept)
+        if each.amount <= idle:
+            idle -= each.amount
+        else:
+            short.append(each)
+    return idle, short
 
 
 def _is_active(book: Book) -> bool:

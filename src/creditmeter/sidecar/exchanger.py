@@ -36,10 +36,11 @@ class SidecarFenced(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Unanswered:
-    """A message, and what it was to achieve."""
+    """A message, what it is to achieve, and since when the central store may have applied it, on the boot-time clock."""
 
     message: Message
     speech: Speech
+    since: Span
 
 
 class Exchanger:
@@ -191,37 +192,36 @@ class Exchanger:
         book = self._books.open(account_id)
         self._books.expire(book, at.now)
         speech = self._demand.speech(book, at)
-        envelope = self._envelope(at.boot)
-        message, change = compose(book, envelope, at.now, speech.need, give_back=speech.give_back, keep=speech.keep)
+        message, change = compose(book, self._envelope(), at.now, speech.need, give_back=speech.give_back, keep=speech.keep)
         if change:
             self._books.record(change)
         self._books.report(account_id)
-        self._unanswered[account_id] = _Unanswered(message, speech)
+        self._unanswered[account_id] = _Unanswered(message, speech, at.boot)
         return self._unanswered[account_id]
 
-    def _envelope(self, boot: Span) -> Envelope:
+    def _envelope(self) -> Envelope:
         return Envelope(
             self._journal.identity.sidecar_id,
             self._epoch,
             next(self._seq),
             self._terms.lease_ttl,
             self._terms.max_hold_lifetime,
-            self._contact.is_steady(boot),
         )
 
     async def _send(self, unanswered: Sequence[_Unanswered]) -> None:
-        sent_at = self._clock.boot()
+        is_steady = self._contact.is_steady(self._clock.boot())  # now, not when a message was first sent
+        messages = [replace(each.message, is_steady=is_steady) for each in unanswered]
         with self._attempt():
-            replies = await self._central.exchanges.exchange([each.message for each in unanswered])
+            replies = await self._central.exchanges.exchange(messages)
         if isinstance(replies, Fenced):
             raise self._fenced()
-        trusted_until = Span(sent_at + self._terms.lease_ttl)
         for each, reply in zip(unanswered, replies, strict=True):
             del self._unanswered[each.message.account_id]
-            self._accept(each, reply, trusted_until)
+            self._accept(each, reply)
 
-    def _accept(self, answered: _Unanswered, reply: Reply, trusted_until: Span) -> None:
+    def _accept(self, answered: _Unanswered, reply: Reply) -> None:
         account_id = answered.message.account_id
+        trusted_until = Span(answered.since + self._terms.lease_ttl)
         match reply:
             case Answer():
                 book = self._books.open(account_id)

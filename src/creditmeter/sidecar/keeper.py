@@ -59,10 +59,9 @@ class LeaseKeeper:
             StorageUnavailable: the journal cannot be written.
             TimeoutError: a parked request waited in vain.
         """
-        if not waiter.is_parked:
+        if waiter.parked_until is None:
             self._urgent.set()
-            return await waiter.hear()
-        async with asyncio.timeout_at(waiter.until):
+        async with asyncio.timeout_at(waiter.parked_until):
             return await waiter.hear()
 
     def used(self, book: Book, amount: Microcredits, at: Moment) -> None:
@@ -84,10 +83,8 @@ class LeaseKeeper:
                 self._urgent.set()
 
     async def _speak(self, accounts: list[AccountId]) -> None:
-        try:
+        with contextlib.suppress(CentralUnavailable, StorageUnavailable):  # those who waited were told
             await self._exchanger.speak(accounts)
-        except (CentralUnavailable, StorageUnavailable):
-            self._demand.forget_recalls()  # those who waited were told, and others do not wait for long
 
     async def hear(self, news: AsyncIterator[AccountId]) -> None:
         """Give credit back, or ask for it again, as the central store says.
@@ -122,15 +119,11 @@ class LeaseKeeper:
         return not self._is_used(book, boot) and has_idle(book)
 
     def _needs_renewal(self, book: Book, boot: Span) -> bool:
-        """Whether a lease that is used, or has something held on it, is in the second half of its time. If nothing is heard of
-        a hold, the central store takes it for lost in the end.
+        """Whether leases that are used, or have something held on them, are in the second half of their time. If nothing is
+        heard of a hold, the central store takes it for lost in the end.
         """
-        half = Span(self._lease_ttl // 2)
-        return any(
-            each.trusted_until - boot < half and (self._is_used(book, boot) or book.held_on(each.lease_id))
-            for each in book.leases.values()
-            if not each.offline
-        )
+        is_due = boot - self._books.last_reported(book.account_id) >= self._lease_ttl // 2
+        return is_due and bool(book.held or (book.leases and self._is_used(book, boot)))
 
     def _has_a_new_day(self, book: Book, at: Moment) -> bool:
         """Whether the account was in use when its day ended: what is idle goes back, and credit of the new day is fetched."""

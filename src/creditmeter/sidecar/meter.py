@@ -55,7 +55,7 @@ from creditmeter.core.requests import (
 from creditmeter.core.reservations import Reservation
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.demand import Waiter
+from creditmeter.sidecar.demand import Said, Waiter
 from creditmeter.sidecar.keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.pricing import Pricing
@@ -240,6 +240,7 @@ class Meter:
             if not isinstance(reply, Answer):
                 return reply
             said = reply
+            waiter.parked_until = _news_until(said, wanted)
             book = self._books.open(wanted.account_id)
             at = self._books.moment()
             is_final = _is_final(said, wanted)
@@ -263,16 +264,23 @@ class Meter:
         book = self._books.open(wanted.account_id)
         waiter.amount = Microcredits(short.missing + book.idle(self._books.moment()))
         waiter.smallest = Microcredits(min(1, waiter.amount)) if wanted.partial else waiter.amount
-        waiter.is_parked = said is not None and said.is_pending
         try:
-            return await self._keeper.obtain(waiter)
-        except TimeoutError:
-            return said
+            return await self._heard(wanted, waiter) or said
         except CentralUnavailable:
             account = self._books.open(wanted.account_id).account
             if account is None or not account.offline_allowance:
                 raise
             return None
+
+    async def _heard(self, wanted: "_Wanted", waiter: Waiter) -> Said | None:
+        """What is said to a request in line; None if its time is over before there is news of what was recalled for it."""
+        try:
+            return await self._keeper.obtain(waiter)
+        except TimeoutError:
+            if asyncio.get_running_loop().time() >= wanted.until:
+                return None
+            waiter.parked_until = None  # the recall of which it would have been told is over: it stands for another one
+            return await self._keeper.obtain(waiter)
 
     def _offline(self, wanted: "_Wanted", decide: Decide) -> Change | Receipt | Refusal:
         """Decide while the central store is away, with what the account is allowed for that."""
@@ -353,6 +361,13 @@ class _Wanted:
     amount: Microcredits
     until: float
     partial: bool = False
+
+
+def _news_until(said: Answer, wanted: _Wanted) -> float | None:
+    """Until when a request is told of what was recalled for it, on the event loop's clock; None if nothing was."""
+    if not said.is_pending:
+        return None
+    return min(wanted.until, asyncio.get_running_loop().time() + said.pending_for / SECOND)
 
 
 def _is_final(said: Answer, wanted: _Wanted) -> bool:
