@@ -186,7 +186,7 @@ async def test_identical_requests_in_flight_have_one_effect(bench: Bench) -> Non
 async def test_an_expired_hold_is_free_from_its_deadline_on(bench: Bench) -> None:
     """At the very instant: expire, then reserve. Nothing had to sweep."""
     await bench.account(permanent=10)
-    hold = await held(bench, "first", 10, ttl=30 * SECOND)
+    hold = reservation(await reserve(bench, "first", 10, ttl=30 * SECOND))
     bench.clock.advance(30 * SECOND - 1)
     assert isinstance(await reserve(bench, "too early", 10), InsufficientCredits)
     bench.clock.advance(1)

@@ -95,11 +95,12 @@ def _unrest_of(machine: Machine) -> list[str]:
 
 async def _probe(world: "World") -> None:
     """Nobody is refused who could pay: all that nobody holds can be had on any machine, wherever it is idle."""
+    stored = Stored(world.raw)
+    await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    _check_leases(world, stored)
     world.workers.touch_all()
     await world.jobs_done()
     await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
-    stored = Stored(world.raw)
-    _check_leases(world, stored)
     for account_id in world.account_ids:
         books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
         if any(book.has_unposted for book in books):
