@@ -227,3 +227,18 @@ async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
     await settling
     outcomes = await asyncio.gather(*both)
     assert sorted(type(each).__name__ for each in outcomes) == ["InsufficientCredits", "Replied"]
+
+
+async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Bench) -> None:
+    """Also by a sidecar whose leases went home meanwhile, so that nobody told it."""
+    await bench.account(permanent=40)
+    await held(other, "before", 1)
+    await bench.update("suspend", AccountUpdate(state=AccountState.SUSPENDED))
+    assert isinstance(await reserve(other, "meanwhile", 1), AccountSuspended)
+    other.wire.is_cut = True
+    assert isinstance(await reserve(other, "alone", 1), AccountSuspended), "as far as is known"
+    other.wire.is_cut = False
+    other.clock.advance(MINUTE)
+    await other.round()
+    await bench.update("activate", AccountUpdate(state=AccountState.ACTIVE))
+    assert isinstance(await reserve(other, "after", 1), Replied)

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from tests.simulation.mutants import MUTANTS, replaced
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.replacing import replaced
 from tests.simulation.run import Result, run
 
 _PROGRESS_SECONDS = 10.0
@@ -23,27 +24,28 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), metavar="J", help="processes (one a core)")
     parser.add_argument("--seed", type=int, metavar="S", help="run this one seed")
     parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happens")
+    parser.add_argument("--digests", action="store_true", help="tell of seeds that pass, too")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="run with this deliberate bug")
     asked = parser.parse_args()
     if asked.seed is not None:
         result = _run(asked.mutant, asked.seed, trace=asked.trace)
-        print(_told(result, asked.mutant))
+        _say(told(result, asked.mutant))
         sys.exit(result.problem is not None)
-    sys.exit(_run_all(range(asked.first, asked.first + asked.seeds), asked.jobs, asked.mutant))
+    sys.exit(_run_all(range(asked.first, asked.first + asked.seeds), asked.jobs, asked.mutant, tells_all=asked.digests))
 
 
-def _run_all(seeds: range, jobs: int, mutant: str | None) -> int:
+def _run_all(seeds: range, jobs: int, mutant: str | None, *, tells_all: bool) -> int:
     """Run seeds, tell of each that fails and of the progress now and then. Says how to exit."""
     failed, started, told_at = 0, time.monotonic(), time.monotonic()
     for done, result in enumerate(_results(seeds, jobs, mutant), start=1):
-        if result.problem is not None:
-            failed += 1
-            print(_told(result, mutant), flush=True)
+        failed += result.problem is not None
+        if tells_all or result.problem is not None:
+            _say(told(result, mutant))
         if time.monotonic() - told_at > _PROGRESS_SECONDS:
             told_at = time.monotonic()
-            print(f"{done} of {len(seeds)} seeds, {failed} failed, {told_at - started:.0f} s", flush=True)
+            _say(f"{done} of {len(seeds)} seeds, {failed} failed, {told_at - started:.0f} s")
     seconds = time.monotonic() - started
-    print(f"{len(seeds)} seeds from {seeds.start} on, {failed} failed, {seconds:.0f} s, {len(seeds) / seconds:.1f} a second")
+    _say(f"{len(seeds)} seeds from {seeds.start} on, {failed} failed, {seconds:.0f} s, {len(seeds) / seconds:.1f} a second")
     return 1 if failed else 0
 
 
@@ -61,14 +63,20 @@ def _run(mutant: str | None, seed: int, *, trace: bool = False) -> Result:
     gc.disable()
     try:
         with replaced(MUTANTS[mutant].changes if mutant else ()):
-            return run(seed, print if trace else None)
+            return run(seed, _say if trace else None)
     finally:
         gc.enable()
         gc.collect()
 
 
-def _told(result: Result, mutant: str | None) -> str:
+def told(result: Result, mutant: str | None = None) -> str:
+    """How a seed ended; if it failed, with the command that runs it again."""
     again = f"scripts/simulate --seed {result.seed} --trace" + (f' --mutant "{mutant}"' if mutant else "")
     if result.problem is None:
         return f"seed {result.seed} passed: {result.notes} notes, digest {result.digest}"
     return f"seed {result.seed} FAILED: {result.problem}\n    again: {again}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""A simulated disk with a journal on it: SQLite in memory, run in line, that outlives the sidecar and fails when it is told to."""
+"""A simulated disk with a journal on it: SQLite in memory, run in line. It outlives the sidecar and fails when it is told to."""
 
 import asyncio
 import contextlib
@@ -95,7 +95,7 @@ class _InLine(Connection):
     """The journal's connection, without a thread."""
 
     def __init__(self, disk: Disk) -> None:
-        super().__init__(sqlite3.Connection, iter_chunk_size=64)  # which is never called: nobody awaits this connection
+        super().__init__(lambda: disk.raw, iter_chunk_size=64)  # which is never called: nobody awaits this connection
         self._disk = disk
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from creditmeter.central import verification
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.lease_keeping import has_unfinished
@@ -29,7 +30,7 @@ _ROUNDS = 30
 
 async def come_to_rest(world: "World") -> None:
     """Put everything right, ask what was not answered, spend what is in hand, let holds end, and wait for peace."""
-    if world.rng.random() < 0.4:  # noqa: PLR2004 - in some of the runs
+    if world.rng.random() < 0.4:
         await _die_together(world)
     world.weather.clear_up()
     world.note("from here on nothing goes wrong")
@@ -44,7 +45,7 @@ async def come_to_rest(world: "World") -> None:
     await world.jobs_done()
     world.check()
     await _probe(world)
-    if world.rng.random() < 0.5:  # noqa: PLR2004 - in half of the runs
+    if world.rng.random() < 0.5:
         world.workers.use_everything()
         await world.jobs_done()
     world.leap(_UNTIL_RECLAIMED)
@@ -105,7 +106,7 @@ async def _probe(world: "World") -> None:
         books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
         if any(book.has_unposted for book in books):
             continue
-        free = stored.free(account_id, Instant(world.now()))
+        free = Microcredits(stored.free(account_id, Instant(world.now())))
         said = await world.workers.reserve_all(account_id, free) if free else None
         if said is not None and not isinstance(said, Replied | Silence):
             world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {said}")
@@ -113,12 +114,13 @@ async def _probe(world: "World") -> None:
 
 def _check_leases(world: "World", stored: Stored) -> None:
     """What the store lets a machine have, the machine knows of, and nothing else."""
+    leases = [each for each in stored.leases().values() if each.out and not each.closed]
     for machine in world.machines:
         known = {each.lease_id: each.limit for book in machine.books for each in book.leases.values()}
-        for lease in stored.leases().values():
-            if lease.sidecar_id == machine.name and not lease.closed and machine.is_serving:
-                if known.get(lease.lease_id, 0) != lease.limit and lease.out:
-                    world.fail(f"{machine.name} knows of {known.get(lease.lease_id)} of lease {lease.lease_id}: {lease.limit}")
+        for lease in leases:
+            said = known.get(lease.lease_id)
+            if lease.sidecar_id == machine.name and machine.is_serving and said != lease.limit:
+                world.fail(f"{machine.name} knows of {said} of lease {lease.lease_id}, which has {lease.limit}")
 
 
 def _check_charges(world: "World") -> None:

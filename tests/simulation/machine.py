@@ -6,7 +6,7 @@ by the context they are created in, so nothing that the sidecar comes to start l
 
 import asyncio
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -35,7 +35,14 @@ LIMITS = Limits()
 GRACE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 20.0
 
-_METHODS = {Reserve: "reserve", Extend: "extend", Commit: "commit", Release: "release", ChargeNow: "charge", RefundCharge: "refund"}
+_METHODS = {
+    Reserve: "reserve",
+    Extend: "extend",
+    Commit: "commit",
+    Release: "release",
+    ChargeNow: "charge",
+    RefundCharge: "refund",
+}
 _running: ContextVar["set[asyncio.Task[Any]] | None"] = ContextVar("_running", default=None)
 
 
@@ -70,9 +77,11 @@ class MachineClock:
         return self._world.elapsed()
 
 
-def make_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **more: Any) -> asyncio.Task[Any]:
+def make_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **more: Any
+) -> asyncio.Task[Any]:
     """Create a task and note it with the run that it belongs to. A loop's task factory."""
-    task = asyncio.Task(work, loop=loop, **more)
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **more)
     context = more.get("context")
     owned = context.get(_running) if context is not None else _running.get()
     if owned is not None:
@@ -176,7 +185,8 @@ class Machine:
         self.asked += 1
         self.in_flight += 1
         try:
-            return await self._outcome_of(self._run(method(request)), patience_seconds)
+            said: Outcome | Silence = await self._outcome_of(self._run(method(request)), patience_seconds)
+            return said
         finally:
             self.in_flight -= 1
 

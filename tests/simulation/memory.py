@@ -29,7 +29,7 @@ class _InLine(sqlite.Connection):
     """The store's connection, without a thread."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
-        super().__init__(sqlite3.Connection, iter_chunk_size=64)  # which is never called: nobody awaits this connection
+        super().__init__(lambda: raw, iter_chunk_size=64)  # which is never called: nobody awaits this connection
         self._connection = raw
 
     def __del__(self) -> None:

@@ -3,14 +3,13 @@
 The simulation has to find every one of them; one that it does not find means that the simulation looks away.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from creditmeter.central import exchanges
 from creditmeter.central.exchanges import Exchanges
-from creditmeter.core import answering, grants, ledger, lease_keeping, leases, metering, posting, recalling, standing
+from creditmeter.core import answering, grants, lease_keeping, leases, ledger, metering, posting, recalling, standing
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Part
@@ -23,33 +22,22 @@ from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.demand import Demand
 from creditmeter.sidecar.exchanger import Exchanger
+from tests.simulation.replacing import Replacement
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A bug: what is wrong, and what is to be put in the place of what, as (owner, name, value)."""
+    """A bug: what is wrong, what it puts in the place of what, and the seed that found it last."""
 
     wrong: str
-    changes: tuple[tuple[Any, str, Any], ...]
-
-
-@contextlib.contextmanager
-def replaced(changes: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Have names mean something else for a while. A name that is not there is a fault of the list."""
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
-    try:
-        for owner, name, value in changes:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
+    changes: tuple[Replacement, ...]
+    found_by: int = 0
 
 
 # Availability, and what is drawn on.
 
 
-def _available_without(is_left_out: Callable[[Any, Any], bool]) -> tuple[tuple[Any, str, Any], ...]:
+def _available_without(is_left_out: Callable[[Any, Any], bool]) -> tuple[Replacement, ...]:
     def available(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
         return leases.available(all_grants, [each for each in all_leases if not is_left_out(each, now)], now)
 
@@ -115,7 +103,7 @@ async def _durable_already(_books: Books) -> None:
     return None
 
 
-def _unwritten(**nothing: Any) -> tuple[tuple[Any, str, Any], ...]:
+def _unwritten(**nothing: Any) -> tuple[Replacement, ...]:
     def write(connection: Any, changes: Iterable[Change]) -> None:
         rows.write_changes(connection, [replace(each, **nothing) for each in changes])
 
@@ -148,9 +136,7 @@ def _authorises_without_renewal(lease: Lease, at: Moment) -> bool:
     return at.now < lease.ends_at
 
 
-def _reclaim_at_once(
-    one: Ledger, lease: Any, message: Any, renewed: Callable[..., Any] = answering._renewed
-) -> Any:
+def _reclaim_at_once(one: Ledger, lease: Any, message: Any, renewed: Callable[..., Any] = answering._renewed) -> Any:
     return replace(renewed(one, lease, message), reclaim_at=one.now)
 
 
@@ -179,6 +165,7 @@ MUTANTS = {
     "drawn when posted": Mutant(
         "a charge draws on what is usable when it is posted, not when it was authorised",
         ((posting, "_draw_part", _draw_now),),
+        found_by=24,
     ),
     "drawn in any order": Mutant(
         "a charge draws on the last grant first",
@@ -187,10 +174,12 @@ MUTANTS = {
     "lapsed at once": Mutant(
         "a grant lapses at its end, though a charge of that day may still come",
         ((Ledger, "lapse", _lapse_at_once),),
+        found_by=26,
     ),
     "voided to nothing": Mutant(
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
+        found_by=16,
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
@@ -199,26 +188,32 @@ MUTANTS = {
     "posted again": Mutant(
         "the store posts a charge that it knows",
         ((answering, "post", _post_again),),
+        found_by=2,
     ),
     "charged twice": Mutant(
         "the store charges one request through two sidecars",
         ((Ledger, "first_like", lambda _ledger, _charge: None),),
+        found_by=2,
     ),
     "receipts ignored": Mutant(
         "a sidecar decides a repeated request anew",
         ((meter, "replay", lambda _book, _request: None),),
+        found_by=7,
     ),
     "refunded twice": Mutant(
         "a sidecar decides refunds of charges that are the store's to refund",
         ((meter, "refund", _refund_here),),
+        found_by=2,
     ),
     "nothing restated": Mutant(
         "a sidecar says nothing of its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
+        found_by=4,
     ),
     "acknowledged early": Mutant(
         "a sidecar says yes before it is on disk",
         ((Books, "durable", _durable_already),),
+        found_by=1,
     ),
     "leases unwritten": Mutant(
         "the journal does not keep what was spent and given back of a lease",
@@ -235,6 +230,7 @@ MUTANTS = {
     "sent only once": Mutant(
         "a charge that was sent is not sent again, though nobody knows whether it arrived",
         ((exchanger, "compose", _compose_once),),
+        found_by=7,
     ),
     "held for ever": Mutant(
         "the deadline of a hold is not judged",
@@ -247,14 +243,17 @@ MUTANTS = {
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",
         ((Lease, "authorises", _authorises_without_renewal),),
+        found_by=14,
     ),
     "reclaimed at once": Mutant(
         "a lease is reclaimed while it may still be used",
         ((answering, "_renewed", _reclaim_at_once),),
+        found_by=7,
     ),
     "never reclaimed": Mutant(
         "what a lost sidecar had is lost, too",
         ((answering, "reclaim_lost", _nothing_to_reclaim), (exchanges, "reclaim_lost", _nothing_to_reclaim)),
+        found_by=2,
     ),
     "recalls unheard": Mutant(
         "a sidecar does not give back what others wait for",
@@ -263,6 +262,7 @@ MUTANTS = {
     "time goes back": Mutant(
         "a sidecar's time goes back with the machine's clock",
         ((Books, "moment", _moment_of_the_wall),),
+        found_by=2,
     ),
 }
 """The bugs by name."""

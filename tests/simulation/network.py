@@ -48,9 +48,11 @@ class Link:
     @property
     def store(self) -> CentralStore:
         """The central store as seen from here."""
-        return cast(CentralStore, _Remote(self, self._world.store))
+        return cast("CentralStore", _Remote(self, self._world.store))
 
-    async def call(self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def call(
+        self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Ask the store for something.
 
         Raises:
@@ -60,7 +62,7 @@ class Link:
         fate = rng.random()
         await self._awake()
         await asyncio.sleep(rng.choice(network.delays))
-        if not self.is_up or fate < network.lost_request:
+        if fate < network.lost_request or self._is_parted():
             raise await self._silence(name, "request lost")
         fate -= network.lost_request
         if name in _CHANGES and fate < network.late:
@@ -70,7 +72,7 @@ class Link:
         reply = await self._world.in_store(self._serve(name, method, args, kwargs))
         if name in _CHANGES and rng.random() < network.duplicate:
             self._send_later(name, method, args, kwargs)
-        if not self.is_up or fate < network.lost_reply:
+        if fate < network.lost_reply or self._is_parted():
             raise await self._silence(name, "reply lost")
         await asyncio.sleep(rng.choice(network.delays))
         await self._awake()
@@ -98,6 +100,10 @@ class Link:
             if found:
                 asyncio.get_running_loop().call_later(_LOOK_AGAIN_SECONDS, self.stir)
 
+    def _is_parted(self) -> bool:
+        """Whether nothing gets through at this moment."""
+        return not self.is_up
+
     def stir(self) -> None:
         """Something happened at the store."""
         self._stirred.set()
@@ -111,7 +117,9 @@ class Link:
         await asyncio.sleep(self._world.rng.choice((0.0, 0.05, 1.0)))
         return CentralUnavailable(why)
 
-    def _send_later(self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _send_later(
+        self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Have a request arrive when nobody waits for its reply any more."""
         delay = self._world.rng.random() ** 3 * LATEST_ARRIVAL_SECONDS
 
@@ -122,7 +130,9 @@ class Link:
 
         self._world.spawn(arrive())
 
-    async def _serve(self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _serve(
+        self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Have the store do it. A fault of the store is a fault of the program: it is not only told to the sidecar."""
         self.asked += 1
         try:

@@ -18,6 +18,7 @@ from creditmeter.sidecar import naming
 from tests.simulation.ending import come_to_rest
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.machine import State, make_task
+from tests.simulation.replacing import replaced
 from tests.simulation.world import Failed, World
 
 _FAULTS = ("exchange failed", "housekeeping failed", "a task ended", "message outdated")
@@ -36,7 +37,7 @@ class Result:
 
 def run(seed: int, on_note: Callable[[str], None] | None = None) -> Result:
     """Live through one seed, and say how it ended. `on_note` is told everything that happens."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner, _drawing_from(Random(~seed)):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, _drawing_from(Random(~seed)):  # noqa: S311 - a seed is to give the same each time
         loop = runner.get_loop()
         loop.set_task_factory(make_task)
         loop.set_exception_handler(lambda _loop, _context: None)  # what went wrong in a task is told by those who wait for it
@@ -94,13 +95,12 @@ class _Drawn:
 @contextlib.contextmanager
 def _drawing_from(rng: Random) -> Iterator[None]:
     """Have the program draw all that it draws, ids and jitter, from one source."""
-    state, secrets = random.getstate(), naming.secrets
+    state = random.getstate()
     random.seed(rng.random())
-    naming.secrets = _Drawn(rng)  # type: ignore[assignment]  # as far as ids need it
     try:
-        yield
+        with replaced([(naming, "secrets", _Drawn(rng))]):
+            yield
     finally:
-        naming.secrets = secrets
         random.setstate(state)
 
 

@@ -84,7 +84,7 @@ class Stored:
             for each in self.open_leases(account_id)
         ]
         owed = "SELECT coalesce(sum(debt_microcredits), 0) FROM charges WHERE account_id = ?"
-        debt = self._raw.execute(owed, (account_id,)).fetchone()[0]
+        debt = int(self._raw.execute(owed, (account_id,)).fetchone()[0])
         return max(0, available(self.grants(account_id).values(), busy, now) - debt)
 
     def problems(self) -> Iterator[str]:

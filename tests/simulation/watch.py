@@ -171,7 +171,9 @@ class Watch:
             for lease in book.leases.values():
                 on_it = held.get(lease.lease_id, 0)
                 if book.held_on(lease.lease_id) != on_it:
-                    self._world.fail(f"{machine.name} counts {book.held_on(lease.lease_id)} held, its reservations hold {on_it}")
+                    self._world.fail(
+                        f"{machine.name} counts {book.held_on(lease.lease_id)} held, its reservations hold {on_it}"
+                    )
                 if lease.limit < lease.spent + on_it:
                     self._world.fail(f"{machine.name} authorised more than lease {lease.lease_id} allows")
                 is_trusted = not lease.offline and machine.clock.boot() < lease.trusted_until

@@ -44,7 +44,7 @@ class Weather:
 
     def lose(self) -> None:
         """A machine never comes back, unless it is the last one but one."""
-        if sum(each.state is not State.LOST for each in self._world.machines) > 2:  # noqa: PLR2004 - see above
+        if sum(each.state is not State.LOST for each in self._world.machines) > 2:
             self._machine().lose()
 
     def pause(self) -> None:

@@ -44,7 +44,9 @@ class Workers:
     def reserve(self) -> None:
         """Hold credit for a call."""
         amount, ttl = self._amount(), self._rng.choice(_TTLS)
-        request = Reserve(self._name("reserve"), self._account(), amount=amount, ttl=ttl, allow_partial=self._rng.random() < 0.1)
+        request = Reserve(
+            self._name("reserve"), self._account(), amount=amount, ttl=ttl, allow_partial=self._rng.random() < 0.1
+        )
         self._ask(self._machine(), request)
 
     def extend(self) -> None:

@@ -45,7 +45,7 @@ class World:
     def __init__(
         self, seed: int, card: RateCard, loop: asyncio.AbstractEventLoop, on_note: Callable[[str], None] | None = None
     ) -> None:
-        self.rng = Random(seed)
+        self.rng = Random(seed)  # noqa: S311 - a seed is to give the same each time
         self.swarm = Swarm.of(self.rng)
         self._loop = loop
         self.card = card
@@ -68,7 +68,9 @@ class World:
         self.admin = Admin(self)
         self.workers = Workers(self)
         self.weather = Weather(self)
-        self.machines = [Machine(self, f"s{number + 1}", self.rng.choice(self.swarm.skews)) for number in range(self.swarm.sidecars)]
+        self.machines = [
+            Machine(self, f"s{number + 1}", self.rng.choice(self.swarm.skews)) for number in range(self.swarm.sidecars)
+        ]
 
     # Time.
 

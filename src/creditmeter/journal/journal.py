@@ -102,7 +102,7 @@ class Journal:
         Raises:
             StorageUnavailable: an earlier write failed.
         """
-        self._refuse_after_failure()
+        self.check()
         self._gathering.steps.append(change)
         self._identity = self._gathering.identity = replace(self._identity, clock=clock)
         self._work.set()
@@ -113,7 +113,7 @@ class Journal:
         Raises:
             StorageUnavailable: an earlier write failed.
         """
-        self._refuse_after_failure()
+        self.check()
         self._gathering.steps.append(forgotten)
         self._work.set()
 
@@ -123,7 +123,7 @@ class Journal:
         Raises:
             StorageUnavailable: it could not be written.
         """
-        self._refuse_after_failure()
+        self.check()
         self._identity = self._gathering.identity = replace(identity, clock=self._identity.clock)
         self._work.set()
         await self.durable()
@@ -137,7 +137,7 @@ class Journal:
         newest = self._gathering or self._writing
         if newest is not None:
             await asyncio.shield(newest.done)
-        self._refuse_after_failure()
+        self.check()
 
     async def load(self) -> list[Change]:
         """Everything that is on disk, as changes to empty books. After `reopen` the journal takes changes again from here on:
@@ -179,7 +179,12 @@ class Journal:
             await self._writer
         await self._connection.close()
 
-    def _refuse_after_failure(self) -> None:
+    def check(self) -> None:
+        """Say no after a write failed, until the books were loaded anew.
+
+        Raises:
+            StorageUnavailable: an earlier write failed.
+        """
         if self._failure is not None:
             raise StorageUnavailable(self._failure)
 

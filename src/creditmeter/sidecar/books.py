@@ -82,7 +82,12 @@ class Books:
             self._unreported.setdefault(change.account_id, self._clock.boot())
 
     def expire(self, book: Book, now: Instant) -> None:
-        """End the reservations whose deadline is past. Done before every decision, so that none sees a hold that is over."""
+        """End the reservations whose deadline is past. Done before every decision, so that none sees a hold that is over.
+
+        Raises:
+            StorageUnavailable: the journal cannot be written. What is due stays so.
+        """
+        self._journal.check()
         due = book.due(now)
         if due:
             self.record(expire(book, due))

@@ -33,6 +33,7 @@ from creditmeter.core.metering import (
 from creditmeter.core.offline import allow
 from creditmeter.core.refusals import (
     AccountNotFound,
+    AccountSuspended,
     ChargeNotFound,
     InsufficientCredits,
     Overloaded,
@@ -220,14 +221,25 @@ class Meter:
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
         decided = self._decided(book, wanted, at, decide, exhausted=False)
-        if not isinstance(decided, Short):
-            return await self._settled(decided, wanted.amount)
-        with self._keeper.line(wanted.account_id, wanted.until) as waiter:
-            decided = await self._in_line(wanted, decide, decided, waiter)
+        if isinstance(decided, Short):
+            with self._keeper.line(wanted.account_id, wanted.until) as waiter:
+                decided = await self._in_line(wanted, decide, decided, waiter)
+        elif isinstance(decided, AccountSuspended):
+            decided = await self._still_suspended(wanted, decide, decided)
         if isinstance(decided, AccountNotFound):
             self._books.drop_if_empty(wanted.account_id)
             return decided
         return await self._settled(decided, wanted.amount)
+
+    async def _still_suspended(
+        self, wanted: "_Wanted", decide: Decide, refusal: AccountSuspended
+    ) -> Change | Receipt | Refusal:
+        """Ask before a suspended account is refused: once its leases went home, nobody tells this sidecar that it is active."""
+        try:
+            with self._keeper.line(wanted.account_id, wanted.until) as waiter:
+                return await self._in_line(wanted, decide, Short(wanted.amount), waiter)
+        except CentralUnavailable:
+            return refusal
 
     async def _in_line(self, wanted: "_Wanted", decide: Decide, short: Short, waiter: Waiter) -> Change | Receipt | Refusal:
         """Take the decision again with every answer of the central store, as long as that helps."""
