@@ -234,6 +234,8 @@ async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Be
     await bench.account(permanent=40)
     await held(other, "before", 1)
     await bench.update("suspend", AccountUpdate(state=AccountState.SUSPENDED))
+    while getattr(other.sidecar.books.open(ACCOUNT).account, "state", None) is not AccountState.SUSPENDED:
+        await asyncio.sleep(0)
     assert isinstance(await reserve(other, "meanwhile", 1), AccountSuspended)
     other.wire.is_cut = True
     assert isinstance(await reserve(other, "alone", 1), AccountSuspended), "as far as is known"

@@ -1,4 +1,4 @@
-"""A simulated disk with a journal on it: SQLite in memory, run in line. It outlives the sidecar and fails when it is told to."""
+"""A simulated disk with a journal on it: SQLite in memory, run in line, which outlives the sidecar and fails when told to."""
 
 import asyncio
 import contextlib

@@ -23,6 +23,7 @@ _UNTIL_RECLAIMED = LIMITS.max_hold_lifetime + 12 * MINUTE
 _REPORTED_WITHIN = 3.5
 """After as many rounds of settlement every sidecar has posted what it had, and said what it holds."""
 
+_OFTEN = 0.6
 _ROUND_SECONDS = 10.0
 _ROUNDS = 30
 """As many rounds everything has to settle in."""
@@ -44,8 +45,12 @@ async def come_to_rest(world: "World") -> None:
         world.employ(work)
     await world.jobs_done()
     world.check()
-    await _probe(world)
-    if world.rng.random() < 0.5:
+    await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    _check_leases(world)
+    drawn = world.rng.random()
+    if drawn < _OFTEN:
+        await _probe(world)
+    if drawn > 1 - _OFTEN:
         world.workers.use_everything()
         await world.jobs_done()
     world.leap(_UNTIL_RECLAIMED)
@@ -96,12 +101,10 @@ def _unrest_of(machine: Machine) -> list[str]:
 
 async def _probe(world: "World") -> None:
     """Nobody is refused who could pay: all that nobody holds can be had on any machine, wherever it is idle."""
-    stored = Stored(world.raw)
-    await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
-    _check_leases(world, stored)
     world.workers.touch_all()
     await world.jobs_done()
     await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    stored = Stored(world.raw)
     for account_id in world.account_ids:
         books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
         if any(book.has_unposted for book in books):
@@ -112,9 +115,9 @@ async def _probe(world: "World") -> None:
             world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {said}")
 
 
-def _check_leases(world: "World", stored: Stored) -> None:
+def _check_leases(world: "World") -> None:
     """What the store lets a machine have, the machine knows of, and nothing else."""
-    leases = [each for each in stored.leases().values() if each.out and not each.closed]
+    leases = [each for each in Stored(world.raw).leases().values() if each.out and not each.closed]
     for machine in world.machines:
         known = {each.lease_id: each.limit for book in machine.books for each in book.leases.values()}
         for lease in leases:

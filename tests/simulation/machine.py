@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LIMITS = Limits()
 GRACE_SECONDS = 10.0
-HEARTBEAT_SECONDS = 20.0
+HEARTBEAT_SECONDS = 28.0
 
 _METHODS = {
     Reserve: "reserve",

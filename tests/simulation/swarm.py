@@ -92,7 +92,7 @@ class Swarm:
             settle=rng.choice((1.0, 3.0, 6.0)),
             paces=rng.choice(((0.0, 0.0, 0.3), (0.0, 0.5, 2.0), (0.0, 0.0, 1.0, 8.0))),
             amounts=rng.choice(((1, 3), (1, 8), (2, 20))),
-            steps=rng.randint(60, 100),
+            steps=rng.randint(50, 85),
         )
 
 

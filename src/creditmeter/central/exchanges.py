@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
@@ -22,6 +22,17 @@ from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.standing import standing
 
 DEFAULT_LEASE_TTL = Span(10 * MINUTE)
+
+_SIDECAR = select(tables.sidecars.c.epoch, tables.sidecars.c.nonce).where(
+    tables.sidecars.c.sidecar_id == bindparam("sidecar_id")
+)
+_LOCKED_SIDECAR = _SIDECAR.with_for_update()
+_SHARED_SIDECAR = _SIDECAR.with_for_update(read=True)
+_APPLIED = select(tables.exchanges.c.answer).where(
+    tables.exchanges.c.account_id == bindparam("account_id"),
+    tables.exchanges.c.sidecar_id == bindparam("sidecar_id"),
+    tables.exchanges.c.epoch == bindparam("epoch"),
+)
 
 _decode_answer = msgspec.json.Decoder(Answer).decode
 
@@ -187,13 +198,8 @@ class Exchanges:
 
     async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | None:
         """The answer to the last message that was applied in this epoch."""
-        exchanges = tables.exchanges
-        query = select(exchanges.c.answer).where(
-            exchanges.c.account_id == message.account_id,
-            exchanges.c.sidecar_id == message.sidecar_id,
-            exchanges.c.epoch == message.epoch,
-        )
-        text = (await connection.execute(query)).scalar_one_or_none()
+        place = {"account_id": message.account_id, "sidecar_id": message.sidecar_id, "epoch": message.epoch}
+        text = (await connection.execute(_APPLIED, place)).scalar_one_or_none()
         return None if text is None else _decode_answer(text)
 
     async def _sidecar(
@@ -202,9 +208,8 @@ class Exchanges:
         """A sidecar's epoch and nonce. Locked, so that no exchange of an epoch outlives the registration of the next;
         exchanges share the lock.
         """
-        sidecars = tables.sidecars
-        query = select(sidecars.c.epoch, sidecars.c.nonce).where(sidecars.c.sidecar_id == sidecar_id)
-        row = (await connection.execute(query.with_for_update(read=share))).one_or_none()
+        query = _SHARED_SIDECAR if share else _LOCKED_SIDECAR
+        row = (await connection.execute(query, {"sidecar_id": sidecar_id})).one_or_none()
         return None if row is None else (row[0], row[1])
 
     async def _put_new_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId) -> None:

@@ -6,8 +6,9 @@ Loading locks the account's row, so decisions about one account are taken one af
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, or_, select, update
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -95,8 +96,8 @@ async def open_ledger(
 
     With `lock` the account stays locked until the transaction ends.
     """
-    query = select(tables.accounts).where(tables.accounts.c.account_id == account_id)
-    row = (await connection.execute(query.with_for_update() if lock else query)).mappings().one_or_none()
+    query = _LOCKED_ACCOUNT if lock else _ACCOUNT
+    row = (await connection.execute(query, {"account_id": account_id})).mappings().one_or_none()
     if row is None:
         return None
     account = account_of(row)
@@ -142,8 +143,7 @@ def _insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Inser
 async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple[PlanVersion, ...]:
     if account.plan_id is None:
         return ()
-    plans = tables.plans
-    rows = await connection.execute(select(plans).where(plans.c.plan_id == account.plan_id).order_by(plans.c.effective_at))
+    rows = await connection.execute(_PLANS, {"plan_id": account.plan_id})
     return tuple(
         PlanVersion(Plan(row["plan_id"], row["daily_microcredits"], row["monthly_microcredits"]), row["effective_at"])
         for row in rows.mappings()
@@ -157,29 +157,46 @@ async def _grants(
 
     Which charge a refund is of may turn out only when its own is posted, so all that are loaded count.
     """
-    grants = tables.grants
-    running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
-    conditions: list[ColumnElement[bool]] = [grants.c.remaining_microcredits > 0, grants.c.period_key.in_(running)]
     named = set(topic.grants)
     for charge in charges if topic.refunded_charges else ():
         if charge.posting is not None:
             named.update(draw.grant_id for draw in charge.posting.draws)
+    running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
+    wanted: Row = {"account_id": account.account_id, "running": running}
     if named:
-        conditions.append(grants.c.grant_id.in_(sorted(named)))
-    rows = await connection.execute(select(grants).where(grants.c.account_id == account.account_id, or_(*conditions)))
+        wanted["grants"] = sorted(named)
+    rows = await connection.execute(_grants_query(some_are_named=bool(named)), wanted)
     return tuple(grant_of(row) for row in rows.mappings())
 
 
 async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tuple[OutLease, ...]:
-    leases = tables.leases
-    rows = await connection.execute(select(leases).where(leases.c.account_id == account_id, leases.c.closed.is_(False)))
+    rows = await connection.execute(_OPEN_LEASES, {"account_id": account_id})
     return tuple(lease_of(row) for row in rows.mappings())
 
 
 async def _recalls(connection: AsyncConnection, account_id: AccountId) -> tuple[Recall, ...]:
-    recalls = tables.recalls
-    rows = await connection.execute(select(recalls).where(recalls.c.account_id == account_id))
+    rows = await connection.execute(_RECALLS, {"account_id": account_id})
     return tuple(recall_of(row) for row in rows.mappings())
+
+
+async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Charge, ...]:
+    """Charges that owe debt, those that the decision is about, and those that stand for a duplicate that is refunded."""
+    asked = {
+        "charges": topic.charges | topic.refunded_charges,
+        "refunded": topic.refunded_charges,
+        "requests": topic.requests,
+        "reservations": topic.reservations,
+    }
+    named = {name: sorted(ids) for name, ids in asked.items() if ids}
+    rows = await connection.execute(_charges_query(frozenset(named)), {"account_id": account_id} | named)
+    return tuple(charge_of(row) for row in rows.mappings())
+
+
+async def _refunds(connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[ChargeId]) -> tuple[Refund, ...]:
+    if not charge_ids:
+        return ()
+    rows = await connection.execute(_REFUNDS, {"account_id": account_id, "charges": sorted(charge_ids)})
+    return tuple(refund_of(row) for row in rows.mappings())
 
 
 async def _save_recalls(connection: AsyncConnection, account_id: AccountId, changes: Changes) -> None:
@@ -193,29 +210,46 @@ async def _save_recalls(connection: AsyncConnection, account_id: AccountId, chan
     await summon(connection, account_id, changes.summoned)
 
 
-async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Charge, ...]:
-    """Charges that owe debt, those that the decision is about, and those that stand for a duplicate that is refunded."""
+# The queries. To put one together takes longer than to run it.
+
+
+def _any_of(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    return column.in_(bindparam(name, expanding=True))
+
+
+_ACCOUNT_ID: BindParameter[str] = bindparam("account_id")
+_ACCOUNT = select(tables.accounts).where(tables.accounts.c.account_id == _ACCOUNT_ID)
+_LOCKED_ACCOUNT = _ACCOUNT.with_for_update()
+_PLANS = select(tables.plans).where(tables.plans.c.plan_id == bindparam("plan_id")).order_by(tables.plans.c.effective_at)
+_OPEN_LEASES = select(tables.leases).where(tables.leases.c.account_id == _ACCOUNT_ID, tables.leases.c.closed.is_(False))
+_RECALLS = select(tables.recalls).where(tables.recalls.c.account_id == _ACCOUNT_ID)
+_REFUNDS = select(tables.refunds).where(
+    tables.refunds.c.account_id == _ACCOUNT_ID, _any_of(tables.refunds.c.charge_id, "charges")
+)
+
+
+@cache
+def _grants_query(*, some_are_named: bool) -> Select[Any]:
+    grants = tables.grants
+    conditions = [grants.c.remaining_microcredits > 0, _any_of(grants.c.period_key, "running")]
+    if some_are_named:
+        conditions.append(_any_of(grants.c.grant_id, "grants"))
+    return select(grants).where(grants.c.account_id == _ACCOUNT_ID, or_(*conditions))
+
+
+@cache
+def _charges_query(named: frozenset[str]) -> Select[Any]:
     charges, duplicates = tables.charges, tables.charges.alias()
-    conditions: list[ColumnElement[bool]] = [charges.c.debt_microcredits > 0]
-    if topic.charges or topic.refunded_charges:
-        conditions.append(charges.c.charge_id.in_(sorted(topic.charges | topic.refunded_charges)))
-    if topic.refunded_charges:
-        named = duplicates.c.account_id == account_id, duplicates.c.charge_id.in_(sorted(topic.refunded_charges))
-        firsts = select(duplicates.c.duplicate_of).where(*named, duplicates.c.duplicate_of.is_not(None))
-        conditions.append(charges.c.charge_id.in_(firsts))
-    if topic.requests:
-        conditions.append(charges.c.request_id.in_(sorted(topic.requests)))
-    if topic.reservations:
-        conditions.append(charges.c.reservation_id.in_(sorted(topic.reservations)))
-    rows = await connection.execute(select(charges).where(charges.c.account_id == account_id, or_(*conditions)))
-    return tuple(charge_of(row) for row in rows.mappings())
-
-
-async def _refunds(connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[ChargeId]) -> tuple[Refund, ...]:
-    if not charge_ids:
-        return ()
-    refunds = tables.refunds
-    rows = await connection.execute(
-        select(refunds).where(refunds.c.account_id == account_id, refunds.c.charge_id.in_(sorted(charge_ids)))
+    originals = select(duplicates.c.duplicate_of).where(
+        duplicates.c.account_id == _ACCOUNT_ID,
+        _any_of(duplicates.c.charge_id, "refunded"),
+        duplicates.c.duplicate_of.is_not(None),
     )
-    return tuple(refund_of(row) for row in rows.mappings())
+    by_name = {
+        "charges": _any_of(charges.c.charge_id, "charges"),
+        "refunded": charges.c.charge_id.in_(originals),
+        "requests": _any_of(charges.c.request_id, "requests"),
+        "reservations": _any_of(charges.c.reservation_id, "reservations"),
+    }
+    conditions = [charges.c.debt_microcredits > 0, *(by_name[name] for name in sorted(named))]
+    return select(charges).where(charges.c.account_id == _ACCOUNT_ID, or_(*conditions))
