@@ -9,7 +9,7 @@ import selectors
 from collections.abc import Mapping
 from typing import Any
 
-MAX_TURNS = 300_000
+MAX_TURNS = 60_000
 """As many turns of the loop a run may take. One that takes more is busy with nothing."""
 
 

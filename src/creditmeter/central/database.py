@@ -27,12 +27,14 @@ _SQLITE_POOL_SIZE = 5
 class CentralUnavailable(Exception):
     """The central store could not be reached, or did not answer; whether it did what was asked is unknown.
 
-    `is_lasting` says that it will not pass by itself: a wrong password, no such database, a file that is no database.
+    `is_lasting` says that it will not pass by itself: a wrong password, no such database, a file that is no database;
+    `is_crowded` that the store was not even asked, since others of this process use all connections.
     """
 
-    def __init__(self, message: str, *, is_lasting: bool = False) -> None:
+    def __init__(self, message: str, *, is_lasting: bool = False, is_crowded: bool = False) -> None:
         super().__init__(message)
         self.is_lasting = is_lasting
+        self.is_crowded = is_crowded
 
 
 class CentralMisconfigured(Exception):
@@ -131,7 +133,9 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if postgresql.is_fault_of_program(error.orig):
             raise
         raise CentralUnavailable(_first_line(error.orig or error), is_lasting=_is_lasting(error.orig)) from error
-    except (PoolTimeoutError, OSError, TimeoutError) as error:
+    except PoolTimeoutError as error:
+        raise CentralUnavailable(_first_line(error), is_crowded=True) from error
+    except (OSError, TimeoutError) as error:
         raise CentralUnavailable(_first_line(error)) from error
 
 

@@ -114,10 +114,8 @@ class Exchanges:
             seen = update(sidecars).where(*mine).values(last_seen_at=await self._clock.now(connection))
             return None if (await connection.execute(seen)).rowcount else Fenced(sidecar_id)
 
-    async def reclaim(self, limit: int) -> int:
-        """Close leases of sidecars that are lost, on at most `limit` accounts; says on how many.
-
-        Only for a caller that has been in touch with the store long enough for all others to have been heard as well.
+    async def reclaimable(self, limit: int) -> list[AccountId]:
+        """Accounts with leases of lost sidecars, at most `limit`.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -126,17 +124,25 @@ class Exchanges:
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
             lost = select(leases.c.account_id).where(leases.c.closed.is_(False), leases.c.reclaim_at <= now)
-            accounts = (await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))).scalars().all()
-        for account_id in accounts:
-            async with self._database.write() as connection:
-                opened = await open_ledger(connection, account_id, await self._clock.now(connection))
-                assert opened is not None, "a lease is of an account"
-                opened.ledger.touch()
-                reclaim_lost(opened.ledger)
-                opened.ledger.lapse()
-                opened.ledger.repay_debt()
-                await opened.save(connection)
-        return len(accounts)
+            found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
+            return [AccountId(each) for each in found.scalars()]
+
+    async def reclaim(self, account_id: AccountId) -> None:
+        """Close leases of lost sidecars on an account.
+
+        Only for a caller that has been in touch with the store long enough for all others to have been heard as well.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        async with self._database.write() as connection:
+            opened = await open_ledger(connection, account_id, await self._clock.now(connection))
+            assert opened is not None, "a lease is of an account"
+            opened.ledger.touch()
+            reclaim_lost(opened.ledger)
+            opened.ledger.lapse()
+            opened.ledger.repay_debt()
+            await opened.save(connection)
 
     async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
         """Apply one sidecar's messages, each about another account, in one transaction. The replies are in their order.

@@ -23,6 +23,9 @@ from creditmeter.core.ids import AccountId, SidecarId
 POLL_INTERVAL_SECONDS = 0.02
 """Often enough for credit to come back and be fetched within the time that a request waits for it."""
 
+LOOK_INTERVAL_SECONDS = 0.1
+"""Where each look is a transaction."""
+
 SILENCE_SECONDS = 30.0
 """After this long without news, whether there could be any is found out."""
 
@@ -44,12 +47,12 @@ class News(Protocol):
 
 
 class ChangePoll:
-    """Looks at the recalls that stand, every `interval_seconds` if anything changed."""
+    """Looks at the recalls that stand, again and again, where it can be told only if anything changed."""
 
-    def __init__(self, database: Database, clock: StoreClock, interval_seconds: float = POLL_INTERVAL_SECONDS) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
-        self._interval = interval_seconds
+        self._interval = POLL_INTERVAL_SECONDS if database.is_sqlite else LOOK_INTERVAL_SECONDS
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
         """See `News`. An account comes up again until the sidecar has spoken."""

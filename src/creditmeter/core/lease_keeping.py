@@ -7,7 +7,7 @@ from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
-from creditmeter.core.ids import SidecarId
+from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 from creditmeter.core.leases import Lease
 from creditmeter.core.offline import ended
@@ -72,7 +72,8 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) ->
         for refund in message.refunds
         if refund.refund_id in answer.refund_postings
     )
-    leases = tuple(_renewed(book, terms, trusted_until) for terms in answer.leases)
+    posted = tuple(charge for charge in message.charges if charge.charge_id in answer.postings)
+    leases = tuple(_renewed(book, terms, posted, trusted_until) for terms in answer.leases)
     leases += _over(book, message, answer)
     return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
 
@@ -127,12 +128,11 @@ def _is_over(book: Book, lease: Lease, now: Instant) -> bool:
 
 
 def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseReport:
-    posted_with_this = sum(part.amount for charge in charges for part in charge.parts if part.lease_id == lease.lease_id)
     return LeaseReport(
         lease_id=lease.lease_id,
         limit=lease.limit,
         held=book.held_on(lease.lease_id),
-        unposted=Microcredits(book.unposted_on(lease.lease_id) - posted_with_this),
+        unposted=Microcredits(book.unposted_on(lease.lease_id) - _parts_on(lease.lease_id, charges)),
     )
 
 
@@ -146,12 +146,23 @@ def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]
     )
 
 
-def _renewed(book: Book, terms: LeaseTerms, trusted_until: Span) -> Lease:
-    """A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges."""
+def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_until: Span) -> Lease:
+    """A lease as the central store has it after charges were posted.
+
+    A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges. Where
+    more was posted than the journal knows of, it was set back to an older copy: what is posted is spent all the same.
+    """
     known = book.leases.get(terms.lease_id)
     if known is None:
         return Lease(terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until)
-    return replace(known, limit=terms.limit, trusted_until=trusted_until)
+    waiting = book.unposted_on(terms.lease_id) - _parts_on(terms.lease_id, posted)
+    spent = Microcredits(max(known.spent, terms.posted + waiting))
+    limit = Microcredits(max(terms.limit, spent + book.held_on(terms.lease_id)))
+    return replace(known, limit=limit, spent=spent, trusted_until=trusted_until)
+
+
+def _parts_on(lease_id: LeaseId, charges: tuple[Charge, ...]) -> int:
+    return sum(part.amount for charge in charges for part in charge.parts if part.lease_id == lease_id)
 
 
 def _over(book: Book, message: Message, answer: Answer) -> tuple[Lease, ...]:

@@ -65,6 +65,7 @@ class Books:
         book = self._books.get(account_key(account_id))
         if book is not None and book.is_empty:
             del self._books[account_key(account_id)]
+            self._reported.pop(account_id, None)
 
     def record(self, change: Change) -> None:
         """Make a change: in memory now, on disk with the next group.

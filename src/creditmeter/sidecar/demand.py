@@ -33,8 +33,7 @@ class Waiter:
     news until `parked_until`, and is not asked for.
     """
 
-    def __init__(self, account_id: AccountId, until: float) -> None:
-        self.account_id = account_id
+    def __init__(self, until: float) -> None:
         self.until = until
         self.amount = Microcredits(0)
         self.smallest = Microcredits(0)
@@ -84,18 +83,22 @@ class Demand:
 
     def __init__(self) -> None:
         self.is_going_home = False
+        self.woken = asyncio.Event()
         self._waiting: dict[AccountId, list[Waiter]] = {}
         self._burns: dict[AccountId, Burn] = {}
         self._no_refill_before: dict[AccountId, Span] = {}
         self._to_give_back: set[AccountId] = set()
         self._recalled: set[AccountId] = set()
+        self._retracted: set[AccountId] = set()
 
     # Requests that wait.
 
     @contextlib.contextmanager
     def line(self, account_id: AccountId, until: float) -> Iterator[Waiter]:
-        """Stand in line for credit."""
-        waiter = Waiter(account_id, until)
+        """Stand in line for credit, for as long as the block runs. Whoever leaves while credit is recalled for it has the
+        central store told at once: others may be waiting behind it.
+        """
+        waiter = Waiter(until)
         waiting = self._waiting.setdefault(account_id, [])
         waiting.append(waiter)
         try:
@@ -104,17 +107,28 @@ class Demand:
             waiting.remove(waiter)
             if not waiting:
                 del self._waiting[account_id]
+            if waiter.parked_until is not None:
+                self._retracted.add(account_id)
+                self.woken.set()
 
     def fail(self, account_id: AccountId, error: Exception) -> None:
-        """Tell all who wait on an account that there is no answer."""
-        self._recalled.discard(account_id)
+        """Tell all who wait on an account that there is no answer. What was recalled goes back when there is one again."""
+        if account_id in self._recalled:
+            self._recalled.discard(account_id)
+            self._to_give_back.add(account_id)
+        self._retracted.discard(account_id)
         for each in self._waiting.get(account_id, ()):
             each.tell(error)
+
+    def fail_all(self, error: Exception) -> None:
+        """Tell all who wait that there will be no answer any more."""
+        for account_id in list(self._waiting):
+            self.fail(account_id, error)
 
     def urgent(self) -> list[AccountId]:
         """The accounts about which somebody waits to hear: requests of ours first, then those who recalled credit."""
         asked = [account_id for account_id, waiting in self._waiting.items() if any(each.is_asking for each in waiting)]
-        return asked + [each for each in self._recalled if each not in set(asked)]
+        return list(dict.fromkeys((*asked, *self._recalled, *self._retracted)))
 
     # Credit in hand.
 
@@ -149,6 +163,7 @@ class Demand:
     def recall(self, account_id: AccountId) -> None:
         """Others wait for credit of this account, or the central store wants to hear of it."""
         self._recalled.add(account_id)
+        self.woken.set()
 
     def give_back(self, account_id: AccountId) -> None:
         """Nobody uses this account's credit here."""
@@ -162,8 +177,8 @@ class Demand:
         """
         account_id = book.account_id
         give_back = self.is_going_home or account_id in self._recalled or account_id in self._to_give_back
-        self._recalled.discard(account_id)
-        self._to_give_back.discard(account_id)
+        for marks in (self._recalled, self._to_give_back, self._retracted):
+            marks.discard(account_id)
         waiters = tuple(self._waiting.get(account_id, ()))
         idle = book.idle(at)
         if give_back:

@@ -1,4 +1,4 @@
-"""Exchanges with the central store: one message at a time for each account, sent again as it is until it is answered.
+"""Exchanges with the central store: one message at a time for each account, sent again until it is answered.
 
 A message is composed from a book, what it changes is made durable, and only then is it sent. If no answer comes, nobody knows
 whether it was applied; it is kept and sent again before anything else is said about that account.
@@ -64,6 +64,7 @@ class Exchanger:
         self._terms = terms
         self._on_fenced = on_fenced
         self._contact = Contact()
+        self.fence: SidecarFenced | None = None
         self._epoch = 0
         self._registration = asyncio.Lock()
         self._seq = itertools.count(1)
@@ -121,8 +122,10 @@ class Exchanger:
     def _fenced(self) -> SidecarFenced:
         for book in self._books:
             book.distrust_leases()
+        self.fence = SidecarFenced(f"another process speaks for sidecar {self._journal.identity.sidecar_id}")
+        self._demand.fail_all(self.fence)
         self._on_fenced()
-        return SidecarFenced(f"another process speaks for sidecar {self._journal.identity.sidecar_id}")
+        return self.fence
 
     async def beat(self) -> None:
         """Tell the central store that this sidecar is there, and give up for lost those that have not been for too long.
@@ -137,9 +140,19 @@ class Exchanger:
         if fenced is not None:
             raise self._fenced()
         if self._contact.is_steady(self._clock.boot()):
-            reclaimed = await self._central.exchanges.reclaim(self._terms.settlement_batch)
-            if reclaimed:
-                _log.warning("leases of lost sidecars reclaimed", accounts=reclaimed)
+            await self._reclaim()
+
+    async def _reclaim(self) -> None:
+        """Give up what lost sidecars have, an account at a time: a fault in one must not keep the others from it."""
+        for account_id in await self._central.exchanges.reclaimable(self._terms.settlement_batch):
+            try:
+                await self._central.exchanges.reclaim(account_id)
+            except CentralUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - see above
+                _log.exception("reclaim failed", account_id=account_id)
+            else:
+                _log.warning("leases of lost sidecars reclaimed", account_id=account_id)
 
     # What is said.
 
@@ -171,18 +184,34 @@ class Exchanger:
         try:
             self._contact.check(self._clock.boot())
             await self.register()
-            unanswered = [self._message(account_id) for account_id in accounts]
-            await self._books.durable()
-            await self._send(unanswered)
+            await self._send(await self._composed(accounts))
         except Exception as error:
             is_expected = isinstance(error, CentralUnavailable | SidecarFenced | StorageUnavailable)
             if is_expected or len(accounts) == 1:
                 for account_id in accounts:
                     self._demand.fail(account_id, error)
+                    self._books.put_unsettled(account_id)  # so that what was to be said is said without traffic, too
             raise
         finally:
             self._busy.difference_update(accounts)
             self._idle.set()
+            self._demand.woken.set()
+
+    async def _composed(self, accounts: list[AccountId]) -> list[_Unanswered]:
+        """What to send about these accounts, once all that it changes is on disk. A message that did not get there was never
+        said: after the books were loaded anew there is another one.
+        """
+        fresh = [each for each in accounts if each not in self._unanswered]
+        try:
+            unanswered = [self._message(account_id) for account_id in accounts]
+            await self._books.durable()
+        except StorageUnavailable:
+            for account_id in fresh:
+                unsaid = self._unanswered.pop(account_id, None)
+                if unsaid is not None and unsaid.speech.give_back:
+                    self._demand.give_back(account_id)
+            raise
+        return unanswered
 
     def _message(self, account_id: AccountId) -> _Unanswered:
         waiting = self._unanswered.get(account_id)
@@ -235,6 +264,7 @@ class Exchanger:
                 self._demand.fail(account_id, CentralUnavailable("the message was outdated"))
             case AccountNotFound():
                 answered.speech.tell(reply)
+                self._books.drop_if_empty(account_id)
 
     def _attempt(self) -> "_Attempt":
         return _Attempt(self._contact, self._clock)
@@ -251,7 +281,7 @@ class _Attempt:
         self._contact.check(self._clock.boot())
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, CentralUnavailable):
+        if isinstance(error, CentralUnavailable) and not error.is_crowded:
             self._contact.failed(self._clock.boot())
         elif error is None:
             self._contact.succeeded(self._clock.boot())

@@ -7,7 +7,7 @@ included its need, so that a refusal rests on what the central store said.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
@@ -19,7 +19,10 @@ from creditmeter.core.leases import Moment
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.demand import Demand, Said, Waiter
-from creditmeter.sidecar.exchanger import Exchanger
+from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+
+MAX_AT_ONCE = 3
+"""Urgent exchanges under way together; the settler and readers need connections too."""
 
 IDLE_AFTER = Span(30 * SECOND)
 """A lease that nobody used for this long goes back."""
@@ -36,18 +39,15 @@ class LeaseKeeper:
         self._exchanger = exchanger
         self._demand = demand
         self._lease_ttl = lease_ttl
-        self._urgent = asyncio.Event()
 
     @property
     def is_registered(self) -> bool:
         """Whether this run may authorise anything at all."""
         return self._exchanger.is_registered
 
-    @contextlib.contextmanager
-    def line(self, account_id: AccountId, until: float) -> Iterator[Waiter]:
+    def line(self, account_id: AccountId, until: float) -> contextlib.AbstractContextManager[Waiter]:
         """Stand in line for credit of an account, for as long as the block runs."""
-        with self._demand.line(account_id, until) as waiter:
-            yield waiter
+        return self._demand.line(account_id, until)
 
     async def obtain(self, waiter: Waiter) -> Said:
         """Ask the central store for credit, or wait for news of what was recalled if the request is parked. What came is in the
@@ -59,8 +59,10 @@ class LeaseKeeper:
             StorageUnavailable: the journal cannot be written.
             TimeoutError: a parked request waited in vain.
         """
+        if self._exchanger.fence is not None:
+            raise self._exchanger.fence
         if waiter.parked_until is None:
-            self._urgent.set()
+            self._demand.woken.set()
         async with asyncio.timeout_at(waiter.parked_until):
             return await waiter.hear()
 
@@ -70,20 +72,25 @@ class LeaseKeeper:
             self._books.put_unsettled(book.account_id)
 
     async def run(self) -> None:
-        """Serve needs and recalls until cancelled."""
-        while True:
-            await self._urgent.wait()
-            self._urgent.clear()
-            urgent = self._demand.urgent()
-            if urgent and all(map(self._exchanger.is_busy, urgent)):
-                await self._exchanger.one_finished()
-            else:
-                await self._speak(urgent)
-            if self._demand.urgent():
-                self._urgent.set()
+        """Serve needs and recalls until cancelled. One account that is slow does not hold up the others."""
+        speaking: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                await self._demand.woken.wait()
+                self._demand.woken.clear()
+                free = [each for each in self._demand.urgent() if not self._exchanger.is_busy(each)]
+                if free and len(speaking) < MAX_AT_ONCE:
+                    task = asyncio.create_task(self._speak(free))
+                    speaking.add(task)
+                    task.add_done_callback(speaking.discard)
+                    await asyncio.sleep(0)  # its accounts are busy from here on
+        finally:
+            for task in speaking:
+                task.cancel()
+            await asyncio.gather(*speaking, return_exceptions=True)
 
     async def _speak(self, accounts: list[AccountId]) -> None:
-        with contextlib.suppress(CentralUnavailable, StorageUnavailable):  # those who waited were told
+        with contextlib.suppress(CentralUnavailable, SidecarFenced, StorageUnavailable):  # those who waited were told
             await self._exchanger.speak(accounts)
 
     async def hear(self, news: AsyncIterator[AccountId]) -> None:
@@ -94,7 +101,6 @@ class LeaseKeeper:
         """
         async for account_id in news:
             self._demand.recall(account_id)
-            self._urgent.set()
 
     def keep(self) -> None:
         """Have leases that are in use renewed, and those that are not given back, with the next settlement."""

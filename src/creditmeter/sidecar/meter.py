@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
@@ -70,6 +72,9 @@ MAX_NEWS = 64
 
 RETRY_AFTER = SECOND
 RECALL_RETRY_AFTER = Span(SECOND // 4)
+
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +402,7 @@ def _is_worth_asking(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> b
 def _short_of(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> Refusal:
     """Why credit is lacking: there is none, or not all who may have it idle have answered."""
     if said.is_pending:
+        _log.info("credit is out elsewhere", account_id=wanted.account_id, required=wanted.amount, idle=said.elsewhere)
         return RecallPending(RECALL_RETRY_AFTER)
     available = Microcredits(book.idle(at) + said.free)
     return InsufficientCredits(wanted.amount, available, said.standing.next_reset_at)

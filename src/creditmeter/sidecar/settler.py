@@ -5,15 +5,16 @@ Nothing waits for it but the user's history: a charge is durable in the journal 
 """
 
 import asyncio
+import random
 
 import structlog
 
 from creditmeter.central.database import CentralUnavailable
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.lease_keeping import has_unfinished
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.exchanger import Exchanger
+from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 
 _BREATH_SECONDS = 0.05
 """Between attempts to have a charge posted that waits for recalled credit."""
@@ -32,13 +33,17 @@ class Settler:
         """Settle every interval until cancelled. While the central store is away, what waits still does."""
         is_away = False
         while True:
-            await asyncio.sleep(interval_seconds)
+            await asyncio.sleep(interval_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
             try:
                 await self.settle()
             except (CentralUnavailable, StorageUnavailable) as error:
                 if not is_away:
                     _log.warning("settlement waits", reason=str(error))
                 is_away = True
+            except SidecarFenced:
+                raise
+            except Exception:  # noqa: BLE001 - without settlement nothing would be posted: it is tried again
+                _log.exception("settlement failed")
             else:
                 if is_away:
                     _log.info("settlement goes on")
@@ -61,7 +66,8 @@ class Settler:
         finally:
             now = self._books.moment().now
             for account_id in waiting:
-                if not spoken or self._exchanger.is_busy(account_id) or has_unfinished(self._books.open(account_id), now):
+                book = self._books.find(account_key(account_id))
+                if not spoken or self._exchanger.is_busy(account_id) or (book is not None and has_unfinished(book, now)):
                     self._books.put_unsettled(account_id)
 
     async def settle_account(self, account_id: AccountId) -> None:

@@ -6,7 +6,6 @@ given back, prunes what is old, and recovers when the disk does.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
@@ -167,8 +166,12 @@ class Sidecar:
     async def _hear(self) -> None:
         """Listen to what is recalled, and listen again when the central store was away."""
         while True:
-            with contextlib.suppress(CentralUnavailable):
+            try:
                 await self._keeper.hear(self.central.news.listen(self._journal.identity.sidecar_id))
+            except CentralUnavailable:
+                pass
+            except Exception:  # noqa: BLE001 - whoever does not listen keeps credit from others
+                _log.exception("listening failed")
             await asyncio.sleep(self._rhythm.housekeeping)
 
     async def _beat(self) -> None:
@@ -178,8 +181,14 @@ class Sidecar:
 
     async def beat(self) -> None:
         """Say that this sidecar is there, and give up lost ones, if the central store can be reached."""
-        with contextlib.suppress(CentralUnavailable, StorageUnavailable):
+        try:
             await self._exchanger.beat()
+        except (CentralUnavailable, StorageUnavailable):
+            pass
+        except SidecarFenced:
+            raise
+        except Exception:  # noqa: BLE001 - who is not heard of is taken for lost
+            _log.exception("heartbeat failed")
 
     def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
