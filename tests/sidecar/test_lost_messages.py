@@ -12,8 +12,9 @@ from creditmeter.central.database import CentralUnavailable
 from creditmeter.core.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.history import EntryType
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
-from creditmeter.core.refusals import InsufficientCredits
+from creditmeter.core.refusals import InsufficientCredits, RecallPending
 from creditmeter.core.reservations import ReservationState
+from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Replied
@@ -278,3 +279,84 @@ async def test_a_message_of_before_an_outage_gives_nobody_up(bench: Bench, other
     async with bench.central.database.read() as connection:
         closed = (await connection.execute(select(tables.leases.c.closed))).scalars().all()
     assert not any(closed)
+
+
+async def test_a_nonce_that_was_not_written_down_is_not_used(bench: Bench) -> None:
+    """A registration under it would be taken for another process's once the journal is read again."""
+    await bench.account(permanent=20)
+    await bench.crash()
+    await bench.start(is_cut=True)
+    await bench.break_disk()
+    bench.wire.is_cut = False
+    for _ in range(3):
+        bench.clock.advance(LONGEST_WAIT)
+        with pytest.raises(StorageUnavailable):
+            await bench.sidecar.settle()
+    await bench.mend_disk()
+    await bench.sidecar.look_after()
+    bench.clock.advance(LONGEST_WAIT)
+    assert isinstance(await reserve(bench, "r", 5), Replied)
+
+
+async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Bench) -> None:
+    """The disk failed under a commit that a message was to post: after the books were read again, it was never there."""
+    await bench.account(permanent=20)
+    hold = await held(bench, "h", 10)
+    await bench.break_disk()
+    for work in (commit(bench, "c", hold, 3), bench.sidecar.settle()):
+        with pytest.raises(StorageUnavailable):
+            await work
+    await bench.mend_disk()
+    await bench.sidecar.look_after()
+    bench.sidecar.books.put_unsettled(ACCOUNT)
+    await bench.sidecar.settle()
+    assert (await other.standing()).held == credits(10)
+    assert not any(each.type is EntryType.CHARGED for each in await other.history())
+    assert isinstance(await reserve(other, "too much", 11, within=0.1), InsufficientCredits)
+    assert isinstance(await release(bench, "gone", hold), Replied)
+
+
+async def test_a_journal_set_back_authorises_nothing_that_is_spent(bench: Bench) -> None:
+    """As from a snapshot of the machine: what was posted since is spent, whatever the old copy says."""
+    await bench.account(permanent=20)
+    await charge(bench, "c", 1)
+    await bench.sidecar.settle()
+    copy = bench.copy_of_journal("before")
+    for number in range(19):
+        await charge(bench, f"c{number}", 1)
+    await bench.sidecar.settle()
+    await bench.crash()
+    bench.put_back(copy)
+    await bench.start()
+    assert isinstance(await reserve(bench, "r", 1), InsufficientCredits)
+    await bench.sidecar.settle()
+    assert (await bench.standing()).available == 0
+
+
+async def test_a_message_whose_reply_is_lost_is_sent_again_without_traffic(bench: Bench, other: Bench) -> None:
+    """Its caller went away, and nobody else asks: what it got goes home all the same."""
+    await bench.account(permanent=20)
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "r", 10)
+    for _ in range(3):
+        bench.clock.advance(MINUTE)
+        await bench.round()
+    assert (await other.standing()).leased == 0
+
+
+async def test_a_recall_that_could_not_be_answered_is_answered_later(bench: Bench, other: Bench) -> None:
+    """It came in a moment in which the store was taken to be away; it comes once, and is not forgotten."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 20))
+    bench.wire.fates = [Fate.LOST]
+    waiting = asyncio.create_task(reserve(other, "all", 20))
+    while bench.wire.fates:
+        await asyncio.sleep(0.01)
+    while not waiting.done():
+        bench.clock.advance(SECOND // 5)
+        with contextlib.suppress(CentralUnavailable):
+            await bench.sidecar.settle()
+        await asyncio.sleep(0.01)
+    assert isinstance(await waiting, Replied | RecallPending)
+    assert isinstance(await reserve(other, "all", 20), Replied)

@@ -43,7 +43,7 @@ _METHODS = {
     ChargeNow: "charge",
     RefundCharge: "refund",
 }
-_running: ContextVar["set[asyncio.Task[Any]] | None"] = ContextVar("_running", default=None)
+_running: ContextVar["dict[asyncio.Task[Any], None] | None"] = ContextVar("_running", default=None)
 
 
 class State(Enum):
@@ -85,8 +85,8 @@ def make_task(
     context = more.get("context")
     owned = context.get(_running) if context is not None else _running.get()
     if owned is not None:
-        owned.add(task)
-        task.add_done_callback(owned.discard)
+        owned[task] = None  # in the order of their beginnings, so that a crash is the same each time
+        task.add_done_callback(lambda done: owned.pop(done, None))
     return task
 
 
@@ -106,7 +106,7 @@ class Machine:
         self.is_expected = False
         self._awake = asyncio.Event()
         self._awake.set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
 
     @property
     def is_serving(self) -> bool:
@@ -117,7 +117,7 @@ class Machine:
         """Start the sidecar on what the disk holds."""
         assert self.state is State.DOWN
         self.state = State.UP
-        self._tasks = set()
+        self._tasks = {}
         said = await self._outcome_of(self._run(self._start()))
         if self.sidecar is None:
             self._world.note(f"{self.name}: did not start, {said}")

@@ -38,7 +38,7 @@ class Record:
     def keep(self, machine: str, receipt: Receipt) -> None:
         """Write down a yes."""
         request_id = receipt.request.request_id
-        self.told[machine, request_id] = Told(receipt, _began(receipt))
+        self.told[machine, request_id] = Told(receipt, began(receipt))
         self.accepted.add(request_id)
         if receipt.reservation is not None:
             self.holds[receipt.reservation.reservation_id] = machine, receipt.reservation
@@ -55,7 +55,8 @@ def account_of(receipt: Receipt) -> AccountId:
     return thing.account_id
 
 
-def _began(receipt: Receipt) -> Instant:
+def began(receipt: Receipt) -> Instant:
+    """When what a receipt is about began."""
     if receipt.reservation is not None:
         return receipt.reservation.created_at
     if receipt.charge is not None:

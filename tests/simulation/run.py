@@ -37,7 +37,7 @@ class Result:
 
 def run(seed: int, on_note: Callable[[str], None] | None = None) -> Result:
     """Live through one seed, and say how it ended. `on_note` is told everything that happens."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner, _drawing_from(Random(~seed)):  # noqa: S311 - a seed is to give the same each time
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, _drawing_from(Random(~seed)):
         loop = runner.get_loop()
         loop.set_task_factory(make_task)
         loop.set_exception_handler(lambda _loop, _context: None)  # what went wrong in a task is told by those who wait for it

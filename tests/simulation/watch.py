@@ -17,7 +17,7 @@ from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.core.requests import ChargeNow, Extend, Receipt, Reserve
 from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.rhythm import Rhythm
-from tests.simulation.record import account_of
+from tests.simulation.record import account_of, began
 from tests.simulation.stored import Stored
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ class Watch:
             if told.receipt != receipt and world.now() - told.at < REMEMBERED:
                 world.fail(f"{machine.name} said two things to {receipt.request.request_id}")
             return
-        if receipt.refund is None and not machine.disk.has_receipt(account_of(receipt), receipt.request.request_id):
+        is_young = world.now() - began(receipt) < REMEMBERED
+        if (
+            is_young
+            and receipt.refund is None
+            and not machine.disk.has_receipt(account_of(receipt), receipt.request.request_id)
+        ):
             world.fail(f"{machine.name} acknowledged {receipt.request.request_id}, which is not on its disk")
         self._check_parts(machine, receipt, before, is_new=not said.replayed)
         if receipt.charge is not None and receipt.reservation is not None:

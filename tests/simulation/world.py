@@ -45,7 +45,7 @@ class World:
     def __init__(
         self, seed: int, card: RateCard, loop: asyncio.AbstractEventLoop, on_note: Callable[[str], None] | None = None
     ) -> None:
-        self.rng = Random(seed)  # noqa: S311 - a seed is to give the same each time
+        self.rng = Random(seed)
         self.swarm = Swarm.of(self.rng)
         self._loop = loop
         self.card = card

@@ -111,6 +111,7 @@ class Exchanger:
                 self._books.put_unsettled(account_id)
 
     async def _register_with(self, nonce: str) -> tuple[AccountId, ...]:
+        self._journal.check()  # a nonce whose write failed may be known nowhere but here
         identity = self._journal.identity
         with self._attempt():
             reply = await self._central.exchanges.register(identity.sidecar_id, identity.epoch, nonce, self._terms.lease_ttl)
