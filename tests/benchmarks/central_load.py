@@ -171,7 +171,7 @@ async def _transactions_seen(url: str) -> int:
     connection = await asyncpg.connect(f"{address}/postgres")
     try:
         async with asyncio.timeout(10):
-            while await connection.fetchval(_USERS, name):  # noqa: ASYNC110 - the server does not say when
+            while await connection.fetchval(_USERS, name):
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         return int(await connection.fetchval(_TRANSACTIONS, name))
     finally:

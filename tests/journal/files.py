@@ -51,5 +51,5 @@ async def held_up(journal: Journal) -> AsyncIterator[None]:
 
 async def until_taken(journal: Journal) -> None:
     """Return when the writer has taken the group that was gathered."""
-    while journal._gathering:  # noqa: ASYNC110 - the journal has no event for it, and nothing but a test asks
+    while journal._gathering:
         await asyncio.sleep(0)

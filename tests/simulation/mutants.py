@@ -157,6 +157,7 @@ MUTANTS = {
     "ended days": Mutant(
         "what is out on leases of ended days does not count",
         _available_without(lambda lease, now: lease.ends_at <= now),
+        found_by=1,
     ),
     "idle is free": Mutant(
         "idle credit on leases can be leased again",
@@ -165,7 +166,7 @@ MUTANTS = {
     "drawn when posted": Mutant(
         "a charge draws on what is usable when it is posted, not when it was authorised",
         ((posting, "_draw_part", _draw_now),),
-        found_by=5,
+        found_by=10,
     ),
     "drawn in any order": Mutant(
         "a charge draws on the last grant first",
@@ -174,16 +175,17 @@ MUTANTS = {
     "lapsed at once": Mutant(
         "a grant lapses at its end, though a charge of that day may still come",
         ((Ledger, "lapse", _lapse_at_once),),
-        found_by=5,
+        found_by=10,
     ),
     "voided to nothing": Mutant(
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
-        found_by=26,
+        found_by=5,
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
         ((Exchanges, "_applied", _nothing_applied),),
+        found_by=5,
     ),
     "posted again": Mutant(
         "the store posts a charge that it knows",
@@ -198,7 +200,7 @@ MUTANTS = {
     "receipts ignored": Mutant(
         "a sidecar decides a repeated request anew",
         ((meter, "replay", lambda _book, _request: None),),
-        found_by=4,
+        found_by=1,
     ),
     "refunded twice": Mutant(
         "a sidecar decides refunds of charges that are the store's to refund",
@@ -208,7 +210,7 @@ MUTANTS = {
     "nothing restated": Mutant(
         "a sidecar says nothing of its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
-        found_by=3,
+        found_by=13,
     ),
     "acknowledged early": Mutant(
         "a sidecar says yes before it is on disk",
@@ -218,12 +220,12 @@ MUTANTS = {
     "leases unwritten": Mutant(
         "the journal does not keep what was spent and given back of a lease",
         _unwritten(leases=()),
-        found_by=1,
+        found_by=8,
     ),
     "charges unwritten": Mutant(
         "the journal does not keep charges",
         _unwritten(charges=()),
-        found_by=2,
+        found_by=8,
     ),
     "given back and kept": Mutant(
         "a sidecar goes on using credit that it said it gave back",
@@ -241,6 +243,7 @@ MUTANTS = {
     "authorised after its day": Mutant(
         "a lease is used after the end of its day",
         ((Lease, "authorises", _authorises_after_its_day),),
+        found_by=10,
     ),
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",
@@ -249,22 +252,20 @@ MUTANTS = {
     "reclaimed at once": Mutant(
         "a lease is reclaimed while it may still be used",
         ((answering, "_renewed", _reclaim_at_once),),
-        found_by=1,
     ),
     "never reclaimed": Mutant(
         "what a lost sidecar had is lost, too",
         ((answering, "reclaim_lost", _nothing_to_reclaim), (exchanges, "reclaim_lost", _nothing_to_reclaim)),
-        found_by=2,
+        found_by=33,
     ),
     "recalls unheard": Mutant(
         "a sidecar does not give back what others wait for",
         ((Demand, "recall", _recall_unheard),),
-        found_by=1,
     ),
     "time goes back": Mutant(
         "a sidecar's time goes back with the machine's clock",
         ((Books, "moment", _moment_of_the_wall),),
-        found_by=2,
+        found_by=5,
     ),
 }
 """The bugs by name."""

@@ -33,7 +33,7 @@ _DEEDS = {
 _FAULTS = {
     "crash": 0.6,
     "stop": 0.3,
-    "lose": 0.08,
+    "lose": 0.15,
     "pause": 0.4,
     "partition": 0.6,
     "outage": 0.3,

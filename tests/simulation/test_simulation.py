@@ -16,7 +16,7 @@ from tests.simulation.replacing import replaced
 from tests.simulation.run import run
 
 _BLOCK = 5
-_BLOCKS = 8
+_BLOCKS = 6
 _REPOSITORY = Path(__file__).parents[2]
 
 
