@@ -42,6 +42,7 @@ from tests.core.builders import (
     lease,
     mc,
     message,
+    monthly,
     part,
     plan,
     refund_of,
@@ -169,6 +170,27 @@ def test_what_a_lost_answer_brought_is_taken_back() -> None:
     replied = tell(central, message(3, leases=[report(MORNING, 5)], need=4))
     assert [each.limit for each in replied.leases] == [9]
     assert central.available(MORNING) == 11
+
+
+@pytest.mark.parametrize(
+    ("refunded_at", "drawn", "left"),
+    [
+        (at("10 10:00"), ("daily-2026-03-10", 6), [4, 20]),
+        (NOON, ("monthly-2026-03-01", 6), [10, 14]),
+        (at("10 15:00"), ("monthly-2026-03-01", 6), [10, 14]),
+    ],
+)
+def test_what_a_refund_brought_back_is_there_for_later_charges(
+    refunded_at: Instant, drawn: tuple[str, int], left: list[int]
+) -> None:
+    """Also if all of it is posted together, in whatever order the message has it: by the times at which it was decided."""
+    central = Central(account(), grants=[daily(10, 10), monthly(20)])
+    tell(central, message(1, need=16))
+    early, late = charge("c1", part(10, MORNING)), charge("c2", part(6, NOON, opened=MORNING))
+    told = message(2, late, early, leases=[report(MORNING, 16)], refunds=[refund_of("c1", 10, when=refunded_at)])
+    tell(central, told, EVENING)
+    assert central.drawn("c2") == [drawn]
+    assert list(central.remaining().values()) == left
 
 
 def _messages() -> list[Message]:

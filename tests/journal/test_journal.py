@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Posting, Refund, RefundMode, RefundPosting
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
@@ -70,6 +71,33 @@ async def test_a_new_journal_is_empty_and_belongs_to_who_made_it(path: Path) -> 
     again = await Journal.open(path, SidecarId("another"))
     assert again.identity == Identity(HERE)
     await again.close()
+
+
+async def test_what_waits_to_be_posted_is_known_from_the_oldest_on(path: Path) -> None:
+    """Ids begin with a number drawn at each start, so they tell nothing of the order."""
+    names = ("b", "a", "c")
+    charges = tuple(replace(charge(name), committed_at=Instant(NOON + age)) for age, name in enumerate(names))
+    refunds = tuple(
+        Refund(
+            RefundId(name),
+            ChargeId(name),
+            ACCOUNT,
+            RequestId(f"{name}/refund"),
+            Microcredits(1),
+            RefundMode.ORIGINAL,
+            "",
+            Instant(NOON + age),
+        )
+        for age, name in enumerate(names)
+    )
+    async with journal_at(path) as journal:
+        journal.write(Change(ACCOUNT, charges=charges[::-1], refunds=refunds[::-1]), NOON)
+        await journal.durable()
+        book = Book(ACCOUNT)
+        for each in await journal.load():
+            book.apply(each)
+    assert tuple(each.charge_id for each in book.unposted_charges) == names
+    assert tuple(each.refund_id for each in book.unposted_refunds) == names
 
 
 async def test_identity_is_there_again(path: Path) -> None:

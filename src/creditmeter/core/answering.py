@@ -6,10 +6,10 @@ from dataclasses import replace
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import day_of
-from creditmeter.core.charges import Charge, Posting
+from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.exchange import Answer, LeaseTerms, Message, Need
-from creditmeter.core.ids import ChargeId, SidecarId, lease_id
-from creditmeter.core.instants import MINUTE, SECOND, Span, after
+from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
+from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.posting import excess_of, post
@@ -38,10 +38,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     _hear_of_leases(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
-    posted = _post_charges(ledger, message)
-    refund_postings = {
-        refund.refund_id: post_refund(ledger, refund) for refund in message.refunds if refund.charge_id in ledger.charges
-    }
+    posted, refund_postings = _post_in_order(ledger, message)
     _close_ended(ledger)
     ledger.lapse()
     ledger.repay_debt()
@@ -92,29 +89,41 @@ def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
     return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
 
 
-def _post_charges(ledger: Ledger, message: Message) -> tuple[Charge, ...]:
-    """Post what can be posted now, and say what that was. A charge with cost that neither its leases nor what is available
-    cover waits while that credit is recalled from others; it comes again with the next message.
+def _post_in_order(ledger: Ledger, message: Message) -> tuple[list[Charge], dict[RefundId, RefundPosting]]:
+    """Post what can be posted now, in the order in which the sidecar decided it: what a refund brought back is there for the
+    charges made after it. Says which charges were posted, and what became of the refunds.
+
+    A charge with cost that neither its leases nor what is available cover waits while that credit is recalled from others; it
+    comes again with the next message, and its refunds with it.
     """
     sender = message.sidecar_id
     posted: list[Charge] = []
     waiting: list[Charge] = []
+    refunded: dict[RefundId, RefundPosting] = {}
     missing = 0
-    for charge in message.charges:
-        excess = excess_of(ledger, charge, sender)
+    for made in sorted((*message.charges, *message.refunds), key=_decided_at):
+        if isinstance(made, Refund):
+            if made.charge_id in ledger.charges:
+                refunded[made.refund_id] = post_refund(ledger, made)
+            continue
+        excess = excess_of(ledger, made, sender)
         whole = Microcredits(missing + excess)
         lacks = excess > 0 and whole > free_for_excess(ledger, sender)
         if lacks and _may_wait(ledger, Wish(sender, Purpose.EXCESS, whole, whole, EXCESS_PATIENCE)):
             missing = whole
-            waiting.append(charge)
+            waiting.append(made)
         else:
-            post(ledger, charge, sender)
-            posted.append(charge)
+            post(ledger, made, sender)
+            posted.append(made)
     if not waiting:
         ledger.drop_recall((sender, Purpose.EXCESS))
     for charge in waiting:
         _count_as_unposted(ledger, charge, sender)
-    return tuple(posted)
+    return posted, refunded
+
+
+def _decided_at(made: Charge | Refund) -> Instant:
+    return made.committed_at if isinstance(made, Charge) else made.refunded_at
 
 
 def _may_wait(ledger: Ledger, wish: Wish) -> bool:

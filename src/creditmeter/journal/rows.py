@@ -100,11 +100,11 @@ def read_all(connection: sqlite3.Connection) -> Iterator[Change]:
     for (body,) in connection.execute("SELECT body FROM reservations"):
         reservation = _decode_reservation(body)
         yield Change(reservation.account_id, reservations=(reservation,))
-    for (body,) in connection.execute("SELECT body FROM charges"):
-        charge = _decode_charge(body)
+    charges = (_decode_charge(body) for (body,) in connection.execute("SELECT body FROM charges"))
+    for charge in sorted(charges, key=lambda each: each.committed_at):  # a book knows them from the oldest on
         yield Change(charge.account_id, charges=(charge,))
-    for (body,) in connection.execute("SELECT body FROM refunds"):
-        refund = _decode_refund(body)
+    refunds = (_decode_refund(body) for (body,) in connection.execute("SELECT body FROM refunds"))
+    for refund in sorted(refunds, key=lambda each: each.refunded_at):
         yield Change(refund.account_id, refunds=(refund,))
     for account_id, kind, request, reply in connection.execute("SELECT account_id, kind, request, reply FROM receipts"):
         said = _decode_reply(reply)
