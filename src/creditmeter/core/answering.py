@@ -101,7 +101,8 @@ def _post_in_order(ledger: Ledger, message: Message) -> tuple[list[Charge], dict
     waiting: list[Charge] = []
     refunded: dict[RefundId, RefundPosting] = {}
     missing = 0
-    for made in sorted((*message.charges, *message.refunds), key=_decided_at):
+    decisions: list[Charge | Refund] = [*message.charges, *message.refunds]
+    for made in sorted(decisions, key=_decided_at):
         if isinstance(made, Refund):
             if made.charge_id in ledger.charges:
                 refunded[made.refund_id] = post_refund(ledger, made)
