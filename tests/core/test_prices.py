@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices import (
@@ -21,7 +22,7 @@ from creditmeter.core.prices import (
     Unpriced,
     affordable_output_tokens,
     complete_usage,
-    minimum_price,
+    low_price,
     price_bound,
     price_usage,
 )
@@ -31,14 +32,18 @@ from creditmeter.core.rate_card import (
     ImageRule,
     PriceUnit,
     RateCard,
-    TextRates,
     TextRule,
     ToolRules,
-    parse_rate_card,
 )
+from creditmeter.core.rate_card_document import parse_rate_card
+from creditmeter.core.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
-CARD = parse_rate_card(files("creditmeter.core").joinpath("default_rate_card.toml").read_text(encoding="utf-8"))
+NOW = Instant(1_800_000_000_000_000)
+
+CARD = parse_rate_card(
+    files("creditmeter.core").joinpath("default_rate_card.toml").read_text(encoding="utf-8"), bundled_price_list
+)
 
 TEST_CARD = parse_rate_card(
     """\
@@ -92,14 +97,14 @@ def text(model: str, input_tokens: int | None = 0, output_tokens: int | None = 0
 
 def price(card: RateCard, usage: Usage) -> Price:
     """The price of what has one."""
-    outcome = price_usage(card, usage)
+    outcome = price_usage(card, usage, NOW)
     assert isinstance(outcome, Price), outcome
     return outcome
 
 
 def bound(card: RateCard, work: Work) -> Bound:
     """The bound of what has one."""
-    outcome = price_bound(card, work)
+    outcome = price_bound(card, work, NOW)
     assert isinstance(outcome, Bound), outcome
     return outcome
 
@@ -123,7 +128,10 @@ def unbounded(card: RateCard) -> RateCard:
         (text("gpt-4o", 1), "0.0000025", 1),
         (text("gpt-4o"), "0", 0),
         (text("claude-sonnet-4-5", 10_000, 1, cache_creation=6_000, cache_creation_1h=4_000), "0.043515", 5),
-        (text("gemini-2.5-pro", 1_000_000, 1_000_000), "11.25", 1_125),
+        # A long input makes all tokens of the call dearer, and one token makes the difference.
+        (text("gemini-2.5-pro", 200_000, 1_000), "0.260", 26),
+        (text("gemini-2.5-pro", 200_001, 1_000), "0.5150025", 52),
+        (text("gemini-2.5-pro", 1_000_000, 1_000_000), "17.50", 1_750),
     ],
 )
 def test_tokens_at_list_prices(usage: Usage, usd: str, credits: int) -> None:
@@ -251,7 +259,7 @@ def test_a_model_that_costs_nothing_costs_nothing() -> None:
 )
 def test_what_cannot_be_priced_is_invalid(usage: Usage, field: str) -> None:
     """A count that is missing, out of range, or makes a price beyond all amounts."""
-    outcome = price_usage(TEST_CARD, usage)
+    outcome = price_usage(TEST_CARD, usage, NOW)
     assert isinstance(outcome, Invalid)
     assert outcome.field == field
     assert outcome.message
@@ -261,7 +269,7 @@ def test_what_cannot_be_priced_is_invalid(usage: Usage, field: str) -> None:
 def test_the_longest_numbers_are_still_exact(decimals: str) -> None:
     """The widest rate times the most tokens times the widest exchange rate loses no digit."""
     rates = TextRates(*[Decimal(decimals)] * 10)
-    rule = TextRule(model="m", unit=PriceUnit.USD, rates=rates)
+    rule = TextRule(model="m", prices=TextPrices(rates))
     card = RateCard(
         version="v",
         effective_from=Instant(0),
@@ -300,11 +308,11 @@ def test_a_model_without_a_price_is_unpriced(action: str, model: str) -> None:
     """It is never free for that, neither before nor after the call."""
     usage = replace(text(model, 1, 1), action=action, provider="acme")
     work = Work(action=action, provider="acme", request_model=model, input_tokens=1)
-    for outcome in (price_usage(CARD, usage), price_bound(CARD, work), minimum_price(CARD, work)):
+    for outcome in (price_usage(CARD, usage, NOW), price_bound(CARD, work, NOW), low_price(CARD, work, NOW)):
         assert isinstance(outcome, Unpriced)
         assert (outcome.action, outcome.provider, outcome.model) == (action, "acme", model)
         assert repr(model) in outcome.message
-    assert affordable_output_tokens(CARD, work, from_credits(100)) is None
+    assert affordable_output_tokens(CARD, work, from_credits(100), NOW) is None
 
 
 def test_a_fallback_prices_any_text_and_says_so() -> None:
@@ -315,7 +323,7 @@ def test_a_fallback_prices_any_text_and_says_so() -> None:
     )
     work = Work(action="text", request_model="gpt-4o", input_tokens=8_001)
     assert bound(card, replace(work, request_model="unheard-of")) == bound(card, work)
-    assert isinstance(price_usage(card, Usage(action="image", request_model="unheard-of")), Unpriced)
+    assert isinstance(price_usage(card, Usage(action="image", request_model="unheard-of"), NOW), Unpriced)
 
 
 def test_all_flags_are_kept() -> None:
@@ -360,9 +368,9 @@ def test_items_have_a_price_each(usage: Usage, credits: str) -> None:
     assert outcome.cost_usd == outcome.exact_credits / 100
     work = Work(usage.action, "", usage.response_model or usage.request_model, None, None, usage.quantity)
     work = replace(work, variant=usage.variant, tool=usage.tool)
-    assert price_bound(TEST_CARD, work) == Bound(outcome.microcredits, None)
-    assert minimum_price(TEST_CARD, work) == outcome.microcredits
-    assert affordable_output_tokens(TEST_CARD, work, from_credits(1_000)) is None
+    assert price_bound(TEST_CARD, work, NOW) == Bound(outcome.microcredits, None)
+    assert low_price(TEST_CARD, work, NOW) == outcome.microcredits
+    assert affordable_output_tokens(TEST_CARD, work, from_credits(1_000), NOW) is None
 
 
 def test_the_cap_is_for_every_action() -> None:
@@ -390,8 +398,8 @@ def test_the_minimum_is_for_text() -> None:
 )
 def test_what_the_card_does_not_list_is_unpriced(usage: Usage) -> None:
     """An action that nobody heard of, or a variant that the card's rule leaves out."""
-    assert isinstance(price_usage(TEST_CARD, usage), Unpriced)
-    assert isinstance(price_usage(RateCard(version="v", effective_from=Instant(0)), Usage(action="tool")), Unpriced)
+    assert isinstance(price_usage(TEST_CARD, usage, NOW), Unpriced)
+    assert isinstance(price_usage(RateCard(version="v", effective_from=Instant(0)), Usage(action="tool"), NOW), Unpriced)
 
 
 # --- What is unset comes from the work --------------------------------------------------------------------------------
@@ -441,7 +449,7 @@ def test_missing_output_is_what_the_reservation_paid_for() -> None:
     )
     usage, estimated = complete_usage(Usage(input_tokens=1), unknown)
     assert (usage.output_tokens, estimated) == (None, False)
-    assert price_usage(CARD, usage) == Invalid("output_tokens", "is needed to price text")
+    assert price_usage(CARD, usage, NOW) == Invalid("output_tokens", "is needed to price text")
 
 
 # --- The worst case ---------------------------------------------------------------------------------------------------
@@ -462,19 +470,19 @@ def test_missing_output_is_what_the_reservation_paid_for() -> None:
 )
 def test_the_bound_of_text(work: Work, credits: int, max_output_tokens: int) -> None:
     """The dearest that the tokens can turn out, rounded like a price."""
-    assert price_bound(CARD, work) == Bound(from_credits(credits), max_output_tokens)
+    assert price_bound(CARD, work, NOW) == Bound(from_credits(credits), max_output_tokens)
 
 
 def test_the_bound_takes_every_token_for_the_dearest() -> None:
     """Here all input for images at 5,000 dollars a million, and all output at 50,000."""
-    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 1_000, 0)) == Bound(from_credits(500), 0)
-    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 0, 1_000)) == Bound(from_credits(5_000), 1_000)
+    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 1_000, 0), NOW) == Bound(from_credits(500), 0)
+    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 0, 1_000), NOW) == Bound(from_credits(5_000), 1_000)
 
 
 def test_no_bound_is_above_the_cap() -> None:
     """However long the work."""
     card = replace(CARD, cap=from_credits(10))
-    assert price_bound(card, Work("text", "", "gpt-4o", MAX_TOKENS, MAX_TOKENS)) == Bound(from_credits(10), MAX_TOKENS)
+    assert price_bound(card, Work("text", "", "gpt-4o", MAX_TOKENS, MAX_TOKENS), NOW) == Bound(from_credits(10), MAX_TOKENS)
 
 
 @pytest.mark.parametrize(
@@ -492,10 +500,10 @@ def test_no_bound_is_above_the_cap() -> None:
 def test_work_without_bounds_is_invalid(work: Work, field: str) -> None:
     """Text needs its input tokens, and a count is a count."""
     card = TEST_CARD if work.request_model == "all-classes" else CARD
-    for outcome in (price_bound(card, work), minimum_price(card, work)):
+    for outcome in (price_bound(card, work, NOW), low_price(card, work, NOW)):
         assert isinstance(outcome, Invalid)
         assert outcome.field == field
-    assert affordable_output_tokens(card, work, from_credits(100)) is None
+    assert affordable_output_tokens(card, work, from_credits(100), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -505,21 +513,22 @@ def test_work_without_bounds_is_invalid(work: Work, field: str) -> None:
 def test_the_output_tokens_that_a_budget_pays_for(budget: str, tokens: int | None) -> None:
     """8,000 input tokens of gpt-4o are 2 credits, and a credit is a thousand output tokens."""
     work = Work("text", "openai", "gpt-4o", 8_000)
-    assert affordable_output_tokens(CARD, work, from_credits(budget)) == tokens
+    assert affordable_output_tokens(CARD, work, from_credits(budget), NOW) == tokens
 
 
 @pytest.mark.parametrize(
     ("work", "credits"),
     [
-        (Work("text", "", "gpt-4o", 1_000_000, 1_000_000), "1"),
+        (Work("text", "", "gpt-4o", 8_001, 1_000_000), "3"),
+        (Work("text", "", "gpt-4o", 1, 1_000_000), "1"),
         (Work("text", "", "gpt-4o", 0, 0), "0"),
         (Work("image", "", "dall-e-3", variant="hd", quantity=2), "40"),
         (Work("view"), "0"),
     ],
 )
 def test_the_low_end_of_a_quote(work: Work, credits: str) -> None:
-    """Text costs at least the minimum, unless it cannot cost anything; the rest costs what it costs."""
-    assert minimum_price(CARD, work) == from_credits(credits)
+    """Text costs at least its input; the rest costs what it costs."""
+    assert low_price(CARD, work, NOW) == from_credits(credits)
 
 
 # --- Properties -------------------------------------------------------------------------------------------------------
@@ -531,12 +540,19 @@ amounts = st.integers(0, 5_000_000).map(Microcredits)
 
 
 @st.composite
+def prices(draw: st.DrawFn) -> TextPrices:
+    """Prices of tokens, with up to two lengths of input from which others apply, which need not be higher."""
+    all_rates = st.lists(rates, min_size=10, max_size=10).map(lambda each: TextRates(*each))
+    above = sorted(draw(st.sets(st.integers(0, 100_000), max_size=2)))
+    tiers = tuple(LongContext(tokens, draw(all_rates)) for tokens in above)
+    return TextPrices(draw(all_rates), tiers, draw(st.sampled_from([Decimal(0), Decimal("0.005")])))
+
+
+@st.composite
 def cards(draw: st.DrawFn) -> RateCard:
     """A card with one model, in any unit, with any bounds."""
     increment = Microcredits(draw(st.sampled_from([1, 1_000, 250_000, 1_000_000, 3_000_000])))
-    rule = TextRule(
-        model="m", unit=draw(st.sampled_from(PriceUnit)), rates=TextRates(*draw(st.lists(rates, min_size=10, max_size=10)))
-    )
+    rule = TextRule(model="m", unit=draw(st.sampled_from(PriceUnit)), prices=draw(prices()))
     minimum = draw(amounts)
     cap = draw(st.none() | amounts)
     return RateCard(
@@ -605,7 +621,12 @@ def test_the_exact_price_is_the_sum_of_its_components(card: RateCard, tokens: li
     inputs = ["input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "image_input"]
     outputs = ["output", "reasoning", "audio_output", "image_output"]
     components = zip(tokens, inputs + outputs, strict=True)
-    exact = sum((count * Fraction(getattr(rule.rates, name)) for count, name in components), Fraction(0)) / 1_000_000
+    assert rule.prices is not None
+    assert usage.input_tokens is not None
+    lower = [tier.rates for tier in rule.prices.long_context if usage.input_tokens > tier.above_input_tokens]
+    its_rates = lower[-1] if lower else rule.prices.rates
+    exact = sum((count * Fraction(getattr(its_rates, name)) for count, name in components), Fraction(0)) / 1_000_000
+    exact += Fraction(rule.prices.per_call)
     outcome = price(card, usage)
     assert ChargeFlag.CONTRADICTORY_USAGE not in outcome.flags
     if rule.unit is PriceUnit.USD:
@@ -617,7 +638,10 @@ def test_the_exact_price_is_the_sum_of_its_components(card: RateCard, tokens: li
 
 @given(cards(), usages(), st.sampled_from(["input_tokens", "output_tokens"]), counts)
 def test_more_tokens_never_cost_less(card: RateCard, usage: Usage, total: str, more: int) -> None:
-    """Where only a total grows, by tokens of the plain class."""
+    """Where only a total grows, by tokens of the plain class, and not into other rates."""
+    prices = card.text[0].prices
+    assert prices is not None
+    card = replace(card, text=(replace(card.text[0], prices=replace(prices, long_context=())),))
     plain = Usage("text", "", "m", "", usage.input_tokens, usage.output_tokens)
     larger = replace(plain, **{total: getattr(plain, total) + more})
     assert price(card, plain).microcredits <= price(card, larger).microcredits
@@ -631,7 +655,7 @@ def test_the_affordable_tokens_are_the_most_that_are(
     work = Work("text", "", "m", input_tokens, max_output_tokens)
     most = bound(card, work).max_output_tokens
     assert most == (card.default_max_output_tokens if max_output_tokens is None else max_output_tokens)
-    tokens = affordable_output_tokens(card, work, budget)
+    tokens = affordable_output_tokens(card, work, budget, NOW)
     if tokens is not None:
         assert bound(card, replace(work, max_output_tokens=tokens)).microcredits <= budget
     if tokens != most:
@@ -641,13 +665,13 @@ def test_the_affordable_tokens_are_the_most_that_are(
 
 @given(cards(), counts, counts)
 def test_a_quote_has_its_ends_in_order(card: RateCard, input_tokens: int, output_tokens: int) -> None:
-    """The low end is not above the high one, and what a call that uses anything costs is not below it."""
+    """The low end is not above the high one, and a call that has the input, none of it cached, does not cost less."""
     work = Work("text", "", "m", input_tokens, output_tokens)
-    low = minimum_price(card, work)
+    low = low_price(card, work, NOW)
     assert isinstance(low, int)
     assert low <= bound(card, work).microcredits
     outcome = price(card, Usage("text", "", "m", "", input_tokens, output_tokens))
-    assert outcome.microcredits >= low or outcome.exact_credits == 0
+    assert outcome.microcredits >= low
 
 
 @given(cards(), st.sampled_from(["image", "tool", "engagement"]), st.integers(0, 1_000))

@@ -8,19 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.rate_card import (
     ActionRule,
     PriceUnit,
     RateCard,
-    RateCardError,
-    TextRates,
     TextRule,
     ToolRules,
-    parse_rate_card,
 )
+from creditmeter.core.rate_card_document import RateCardError, parse_rate_card
+from creditmeter.core.rates import TextPrices, TextRates
 
+NOW = Instant(1_800_000_000_000_000)
 HEAD = """\
 version = "v1"
 effective_from = 2026-11-01T00:00:00Z
@@ -29,7 +30,8 @@ effective_from = 2026-11-01T00:00:00Z
 
 def default_card() -> RateCard:
     """The card that ships."""
-    return parse_rate_card(files("creditmeter.core").joinpath("default_rate_card.toml").read_text(encoding="utf-8"))
+    document = files("creditmeter.core").joinpath("default_rate_card.toml").read_text(encoding="utf-8")
+    return parse_rate_card(document, bundled_price_list)
 
 
 def problems(document: str) -> list[str]:
@@ -43,7 +45,12 @@ def problems(document: str) -> list[str]:
 def text_rule(*names: str, provider: str = "", price: int = 1) -> TextRule:
     """A rule in which everything has one price."""
     rates = TextRates(**{rate.name: Decimal(price) for rate in fields(TextRates)})
-    return TextRule(model=names[0], also=names[1:], provider=provider, unit=PriceUnit.USD, rates=rates)
+    return TextRule(model=names[0], also=names[1:], provider=provider, prices=TextPrices(rates))
+
+
+def rates(rule: TextRule, input_tokens: int = 0) -> TextRates:
+    """What a rule says tokens cost."""
+    return rule.prices_at(NOW).for_input(input_tokens)
 
 
 def card_of(*rules: TextRule, higher_cost_models: frozenset[str] = frozenset()) -> RateCard:
@@ -139,24 +146,24 @@ def test_a_missing_rate_is_its_stand_ins() -> None:
         """
     ).text
     assert (bare.unit, cached.unit) == (PriceUnit.USD, PriceUnit.CREDITS)
-    assert bare.rates == TextRates(*map(Decimal, (2, 8, 2, 2, 2, 8, 2, 8, 2, 8)))
-    assert cached.rates == TextRates(*map(Decimal, (2, 8, 1, 3, 3, 8, 2, 8, 2, 8)))
-    assert full.rates == TextRates(*map(Decimal, range(1, 11)))
-    assert (full.rates.highest_input, full.rates.highest_output) == (Decimal(9), Decimal(10))
+    assert rates(bare) == TextRates(*map(Decimal, (2, 8, 2, 2, 2, 8, 2, 8, 2, 8)))
+    assert rates(cached) == TextRates(*map(Decimal, (2, 8, 1, 3, 3, 8, 2, 8, 2, 8)))
+    assert rates(full) == TextRates(*map(Decimal, range(1, 11)))
+    assert (rates(full).highest_input, rates(full).highest_output) == (Decimal(9), Decimal(10))
 
 
 @pytest.mark.parametrize("written", ['"0.1"', "0.1", "1e-1", "0.10", '"0.10"', "+0.1"])
 def test_a_price_is_the_decimal_that_it_is_written_as(written: str) -> None:
     """A text or a number without quotes: neither is ever a float."""
     (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = {written}\noutput = 1').text
-    assert rule.rates.input == Decimal("0.1")
+    assert rates(rule).input == Decimal("0.1")
 
 
 @given(st.decimals(0, 999_999_999, places=12) | st.integers(0, 999_999_999))
 def test_every_price_is_read_exactly(price: Decimal | int) -> None:
     """To its last decimal place."""
     (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = "{price:f}"\noutput = {price:f}').text
-    assert rule.rates.input == rule.rates.output == price
+    assert rates(rule).input == rates(rule).output == price
 
 
 # --- What is said about a wrong one -----------------------------------------------------------------------------------
@@ -440,7 +447,7 @@ def test_a_higher_cost_model_is_one_by_any_of_its_names(provider: str, model: st
 def test_the_default_card_is_a_card() -> None:
     """It is in effect from the start, and its bounds are the usual ones."""
     card = default_card()
-    assert card.version == "default-2026-11-01"
+    assert (card.version, card.document_version) == (f"default-2026-11+{bundled_price_list().version}", "default-2026-11")
     assert card.effective_from == 0
     assert card.credits_per_usd == 100
     assert card.increment == card.minimum == from_credits(1)
@@ -473,8 +480,8 @@ def test_the_default_card_has_list_prices(
         rule = default_card().text_rule(named, model)
         assert rule is not None
         assert rule.unit is PriceUnit.USD
-        rates = (rule.rates.input, rule.rates.output, rule.rates.cache_read, rule.rates.cache_write)
-        assert rates == tuple(map(Decimal, (input_rate, output_rate, cache_read, cache_write)))
+        found = rates(rule)
+        assert (found.input, found.output, found.cache_read, found.cache_write) == tuple(map(Decimal, (input_rate, output_rate, cache_read, cache_write)))
 
 
 def test_the_default_card_keeps_to_the_usual_prices() -> None:

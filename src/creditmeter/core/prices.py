@@ -9,6 +9,8 @@ Input tokens are read as classes of one total: cached or not, text, audio or ima
 tokens were audio, so where classes overlap the cache discount goes to what the others leave over. Output tokens are
 read in the same way. Where parts contradict their total (cache read and write above the input, reasoning above the
 output), the total is believed and the parts are not: it is priced at the plain rate, without a discount, and flagged.
+
+Where a long input makes a call dearer, all of its tokens are priced by the rates of its length.
 """
 
 from bisect import bisect_right
@@ -18,7 +20,9 @@ from math import ceil
 from operator import attrgetter
 
 from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits, format_credits
-from creditmeter.core.rate_card import IMAGE, MAX_TOKENS, TEXT, TOOL, PriceUnit, RateCard, TextRates, TextRule
+from creditmeter.core.instants import Instant
+from creditmeter.core.rate_card import IMAGE, MAX_TOKENS, TEXT, TOOL, PriceUnit, RateCard, TextRule
+from creditmeter.core.rates import TextPrices, TextRates
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 MAX_QUANTITY = 10**6
@@ -48,7 +52,7 @@ class Price:
     """What a call costs.
 
     `microcredits` is what is charged; `exact_credits` is the price before rounding, minimum and cap; `cost_usd` is the
-    same in dollars (exact for what is priced in dollars, else 28 digits of a quotient).
+    same in dollars, without the card's markup (exact for what is priced in dollars, else 28 digits of a quotient).
     """
 
     microcredits: Microcredits
@@ -86,8 +90,8 @@ class Invalid:
 _FREE = Price(ZERO, _NOTHING, _NOTHING)
 
 
-def price_usage(card: RateCard, usage: Usage) -> Price | Unpriced | Invalid:
-    """Price what a call did, at the model that served it if it is known.
+def price_usage(card: RateCard, usage: Usage, at: Instant) -> Price | Unpriced | Invalid:
+    """Price what a call did that began at a moment, at the model that served it if it is known.
 
     Text needs `input_tokens` and `output_tokens` (see `complete_usage`); everything else counts items, 1 unless told.
     """
@@ -96,7 +100,7 @@ def price_usage(card: RateCard, usage: Usage) -> Price | Unpriced | Invalid:
     if usage.action in card.free:
         return _FREE
     model = usage.response_model or usage.request_model
-    return _price_text(card, usage, model) if usage.action == TEXT else _price_items(card, usage, model)
+    return _price_text(card, usage, model, at) if usage.action == TEXT else _price_items(card, usage, model)
 
 
 def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> tuple[Usage, bool]:
@@ -125,8 +129,8 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
     return complete, filled_input or filled_output
 
 
-def price_bound(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
-    """The worst-case price of a work: no usage within its bounds, at the model asked for, costs more.
+def price_bound(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | Invalid:
+    """The worst-case price of a work that begins at a moment: no usage within its bounds, at the model asked for, costs more.
 
     No token is taken to be cached, and each to be of the dearest class that its model has a rate for: a cache write,
     audio, whatever it may turn out to be. Text needs `input_tokens`.
@@ -136,24 +140,24 @@ def price_bound(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
     if work.action in card.free:
         return Bound(ZERO, None)
     if work.action == TEXT:
-        return _bound_text(card, work)
+        return _bound_text(card, work, at)
     price = _price_items(card, work, work.request_model)
     return Bound(price.microcredits, None) if isinstance(price, Price) else price
 
 
-def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits) -> int | None:
+def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits, at: Instant) -> int | None:
     """The most output tokens, within the work's bound, whose worst case the budget covers.
 
     None if it covers not even the input, or if the work is not text with a price.
     """
-    bound = price_bound(card, work)
+    bound = price_bound(card, work, at)
     if not isinstance(bound, Bound) or bound.max_output_tokens is None:
         return None
     if bound.microcredits <= budget:
         return bound.max_output_tokens
 
     def worst_case(output_tokens: int) -> Microcredits:
-        smaller = price_bound(card, replace(work, max_output_tokens=output_tokens))
+        smaller = price_bound(card, replace(work, max_output_tokens=output_tokens), at)
         assert isinstance(smaller, Bound), "less work than what has a bound has one too"
         return smaller.microcredits
 
@@ -161,15 +165,21 @@ def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits) -
     return covered - 1 if covered else None
 
 
-def minimum_price(card: RateCard, work: Work) -> Microcredits | Unpriced | Invalid:
-    """The low end of a quote: for text the least that a call which uses anything costs, otherwise the price itself."""
-    bound = price_bound(card, work)
+
+
+def low_price(card: RateCard, work: Work, at: Instant) -> Microcredits | Unpriced | Invalid:
+    """The low end of a quote: for text its input, none of it cached, without any output; otherwise the price itself."""
+    bound = price_bound(card, work, at)
     if not isinstance(bound, Bound):
         return bound
-    return min(card.minimum, bound.microcredits) if work.action == TEXT else bound.microcredits
+    if work.action != TEXT:
+        return bound.microcredits
+    usage = Usage(TEXT, work.provider, work.request_model, input_tokens=work.input_tokens, output_tokens=0)
+    price = price_usage(card, usage, at)
+    return price.microcredits if isinstance(price, Price) else price
 
 
-def _price_text(card: RateCard, usage: Usage, model: str) -> Price | Unpriced | Invalid:
+def _price_text(card: RateCard, usage: Usage, model: str, at: Instant) -> Price | Unpriced | Invalid:
     for field, count in zip(_TOKEN_COUNTS, _token_counts(usage), strict=True):
         if count is not None and not 0 <= count <= MAX_TOKENS:
             return _out_of_range(field, count, MAX_TOKENS)
@@ -179,18 +189,20 @@ def _price_text(card: RateCard, usage: Usage, model: str) -> Price | Unpriced | 
     rule, flags = _text_rule(card, usage.provider, model)
     if rule is None:
         return _unpriced_model(usage, model)
-    input_cost = _input_cost(usage, rule.rates, usage.input_tokens)
-    output_cost = _output_cost(usage, rule.rates, usage.output_tokens)
+    prices = rule.prices_at(at)
+    rates = prices.for_input(usage.input_tokens)
+    input_cost = _input_cost(usage, rates, usage.input_tokens)
+    output_cost = _output_cost(usage, rates, usage.output_tokens)
     if input_cost is None or output_cost is None:
         flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
     if input_cost is None:
-        input_cost = _cost(usage.input_tokens, rule.rates.input)
+        input_cost = _cost(usage.input_tokens, rates.input)
     if output_cost is None:
-        output_cost = _cost(usage.output_tokens, rule.rates.output)
-    return _settled_text(card, rule, _EXACTLY.add(input_cost, output_cost), flags)
+        output_cost = _cost(usage.output_tokens, rates.output)
+    return _settled_text(card, rule, prices, _EXACTLY.add(input_cost, output_cost), flags)
 
 
-def _bound_text(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
+def _bound_text(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | Invalid:
     if work.input_tokens is None:
         return Invalid("input_tokens", "is needed to bound the price of text")
     output_tokens = card.default_max_output_tokens if work.max_output_tokens is None else work.max_output_tokens
@@ -200,10 +212,21 @@ def _bound_text(card: RateCard, work: Work) -> Bound | Unpriced | Invalid:
     rule, _ = _text_rule(card, work.provider, work.request_model)
     if rule is None:
         return _unpriced_model(work, work.request_model)
-    rates = rule.rates
-    cost = _EXACTLY.fma(output_tokens, rates.highest_output, _cost(work.input_tokens, rates.highest_input))
-    price = _settled_text(card, rule, cost, ())
+    prices = rule.prices_at(at)
+    price = _settled_text(card, rule, prices, _worst_cost(prices, work.input_tokens, output_tokens), ())
     return Bound(price.microcredits, output_tokens) if isinstance(price, Price) else price
+
+
+def _worst_cost(prices: TextPrices, input_tokens: int, output_tokens: int) -> Decimal:
+    """The most that tokens within these bounds cost, in millionths of the prices' unit: by the rates of any length of input up
+    to the bound, since a shorter input need not be cheaper.
+    """
+    ends = [tier.above_input_tokens for tier in prices.long_context if tier.above_input_tokens < input_tokens]
+    worst = _NOTHING
+    for tokens in (*ends, input_tokens):
+        rates = prices.for_input(tokens)
+        worst = max(worst, _EXACTLY.fma(output_tokens, rates.highest_output, _cost(tokens, rates.highest_input)))
+    return worst
 
 
 def _text_rule(card: RateCard, provider: str, model: str) -> tuple[TextRule | None, tuple[ChargeFlag, ...]]:
@@ -287,11 +310,14 @@ def _credits_per_image(card: RateCard, call: Work | Usage, model: str) -> Decima
     return price
 
 
-def _settled_text(card: RateCard, rule: TextRule, cost: Decimal, flags: tuple[ChargeFlag, ...]) -> Price | Invalid:
-    """The price of a cost given in millionths of the rule's unit."""
-    exact = _EXACTLY.scaleb(cost, -6)
+def _settled_text(
+    card: RateCard, rule: TextRule, prices: TextPrices, cost: Decimal, flags: tuple[ChargeFlag, ...]
+) -> Price | Invalid:
+    """The price of tokens whose cost is given in millionths of the rule's unit."""
+    exact = _EXACTLY.add(_EXACTLY.scaleb(cost, -6), prices.per_call)
     if rule.unit is PriceUnit.USD:
-        return _settled(card, _EXACTLY.multiply(exact, card.credits_per_usd), exact, card.minimum, flags)
+        exact_credits = _EXACTLY.multiply(_EXACTLY.multiply(exact, rule.markup), card.credits_per_usd)
+        return _settled(card, exact_credits, exact, card.minimum, flags)
     return _settled(card, exact, _DIVISION.divide(exact, card.credits_per_usd), card.minimum, flags)
 
 

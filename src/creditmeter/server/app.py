@@ -27,7 +27,8 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Span
 from creditmeter.core.metering import Limits
-from creditmeter.core.rate_card import RateCard, RateCardError, parse_rate_card
+from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_card_document import RateCardError, parse_rate_card
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
