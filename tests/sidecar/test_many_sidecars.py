@@ -29,6 +29,33 @@ async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Ben
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
 
 
+async def test_own_credit_counts_before_it_is_renewed(bench: Bench, other: Bench) -> None:
+    """After a restart nothing old authorises until the store has spoken; what is idle on it lowers the need all the same."""
+    await bench.account(permanent=20)
+    await release(other, "gone", await held(other, "r", 10))
+    await held(bench, "small", 1)
+    assert (await bench.standing()).leased == credits(15)
+    await bench.restart()
+    assert isinstance(await reserve(bench, "all the rest", 19), Replied)
+    needs = [each.need.required for sent in bench.wire.sent for each in sent if each.need is not None]
+    assert needs[0] == credits(15)
+
+
+async def test_what_comes_back_here_while_the_store_is_asked(bench: Bench, other: Bench) -> None:
+    """With what others have idle it makes enough: for the whole need, without it, their credit was not worth recalling."""
+    await bench.account(permanent=20)
+    await release(other, "gone", await held(other, "r", 10))
+    hold = await held(bench, "h", 4)
+    bench.wire.is_open.clear()
+    asked = len(bench.wire.sent)
+    waiting = asyncio.create_task(reserve(bench, "all", 20))
+    while len(bench.wire.sent) == asked:
+        await asyncio.sleep(0)
+    await release(bench, "back", hold)
+    bench.wire.is_open.set()
+    assert isinstance(await waiting, Replied)
+
+
 async def test_what_was_released_a_moment_ago_counts(bench: Bench, other: Bench) -> None:
     """The central store knows it as held; its sidecar is asked before anybody is refused."""
     await bench.account(permanent=20)

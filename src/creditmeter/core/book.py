@@ -145,6 +145,11 @@ class Book:
         """What new work may use at this moment without asking anybody."""
         return Microcredits(sum(self.idle_on(lease) for lease in self.authorising(at)))
 
+    def idle_once_renewed(self, now: Instant) -> Microcredits:
+        """What new work may use once the central store has renewed the leases of this day, as every message asks it to."""
+        leases = (each for each in self.leases.values() if now < each.ends_at and not each.offline)
+        return Microcredits(sum(self.idle_on(lease) for lease in leases))
+
     @property
     def unposted_charges(self) -> Iterable[Charge]:
         """Charges that the central store has not confirmed, oldest first."""

@@ -395,8 +395,10 @@ def _is_final(said: Answer, wanted: _Wanted) -> bool:
 
 
 def _is_worth_asking(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> bool:
-    """Whether what came back here since makes, with what the central store has left, enough to be asked for again."""
-    return not said.is_pending and book.idle(at) + said.free >= wanted.amount
+    """Whether what came back here since makes enough to be asked for again, with what the central store has left and what of
+    others' it had not to recall for the larger need.
+    """
+    return not said.is_pending and book.idle(at) + said.free + said.elsewhere >= wanted.amount
 
 
 def _short_of(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> Refusal:
