@@ -9,13 +9,14 @@ from creditmeter.central.administration import AccountUpdate
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.history import EntryType
-from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.core.refusals import AccountSuspended, InsufficientCredits, RecallPending, RefundExceedsCharge, Refusal
 from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve
 
+LEASE_TTL = Span(10 * MINUTE)
 LONG = 20.0
 """Longer than any recall takes on a busy machine."""
 
@@ -30,15 +31,19 @@ async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Ben
 
 
 async def test_own_credit_counts_before_it_is_renewed(bench: Bench, other: Bench) -> None:
-    """After a restart nothing old authorises until the store has spoken; what is idle on it lowers the need all the same."""
+    """A lease whose time is over authorises nothing until the store has spoken; what is idle on it lowers the need all the
+    same.
+    """
     await bench.account(permanent=20)
     await release(other, "gone", await held(other, "r", 10))
-    await held(bench, "small", 1)
+    await release(bench, "small", await held(bench, "s", 1))
     assert (await bench.standing()).leased == credits(15)
-    await bench.restart()
-    assert isinstance(await reserve(bench, "all the rest", 19), Replied)
-    needs = [each.need.required for sent in bench.wire.sent for each in sent if each.need is not None]
-    assert needs[0] == credits(15)
+    bench.clock.advance(LEASE_TTL + MINUTE)
+    assert isinstance(await reserve(bench, "all", 20), Replied)
+    first, second = (each.need for sent in bench.wire.sent[:2] for each in sent)
+    assert first is not None
+    assert second is not None
+    assert (first.required, second.required) == (credits(1), credits(15))
 
 
 async def test_what_comes_back_here_while_the_store_is_asked(bench: Bench, other: Bench) -> None:
