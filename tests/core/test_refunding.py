@@ -1,5 +1,7 @@
 """Refunds: debt is cancelled first, then draws are undone, last drawn first; what belongs to an ended grant lapses."""
 
+from dataclasses import replace
+
 import pytest
 
 from creditmeter.core.charges import Refund, RefundMode
@@ -218,6 +220,19 @@ def test_no_more_comes_back_than_was_covered() -> None:
     central.exchange(message(1, charge("c1", part(5, MORNING)), refunds=[refund_of("c1", 5, when=NOON)]), NOON)
     assert central.posting("c1").uncovered == 2
     assert central.remaining() == {"g": 3}
+
+
+def test_one_request_is_refunded_once_whoever_decides_it_first() -> None:
+    """The central store was asked through another sidecar before the one that decided it had posted it."""
+    central = Central(account(), grants=[grant("g", 10)])
+    central.exchange(message(1, need=6), MORNING)
+    central.exchange(message(2, charge("c1", part(6, MORNING)), leases=[report(MORNING, 6)]), MORNING)
+    asked = replace(refund_of("c1", 4, name="other", when=NOON), request_id=refund_of("c1", 4, when=NOON).request_id)
+    assert came_back(central.refund(asked, NOON)) == (4, 4, 0)
+    replied = central.exchange(message(3, refunds=[refund_of("c1", 4, when=NOON)]), NOON)
+    assert replied is not None
+    assert [(each.restored, each.lapsed) for each in replied.refund_postings.values()] == [(4, 0)]
+    assert central.remaining() == {"g": 8}
 
 
 # Duplicates.

@@ -1,7 +1,9 @@
 """A file that cannot be the journal is refused with a sentence for an operator, and stays as it was found."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,15 @@ async def test_a_journal_without_a_table_is_refused(path: Path) -> None:
     """And nothing stays open."""
     run(path, "DROP TABLE identity")
     assert "no such table: identity" in await refusal(path)
+
+
+async def test_a_file_that_a_process_died_over_is_made_a_journal(tmp_path: Path) -> None:
+    """Killed before it could make the tables; nothing was in it yet."""
+    path = tmp_path / "journal.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    assert path.stat().st_size
+    async with journal_at(path) as journal:
+        journal.write(reserving("r"), NOON)
+        await journal.durable()
+    assert rows(path, "reservations") == ["r"]

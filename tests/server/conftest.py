@@ -34,6 +34,18 @@ class Services:
     account: "account_pb2_grpc.AccountServiceAsyncStub"
     admin: "admin_pb2_grpc.AdminServiceAsyncStub"
 
+    @classmethod
+    def on(cls, program: Program, data_dir: Path, channel: grpc.aio.Channel) -> "Services":
+        """Stubs that speak to a program over this channel."""
+        return cls(
+            program,
+            data_dir,
+            channel,
+            metering_pb2_grpc.MeteringServiceStub(channel),
+            account_pb2_grpc.AccountServiceStub(channel),
+            admin_pb2_grpc.AdminServiceStub(channel),
+        )
+
     @property
     def tcp(self) -> str:
         """Its TCP address."""
@@ -86,13 +98,8 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture
 async def services(data_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
     """A running program with everything enabled."""
-    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02)
+    settings = Settings.load(
+        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=1
+    )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
-        yield Services(
-            program,
-            data_dir,
-            channel,
-            metering_pb2_grpc.MeteringServiceStub(channel),
-            account_pb2_grpc.AccountServiceStub(channel),
-            admin_pb2_grpc.AdminServiceStub(channel),
-        )
+        yield Services.on(program, data_dir, channel)

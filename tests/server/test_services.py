@@ -1,14 +1,20 @@
 """The contract over the wire: what callers send, what they get, and what errors say."""
 
 import asyncio
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from creditmeter.core.refusals import Refusal
+from creditmeter.server.app import running
+from creditmeter.server.config import Settings
 from creditmeter.server.errors import _TABLE
+from creditmeter.server.health import METERING
+from creditmeter.sidecar.clock import SystemClock
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
@@ -243,3 +249,24 @@ async def test_operators_are_told_what_is_wrong(services: Services) -> None:
         request_id="m", account=admin_pb2.Account(account_id="alice"), update_mask=FieldMask(paths=["created_at"])
     )
     assert (await failure(admin.UpdateAccount(unknown))).fields == {"update_mask"}
+
+
+async def test_what_is_held_may_be_committed_while_the_sidecar_stops(data_dir: Path) -> None:
+    """New work is refused with its reason, the health says so; with the last hold's end the sidecar stops at once."""
+    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, shutdown_grace=60)
+    async with running(settings, SystemClock()) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        services = Services.on(program, data_dir, channel)
+        await services.create("alice", permanent=10)
+        asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=5)
+        held = (await services.metering.Reserve(asked)).reservation
+        stopping = asyncio.create_task(program.stop(60))
+        health = health_pb2_grpc.HealthStub(channel)
+        check = health_pb2.HealthCheckRequest(service=METERING)
+        while (await health.Check(check)).status != health_pb2.HealthCheckResponse.NOT_SERVING:
+            pass
+        asked.request_id = "more"
+        assert (await failure(services.metering.Reserve(asked))).info.reason == "SHUTTING_DOWN"
+        commit = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id, amount_microcredits=3)
+        assert (await services.metering.Commit(commit)).charge.cost_microcredits == 3
+        await asyncio.wait_for(stopping, 20)
+        assert program.is_settled

@@ -61,6 +61,10 @@ class Bench:
         await self.sidecar.start()
         return self.sidecar
 
+    def use(self, card: RateCard) -> None:
+        """Price by another card from the next start on."""
+        self._card = card
+
     async def crash(self) -> None:
         """End the sidecar without giving it a chance to say anything to the central store."""
         await self.sidecar.stop(grace_seconds=0)

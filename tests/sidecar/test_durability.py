@@ -142,6 +142,7 @@ async def test_what_is_old_is_forgotten(bench: Bench) -> None:
     bench.clock.advance(40 * HOUR)
     for _ in range(2):  # the first round gives the lease back, the next forgets it
         await bench.round()
+        bench.clock.advance(MINUTE)
     await bench.sidecar.books.durable()
     assert {bench.rows(table) for table in ("accounts", "leases", "reservations", "charges", "receipts")} == {0}
     assert (await bench.standing()).available == credits(45)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ from sqlalchemy import select
 
 from creditmeter.central import tables
 from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.exchanges import Fenced, Reply
 from creditmeter.core.answering import RECLAIM_GRACE, SKEW_MARGIN
+from creditmeter.core.exchange import Message
 from creditmeter.core.history import EntryType
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
+from creditmeter.core.lease_keeping import MAX_CHARGES_PER_MESSAGE
 from creditmeter.core.refusals import InsufficientCredits, RecallPending
 from creditmeter.core.reservations import ReservationState
 from creditmeter.journal.journal import StorageUnavailable
@@ -21,7 +25,7 @@ from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.sidecar import Condition
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, commit, held, release, reserve
+from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import Fate
 
 LEASE_TTL = 10 * MINUTE
@@ -360,3 +364,124 @@ async def test_a_recall_that_could_not_be_answered_is_answered_later(bench: Benc
         await asyncio.sleep(0.01)
     assert isinstance(await waiting, Replied | RecallPending)
     assert isinstance(await reserve(other, "all", 20), Replied)
+
+
+async def test_a_message_whose_sender_gave_up_before_it_was_written_is_never_sent(bench: Bench) -> None:
+    """A caller's deadline ends a refund that is composing a message, and the group with what that says is not written."""
+    await bench.account(permanent=50)
+    paid = charge_id(await charge(bench, "paid", 10))
+    dear = charge_id(await charge(bench, "dear", 60, already_incurred=True))
+    await bench.break_disk()
+    decided_here = asyncio.create_task(refund(bench, "f", paid, 4))
+    settles_first = asyncio.create_task(refund(bench, "g", dear, 1))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    settles_first.cancel()
+    with pytest.raises(StorageUnavailable):
+        await decided_here
+    with pytest.raises(asyncio.CancelledError):
+        await settles_first
+    await bench.mend_disk()
+    await bench.sidecar.look_after()
+    await bench.settled_in_the_end()
+    assert isinstance(await refund(bench, "f", paid, 4), Replied)
+    await bench.settled_in_the_end()
+    assert [each.amount for each in await bench.history() if each.type is EntryType.REFUNDED] == [credits(4)]
+
+
+async def test_a_refund_waits_for_its_charge_only(bench: Bench) -> None:
+    """Its charge was sent before, and others of the account keep coming."""
+    await bench.account(permanent=50)
+    paid = charge_id(await charge(bench, "paid", 10))
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(CentralUnavailable):
+        await bench.sidecar.settle()
+    bench.clock.advance(LONGEST_WAIT)
+    real = bench.wire._real.exchange
+
+    async def while_another_comes(messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        await charge(bench, f"another-{len(bench.wire.sent)}", 0.001)
+        return await real(messages)
+
+    bench.wire._real.exchange = while_another_comes  # type: ignore[method-assign]
+    assert isinstance(await refund(bench, "f", paid, 4), Replied)
+    assert bench.sidecar.books.open(ACCOUNT).has_unposted
+
+
+async def test_what_is_under_way_when_the_sidecar_stops_is_waited_for(bench: Bench, other: Bench) -> None:
+    """Credit that others recalled is no longer idle here, and not yet home."""
+    await bench.account(permanent=50)
+    await release(bench, "gone", await held(bench, "r", 5))
+    await bench.sidecar.settle()
+    bench.wire.is_open.clear()
+    asked = len(bench.wire.sent)
+    bench.sidecar._demand.recall(ACCOUNT)
+    while len(bench.wire.sent) == asked:
+        await asyncio.sleep(0)
+    bench.sidecar.drain()
+    stopping = asyncio.create_task(bench.sidecar.stop(20))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not stopping.done()
+    bench.wire.is_open.set()
+    assert await stopping
+    assert (await other.standing()).leased == 0
+
+
+async def test_an_allowance_is_for_outages_only(bench: Bench) -> None:
+    """The store is there; it was not even asked, since others of this process use all connections."""
+    await bench.account(permanent=5, offline_allowance=credits(20))
+    await held(bench, "r", 5)
+    real = bench.wire._real.exchange
+    failures = [CentralUnavailable("all connections are in use", is_crowded=True)]
+
+    async def crowded(messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        if failures:
+            raise failures.pop()
+        return await real(messages)
+
+    bench.wire._real.exchange = crowded  # type: ignore[method-assign]
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "x", 20)
+    assert isinstance(await reserve(bench, "y", 20), InsufficientCredits)
+
+
+async def test_a_reply_that_comes_after_the_fence_renews_nothing(bench: Bench, tmp_path: Path) -> None:
+    """The store applied the message before the copy registered; by now the leases are the copy's."""
+    await bench.account(permanent=50)
+    await release(bench, "gone", await held(bench, "r", 5))
+    applied, go_on = asyncio.Event(), asyncio.Event()
+    real = bench.wire._real.exchange
+
+    async def slow(messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        replies = await real(messages)
+        applied.set()
+        await go_on.wait()
+        return replies
+
+    bench.wire._real.exchange = slow  # type: ignore[method-assign]
+    bench.sidecar.books.put_unsettled(ACCOUNT)
+    settling = asyncio.create_task(bench.sidecar.settle())
+    await applied.wait()
+    twin = bench.twin(tmp_path / "twin", bench.clock)
+    await twin.start()
+    with pytest.raises(SidecarFenced):
+        await bench.sidecar.beat()
+    go_on.set()
+    with pytest.raises(SidecarFenced):
+        await settling
+    conditions: list[Condition] = []
+    bench.sidecar.watch(conditions.append)
+    assert conditions == [Condition.FENCED], "whoever comes to watch is told how things are"
+    assert bench.sidecar.books.open(ACCOUNT).idle(bench.sidecar.books.moment()) == 0
+    await twin.crash()
+
+
+async def test_an_account_with_many_charges_is_settled_in_one_go(bench: Bench) -> None:
+    """More than a message holds: the rest goes with the next message, at once."""
+    await bench.account(permanent=50)
+    count = 2 * MAX_CHARGES_PER_MESSAGE + 1
+    await asyncio.gather(*(charge(bench, f"c{number}", 0.001) for number in range(count)))
+    await bench.sidecar.settle()
+    assert not bench.sidecar.books.open(ACCOUNT).has_unposted
+    assert (await bench.standing()).available == credits(50) - count * credits(0.001)

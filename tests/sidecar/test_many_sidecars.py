@@ -1,21 +1,35 @@
 """Several sidecars on one balance: credit that is idle on one is had by the other, and nobody is refused who could pay."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import pytest
 
 from creditmeter.central.administration import AccountUpdate
+from creditmeter.central.exchanges import Fenced, Reply
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.charges import RefundMode
+from creditmeter.core.exchange import Message
 from creditmeter.core.history import EntryType
-from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
-from creditmeter.core.refusals import AccountSuspended, InsufficientCredits, RecallPending, RefundExceedsCharge, Refusal
+from creditmeter.core.ids import AccountId, RequestId
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
+from creditmeter.core.refusals import (
+    AccountSuspended,
+    InsufficientCredits,
+    RecallPending,
+    RefundExceedsCharge,
+    Refusal,
+    RequestIdReused,
+)
+from creditmeter.core.requests import Extend
+from creditmeter.sidecar.keeper import MAX_AT_ONCE
 from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve
 
+LEASE_TTL = Span(10 * MINUTE)
 LONG = 20.0
 """Longer than any recall takes on a busy machine."""
 
@@ -27,6 +41,58 @@ async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Ben
     assert (await bench.standing()).leased == credits(20)
     assert isinstance(await reserve(other, "all", 20), Replied)
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
+
+
+async def test_own_credit_counts_before_it_is_renewed(bench: Bench, other: Bench) -> None:
+    """A lease whose time is over authorises nothing until the store has spoken; what is idle on it lowers the need all the
+    same.
+    """
+    await bench.account(permanent=20)
+    await release(other, "gone", await held(other, "r", 10))
+    await release(bench, "small", await held(bench, "s", 1))
+    assert (await bench.standing()).leased == credits(15)
+    bench.clock.advance(LEASE_TTL + MINUTE)
+    assert isinstance(await reserve(bench, "all", 20), Replied)
+    first, second = (each.need for sent in bench.wire.sent[:2] for each in sent)
+    assert first is not None
+    assert second is not None
+    assert (first.required, second.required) == (credits(1), credits(15))
+
+
+async def test_what_comes_back_here_while_the_store_is_asked(bench: Bench, other: Bench) -> None:
+    """With what others have idle it makes enough: for the whole need, without it, their credit was not worth recalling."""
+    await bench.account(permanent=20)
+    await release(other, "gone", await held(other, "r", 10))
+    hold = await held(bench, "h", 4)
+    bench.wire.is_open.clear()
+    asked = len(bench.wire.sent)
+    waiting = asyncio.create_task(reserve(bench, "all", 20))
+    while len(bench.wire.sent) == asked:
+        await asyncio.sleep(0)
+    await release(bench, "back", hold)
+    bench.wire.is_open.set()
+    assert isinstance(await waiting, Replied)
+
+
+async def test_an_extension_is_refused_for_what_it_lacks_only(bench: Bench) -> None:
+    """What comes back here while the store is asked counts for it as for any other need."""
+    await bench.account(permanent=100)
+    hold = await held(bench, "x", 85)
+    small = await held(bench, "y", 6)
+    bench.sidecar._demand.give_back(ACCOUNT)
+    bench.sidecar.books.put_unsettled(ACCOUNT)
+    await bench.sidecar.settle()
+    bench.wire.is_open.clear()
+    asked = len(bench.wire.sent)
+    waiting = asyncio.create_task(bench.sidecar.meter.extend(Extend(RequestId("e"), hold.reservation_id, amount=credits(97))))
+    while len(bench.wire.sent) == asked:
+        await asyncio.sleep(0)
+    await release(bench, "back", small)
+    bench.wire.is_open.set()
+    assert isinstance(await waiting, Replied)
+    refused = await bench.sidecar.meter.extend(Extend(RequestId("e2"), hold.reservation_id, amount=credits(101)))
+    assert isinstance(refused, InsufficientCredits)
+    assert (refused.required, refused.available) == (credits(4), credits(3))
 
 
 async def test_what_was_released_a_moment_ago_counts(bench: Bench, other: Bench) -> None:
@@ -92,6 +158,24 @@ async def test_two_sidecars_refund_one_charge_at_once(bench: Bench, other: Bench
     )
     assert {type(each) for each in outcomes} == {Replied, RefundExceedsCharge}
     assert (await other.standing()).available == credits(17)
+
+
+async def test_a_refund_repeated_at_another_sidecar_is_made_once(bench: Bench, other: Bench) -> None:
+    """Its first sidecar decided it and posted it with the charge; the worker was moved before it heard the reply."""
+    await bench.account(permanent=20)
+    paid = charge_id(await charge(bench, "c", 10))
+    first = await refund(bench, "f", paid, 4)
+    await bench.sidecar.settle()
+    again = await refund(other, "f", paid, 4)
+    assert isinstance(first, Replied)
+    assert isinstance(again, Replied)
+    assert again.replayed
+    assert (await bench.standing()).available == credits(14)
+    assert await refund(other, "f", paid, 3) == RequestIdReused("amount_microcredits")
+    assert await refund(other, "f", paid, 4, mode=RefundMode.GOODWILL) == RequestIdReused("mode")
+    another = charge_id(await charge(bench, "c2", 1))
+    await bench.sidecar.settle()
+    assert await refund(other, "f", another, 4) == RequestIdReused("charge_id")
 
 
 async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: Bench, other: Bench) -> None:
@@ -244,3 +328,28 @@ async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Be
     await other.round()
     await bench.update("activate", AccountUpdate(state=AccountState.ACTIVE))
     assert isinstance(await reserve(other, "after", 1), Replied)
+
+
+async def test_a_place_that_becomes_free_is_used_at_once(bench: Bench) -> None:
+    """As many accounts are spoken about as may be at once; of those that wait the next one is taken when one of them ends."""
+    await bench.account(permanent=1)
+    gates: dict[AccountId, asyncio.Event] = {}
+    real = bench.wire._real.exchange
+
+    async def gated(messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
+        gate = gates[messages[0].account_id] = asyncio.Event()
+        await gate.wait()
+        return await real(messages)
+
+    bench.wire._real.exchange = gated  # type: ignore[method-assign]
+    accounts = [AccountId(f"account-{number}") for number in range(MAX_AT_ONCE + 1)]
+    for account_id in accounts:
+        bench.sidecar._demand.recall(account_id)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+    assert list(gates) == accounts[:-1]
+    gates[accounts[0]].set()
+    while accounts[-1] not in gates:
+        await asyncio.sleep(0.001)
+    for gate in gates.values():
+        gate.set()

@@ -1,16 +1,20 @@
 """The meter over a real journal and a real central store: what callers are told, and where the credits are afterwards."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from creditmeter.central.administration import AccountUpdate
+from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.reading import HistoryFilter
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
+from creditmeter.core.rate_card import RateCard
 from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
@@ -25,12 +29,13 @@ from creditmeter.core.refusals import (
     ReservationNotFound,
     ReservationReleased,
     ShuttingDown,
+    UnpricedWork,
 )
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import Usage, Work
 from creditmeter.sidecar.meter import Outcome, Replied
-from creditmeter.sidecar.reader import HistoryPage
+from creditmeter.sidecar.reader import Balance, HistoryPage
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 
 
@@ -372,3 +377,90 @@ async def test_charges_that_wait_to_be_posted_come_apart(bench: Bench) -> None:
     assert await shown(tool="seo_search") == (0, 0)
     await bench.sidecar.settle()
     assert await shown(tool="web_search") == (1, 0)
+
+
+async def test_what_is_listed_is_on_disk(bench: Bench) -> None:
+    """A reservation that was decided while the listing waited for the disk is not acknowledged, and not shown."""
+    await bench.account(permanent=50)
+    await held(bench, "kept", 5)
+    reserving = [asyncio.create_task(reserve(bench, "seen", 1))]
+    await asyncio.sleep(0)
+    listing = asyncio.create_task(bench.sidecar.reader.reservations(ACCOUNT, None, 10))
+    await asyncio.sleep(0)
+    reserving.append(asyncio.create_task(reserve(bench, "late", 1)))
+    assert {each.request_id for each in await listing} == {"kept", "seen"}
+    assert all(isinstance(each, Replied) for each in await asyncio.gather(*reserving))
+
+
+async def test_a_charge_is_posted_or_pending_never_neither(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it is posted while its history is read."""
+    await bench.account(permanent=50)
+    paid = charge_id(await charge(bench, "c", 5))
+    real = bench.central.reader.list_history
+
+    async def before_it_is_posted(*asked: Any) -> Any:
+        found = await real(*asked)
+        await bench.sidecar.settle()
+        return found
+
+    async def after_it_was_posted(*asked: Any) -> Any:
+        await bench.sidecar.settle()
+        return await real(*asked)
+
+    for read in (before_it_is_posted, after_it_was_posted):
+        monkeypatch.setattr(bench.central.reader, "list_history", read)
+        page = await bench.sidecar.reader.history(ACCOUNT, HistoryFilter(), 10)
+        assert isinstance(page, HistoryPage)
+        charged = [each.charge_id for each in page.entries if each.type is EntryType.CHARGED]
+        assert charged + [each.charge_id for each in page.pending] == [paid]
+
+
+async def test_a_stale_balance_counts_what_others_hold_once(bench: Bench, other: Bench) -> None:
+    """What was held elsewhere at the last reading is not taken for given back here."""
+    await bench.account(permanent=100)
+    await held(other, "elsewhere", 60)
+    await other.sidecar.settle()
+    await charge(bench, "c", 1)
+    await bench.sidecar.settle()
+    live = await bench.standing()
+    await held(bench, "since", 3)
+    bench.wire.is_cut = True
+    stale = await bench.sidecar.reader.balance(ACCOUNT)
+    assert isinstance(stale, Balance)
+    assert stale.stale
+    assert (stale.standing.available, stale.standing.held) == (live.available - credits(3), live.held + credits(3))
+
+
+async def test_reading_leaves_nothing_behind(bench: Bench) -> None:
+    """A balance of an account that this sidecar does not meter, or of one that nobody knows, also while the store is away."""
+    await bench.account(permanent=5)
+    await bench.sidecar.reader.balance(ACCOUNT)
+    assert isinstance(await bench.sidecar.reader.balance(AccountId("nobody")), AccountNotFound)
+    bench.wire.is_cut = True
+    with pytest.raises(CentralUnavailable):
+        await bench.sidecar.reader.balance(AccountId("nobody"))
+    with pytest.raises(CentralUnavailable):
+        await bench.sidecar.meter.reserve(Reserve(RequestId("r"), AccountId("nobody"), amount=credits(1)))
+    assert list(bench.sidecar.books) == []
+
+
+async def test_a_request_that_took_effect_is_replayed_though_it_has_no_price_any_more(bench: Bench, card: RateCard) -> None:
+    """The sidecar was started again with a card that does not know the model."""
+    await bench.account(permanent=5)
+    work = Work("engagement")
+    reserved = Reserve(RequestId("r"), ACCOUNT, work=work)
+    first = reservation(await bench.sidecar.meter.reserve(reserved))
+    extended = Extend(RequestId("e"), first.reservation_id, work=replace(work, quantity=2))
+    await bench.sidecar.meter.extend(extended)
+    charged = ChargeNow(RequestId("c"), ACCOUNT, usage=Usage("engagement"))
+    await bench.sidecar.meter.charge(charged)
+    bench.use(replace(card, actions={}))
+    await bench.restart()
+    for repeated in (
+        await bench.sidecar.meter.reserve(reserved),
+        await bench.sidecar.meter.extend(extended),
+        await bench.sidecar.meter.charge(charged),
+    ):
+        assert isinstance(repeated, Replied)
+        assert repeated.replayed
+    assert isinstance(await bench.sidecar.meter.reserve(replace(reserved, request_id=RequestId("new"))), UnpricedWork)

@@ -33,6 +33,7 @@ class Glance:
     """What was seen when a request was asked: to tell afterwards whether anything else happened meanwhile."""
 
     boot: int
+    now: int
     asked: int
     by_others: int
     leaps: int
@@ -54,7 +55,9 @@ class Watch:
         """Look around before a request is asked."""
         world = self._world
         by_others = sum(each.link.asked for each in world.machines if each is not machine) + world.decrees
-        return Glance(machine.clock.boot(), machine.asked, by_others, world.leaps, is_alone=machine.in_flight == 0)
+        now = machine.sidecar.books.moment().now if machine.sidecar is not None else Instant(0)
+        is_alone = machine.in_flight == 0
+        return Glance(machine.clock.boot(), now, machine.asked, by_others, world.leaps, is_alone)
 
     def replied(self, machine: "Machine", said: Replied, before: Glance) -> None:
         """A yes was said: it is on disk, it is what was said before, and it rests on credit that could be used."""
@@ -86,7 +89,8 @@ class Watch:
             ends_at = stored.end_of(part.lease_id)
             if ends_at is None or part.authorized_at >= ends_at:
                 self._world.fail(f"{receipt.request.request_id} was authorised on {part.lease_id} after its day had ended")
-        if parts and is_new and isinstance(receipt.request, Reserve | ChargeNow | Extend):
+        is_authorised_now = any(part.authorized_at >= before.now for part in parts)  # not all that an Extend names
+        if is_authorised_now and is_new and isinstance(receipt.request, Reserve | ChargeNow | Extend):
             renewed = machine.link.renewed.get(account_of(receipt))
             if renewed is None or before.boot > renewed + Rhythm().lease_ttl:
                 self._world.fail(f"{receipt.request.request_id} was authorised on a lease that was not renewed in time")

@@ -244,4 +244,5 @@ def _topic(message: Message) -> Topic:
         requests=frozenset(charge.request_id for charge in message.charges),
         reservations=frozenset(charge.reservation_id for charge in message.charges if charge.reservation_id),
         refunded_charges=frozenset(refund.charge_id for refund in message.refunds),
+        refund_requests=frozenset(refund.request_id for refund in message.refunds),
     )

@@ -3,7 +3,7 @@
 Loading locks the account's row, so decisions about one account are taken one after another, whichever sidecar asks.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -49,6 +49,7 @@ class Topic:
     requests: frozenset[RequestId] = frozenset()
     reservations: frozenset[ReservationId] = frozenset()
     refunded_charges: frozenset[ChargeId] = frozenset()
+    refund_requests: frozenset[RequestId] = frozenset()
     grants: frozenset[GrantId] = frozenset()
 
 
@@ -111,7 +112,7 @@ async def open_ledger(
         grants=await _grants(connection, account, now, topic, charges),
         leases=await _open_leases(connection, account_id),
         charges=charges,
-        refunds=await _refunds(connection, account_id, topic.refunded_charges),
+        refunds=await _refunds(connection, account_id, topic),
         recalls=await _recalls(connection, account_id),
     )
     return OpenLedger(Ledger(contents, now), row["last_entry"])
@@ -192,10 +193,12 @@ async def _charges(connection: AsyncConnection, account_id: AccountId, topic: To
     return tuple(charge_of(row) for row in rows.mappings())
 
 
-async def _refunds(connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[ChargeId]) -> tuple[Refund, ...]:
-    if not charge_ids:
+async def _refunds(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Refund, ...]:
+    """Refunds of the charges that are refunded, and those that were made for the same requests."""
+    if not topic.refunded_charges:
         return ()
-    rows = await connection.execute(_REFUNDS, {"account_id": account_id, "charges": sorted(charge_ids)})
+    named = {"charges": sorted(topic.refunded_charges), "requests": sorted(topic.refund_requests)}
+    rows = await connection.execute(_REFUNDS, {"account_id": account_id} | named)
     return tuple(refund_of(row) for row in rows.mappings())
 
 
@@ -224,7 +227,8 @@ _PLANS = select(tables.plans).where(tables.plans.c.plan_id == bindparam("plan_id
 _OPEN_LEASES = select(tables.leases).where(tables.leases.c.account_id == _ACCOUNT_ID, tables.leases.c.closed.is_(False))
 _RECALLS = select(tables.recalls).where(tables.recalls.c.account_id == _ACCOUNT_ID)
 _REFUNDS = select(tables.refunds).where(
-    tables.refunds.c.account_id == _ACCOUNT_ID, _any_of(tables.refunds.c.charge_id, "charges")
+    tables.refunds.c.account_id == _ACCOUNT_ID,
+    or_(_any_of(tables.refunds.c.charge_id, "charges"), _any_of(tables.refunds.c.request_id, "requests")),
 )
 
 

@@ -10,7 +10,7 @@ from creditmeter.core.charges import Refund
 from creditmeter.core.ids import RefundId, origin_of
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.refunding import refund
-from creditmeter.core.refusals import ChargeNotFound, Refusal
+from creditmeter.core.refusals import ChargeNotFound, Refusal, RequestIdReused
 from creditmeter.core.requests import RefundCharge
 
 
@@ -34,10 +34,12 @@ class Refunds:
             account_id = await account_with_key(connection, origin.account_key)
             if account_id is None:
                 return ChargeNotFound(request.charge_id)
-            topic = Topic(refunded_charges=frozenset({request.charge_id}))
+            topic = Topic(refunded_charges=frozenset({request.charge_id}), refund_requests=frozenset({request.request_id}))
             opened = await open_ledger(connection, account_id, await self._clock.now(connection), topic)
             assert opened is not None, "an account is never deleted"
             done = await replay(connection, account_id, request.request_id, request, Refund)
+            if done is None:
+                done = _made_by_a_sidecar(opened.ledger, request)
             if done is not None:
                 return done
             decided = _decide(opened.ledger, request, refund_id)
@@ -46,6 +48,22 @@ class Refunds:
             await opened.save(connection)
             await remember(connection, account_id, request.request_id, request, decided, opened.ledger.now)
             return Done(decided)
+
+
+def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | RequestIdReused | None:
+    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Of the
+    amount it is known that it was not less.
+    """
+    made = ledger.refund_for(request.request_id)
+    if made is None:
+        return None
+    charge = ledger.charges.get(request.charge_id)
+    stands = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
+    if made.charge_id not in (request.charge_id, stands):
+        return RequestIdReused("charge_id")
+    if request.amount is not None and request.amount < made.amount:
+        return RequestIdReused("amount_microcredits")
+    return Done(made, replayed=True) if request.mode is made.mode else RequestIdReused("mode")
 
 
 def _decide(ledger: Ledger, request: RefundCharge, refund_id: RefundId) -> Refund | Refusal:

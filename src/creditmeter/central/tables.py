@@ -143,6 +143,7 @@ refunds = Table(
     Column("body", Text, nullable=False),
 )
 Index("refunds_by_charge", refunds.c.account_id, refunds.c.charge_id)
+Index("refunds_by_request", refunds.c.account_id, refunds.c.request_id)
 
 history = Table(
     "history",

@@ -49,13 +49,22 @@ class Change:
         return bool(self.reservations or self.charges or self.refunds or self.leases or self.receipts or self.account)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the account stood when the central store last said so, and what of that was this sidecar's own, in microcredits."""
+
+    standing: Standing
+    own_held: Microcredits
+    own_unposted: Microcredits
+
+
 class Book:
     """The state of one account on one sidecar. Changed only by `apply` and `forget`."""
 
     def __init__(self, account_id: AccountId) -> None:
         self.account_id = account_id
         self.account: Account | None = None
-        self.standing: Standing | None = None
+        self.reading: Reading | None = None
         self.leases: dict[LeaseId, Lease] = {}
         self.reservations: dict[ReservationId, Reservation] = {}
         self.charges: dict[ChargeId, Charge] = {}
@@ -145,10 +154,20 @@ class Book:
         """What new work may use at this moment without asking anybody."""
         return Microcredits(sum(self.idle_on(lease) for lease in self.authorising(at)))
 
+    def idle_once_renewed(self, now: Instant) -> Microcredits:
+        """What new work may use once the central store has renewed the leases of this day, as every message asks it to."""
+        leases = (each for each in self.leases.values() if now < each.ends_at and not each.offline)
+        return Microcredits(sum(self.idle_on(lease) for lease in leases))
+
     @property
     def unposted_charges(self) -> Iterable[Charge]:
         """Charges that the central store has not confirmed, oldest first."""
         return self._unposted_charges.values()
+
+    @property
+    def unposted_charge_count(self) -> int:
+        """How many those are."""
+        return len(self._unposted_charges)
 
     @property
     def unposted_refunds(self) -> Iterable[Refund]:

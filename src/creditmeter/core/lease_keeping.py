@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.book import Book, Change
+from creditmeter.core.book import Book, Change, Reading
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import LeaseId, SidecarId
@@ -76,6 +76,14 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) ->
     leases = tuple(_renewed(book, terms, posted, trusted_until) for terms in answer.leases)
     leases += _over(book, message, answer)
     return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
+
+
+def reading(message: Message, answer: Answer) -> Reading:
+    """What an answer says of the account, and what of it the message said of this sidecar."""
+    held = sum(report.held for report in message.leases)
+    waiting = (charge for charge in message.charges if charge.charge_id not in answer.postings)
+    unposted = sum(report.unposted for report in message.leases) + sum(part.amount for each in waiting for part in each.parts)
+    return Reading(answer.standing, Microcredits(held), Microcredits(unposted))
 
 
 def farewell(book: Book, envelope: Envelope) -> Message:

@@ -14,7 +14,7 @@ from creditmeter.core.calendar import Period, day_of, month_of
 from creditmeter.core.charges import Charge, Posting, Refund
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, draw_key, usable
 from creditmeter.core.history import Entry, EntryType
-from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, SidecarId
+from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease, available
 from creditmeter.core.recalls import Purpose, Recall
@@ -34,8 +34,8 @@ class Contents:
     """What is stored of an account that its next decision may need.
 
     `grants` are those that have credit left or belong to a running period, and those that a charge to be refunded drew on;
-    `leases` the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds`,
-    the charges that stand for duplicates of these, and those of the same request or commit.
+    `leases` the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds` and
+    those of the same request, the charges that stand for duplicates of these, and those of the same request or commit.
     """
 
     account: Account
@@ -127,6 +127,14 @@ class Ledger:
         if charge.posting is not None and charge.posting.duplicate_of is None:
             for key in _keys(charge):
                 self._firsts.setdefault(key, charge)
+
+    def refund_like(self, refund: Refund) -> Refund | None:
+        """The refund that was made under this id, or for the same request by another sidecar: the first one counts."""
+        return self.refunds.get(refund.refund_id) or self.refund_for(refund.request_id)
+
+    def refund_for(self, request_id: RequestId) -> Refund | None:
+        """The refund that was made for a request."""
+        return next((each for each in self.refunds.values() if each.request_id == request_id), None)
 
     def put_refund(self, refund: Refund) -> None:
         """Keep a refund."""

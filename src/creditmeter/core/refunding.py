@@ -22,11 +22,11 @@ def refundable(posting: Posting) -> Microcredits:
 
 
 def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | RefundExceedsCharge:
-    """Refund a posted charge, once: a refund that was posted before is returned as it is.
+    """Refund a posted charge, once: a refund that was posted before, or for the same request, is returned as it is.
 
     With `everything` the amount is all that is left to refund, whatever `wanted` says.
     """
-    known = ledger.refunds.get(wanted.refund_id)
+    known = ledger.refund_like(wanted)
     if known is not None:
         return known
     charge = _that_stands(ledger, wanted.charge_id)
@@ -41,12 +41,13 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
 def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
     """Post a refund that a sidecar decided before its charge was sent.
 
-    It never asks for more than is left, unless the charge turned out a duplicate or was written off in part.
+    It never asks for more than is left, unless the charge turned out a duplicate or was written off in part. If the same
+    request was made through another sidecar meanwhile, that is the refund: it is not made again.
     """
     charge = _that_stands(ledger, decided.charge_id)
     assert charge.posting is not None
     amount = min(decided.amount, refundable(charge.posting))
-    known = ledger.refunds.get(decided.refund_id)
+    known = ledger.refund_like(decided)
     if known is None:
         known = _give_back(ledger, replace(decided, amount=amount), charge, charge.posting)
     assert known.posting is not None

@@ -79,9 +79,11 @@ def _examine(path: Path) -> None:
         damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise JournalUnusable(f"the journal {path} is damaged: {damage.splitlines()[-1]}. Restore it from a copy")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return  # a process died before it could make the tables
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise JournalUnusable(f"{path} is a database, but not a journal of this program")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise JournalUnusable(f"the journal {path} is of a newer version ({version}) than this program ({VERSION})")
 

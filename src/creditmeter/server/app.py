@@ -62,6 +62,9 @@ FENCED = 8
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """As large as a message may be, in and out."""
 
+LAST_CALLS_SECONDS = 1.0
+"""Calls that are under way when the server stops may take so long to end; streams that watch its health never end."""
+
 _SECOND = 1_000_000
 _log = structlog.get_logger()
 
@@ -132,12 +135,15 @@ class Program:
         self._health = health
 
     async def stop(self, grace_seconds: float) -> None:
-        """Stop in order, within `grace_seconds` altogether."""
+        """Stop in order, within `grace_seconds` altogether. What is held may be committed, released and refunded for the first
+        half of it, if that takes so long; the rest is for settling.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
         self.sidecar.drain()
+        await self.sidecar.holds_ended(grace_seconds / 2)
         await self._health.stop()
-        await self._server.stop(grace_seconds / 2)
+        await self._server.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
         self.is_settled = await self.sidecar.stop(max(0.0, deadline - loop.time()))
 
 

@@ -5,6 +5,7 @@ Everything that changes goes through `record`: applied to the book, given to the
 anew after every wait, never kept across one.
 """
 
+import asyncio
 from collections.abc import Iterator
 
 from creditmeter.core.book import Book, Change
@@ -23,6 +24,7 @@ class Books:
         self._journal = journal
         self._clock = clock
         self._now = journal.identity.clock
+        self.reservations_changed = asyncio.Event()
         self._books: dict[AccountKey, Book] = {}
         self._unsettled: set[AccountId] = set()
         self._used: dict[AccountId, Span] = {}
@@ -80,6 +82,7 @@ class Books:
         if change.receipts:
             self._used[change.account_id] = self._clock.boot()
         if change.reservations:
+            self.reservations_changed.set()
             self._unreported.setdefault(change.account_id, self._clock.boot())
 
     def expire(self, book: Book, now: Instant) -> None:

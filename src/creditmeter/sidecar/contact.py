@@ -51,6 +51,11 @@ class Contact:
         self._wait = Span(min(LONGEST_WAIT, max(FIRST_WAIT, 2 * self._wait)))
         self._next_attempt = Span(boot + int(self._wait * random.uniform(0.5, 1)))  # noqa: S311 - jitter
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._wait > 0
+
     def is_steady(self, boot: Span) -> bool:
         """Whether the store has been there for long enough for all living sidecars to have been heard."""
         return self._since is not None and boot - self._last <= LONGEST_SILENCE and boot - self._since >= STEADY_AFTER

@@ -180,7 +180,7 @@ class Demand:
         for marks in (self._recalled, self._to_give_back, self._retracted):
             marks.discard(account_id)
         waiters = tuple(self._waiting.get(account_id, ()))
-        idle = book.idle(at)
+        idle = book.idle_once_renewed(at.now)
         if give_back:
             idle = _enough_for_some(waiters, idle)
         need = self._need(book, waiters, idle, at.boot, may_refill=not give_back)

@@ -17,7 +17,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.exchange import Answer, Message
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Span
-from creditmeter.core.lease_keeping import Envelope, accept, compose
+from creditmeter.core.lease_keeping import Envelope, accept, compose, reading
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
@@ -77,9 +77,19 @@ class Exchanger:
         """Whether the central store issued this run its epoch."""
         return self._epoch > 0
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the central store did not answer when it was last asked."""
+        return self._contact.is_failing
+
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""
         return account_id in self._busy
+
+    @property
+    def has_nothing_under_way(self) -> bool:
+        """Whether every message that was sent is answered, and none is about to be."""
+        return not self._busy and not self._unanswered
 
     async def one_finished(self) -> None:
         """Wait until some exchange that is under way has ended."""
@@ -186,12 +196,13 @@ class Exchanger:
             self._contact.check(self._clock.boot())
             await self.register()
             await self._send(await self._composed(accounts))
-        except Exception as error:
+        except BaseException as error:
+            for account_id in accounts:
+                self._books.put_unsettled(account_id)  # so that what was to be said is said without traffic, too
             is_expected = isinstance(error, CentralUnavailable | SidecarFenced | StorageUnavailable)
-            if is_expected or len(accounts) == 1:
+            if isinstance(error, Exception) and (is_expected or len(accounts) == 1):
                 for account_id in accounts:
                     self._demand.fail(account_id, error)
-                    self._books.put_unsettled(account_id)  # so that what was to be said is said without traffic, too
             raise
         finally:
             self._busy.difference_update(accounts)
@@ -199,25 +210,23 @@ class Exchanger:
             self._demand.woken.set()
 
     async def _composed(self, accounts: list[AccountId]) -> list[_Unanswered]:
-        """What to send about these accounts, once all that it changes is on disk. A message that did not get there was never
-        said: after the books were loaded anew there is another one.
+        """What to send about these accounts, once all that it changes is on disk. Until then it was never said, whatever ends
+        the wait: there will be another message, and what this one gives back is given back with that.
         """
-        fresh = [each for each in accounts if each not in self._unanswered]
+        composed: dict[AccountId, _Unanswered] = {}
         try:
-            unanswered = [self._message(account_id) for account_id in accounts]
+            for account_id in accounts:
+                composed[account_id] = self._unanswered.get(account_id) or self._message(account_id)
             await self._books.durable()
-        except StorageUnavailable:
-            for account_id in fresh:
-                unsaid = self._unanswered.pop(account_id, None)
-                if unsaid is not None and unsaid.speech.give_back:
+        except BaseException:
+            for account_id, unsaid in composed.items():
+                if unsaid.speech.give_back:
                     self._demand.give_back(account_id)
             raise
-        return unanswered
+        self._unanswered |= composed
+        return list(composed.values())
 
     def _message(self, account_id: AccountId) -> _Unanswered:
-        waiting = self._unanswered.get(account_id)
-        if waiting is not None:
-            return waiting
         at = self._books.moment()
         book = self._books.open(account_id)
         self._books.expire(book, at.now)
@@ -226,8 +235,7 @@ class Exchanger:
         if change:
             self._books.record(change)
         self._books.report(account_id)
-        self._unanswered[account_id] = _Unanswered(message, speech, at.boot)
-        return self._unanswered[account_id]
+        return _Unanswered(message, speech, at.boot)
 
     def _envelope(self) -> Envelope:
         return Envelope(
@@ -245,6 +253,8 @@ class Exchanger:
             replies = await self._central.exchanges.exchange(messages)
         if isinstance(replies, Fenced):
             raise self._fenced()
+        if self.fence is not None:  # found out meanwhile: leases that are renewed now are the other process's
+            raise self.fence
         for each, reply in zip(unanswered, replies, strict=True):
             del self._unanswered[each.message.account_id]
             self._accept(each, reply)
@@ -256,7 +266,7 @@ class Exchanger:
             case Answer():
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
-                book.standing = reply.standing
+                book.reading = reading(answered.message, reply)
                 self._demand.answered(account_id, answered.speech, reply, self._clock.boot())
                 answered.speech.tell(reply)
             case Outdated(applied_seq):

@@ -45,6 +45,11 @@ class LeaseKeeper:
         """Whether this run may authorise anything at all."""
         return self._exchanger.is_registered
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the central store did not answer when it was last asked."""
+        return self._exchanger.is_cut_off
+
     def line(self, account_id: AccountId, until: float) -> contextlib.AbstractContextManager[Waiter]:
         """Stand in line for credit of an account, for as long as the block runs."""
         return self._demand.line(account_id, until)
@@ -82,12 +87,17 @@ class LeaseKeeper:
                 if free and len(speaking) < MAX_AT_ONCE:
                     task = asyncio.create_task(self._speak(free))
                     speaking.add(task)
-                    task.add_done_callback(speaking.discard)
+                    task.add_done_callback(lambda done: self._spoken(speaking, done))
                     await asyncio.sleep(0)  # its accounts are busy from here on
         finally:
             for task in speaking:
                 task.cancel()
             await asyncio.gather(*speaking, return_exceptions=True)
+
+    def _spoken(self, speaking: set[asyncio.Task[None]], done: asyncio.Task[None]) -> None:
+        """There is a place free: whoever waits is looked for only now that it counts."""
+        speaking.discard(done)
+        self._demand.woken.set()
 
     async def _speak(self, accounts: list[AccountId]) -> None:
         with contextlib.suppress(CentralUnavailable, SidecarFenced, StorageUnavailable):  # those who waited were told

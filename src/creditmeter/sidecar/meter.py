@@ -17,7 +17,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.exchange import Answer
-from creditmeter.core.ids import AccountId, ReservationId, origin_of
+from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.leases import Moment
 from creditmeter.core.metering import (
@@ -119,7 +119,7 @@ class Meter:
         """Hold credit for a call that is about to be made. The caller waits no longer than `within` seconds, if it says so."""
         hold = self._pricing.hold(request.work, request.amount)
         if isinstance(hold, Refusal):
-            return hold
+            return await self._unless_seen(request.account_id, request, hold)
 
         def decide(book: Book, at: Moment, exhausted: bool) -> Change | Short | Refusal:
             name = self._names.reservation(book.account_id)
@@ -135,10 +135,13 @@ class Meter:
 
     async def extend(self, request: Extend, within: float | None = None) -> Outcome:
         """Raise a hold, push its deadline, or both. The caller waits no longer than `within` seconds, if it says so."""
+        book = self._book_of(request.reservation_id)
+        if isinstance(book, Refusal):
+            return book
         bounded = request.work is not None or request.amount is not None
         hold = self._pricing.hold(request.work, request.amount) if bounded else None
         if isinstance(hold, Refusal):
-            return hold
+            return await self._unless_seen(book.account_id, request, hold)
 
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             reservation = book.reservations.get(request.reservation_id)
@@ -146,11 +149,9 @@ class Meter:
                 return ReservationNotFound(request.reservation_id)
             return extend(book, request, reservation, hold, at, self._limits)
 
-        book = self._book_of(request.reservation_id)
-        if isinstance(book, Refusal):
-            return book
-        amount = hold.amount if hold else Microcredits(0)
-        return await self._new_work(_Wanted(book.account_id, request, amount, self._until(within)), decide)
+        held = book.reservations.get(request.reservation_id)
+        more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
+        return await self._new_work(_Wanted(book.account_id, request, Microcredits(more), self._until(within)), decide)
 
     async def commit(self, request: Commit) -> Outcome:
         """Charge what a reserved call used."""
@@ -176,7 +177,7 @@ class Meter:
         """Reserve and commit in one step. The caller waits no longer than `within` seconds, if it says so."""
         cost = self._pricing.cost(request.usage, request.amount)
         if isinstance(cost, Refusal):
-            return cost
+            return await self._unless_seen(request.account_id, request, cost)
 
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
@@ -198,7 +199,7 @@ class Meter:
             if not isinstance(decided, SettleFirst):
                 return await self._settled(decided)
             if charge.posting is None:
-                await self._settler.settle_account(book.account_id)
+                await self._settler.settle_charge(book.account_id, request.charge_id)
         return await (self._refund_centrally(request) if seen is None else self._settled(seen))
 
     async def _refund_centrally(self, request: RefundCharge) -> Outcome:
@@ -216,6 +217,12 @@ class Meter:
             await self._books.durable()
         return Replied(receipt, done.replayed)
 
+    async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal) -> Outcome:
+        """The refusal of a request that has no price, unless it took effect when it had one: then its first reply again."""
+        book = self._books.find(account_key(account_id))
+        seen = replay(book, request) if book is not None else None
+        return await self._settled(refusal if seen is None else seen)
+
     def _until(self, within: float | None) -> float:
         """Until when, on the event loop's clock, a request waits for recalled credit."""
         patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
@@ -226,13 +233,15 @@ class Meter:
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
         decided = self._decided(book, wanted, at, decide, exhausted=False)
-        if isinstance(decided, Short):
-            with self._keeper.line(wanted.account_id, wanted.until) as waiter:
-                decided = await self._in_line(wanted, decide, decided, waiter)
-        elif isinstance(decided, AccountSuspended):
-            decided = await self._still_suspended(wanted, decide, decided)
-        if isinstance(decided, AccountNotFound):
+        try:
+            if isinstance(decided, Short):
+                with self._keeper.line(wanted.account_id, wanted.until) as waiter:
+                    decided = await self._in_line(wanted, decide, decided, waiter)
+            elif isinstance(decided, AccountSuspended):
+                decided = await self._still_suspended(wanted, decide, decided)
+        finally:
             self._books.drop_if_empty(wanted.account_id)
+        if isinstance(decided, AccountNotFound):
             return decided
         return await self._settled(decided, wanted.amount)
 
@@ -264,8 +273,8 @@ class Meter:
             decided = self._decided(book, wanted, at, decide, exhausted=is_final)
             if not isinstance(decided, Short):
                 return decided
-            if is_final and not _is_worth_asking(book, wanted, said, at):
-                return _short_of(book, wanted, said, at)
+            if is_final and not _is_worth_asking(decided, said):
+                return _short_of(book, decided, said, at)
             short = decided
             rounds += not said.short
             if rounds == MAX_ROUNDS:
@@ -285,7 +294,7 @@ class Meter:
             return await self._heard(wanted, waiter) or said
         except CentralUnavailable:
             account = self._books.open(wanted.account_id).account
-            if account is None or not account.offline_allowance:
+            if account is None or not account.offline_allowance or not self._keeper.is_cut_off:
                 raise
             return None
 
@@ -394,15 +403,18 @@ def _is_final(said: Answer, wanted: _Wanted) -> bool:
     return not said.is_pending or asyncio.get_running_loop().time() >= wanted.until
 
 
-def _is_worth_asking(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> bool:
-    """Whether what came back here since makes, with what the central store has left, enough to be asked for again."""
-    return not said.is_pending and book.idle(at) + said.free >= wanted.amount
+def _is_worth_asking(short: Short, said: Answer) -> bool:
+    """Whether what came back here since makes enough to be asked for again, with what the central store has left and what of
+    others' it had not to recall for the larger need.
+    """
+    return not said.is_pending and said.free + said.elsewhere >= short.missing
 
 
-def _short_of(book: Book, wanted: _Wanted, said: Answer, at: Moment) -> Refusal:
+def _short_of(book: Book, short: Short, said: Answer, at: Moment) -> Refusal:
     """Why credit is lacking: there is none, or not all who may have it idle have answered."""
+    idle = book.idle(at)
+    required = Microcredits(short.missing + idle)
     if said.is_pending:
-        _log.info("credit is out elsewhere", account_id=wanted.account_id, required=wanted.amount, idle=said.elsewhere)
+        _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=said.elsewhere)
         return RecallPending(RECALL_RETRY_AFTER)
-    available = Microcredits(book.idle(at) + said.free)
-    return InsufficientCredits(wanted.amount, available, said.standing.next_reset_at)
+    return InsufficientCredits(required, Microcredits(idle + said.free), said.standing.next_reset_at)

@@ -82,15 +82,15 @@ class Reader:
         books = [self._books.open(account_id)] if account_id is not None else list(self._books)
         for book in books:
             self._books.expire(book, now)
-        if account_id is not None:
-            self._books.drop_if_empty(account_id)
-        await self._books.durable()
         found = [
             each
             for book in books
             for each in book.reservations.values()
             if state in (None, each.state) and (before is None or _made(each) < before)
         ]
+        if account_id is not None:
+            self._books.drop_if_empty(account_id)
+        await self._books.durable()
         return sorted(found, key=_made, reverse=True)[:limit]
 
     async def charge(self, charge_id: ChargeId) -> Charge | ChargeNotFound:
@@ -117,7 +117,8 @@ class Reader:
         if own is not None and own.posting is None:
             await self._books.durable()
             return own
-        return await self._central.reader.find_refund(refund_id) or RefundNotFound(refund_id)
+        found = await self._central.reader.find_refund(refund_id)
+        return found or own or RefundNotFound(refund_id)  # its own is not there if another sidecar's counts for its request
 
     async def balance(self, account_id: AccountId) -> Balance | AccountNotFound:
         """How an account stands, as if everything this sidecar did had been posted. The last reading, marked stale, if the
@@ -131,13 +132,16 @@ class Reader:
         self._books.expire(book, now)
         envelope = Envelope(self._journal.identity.sidecar_id, 0, 0)
         message, _ = compose(book, envelope, now, None, give_back=False)
+        stale = _stale_balance(book)
+        self._books.drop_if_empty(account_id)
         await self._books.durable()
         try:
             previewed = await self._central.exchanges.preview(message, MAX_LISTED_GRANTS)
         except CentralUnavailable:
-            return _stale_balance(book)
+            if stale is None:
+                raise
+            return stale
         if isinstance(previewed, AccountNotFound):
-            self._books.drop_if_empty(account_id)
             return previewed
         unposted = sum(each.cost for each in message.charges) + previewed.standing.unposted
         return Balance(previewed.account, replace(previewed.standing, unposted=Microcredits(unposted)), stale=False)
@@ -150,13 +154,15 @@ class Reader:
         Raises:
             CentralUnavailable: the store did not answer.
         """
+        book = self._book_if_any(account_id)
+        pending = [each for each in book.unposted_charges if wanted.has(each)] if before is None else []
         entries = await self._central.reader.list_history(account_id, wanted, limit, before)
         if isinstance(entries, AccountNotFound):
             return entries
-        book = self._book_if_any(account_id)
-        pending = [each for each in book.unposted_charges if wanted.has(each)] if before is None else []
         await self._books.durable()
-        return HistoryPage(entries, sorted(pending, key=lambda each: each.committed_at, reverse=True)[:limit])
+        posted = {each.charge_id for each in entries}  # some of them while the store was read
+        waiting = sorted((each for each in pending if each.charge_id not in posted), key=lambda each: each.committed_at)
+        return HistoryPage(entries, waiting[::-1][:limit])
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)
@@ -172,12 +178,17 @@ def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:
     return reservation.created_at, reservation.reservation_id
 
 
-def _stale_balance(book: Book) -> Balance:
-    """The last reading, less what was held and committed since."""
-    if book.standing is None or book.account is None:
-        raise CentralUnavailable("the central store did not answer, and this sidecar has no reading of the account")
-    then = book.standing
+def _stale_balance(book: Book) -> Balance | None:
+    """The last reading, less what was held and committed here since; None if there is none."""
+    if book.reading is None or book.account is None:
+        return None
+    then = book.reading
     unposted = Microcredits(sum(each.cost for each in book.unposted_charges))
-    since = (book.held + unposted) - (then.held + then.unposted)
-    standing = replace(then, available=Microcredits(max(0, then.available - since)), held=book.held, unposted=unposted)
+    held_more, unposted_more = book.held - then.own_held, unposted - then.own_unposted
+    standing = replace(
+        then.standing,
+        available=Microcredits(max(0, then.standing.available - held_more - unposted_more)),
+        held=Microcredits(then.standing.held + held_more),
+        unposted=Microcredits(then.standing.unposted + unposted_more),
+    )
     return Balance(book.account, standing, stale=True)

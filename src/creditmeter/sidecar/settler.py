@@ -10,11 +10,15 @@ import random
 import structlog
 
 from creditmeter.central.database import CentralUnavailable
-from creditmeter.core.ids import AccountId, account_key
-from creditmeter.core.lease_keeping import has_unfinished
+from creditmeter.core.ids import AccountId, ChargeId, account_key
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.lease_keeping import MAX_CHARGES_PER_MESSAGE, has_unfinished
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+
+LONGEST_SETTLEMENT = Span(20 * SECOND)
+"""A charge waits 5 s at most for credit that is recalled for it; what takes longer than this is not waited for."""
 
 _BREATH_SECONDS = 0.05
 """Between attempts to have a charge posted that waits for recalled credit."""
@@ -50,7 +54,7 @@ class Settler:
                 is_away = False
 
     async def settle(self) -> None:
-        """Post everything that waits, a batch at a time.
+        """Post everything that waits, a batch at a time; an account that has more to say than a message holds goes on.
 
         Raises:
             CentralUnavailable: the store did not answer; what waits still does.
@@ -59,9 +63,13 @@ class Settler:
         """
         await self._exchanger.register()
         waiting = self._books.take_unsettled()
+        more = waiting
         spoken = False
         try:
-            await self._exchanger.speak(waiting)
+            while more:
+                before = {account_id: self._unposted(account_id) for account_id in more}
+                await self._exchanger.speak(more)
+                more = [each for each in more if before[each] > max(MAX_CHARGES_PER_MESSAGE, self._unposted(each))]
             spoken = True
         finally:
             now = self._books.moment().now
@@ -70,19 +78,30 @@ class Settler:
                 if not spoken or self._exchanger.is_busy(account_id) or (book is not None and has_unfinished(book, now)):
                     self._books.put_unsettled(account_id)
 
-    async def settle_account(self, account_id: AccountId) -> None:
-        """Post what one account has to post now, waiting for a message about it that is under way, and for credit that has to
-        be recalled for it.
+    def _unposted(self, account_id: AccountId) -> int:
+        book = self._books.find(account_key(account_id))
+        return book.unposted_charge_count if book is not None else 0
+
+    async def settle_charge(self, account_id: AccountId, charge_id: ChargeId) -> None:
+        """Post a charge now, waiting for a message about its account that is under way, and for credit that has to be recalled
+        for it.
 
         Raises:
-            CentralUnavailable: the store did not answer.
+            CentralUnavailable: the store did not answer, or not within a time in which it posts any charge.
             SidecarFenced: another process speaks for this sidecar.
             StorageUnavailable: the journal cannot be written.
         """
-        while has_unfinished(self._books.open(account_id), self._books.moment().now):
+        give_up = self._books.moment().boot + LONGEST_SETTLEMENT
+        while self._waits(account_id, charge_id):
+            if self._books.moment().boot >= give_up:
+                raise CentralUnavailable("the charge is not settled yet")
             if self._exchanger.is_busy(account_id):
                 await self._exchanger.one_finished()
             else:
                 await self._exchanger.speak([account_id])
-                if self._books.open(account_id).has_unposted:
+                if self._waits(account_id, charge_id):
                     await asyncio.sleep(_BREATH_SECONDS)
+
+    def _waits(self, account_id: AccountId, charge_id: ChargeId) -> bool:
+        charge = self._books.open(account_id).charges.get(charge_id)
+        return charge is not None and charge.posting is None

@@ -6,6 +6,7 @@ given back, prunes what is old, and recovers when the disk does.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,7 +15,7 @@ import structlog
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.lease_keeping import has_idle
 from creditmeter.core.metering import Limits
 from creditmeter.journal.journal import Journal, StorageUnavailable
@@ -33,6 +34,9 @@ from creditmeter.sidecar.settler import Settler
 
 _BREATH_SECONDS = 0.01
 """Between attempts to settle the last charges: others may have a message about the same account under way."""
+
+PRUNE_INTERVAL = MINUTE
+"""To find what is old, all that is kept is looked through."""
 
 _log = structlog.get_logger()
 
@@ -66,6 +70,7 @@ class Sidecar:
         self._rhythm = rhythm
         self._watch = _Watch()
         self._tasks: list[asyncio.Task[None]] = []
+        self._prune_at = Span(0)
         self.central = central
         self.books = Books(journal, clock)
         self._demand = Demand()
@@ -82,8 +87,9 @@ class Sidecar:
         return self._watch.condition
 
     def watch(self, listener: Callable[[Condition], None]) -> None:
-        """Have `listener` told every change of condition."""
+        """Have `listener` told the condition now, and every change of it."""
         self._watch.listeners.append(listener)
+        listener(self.condition)
 
     async def start(self) -> None:
         """Load what is in the journal and begin to work. The central store may be away: then only what needs it waits.
@@ -119,6 +125,14 @@ class Sidecar:
         self.meter.is_draining = True
         self._become(Condition.DRAINING)
 
+    async def holds_ended(self, most_seconds: float) -> None:
+        """Wait until nothing is held any more, for at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_seconds):
+                while any(book.open_reservations for book in self.books):
+                    self.books.reservations_changed.clear()
+                    await self.books.reservations_changed.wait()
+
     async def stop(self, grace_seconds: float) -> bool:
         """Post what waits and give back idle credit, for at most `grace_seconds`; then stop.
 
@@ -135,8 +149,8 @@ class Sidecar:
         return not any(book.has_unposted for book in self.books)
 
     async def _go_home(self) -> None:
-        """Settle until nothing waits and no lease has idle credit. A store that does not answer is asked once more, after as
-        long as it takes to be asked again.
+        """Settle until nothing waits, no lease has idle credit, and all that was said is answered. A store that does not answer
+        is asked once more, after as long as it takes to be asked again.
         """
         self._demand.is_going_home = True
         loop = asyncio.get_running_loop()
@@ -145,7 +159,7 @@ class Sidecar:
             for book in self.books:
                 if has_idle(book) or book.has_unposted:
                     self.books.put_unsettled(book.account_id)
-            if not self.books.has_unsettled:
+            if not self.books.has_unsettled and self._exchanger.has_nothing_under_way:
                 return
             try:
                 await self._settler.settle()
@@ -233,11 +247,15 @@ class Sidecar:
             CentralUnavailable: the store did not answer.
             StorageUnavailable: the journal cannot be written.
         """
-        now = self.books.moment().now
-        keep_since = Instant(now - self._limits.late_commit_window - self._rhythm.retention)
+        at = self.books.moment()
+        keep_since = Instant(at.now - self._limits.late_commit_window - self._rhythm.retention)
+        prunes = at.boot >= self._prune_at
+        if prunes:
+            self._prune_at = Span(at.boot + PRUNE_INTERVAL)
         for count, book in enumerate(list(self.books)):
-            self.books.expire(book, now)
-            self.books.prune(book, keep_since)
+            self.books.expire(book, at.now)
+            if prunes:
+                self.books.prune(book, keep_since)
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
         self._keeper.keep()
