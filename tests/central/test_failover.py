@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.exchanges import Fenced
 from creditmeter.central.store import CentralStore
+from creditmeter.core.ids import SidecarId
 from tests.central.accounts import ACME, give, lines, opened
 from tests.central.test_reaching import attempted, noon
 from tests.postgres import PostgresServer
@@ -317,3 +319,48 @@ async def test_a_setting_that_is_wrong_is_told(url: str, setting: str) -> None:
         outage = await attempted(store)
     assert outage is not None
     assert outage.is_lasting
+
+
+async def lock_soon(store: CentralStore, locks: TextClause) -> None:
+    """Take a lock, if it is to be had within a moment."""
+    async with store.database.write() as connection:
+        await connection.execute(text("SET LOCAL statement_timeout = 50"))
+        await connection.execute(locks)
+
+
+async def test_a_lock_that_others_have_is_no_outage(url: str) -> None:
+    """Who waited for it in vain is told that others are in the way; the connections stay as they are."""
+    async with CentralStore(url, noon) as store:
+        await store.migrate()
+        await opened(store, ACME)
+        sessions = await fill_pool(store)
+        locks = text("SELECT 1 FROM accounts FOR UPDATE")
+        async with store.database.write() as holder:
+            await holder.execute(locks)
+            with pytest.raises(CentralUnavailable) as caught:
+                await lock_soon(store, locks)
+        assert caught.value.is_crowded
+        assert await fill_pool(store) == sessions
+
+
+async def test_decisions_do_not_rest_on_the_servers_default(url: str) -> None:
+    """Of isolation: an operator may have set another one for all."""
+    async with CentralStore(url, noon) as store:
+        await ask(store, "SELECT set_config('default_transaction_isolation', 'serializable', false)")
+        assert await ask(store, "SHOW transaction_isolation") == "read committed"
+
+
+async def test_a_heartbeat_is_heard_while_messages_are_applied(url: str) -> None:
+    """Those come one after another without a pause; neither waits for the other."""
+    async with CentralStore(url, noon) as store:
+        await store.migrate()
+        registered = await store.exchanges.register(SidecarId("s1"), 0, "nonce")
+        assert not isinstance(registered, Fenced)
+        async with store.database.write() as connection:
+            await store.exchanges._sidecar(connection, SidecarId("s1"), share=True)
+            async with asyncio.timeout(5):
+                assert await store.exchanges.beat(SidecarId("s1"), registered.epoch) is None
+            registering = asyncio.create_task(store.exchanges.register(SidecarId("s1"), registered.epoch, "another"))
+            await asyncio.wait({registering}, timeout=0.2)
+            assert not registering.done(), "a message is applied wholly before or after a registration"
+        assert not isinstance(await registering, Fenced)

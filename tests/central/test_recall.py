@@ -281,7 +281,7 @@ async def test_a_sidecar_is_heard(store: CentralStore, here: Speaker, elsewhere:
 
 async def reclaimed(store: CentralStore, limit: int) -> int:
     """Give up what is lost on so many accounts; says on how many there was anything."""
-    accounts = await store.exchanges.reclaimable(limit)
+    accounts = await store.exchanges.reclaimable(None, limit)
     for account_id in accounts:
         await store.exchanges.reclaim(account_id)
     return len(accounts)
@@ -303,6 +303,7 @@ async def test_lost_leases_are_reclaimed(store: CentralStore, here: Speaker, els
     await elsewhere.say(account=B, need=need(3))
     clock.advance(1)
     assert (await elsewhere.say(owing, account=A)).postings[owing.charge_id].debt == 4
+    assert await store.exchanges.reclaimable(AccountId(A), 10) == [B]
     assert [await reclaimed(store, 1) for _ in range(3)] == [1, 1, 0]
     assert (await standing(store, A)).debt == 0
     assert [await available(store, name) for name in (A, B, C)] == [6, 10, 0]

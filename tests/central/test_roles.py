@@ -200,6 +200,16 @@ FORBIDDEN = {
         "UPDATE requests SET reply = ''",
         "LOCK history",
     ],
+    "to make a grant, a lease or a charge another one": [
+        "UPDATE grants SET kind = 'PERMANENT'",
+        "UPDATE grants SET expires_at = NULL",
+        "UPDATE grants SET amount_microcredits = 1000000000",
+        "UPDATE grants SET source = 'GOODWILL', note = 'forged'",
+        "UPDATE leases SET sidecar_id = 'another'",
+        "UPDATE leases SET ends_at = 0",
+        "UPDATE charges SET cost_microcredits = 0",
+        "UPDATE charges SET request_id = 'another'",
+    ],
     "to move a row to another place": each_table("UPDATE NAME SET KEY = KEY"),
     "to delete a row": each_table("DELETE FROM NAME", "recalls"),
     "to delete all rows": each_table("TRUNCATE NAME"),
@@ -336,7 +346,7 @@ def test_every_table_is_thought_of(access: Access) -> None:
 @pytest.mark.parametrize("name", ["", "public", "None", "pg_monitor", 'a"b', "a'b", "a b", "x" * 64, "-x", "a;b", "a\n"])
 async def test_what_is_no_name_of_a_role(roles: Roles, name: str) -> None:
     """Nothing is asked of the store."""
-    with pytest.raises(RoleUnusable, match="cannot be the name of a role"):
+    with pytest.raises(RoleUnusable, match=r"cannot be the name of a role|keeps for itself"):
         statements(name, SETTLES, Place("credits"))
 
 

@@ -1,11 +1,14 @@
 """Verification bites: each way of damaging a store is found and named."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
+from creditmeter.central import tables
 from creditmeter.central.administration import CreateAccount, GrantCredits
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.database import CentralUnavailable, Database
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import Report, verify
 from creditmeter.core.accounts import Account, Plan
@@ -179,3 +182,21 @@ async def test_many_problems_are_listed_up_to_a_bound(tmp_path: Path, clock: Man
     report = await damaged(url, "UPDATE accounts SET balance_microcredits = 7")
     assert len(report.problems) == 101
     assert report.problems[-1] == "and 1 more problems"
+
+
+def test_a_file_that_is_verified_is_not_written(tmp_path: Path, migrated_file: Path) -> None:
+    """Nor could it be: whoever verifies needs no right to."""
+    file = tmp_path / "central.db"
+    file.write_bytes(migrated_file.read_bytes())
+    assert asyncio.run(verify(f"sqlite:///{file}")).problems == ()
+    assert file.read_bytes() == migrated_file.read_bytes()
+    with pytest.raises(CentralUnavailable, match="readonly"):
+        asyncio.run(_write(Database(f"sqlite:///{file}", read_only=True)))
+
+
+async def _write(database: Database) -> None:
+    try:
+        async with database.write() as connection:
+            await connection.execute(delete(tables.plans))
+    finally:
+        await database.close()

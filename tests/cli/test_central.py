@@ -108,7 +108,7 @@ def test_the_statements_are_printed_and_not_run(cli: CommandLine) -> None:
     ("arguments", "said", "code"),
     [
         (("migrate", "--central", "mysql://x/y"), "is no central engine", ExitCode.USAGE),
-        (("migrate", "--central", "sqlite:////nowhere/at/all.db"), "unable to open database file", ExitCode.DAMAGED),
+        (("migrate", "--central", "sqlite:////nowhere/at/all.db"), "unable to open database file", ExitCode.UNREACHABLE),
         (("migrate", "--central", "postgresql://me@127.0.0.1:1/x"), "cannot be reached", ExitCode.UNREACHABLE),
         (("grant-role",), "Missing argument 'NAME'", ExitCode.USAGE),
         (("grant-role", "sidecar", "--central", "sqlite:///x.db"), "SQLite has no roles", ExitCode.USAGE),

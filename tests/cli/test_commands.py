@@ -16,10 +16,21 @@ def rows(text: str) -> list[list[str]]:
 def test_an_account_is_made_shown_changed_and_listed(cli: CommandLine) -> None:
     """Every field that is typed comes back, in credits in tables and in microcredits in JSON."""
     options = ("--time-zone", "Europe/Berlin", "--anchor-day", "31", "--overdraft-limit", "2.5")
-    made = cli("account", "create", "zoe", *options, "--max-open-reservations", "7", "--max-reservation", "50")
+    made = cli(
+        "account",
+        "create",
+        "zoe",
+        *options,
+        "--max-open-reservations",
+        "7",
+        "--max-reservation",
+        "50",
+        "--offline-allowance",
+        "3",
+    )
     assert made.code == 0, made.err
     assert rows(made.out)[2][:4] == ["zoe", "-", "Europe/Berlin", "active"]
-    assert rows(made.out)[2][-4:] == ["31", "2.5", "7", "50"]
+    assert rows(made.out)[2][-5:] == ["31", "2.5", "7", "50", "3"]
     assert "request id: cli-" in made.out
     cli.read("account", "update", "zoe", "--state", "suspended", "--max-reservation", "0")
     shown = cli.read("account", "show", "zoe")["account"]

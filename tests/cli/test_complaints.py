@@ -224,3 +224,31 @@ def test_without_arguments_the_commands_are_listed(cli: CommandLine) -> None:
     assert "replay" in ended.out
     assert cli("--version").out.startswith("creditmeter 0.")
     assert cli("--help").code == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("central", "code"),
+    [
+        ("sqlite:////nowhere/at/all.db", ExitCode.CANNOT_START),
+        ("mysql://x/y", ExitCode.USAGE),
+    ],
+)
+def test_a_central_store_that_is_not_there(short_path: Path, central: str, code: ExitCode) -> None:
+    """It is not damaged for that."""
+    ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path), "--central", central)
+    assert ended.complaint
+    assert ended.code == code
+
+
+def test_a_level_of_logging_that_is_none(short_path: Path) -> None:
+    """As any other setting."""
+    ended = run_process("serve", "--data-dir", str(short_path), CREDITMETER_LOG_LEVEL="loud")
+    assert "log_level" in ended.complaint
+    assert ended.code == ExitCode.USAGE
+
+
+def test_no_credits_are_not_given(cli: CommandLine) -> None:
+    """Said in credits, as they are typed."""
+    ended = cli("grant", "add", "ada", "0")
+    assert "0 credits are none" in ended.complaint
+    assert ended.code == ExitCode.USAGE

@@ -9,7 +9,15 @@ from creditmeter.server import app as server
 ASKS = {"--address", "--json", "--help"}
 CHANGES = ASKS | {"--request-id"}
 LISTS = ASKS | {"--limit", "--page-token"}
-TERMS = {"--plan", "--time-zone", "--anchor-day", "--overdraft-limit", "--max-open-reservations", "--max-reservation"}
+TERMS = {
+    "--plan",
+    "--time-zone",
+    "--anchor-day",
+    "--overdraft-limit",
+    "--max-open-reservations",
+    "--max-reservation",
+    "--offline-allowance",
+}
 
 COMMANDS = {
     "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--help"},

@@ -373,7 +373,7 @@ def test_a_need_without_patience_waits_for_nothing() -> None:
 
 
 def test_a_need_of_which_a_part_is_of_use() -> None:
-    """It gets what there is, waits for the rest, and is told as soon as its smallest part has come."""
+    """It gets what there is, waits for the rest, and is told as soon as more has come: with a part in hand any more may do."""
     central = central_with(10)
     asker, first, second = talkers(central, "abc")
     for each in (first, second):
@@ -381,12 +381,37 @@ def test_a_need_of_which_a_part_is_of_use() -> None:
     assert outcome(asker.says(MORNING, asks=need(9, smallest=2))) == (4, 5, True)
     recall = asker.recall()
     assert recall is not None
-    assert (recall.amount, recall.smallest) == (5, 2)
+    assert (recall.amount, recall.smallest) == (5, 1)
     first.says(MORNING, held=2)
-    assert not asker.is_told()
+    assert asker.is_told()
+    assert outcome(asker.says(MORNING, held=4, asks=need(5, smallest=2))) == (0, 5, True)
     second.says(MORNING, held=2)
     assert asker.is_told()
     assert outcome(asker.says(MORNING, held=4, asks=need(5, smallest=2))) == (2, 3, False)
+
+
+def test_what_is_left_of_a_part_counts_for_the_next() -> None:
+    """Three requests of 10 wait; 14 are free, 8 idle elsewhere: with what the first leaves over they are enough for two."""
+    central = central_with(22)
+    asker, holder = talkers(central, "ab")
+    holder.says(MORNING, asks=need(8))
+    assert outcome(asker.says(MORNING, asks=need(30, smallest=10))) == (14, 16, True)
+    holder.says(MORNING)
+    assert asker.is_told()
+    assert outcome(asker.says(MORNING, held=10, keeps=True, asks=need(16, smallest=6))) == (8, 8, False)
+
+
+def test_a_message_of_before_it_was_told_does_not_answer_a_recall() -> None:
+    """It was long on its way, or is sent again as it was: what it says is held may be idle since."""
+    central = central_with(10)
+    asker, holder = talkers(central, "ab")
+    holder.says(MORNING, asks=need(10))
+    before = replace(holder.message(held=10), answers=False)
+    assert outcome(asker.says(MORNING, asks=need(10))) == (0, 10, True)
+    holder.send(before, MORNING)
+    assert not asker.is_told()
+    holder.says(MORNING)
+    assert outcome(asker.says(MORNING, asks=need(10))) == (10, 0, False)
 
 
 def test_the_smallest_part_is_never_more_than_what_lacks() -> None:
@@ -394,10 +419,14 @@ def test_the_smallest_part_is_never_more_than_what_lacks() -> None:
     central = central_with(10)
     asker, holder = talkers(central, "ab")
     holder.says(MORNING, asks=need(4))
-    assert outcome(asker.says(MORNING, asks=need(8, smallest=5))) == (6, 2, True)
+    assert outcome(asker.says(MORNING, asks=need(8, smallest=7))) == (0, 8, True)
     recall = asker.recall()
     assert recall is not None
-    assert (recall.amount, recall.smallest) == (2, 2)
+    assert (recall.amount, recall.smallest) == (8, 7)
+    assert outcome(asker.says(MORNING, asks=need(6, smallest=7))) == (0, 6, True)
+    recall = asker.recall()
+    assert recall is not None
+    assert (recall.amount, recall.smallest) == (6, 6)
 
 
 @pytest.mark.parametrize("state", [AccountState.SUSPENDED, AccountState.CLOSED])

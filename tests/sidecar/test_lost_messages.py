@@ -11,6 +11,7 @@ from sqlalchemy import select
 from creditmeter.central import tables
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.exchanges import Fenced, Reply
+from creditmeter.central.verification import verify
 from creditmeter.core.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.exchange import Message
 from creditmeter.core.history import EntryType
@@ -485,3 +486,46 @@ async def test_an_account_with_many_charges_is_settled_in_one_go(bench: Bench) -
     await bench.sidecar.settle()
     assert not bench.sidecar.books.open(ACCOUNT).has_unposted
     assert (await bench.standing()).available == credits(50) - count * credits(0.001)
+
+
+async def test_what_a_journal_that_was_set_back_holds_is_covered_or_not_there(bench: Bench, other: Bench) -> None:
+    """The hold is older than the copy; a charge that is younger was posted. The hold is still good, and nobody else's."""
+    await bench.account(permanent=100)
+    hold = await held(bench, "r", 40)
+    await bench.sidecar.settle()
+    copy = bench.copy_of_journal("before")
+    await charge(bench, "c", 30)
+    await bench.sidecar.settle()
+    await bench.crash()
+    bench.put_back(copy)
+    await bench.start()
+    await bench.sidecar.settle()
+    assert (await verify(bench._central_url)).problems == ()
+    assert isinstance(await reserve(other, "too much", 31), InsufficientCredits)
+    assert isinstance(await reserve(other, "the rest", 30), Replied)
+    done = await commit(bench, "commit", hold, 40)
+    await bench.sidecar.settle()
+    found = await bench.sidecar.reader.charge(charge_id(done))
+    assert getattr(found, "posting", None)
+    assert found.posting.uncovered == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ends", ["released", "expired"])
+async def test_what_was_spent_since_a_journal_was_set_back_is_not_idle(bench: Bench, ends: str) -> None:
+    """The copy holds what was committed and posted after it: that is gone, however the copy's hold ends."""
+    await bench.account(permanent=10)
+    hold = await held(bench, "r", 10)
+    await bench.sidecar.settle()
+    copy = bench.copy_of_journal("before")
+    await commit(bench, "c", hold, 10)
+    await bench.sidecar.settle()
+    await bench.crash()
+    bench.put_back(copy)
+    await bench.start()
+    await bench.sidecar.settle()
+    assert (await verify(bench._central_url)).problems == ()
+    if ends == "released":
+        await release(bench, "gone", hold)
+    else:
+        bench.clock.advance(11 * MINUTE)
+    assert isinstance(await reserve(bench, "again", 10), InsufficientCredits)

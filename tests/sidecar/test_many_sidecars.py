@@ -353,3 +353,46 @@ async def test_a_place_that_becomes_free_is_used_at_once(bench: Bench) -> None:
         await asyncio.sleep(0.001)
     for gate in gates.values():
         gate.set()
+
+
+async def test_excess_is_paid_with_what_became_idle_here_since(bench: Bench) -> None:
+    """It was all held when the call was committed; cost comes before any lease, this sidecar's own too."""
+    await bench.account(permanent=10)
+    dear, other_hold = await held(bench, "dear", 5), await held(bench, "r", 5)
+    paid = charge_id(await commit(bench, "c", dear, 10))
+    await release(bench, "back", other_hold)
+    await bench.sidecar.settle()
+    found = await bench.sidecar.reader.charge(paid)
+    assert getattr(found, "posting", None)
+    assert (found.posting.covered, found.posting.uncovered) == (credits(10), 0)  # type: ignore[union-attr]
+    assert (await bench.standing()).available == 0
+
+
+async def test_a_balance_shows_cost_that_waits_for_recalled_credit(bench: Bench, other: Bench) -> None:
+    """A caller reads its own writes: what a call cost beyond its hold is not available, and its parts count once."""
+    await bench.account(permanent=20)
+    await release(bench, "gone", await held(bench, "r", 14))
+    hold = await held(other, "dear", 3)
+    bench.wire.is_open.clear()
+    await commit(other, "commit", hold, 12)
+    standing = await other.standing()
+    assert (standing.available, standing.unposted) == (credits(8), credits(12))
+    bench.wire.is_open.set()
+
+
+async def test_a_message_that_is_sent_again_does_not_answer_a_recall(bench: Bench, other: Bench) -> None:
+    """It says what was held before; what was released since and acknowledged is had all the same."""
+    await bench.account(permanent=10)
+    hold = await held(bench, "r", 10)
+    bench.wire.is_open.clear()
+    bench.sidecar.books.put_unsettled(ACCOUNT)
+    slow = asyncio.create_task(bench.sidecar.settle())
+    while len(bench.wire.sent) < 2:
+        await asyncio.sleep(0.001)
+    await release(bench, "back", hold)
+    waiting = asyncio.create_task(reserve(other, "w", 10))
+    while not other.wire.sent or not bench.sidecar._demand.urgent():
+        await asyncio.sleep(0.001)
+    bench.wire.is_open.set()
+    assert isinstance(await waiting, Replied)
+    await slow

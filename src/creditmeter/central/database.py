@@ -28,17 +28,23 @@ class CentralUnavailable(Exception):
     """The central store could not be reached, or did not answer; whether it did what was asked is unknown.
 
     `is_lasting` says that it will not pass by itself: a wrong password, no such database, a file that is no database;
-    `is_crowded` that the store was not even asked, since others of this process use all connections.
+    `is_damage` that this is because what is there is damaged, or no database of its kind;
+    `is_crowded` that others were in the way, of this process on all its connections, or at the store: it is there and well.
     """
 
-    def __init__(self, message: str, *, is_lasting: bool = False, is_crowded: bool = False) -> None:
+    def __init__(self, message: str, *, is_lasting: bool = False, is_damage: bool = False, is_crowded: bool = False) -> None:
         super().__init__(message)
         self.is_lasting = is_lasting
+        self.is_damage = is_damage
         self.is_crowded = is_crowded
 
 
 class CentralMisconfigured(Exception):
-    """The central store's address or contents cannot be used; the message says what to do."""
+    """The central store's address, or what is there, cannot be used; the message says what to do."""
+
+
+class CentralDamaged(CentralMisconfigured):
+    """The central store is damaged, another program's, or newer than this one. Nothing was changed."""
 
 
 def parse_url(text: str) -> URL:
@@ -64,16 +70,17 @@ def parse_url(text: str) -> URL:
 class Database:
     """A pool of connections. Opening it connects to nothing yet.
 
+    Statements end in time unless it is not `is_timed`; a file that is `read_only` is not changed, whoever may write it.
     `connect_observer` makes a connection apart from the pool on which it shows whether anybody changed the database, if the
     engine has such a thing.
     """
 
-    def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True) -> None:
+    def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True, read_only: bool = False) -> None:
         self.url = parse_url(url) if isinstance(url, str) else url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         servers = postgresql.Servers(self.url, is_timed=is_timed)
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else postgresql.create_engine(servers)
+        self.engine = _sqlite_engine(self.url, read_only=read_only) if self.is_sqlite else postgresql.create_engine(servers)
         self.engine = self.engine.execution_options(notifies=notifies)
         self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
 
@@ -132,7 +139,12 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except DBAPIError as error:
         if postgresql.is_fault_of_program(error.orig):
             raise
-        raise CentralUnavailable(_first_line(error.orig or error), is_lasting=_is_lasting(error.orig)) from error
+        raise CentralUnavailable(
+            _first_line(error.orig or error),
+            is_lasting=_is_lasting(error.orig),
+            is_damage=isinstance(error.orig, sqlite3.Error) and sqlite.is_damage(error.orig),
+            is_crowded=postgresql.is_crowded(error.orig),
+        ) from error
     except PoolTimeoutError as error:
         raise CentralUnavailable(_first_line(error), is_crowded=True) from error
     except (OSError, TimeoutError) as error:
@@ -147,9 +159,9 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    path = Path(url.database or "")
-    engine = create_async_engine(url, async_creator=partial(sqlite.connect, path), pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
+def _sqlite_engine(url: URL, *, read_only: bool) -> AsyncEngine:
+    connect = partial(sqlite.connect, Path(url.database or ""), read_only=read_only)
+    engine = create_async_engine(url, async_creator=connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         read_only = connection.get_execution_options().get("read_only", False)

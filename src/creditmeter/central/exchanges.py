@@ -1,7 +1,7 @@
 """Sidecars at the central store: registration, the exchange of messages about accounts, and the loss of sidecars."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -14,7 +14,9 @@ from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
 from creditmeter.central.rows import encode
 from creditmeter.core.accounts import Account
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.answering import answer, reclaim_lost
+from creditmeter.core.charges import Charge
 from creditmeter.core.exchange import Answer, Message, Standing
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
@@ -27,8 +29,8 @@ _SIDECAR = select(tables.sidecars.c.epoch, tables.sidecars.c.nonce).where(
     tables.sidecars.c.sidecar_id == bindparam("sidecar_id")
 )
 _LOCKED_SIDECAR = _SIDECAR.with_for_update()
-_SHARED_SIDECAR = _SIDECAR.with_for_update(read=True)
-_APPLIED = select(tables.exchanges.c.answer).where(
+_SHARED_SIDECAR = _SIDECAR.with_for_update(read=True, key_share=True)
+_APPLIED = select(tables.exchanges.c.seq, tables.exchanges.c.answer).where(
     tables.exchanges.c.account_id == bindparam("account_id"),
     tables.exchanges.c.sidecar_id == bindparam("sidecar_id"),
     tables.exchanges.c.epoch == bindparam("epoch"),
@@ -61,7 +63,7 @@ class Outdated:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An account, and how it would stand."""
+    """An account, and how it would stand. What the message posts is not among the unposted."""
 
     account: Account
     standing: Standing
@@ -114,8 +116,8 @@ class Exchanges:
             seen = update(sidecars).where(*mine).values(last_seen_at=await self._clock.now(connection))
             return None if (await connection.execute(seen)).rowcount else Fenced(sidecar_id)
 
-    async def reclaimable(self, limit: int) -> list[AccountId]:
-        """Accounts with leases of lost sidecars, at most `limit`.
+    async def reclaimable(self, after: AccountId | None, limit: int) -> list[AccountId]:
+        """Accounts with leases of lost sidecars, at most `limit`, those that come after one.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -124,6 +126,8 @@ class Exchanges:
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
             lost = select(leases.c.account_id).where(leases.c.closed.is_(False), leases.c.reclaim_at <= now)
+            if after is not None:
+                lost = lost.where(leases.c.account_id > after)
             found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
             return [AccountId(each) for each in found.scalars()]
 
@@ -173,16 +177,17 @@ class Exchanges:
             opened = await open_ledger(connection, message.account_id, now, _topic(message), lock=False)
             if opened is None:
                 return AccountNotFound(message.account_id)
-            answer(opened.ledger, message)
-            return Preview(opened.ledger.account, standing(opened.ledger, max_grants))
+            answered = answer(opened.ledger, message)
+            waiting = [each for each in message.charges if each.charge_id not in answered.postings]
+            return Preview(opened.ledger.account, _without(standing(opened.ledger, max_grants), waiting))
 
     async def _apply(self, connection: AsyncConnection, message: Message, now: Instant) -> Reply:
         opened = await self._open(connection, message, now)
         if opened is None:
             return AccountNotFound(message.account_id)
         applied = await self._applied(connection, message)
-        if applied is not None and message.seq <= applied.seq:
-            return applied if message.seq == applied.seq else Outdated(applied.seq)
+        if applied is not None:
+            return applied
         reply = answer(opened.ledger, message)
         await opened.save(connection)
         row = {
@@ -202,17 +207,19 @@ class Exchanges:
             opened = await open_ledger(connection, message.account_id, now, _topic(message))
         return opened
 
-    async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | None:
-        """The answer to the last message that was applied in this epoch."""
+    async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | Outdated | None:
+        """What to say to a message that was applied before, or is older than one that was; None if it is new."""
         place = {"account_id": message.account_id, "sidecar_id": message.sidecar_id, "epoch": message.epoch}
-        text = (await connection.execute(_APPLIED, place)).scalar_one_or_none()
-        return None if text is None else _decode_answer(text)
+        last = (await connection.execute(_APPLIED, place)).one_or_none()
+        if last is None or last.seq < message.seq:
+            return None
+        return _decode_answer(last.answer) if last.seq == message.seq else Outdated(last.seq)
 
     async def _sidecar(
         self, connection: AsyncConnection, sidecar_id: SidecarId, *, share: bool = False
     ) -> tuple[int, str] | None:
         """A sidecar's epoch and nonce. Locked, so that no exchange of an epoch outlives the registration of the next;
-        exchanges share the lock.
+        exchanges share the lock, and let heartbeats through.
         """
         query = _SHARED_SIDECAR if share else _LOCKED_SIDECAR
         row = (await connection.execute(query, {"sidecar_id": sidecar_id})).one_or_none()
@@ -236,6 +243,17 @@ class Exchanges:
             "lease_ttl": lease_ttl,
         }
         await upsert(connection, tables.sidecars, [row])
+
+
+def _without(shown: Standing, waiting: Sequence[Charge]) -> Standing:
+    """How the account would stand if charges that wait for recalled credit were posted, too."""
+    on_leases = sum(part.amount for charge in waiting for part in charge.parts)
+    beyond = sum(charge.cost for charge in waiting) - on_leases
+    return replace(
+        shown,
+        available=Microcredits(max(0, shown.available - beyond)),
+        unposted=Microcredits(max(0, shown.unposted - on_leases)),
+    )
 
 
 def _topic(message: Message) -> Topic:

@@ -124,7 +124,7 @@ def insert_into(connection: AsyncConnection, table: Table) -> sqlite.Insert | po
 
 
 async def upsert(connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
-    """Insert rows; where a row of the same primary key is there already, replace its other columns."""
+    """Insert rows; where a row of the same primary key is there already, replace its columns that change."""
     if rows:
         await connection.execute(_upsert_into(table, connection.dialect.name), rows)
 
@@ -133,7 +133,7 @@ async def upsert(connection: AsyncConnection, table: Table, rows: list[Row]) -> 
 def _upsert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
     insert = _insert_into(table, dialect)
     keys = list(table.primary_key.columns)
-    others = {column.name: insert.excluded[column.name] for column in table.columns if column not in set(keys)}
+    others = {column.name: insert.excluded[column.name] for column in tables.changing(table)}
     return insert.on_conflict_do_update(index_elements=keys, set_=others)
 
 

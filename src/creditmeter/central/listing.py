@@ -15,8 +15,11 @@ from creditmeter.central.database import Database
 from creditmeter.central.rows import lease_of
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId, LeaseId, SidecarId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.leases import OutLease
+
+SEEN_WITHIN = Span(45 * SECOND)
+"""A sidecar that is there says so three times within this long, also if it has nothing else to say."""
 
 
 class SidecarState(Enum):
@@ -116,8 +119,9 @@ def _sidecars(now: Instant, state: SidecarState | None, after: SidecarCursor | N
         .subquery()
     )
     seen_at = case((sums.c.renewed_at > sidecars.c.last_seen_at, sums.c.renewed_at), else_=sidecars.c.last_seen_at)
+    silence = case((sidecars.c.lease_ttl > SEEN_WITHIN, sidecars.c.lease_ttl), else_=SEEN_WITHIN)
     named = case(
-        (seen_at + sidecars.c.lease_ttl > now, SidecarState.ACTIVE.value),
+        (seen_at + silence > now, SidecarState.ACTIVE.value),
         (sums.c.out > 0, SidecarState.SILENT.value),
         else_=SidecarState.GONE.value,
     )

@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.database import CentralMisconfigured, CentralUnavailable, Database
+from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable, Database
 
 _ADVISORY_LOCK = 4_743_001
 
@@ -102,12 +102,13 @@ def _explained(database: Database, refused: str) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        raise CentralMisconfigured(f"the central store {database.address} is not of this version: {error}") from error
+        raise CentralDamaged(f"the central store {database.address} is not of this version: {error}") from error
     except CentralUnavailable as error:
         if is_refused(error):
             raise NotPermitted(refused) from error
         if error.is_lasting:
-            raise CentralMisconfigured(f"the central store {database.address} cannot be used: {error}") from error
+            kind = CentralDamaged if error.is_damage else CentralMisconfigured
+            raise kind(f"the central store {database.address} cannot be used: {error}") from error
         raise
 
 

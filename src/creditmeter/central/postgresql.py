@@ -49,6 +49,7 @@ _USELESS_AFTER = (
     asyncpg.InterfaceError,  # the driver cannot use it as it is
     asyncpg.InternalClientError,
 )
+_OTHERS_IN_THE_WAY = (asyncpg.QueryCanceledError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Servers:
@@ -110,6 +111,7 @@ def create_engine(servers: Servers) -> AsyncEngine:
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        isolation_level="READ COMMITTED",  # whatever the server's own default is
     )
     event.listen(engine.sync_engine, "checkout", _replace_if_closed)
     event.listen(engine.sync_engine, "handle_error", _replace_if_useless)
@@ -121,6 +123,11 @@ def is_lasting(error: BaseException | None) -> bool:
     driver = error and error.__cause__
     sqlstate = getattr(driver, "sqlstate", None) or ""
     return sqlstate.startswith(_LASTING_SQLSTATES) or isinstance(driver, asyncpg.ClientConfigurationError)
+
+
+def is_crowded(error: BaseException | None) -> bool:
+    """Whether others were in the way: a lock was not to be had in time, or theirs was chosen. The server is there and well."""
+    return isinstance(error and error.__cause__, _OTHERS_IN_THE_WAY)
 
 
 def is_fault_of_program(error: BaseException | None) -> bool:
@@ -172,5 +179,6 @@ def _replace_if_closed(connection: Any, entry: ConnectionPoolEntry, _use: object
 def _replace_if_useless(context: ExceptionContext) -> None:
     """Have no connection used any more that was made before this error, if it says that none of them is of use."""
     error = context.original_exception
-    if isinstance(error.__cause__ or error, _USELESS_AFTER):
+    cause = error.__cause__ or error
+    if isinstance(cause, _USELESS_AFTER) and not isinstance(cause, asyncpg.QueryCanceledError):
         context.is_disconnect = True

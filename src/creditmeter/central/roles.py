@@ -1,15 +1,17 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
-History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay where
-they are: no column of a primary key may be changed, and no row deleted. Of an account only its running totals change. What
+History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
+they are: only the columns that say how they stand may be changed, and no row deleted. Of an account only its running totals
+change. What
 an account or a plan is, is the owner's to say, or that of a role which was given administration.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import Column, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -120,7 +122,9 @@ def statements(role: str, access: Access, place: Place) -> list[str]:
     Raises:
         RoleUnusable: no role can have this name.
     """
-    if not _ROLE_NAME.fullmatch(role) or role.lower() in _RESERVED or role.lower().startswith("pg_"):
+    if role.lower() in _RESERVED or role.lower().startswith("pg_"):
+        raise RoleUnusable(f"{role!r} is a name that PostgreSQL keeps for itself: name a role of your own")
+    if not _ROLE_NAME.fullmatch(role):
         raise RoleUnusable(f"{role!r} cannot be the name of a role: use 1 to 63 of the letters A to Z, digits, _ . @ and -")
     to, schema = _quoted(role), _quoted(place.schema)
     is_missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
@@ -220,9 +224,9 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
         yield _Privileges(table.name, ("SELECT", "INSERT"))
     for table in _UPDATED:
         delete = ("DELETE",) if table is tables.recalls else ()
-        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), _beside_the_key(table))
+        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), _names(tables.changing(table)))
     if access.admin:
-        yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _beside_the_key(tables.plans))
+        yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))
         yield _Privileges(tables.accounts.name, ("SELECT", "INSERT"), tuple(tables.accounts.columns.keys()))
     else:
         insert = ("INSERT",) if access.auto_create else ()
@@ -231,5 +235,5 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
     yield _Privileges(_VERSION_TABLE, ("SELECT",))
 
 
-def _beside_the_key(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.columns if not column.primary_key)
+def _names(columns: Iterable[Column[Any]]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)

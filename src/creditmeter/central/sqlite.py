@@ -5,6 +5,7 @@ On a busy machine those hops are most of what an exchange takes, so a statement 
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,13 +15,13 @@ import aiosqlite
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNUSABLE = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOTADB,
+    *_DAMAGED,
 }
 
 
@@ -77,9 +78,11 @@ class Cursor:
             cursor.close()
 
 
-async def connect(path: Path) -> Connection:
-    """Open the file, making a new one if there is none. Its thread does not keep the process alive."""
-    connection = Connection(lambda: _open(path), iter_chunk_size=64)
+async def connect(path: Path, *, read_only: bool = False) -> Connection:
+    """Open the file, making a new one if there is none; `read_only` takes it as it is. Its thread does not keep the process
+    alive.
+    """
+    connection = Connection(lambda: _open_to_read(path) if read_only else _open(path), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - the driver has no other way to say so
     try:
         await connection
@@ -103,6 +106,17 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Where nothing beside the file may be made, and nobody has it open, it is read as if it never changed: SQLite needs a
+    place for its index of changes otherwise (https://www.sqlite.org/wal.html#readonly).
+    """
+    is_still = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
+    how = "immutable=1" if is_still else "mode=ro"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+    return connection
+
+
 async def version(connection: Connection) -> int:
     """A number that is another one after somebody else changed the database (PRAGMA data_version)."""
     cursor = await connection.cursor().execute("PRAGMA data_version")
@@ -112,4 +126,14 @@ async def version(connection: Connection) -> int:
 
 def is_lasting(error: sqlite3.Error) -> bool:
     """Whether an error will not pass by itself: no file there, no database in it, not of this program, not writable."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE
+    return _code(error) in _UNUSABLE
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is damaged, or no database at all."""
+    return _code(error) in _DAMAGED
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code (https://www.sqlite.org/rescode.html)."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

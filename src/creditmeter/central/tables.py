@@ -4,9 +4,20 @@ Every table that belongs to an account leads its primary key with `account_id`. 
 microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query looks into are JSON in text columns.
 """
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
+
+FIXED = {"fixed": True}
+"""Marks columns that say what a thing is. They never change once its row is there; those of a primary key need no mark."""
+
+
+def changing(table: Table) -> list[Column[Any]]:
+    """The columns of a table that say how a thing stands, and change."""
+    return [column for column in table.columns if not column.primary_key and not column.info.get("fixed")]
+
 
 accounts = Table(
     "accounts",
@@ -43,15 +54,15 @@ grants = Table(
     metadata,
     Column("account_id", String, primary_key=True),
     Column("grant_id", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("source", String, nullable=False),
-    Column("period_key", String),
-    Column("effective_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("created_at", BigInteger, nullable=False),
-    Column("charge_id", String),
-    Column("note", Text, nullable=False),
-    Column("amount_microcredits", BigInteger, nullable=False),
+    Column("kind", String, nullable=False, info=FIXED),
+    Column("source", String, nullable=False, info=FIXED),
+    Column("period_key", String, info=FIXED),
+    Column("effective_at", BigInteger, nullable=False, info=FIXED),
+    Column("expires_at", BigInteger, info=FIXED),
+    Column("created_at", BigInteger, nullable=False, info=FIXED),
+    Column("charge_id", String, info=FIXED),
+    Column("note", Text, nullable=False, info=FIXED),
+    Column("amount_microcredits", BigInteger, nullable=False, info=FIXED),
     Column("remaining_microcredits", BigInteger, nullable=False),
     Column("drawn_microcredits", BigInteger, nullable=False),
     Column("refunded_microcredits", BigInteger, nullable=False),
@@ -71,9 +82,9 @@ leases = Table(
     metadata,
     Column("account_id", String, primary_key=True),
     Column("lease_id", String, primary_key=True),
-    Column("sidecar_id", String, nullable=False),
-    Column("opened_at", BigInteger, nullable=False),
-    Column("ends_at", BigInteger, nullable=False),
+    Column("sidecar_id", String, nullable=False, info=FIXED),
+    Column("opened_at", BigInteger, nullable=False, info=FIXED),
+    Column("ends_at", BigInteger, nullable=False, info=FIXED),
     Column("renewed_at", BigInteger, nullable=False),
     Column("trusted_until", BigInteger, nullable=False, server_default="0"),
     Column("reclaim_at", BigInteger, nullable=False, server_default="0"),
@@ -108,16 +119,16 @@ charges = Table(
     metadata,
     Column("account_id", String, primary_key=True),
     Column("charge_id", String, primary_key=True),
-    Column("request_id", String, nullable=False),
-    Column("reservation_id", String),
-    Column("committed_at", BigInteger, nullable=False),
-    Column("posted_at", BigInteger, nullable=False),
-    Column("cost_microcredits", BigInteger, nullable=False),
+    Column("request_id", String, nullable=False, info=FIXED),
+    Column("reservation_id", String, info=FIXED),
+    Column("committed_at", BigInteger, nullable=False, info=FIXED),
+    Column("posted_at", BigInteger, nullable=False, info=FIXED),
+    Column("cost_microcredits", BigInteger, nullable=False, info=FIXED),
     Column("covered_microcredits", BigInteger, nullable=False),
     Column("debt_microcredits", BigInteger, nullable=False),
     Column("uncovered_microcredits", BigInteger, nullable=False),
     Column("refunded_microcredits", BigInteger, nullable=False),
-    Column("duplicate_of", String),
+    Column("duplicate_of", String, info=FIXED),
     Column("body", Text, nullable=False),
 )
 Index("charges_by_request", charges.c.account_id, charges.c.request_id)

@@ -75,7 +75,7 @@ async def verify(url: str, progress: Callable[[int, int], None] | None = None) -
         CentralUnavailable: the store did not answer, or is none.
         CentralMisconfigured: the address is none.
     """
-    database = Database(url)
+    database = Database(url, is_timed=False, read_only=True)  # a large account takes long
     try:
         return await _verify(database, progress or (lambda _done, _all: None))
     finally:

@@ -47,6 +47,11 @@ MaxReservation = Annotated[
     int | None, typer.Option(parser=read_credits, metavar="CREDITS", help="The most for one call. 0: the default.")
 ]
 
+OfflineAllowance = Annotated[
+    int | None,
+    typer.Option(parser=read_credits, metavar="CREDITS", help="What a sidecar may use while the central store is away."),
+]
+
 
 @commands.command()
 def create(
@@ -57,6 +62,7 @@ def create(
     overdraft_limit: Overdraft = None,
     max_open_reservations: MaxOpen = None,
     max_reservation: MaxReservation = None,
+    offline_allowance: OfflineAllowance = None,
     request_id: RequestIdOption = None,
     address: Address = None,
     as_json: AsJson = False,
@@ -72,6 +78,7 @@ def create(
             overdraft_limit_microcredits=overdraft_limit,
             max_open_reservations=max_open_reservations,
             max_reservation_microcredits=max_reservation,
+            offline_allowance_microcredits=offline_allowance,
         ),
     )
     reply = ask(address, lambda client: call(client.admin.CreateAccount, request, PATIENCE), request.request_id)
@@ -99,6 +106,7 @@ def update(
     overdraft_limit: Overdraft = None,
     max_open_reservations: MaxOpen = None,
     max_reservation: MaxReservation = None,
+    offline_allowance: OfflineAllowance = None,
     request_id: RequestIdOption = None,
     address: Address = None,
     as_json: AsJson = False,
@@ -115,6 +123,7 @@ def update(
             overdraft_limit_microcredits=overdraft_limit,
             max_open_reservations=max_open_reservations,
             max_reservation_microcredits=max_reservation,
+            offline_allowance_microcredits=offline_allowance,
         ),
     )
     reply = ask(address, lambda client: call(client.admin.UpdateAccount, request, PATIENCE), request.request_id)
@@ -152,7 +161,7 @@ def _print_changed(
 
 
 def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
-    numbers = ("month begins on", "overdraft", "open at most", "a call at most")
+    numbers = ("month begins on", "overdraft", "open at most", "a call at most", "in outages")
     shown = table("account", "plan", "time zone", "state", "created", *numbers, right=numbers)
     for each in accounts:
         shown.add_row(
@@ -165,5 +174,6 @@ def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
             format_credits(each.overdraft_limit_microcredits),
             str(each.max_open_reservations or "default"),
             format_credits(each.max_reservation_microcredits) if each.max_reservation_microcredits else "default",
+            format_credits(each.offline_allowance_microcredits),
         )
     print_table(shown)

@@ -76,7 +76,7 @@ def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") 
     Raises:
         CommandFailed: the role may not, the store is not one that can be worked on, or it does not answer.
     """
-    from creditmeter.central.database import CentralMisconfigured, CentralUnavailable  # noqa: PLC0415
+    from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable  # noqa: PLC0415
     from creditmeter.central.migrating import NotPermitted  # noqa: PLC0415
     from creditmeter.central.roles import RoleUnusable  # noqa: PLC0415
 
@@ -90,12 +90,15 @@ def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") 
         return asyncio.run(run())
     except (NotPermitted, RoleUnusable) as error:
         raise CommandFailed(str(error)) from error
-    except CentralMisconfigured as error:
+    except CentralDamaged as error:
         raise CommandFailed(str(error), ExitCode.DAMAGED) from error
+    except CentralMisconfigured as error:
+        raise CommandFailed(str(error), ExitCode.UNREACHABLE) from error
     except CentralUnavailable as error:
-        if error.is_lasting:
-            raise CommandFailed(f"the central store cannot be used: {error}", ExitCode.DAMAGED) from error
-        raise CommandFailed(f"the central store cannot be reached: {error}", ExitCode.UNREACHABLE) from error
+        code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
+        raise CommandFailed(
+            f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code
+        ) from error
 
 
 def _migrated(migration: "Migration") -> str:

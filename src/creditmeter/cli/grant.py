@@ -15,8 +15,8 @@ from creditmeter.cli.options import (
     AsJson,
     RequestIdOption,
     new_request_id,
-    read_credits,
     read_moment,
+    read_some_credits,
     timestamp,
 )
 from creditmeter.cli.output import json_of, moment, print_json, print_request_id, print_table, table, word
@@ -50,7 +50,7 @@ class Source(StrEnum):
 def add(
     account_id: AccountId,
     amount: Annotated[
-        int, typer.Argument(parser=read_credits, metavar="CREDITS", help="How much, such as 6.5.", show_default=False)
+        int, typer.Argument(parser=read_some_credits, metavar="CREDITS", help="How much, such as 6.5.", show_default=False)
     ],
     kind: Annotated[Kind, typer.Option(help="The bucket.")] = Kind.PERMANENT,
     source: Annotated[Source, typer.Option(help="Why it is given.")] = Source.PROMOTION,

@@ -26,6 +26,14 @@ def read_credits(text: str | int) -> int:
     return amount
 
 
+def read_some_credits(text: str | int) -> int:
+    """As `read_credits`, but more than none."""
+    amount = read_credits(text)
+    if not amount:
+        raise typer.BadParameter("0 credits are none: the least is 0.000001")
+    return amount
+
+
 def read_moment(text: str) -> datetime:
     """A moment: ISO 8601, in UTC unless it says otherwise; a date alone is its midnight."""
     try:

@@ -45,11 +45,10 @@ async def verified(url: str) -> "Report":
         try:
             return await verification.verify(url, lambda done, total: bar.update(task, completed=done, total=total))
         except database.CentralUnavailable as error:
-            if error.is_lasting:
-                raise CommandFailed(f"the central store cannot be used: {error}", ExitCode.DAMAGED) from error
-            raise CommandFailed(f"the central store cannot be reached: {error}", ExitCode.UNREACHABLE) from error
-        except database.CentralMisconfigured as error:
-            raise CommandFailed(str(error), ExitCode.DAMAGED) from error
+            code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
+            raise CommandFailed(
+                f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code
+            ) from error
 
 
 def report_text(report: "Report") -> str:
@@ -78,5 +77,11 @@ def _check_address(url: str) -> None:
         parsed = parse_url(url)
     except CentralMisconfigured as error:
         raise CommandFailed(str(error), ExitCode.USAGE) from error
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+    if parsed.get_backend_name() != "sqlite":
+        return
+    try:
+        is_there = Path(parsed.database or "").is_file()
+    except OSError as error:
+        raise CommandFailed(f"{parsed.database} cannot be read: {error.strerror}", ExitCode.UNREACHABLE) from error
+    if not is_there:
         raise CommandFailed(f"there is no central store at {parsed.database}", ExitCode.UNREACHABLE)

@@ -7,7 +7,7 @@ from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import day_of
 from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
-from creditmeter.core.exchange import Answer, LeaseTerms, Message, Need
+from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
 from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.leases import OutLease
@@ -34,7 +34,7 @@ EXCESS_PATIENCE = Span(5 * SECOND)
 def answer(ledger: Ledger, message: Message) -> Answer:
     """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
     ledger.touch()
-    hear(ledger, message.sidecar_id)
+    hear(ledger, message.sidecar_id, answers=message.answers)
     _hear_of_leases(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
@@ -73,13 +73,20 @@ def _hear_of_leases(ledger: Ledger, message: Message) -> None:
     """Take over what a sidecar says of its leases. One that it does not name has nothing on it but what is posted."""
     said = {report.lease_id: report for report in message.leases}
     for lease in [each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id]:
-        report = said.get(lease.lease_id)
-        if report is None:
-            heard = replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO)
-        else:
-            limit = Microcredits(max(lease.posted, min(lease.limit, report.limit)))
-            heard = replace(lease, limit=limit, held=report.held, unposted=report.unposted)
+        nothing = LeaseReport(lease.lease_id, lease.posted, ZERO, ZERO)
+        heard = _as_reported(lease, said.get(lease.lease_id, nothing))
         ledger.put_lease(_renewed(ledger, heard, message))
+
+
+def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
+    """A lease as its sidecar has it. What is held stays out, also if the sidecar says that its limit is less than that with
+    what was posted: its journal was set back to an older copy, which does not know of all that was posted.
+    """
+    used = lease.posted + report.held + report.unposted
+    limit = max(lease.posted, min(lease.limit, max(report.limit, used)))
+    unposted = min(report.unposted, limit - lease.posted)
+    held = min(report.held, limit - lease.posted - unposted)
+    return replace(lease, limit=Microcredits(limit), held=Microcredits(held), unposted=Microcredits(unposted))
 
 
 def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
@@ -171,7 +178,7 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
     if missing <= 0:
         ledger.drop_recall(key)
         return granted, False
-    smallest = Microcredits(max(1, min(need.smallest, missing)))
+    smallest = Microcredits(1 if granted else max(1, min(need.smallest, missing)))  # with a part of it, any more may do
     is_pending = recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
     return granted, is_pending
 

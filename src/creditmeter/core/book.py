@@ -141,10 +141,10 @@ class Book:
         return Microcredits(sum(self._held.values()))
 
     def idle_on(self, lease: Lease) -> Microcredits:
-        """What of a lease is neither held nor spent."""
-        idle = lease.limit - lease.spent - self.held_on(lease.lease_id)
-        assert idle >= 0, f"more than all of lease {lease.lease_id} is held and spent"
-        return Microcredits(idle)
+        """What of a lease is neither held nor spent. Less than nothing is nothing: a journal that was set back to an older copy
+        holds what was spent since.
+        """
+        return Microcredits(max(0, lease.limit - lease.spent - self.held_on(lease.lease_id)))
 
     def authorising(self, at: Moment) -> list[Lease]:
         """The leases that new work may use at this moment, the one that ends first before the others."""

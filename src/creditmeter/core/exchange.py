@@ -50,7 +50,8 @@ class Message:
 
     From the moment it was sent the sidecar authorises for `lease_ttl` on its leases, and what it authorises may be held for
     `max_hold_lifetime`. `is_steady` says that it has been in touch with the central store long enough for all others to have
-    been heard too: only then may those who were not be given up for lost.
+    been heard too: only then may those who were not be given up for lost. `answers` says that it was composed after its sidecar
+    was told that others wait for credit of this account.
     """
 
     sidecar_id: SidecarId
@@ -64,6 +65,7 @@ class Message:
     lease_ttl: Span = Span(10 * MINUTE)
     max_hold_lifetime: Span = HOUR
     is_steady: bool = False
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,14 @@ def compose(
 ) -> tuple[Message, Change]:
     """A message about a book, and the change that must be durable before it is sent.
 
-    Idle credit of ended days always goes back; with `give_back` all idle credit does but for `keep`. What goes back may not
-    be used from here on, and a charge that was sent is the central store's to refund.
+    Idle credit of ended days always goes back; with `give_back` all idle credit does but for `keep`; and as much as the cost
+    beyond the leases that goes along, which comes before any lease. What goes back may not be used from here on, and a charge
+    that was sent is the central store's to refund.
     """
-    leases = tuple(_given_back(book, now, keep) if give_back else _of_ended_days_given_back(book, now))
     charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
+    idle = book.idle_once_renewed(now)
+    owed = sum(charge.excess for charge in charges)
+    leases = tuple(_given_back(book, now, Microcredits(max(0, min(keep if give_back else idle, idle - owed)))))
     sent = tuple(replace(charge, sent=True) for charge in charges)
     message = Message(
         envelope.sidecar_id,
@@ -111,12 +114,6 @@ def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
     return Microcredits(sum(book.idle_on(lease) for lease in ended))
 
 
-def _of_ended_days_given_back(book: Book, now: Instant) -> Iterator[Lease]:
-    for lease in book.leases.values():
-        if not lease.offline:
-            yield _without_idle(book, lease) if lease.ends_at <= now else lease
-
-
 def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:
     for lease in book.leases.values():
         if not lease.offline:
@@ -158,14 +155,15 @@ def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_
     """A lease as the central store has it after charges were posted.
 
     A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges. Where
-    more was posted than the journal knows of, it was set back to an older copy: what is posted is spent all the same.
+    more was posted than the journal knows of, it was set back to an older copy: what is posted is spent all the same, also if
+    that leaves less than the journal says is held.
     """
     known = book.leases.get(terms.lease_id)
     if known is None:
         return Lease(terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until)
     waiting = book.unposted_on(terms.lease_id) - _parts_on(terms.lease_id, posted)
     spent = Microcredits(max(known.spent, terms.posted + waiting))
-    limit = Microcredits(max(terms.limit, spent + book.held_on(terms.lease_id)))
+    limit = Microcredits(max(terms.limit, spent))
     return replace(known, limit=limit, spent=spent, trusted_until=trusted_until)
 
 

@@ -128,10 +128,6 @@ class Ledger:
             for key in _keys(charge):
                 self._firsts.setdefault(key, charge)
 
-    def refund_like(self, refund: Refund) -> Refund | None:
-        """The refund that was made under this id, or for the same request by another sidecar: the first one counts."""
-        return self.refunds.get(refund.refund_id) or self.refund_for(refund.request_id)
-
     def refund_for(self, request_id: RequestId) -> Refund | None:
         """The refund that was made for a request."""
         return next((each for each in self.refunds.values() if each.request_id == request_id), None)

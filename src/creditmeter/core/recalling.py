@@ -24,12 +24,16 @@ class Wish:
     patience: Span
 
 
-def hear(ledger: Ledger, sidecar_id: SidecarId) -> None:
-    """Note that a sidecar spoke, and forget recalls for which nobody waits any more."""
+def hear(ledger: Ledger, sidecar_id: SidecarId, *, answers: bool) -> None:
+    """Note that a sidecar spoke, and forget recalls for which nobody waits any more.
+
+    Only what `answers` tells what it has idle now: a message that was composed before it was told, and was long on its way,
+    says what was held then. To the central store itself, which only wants the sidecar to be told, any message is an answer.
+    """
     for recall in list(ledger.recalls.values()):
         if _is_forgotten(recall, ledger.now):
             ledger.drop_recall(recall.key)
-        elif sidecar_id in recall.awaited:
+        elif sidecar_id in recall.awaited and (answers or recall.purpose is Purpose.STATE):
             ledger.put_recall(replace(recall, awaited=tuple(each for each in recall.awaited if each != sidecar_id)))
 
 

@@ -26,11 +26,11 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
 
     With `everything` the amount is all that is left to refund, whatever `wanted` says.
     """
-    known = ledger.refund_like(wanted)
-    if known is not None:
-        return known
     charge = _that_stands(ledger, wanted.charge_id)
     assert charge.posting is not None
+    known = _made_before(ledger, wanted, charge)
+    if known is not None:
+        return known
     left = refundable(charge.posting)
     amount = left if everything else wanted.amount
     if amount > left or left == 0:
@@ -47,11 +47,17 @@ def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
     charge = _that_stands(ledger, decided.charge_id)
     assert charge.posting is not None
     amount = min(decided.amount, refundable(charge.posting))
-    known = ledger.refund_like(decided)
+    known = _made_before(ledger, decided, charge)
     if known is None:
         known = _give_back(ledger, replace(decided, amount=amount), charge, charge.posting)
     assert known.posting is not None
     return known.posting
+
+
+def _made_before(ledger: Ledger, refund: Refund, charge: Charge) -> Refund | None:
+    """The refund that was made under this id, or of this charge for the same request by another sidecar: the first counts."""
+    made = ledger.refunds.get(refund.refund_id) or ledger.refund_for(refund.request_id)
+    return made if made is not None and made.charge_id in (refund.charge_id, charge.charge_id) else None
 
 
 def _that_stands(ledger: Ledger, charge_id: ChargeId) -> Charge:

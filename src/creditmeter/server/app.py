@@ -21,8 +21,7 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from creditmeter.central.database import CentralMisconfigured, CentralUnavailable
-from creditmeter.central.migrating import NotPermitted
+from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Span
@@ -54,6 +53,7 @@ from creditmeter.v1 import (
 
 # Exit codes; docs/cli.md lists them with those of the other commands.
 OK = 0
+MISUNDERSTOOD = 2
 UNSETTLED = 3
 CANNOT_START = 4
 DAMAGED = 5
@@ -83,7 +83,7 @@ def serve(settings: Settings, clock: Clock | None = None) -> int:
     Raises:
         StartupError: it cannot start.
     """
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level.value)
     with asyncio.Runner(loop_factory=_event_loop) as runner:
         return runner.run(_serve(settings, clock or SystemClock()))
 
@@ -118,6 +118,7 @@ async def _serve(settings: Settings, clock: Clock) -> int:
     async with running(settings, clock) as program:
         program.sidecar.watch(lambda condition: stop.set() if condition is Condition.FENCED else None)
         print(json.dumps({"event": "ready", "addresses": program.addresses}), flush=True)  # noqa: T201 - the ready line
+        _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
         await stop.wait()
     if program.sidecar.condition is Condition.FENCED:
         return FENCED
@@ -215,14 +216,14 @@ async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncI
     try:
         central = _central_store(settings, clock)
     except CentralMisconfigured as error:
-        raise StartupError(str(error)) from error
+        raise StartupError(str(error), MISUNDERSTOOD) from error
     async with central:
         try:
             await central.migrate()
-        except NotPermitted as error:
-            raise StartupError(str(error)) from error
-        except CentralMisconfigured as error:
+        except CentralDamaged as error:
             raise StartupError(str(error), DAMAGED) from error
+        except CentralMisconfigured as error:
+            raise StartupError(str(error)) from error
         except CentralUnavailable as error:
             if journal.identity.epoch == 0:
                 raise StartupError(f"the central store cannot be reached: {error}") from error

@@ -28,6 +28,16 @@ class RecallBy(Enum):
     POLL = "poll"
 
 
+class LogLevel(Enum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
 class ConfigError(Exception):
     """The settings cannot be used; the message names what is wrong."""
 
@@ -57,7 +67,7 @@ class Settings(BaseSettings):
     recall: RecallBy = RecallBy.NOTIFY
     recall_timeout: float = Field(default=0.25, ge=0, le=60)
     shutdown_grace: float = Field(default=10, ge=0, le=600)
-    log_level: str = "info"
+    log_level: LogLevel = LogLevel.INFO
 
     @classmethod
     def load(cls, config_file: Path | None = None, **overrides: Any) -> Self:

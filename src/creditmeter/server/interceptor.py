@@ -86,10 +86,10 @@ def _problem(method: str, error: Exception) -> Problem:
             text = "this sidecar's role may not do this at the central store: `creditmeter central grant-role --admin` lets it"
             return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
         case CentralUnavailable():
-            text = f"the central store did not answer ({error}); try again with the same request_id"
+            text = f"the central store did not answer ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)
         case StorageUnavailable():
-            text = f"the journal cannot be written ({error}); try again with the same request_id"
+            text = f"the journal cannot be written ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
         case SidecarFenced():
             return Problem(grpc.StatusCode.FAILED_PRECONDITION, "FENCED", str(error))

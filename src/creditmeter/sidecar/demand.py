@@ -63,13 +63,14 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """What a message about an account asks for, whether it gives back what is idle, all but `keep` of it, and who waits for
-    the answer.
+    """What a message about an account asks for, whether it gives back what is idle, all but `keep` of it, whether that answers
+    others who wait for it, and who waits for the answer.
     """
 
     need: Need | None
     give_back: bool
     keep: Microcredits
+    answers: bool
     waiters: tuple[Waiter, ...]
 
     def tell(self, said: Said) -> None:
@@ -176,7 +177,8 @@ class Demand:
         what is recalled while it is under way wants another one.
         """
         account_id = book.account_id
-        give_back = self.is_going_home or account_id in self._recalled or account_id in self._to_give_back
+        answers = account_id in self._recalled
+        give_back = self.is_going_home or answers or account_id in self._to_give_back
         for marks in (self._recalled, self._to_give_back, self._retracted):
             marks.discard(account_id)
         waiters = tuple(self._waiting.get(account_id, ()))
@@ -184,7 +186,7 @@ class Demand:
         if give_back:
             idle = _enough_for_some(waiters, idle)
         need = self._need(book, waiters, idle, at.boot, may_refill=not give_back)
-        return Speech(need, give_back, idle, waiters)
+        return Speech(need, give_back, idle, answers, waiters)
 
     def _need(self, book: Book, waiters: Iterable[Waiter], idle: Microcredits, boot: Span, *, may_refill: bool) -> Need | None:
         lacking = self._lacking(book.account_id, idle, boot) if may_refill and _is_active(book) else 0

@@ -6,7 +6,7 @@ whether it was applied; it is kept and sent again before anything else is said a
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -15,9 +15,9 @@ from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.exchanges import Fenced, Outdated, Reply
 from creditmeter.central.store import CentralStore
 from creditmeter.core.exchange import Answer, Message
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Span
-from creditmeter.core.lease_keeping import Envelope, accept, compose, reading
+from creditmeter.core.lease_keeping import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, reading
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
@@ -28,6 +28,13 @@ from creditmeter.sidecar.naming import new_nonce
 from creditmeter.sidecar.rhythm import Terms
 
 _log = structlog.get_logger()
+
+
+RECLAIM_PAGE = 100
+"""Accounts with leases of lost sidecars are looked for in pages."""
+
+MAX_CHARGES_PER_TRANSACTION = 1_000
+"""Accounts share a transaction of the central store up to so many charges: it keeps them all locked while it lasts."""
 
 
 class SidecarFenced(Exception):
@@ -155,15 +162,18 @@ class Exchanger:
 
     async def _reclaim(self) -> None:
         """Give up what lost sidecars have, an account at a time: a fault in one must not keep the others from it."""
-        for account_id in await self._central.exchanges.reclaimable(self._terms.settlement_batch):
-            try:
-                await self._central.exchanges.reclaim(account_id)
-            except CentralUnavailable:
-                raise
-            except Exception:  # noqa: BLE001 - see above
-                _log.exception("reclaim failed", account_id=account_id)
-            else:
-                _log.warning("leases of lost sidecars reclaimed", account_id=account_id)
+        after = None
+        while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE):
+            for account_id in page:
+                try:
+                    await self._central.exchanges.reclaim(account_id)
+                except CentralUnavailable:
+                    raise
+                except Exception:  # noqa: BLE001 - see above
+                    _log.exception("reclaim failed", account_id=account_id)
+                else:
+                    _log.warning("leases of lost sidecars reclaimed", account_id=account_id)
+            after = page[-1]
 
     # What is said.
 
@@ -175,8 +185,7 @@ class Exchanger:
             SidecarFenced: another process speaks for this sidecar.
             StorageUnavailable: the journal cannot be written.
         """
-        for start in range(0, len(accounts), self._terms.settlement_batch):
-            batch = accounts[start : start + self._terms.settlement_batch]
+        for batch in self._batches(accounts):
             free = [each for each in batch if each not in self._busy]
             try:
                 if free:
@@ -188,6 +197,21 @@ class Exchanger:
                 if len(free) > 1:  # so that the account at fault does not hold up the others
                     for account_id in free:
                         await self.speak([account_id])
+
+    def _batches(self, accounts: Sequence[AccountId]) -> Iterator[list[AccountId]]:
+        """The accounts that share a transaction."""
+        batch: list[AccountId] = []
+        charges = 0
+        for account_id in accounts:
+            book = self._books.find(account_key(account_id))
+            more = min(MAX_CHARGES_PER_MESSAGE, book.unposted_charge_count) if book is not None else 0
+            if batch and (len(batch) == self._terms.settlement_batch or charges + more > MAX_CHARGES_PER_TRANSACTION):
+                yield batch
+                batch, charges = [], 0
+            batch.append(account_id)
+            charges += more
+        if batch:
+            yield batch
 
     async def _exchange(self, accounts: list[AccountId]) -> None:
         """One transaction of the central store. Those who wait are told what it says, or that it said nothing."""
@@ -220,7 +244,9 @@ class Exchanger:
             await self._books.durable()
         except BaseException:
             for account_id, unsaid in composed.items():
-                if unsaid.speech.give_back:
+                if unsaid.speech.answers:
+                    self._demand.recall(account_id)
+                elif unsaid.speech.give_back:
                     self._demand.give_back(account_id)
             raise
         self._unanswered |= composed
@@ -232,6 +258,7 @@ class Exchanger:
         self._books.expire(book, at.now)
         speech = self._demand.speech(book, at)
         message, change = compose(book, self._envelope(), at.now, speech.need, give_back=speech.give_back, keep=speech.keep)
+        message = replace(message, answers=speech.answers)
         if change:
             self._books.record(change)
         self._books.report(account_id)

@@ -15,6 +15,7 @@ import structlog
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.store import CentralStore
+from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.lease_keeping import has_idle
 from creditmeter.core.metering import Limits
@@ -82,6 +83,11 @@ class Sidecar:
         self.reader = Reader(self.books, journal, central)
 
     @property
+    def sidecar_id(self) -> SidecarId:
+        """Who this is, as the central store knows it."""
+        return self._journal.identity.sidecar_id
+
+    @property
     def condition(self) -> Condition:
         """What condition the sidecar is in."""
         return self._watch.condition
@@ -142,7 +148,9 @@ class Sidecar:
             async with asyncio.timeout(grace_seconds):
                 await (self.bid_farewell() if self.condition is Condition.FENCED else self._go_home())
         except (TimeoutError, CentralUnavailable, StorageUnavailable, SidecarFenced) as error:
-            _log.warning("stopped before everything was settled", reason=str(error) or "out of time")
+            waits = any(book.has_unposted for book in self.books)
+            what = "everything was settled" if waits else "all credit was given back"
+            _log.warning(f"stopped before {what}", reason=str(error) or "out of time")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
