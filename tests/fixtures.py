@@ -10,7 +10,7 @@ import pytest
 
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from creditmeter.server.app import load_rate_card
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
@@ -24,7 +24,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(scope="session")
-def card() -> RateCard:
+def card() -> LoadedCard:
     """The rate card that comes with the package."""
     return load_rate_card(None)
 
@@ -75,7 +75,7 @@ async def _migrate(url: str) -> None:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, clock: ManualClock, card: RateCard, central_url: str) -> AsyncIterator[Bench]:
+async def bench(tmp_path: Path, clock: ManualClock, card: LoadedCard, central_url: str) -> AsyncIterator[Bench]:
     """A started sidecar with a central store."""
     bench = Bench(tmp_path, clock, card, central_url)
     await bench.start()

@@ -18,7 +18,7 @@ from creditmeter.central.verification import verify
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import DAY, HOUR
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
@@ -115,7 +115,7 @@ async def sidecars(ready: Roles, clock: ManualClock) -> AsyncIterator[CentralSto
 
 
 @pytest.fixture
-async def running(ready: Roles, tmp_path: Path, clock: ManualClock, card: RateCard) -> AsyncIterator[Bench]:
+async def running(ready: Roles, tmp_path: Path, clock: ManualClock, card: LoadedCard) -> AsyncIterator[Bench]:
     """A sidecar that runs with the sidecar's role."""
     bench = Bench(tmp_path, clock, card, ready.sidecar)
     await bench.start()

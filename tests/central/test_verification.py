@@ -16,7 +16,7 @@ from creditmeter.core.amounts import from_credits
 from creditmeter.core.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import Instant
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench
 from tests.sidecar.test_meter import charge, charge_id, commit, held, refund
@@ -30,7 +30,7 @@ ALICE = AccountId("alice")
 
 
 @pytest.fixture
-async def url(tmp_path: Path, clock: ManualClock, card: RateCard, central_url: str) -> str:
+async def url(tmp_path: Path, clock: ManualClock, card: LoadedCard, central_url: str) -> str:
     """A store with grants of every kind, charges, refunds, debt that was repaid, a write-off, and a hold."""
     bench = Bench(tmp_path, clock, card, central_url)
     await bench.start()

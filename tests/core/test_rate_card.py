@@ -481,7 +481,9 @@ def test_the_default_card_has_list_prices(
         assert rule is not None
         assert rule.unit is PriceUnit.USD
         found = rates(rule)
-        assert (found.input, found.output, found.cache_read, found.cache_write) == tuple(map(Decimal, (input_rate, output_rate, cache_read, cache_write)))
+        assert (found.input, found.output, found.cache_read, found.cache_write) == tuple(
+            map(Decimal, (input_rate, output_rate, cache_read, cache_write))
+        )
 
 
 def test_the_default_card_keeps_to_the_usual_prices() -> None:

@@ -20,12 +20,11 @@ from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering import Limits
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
-from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Balance, HistoryPage
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
@@ -40,7 +39,7 @@ class Bench:
     """A sidecar on a directory, which can be stopped, crashed and started again."""
 
     def __init__(
-        self, directory: Path, clock: ManualClock, card: RateCard, central_url: str, store_clock: ManualClock | None = None
+        self, directory: Path, clock: ManualClock, card: LoadedCard, central_url: str, store_clock: ManualClock | None = None
     ) -> None:
         self.clock = clock
         self.store_clock = store_clock or clock
@@ -56,12 +55,12 @@ class Bench:
         self.wire = Wire(self.central.exchanges)
         self.wire.is_cut = is_cut
         self.central.exchanges = cast("Exchanges", self.wire)
-        rhythm = Rhythm(settle=NEVER, housekeeping=NEVER, heartbeat=NEVER, recall_timeout=recall_timeout)
-        self.sidecar = Sidecar(self.journal, self.central, self.clock, Pricing(self._card), limits or Limits(), rhythm)
+        rhythm = Rhythm(settle=NEVER, housekeeping=NEVER, heartbeat=NEVER, rate_cards=NEVER, recall_timeout=recall_timeout)
+        self.sidecar = Sidecar(self.journal, self.central, self.clock, self._card, limits or Limits(), rhythm)
         await self.sidecar.start()
         return self.sidecar
 
-    def use(self, card: RateCard) -> None:
+    def use(self, card: LoadedCard) -> None:
         """Price by another card from the next start on."""
         self._card = card
 

@@ -7,7 +7,7 @@ import pytest
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.core.instants import HOUR, MINUTE
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from creditmeter.core.refusals import Refusal
 from creditmeter.core.reservations import ReservationState
 from creditmeter.journal.journal import StorageUnavailable
@@ -160,7 +160,7 @@ async def test_a_copied_journal_is_fenced(bench: Bench, tmp_path: Path, clock: M
 
 
 async def test_without_the_central_store_commits_work_and_new_credit_waits(
-    postgres_server: PostgresServer, tmp_path: Path, clock: ManualClock, card: RateCard
+    postgres_server: PostgresServer, tmp_path: Path, clock: ManualClock, card: LoadedCard
 ) -> None:
     """Leases in hand serve; what needs more is CENTRAL_UNAVAILABLE; all is settled when the store is back."""
     bench = Bench(tmp_path, clock, card, postgres_server.create_database())

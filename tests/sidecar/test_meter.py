@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.central.administration import AccountUpdate
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.reading import HistoryFilter
@@ -14,7 +15,7 @@ from creditmeter.core.charges import RefundMode
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard, load
 from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
@@ -444,7 +445,7 @@ async def test_reading_leaves_nothing_behind(bench: Bench) -> None:
     assert list(bench.sidecar.books) == []
 
 
-async def test_a_request_that_took_effect_is_replayed_though_it_has_no_price_any_more(bench: Bench, card: RateCard) -> None:
+async def test_a_request_that_took_effect_is_replayed_though_it_has_no_price_any_more(bench: Bench, card: LoadedCard) -> None:
     """The sidecar was started again with a card that does not know the model."""
     await bench.account(permanent=5)
     work = Work("engagement")
@@ -454,7 +455,8 @@ async def test_a_request_that_took_effect_is_replayed_though_it_has_no_price_any
     await bench.sidecar.meter.extend(extended)
     charged = ChargeNow(RequestId("c"), ACCOUNT, usage=Usage("engagement"))
     await bench.sidecar.meter.charge(charged)
-    bench.use(replace(card, actions={}))
+    document = card.kept.document.replace("[actions.engagement]", "[actions.another]").replace("default-", "without-")
+    bench.use(load(document, bundled_price_list))
     await bench.restart()
     for repeated in (
         await bench.sidecar.meter.reserve(reserved),

@@ -6,13 +6,14 @@ from creditmeter.core.amounts import from_credits
 from creditmeter.core.charges import Part
 from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
-from creditmeter.core.metering import Cost
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.metering import Cost, Hold
+from creditmeter.core.rate_cards import LoadedCard, RateCards
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import ChargeFlag, Usage, Work
-from creditmeter.sidecar.pricing import Pricing
+from creditmeter.sidecar.pricing import Pricing, Quoted
 
+NOW = Instant(1_800_000_000_000_000)
 TEXT = Work(action="text", provider="openai", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=2_000)
 
 
@@ -32,9 +33,9 @@ def reserved(work: Work | None) -> Reservation:
 
 
 @pytest.fixture
-def pricing(card: RateCard) -> Pricing:
+def pricing(card: LoadedCard) -> Pricing:
     """The package's own rate card."""
-    return Pricing(card)
+    return Pricing(RateCards(card.card))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def pricing(card: RateCard) -> Pricing:
 )
 def test_usage_is_completed_from_the_work(pricing: Pricing, usage: Usage, credits: str, flags: tuple[ChargeFlag, ...]) -> None:
     """What the usage leaves out comes from what was reserved."""
-    cost = pricing.reserved_cost(reserved(TEXT), usage, None)
+    cost = pricing.reserved_cost(reserved(TEXT), usage, None, NOW)
     assert isinstance(cost, Cost)
     assert (cost.amount, cost.flags) == (from_credits(credits), flags)
 
@@ -61,8 +62,8 @@ def test_usage_is_completed_from_the_work(pricing: Pricing, usage: Usage, credit
 def test_an_unknown_bound_is_the_cards(pricing: Pricing) -> None:
     """Work without max_output_tokens is held, and estimated, at the rate card's default."""
     work = Work(action="text", request_model="gpt-4o", input_tokens=1_000)
-    hold = pricing.hold(work, None)
-    cost = pricing.reserved_cost(reserved(work), Usage(), None)
+    hold = pricing.hold(work, None, NOW)
+    cost = pricing.reserved_cost(reserved(work), Usage(), None, NOW)
     assert isinstance(cost, Cost)
     assert not isinstance(hold, InvalidRequest | UnpricedWork)
     assert ChargeFlag.ESTIMATED in cost.flags
@@ -73,7 +74,7 @@ def test_an_unknown_bound_is_the_cards(pricing: Pricing) -> None:
 def test_providers_go_by_either_name(pricing: Pricing, provider: str) -> None:
     """OpenTelemetry's name and the price list's cost the same; the charge keeps the name that was given."""
     usage = Usage(action="text", provider=provider, request_model="gemini-2.5-pro", input_tokens=200_000, output_tokens=1_000)
-    cost = pricing.cost(usage, None)
+    cost = pricing.cost(usage, None, NOW)
     assert isinstance(cost, Cost)
     assert str(cost.usd) == "0.26"
     assert cost.usage == usage
@@ -81,4 +82,44 @@ def test_providers_go_by_either_name(pricing: Pricing, provider: str) -> None:
 
 def test_usage_of_a_reservation_by_amount_must_say_what_it_was(pricing: Pricing) -> None:
     """Nothing completes it."""
-    assert isinstance(pricing.reserved_cost(reserved(None), Usage(), None), UnpricedWork | InvalidRequest)
+    assert isinstance(pricing.reserved_cost(reserved(None), Usage(), None, NOW), UnpricedWork | InvalidRequest)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usd", "credits"),
+    [
+        ('{"input_tokens": 3, "cache_creation_input_tokens": 12304, "output_tokens": 550}', "0.054399", "6"),
+        ('{"usage": {"input_tokens": 3, "cache_creation_input_tokens": 12304, "output_tokens": 550}}', "0.054399", "6"),
+    ],
+)
+def test_what_the_provider_reported_is_charged(pricing: Pricing, reported: str, usd: str, credits: str) -> None:
+    """Its words are read, and kept with the charge."""
+    usage = Usage(action="text", provider="anthropic", request_model="claude-sonnet-4-5", provider_usage_json=reported)
+    cost = pricing.cost(usage, None, NOW)
+    assert isinstance(cost, Cost)
+    assert (str(cost.usd), cost.amount) == (usd, from_credits(credits))
+    assert cost.usage is not None
+    assert (cost.usage.provider_usage_json, cost.usage.input_tokens) == (reported, 12_307)
+
+
+def test_what_is_no_report_is_invalid(pricing: Pricing) -> None:
+    """And nothing is charged by a bound instead."""
+    refused = pricing.reserved_cost(reserved(TEXT), Usage(provider_usage_json="{"), None, NOW)
+    assert isinstance(refused, InvalidRequest)
+    assert refused.violations[0][0] == "usage.provider_usage_json"
+
+
+def test_a_quote_is_what_would_be_held(pricing: Pricing) -> None:
+    """And at least its input."""
+    quoted = pricing.quote(TEXT, from_credits(2), NOW)
+    held = pricing.hold(TEXT, None, NOW)
+    assert isinstance(quoted, Quoted)
+    assert isinstance(held, Hold)
+    assert (quoted.least, quoted.most) == (from_credits(1), held.amount)
+    assert quoted.affordable_output_tokens == 1_750
+    assert pricing.quote(Work("view"), from_credits(0), NOW) == Quoted(
+        from_credits(0), from_credits(0), quoted.rate_card_version
+    )
+    assert isinstance(
+        pricing.quote(Work("text", request_model="unheard-of", input_tokens=1), from_credits(0), NOW), UnpricedWork
+    )

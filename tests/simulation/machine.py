@@ -22,7 +22,6 @@ from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, R
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Outcome
-from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
 from tests.simulation.disk import Disk, Mishap
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 LIMITS = Limits()
 GRACE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 28.0
+RATE_CARDS_SECONDS = 61.0
 
 _METHODS = {
     Reserve: "reserve",
@@ -137,8 +137,13 @@ class Machine:
             journal = await self.disk.journal(SidecarId(self.name))
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
-        rhythm = Rhythm(settle=world.swarm.settle, housekeeping=2 * world.swarm.settle, heartbeat=HEARTBEAT_SECONDS)
-        sidecar = Sidecar(journal, self.link.store, self.clock, Pricing(world.card), LIMITS, rhythm)
+        rhythm = Rhythm(
+            settle=world.swarm.settle,
+            housekeeping=2 * world.swarm.settle,
+            heartbeat=HEARTBEAT_SECONDS,
+            rate_cards=RATE_CARDS_SECONDS,
+        )
+        sidecar = Sidecar(journal, self.link.store, self.clock, world.card, LIMITS, rhythm)
         await sidecar.start()
         self.sidecar = sidecar
         world.note(f"{self.name}: started")

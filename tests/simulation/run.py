@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from creditmeter.server.app import load_rate_card
 from creditmeter.sidecar import naming
 from tests.simulation.ending import come_to_rest
@@ -77,7 +77,7 @@ def _deed(world: World, name: str) -> Callable[[], Awaitable[None] | None]:
 
 
 @cache
-def _card() -> RateCard:
+def _card() -> LoadedCard:
     return load_rate_card(None)
 
 

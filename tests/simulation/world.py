@@ -13,7 +13,7 @@ from typing import Any
 
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import HOUR, SECOND, Instant, Span, from_datetime
-from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import LoadedCard
 from tests.simulation import memory
 from tests.simulation.admin import Admin
 from tests.simulation.machine import Machine
@@ -43,7 +43,7 @@ class World:
     """Everything there is in one run."""
 
     def __init__(
-        self, seed: int, card: RateCard, loop: asyncio.AbstractEventLoop, on_note: Callable[[str], None] | None = None
+        self, seed: int, card: LoadedCard, loop: asyncio.AbstractEventLoop, on_note: Callable[[str], None] | None = None
     ) -> None:
         self.rng = Random(seed)
         self.swarm = Swarm.of(self.rng)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, from_datetime
 from creditmeter.core.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
@@ -20,8 +20,8 @@ from creditmeter.core.rates import LongContext, TextPrices, TextRates
 if TYPE_CHECKING:
     from genai_prices import types
 
-    _Price = Decimal | types.TieredPrices
-    _Prices = Mapping[str, _Price]
+    _Price: TypeAlias = Decimal | types.TieredPrices
+    _Prices: TypeAlias = Mapping[str, _Price]
 
 _ZERO = Decimal(0)
 _REQUESTS = "requests_kcount"

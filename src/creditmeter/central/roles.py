@@ -228,9 +228,11 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
     if access.admin:
         yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))
         yield _Privileges(tables.accounts.name, ("SELECT", "INSERT"), tuple(tables.accounts.columns.keys()))
+        yield _Privileges(tables.rate_cards.name, ("SELECT", "INSERT"))
     else:
         insert = ("INSERT",) if access.auto_create else ()
         yield _Privileges(tables.plans.name, ("SELECT",))
+        yield _Privileges(tables.rate_cards.name, ("SELECT",))
         yield _Privileges(tables.accounts.name, ("SELECT", *insert), _RUNNING_TOTALS)
     yield _Privileges(_VERSION_TABLE, ("SELECT",))
 

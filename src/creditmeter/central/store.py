@@ -14,6 +14,7 @@ from creditmeter.central.listing import Listing
 from creditmeter.central.migrating import migrate
 from creditmeter.central.news import ChangePoll, News, Notifications
 from creditmeter.central.postgresql import Servers
+from creditmeter.central.rate_cards import Publications
 from creditmeter.central.reading import Reader
 from creditmeter.central.refunds import Refunds
 from creditmeter.core.ids import PlanId
@@ -44,6 +45,7 @@ class CentralStore:
         self.exchanges = Exchanges(self.database, clock, auto_create_plan)
         self.administration = Administration(self.database, clock)
         self.refunds = Refunds(self.database, clock)
+        self.rate_cards = Publications(self.database, clock)
         self.reader = Reader(self.database)
         self.listing = Listing(self.database, clock)
 

@@ -6,7 +6,7 @@ microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no que
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -211,6 +211,18 @@ sidecars = Table(
     Column("registered_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=False, server_default="0"),
     Column("lease_ttl", BigInteger, nullable=False, server_default="0"),
+)
+
+rate_cards = Table(
+    "rate_cards",
+    metadata,
+    Column("document_version", String, primary_key=True),
+    Column("version", String, nullable=False, unique=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("effective_from", BigInteger, nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("price_list", LargeBinary),
 )
 
 recalls = Table(

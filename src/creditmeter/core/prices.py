@@ -165,8 +165,6 @@ def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits, a
     return covered - 1 if covered else None
 
 
-
-
 def low_price(card: RateCard, work: Work, at: Instant) -> Microcredits | Unpriced | Invalid:
     """The low end of a quote: for text its input, none of it cached, without any output; otherwise the price itself."""
     bound = price_bound(card, work, at)
@@ -179,6 +177,29 @@ def low_price(card: RateCard, work: Work, at: Instant) -> Microcredits | Unprice
     return price.microcredits if isinstance(price, Price) else price
 
 
+def price_text(
+    card: RateCard,
+    rule: TextRule,
+    usage: Usage,
+    tokens: tuple[int, int],
+    at: Instant,
+    flags: tuple[ChargeFlag, ...] = (),
+) -> Price | Invalid:
+    """Price so many tokens of input and of output by a rule; `usage` tells their classes apart."""
+    prices = rule.prices_at(at)
+    input_tokens, output_tokens = tokens
+    rates = prices.for_input(input_tokens)
+    input_cost = _input_cost(usage, rates, input_tokens)
+    output_cost = _output_cost(usage, rates, output_tokens)
+    if input_cost is None or output_cost is None:
+        flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
+    if input_cost is None:
+        input_cost = _cost(input_tokens, rates.input)
+    if output_cost is None:
+        output_cost = _cost(output_tokens, rates.output)
+    return _settled_text(card, rule, prices, _EXACTLY.add(input_cost, output_cost), flags)
+
+
 def _price_text(card: RateCard, usage: Usage, model: str, at: Instant) -> Price | Unpriced | Invalid:
     for field, count in zip(_TOKEN_COUNTS, _token_counts(usage), strict=True):
         if count is not None and not 0 <= count <= MAX_TOKENS:
@@ -189,17 +210,7 @@ def _price_text(card: RateCard, usage: Usage, model: str, at: Instant) -> Price 
     rule, flags = _text_rule(card, usage.provider, model)
     if rule is None:
         return _unpriced_model(usage, model)
-    prices = rule.prices_at(at)
-    rates = prices.for_input(usage.input_tokens)
-    input_cost = _input_cost(usage, rates, usage.input_tokens)
-    output_cost = _output_cost(usage, rates, usage.output_tokens)
-    if input_cost is None or output_cost is None:
-        flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
-    if input_cost is None:
-        input_cost = _cost(usage.input_tokens, rates.input)
-    if output_cost is None:
-        output_cost = _cost(usage.output_tokens, rates.output)
-    return _settled_text(card, rule, prices, _EXACTLY.add(input_cost, output_cost), flags)
+    return price_text(card, rule, usage, (usage.input_tokens, usage.output_tokens), at, flags)
 
 
 def _bound_text(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | Invalid:

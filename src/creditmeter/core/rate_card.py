@@ -158,8 +158,12 @@ class RateCard:
 
     def text_rule(self, provider: str, model: str) -> TextRule | None:
         """The rule of a language model, by the rules of this module; None if it has no price."""
-        rule = _find(self._text_index, provider, model)
+        rule = self.own_text_rule(provider, model)
         return rule if rule is not None or self.price_list is None else self._listed_rule(self.price_list, provider, model)
+
+    def own_text_rule(self, provider: str, model: str) -> TextRule | None:
+        """The same, if it is a rule of the card's own."""
+        return _find(self._text_index, provider, model)
 
     def _listed_rule(self, price_list: PriceList, provider: str, model: str) -> TextRule | None:
         """The rule that the price list makes for a model, from memory if it was asked for before."""

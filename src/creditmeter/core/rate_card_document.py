@@ -18,7 +18,6 @@ from creditmeter.core.rate_card import (
     ONE_CREDIT,
     SECTION_ACTIONS,
     TEXT,
-    TOOL,
     ActionRule,
     ImageRule,
     ModelRule,

@@ -78,6 +78,20 @@ class AccountExists(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
+class RateCardExists(Refusal):
+    """Another document was published under this version; what is published never changes."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateCardNotFound(Refusal):
+    """No card of this version was published; without a version, none at all."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlanNotFound(Refusal):
     """No such plan."""
 

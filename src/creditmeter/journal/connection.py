@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import aiosqlite
 
-from creditmeter.journal.schema import APPLICATION_ID, TABLES, VERSION
+from creditmeter.journal.schema import APPLICATION_ID, TABLES, UPGRADES, VERSION
 
 BUSY_TIMEOUT_MILLISECONDS = 2_000
 
@@ -94,8 +94,12 @@ def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+        elif version < VERSION:
+            upgrades = "".join(UPGRADES[each] for each in range(version, VERSION))
+            connection.executescript(f"BEGIN IMMEDIATE; {upgrades} COMMIT;")
     except BaseException:
         connection.close()
         raise

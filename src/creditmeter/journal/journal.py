@@ -8,6 +8,7 @@ until `reopen` shows that writing works again and `load` takes the books anew fr
 import asyncio
 import contextlib
 import sqlite3
+import zlib
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,8 +19,17 @@ import msgspec
 from creditmeter.core.book import Change, Forgotten
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
+from creditmeter.core.rate_cards import KeptCard
 from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect
-from creditmeter.journal.rows import delete_forgotten, read_all, write_changes
+from creditmeter.journal.rows import (
+    DroppedCard,
+    delete_forgotten,
+    delete_rate_cards,
+    read_all,
+    read_rate_cards,
+    write_changes,
+    write_rate_cards,
+)
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
@@ -41,12 +51,15 @@ class Identity:
     clock: Instant = Instant(0)
 
 
+_Step = Change | Forgotten | KeptCard | DroppedCard
+
+
 @dataclass(slots=True)
 class _Group:
     """Changes to be written together. `done` is set once they are on disk."""
 
     done: asyncio.Future[None]
-    steps: list[Change | Forgotten] = field(default_factory=list)
+    steps: list[_Step] = field(default_factory=list)
     identity: Identity | None = None
 
     def __len__(self) -> int:
@@ -116,6 +129,41 @@ class Journal:
         self.check()
         self._gathering.steps.append(forgotten)
         self._work.set()
+
+    async def put_rate_card(self, card: KeptCard) -> None:
+        """Keep a rate card, and wait until it is on disk: nothing may be pinned to it before.
+
+        Raises:
+            StorageUnavailable: it could not be written.
+        """
+        self.check()
+        self._gathering.steps.append(card)
+        self._work.set()
+        await self.durable()
+
+    def drop_rate_card(self, version: str) -> None:
+        """Delete a rate card, with the group that is written next.
+
+        Raises:
+            StorageUnavailable: an earlier write failed.
+        """
+        self.check()
+        self._gathering.steps.append(DroppedCard(version))
+        self._work.set()
+
+    async def rate_cards(self) -> list[KeptCard]:
+        """The rate cards that are kept.
+
+        Raises:
+            StorageUnavailable: the file could not be read.
+            JournalUnusable: what is in it could not be understood.
+        """
+        try:
+            return await self._connection.run(read_rate_cards)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        except (msgspec.MsgspecError, zlib.error) as error:
+            raise JournalUnusable(f"the journal is damaged: {error}. Restore it from a copy") from error
 
     async def put_identity(self, identity: Identity) -> None:
         """Write who this sidecar is, and wait until it is on disk.
@@ -224,6 +272,8 @@ def _write(connection: sqlite3.Connection, group: _Group) -> None:
             steps = tuple(alike)
             write_changes(connection, (each for each in steps if isinstance(each, Change)))
             delete_forgotten(connection, (each for each in steps if isinstance(each, Forgotten)))
+            write_rate_cards(connection, (each for each in steps if isinstance(each, KeptCard)))
+            delete_rate_cards(connection, (each for each in steps if isinstance(each, DroppedCard)))
         if group.identity is not None:
             _put_identity(connection, group.identity)
         connection.execute("COMMIT")

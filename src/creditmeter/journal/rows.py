@@ -1,6 +1,7 @@
 """Between changes of books and the journal's rows."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Span
 from creditmeter.core.leases import Lease
+from creditmeter.core.rate_cards import KeptCard
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.reservations import Reservation
 
@@ -25,6 +27,13 @@ class _Reply:
     refund: Refund | None
 
 
+@dataclass(frozen=True, slots=True)
+class DroppedCard:
+    """The version of a rate card that nothing is priced by any more."""
+
+    version: str
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_account = msgspec.json.Decoder(Account).decode
@@ -32,6 +41,7 @@ _decode_lease = msgspec.json.Decoder(Lease).decode
 _decode_reservation = msgspec.json.Decoder(Reservation).decode
 _decode_charge = msgspec.json.Decoder(Charge).decode
 _decode_refund = msgspec.json.Decoder(Refund).decode
+_decode_rate_card = msgspec.json.Decoder(KeptCard).decode
 _REQUEST_KINDS: dict[str, type[Request]] = {
     kind.__name__: kind for kind in (Reserve, Extend, Commit, Release, ChargeNow, RefundCharge)
 }
@@ -88,6 +98,23 @@ def delete_forgotten(connection: sqlite3.Connection, forgotten: Iterable[Forgott
             "DELETE FROM receipts WHERE account_id = ? AND request_id = ?",
             ((each.account_id, item) for item in each.receipts),
         )
+
+
+def write_rate_cards(connection: sqlite3.Connection, cards: Iterable[KeptCard]) -> None:
+    """Write rate cards; with their price lists they compress to a tenth."""
+    rows = ((each.version, zlib.compress(_encode(each))) for each in cards)
+    connection.executemany("INSERT OR REPLACE INTO rate_cards VALUES (?, ?)", rows)
+
+
+def delete_rate_cards(connection: sqlite3.Connection, dropped: Iterable[DroppedCard]) -> None:
+    """Delete rate cards that nothing is priced by any more."""
+    connection.executemany("DELETE FROM rate_cards WHERE version = ?", ((each.version,) for each in dropped))
+
+
+def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
+    """The rate cards in the journal."""
+    rows = connection.execute("SELECT body FROM rate_cards").fetchall()
+    return [_decode_rate_card(zlib.decompress(body)) for (body,) in rows]
 
 
 def read_all(connection: sqlite3.Connection) -> Iterator[Change]:

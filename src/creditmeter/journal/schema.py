@@ -7,12 +7,23 @@ rows to empty books gives back the state that was acknowledged.
 APPLICATION_ID = 0x63726D6A
 """Kept in the file's `application_id`, by which a journal is told from other programs' databases: `crmj` in ASCII."""
 
-VERSION = 1
+VERSION = 2
 """Kept in the file's `user_version`; 0 is a new file."""
+
+_RATE_CARDS = """
+CREATE TABLE rate_cards (
+    version TEXT PRIMARY KEY,
+    body    BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
+UPGRADES = {1: f"{_RATE_CARDS} PRAGMA user_version = 2;"}
+"""What brings a file of an older version to the next one."""
 
 TABLES = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
+{_RATE_CARDS}
 CREATE TABLE identity (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     sidecar_id    TEXT    NOT NULL,

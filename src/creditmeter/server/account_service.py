@@ -7,9 +7,10 @@ import grpc
 from creditmeter.central.reading import HistoryFilter
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId
+from creditmeter.core.price_table import Place
 from creditmeter.core.refusals import NotImplementedYet
 from creditmeter.server.errors import refuse
-from creditmeter.server.messages import bucket_message, charge_message, entry_message, grant_message, timestamp
+from creditmeter.server.messages import bucket_message, charge_message, entry_message, grant_message, price_message, timestamp
 from creditmeter.server.metering_service import allowed
 from creditmeter.server.paging import cursor_of, next_token
 from creditmeter.server.reading import MAX_NAME, Fields
@@ -66,6 +67,24 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             entries=[entry_message(account_id, each) for each in page],
             pending=[charge_message(each) for each in found.pending],
             next_page_token=next_token(request, page[-1].number) if more else "",
+        )
+
+    async def ListModelPrices(  # noqa: N802
+        self, request: account_pb2.ListModelPricesRequest, context: Context
+    ) -> account_pb2.ListModelPricesResponse:
+        """What models, tools and actions cost now."""
+        fields = Fields()
+        action = fields.text("action", request.action, MAX_NAME)
+        size = fields.page_size(request.page_size)
+        after = cursor_of(fields, request, request.page_token, Place)
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        version, found = self._reader.model_prices(action, after, size + 1)
+        page = found[:size]
+        return account_pb2.ListModelPricesResponse(
+            prices=[price_message(each) for each in page],
+            rate_card_version=version,
+            next_page_token=next_token(request, page[-1].place) if len(found) > size else "",
         )
 
 

@@ -14,6 +14,7 @@ from creditmeter.central.administration import (
     VoidGrant,
 )
 from creditmeter.central.listing import AccountLease, LeaseCursor, Listing, SidecarCursor, SidecarState
+from creditmeter.central.rate_cards import Publications
 from creditmeter.core.accounts import Account, AccountState, Alert, Plan
 from creditmeter.core.calendar import LAST_ANCHOR_DAY, valid_time_zone
 from creditmeter.core.grants import GrantKind, GrantSource
@@ -23,8 +24,10 @@ from creditmeter.server.errors import refuse
 from creditmeter.server.messages import account_message, grant_message, lease_message, plan_message, sidecar_message
 from creditmeter.server.metering_service import allowed
 from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.rate_card_service import RateCardService
 from creditmeter.server.reading import MAX_TEXT, Fields
-from creditmeter.v1 import admin_pb2, admin_pb2_grpc, grants_pb2
+from creditmeter.sidecar.card_keeper import CardKeeper
+from creditmeter.v1 import admin_pb2, grants_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -44,10 +47,13 @@ _SETTABLE = (
 )
 
 
-class AdminService(admin_pb2_grpc.AdminServiceServicer):
+class AdminService(RateCardService):
     """Changes what accounts have, and shows who holds it. What is not defined here is not in this version."""
 
-    def __init__(self, administration: Administration, listing: Listing) -> None:
+    def __init__(
+        self, administration: Administration, listing: Listing, publications: Publications, keeper: CardKeeper
+    ) -> None:
+        super().__init__(publications, keeper)
         self._administration = administration
         self._listing = listing
 

@@ -21,13 +21,14 @@ from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Span
 from creditmeter.core.metering import Limits
-from creditmeter.core.rate_card import RateCard
-from creditmeter.core.rate_card_document import RateCardError, parse_rate_card
+from creditmeter.core.rate_card_document import RateCardError
+from creditmeter.core.rate_cards import LoadedCard, load
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
@@ -37,10 +38,10 @@ from creditmeter.server.config import RecallBy, Settings
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
 from creditmeter.server.metering_service import MeteringService
+from creditmeter.sidecar.card_keeper import CardChanged
 from creditmeter.sidecar.clock import Clock, SystemClock
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
-from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Condition, Sidecar
 from creditmeter.v1 import (
@@ -158,7 +159,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     card = load_rate_card(settings.rate_card)
     with _locked(settings.data_dir):
         async with _journal(settings) as journal, _central(settings, clock, journal) as central:
-            sidecar = Sidecar(journal, central, clock, Pricing(card), _limits(settings), _rhythm(settings))
+            sidecar = Sidecar(journal, central, clock, card, _limits(settings), _rhythm(settings))
             server, health, addresses = await _started(settings, sidecar)
             program = Program(sidecar, server, health, addresses)
             try:
@@ -167,7 +168,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
                 await program.stop(settings.shutdown_grace)
 
 
-def load_rate_card(path: Path | None) -> RateCard:
+def load_rate_card(path: Path | None) -> LoadedCard:
     """The rate card in a file, or the one that comes with the package.
 
     Raises:
@@ -175,7 +176,7 @@ def load_rate_card(path: Path | None) -> RateCard:
     """
     source = files("creditmeter.core").joinpath("default_rate_card.toml") if path is None else path
     try:
-        return parse_rate_card(source.read_text(encoding="utf-8"))
+        return load(source.read_text(encoding="utf-8"), bundled_price_list)
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"the rate card {source} cannot be read: {error}") from error
     except RateCardError as error:
@@ -270,6 +271,8 @@ async def _started(settings: Settings, sidecar: Sidecar) -> tuple[grpc.aio.Serve
         raise StartupError(str(error)) from error
     except SidecarFenced as error:
         raise StartupError(f"{error}: its journal was copied, or the central store was set back", FENCED) from error
+    except CardChanged as error:
+        raise StartupError(str(error)) from error
     except StorageUnavailable as error:
         raise StartupError(f"the journal cannot be written: {error}") from error
     sidecar.watch(health.on_condition)
@@ -295,7 +298,10 @@ def _server(settings: Settings, sidecar: Sidecar, health: Health) -> grpc.aio.Se
     account_pb2_grpc.add_AccountServiceServicer_to_server(account, server)
     names = [METERING, _name(account_pb2, "AccountService")]
     if settings.enable_admin:
-        admin = AdminService(sidecar.central.administration, sidecar.central.listing)  # type: ignore[abstract]
+        central = sidecar.central
+        admin = AdminService(  # type: ignore[abstract]
+            central.administration, central.listing, central.rate_cards, sidecar.card_keeper
+        )
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
         names.append(_name(admin_pb2, "AdminService"))
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)

@@ -149,6 +149,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.AmountAboveLimit: _above_limit,
     refusals.AccountNotFound: _not_found("ACCOUNT_NOT_FOUND", "account_id"),
     refusals.PlanNotFound: _not_found("PLAN_NOT_FOUND", "plan_id"),
+    refusals.RateCardNotFound: _not_found("RATE_CARD_NOT_FOUND", "version"),
     refusals.GrantNotFound: _not_found("GRANT_NOT_FOUND", "grant_id"),
     refusals.ReservationNotFound: _not_found("RESERVATION_NOT_FOUND", "reservation_id"),
     refusals.ChargeNotFound: _not_found("CHARGE_NOT_FOUND", "charge_id"),
@@ -183,6 +184,11 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     ),
     refusals.AccountExists: lambda refusal: Problem(
         grpc.StatusCode.ALREADY_EXISTS, "ACCOUNT_EXISTS", f"there is an account {refusal.account_id} already"
+    ),
+    refusals.RateCardExists: lambda refusal: Problem(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "RATE_CARD_EXISTS",
+        f"another document was published as rate card {refusal.version}, and none ever changes: give this one a new version",
     ),
     refusals.InvalidRequest: _invalid,
     refusals.NotImplementedYet: lambda refusal: Problem(

@@ -4,15 +4,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.central.listing import AccountLease, SeenSidecar
 from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Bucket
 from creditmeter.core.grants import Draw, Grant
 from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Instant
+from creditmeter.core.price_table import PriceLine
+from creditmeter.core.rate_cards import KeptCard
 from creditmeter.core.reservations import Reservation, total
 from creditmeter.core.work import ChargeFlag, Usage, Work
-from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, reservations_pb2, work_pb2
+from creditmeter.sidecar.pricing import Quoted
+from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 
 _NANOSECONDS = 1_000
 _MICROSECONDS = 1_000_000
@@ -162,6 +166,50 @@ def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
 def plan_message(plan: Plan) -> grants_pb2.Plan:
     """A plan."""
     return grants_pb2.Plan(plan_id=plan.plan_id, daily_microcredits=plan.daily, monthly_microcredits=plan.monthly)
+
+
+def quote_message(quoted: Quoted, available: Microcredits | None) -> metering_pb2.WorkQuote:
+    """What a work would cost; and, of what an account has available, whether that pays for it."""
+    return metering_pb2.WorkQuote(
+        min_microcredits=quoted.least,
+        max_microcredits=quoted.most,
+        rate_card_version=quoted.rate_card_version,
+        affordable=available is not None and quoted.most <= available,
+        affordable_output_tokens=quoted.affordable_output_tokens if available is not None else 0,
+    )
+
+
+def price_message(line: PriceLine) -> account_pb2.ModelPrice:
+    """What one model, tool or action costs."""
+    place = line.place
+    return account_pb2.ModelPrice(
+        action=place.action,
+        provider=place.provider,
+        model=place.model,
+        variant=place.variant,
+        tool=place.tool,
+        tier=account_pb2.MODEL_TIER_HIGHER_COST if line.is_higher_cost else account_pb2.MODEL_TIER_STANDARD,
+        typical_microcredits=line.typical,
+        unit_prices=[
+            account_pb2.UnitPrice(
+                unit=account_pb2.PriceUnit.Value(f"PRICE_UNIT_{each.unit.value}"),
+                unit_count=each.count,
+                above_input_tokens=each.above_input_tokens,
+                amount_microcredits=each.amount,
+            )
+            for each in line.units
+        ],
+    )
+
+
+def rate_card_message(card: KeptCard, document: str) -> admin_pb2.RateCard:
+    """A rate card, with its document or without it."""
+    return admin_pb2.RateCard(
+        version=card.version,
+        effective_from=timestamp(card.effective_from),
+        published_at=timestamp(card.published_at) if card.number else None,
+        document=document,
+    )
 
 
 def bucket_message(bucket: Bucket) -> account_pb2.Bucket:

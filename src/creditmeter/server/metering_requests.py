@@ -6,12 +6,13 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.refusals import InvalidRequest, NotImplementedYet, Refusal
+from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.work import Usage, UsageSource, Work
 from creditmeter.server.reading import MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
 
+MAX_QUOTED = 50
 MAX_PROVIDER_USAGE_BYTES = 64 * 1024
 
 _WORK_COUNTS = ("input_tokens", "max_output_tokens", "quantity")
@@ -48,6 +49,16 @@ def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) ->
     return fields.refusal or request
 
 
+def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId | None] | InvalidRequest:
+    """Read a Quote."""
+    fields = Fields()
+    if not 1 <= len(message.work) <= MAX_QUOTED:
+        fields.wrong("work", f"must be 1 to {MAX_QUOTED}")
+    works = [_work(fields, each, f"work[{number}]") for number, each in enumerate(message.work)]
+    account_id = AccountId(fields.id("account_id", message.account_id)) if message.account_id else None
+    return fields.refusal or (works, account_id)
+
+
 def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> Extend | InvalidRequest:
     """Read an Extend."""
     fields = Fields()
@@ -64,7 +75,7 @@ def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> E
     return fields.refusal or request
 
 
-def commit_of(message: metering_pb2.CommitRequest) -> Commit | Refusal:
+def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
     """Read a Commit. Zero means zero: it is a cost like any other."""
     fields = Fields()
     usage, amount = _cost(fields, message, least=0)
@@ -75,7 +86,7 @@ def commit_of(message: metering_pb2.CommitRequest) -> Commit | Refusal:
         amount=amount,
         keep_open=message.keep_open,
     )
-    return fields.refusal or _unmapped(usage) or request
+    return fields.refusal or request
 
 
 def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest:
@@ -89,7 +100,7 @@ def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest
     return fields.refusal or request
 
 
-def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | Refusal:
+def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest:
     """Read a Charge."""
     fields = Fields()
     usage, amount = _cost(fields, message, least=1)
@@ -101,7 +112,7 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | Refusal:
         already_incurred=message.already_incurred,
         labels=fields.labels(message.labels),
     )
-    return fields.refusal or _unmapped(usage) or request
+    return fields.refusal or request
 
 
 def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequest:
@@ -150,11 +161,11 @@ def _ttl(fields: Fields, message: metering_pb2.ReserveRequest | metering_pb2.Ext
     return fields.span("ttl", message.ttl, SECOND, most) if message.HasField("ttl") else None
 
 
-def _work(fields: Fields, message: work_pb2.Work) -> Work:
-    names: dict[str, Any] = {name: fields.text(f"work.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES}
+def _work(fields: Fields, message: work_pb2.Work, path: str = "work") -> Work:
+    names: dict[str, Any] = {name: fields.text(f"{path}.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES}
     if not message.action:
-        fields.wrong("work.action", "is missing")
-    return Work(**names, **_counts(fields, "work", message, _WORK_COUNTS))
+        fields.wrong(f"{path}.action", "is missing")
+    return Work(**names, **_counts(fields, path, message, _WORK_COUNTS))
 
 
 def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
@@ -173,8 +184,3 @@ def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
 def _counts(fields: Fields, prefix: str, message: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The counts that are set: an explicit 0 is 0, a missing count stays unknown."""
     return {name: fields.count(f"{prefix}.{name}", getattr(message, name)) for name in names if message.HasField(name)}
-
-
-def _unmapped(usage: Usage | None) -> NotImplementedYet | None:
-    """Raw provider usage is not read yet; to ignore it would charge by a bound instead of by what was used."""
-    return NotImplementedYet("usage.provider_usage_json") if usage and usage.provider_usage_json else None

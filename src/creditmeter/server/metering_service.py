@@ -11,7 +11,7 @@ from creditmeter.core.refusals import Refusal
 from creditmeter.core.reservations import ReservationState
 from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import refuse
-from creditmeter.server.messages import charge_message, refund_message, reservation_message
+from creditmeter.server.messages import charge_message, quote_message, refund_message, reservation_message
 from creditmeter.server.paging import cursor_of, next_token
 from creditmeter.server.reading import Fields
 from creditmeter.sidecar.meter import Meter, Replied
@@ -30,7 +30,15 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._reader = reader
         self._max_hold_lifetime = max_hold_lifetime
 
-    async def Reserve(  # noqa: N802 - the contract's name
+    async def Quote(  # noqa: N802 - the contract's name
+        self, request: metering_pb2.QuoteRequest, context: Context
+    ) -> metering_pb2.QuoteResponse:
+        """What work would cost."""
+        works, account_id = await allowed(context, read.quote_of(request))
+        quotes = await allowed(context, await self._reader.quote(works, account_id))
+        return metering_pb2.QuoteResponse(quotes=[quote_message(each, quotes.available) for each in quotes.quotes])
+
+    async def Reserve(  # noqa: N802
         self, request: metering_pb2.ReserveRequest, context: Context
     ) -> metering_pb2.ReserveResponse:
         """Hold credit."""

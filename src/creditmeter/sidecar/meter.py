@@ -117,7 +117,7 @@ class Meter:
 
     async def reserve(self, request: Reserve, within: float | None = None) -> Outcome:
         """Hold credit for a call that is about to be made. The caller waits no longer than `within` seconds, if it says so."""
-        hold = self._pricing.hold(request.work, request.amount)
+        hold = self._pricing.hold(request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
             return await self._unless_seen(request.account_id, request, hold)
 
@@ -125,7 +125,7 @@ class Meter:
             name = self._names.reservation(book.account_id)
             decided = reserve(book, request, hold, at, name, self._limits)
             if isinstance(decided, Short) and exhausted and request.allow_partial:
-                part = self._pricing.partial_hold(hold, book.idle(at))
+                part = self._pricing.partial_hold(hold, book.idle(at), at.now)
                 if part is not None:
                     return reserve(book, request, part, at, name, self._limits)
             return decided
@@ -138,8 +138,11 @@ class Meter:
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
-        bounded = request.work is not None or request.amount is not None
-        hold = self._pricing.hold(request.work, request.amount) if bounded else None
+        held = book.reservations.get(request.reservation_id)
+        is_bounded = request.work is not None or request.amount is not None
+        hold = None
+        if held is not None and is_bounded:
+            hold = self._pricing.larger_hold(held, request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
             return await self._unless_seen(book.account_id, request, hold)
 
@@ -149,7 +152,6 @@ class Meter:
                 return ReservationNotFound(request.reservation_id)
             return extend(book, request, reservation, hold, at, self._limits)
 
-        held = book.reservations.get(request.reservation_id)
         more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
         return await self._new_work(_Wanted(book.account_id, request, Microcredits(more), self._until(within)), decide)
 
@@ -157,7 +159,7 @@ class Meter:
         """Charge what a reserved call used."""
 
         def decide(book: Book, reservation: Reservation, at: Moment) -> Change | Refusal:
-            cost = self._pricing.reserved_cost(reservation, request.usage, request.amount)
+            cost = self._pricing.reserved_cost(reservation, request.usage, request.amount, at.now)
             if isinstance(cost, Refusal):
                 return cost
             name = self._names.charge(book.account_id)
@@ -175,7 +177,7 @@ class Meter:
 
     async def charge(self, request: ChargeNow, within: float | None = None) -> Outcome:
         """Reserve and commit in one step. The caller waits no longer than `within` seconds, if it says so."""
-        cost = self._pricing.cost(request.usage, request.amount)
+        cost = self._pricing.cost(request.usage, request.amount, self._books.moment().now)
         if isinstance(cost, Refusal):
             return await self._unless_seen(request.account_id, request, cost)
 

@@ -1,10 +1,14 @@
-"""From requests to amounts: which rate card applies, and what work and usage cost by it."""
+"""From requests to amounts: which rate card applies, and what work and usage cost by it.
+
+New work is priced by the card in force, and what a reservation comes to by the card that it was made by, as of its beginning.
+"""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
+from creditmeter.core.instants import Instant
 from creditmeter.core.metering import Cost, Hold
 from creditmeter.core.prices import (
     Bound,
@@ -12,11 +16,14 @@ from creditmeter.core.prices import (
     Unpriced,
     affordable_output_tokens,
     complete_usage,
+    low_price,
     price_bound,
     price_usage,
 )
+from creditmeter.core.provider_usage import UnknownUsageError, with_provider_usage
 from creditmeter.core.providers import price_list_name
 from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_cards import RateCards
 from creditmeter.core.refusals import InvalidRequest, Refusal, UnpricedWork
 from creditmeter.core.reservations import Reservation
 from creditmeter.core.work import ChargeFlag, Usage, Work
@@ -25,80 +32,135 @@ _Described = TypeVar("_Described", Work, Usage)
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """What a work would cost at least and at most, in microcredits, by a card; and how many output tokens, within its bound, so
+    much credit pays for (0 for what is not text).
+    """
+
+    least: Microcredits
+    most: Microcredits
+    rate_card_version: str
+    affordable_output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Pricing:
-    """The rate card in force."""
+    """Prices by the cards there are."""
 
-    card: RateCard
+    cards: RateCards
 
-    def hold(self, work: Work | None, amount: Microcredits | None) -> Hold | Refusal:
-        """What to hold for work, or for a stated amount."""
-        if work is None:
-            assert amount is not None, "a request names work or an amount"
-            return Hold(amount, self.card.version)
-        bound = self._bound(work)
-        if isinstance(bound, Unpriced | Invalid):
-            return _refusal("work", bound)
-        return Hold(bound.microcredits, self.card.version, work)
+    def hold(self, work: Work | None, amount: Microcredits | None, at: Instant) -> Hold | Refusal:
+        """What to hold for work that begins at a moment, or for a stated amount."""
+        return _hold(self.cards.in_force(at), work, amount, at)
 
-    def partial_hold(self, wanted: Hold, budget: Microcredits) -> Hold | None:
+    def larger_hold(
+        self, reservation: Reservation, work: Work | None, amount: Microcredits | None, at: Instant
+    ) -> Hold | Refusal:
+        """What a reservation is to hold altogether, by its own card."""
+        card = self.cards.pinned(reservation.rate_card_version, at)
+        return _hold(card, work, amount, reservation.created_at)
+
+    def partial_hold(self, wanted: Hold, budget: Microcredits, at: Instant) -> Hold | None:
         """The largest part of a hold that the budget pays for; None if it pays for no useful part."""
         if wanted.work is None:
             return replace(wanted, amount=budget) if budget else None
-        tokens = affordable_output_tokens(self.card, _known_provider(wanted.work), budget)
+        card, work = self.cards.pinned(wanted.rate_card_version, at), _known_provider(wanted.work)
+        tokens = affordable_output_tokens(card, work, budget, at)
         if not tokens:
             return None
-        bound = self._bound(replace(wanted.work, max_output_tokens=tokens))
-        assert not isinstance(bound, Unpriced | Invalid), "part of priced work is priced"
+        bound = price_bound(card, replace(work, max_output_tokens=tokens), at)
+        assert isinstance(bound, Bound), "part of priced work is priced"
         return replace(wanted, amount=bound.microcredits, max_output_tokens=tokens)
 
-    def reserved_cost(self, reservation: Reservation, usage: Usage | None, amount: Microcredits | None) -> Cost | Refusal:
-        """What a reserved call cost. What its usage leaves out comes from the reservation's work; a count that is missing is
-        taken at the reservation's bound and flagged.
+    def reserved_cost(
+        self, reservation: Reservation, usage: Usage | None, amount: Microcredits | None, at: Instant
+    ) -> Cost | Refusal:
+        """What a reserved call cost, by the card of its reservation. What its usage leaves out comes from the reservation's
+        work; a count that is missing is taken at the reservation's bound and flagged.
         """
+        card = self.cards.pinned(reservation.rate_card_version, at)
         if usage is None:
-            return self._stated(amount)
+            return _stated(card, amount)
+        reported = _reported(usage)
+        if isinstance(reported, Refusal):
+            return reported
         work = reservation.work or Work(action=usage.action)
-        complete, estimated = complete_usage(usage, work, self._bound_of_output(reservation))
-        cost = self._cost_by_any_model(complete)
+        complete, estimated = complete_usage(reported, work, _bound_of_output(card, reservation))
+        cost = _cost_by_any_model(card, complete, reservation.created_at)
         if isinstance(cost, Refusal) or not estimated:
             return cost
         return replace(cost, flags=(*cost.flags, ChargeFlag.ESTIMATED))
 
-    def _bound_of_output(self, reservation: Reservation) -> int | None:
-        """As many output tokens as the reservation was to pay for."""
-        if reservation.max_output_tokens is not None or reservation.work is None:
-            return reservation.max_output_tokens
-        bound = self._bound(reservation.work)
-        return bound.max_output_tokens if isinstance(bound, Bound) else None
-
-    def cost(self, usage: Usage | None, amount: Microcredits | None) -> Cost | Refusal:
+    def cost(self, usage: Usage | None, amount: Microcredits | None, at: Instant) -> Cost | Refusal:
         """What a call cost by its whole usage, or as stated."""
-        return self._stated(amount) if usage is None else self._cost_by_any_model(usage)
+        card = self.cards.in_force(at)
+        if usage is None:
+            return _stated(card, amount)
+        reported = _reported(usage)
+        return reported if isinstance(reported, Refusal) else _cost_by_any_model(card, reported, at)
 
-    def _cost_by_any_model(self, usage: Usage) -> Cost | Refusal:
-        """By the model that served the call; if that has no price, by the one that was asked for, and flagged: what was used is
-        a fact and has to be charged.
-        """
-        cost = self._cost(usage)
-        if isinstance(cost, UnpricedWork) and usage.response_model and usage.request_model:
-            asked_for = self._cost(replace(usage, response_model=""))
-            if isinstance(asked_for, Cost):
-                return replace(asked_for, usage=usage, flags=(*asked_for.flags, ChargeFlag.FALLBACK_PRICE))
-        return cost
+    def quote(self, work: Work, credit: Microcredits, at: Instant) -> Quoted | Refusal:
+        """What a work would cost if it began at a moment."""
+        card, described = self.cards.in_force(at), _known_provider(work)
+        bound = price_bound(card, described, at)
+        low = low_price(card, described, at)
+        if isinstance(bound, Unpriced | Invalid):
+            return _refusal("work", bound)
+        if isinstance(low, Unpriced | Invalid):
+            return _refusal("work", low)
+        tokens = affordable_output_tokens(card, described, credit, at)
+        return Quoted(min(low, bound.microcredits), bound.microcredits, card.version, tokens or 0)
 
-    def _cost(self, usage: Usage) -> Cost | Refusal:
-        price = price_usage(self.card, _known_provider(usage))
-        if isinstance(price, Unpriced | Invalid):
-            return _refusal("usage", price)
-        return Cost(price.microcredits, price.exact_credits, price.cost_usd, self.card.version, usage, price.flags)
 
-    def _bound(self, work: Work) -> Bound | Unpriced | Invalid:
-        return price_bound(self.card, _known_provider(work))
+def _hold(card: RateCard, work: Work | None, amount: Microcredits | None, at: Instant) -> Hold | Refusal:
+    if work is None:
+        assert amount is not None, "a request names work or an amount"
+        return Hold(amount, card.version)
+    bound = price_bound(card, _known_provider(work), at)
+    if isinstance(bound, Unpriced | Invalid):
+        return _refusal("work", bound)
+    return Hold(bound.microcredits, card.version, work)
 
-    def _stated(self, amount: Microcredits | None) -> Cost:
-        assert amount is not None, "a request names usage or an amount"
-        credits = Decimal(amount) / MICROCREDITS_PER_CREDIT
-        return Cost(amount, credits, credits / self.card.credits_per_usd, self.card.version)
+
+def _bound_of_output(card: RateCard, reservation: Reservation) -> int | None:
+    """As many output tokens as the reservation was to pay for."""
+    if reservation.max_output_tokens is not None or reservation.work is None:
+        return reservation.max_output_tokens
+    bound = price_bound(card, _known_provider(reservation.work), reservation.created_at)
+    return bound.max_output_tokens if isinstance(bound, Bound) else None
+
+
+def _reported(usage: Usage) -> Usage | InvalidRequest:
+    """The usage with what its provider reported."""
+    try:
+        return with_provider_usage(usage)
+    except UnknownUsageError as error:
+        return InvalidRequest((("usage.provider_usage_json", str(error)),))
+
+
+def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant) -> Cost | Refusal:
+    """By the model that served the call; if that has no price, by the one that was asked for, and flagged: what was used is a
+    fact and has to be charged.
+    """
+    cost = _cost(card, usage, at)
+    if isinstance(cost, UnpricedWork) and usage.response_model and usage.request_model:
+        asked_for = _cost(card, replace(usage, response_model=""), at)
+        if isinstance(asked_for, Cost):
+            return replace(asked_for, usage=usage, flags=(*asked_for.flags, ChargeFlag.FALLBACK_PRICE))
+    return cost
+
+
+def _cost(card: RateCard, usage: Usage, at: Instant) -> Cost | Refusal:
+    price = price_usage(card, _known_provider(usage), at)
+    if isinstance(price, Unpriced | Invalid):
+        return _refusal("usage", price)
+    return Cost(price.microcredits, price.exact_credits, price.cost_usd, card.version, usage, price.flags)
+
+
+def _stated(card: RateCard, amount: Microcredits | None) -> Cost:
+    assert amount is not None, "a request names usage or an amount"
+    credits = Decimal(amount) / MICROCREDITS_PER_CREDIT
+    return Cost(amount, credits, credits / card.credits_per_usd, card.version)
 
 
 def _known_provider(described: _Described) -> _Described:

@@ -4,6 +4,7 @@ What this sidecar did and has not posted yet is in its books; everything else is
 what it shows is on disk.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from creditmeter.central.database import CentralUnavailable
@@ -18,18 +19,23 @@ from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.lease_keeping import Envelope, compose
+from creditmeter.core.price_table import Place, PriceLine, price_lines
 from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
+    InvalidRequest,
     RefundNotFound,
     Refusal,
     ReservationElsewhere,
     ReservationNotFound,
+    UnpricedWork,
 )
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.standing import MAX_LISTED_GRANTS
+from creditmeter.core.work import Work
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.pricing import Pricing, Quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,20 @@ class HistoryPage:
     pending: list[Charge]
 
 
+@dataclass(frozen=True, slots=True)
+class Quotes:
+    """One quote for each work, and what the account has available, in microcredits; None if none was named."""
+
+    quotes: tuple[Quoted, ...]
+    available: Microcredits | None
+
+
 class Reader:
     """Answers questions."""
 
-    def __init__(self, books: Books, journal: Journal, central: CentralStore) -> None:
+    def __init__(self, books: Books, journal: Journal, central: CentralStore, pricing: Pricing) -> None:
         self._books = books
+        self._pricing = pricing
         self._journal = journal
         self._central = central
 
@@ -146,6 +161,33 @@ class Reader:
         unposted = sum(each.cost for each in message.charges) + previewed.standing.unposted
         return Balance(previewed.account, replace(previewed.standing, unposted=Microcredits(unposted)), stale=False)
 
+    async def quote(self, works: Sequence[Work], account_id: AccountId | None) -> Quotes | Refusal:
+        """What works would cost now; if an account is named, also what it could pay of them. Holds nothing.
+
+        Raises:
+            CentralUnavailable: the store did not answer, and this sidecar has no reading of the account.
+        """
+        balance = await self.balance(account_id) if account_id is not None else None
+        if isinstance(balance, AccountNotFound):
+            return balance
+        credit = balance.standing.available if balance is not None else Microcredits(0)
+        now = self._books.moment().now
+        quotes = []
+        for number, work in enumerate(works):
+            quoted = self._pricing.quote(work, credit, now)
+            if isinstance(quoted, Refusal):
+                return _of_work(quoted, number)
+            quotes.append(quoted)
+        return Quotes(tuple(quotes), None if balance is None else credit)
+
+    def model_prices(self, action: str, after: Place | None, limit: int) -> tuple[str, list[PriceLine]]:
+        """The version of the card in force, and lines of its table: of one action or (empty) of all, at most `limit`, those
+        that come after one.
+        """
+        now = self._books.moment().now
+        card = self._pricing.cards.in_force(now)
+        return card.version, price_lines(card, now, action, after, limit)
+
     async def history(
         self, account_id: AccountId, wanted: HistoryFilter, limit: int, before: int | None = None
     ) -> HistoryPage | AccountNotFound:
@@ -172,6 +214,17 @@ class Reader:
         book = self._books.open(account_id)
         self._books.drop_if_empty(account_id)
         return book
+
+
+def _of_work(refusal: Refusal, number: int) -> Refusal:
+    """A refusal of one of several works, which says of which."""
+    match refusal:
+        case UnpricedWork(message):
+            return UnpricedWork(f"work[{number}]: {message}")
+        case InvalidRequest(violations):
+            return InvalidRequest(tuple((name.replace("work", f"work[{number}]", 1), why) for name, why in violations))
+        case _:
+            return refusal
 
 
 def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:

@@ -23,6 +23,7 @@ class Rhythm:
     settle: float = 1.0
     housekeeping: float = 0.5
     heartbeat: float = 15.0
+    rate_cards: float = 5.0
     recall_timeout: float = 0.25
     lease_ttl: Span = Span(10 * MINUTE)
     settlement_batch: int = 64

@@ -19,8 +19,10 @@ from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.lease_keeping import has_idle
 from creditmeter.core.metering import Limits
+from creditmeter.core.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.card_keeper import CardKeeper
 from creditmeter.sidecar.clock import Clock
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.demand import Demand
@@ -63,7 +65,7 @@ class Sidecar:
     """Meters for the workers beside it. `meter` changes things, `reader` answers questions."""
 
     def __init__(
-        self, journal: Journal, central: CentralStore, clock: Clock, pricing: Pricing, limits: Limits, rhythm: Rhythm
+        self, journal: Journal, central: CentralStore, clock: Clock, own_card: LoadedCard, limits: Limits, rhythm: Rhythm
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -79,8 +81,11 @@ class Sidecar:
         self._exchanger = Exchanger(self.books, journal, central, clock, self._demand, terms, self._on_fenced)
         self._keeper = LeaseKeeper(self.books, self._exchanger, self._demand, rhythm.lease_ttl)
         self._settler = Settler(self.books, self._exchanger)
+        self.cards = RateCards(own_card.card)
+        self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books)
+        pricing = Pricing(self.cards)
         self.meter = Meter(self.books, journal, self._keeper, self._settler, central, pricing, limits, rhythm.recall_timeout)
-        self.reader = Reader(self.books, journal, central)
+        self.reader = Reader(self.books, journal, central, pricing)
 
     @property
     def sidecar_id(self) -> SidecarId:
@@ -101,12 +106,15 @@ class Sidecar:
         """Load what is in the journal and begin to work. The central store may be away: then only what needs it waits.
 
         Raises:
+            CardChanged: the rate card that it was started with is not what it was.
             SidecarFenced: another process speaks for this sidecar.
             StorageUnavailable: the journal cannot be written.
         """
         await self.books.reload()
+        await self.card_keeper.load()
         try:
             await self._exchanger.register()
+            await self.card_keeper.refresh()
         except CentralUnavailable:
             pass
         except SidecarFenced:
@@ -117,6 +125,7 @@ class Sidecar:
         self._spawn("settler", self._settler.run(self._rhythm.settle))
         self._spawn("heartbeat", self._beat())
         self._spawn("housekeeping", self._housekeep())
+        self._spawn("rate cards", self._follow_cards())
 
     async def settle(self) -> None:
         """Post everything that waits, now.
@@ -212,6 +221,17 @@ class Sidecar:
         except Exception:  # noqa: BLE001 - who is not heard of is taken for lost
             _log.exception("heartbeat failed")
 
+    async def _follow_cards(self) -> None:
+        """Pick up published rate cards; while that cannot be done, those that are known stay in force."""
+        while True:
+            await asyncio.sleep(self._rhythm.rate_cards)
+            try:
+                await self.card_keeper.refresh()
+            except (CentralUnavailable, StorageUnavailable):
+                pass
+            except Exception:  # noqa: BLE001 - who does not follow charges by old prices for ever
+                _log.exception("rate cards cannot be followed")
+
     def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
 
@@ -266,6 +286,8 @@ class Sidecar:
                 self.books.prune(book, keep_since)
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
+        if prunes:
+            self.card_keeper.prune()
         self._keeper.keep()
 
     async def _recover(self) -> None:

@@ -1,0 +1,285 @@
+"""What a provider reported of a call, in its own words, read into the counts that prices follow.
+
+A worker hands over the usage object as it came, the whole response around it, or the events of a stream that carry it. The
+words are told apart by what they are, and by the provider where they do not say:
+
+* OpenAI's chat completions, and all who speak like them (OpenRouter, DeepSeek, Mistral, Groq): cached tokens are part of the
+  prompt, reasoning of the completion. xAI counts reasoning beside the completion.
+* OpenAI's responses and images: the same under other names.
+* Anthropic's messages: cached tokens are counted beside `input_tokens`; a stream's counts are cumulative, so the last one of
+  each kind counts.
+* Bedrock's Converse: as Anthropic's, in camel case.
+* Gemini's: thoughts are counted beside the candidates, and the prompt of tools beside the prompt.
+* OpenTelemetry's `gen_ai.usage.*` attributes (https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/).
+
+What is not there stays unknown, and so does a null. Counts that contradict each other are passed on as they are: pricing
+settles and flags them.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from creditmeter.core.providers import price_list_name
+from creditmeter.core.work import Usage
+
+MAX_DEPTH = 4
+"""Events and responses are looked into no deeper than this."""
+
+_Counts = dict[str, int | None]
+_Reported = Mapping[str, Any]
+
+_AROUND = ("usage", "usageMetadata", "usage_metadata", "message", "response", "billed_units")
+"""Where responses and events keep their usage, or what has it."""
+
+_OTEL_PREFIX = "gen_ai.usage."
+_OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "input_tokens": ("input_tokens", "prompt_tokens"),
+    "output_tokens": ("output_tokens", "completion_tokens"),
+    "cache_read_input_tokens": ("cache_read.input_tokens", "cache_read_input_tokens"),
+    "cache_creation_input_tokens": ("cache_creation.input_tokens", "cache_creation_input_tokens"),
+    "reasoning_output_tokens": ("reasoning.output_tokens", "reasoning_tokens"),
+}
+"""Each with its older name behind it."""
+
+_ANTHROPIC_ONLY = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use")
+_REASONING_BESIDE = {"x-ai"}
+
+
+class UnknownUsageError(ValueError):
+    """The text is no usage that is known; the message says what is wrong with it."""
+
+
+def with_provider_usage(usage: Usage) -> Usage:
+    """The usage with the counts that its provider reported; a count that is given beside them stays as it is.
+
+    Raises:
+        UnknownUsageError: what was reported is not JSON, has no count that is known, or a count that is none.
+    """
+    if not usage.provider_usage_json:
+        return usage
+    document = _parsed(usage.provider_usage_json)
+    reported: dict[str, Any] = {}
+    for each in _usages_in(document, 0):
+        reported.update({name: value for name, value in each.items() if value is not None})
+    counts = {name: count for name, count in _counts(reported, usage).items() if count is not None}
+    images = _images_in(document)
+    if not counts and images is None:
+        raise UnknownUsageError("has no count of tokens that is known: give the provider's usage object as it came")
+    if images is not None:
+        counts["quantity"] = images
+    missing = {name: count for name, count in counts.items() if getattr(usage, name) is None}
+    return replace(usage, **missing, response_model=usage.response_model or _model_in(document))  # type: ignore[arg-type]  # counts
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnknownUsageError(f"is not JSON: {error}") from None
+
+
+def _usages_in(document: Any, depth: int) -> Iterator[_Reported]:
+    """The usage objects in a document, in the order in which they came."""
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(document, list):
+        for each in document:
+            yield from _usages_in(each, depth + 1)
+    elif isinstance(document, dict):
+        inside = [document[name] for name in _AROUND if isinstance(document.get(name), dict)]
+        if _dialect(document, "") is not None or not inside:
+            yield document
+        else:
+            for each in inside:
+                yield from _usages_in(each, depth + 1)
+
+
+def _counts(reported: _Reported, usage: Usage) -> _Counts:
+    dialect = _dialect(reported, price_list_name(usage.provider))
+    return dialect(reported, price_list_name(usage.provider)) if dialect is not None else {}
+
+
+def _dialect(reported: _Reported, provider: str) -> Callable[[_Reported, str], _Counts] | None:
+    """How to read a usage object; None if it is none."""
+    if any(name.startswith(_OTEL_PREFIX) for name in reported):
+        return _otel
+    if not reported.keys().isdisjoint(("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")):
+        return _gemini
+    if not reported.keys().isdisjoint(("prompt_token_count", "candidates_token_count", "total_token_count")):
+        return _gemini_in_snake_case
+    if not reported.keys().isdisjoint(("prompt_tokens", "completion_tokens")):
+        return _chat
+    if not reported.keys().isdisjoint(("inputTokens", "outputTokens")):
+        return _bedrock
+    if reported.keys().isdisjoint(("input_tokens", "output_tokens", *_ANTHROPIC_ONLY)):
+        return None
+    is_anthropic = provider == "anthropic" or not reported.keys().isdisjoint(_ANTHROPIC_ONLY)
+    return _anthropic if is_anthropic else _responses
+
+
+def _otel(reported: _Reported, _provider: str) -> _Counts:
+    return {
+        name: next((found for each in names if (found := _count(reported, _OTEL_PREFIX + each)) is not None), None)
+        for name, names in _OTEL_NAMES.items()
+    }
+
+
+def _chat(reported: _Reported, provider: str) -> _Counts:
+    inside, outside = ("prompt_tokens_details",), ("completion_tokens_details",)
+    reasoning = _count(reported, *outside, "reasoning_tokens")
+    output = _count(reported, "completion_tokens")
+    return {
+        "input_tokens": _count(reported, "prompt_tokens"),
+        "output_tokens": _sum(output, reasoning) if provider in _REASONING_BESIDE and output is not None else output,
+        "cache_read_input_tokens": _first(
+            _count(reported, *inside, "cached_tokens"),
+            _count(reported, "cache_read_input_tokens"),
+            _count(reported, "prompt_cache_hit_tokens"),
+            _count(reported, "cached_tokens"),
+        ),
+        "cache_creation_input_tokens": _first(
+            _count(reported, *inside, "cache_write_tokens"), _count(reported, "cache_creation_input_tokens")
+        ),
+        "reasoning_output_tokens": reasoning,
+        "audio_input_tokens": _count(reported, *inside, "audio_tokens"),
+        "audio_output_tokens": _count(reported, *outside, "audio_tokens"),
+        "image_input_tokens": _count(reported, *inside, "image_tokens"),
+        "image_output_tokens": _count(reported, *outside, "image_tokens"),
+    }
+
+
+def _responses(reported: _Reported, _provider: str) -> _Counts:
+    def detail(side: str, name: str) -> int | None:
+        return _first(_count(reported, f"{side}_tokens_details", name), _count(reported, f"{side}_token_details", name))
+
+    return {
+        "input_tokens": _count(reported, "input_tokens"),
+        "output_tokens": _count(reported, "output_tokens"),
+        "cache_read_input_tokens": detail("input", "cached_tokens"),
+        "cache_creation_input_tokens": detail("input", "cache_write_tokens"),
+        "reasoning_output_tokens": detail("output", "reasoning_tokens"),
+        "audio_input_tokens": detail("input", "audio_tokens"),
+        "audio_output_tokens": detail("output", "audio_tokens"),
+        "image_input_tokens": detail("input", "image_tokens"),
+        "image_output_tokens": detail("output", "image_tokens"),
+    }
+
+
+def _anthropic(reported: _Reported, _provider: str) -> _Counts:
+    plain = _count(reported, "input_tokens")
+    read, written = _count(reported, "cache_read_input_tokens"), _count(reported, "cache_creation_input_tokens")
+    return {
+        "input_tokens": None if plain is None else _sum(plain, read, written),
+        "output_tokens": _count(reported, "output_tokens"),
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        "cache_creation_1h_input_tokens": _count(reported, "cache_creation", "ephemeral_1h_input_tokens"),
+        "reasoning_output_tokens": _count(reported, "output_tokens_details", "thinking_tokens"),
+    }
+
+
+def _bedrock(reported: _Reported, _provider: str) -> _Counts:
+    plain = _count(reported, "inputTokens")
+    read, written = _count(reported, "cacheReadInputTokens"), _count(reported, "cacheWriteInputTokens")
+    return {
+        "input_tokens": None if plain is None else _sum(plain, read, written),
+        "output_tokens": _count(reported, "outputTokens"),
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        "cache_creation_1h_input_tokens": _listed(reported, "cacheDetails", "ttl", "1h", "inputTokens"),
+    }
+
+
+def _gemini(reported: _Reported, _provider: str) -> _Counts:
+    prompt, of_tools = _count(reported, "promptTokenCount"), _count(reported, "toolUsePromptTokenCount")
+    spoken, thought = _count(reported, "candidatesTokenCount"), _count(reported, "thoughtsTokenCount")
+    total = _count(reported, "totalTokenCount")
+    output = None if spoken is None and thought is None else _sum(spoken, thought)
+    if output is None and total is not None and prompt is not None:  # a count of 0 is left out
+        output = max(0, total - _sum(prompt, of_tools))
+
+    def of_modality(modality: str, *details: str) -> int | None:
+        found = [_listed(reported, each, "modality", modality, "tokenCount") for each in details]
+        return None if all(each is None for each in found) else _sum(*found)
+
+    return {
+        "input_tokens": None if prompt is None else _sum(prompt, of_tools),
+        "output_tokens": output,
+        "cache_read_input_tokens": _count(reported, "cachedContentTokenCount"),
+        "reasoning_output_tokens": thought,
+        "audio_input_tokens": of_modality("AUDIO", "promptTokensDetails", "toolUsePromptTokensDetails"),
+        "image_input_tokens": of_modality("IMAGE", "promptTokensDetails", "toolUsePromptTokensDetails"),
+        "audio_output_tokens": of_modality("AUDIO", "candidatesTokensDetails"),
+        "image_output_tokens": of_modality("IMAGE", "candidatesTokensDetails"),
+    }
+
+
+def _gemini_in_snake_case(reported: _Reported, provider: str) -> _Counts:
+    """As Google's Python client writes it."""
+    return _gemini({_camel_case(name): _renamed(value) for name, value in reported.items()}, provider)
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [{_camel_case(name): each[name] for name in each} if isinstance(each, dict) else each for each in value]
+    return value
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(each.capitalize() for each in others)
+
+
+def _count(reported: _Reported, *path: str) -> int | None:
+    """A count, by the names that lead to it; None if it is not there.
+
+    Raises:
+        UnknownUsageError: what is there is no count.
+    """
+    found: Any = reported
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return _as_count(found, ".".join(path))
+
+
+def _as_count(found: Any, name: str) -> int | None:
+    if found is None:
+        return None
+    is_whole = isinstance(found, int | float) and not isinstance(found, bool) and found == found // 1
+    if not is_whole or found < 0:
+        raise UnknownUsageError(f"{name} must be a whole number, 0 or more, and is {json.dumps(found)[:40]}")
+    return int(found)
+
+
+def _listed(reported: _Reported, name: str, key: str, value: str, count: str) -> int | None:
+    """The sum of the counts of the items of a list that are of a kind."""
+    items = reported.get(name)
+    if not isinstance(items, list):
+        return None
+    found = [each.get(count) for each in items if isinstance(each, dict) and each.get(key) == value]
+    return sum(_as_count(each, f"{name}.{count}") or 0 for each in found) if found else None
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((each for each in counts if each is not None), None)
+
+
+def _sum(*counts: int | None) -> int:
+    return sum(each or 0 for each in counts)
+
+
+def _images_in(document: Any) -> int | None:
+    """How many images a response of OpenAI's image API has."""
+    if isinstance(document, dict) and isinstance(data := document.get("data"), list) and "created" in document:
+        return len(data)
+    return None
+
+
+def _model_in(document: Any) -> str:
+    """The model that served the call, if the document is a whole response that names it."""
+    if not isinstance(document, dict):
+        return ""
+    found = (document.get(name) for name in ("model", "modelVersion", "gen_ai.response.model"))
+    return next((each for each in found if isinstance(each, str)), "")

@@ -1,0 +1,120 @@
+"""The rate cards there are, which of them is in force, and how one is kept.
+
+A published card is kept as it was published: its document, together with the price list that it was published with if it
+names one. So it means the same for ever, whatever release of that list is installed later.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from creditmeter.core.instants import Instant
+from creditmeter.core.price_list import PriceList
+from creditmeter.core.rate_card import RateCard
+from creditmeter.core.rate_card_document import parse_rate_card
+
+UNPUBLISHED = 0
+"""The number of a card that a sidecar was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCard:
+    """A rate card as it is kept. `number` counts publications from 1.
+
+    `version` is the one that charges carry: the document's and, behind a `+`, that of its price list.
+    """
+
+    version: str
+    document_version: str
+    effective_from: Instant
+    published_at: Instant
+    number: int
+    document: str
+    price_list: PriceList | None = None
+
+    def card(self) -> RateCard:
+        """The card, ready to price by.
+
+        Raises:
+            RateCardError: the document says what this program does not know.
+        """
+        price_list = self.price_list
+        return parse_rate_card(self.document, None if price_list is None else lambda: price_list)
+
+
+def kept(card: RateCard, document: str, price_list: PriceList | None, published_at: Instant, number: int) -> KeptCard:
+    """A card that was read from its document, to be kept; with the price list only if the card rests on it."""
+    rests_on_it = price_list is not None and card.data_version == price_list.version
+    return KeptCard(
+        version=card.version,
+        document_version=card.document_version,
+        effective_from=card.effective_from,
+        published_at=published_at,
+        number=number,
+        document=document,
+        price_list=price_list if rests_on_it else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCard:
+    """A card, and how it is kept."""
+
+    card: RateCard
+    kept: KeptCard
+
+
+def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
+    """A card that is used without being published.
+
+    Raises:
+        RateCardError: the document is no usable card.
+    """
+    card = parse_rate_card(document, price_list)
+    return LoadedCard(card, kept(card, document, price_list() if card.data_version else None, Instant(0), UNPUBLISHED))
+
+
+class RateCards:
+    """The cards that a sidecar can price by: the published ones, the one it was started with, and those that reservations are
+    pinned to. Changed only by `add` and `drop`. `newest` is the number of the last publication that was heard of.
+    """
+
+    def __init__(self, own: RateCard) -> None:
+        self._own = own.version
+        self._cards: dict[str, tuple[int, RateCard]] = {}
+        self._in_turn: list[RateCard] = []
+        self.newest = UNPUBLISHED
+        self.add(own, UNPUBLISHED)
+
+    def add(self, card: RateCard, number: int) -> None:
+        """Know one more card. Of two with one version, a published one counts."""
+        self.newest = max(self.newest, number)
+        known = self._cards.get(card.version)
+        if known is None or known[0] < number:
+            self._cards[card.version] = number, card
+            self._put_in_turn()
+
+    def drop(self, version: str) -> None:
+        """Forget a card that nobody needs any more."""
+        self._cards.pop(version, None)
+        self._put_in_turn()
+
+    def _put_in_turn(self) -> None:
+        """The cards that may be in force, the one that takes effect last first; at one moment the one published last."""
+        candidates = [each for each in self._cards.values() if each[0] != UNPUBLISHED or each[1].version == self._own]
+        candidates.sort(key=lambda each: (each[1].effective_from, each[0]), reverse=True)
+        self._in_turn = [card for _, card in candidates]
+
+    def in_force(self, at: Instant) -> RateCard:
+        """The card that new work is priced by at a moment: of those that are in effect the one that took effect last."""
+        return next((card for card in self._in_turn if card.effective_from <= at), self._in_turn[-1])
+
+    def pinned(self, version: str, at: Instant) -> RateCard:
+        """The card of a reservation; the one in force if it is not known any more."""
+        known = self._cards.get(version)
+        return self.in_force(at) if known is None else known[1]
+
+    def unneeded(self, pinned: Iterable[str], at: Instant) -> set[str]:
+        """The versions that nothing is pinned to and that will not be in force any more."""
+        needed = {*pinned, self._own, self.in_force(at).version}
+        needed.update(card.version for card in self._in_turn if card.effective_from > at)
+        return self._cards.keys() - needed

@@ -1,0 +1,84 @@
+"""The part of AdminService that publishes rate cards and shows them."""
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.central.rate_cards import Publications, RateCardCursor
+from creditmeter.core.instants import Instant
+from creditmeter.core.rate_card_document import RateCardError
+from creditmeter.core.rate_cards import LoadedCard, load
+from creditmeter.core.refusals import InvalidRequest, RateCardNotFound
+from creditmeter.server.errors import refuse
+from creditmeter.server.messages import rate_card_message
+from creditmeter.server.metering_service import allowed
+from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.reading import Fields
+from creditmeter.sidecar.card_keeper import CardKeeper
+from creditmeter.v1 import admin_pb2, admin_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+
+
+class RateCardService(admin_pb2_grpc.AdminServiceServicer):
+    """Publishes cards for all sidecars, and picks them up here at once."""
+
+    def __init__(self, publications: Publications, keeper: CardKeeper) -> None:
+        self._publications = publications
+        self._keeper = keeper
+
+    async def PublishRateCard(  # noqa: N802 - the contract's name
+        self, request: admin_pb2.PublishRateCardRequest, context: Context
+    ) -> admin_pb2.PublishRateCardResponse:
+        """Publish a card for good."""
+        loaded = await allowed(context, await _read(request.document))
+        published = await self._publications.publish(loaded.card, request.document, loaded.kept.price_list)
+        done = await allowed(context, published)
+        await self._keeper.refresh()
+        message = rate_card_message(done.reply, done.reply.document)
+        return admin_pb2.PublishRateCardResponse(rate_card=message, replayed=done.replayed)
+
+    async def GetRateCard(  # noqa: N802
+        self, request: admin_pb2.GetRateCardRequest, context: Context
+    ) -> admin_pb2.GetRateCardResponse:
+        """A card with its document: one of this version, or the one that is in force here."""
+        if request.version:
+            found = await self._publications.find(request.version) or self._keeper.own_if(request.version)
+        else:
+            version = self._keeper.version_in_force
+            found = self._keeper.own_if(version) or await self._publications.find(version)
+        card = await allowed(context, found or RateCardNotFound(request.version))
+        return admin_pb2.GetRateCardResponse(rate_card=rate_card_message(card, card.document))
+
+    async def ListRateCards(  # noqa: N802
+        self, request: admin_pb2.ListRateCardsRequest, context: Context
+    ) -> admin_pb2.ListRateCardsResponse:
+        """The published cards, the last one to take effect first."""
+        fields = Fields()
+        size = fields.page_size(request.page_size)
+        after = cursor_of(fields, request, request.page_token, tuple[Instant, int])
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        found = await self._publications.list_cards(size + 1, RateCardCursor(*after) if after else None)
+        page = found[:size]
+        more = len(found) > size
+        return admin_pb2.ListRateCardsResponse(
+            rate_cards=[rate_card_message(each, "") for each in page],
+            next_page_token=next_token(request, (page[-1].effective_from, page[-1].number)) if more else "",
+        )
+
+
+async def _read(document: str) -> LoadedCard | InvalidRequest:
+    """The card in a document, or everything that is wrong with it. In a thread: a price list takes a while to be compiled."""
+    if not document:
+        return InvalidRequest((("document", "is missing"),))
+    if len(document.encode()) > MAX_DOCUMENT_BYTES:
+        return InvalidRequest((("document", f"must be at most {MAX_DOCUMENT_BYTES} bytes"),))
+    try:
+        return await asyncio.to_thread(load, document, bundled_price_list)
+    except RateCardError as error:
+        return InvalidRequest(tuple(("document", problem) for problem in error.problems))
