@@ -221,6 +221,8 @@ FORBIDDEN = {
         "INSERT INTO accounts (account_id) VALUES ('a')",
         "INSERT INTO plans (plan_id) VALUES ('p')",
         "UPDATE plans SET daily_microcredits = 1000000000",
+        "INSERT INTO rate_cards (version) VALUES ('v')",
+        "UPDATE rate_cards SET document = ''",
     ],
     "to drop a table": each_table("DROP TABLE NAME"),
     "to alter a table": each_table("ALTER TABLE NAME ADD COLUMN more int"),
@@ -387,7 +389,10 @@ async def test_only_the_owner_grants(ready: Roles) -> None:
     assert "may not do this (permission denied to create role)" in line
     assert "--sql" in line
     line = await ready.complaint(Access(admin=True), by=ready.sidecar)
-    assert "INSERT on accounts, INSERT on plans, UPDATE on accounts, UPDATE on plans cannot be granted by the role" in line
+    assert (
+        "INSERT on accounts, INSERT on plans, INSERT on rate_cards, UPDATE on accounts, UPDATE on plans cannot be granted"
+        in line
+    )
 
 
 # Starting on a schema that is the owner's to change.

@@ -1,6 +1,8 @@
 """What is written is there again; what comes together is written together; and yes is said only when it is on disk."""
 
 import asyncio
+import contextlib
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,14 +12,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
+from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Posting, Refund, RefundMode, RefundPosting
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span
+from creditmeter.core.rate_cards import load
 from creditmeter.core.reservations import ReservationState
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import MAX_WAITING, Identity, Journal
+from creditmeter.journal.schema import VERSION
 from tests.journal import things
 from tests.journal.files import HERE, held_up, journal_at, rows, until_taken
 from tests.journal.things import ACCOUNT, NOON, charge, held, lease, reserving
@@ -313,3 +318,33 @@ async def test_what_is_dropped_and_comes_again_at_once_is_there(journal: Journal
     loaded = chain.from_iterable(each.reservations for each in await journal.load())
     assert list(loaded) == [held("r")]
     assert rows(path, "receipts") == [ACCOUNT]
+
+
+# Rate cards.
+
+
+async def test_rate_cards_are_kept_until_they_are_dropped(path: Path) -> None:
+    """With the prices that they rest on, to the last digit."""
+    document = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n'
+    plain, rests = (load(text, bundled_price_list).kept for text in (document, document + '[text]\nsource = "genai-prices"'))
+    async with journal_at(path) as journal:
+        for each in (plain, rests):
+            await journal.put_rate_card(each)
+    async with journal_at(path) as journal:
+        assert sorted(await journal.rate_cards(), key=lambda each: each.version) == [plain, rests]
+        journal.drop_rate_card("v")
+        await journal.durable()
+        assert await journal.rate_cards() == [rests]
+
+
+async def test_a_journal_of_an_older_version_is_brought_up_to_this_one(path: Path) -> None:
+    """What is in it stays."""
+    async with journal_at(path) as journal:
+        journal.write(reserving("r"), NOON)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE rate_cards; PRAGMA user_version = 1;")
+    async with journal_at(path) as journal:
+        assert await journal.rate_cards() == []
+        assert len(await journal.load()) == 2
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

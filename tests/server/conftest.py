@@ -66,7 +66,7 @@ class Failure:
     """What a failed call said."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
-        self.code = error.code()
+        self.code, self.message = error.code(), error.details() or ""
         self.trailing = dict(error.trailing_metadata() or ())
         status = Status.FromString(self.trailing["grpc-status-details-bin"])
         self.info, self.bad_request, self.quota, self.retry = ErrorInfo(), BadRequest(), QuotaFailure(), RetryInfo()

@@ -139,7 +139,7 @@ async def test_errors_carry_their_reason(services: Services) -> None:
         "RESERVATION_ELSEWHERE": metering.GetReservation(elsewhere),
         "CHARGE_NOT_FOUND": metering.GetCharge(metering_pb2.GetChargeRequest(charge_id="chg-aaaaaaaaaaaaaaaa-s0-1")),
         "REFUND_NOT_FOUND": metering.GetRefund(metering_pb2.GetRefundRequest(refund_id="x")),
-        "NOT_IMPLEMENTED": metering.Quote(metering_pb2.QuoteRequest()),
+        "NOT_IMPLEMENTED": metering.Batch(metering_pb2.BatchRequest()),
     }
     assert {reason: (await failure(call)).info.reason for reason, call in expected.items()} == {each: each for each in expected}
     await metering.Release(metering_pb2.ReleaseRequest(request_id="free", reservation_id=held.reservation_id))
@@ -160,9 +160,6 @@ async def test_methods_of_later_versions_say_so(services: Services) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     failed = await failure(services.account.ForecastUsage(account_pb2.ForecastUsageRequest(account_id="alice")))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    raw = work_pb2.Usage(action="text", provider_usage_json="{}")
-    failed = await failure(services.metering.Commit(metering_pb2.CommitRequest(request_id="r", reservation_id="x", usage=raw)))
-    assert failed.info.reason == "NOT_IMPLEMENTED"
 
 
 async def test_listings_go_on_where_they_stopped(services: Services, clock: ManualClock) -> None:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 import structlog
 
@@ -40,6 +41,8 @@ _BREATH_SECONDS = 0.01
 
 PRUNE_INTERVAL = MINUTE
 """To find what is old, all that is kept is looked through."""
+
+_Work = Callable[[], Coroutine[None, None, None]]
 
 _log = structlog.get_logger()
 
@@ -120,12 +123,12 @@ class Sidecar:
         except SidecarFenced:
             await self.bid_farewell()
             raise
-        self._spawn("lease keeper", self._keeper.run())
-        self._spawn("recalls", self._hear())
-        self._spawn("settler", self._settler.run(self._rhythm.settle))
-        self._spawn("heartbeat", self._beat())
-        self._spawn("housekeeping", self._housekeep())
-        self._spawn("rate cards", self._follow_cards())
+        self._spawn("lease keeper", self._keeper.run)
+        self._spawn("recalls", self._hear)
+        self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
+        self._spawn("heartbeat", self._beat)
+        self._spawn("housekeeping", self._housekeep)
+        self._spawn("rate cards", self._follow_cards)
 
     async def settle(self) -> None:
         """Post everything that waits, now.
@@ -232,7 +235,7 @@ class Sidecar:
             except Exception:  # noqa: BLE001 - who does not follow charges by old prices for ever
                 _log.exception("rate cards cannot be followed")
 
-    def _spawn(self, name: str, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, name: str, work: _Work) -> None:
         self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
 
     def _on_fenced(self) -> None:
@@ -298,10 +301,10 @@ class Sidecar:
         self._become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
 
 
-async def _logged(name: str, work: Coroutine[None, None, None]) -> None:
+async def _logged(name: str, work: _Work) -> None:
     """Run a task that is to run for ever; if it ends by a fault, say so."""
     try:
-        await work
+        await work()
     except SidecarFenced as error:
         _log.error("fenced", task=name, reason=str(error))
     except Exception:

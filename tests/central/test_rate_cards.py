@@ -1,0 +1,96 @@
+"""Rate cards at the central store: published once, found by either version, never changed; on each engine."""
+
+import asyncio
+
+import pytest
+
+from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.central.rate_cards import RateCardCursor
+from creditmeter.central.requests import Done
+from creditmeter.central.store import CentralStore
+from creditmeter.core.instants import DAY, Instant, to_datetime
+from creditmeter.core.rate_cards import KeptCard, load
+from creditmeter.core.refusals import RateCardExists
+from tests.clocks import NOON, ManualClock
+
+
+def document(version: str, effective_from: Instant = NOON, more: str = "") -> str:
+    """A card's document."""
+    return f'version = "{version}"\neffective_from = {to_datetime(effective_from).isoformat()}\n{more}'
+
+
+async def publish(store: CentralStore, text: str) -> Done[KeptCard] | RateCardExists:
+    """Publish a document."""
+    loaded = load(text, bundled_price_list)
+    return await store.rate_cards.publish(loaded.card, text, loaded.kept.price_list)
+
+
+async def published(store: CentralStore, text: str) -> KeptCard:
+    """A card that was published just now."""
+    done = await publish(store, text)
+    assert isinstance(done, Done)
+    return done.reply
+
+
+async def test_a_card_is_published_once(store: CentralStore, clock: ManualClock) -> None:
+    """The same document again is no other publication; another one under its version is refused."""
+    first = await publish(store, document("v1"))
+    assert isinstance(first, Done)
+    assert (first.reply.number, first.reply.published_at, first.replayed) == (1, NOON, False)
+    clock.advance(DAY)
+    assert await publish(store, document("v1")) == Done(first.reply, replayed=True)
+    assert await publish(store, document("v1", more="increment = 2")) == RateCardExists("v1")
+    assert (await published(store, document("v2"))).number == 2
+    assert await store.rate_cards.find("v1") == first.reply
+
+
+async def test_a_card_is_found_with_its_prices_by_either_version(store: CentralStore) -> None:
+    """As its document names it, and as charges do."""
+    made = await published(store, document("v1", more='[text]\nsource = "genai-prices"'))
+    assert made.price_list == bundled_price_list()
+    for version in ("v1", f"v1+{bundled_price_list().version}"):
+        assert await store.rate_cards.find(version) == made
+    assert await store.rate_cards.find("v") is None
+
+
+async def test_five_publications_at_once(store: CentralStore) -> None:
+    """Of one document: one. Of different ones: each has its number."""
+    same = await asyncio.gather(*(publish(store, document("same")) for _ in range(5)))
+    assert sorted(each.replayed for each in same if isinstance(each, Done)) == [False, True, True, True, True]
+    others = await asyncio.gather(*(published(store, document(f"v{number}")) for number in range(5)))
+    assert sorted(each.number for each in others) == [2, 3, 4, 5, 6]
+
+
+async def test_the_card_in_force(store: CentralStore, clock: ManualClock) -> None:
+    """By the store's clock: the one that took effect last, of two at once the one published last."""
+    assert await store.rate_cards.in_force() is None
+    tomorrow = Instant(NOON + DAY)
+    for name, effective_from in (("later", tomorrow), ("now", NOON), ("earlier", Instant(0)), ("too", NOON)):
+        await published(store, document(name, effective_from))
+    found = await store.rate_cards.in_force()
+    clock.advance(DAY)
+    then = await store.rate_cards.in_force()
+    assert [each.version for each in (found, then) if each] == ["too", "later"]
+
+
+async def test_what_was_published_since(store: CentralStore) -> None:
+    """In the order in which it was."""
+    made = [await published(store, document(name)) for name in ("a", "b", "c")]
+    assert await store.rate_cards.since(1) == made[1:]
+    assert await store.rate_cards.since(3) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+async def test_cards_are_listed_in_pages(store: CentralStore, limit: int) -> None:
+    """The last one to take effect first; without their prices."""
+    for name, effective_from in (("a", 5), ("b", 7), ("c", 5), ("d", 1)):
+        await published(store, document(name, Instant(effective_from * DAY), '[text]\nsource = "genai-prices"'))
+    found: list[KeptCard] = []
+    while page := await store.rate_cards.list_cards(limit, _after(found)):
+        found += page
+    assert [each.document_version for each in found] == ["b", "c", "a", "d"]
+    assert {each.price_list for each in found} == {None}
+
+
+def _after(found: list[KeptCard]) -> RateCardCursor | None:
+    return RateCardCursor(found[-1].effective_from, found[-1].number) if found else None

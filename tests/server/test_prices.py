@@ -1,0 +1,217 @@
+"""Rate cards, quotes and price tables over the wire."""
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
+from tests.server.conftest import Services, failure
+
+CREDIT = 1_000_000
+CARD = """
+version = "v1"
+effective_from = 2026-11-01T00:00:00Z
+higher_cost_models = ["house"]
+free = ["view"]
+[actions.engagement]
+[tools]
+web_search = "1.5"
+[image]
+models = [{ model = "paint", credits = 10, variants = { hd = 20 } }]
+[[text.models]]
+model = "house"
+unit = "credits"
+input = 100
+output = 400
+cache_read = "12.5"
+per_call = "0.25"
+[[text.models.long_context]]
+above_input_tokens = 200000
+input = 200
+"""
+
+
+async def publish(services: Services, document: str) -> admin_pb2.PublishRateCardResponse:
+    """Publish a card."""
+    return await services.admin.PublishRateCard(admin_pb2.PublishRateCardRequest(document=document))
+
+
+async def test_a_card_is_published_shown_and_used(services: Services) -> None:
+    """At once where it was published; again it is the same publication."""
+    await services.create("alice", permanent=100 * CREDIT)
+    first = await publish(services, CARD)
+    assert (first.rate_card.version, first.replayed, first.rate_card.document) == ("v1", False, CARD)
+    assert first.rate_card.effective_from == Timestamp(seconds=1_793_491_200)
+    assert (await publish(services, CARD)).replayed
+    for version in ("", "v1"):
+        shown = await services.admin.GetRateCard(admin_pb2.GetRateCardRequest(version=version))
+        assert shown.rate_card == first.rate_card
+    listed = (await services.admin.ListRateCards(admin_pb2.ListRateCardsRequest())).rate_cards
+    assert [(each.version, each.document) for each in listed] == [("v1", "")]
+    work = work_pb2.Work(action="text", request_model="house", input_tokens=10_000, max_output_tokens=10_000)
+    asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=work)
+    assert (await services.metering.Reserve(asked)).reservation.rate_card_version == "v1"
+
+
+async def test_before_any_is_published_the_sidecars_own_is_shown(services: Services) -> None:
+    """By either of its versions; it was never published."""
+    shown = (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card
+    assert shown.version == f"default-2026-11+{bundled_price_list().version}"
+    assert not shown.HasField("published_at")
+    for version in ("default-2026-11", shown.version):
+        assert (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest(version=version))).rate_card == shown
+    failed = await failure(services.admin.GetRateCard(admin_pb2.GetRateCardRequest(version="no")))
+    assert failed.info.reason == "RATE_CARD_NOT_FOUND"
+
+
+async def test_cards_are_listed_in_pages(services: Services) -> None:
+    """The last one to take effect first."""
+    for number in range(3):
+        await publish(services, CARD.replace('"v1"', f'"v{number}"'))
+    first = await services.admin.ListRateCards(admin_pb2.ListRateCardsRequest(page_size=2))
+    rest = admin_pb2.ListRateCardsRequest(page_token=first.next_page_token)
+    second = await services.admin.ListRateCards(rest)
+    assert [each.version for each in (*first.rate_cards, *second.rate_cards)] == ["v2", "v1", "v0"]
+
+
+@pytest.mark.parametrize(
+    ("document", "problems"),
+    [
+        ("", ["is missing"]),
+        ("version = ", ["line 1: not TOML: Invalid value (at end of document)"]),
+        (CARD.replace('version = "v1"\n', ""), ["line 1: version is missing"]),
+        (CARD.replace("[tools]", "colour = 1\n[tools]"), ["line 7, actions.engagement: colour is not a key of this table"]),
+        (CARD.replace("input = 100", "input = -1"), ['line 14, text.models "house": input must not be negative']),
+        (
+            CARD.replace("input = 100", "input = 0.30000000000000004"),
+            ['line 14, text.models "house": input must be below 1,000,000,000 and have at most 12 decimal places'],
+        ),
+        (
+            f'{CARD}[[text.models]]\nmodel = "house"\ninput = 1\noutput = 1',
+            ["line 22, text.models \"house\": model 'house' already has a rule, in line 12"],
+        ),
+    ],
+)
+async def test_a_wrong_card_is_refused_with_the_line(services: Services, document: str, problems: list[str]) -> None:
+    """And the sidecar keeps the card that it had."""
+    await publish(services, CARD)
+    failed = await failure(publish(services, document))
+    assert failed.info.reason == "INVALID_REQUEST"
+    assert [each.description for each in failed.bad_request.field_violations] == problems
+    assert {each.field for each in failed.bad_request.field_violations} == {"document"}
+    assert (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card.version == "v1"
+
+
+async def test_what_was_published_never_changes(services: Services) -> None:
+    """Another document under its version is refused."""
+    await publish(services, CARD)
+    failed = await failure(publish(services, f"{CARD}\n# changed"))
+    assert failed.info.reason == "RATE_CARD_EXISTS"
+
+
+async def test_quotes(services: Services) -> None:
+    """Low and high for text, exact for what has a fixed price; with an account, whether it can pay."""
+    await publish(services, CARD)
+    await services.create("alice", permanent=6 * CREDIT)
+    works = [
+        work_pb2.Work(action="text", request_model="house", input_tokens=10_000, max_output_tokens=20_000),
+        work_pb2.Work(action="image", request_model="paint", variant="hd", quantity=2),
+        work_pb2.Work(action="tool", tool="web_search"),
+        work_pb2.Work(action="view"),
+    ]
+    alone = (await services.metering.Quote(metering_pb2.QuoteRequest(work=works))).quotes
+    assert [(each.min_microcredits // CREDIT, each.max_microcredits // CREDIT) for each in alone] == [
+        (2, 10),
+        (40, 40),
+        (2, 2),
+        (0, 0),
+    ]
+    assert not any(each.affordable or each.affordable_output_tokens for each in alone)
+    asked = metering_pb2.QuoteRequest(account_id="alice", work=works)
+    quoted = (await services.metering.Quote(asked)).quotes
+    assert [each.affordable for each in quoted] == [False, False, True, True]
+    assert [each.affordable_output_tokens for each in quoted] == [11_875, 0, 0, 0]
+    assert {each.rate_card_version for each in quoted} == {"v1"}
+
+
+async def test_quotes_that_cannot_be_made(services: Services) -> None:
+    """The work at fault is named; an unknown account is, too."""
+    known = work_pb2.Work(action="view")
+    unknown = work_pb2.Work(action="text", request_model="no-such-model", input_tokens=1)
+    failed = await failure(services.metering.Quote(metering_pb2.QuoteRequest(work=[known, unknown])))
+    assert failed.info.reason == "UNPRICED"
+    assert "work[1]" in failed.message
+    wrong = work_pb2.Work(action="text", request_model="gpt-4o")
+    failed = await failure(services.metering.Quote(metering_pb2.QuoteRequest(work=[known, wrong])))
+    assert failed.fields == {"work[1].input_tokens"}
+    assert (await failure(services.metering.Quote(metering_pb2.QuoteRequest()))).fields == {"work"}
+    many = metering_pb2.QuoteRequest(work=[known] * 51)
+    assert (await failure(services.metering.Quote(many))).fields == {"work"}
+    nobody = metering_pb2.QuoteRequest(account_id="nobody", work=[known])
+    assert (await failure(services.metering.Quote(nobody))).info.reason == "ACCOUNT_NOT_FOUND"
+
+
+async def test_the_price_table(services: Services) -> None:
+    """Every model, variant, tool and action with its tier and prices, in order and in pages."""
+    await publish(services, CARD)
+    found: list[account_pb2.ModelPrice] = []
+    token = ""
+    while True:
+        request = account_pb2.ListModelPricesRequest(page_size=3, page_token=token)
+        reply = await services.account.ListModelPrices(request)
+        assert reply.rate_card_version == "v1"
+        found += reply.prices
+        if not (token := reply.next_page_token):
+            break
+    assert [(each.action, each.model, each.variant or each.tool, each.typical_microcredits // CREDIT) for each in found] == [
+        ("engagement", "", "", 1),
+        ("engagement", "house", "", 2),
+        ("image", "paint", "", 10),
+        ("image", "paint", "hd", 20),
+        ("text", "house", "", 1),
+        ("tool", "", "", 1),
+        ("tool", "", "web_search", 2),
+        ("view", "", "", 0),
+    ]
+    tiers = {each.model: each.tier for each in found}
+    assert (tiers["house"], tiers["paint"]) == (account_pb2.MODEL_TIER_HIGHER_COST, account_pb2.MODEL_TIER_STANDARD)
+    text = next(each for each in found if each.action == "text")
+    assert [
+        (account_pb2.PriceUnit.Name(each.unit)[11:], each.unit_count, each.above_input_tokens, each.amount_microcredits)
+        for each in text.unit_prices
+    ] == [
+        ("INPUT_TOKENS", 1_000_000, 0, 100 * CREDIT),
+        ("OUTPUT_TOKENS", 1_000_000, 0, 400 * CREDIT),
+        ("CACHE_READ_INPUT_TOKENS", 1_000_000, 0, 12_500_000),
+        ("INPUT_TOKENS", 1_000_000, 200_000, 200 * CREDIT),
+        ("OUTPUT_TOKENS", 1_000_000, 200_000, 400 * CREDIT),
+        ("CACHE_READ_INPUT_TOKENS", 1_000_000, 200_000, 12_500_000),
+        ("QUANTITY", 1, 0, 250_000),
+    ]
+    search = next(each for each in found if each.tool == "web_search")
+    assert [each.amount_microcredits for each in search.unit_prices] == [1_500_000]
+
+
+async def test_the_price_table_of_the_default_card(services: Services) -> None:
+    """Has what genai-prices knows, of one action if asked for."""
+    request = account_pb2.ListModelPricesRequest(action="text", page_size=1_000)
+    reply = await services.account.ListModelPrices(request)
+    assert len(reply.prices) == 1_000
+    by_name = {(each.provider, each.model): each for each in reply.prices}
+    sonnet = by_name["anthropic", "claude-sonnet-4-5"]
+    assert (sonnet.typical_microcredits, sonnet.unit_prices[0].amount_microcredits) == (2 * CREDIT, 300 * CREDIT)
+    assert {each.action for each in reply.prices} == {"text"}
+
+
+async def test_provider_usage_is_charged(services: Services) -> None:
+    """As it came from the provider, in a commit and in a charge."""
+    await services.create("alice", permanent=100 * CREDIT)
+    reported = '{"prompt_tokens": 1000, "prompt_tokens_details": {"cached_tokens": 900}, "completion_tokens": 97}'
+    usage = work_pb2.Usage(action="text", request_model="gpt-4o", provider="openai", provider_usage_json=reported)
+    request = metering_pb2.ChargeRequest(request_id="c", account_id="alice", usage=usage)
+    charge = (await services.metering.Charge(request)).charge
+    assert (charge.cost_usd, charge.cost_microcredits) == ("0.002345", CREDIT)
+    assert (charge.usage.input_tokens, charge.usage.cache_read_input_tokens) == (1_000, 900)
+    request.request_id, usage.provider_usage_json = "c2", "[]"
+    request.usage.CopyFrom(usage)
+    assert (await failure(services.metering.Charge(request))).fields == {"usage.provider_usage_json"}

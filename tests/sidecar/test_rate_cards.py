@@ -1,0 +1,204 @@
+"""Rate cards at a running sidecar: picked up while it runs, kept for the reservations that were made by them."""
+
+import pytest
+from sqlalchemy import update
+
+from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.central import tables
+from creditmeter.central.requests import Done
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.history import EntryType
+from creditmeter.core.ids import RequestId
+from creditmeter.core.instants import DAY, HOUR, Instant, to_datetime
+from creditmeter.core.metering import Limits
+from creditmeter.core.rate_cards import LoadedCard, load
+from creditmeter.core.refusals import UnpricedWork
+from creditmeter.core.requests import ChargeNow, Commit, Extend, Reserve
+from creditmeter.core.reservations import Reservation
+from creditmeter.core.work import Usage, Work
+from creditmeter.sidecar.card_keeper import CardChanged
+from creditmeter.sidecar.meter import Outcome
+from tests.clocks import NOON
+from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.test_meter import receipt, reservation
+
+TEXT = Work(action="text", request_model="house", input_tokens=1_000_000, max_output_tokens=0)
+
+
+def document(version: str, price: int, effective_from: Instant = NOON) -> str:
+    """A card by which a million tokens cost so many credits."""
+    return f"""
+        version = "{version}"
+        effective_from = {to_datetime(effective_from).isoformat()}
+        [[text.models]]
+        model = "house"
+        unit = "credits"
+        input = {price}
+        output = {price}
+        """
+
+
+async def publish(bench: Bench, version: str, price: int, effective_from: Instant = NOON) -> None:
+    """Publish a card at the central store."""
+    text = document(version, price, effective_from)
+    loaded = load(text, bundled_price_list)
+    assert isinstance(await bench.central.rate_cards.publish(loaded.card, text, loaded.kept.price_list), Done)
+
+
+async def reserve(bench: Bench, request_id: str) -> Outcome:
+    """Reserve a million tokens."""
+    return await bench.sidecar.meter.reserve(Reserve(RequestId(request_id), ACCOUNT, work=TEXT))
+
+
+async def held(bench: Bench, request_id: str) -> Reservation:
+    """A reservation that was granted."""
+    return reservation(await reserve(bench, request_id))
+
+
+async def committed(bench: Bench, request_id: str, hold: Reservation) -> tuple[Microcredits, str]:
+    """What a million tokens cost, and by which card."""
+    usage = Usage(input_tokens=1_000_000, output_tokens=0)
+    done = receipt(await bench.sidecar.meter.commit(Commit(RequestId(request_id), hold.reservation_id, usage=usage)))
+    assert done.charge is not None
+    return done.charge.cost, done.charge.rate_card_version
+
+
+async def test_a_published_card_is_picked_up_and_old_holds_keep_theirs(bench: Bench) -> None:
+    """Without a restart; history names both versions."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    old = await held(bench, "old")
+    await publish(bench, "v2", 5)
+    assert (await held(bench, "not heard of yet")).rate_card_version == "v1"
+    await bench.sidecar.card_keeper.refresh()
+    new = await held(bench, "new")
+    assert (old.held, new.held) == (credits(3), credits(5))
+    assert await committed(bench, "c1", old) == (credits(3), "v1")
+    assert await committed(bench, "c2", new) == (credits(5), "v2")
+    await bench.sidecar.settle()
+    charged = [each for each in await bench.history() if each.type is EntryType.CHARGED]
+    assert {(each.rate_card_version, each.amount) for each in charged} == {("v1", -credits(3)), ("v2", -credits(5))}
+
+
+async def test_a_card_that_takes_effect_later(bench: Bench) -> None:
+    """It is known before, and in force from its moment on, without anybody being asked."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await publish(bench, "v2", 5, Instant(NOON + HOUR))
+    await bench.sidecar.card_keeper.refresh()
+    bench.wire.is_cut = True
+    assert bench.sidecar.card_keeper.version_in_force == "v1"
+    bench.clock.advance(HOUR)
+    assert bench.sidecar.card_keeper.version_in_force == "v2"
+
+
+async def test_an_extension_is_priced_by_the_card_of_its_reservation(bench: Bench) -> None:
+    """As the commit will be."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    hold = await held(bench, "r")
+    await publish(bench, "v2", 5)
+    await bench.sidecar.card_keeper.refresh()
+    more = Work(action="text", request_model="house", input_tokens=2_000_000, max_output_tokens=0)
+    extended = reservation(await bench.sidecar.meter.extend(Extend(RequestId("e"), hold.reservation_id, work=more)))
+    assert (extended.held, extended.rate_card_version) == (credits(6), "v1")
+
+
+async def test_a_restart_without_the_central_store_knows_all_cards(bench: Bench) -> None:
+    """The one in force, and the one that a hold was made by."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    hold = await held(bench, "r")
+    await publish(bench, "v2", 5)
+    await bench.sidecar.card_keeper.refresh()
+    await bench.crash()
+    await bench.start(is_cut=True)
+    assert bench.sidecar.card_keeper.version_in_force == "v2"
+    assert await committed(bench, "c", hold) == (credits(3), "v1")
+
+
+async def test_a_card_of_the_command_line_that_was_exchanged(bench: Bench) -> None:
+    """What was reserved by the former one is committed by it."""
+    await bench.account(permanent=100)
+    bench.use(load(document("mine", 3), bundled_price_list))
+    await bench.restart()
+    hold = await held(bench, "r")
+    bench.use(load(document("mine-2", 5), bundled_price_list))
+    await bench.restart()
+    assert (await held(bench, "new")).held == credits(5)
+    assert await committed(bench, "c", hold) == (credits(3), "mine")
+
+
+async def test_a_card_that_changed_under_its_version_is_refused(bench: Bench) -> None:
+    """At the start, with what to do; nothing is priced by it."""
+    bench.use(load(document("mine", 3), bundled_price_list))
+    await bench.restart()
+    bench.use(load(document("mine", 5), bundled_price_list))
+    with pytest.raises(CardChanged, match="give what was changed a version of its own"):
+        await bench.restart()
+
+
+async def test_what_is_superseded_is_kept_for_as_long_as_it_is_needed(bench: Bench, card: LoadedCard) -> None:
+    """Until its last reservation cannot be committed any more, late or not; then it leaves memory and disk."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    await held(bench, "never committed")
+    await publish(bench, "v2", 5)
+    await bench.sidecar.card_keeper.refresh()
+    late = Limits().late_commit_window
+    bench.clock.advance(late)
+    await bench.round()
+    assert bench.rows("rate_cards") == 3
+    bench.clock.advance(2 * HOUR)
+    for _ in range(2):
+        await bench.round()
+        bench.clock.advance(HOUR)
+    await bench.sidecar.books.durable()
+    assert {each.version for each in await bench.journal.rate_cards()} == {"v2", card.kept.version}
+    await bench.sidecar.card_keeper.refresh()
+    assert bench.sidecar.card_keeper.version_in_force == "v2"
+
+
+async def test_a_card_of_a_newer_program_leaves_the_old_one_in_force(bench: Bench) -> None:
+    """It says what this one does not understand; a card after it is picked up again."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await publish(bench, "v2", 5)
+    async with bench.central.database.write() as connection:
+        broken = update(tables.rate_cards).where(tables.rate_cards.c.version == "v2")
+        await connection.execute(broken.values(document="a_new_key = 1"))
+    await bench.sidecar.card_keeper.refresh()
+    assert bench.sidecar.card_keeper.version_in_force == "v1"
+    await publish(bench, "v3", 7)
+    await bench.sidecar.card_keeper.refresh()
+    assert bench.sidecar.card_keeper.version_in_force == "v3"
+    await bench.restart()
+    assert bench.sidecar.card_keeper.version_in_force == "v3"
+
+
+async def test_other_sidecars_follow(bench: Bench, other: Bench) -> None:
+    """Each by itself, or when it starts."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await other.sidecar.card_keeper.refresh()
+    assert (await held(other, "r")).rate_card_version == "v1"
+    third = bench.beside("third")
+    await third.start()
+    assert third.sidecar.card_keeper.version_in_force == "v1"
+    await third.crash()
+
+
+async def test_a_charge_is_priced_by_the_card_in_force(bench: Bench) -> None:
+    """And a model that it does not name has no price, whatever an older card said."""
+    await bench.account(permanent=100)
+    usage = Usage(action="text", request_model="gpt-4o", input_tokens=8_001, output_tokens=0)
+    first = receipt(await bench.sidecar.meter.charge(ChargeNow(RequestId("c"), ACCOUNT, usage=usage)))
+    assert first.charge is not None
+    assert first.charge.cost == credits(3)
+    await publish(bench, "v1", 3, Instant(NOON - DAY))
+    await bench.sidecar.card_keeper.refresh()
+    assert isinstance(await bench.sidecar.meter.charge(ChargeNow(RequestId("c2"), ACCOUNT, usage=usage)), UnpricedWork)
