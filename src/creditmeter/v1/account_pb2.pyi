@@ -214,7 +214,7 @@ class _PriceUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceUnit.V
     PRICE_UNIT_IMAGE_OUTPUT_TOKENS: _PriceUnit.ValueType  # 10
     """Image tokens of the output."""
     PRICE_UNIT_QUANTITY: _PriceUnit.ValueType  # 11
-    """One image, tool call or action."""
+    """One image, tool call or action; for text what each call costs beside its tokens."""
 
 class PriceUnit(_PriceUnit, metaclass=_PriceUnitEnumTypeWrapper):
     """What a unit price is for. Token units follow the counts of Usage."""
@@ -242,7 +242,7 @@ PRICE_UNIT_IMAGE_INPUT_TOKENS: PriceUnit.ValueType  # 9
 PRICE_UNIT_IMAGE_OUTPUT_TOKENS: PriceUnit.ValueType  # 10
 """Image tokens of the output."""
 PRICE_UNIT_QUANTITY: PriceUnit.ValueType  # 11
-"""One image, tool call or action."""
+"""One image, tool call or action; for text what each call costs beside its tokens."""
 Global___PriceUnit: _TypeAlias = PriceUnit  # noqa: Y015
 
 @_typing.final

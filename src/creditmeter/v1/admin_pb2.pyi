@@ -733,7 +733,9 @@ class RateCard(_message.Message):
     PUBLISHED_AT_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     version: _builtins.str
-    """The version, as the document names it."""
+    """The version that charges carry: as the document names it and, if its prices come from a price list, "+" and the
+    version of that, for example "2026-12+genai-prices.0.2.3".
+    """
     document: _builtins.str
     """The document itself, in TOML. Empty in ListRateCards."""
     @_builtins.property
@@ -794,7 +796,7 @@ class PublishRateCardResponse(_message.Message):
     """Whether this very document was published under its version before."""
     @_builtins.property
     def rate_card(self) -> Global___RateCard:
-        """The card."""
+        """The card, with its document."""
 
     def __init__(
         self,
@@ -818,7 +820,9 @@ class GetRateCardRequest(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.str
-    """The version. Empty: the one in force now."""
+    """The version, as the document names it or as charges carry it. Empty: the one in force on this sidecar now, whether it
+    was published or came with the sidecar.
+    """
     def __init__(
         self,
         *,

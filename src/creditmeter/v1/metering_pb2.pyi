@@ -139,7 +139,9 @@ class WorkQuote(_message.Message):
     AFFORDABLE_FIELD_NUMBER: _builtins.int
     AFFORDABLE_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     min_microcredits: _builtins.int
-    """The least it can cost, in microcredits: for text, without any output; for fixed prices, the price."""
+    """The low end, in microcredits: for text, its input, none of it cached, without any output; for fixed prices, the
+    price.
+    """
     max_microcredits: _builtins.int
     """The most it can cost, and what Reserve would hold, in microcredits."""
     rate_card_version: _builtins.str
