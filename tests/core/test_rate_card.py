@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.instants import Instant
+from creditmeter.core.price_list import PriceList
 from creditmeter.core.rate_card import (
     ActionRule,
     PriceUnit,
@@ -504,3 +505,151 @@ def test_every_higher_cost_model_of_the_default_card_has_a_price() -> None:
     card = default_card()
     assert card.higher_cost_models
     assert all(card.text_rule("", model) for model in card.higher_cost_models)
+
+
+# --- Prices from a list, and of long inputs ---------------------------------------------------------------------------
+
+SOURCE = 'source = "genai-prices"'
+
+
+def listed_card(document: str) -> RateCard:
+    """A card of a document that may name the price list."""
+    return parse_rate_card(HEAD + document, bundled_price_list)
+
+
+def wrong(document: str) -> list[str]:
+    """What is wrong with such a document."""
+    with pytest.raises(RateCardError) as refused:
+        listed_card(document)
+    return list(refused.value.problems)
+
+
+def test_a_card_without_a_source_fetches_no_list() -> None:
+    """To compile one takes a while, and its version is not the card's."""
+
+    def fetch() -> PriceList:
+        pytest.fail("nobody asked for it")
+
+    assert parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1', fetch).version == "v1"
+
+
+def test_the_list_prices_what_no_rule_names() -> None:
+    """Times the markup; the card's version says whose prices they are."""
+    card = listed_card(f'[text]\n{SOURCE}\nmarkup = "1.5"\n[[text.models]]\nmodel = "gpt-4o"\ninput = 1\noutput = 1')
+    own, listed = card.text_rule("openai", "gpt-4o-2024-11-20"), card.text_rule("", "claude-sonnet-4-5-20250929")
+    assert own is not None
+    assert listed is not None
+    assert own.listed is None
+    assert (rates(own).input, own.markup) == (Decimal(1), Decimal(1))
+    assert (listed.provider, listed.model, rates(listed).input, listed.markup) == (
+        "anthropic",
+        "claude-sonnet-4-5",
+        Decimal(3),
+        Decimal("1.5"),
+    )
+    assert card.text_rule("acme", "claude-sonnet-4-5") is None
+    assert card.text_rule("", "unheard-of") is None
+    assert (card.version, card.data_version, card.document_version) == (
+        f"v1+{bundled_price_list().version}",
+        bundled_price_list().version,
+        "v1",
+    )
+
+
+def test_one_model_may_be_priced_by_the_list() -> None:
+    """Under the names that its rule gives it, with a markup of its own; others stay without a price."""
+    card = listed_card(f'[[text.models]]\nmodel = "gpt-4o"\nalso = ["house"]\n{SOURCE}\nmarkup = 2')
+    for name in ("gpt-4o", "house"):
+        rule = card.text_rule("", name)
+        assert rule is not None
+        assert (rates(rule).input, rule.markup) == (Decimal("2.5"), Decimal(2))
+    assert card.text_rule("", "gpt-4o-mini") is None
+
+
+def test_models_of_the_list_may_be_of_higher_cost() -> None:
+    """By the name that the card gives, whichever of its names is called."""
+    card = listed_card(f'higher_cost_models = ["claude-opus-4-5"]\n[text]\n{SOURCE}')
+    assert card.is_higher_cost("anthropic", "claude-opus-4-5-20251101")
+    assert card.is_higher_cost("", "claude-opus-4-5")
+    assert not card.is_higher_cost("", "claude-sonnet-4-5")
+
+
+def test_long_inputs_have_rates_of_their_own() -> None:
+    """What a tier leaves out is as the model's, if that gives it, else as what stands in for it."""
+    card = parse_rate_card(
+        HEAD
+        + """
+        [[text.models]]
+        model = "m"
+        input = 1
+        output = 4
+        cache_read = "0.5"
+        per_call = "0.005"
+        [[text.models.long_context]]
+        above_input_tokens = 100
+        input = 2
+        [[text.models.long_context]]
+        above_input_tokens = 200
+        input = 3
+        output = 9
+        cache_read = 2
+        """
+    )
+    (rule,) = card.text
+    found = [rates(rule, tokens) for tokens in (0, 100, 101, 200, 201)]
+    assert [(each.input, each.output, each.cache_read, each.cache_write, each.reasoning) for each in found] == [
+        tuple(map(Decimal, expected))
+        for expected in (
+            ("1", "4", "0.5", "1", "4"),
+            ("1", "4", "0.5", "1", "4"),
+            ("2", "4", "0.5", "2", "4"),
+            ("2", "4", "0.5", "2", "4"),
+            ("3", "9", "2", "3", "9"),
+        )
+    ]
+    assert rule.prices_at(NOW).per_call == Decimal("0.005")
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ('[text]\nsource = "elsewhere"', "line 4, text: source must be 'genai-prices', the one there is"),
+        ("[text]\nmarkup = 2", "line 4, text: markup goes with a source: write what you charge into prices of your own"),
+        (f"[text]\n{SOURCE}\nmarkup = 0", "line 5, text: markup must be above 0"),
+        (
+            f'[[text.models]]\nmodel = "no-such-model"\n{SOURCE}',
+            f'line 5, text.models "no-such-model": source has no price for this model in {bundled_price_list().version}',
+        ),
+        (f'[[text.models]]\nmodel = "gpt-4o"\n{SOURCE}\ninput = 1', 'text.models "gpt-4o": input is not a key of this table'),
+        (
+            '[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1\n[[text.models.long_context]]\ninput = 2',
+            "above_input_tokens is missing",
+        ),
+        (
+            '[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1\nlong_context = [{ above_input_tokens = 9 }, TWICE]',
+            "long_context must begin at ever more input tokens",
+        ),
+        (
+            f'[text]\n{SOURCE}\n[tools]\nversion = 1\ncolour = "red"',
+            'line 7, tools: colour must be a number such as "0.25" or 2',
+        ),
+    ],
+)
+def test_what_is_said_about_a_wrong_source_or_tier(document: str, expected: str) -> None:
+    """With the line and the rule."""
+    document = document.replace("TWICE", "{ above_input_tokens = 9 }")
+    assert any(expected in problem for problem in wrong(document)), wrong(document)
+
+
+def test_a_version_has_room_for_the_lists() -> None:
+    """Charges carry both."""
+    text = f'version = "{"v" * 128}"\neffective_from = 2026-11-01T00:00:00Z\n'
+    assert parse_rate_card(text).version == "v" * 128
+    with pytest.raises(RateCardError, match="version is too long"):
+        parse_rate_card(f"{text}[text]\n{SOURCE}", bundled_price_list)
+
+
+def test_without_a_list_at_hand_a_source_is_a_problem() -> None:
+    """A published card brings its prices along."""
+    with pytest.raises(RateCardError, match="is not at hand here"):
+        parse_rate_card(f"{HEAD}[text]\n{SOURCE}")
