@@ -317,7 +317,7 @@ async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Benc
     await bench.sidecar.settle()
     assert (await other.standing()).held == credits(10)
     assert not any(each.type is EntryType.CHARGED for each in await other.history())
-    assert isinstance(await reserve(other, "too much", 11, within=0.1), InsufficientCredits)
+    assert isinstance(await reserve(other, "too much", 11), InsufficientCredits)
     assert isinstance(await release(bench, "gone", hold), Replied)
 
 

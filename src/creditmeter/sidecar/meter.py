@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
@@ -18,7 +16,7 @@ from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.exchange import Answer
 from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.instants import SECOND
 from creditmeter.core.leases import Moment
 from creditmeter.core.metering import (
     Limits,
@@ -37,7 +35,6 @@ from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
     ChargeNotFound,
-    InsufficientCredits,
     Overloaded,
     RecallPending,
     Refusal,
@@ -63,6 +60,7 @@ from creditmeter.sidecar.keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.settler import Settler
+from creditmeter.sidecar.shortage import RECALL_RETRY_AFTER, Wanted, is_final, is_worth_asking, news_until, short_of
 
 MAX_ROUNDS = 8
 """How often a decision is taken again because others were quicker to use the credit that was got for it."""
@@ -71,10 +69,6 @@ MAX_NEWS = 64
 """How often a decision is taken again because something came of what was recalled for it."""
 
 RETRY_AFTER = SECOND
-RECALL_RETRY_AFTER = Span(SECOND // 4)
-
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +124,7 @@ class Meter:
                     return reserve(book, request, part, at, name, self._limits)
             return decided
 
-        wanted = _Wanted(request.account_id, request, hold.amount, self._until(within), partial=request.allow_partial)
+        wanted = Wanted(request.account_id, request, hold.amount, self._until(within), partial=request.allow_partial)
         return await self._new_work(wanted, decide)
 
     async def extend(self, request: Extend, within: float | None = None) -> Outcome:
@@ -153,7 +147,7 @@ class Meter:
             return extend(book, request, reservation, hold, at, self._limits)
 
         more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
-        return await self._new_work(_Wanted(book.account_id, request, Microcredits(more), self._until(within)), decide)
+        return await self._new_work(Wanted(book.account_id, request, Microcredits(more), self._until(within)), decide)
 
     async def commit(self, request: Commit) -> Outcome:
         """Charge what a reserved call used."""
@@ -184,7 +178,7 @@ class Meter:
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
 
-        return await self._new_work(_Wanted(request.account_id, request, cost.amount, self._until(within)), decide)
+        return await self._new_work(Wanted(request.account_id, request, cost.amount, self._until(within)), decide)
 
     async def refund(self, request: RefundCharge) -> Outcome:
         """Give back cost: decided here until the charge is first sent to the central store, there from then on."""
@@ -230,7 +224,7 @@ class Meter:
         patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
         return asyncio.get_running_loop().time() + patience
 
-    async def _new_work(self, wanted: "_Wanted", decide: Decide) -> Outcome:
+    async def _new_work(self, wanted: Wanted, decide: Decide) -> Outcome:
         """Decide about work that needs credit: with what is in hand, else in line for more."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
@@ -247,9 +241,7 @@ class Meter:
             return decided
         return await self._settled(decided, wanted.amount)
 
-    async def _still_suspended(
-        self, wanted: "_Wanted", decide: Decide, refusal: AccountSuspended
-    ) -> Change | Receipt | Refusal:
+    async def _still_suspended(self, wanted: Wanted, decide: Decide, refusal: AccountSuspended) -> Change | Receipt | Refusal:
         """Ask before a suspended account is refused: once its leases went home, nobody tells this sidecar that it is active."""
         try:
             with self._keeper.line(wanted.account_id, wanted.until) as waiter:
@@ -257,7 +249,7 @@ class Meter:
         except CentralUnavailable:
             return refusal
 
-    async def _in_line(self, wanted: "_Wanted", decide: Decide, short: Short, waiter: Waiter) -> Change | Receipt | Refusal:
+    async def _in_line(self, wanted: Wanted, decide: Decide, short: Short, waiter: Waiter) -> Change | Receipt | Refusal:
         """Take the decision again with every answer of the central store, as long as that helps."""
         said: Answer | None = None
         rounds = 0
@@ -268,15 +260,15 @@ class Meter:
             if not isinstance(reply, Answer):
                 return reply
             said = reply
-            waiter.parked_until = _news_until(said, wanted)
+            waiter.parked_until = news_until(said, wanted)
             book = self._books.open(wanted.account_id)
             at = self._books.moment()
-            is_final = _is_final(said, wanted)
-            decided = self._decided(book, wanted, at, decide, exhausted=is_final)
+            has_all_been_said = is_final(said, wanted)
+            decided = self._decided(book, wanted, at, decide, exhausted=has_all_been_said)
             if not isinstance(decided, Short):
                 return decided
-            if is_final and not _is_worth_asking(decided, said):
-                return _short_of(book, decided, said, at)
+            if has_all_been_said and not is_worth_asking(decided, said):
+                return short_of(book, decided, said, at)
             short = decided
             rounds += not said.short
             if rounds == MAX_ROUNDS:
@@ -284,7 +276,7 @@ class Meter:
         return RecallPending(RECALL_RETRY_AFTER)
 
     async def _obtain(
-        self, wanted: "_Wanted", short: Short, waiter: Waiter, said: Answer | None
+        self, wanted: Wanted, short: Short, waiter: Waiter, said: Answer | None
     ) -> Answer | AccountNotFound | None:
         """What the central store says to this need, or None if it is away and the account may do without. If it said before
         that more may come, that is waited for; if it does not come, this is what was said.
@@ -300,7 +292,7 @@ class Meter:
                 raise
             return None
 
-    async def _heard(self, wanted: "_Wanted", waiter: Waiter) -> Said | None:
+    async def _heard(self, wanted: Wanted, waiter: Waiter) -> Said | None:
         """What is said to a request in line; None if its time is over before there is news of what was recalled for it."""
         try:
             return await self._keeper.obtain(waiter)
@@ -310,7 +302,7 @@ class Meter:
             waiter.parked_until = None  # the recall of which it would have been told is over: it stands for another one
             return await self._keeper.obtain(waiter)
 
-    def _offline(self, wanted: "_Wanted", decide: Decide) -> Change | Receipt | Refusal:
+    def _offline(self, wanted: Wanted, decide: Decide) -> Change | Receipt | Refusal:
         """Decide while the central store is away, with what the account is allowed for that."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
@@ -324,7 +316,7 @@ class Meter:
         return decided
 
     def _decided(
-        self, book: Book, wanted: "_Wanted", at: Moment, decide: Decide, *, exhausted: bool
+        self, book: Book, wanted: Wanted, at: Moment, decide: Decide, *, exhausted: bool
     ) -> Change | Receipt | Short | Refusal:
         self._books.expire(book, at.now)
         seen = replay(book, wanted.request)
@@ -376,47 +368,3 @@ class Meter:
                 return Replied(decided, replayed=True)
             case _:
                 return decided
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Work that needs credit: how much, in microcredits, whether a part of it would do, and until when it can wait for what
-    has to be recalled, on the event loop's clock.
-    """
-
-    account_id: AccountId
-    request: Request
-    amount: Microcredits
-    until: float
-    partial: bool = False
-
-
-def _news_until(said: Answer, wanted: _Wanted) -> float | None:
-    """Until when a request is told of what was recalled for it, on the event loop's clock; None if nothing was."""
-    if not said.is_pending:
-        return None
-    return min(wanted.until, asyncio.get_running_loop().time() + said.pending_for / SECOND)
-
-
-def _is_final(said: Answer, wanted: _Wanted) -> bool:
-    """Whether the central store has no more to give, or what it recalled will not come in time."""
-    if not said.short:
-        return False
-    return not said.is_pending or asyncio.get_running_loop().time() >= wanted.until
-
-
-def _is_worth_asking(short: Short, said: Answer) -> bool:
-    """Whether what came back here since makes enough to be asked for again, with what the central store has left and what of
-    others' it had not to recall for the larger need.
-    """
-    return not said.is_pending and said.free + said.elsewhere >= short.missing
-
-
-def _short_of(book: Book, short: Short, said: Answer, at: Moment) -> Refusal:
-    """Why credit is lacking: there is none, or not all who may have it idle have answered."""
-    idle = book.idle(at)
-    required = Microcredits(short.missing + idle)
-    if said.is_pending:
-        _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=said.elsewhere)
-        return RecallPending(RECALL_RETRY_AFTER)
-    return InsufficientCredits(required, Microcredits(idle + said.free), said.standing.next_reset_at)
