@@ -215,3 +215,13 @@ async def test_provider_usage_is_charged(services: Services) -> None:
     request.request_id, usage.provider_usage_json = "c2", "[]"
     request.usage.CopyFrom(usage)
     assert (await failure(services.metering.Charge(request))).fields == {"usage.provider_usage_json"}
+
+
+async def test_a_card_with_many_problems_is_refused_with_as_many_as_fit(services: Services) -> None:
+    """In the space that gRPC has for it; how many more there are is said, and each is cut short if it has to be."""
+    rules = "".join(f'[[text.models]]\nmodel = "{number}{"x" * 600}"\ninput = -1\noutput = -1\n' for number in range(500))
+    failed = await failure(publish(services, CARD + rules))
+    told = failed.bad_request.field_violations
+    assert (failed.info.reason, 1 <= len(told) < 1_000) == ("INVALID_REQUEST", True)
+    assert failed.message.endswith(f"and {1_000 - len(told)} more")
+    assert {len(each.description) for each in told} == {501}

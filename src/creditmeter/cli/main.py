@@ -8,7 +8,21 @@ from collections.abc import Sequence
 import typer
 
 from creditmeter import __version__
-from creditmeter.cli import account, balance, central, grant, history, leases, plan, serve, sidecars, verify
+from creditmeter.cli import (
+    account,
+    balance,
+    central,
+    grant,
+    history,
+    leases,
+    plan,
+    prices,
+    quote,
+    rates,
+    serve,
+    sidecars,
+    verify,
+)
 from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.replay.command import replay
@@ -31,6 +45,9 @@ app.command("replay")(replay)
 app.add_typer(account.commands, name="account")
 app.add_typer(plan.commands, name="plan")
 app.add_typer(grant.commands, name="grant")
+app.add_typer(rates.commands, name="rates")
+app.command("quote")(quote.quote)
+app.command("prices")(prices.prices)
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
 app.command("sidecars")(sidecars.sidecars)

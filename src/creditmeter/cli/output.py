@@ -55,7 +55,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_table(made: Table, title: str = "") -> None:
     """Print a table under its title."""
-    out = Console(width=WIDEST_TABLE)
+    out = Console(width=WIDEST_TABLE, markup=False, emoji=False)
     with out.capture() as captured:
         out.print(made)
     body = "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")

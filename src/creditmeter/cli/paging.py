@@ -17,6 +17,8 @@ _Request = TypeVar(
     admin_pb2.ListPlansRequest,
     admin_pb2.ListSidecarsRequest,
     admin_pb2.ListLeasesRequest,
+    admin_pb2.ListRateCardsRequest,
+    account_pb2.ListModelPricesRequest,
     account_pb2.ListHistoryRequest,
 )
 _Reply = TypeVar(
@@ -25,6 +27,8 @@ _Reply = TypeVar(
     admin_pb2.ListPlansResponse,
     admin_pb2.ListSidecarsResponse,
     admin_pb2.ListLeasesResponse,
+    admin_pb2.ListRateCardsResponse,
+    account_pb2.ListModelPricesResponse,
     account_pb2.ListHistoryResponse,
 )
 

@@ -34,6 +34,9 @@ class Unit(Enum):
     QUANTITY = "QUANTITY"
 
 
+_ANY_OTHER = "any other tool"
+"""Stands for a tool that the card does not name."""
+
 _CLASSES: Mapping[Unit, tuple[str, str]] = {
     Unit.INPUT_TOKENS: ("input", ""),
     Unit.OUTPUT_TOKENS: ("output", ""),
@@ -108,7 +111,7 @@ def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
 
 def _line(card: RateCard, at: Instant, place: Place, rule: TextRule | None) -> PriceLine:
     is_higher_cost = bool(place.model) and card.is_higher_cost(place.provider, place.model)
-    usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
+    usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool or _ANY_OTHER, quantity=1)
     if rule is None:
         price = price_usage(card, usage, at)
         assert isinstance(price, Price), "what the card lists has a price"

@@ -292,24 +292,26 @@ def _price_items(card: RateCard, call: Work | Usage, model: str) -> Price | Unpr
     if not 0 <= quantity <= MAX_QUANTITY:
         return _out_of_range("quantity", quantity, MAX_QUANTITY)
     credits_each = _credits_each(card, call, model)
-    if isinstance(credits_each, Unpriced):
+    if not isinstance(credits_each, Decimal):
         return credits_each
+    if isinstance(call, Work) and credits_each and not quantity:
+        return Invalid("quantity", "must be 1 or more for work that has a price")
     exact_credits = _EXACTLY.multiply(credits_each, quantity)
     cost_usd = _DIVISION.divide(exact_credits, card.credits_per_usd)
     return _settled(card, exact_credits, cost_usd, ZERO, ())
 
 
-def _credits_each(card: RateCard, call: Work | Usage, model: str) -> Decimal | Unpriced:
+def _credits_each(card: RateCard, call: Work | Usage, model: str) -> Decimal | Unpriced | Invalid:
     if call.action == IMAGE:
         return _credits_per_image(card, call, model)
     if call.action == TOOL and card.tools is not None:
-        return card.tools.by_name.get(call.tool, card.tools.default)
+        return card.tools.by_name.get(call.tool, card.tools.default) if call.tool else Invalid("tool", "is needed: its name")
     if (rule := card.actions.get(call.action)) is not None:
         return rule.higher_cost if card.is_higher_cost(call.provider, model) else rule.standard
     return Unpriced(call.action, call.provider, model, f"the rate card has no price for the action {call.action!r}")
 
 
-def _credits_per_image(card: RateCard, call: Work | Usage, model: str) -> Decimal | Unpriced:
+def _credits_per_image(card: RateCard, call: Work | Usage, model: str) -> Decimal | Unpriced | Invalid:
     rule = card.image_rule(call.provider, model)
     if rule is None:
         return _unpriced_model(call, model)
@@ -357,7 +359,9 @@ def _out_of_range(field: str, count: int, limit: int) -> Invalid:
     return Invalid(field, "must not be negative" if count < 0 else f"must not be above {limit:,}")
 
 
-def _unpriced_model(call: Work | Usage, model: str) -> Unpriced:
+def _unpriced_model(call: Work | Usage, model: str) -> Unpriced | Invalid:
+    if not model:
+        return Invalid("request_model", "is needed to find a price")
     of_provider = f" of provider {call.provider!r}" if call.provider else ""
     message = f"the rate card has no price for {call.action} by the model {model!r}{of_provider}"
     return Unpriced(call.action, call.provider, model, message)

@@ -24,6 +24,14 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 DO_NOT_RETRY = "-1"
 
+MAX_VIOLATIONS_BYTES = 2_000
+"""As much of what is wrong is told."""
+
+MAX_VIOLATION = 500
+"""And as many characters of each."""
+
+_AROUND_BYTES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -98,12 +106,28 @@ def _too_many_open(refusal: refusals.TooManyOpenReservations) -> Problem:
 
 
 def _invalid(refusal: refusals.InvalidRequest) -> Problem:
+    told = _as_many_as_fit(refusal.violations)
+    more = len(refusal.violations) - len(told)
+    lines = [f"{name}: {text}" for name, text in told]
     return Problem(
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_REQUEST",
-        "; ".join(f"{name}: {text}" for name, text in refusal.violations),
-        violations=refusal.violations,
+        "; ".join([*lines, *((f"and {more} more",) if more else ())]),
+        violations=told,
     )
+
+
+def _as_many_as_fit(violations: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The first of them, the longest cut short: they travel twice in a call's trailing metadata, of which gRPC takes 8 KiB."""
+    told: list[tuple[str, str]] = []
+    left = MAX_VIOLATIONS_BYTES
+    for name, text in violations:
+        shown = name, text if len(text) <= MAX_VIOLATION else f"{text[:MAX_VIOLATION]}…"
+        left -= sum(len(each.encode()) for each in shown) + _AROUND_BYTES
+        if told and left < 0:
+            break
+        told.append(shown)
+    return tuple(told)
 
 
 def _refund_exceeds(refusal: refusals.RefundExceedsCharge) -> Problem:
