@@ -408,24 +408,29 @@ class LeaseSearch(RuleBasedStateMachine):
 
     def _assert_recalled(self, message: Message, answer: Answer, waiting: Recall | None) -> None:
         """A need is refused if, and only if, what all others have idle is too little: those who were heard since it began to
-        wait at their word; those who were not, and may authorise, with all they have; at their word those who may not.
+        wait at their word; those who were not, or were asked anew since, and may authorise, with all they have; at their word
+        those who may not.
         """
         central, sidecar_id = self.central, message.sidecar_id
-        since = self.asked.get(sidecar_id, 0) if waiting and waiting.stands(central.decided_at) else central.decisions
+        standing = waiting if waiting and waiting.stands(central.decided_at) else None
+        since = self.asked.get(sidecar_id, 0) if standing else central.decisions
         if (sidecar_id, Purpose.LEASE) in central.recalls:
             self.asked[sidecar_id] = since
         self.heard[sidecar_id] = central.decisions
         if message.need is None or not answer.short:
             assert not answer.is_pending
             return
-        best = available(central.grants.values(), self._at_best(sidecar_id, since), central.decided_at)
+        best = available(central.grants.values(), self._at_best(sidecar_id, since, standing), central.decided_at)
         assert answer.is_pending == (best >= min(message.need.smallest, answer.short))
 
-    def _at_best(self, asker: SidecarId, since: int) -> Iterable[OutLease]:
+    def _at_best(self, asker: SidecarId, since: int, standing: Recall | None) -> Iterable[OutLease]:
+        anew = standing.awaited if standing else ()
         for each in self.central.leases.values():
             if each.sidecar_id == asker or each.closed:
                 yield each
-            elif self.heard[each.sidecar_id] < since and self.central.decided_at < each.trusted_until:
+            elif (
+                self.heard[each.sidecar_id] < since or each.sidecar_id in anew
+            ) and self.central.decided_at < each.trusted_until:
                 yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted)))
             else:
                 yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted + each.held)))

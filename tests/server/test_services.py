@@ -85,6 +85,16 @@ async def test_every_wrong_field_is_named_at_once(services: Services) -> None:
     assert failed.kinds.count("google.rpc.ErrorInfo") == 1
 
 
+async def test_what_the_central_store_cannot_keep_is_refused(services: Services) -> None:
+    """PostgreSQL keeps no NUL: let in here, it would stop the account's settlement."""
+    usage = work_pb2.Usage(action="text", response_model="a\0b")
+    request = metering_pb2.ChargeRequest(
+        request_id="r", account_id="alice", usage=usage, labels={"k": "\0", "\0": "v", "k2": "v"}
+    )
+    failed = await failure(services.metering.Charge(request))
+    assert failed.fields == {"usage.response_model", "labels['k']", "labels['\\x00']"}
+
+
 @pytest.mark.parametrize(
     ("method", "request_", "fields"),
     [

@@ -1,5 +1,7 @@
 """From requests to amounts: what a reservation's bound and a provider's report make of each other."""
 
+from dataclasses import replace
+
 import pytest
 
 from creditmeter.core.amounts import from_credits
@@ -100,6 +102,16 @@ def test_what_the_provider_reported_is_charged(pricing: Pricing, reported: str, 
     assert (str(cost.usd), cost.amount) == (usd, from_credits(credits))
     assert cost.usage is not None
     assert (cost.usage.provider_usage_json, cost.usage.input_tokens) == (reported, 12_307)
+
+
+def test_a_report_is_read_as_that_of_the_works_provider(pricing: Pricing) -> None:
+    """Grok counts reasoning beside the completion; usage need not name the provider again."""
+    work = replace(TEXT, provider="x-ai", request_model="grok-3-mini")
+    counts = '{"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 100}}'
+    cost = pricing.reserved_cost(reserved(work), Usage(provider_usage_json=counts), None, NOW)
+    assert isinstance(cost, Cost)
+    assert cost.usage is not None
+    assert cost.usage.output_tokens == 105
 
 
 def test_what_is_no_report_is_invalid(pricing: Pricing) -> None:

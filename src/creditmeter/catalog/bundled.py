@@ -2,8 +2,8 @@
 
 Only the data that the package ships is read: nothing is fetched and nothing updates it in the background. Importing the
 package takes a third of a second and some 40 MB, so it is imported when a price list is made, which running sidecars need
-only for a card that was not published yet; and what it says is compiled, since it takes a quarter of a millisecond to price
-one call.
+only for a card that was not published yet; and what it says is compiled, since the library takes many times as long for a
+call.
 """
 
 from collections.abc import Iterable, Mapping

@@ -4,7 +4,8 @@ A worker hands over the usage object as it came, the whole response around it, o
 words are told apart by what they are, and by the provider where they do not say:
 
 * OpenAI's chat completions, and all who speak like them (OpenRouter, DeepSeek, Mistral, Groq): cached tokens are part of the
-  prompt, reasoning of the completion. xAI counts reasoning beside the completion.
+  prompt, reasoning of the completion. xAI and Perplexity count reasoning beside the completion, and so does whoever's total
+  says so.
 * OpenAI's responses and images: the same under other names.
 * Anthropic's messages: cached tokens are counted beside `input_tokens`; a stream's counts are cumulative, so the last one of
   each kind counts.
@@ -22,10 +23,14 @@ from dataclasses import replace
 from typing import Any
 
 from creditmeter.core.providers import price_list_name
+from creditmeter.core.rate_card import MAX_TOKENS
 from creditmeter.core.work import Usage
 
 MAX_DEPTH = 4
 """Events and responses are looked into no deeper than this."""
+
+MAX_MODEL_NAME = 256
+"""A longer name of a model is not believed."""
 
 _Counts = dict[str, int | None]
 _Reported = Mapping[str, Any]
@@ -44,7 +49,9 @@ _OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
 """Each with its older name behind it."""
 
 _ANTHROPIC_ONLY = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use")
-_REASONING_BESIDE = {"x-ai"}
+_REASONING_BESIDE = {"x-ai", "xai", "perplexity"}
+_IMAGES = ("IMAGE", "DOCUMENT")
+"""Gemini counts the pages of a document as images."""
 
 
 class UnknownUsageError(ValueError):
@@ -128,16 +135,18 @@ def _otel(reported: _Reported, _provider: str) -> _Counts:
 
 def _chat(reported: _Reported, provider: str) -> _Counts:
     inside, outside = ("prompt_tokens_details",), ("completion_tokens_details",)
-    reasoning = _count(reported, *outside, "reasoning_tokens")
-    output = _count(reported, "completion_tokens")
+    reasoning = _first(_count(reported, *outside, "reasoning_tokens"), _count(reported, "reasoning_tokens"))
+    prompt, output = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    is_beside = provider in _REASONING_BESIDE or _count(reported, "total_tokens") == _sum(prompt, output, reasoning)
     return {
-        "input_tokens": _count(reported, "prompt_tokens"),
-        "output_tokens": _sum(output, reasoning) if provider in _REASONING_BESIDE and output is not None else output,
+        "input_tokens": prompt,
+        "output_tokens": _sum(output, reasoning) if is_beside and output is not None else output,
         "cache_read_input_tokens": _first(
             _count(reported, *inside, "cached_tokens"),
             _count(reported, "cache_read_input_tokens"),
             _count(reported, "prompt_cache_hit_tokens"),
             _count(reported, "cached_tokens"),
+            _count(reported, "cached_prompt_text_tokens"),
         ),
         "cache_creation_input_tokens": _first(
             _count(reported, *inside, "cache_write_tokens"), _count(reported, "cache_creation_input_tokens")
@@ -157,7 +166,7 @@ def _responses(reported: _Reported, _provider: str) -> _Counts:
     return {
         "input_tokens": _count(reported, "input_tokens"),
         "output_tokens": _count(reported, "output_tokens"),
-        "cache_read_input_tokens": detail("input", "cached_tokens"),
+        "cache_read_input_tokens": _first(detail("input", "cached_tokens"), detail("input", "cache_read_input_tokens")),
         "cache_creation_input_tokens": detail("input", "cache_write_tokens"),
         "reasoning_output_tokens": detail("output", "reasoning_tokens"),
         "audio_input_tokens": detail("input", "audio_tokens"),
@@ -200,8 +209,8 @@ def _gemini(reported: _Reported, _provider: str) -> _Counts:
     if output is None and total is not None and prompt is not None:  # a count of 0 is left out
         output = max(0, total - _sum(prompt, of_tools))
 
-    def of_modality(modality: str, *details: str) -> int | None:
-        found = [_listed(reported, each, "modality", modality, "tokenCount") for each in details]
+    def of_modality(modalities: tuple[str, ...], *details: str) -> int | None:
+        found = [_listed(reported, each, "modality", modality, "tokenCount") for each in details for modality in modalities]
         return None if all(each is None for each in found) else _sum(*found)
 
     return {
@@ -209,10 +218,10 @@ def _gemini(reported: _Reported, _provider: str) -> _Counts:
         "output_tokens": output,
         "cache_read_input_tokens": _count(reported, "cachedContentTokenCount"),
         "reasoning_output_tokens": thought,
-        "audio_input_tokens": of_modality("AUDIO", "promptTokensDetails", "toolUsePromptTokensDetails"),
-        "image_input_tokens": of_modality("IMAGE", "promptTokensDetails", "toolUsePromptTokensDetails"),
-        "audio_output_tokens": of_modality("AUDIO", "candidatesTokensDetails"),
-        "image_output_tokens": of_modality("IMAGE", "candidatesTokensDetails"),
+        "audio_input_tokens": of_modality(("AUDIO",), "promptTokensDetails", "toolUsePromptTokensDetails"),
+        "image_input_tokens": of_modality(_IMAGES, "promptTokensDetails", "toolUsePromptTokensDetails"),
+        "audio_output_tokens": of_modality(("AUDIO",), "candidatesTokensDetails"),
+        "image_output_tokens": of_modality(_IMAGES, "candidatesTokensDetails"),
     }
 
 
@@ -248,9 +257,16 @@ def _as_count(found: Any, name: str) -> int | None:
     if found is None:
         return None
     is_whole = isinstance(found, int | float) and not isinstance(found, bool) and found == found // 1
-    if not is_whole or found < 0:
-        raise UnknownUsageError(f"{name} must be a whole number, 0 or more, and is {json.dumps(found)[:40]}")
+    if not is_whole or not 0 <= found <= MAX_TOKENS:
+        raise UnknownUsageError(f"{name} must be a whole number from 0 to {MAX_TOKENS:,}, and is {_shown(found)}")
     return int(found)
+
+
+def _shown(found: Any) -> str:
+    """What stands in the place of a count; of what has parts not the parts, which may be too deep to write."""
+    if isinstance(found, dict | list):
+        return "an object" if isinstance(found, dict) else "a list"
+    return json.dumps(found)[:40]
 
 
 def _listed(reported: _Reported, name: str, key: str, value: str, count: str) -> int | None:
@@ -278,8 +294,13 @@ def _images_in(document: Any) -> int | None:
 
 
 def _model_in(document: Any) -> str:
-    """The model that served the call, if the document is a whole response that names it."""
+    """The model that served the call, if the document is a whole response that names it, by a name that can be kept."""
     if not isinstance(document, dict):
         return ""
     found = (document.get(name) for name in ("model", "modelVersion", "gen_ai.response.model"))
-    return next((each for each in found if isinstance(each, str)), "")
+    return next((each for each in found if isinstance(each, str) and _is_name(each)), "")
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be the name of a model. JSON can spell characters that no database keeps."""
+    return 0 < len(text) <= MAX_MODEL_NAME and text.isprintable()

@@ -63,6 +63,7 @@ class Fields:
         """Free text."""
         if len(value) > longest:
             self.wrong(name, f"must be at most {longest} characters")
+        self._storable(name, value)
         return value
 
     def labels(self, labels: Mapping[str, str]) -> dict[str, str]:
@@ -74,7 +75,13 @@ class Fields:
                 self.wrong(f"labels[{key[:MAX_LABEL_KEY]!r}]", f"a key must be 1-{MAX_LABEL_KEY} characters")
             if len(value) > MAX_LABEL_VALUE:
                 self.wrong(f"labels[{key[:MAX_LABEL_KEY]!r}]", f"a value must be at most {MAX_LABEL_VALUE} characters")
+            self._storable(f"labels[{key[:MAX_LABEL_KEY]!r}]", key + value)
         return dict(labels)
+
+    def _storable(self, name: str, value: str) -> None:
+        """PostgreSQL stores every character but NUL."""
+        if "\0" in value:
+            self.wrong(name, "must not contain a NUL character")
 
     def span(self, name: str, value: Duration, least: Span, most: Span) -> Span:
         """A length of time."""

@@ -81,10 +81,10 @@ class Pricing:
         card = self.cards.pinned(reservation.rate_card_version, at)
         if usage is None:
             return _stated(card, amount)
-        reported = _reported(usage)
+        work = reservation.work or Work(action=usage.action)
+        reported = _reported(replace(usage, provider=usage.provider or work.provider))
         if isinstance(reported, Refusal):
             return reported
-        work = reservation.work or Work(action=usage.action)
         complete, estimated = complete_usage(reported, work, _bound_of_output(card, reservation))
         cost = _cost_by_any_model(card, complete, reservation.created_at)
         if isinstance(cost, Refusal) or not estimated:
