@@ -53,6 +53,16 @@ async def test_a_card_is_found_with_its_prices_by_either_version(store: CentralS
     assert await store.rate_cards.find("v") is None
 
 
+async def test_no_two_cards_share_a_version(store: CentralStore) -> None:
+    """Neither as a document names it nor as charges do, in whichever order they come."""
+    listed = '[text]\nsource = "genai-prices"'
+    first = await published(store, document("v1", more=listed))
+    assert await publish(store, document(first.version)) == RateCardExists(first.version)
+    second = await published(store, document(f"v2+{bundled_price_list().version}"))
+    assert await publish(store, document("v2", more=listed)) == RateCardExists("v2")
+    assert await store.rate_cards.find(second.version) == second
+
+
 async def test_five_publications_at_once(store: CentralStore) -> None:
     """Of one document: one. Of different ones: each has its number."""
     same = await asyncio.gather(*(publish(store, document("same")) for _ in range(5)))

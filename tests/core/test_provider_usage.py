@@ -221,6 +221,29 @@ def test_images_without_usage_are_counted_too() -> None:
     assert read({"created": 1, "data": [{}, {}]}) == Usage(quantity=2)
 
 
+IMAGE_PART = {"inlineData": {"mimeType": "image/png", "data": "iVBO"}}
+
+
+@pytest.mark.parametrize(
+    ("document", "quantity"),
+    [
+        ({"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": "iVBO"}] * 3}, 3),
+        ({"predictions": [{"mimeType": "image/png"}, {"raiFilteredReason": "blocked"}]}, 1),
+        ({"predictions": []}, 0),
+        ({"candidates": [{"content": {"parts": [{"text": "Here:"}, IMAGE_PART]}}], "usageMetadata": GEMINI}, 1),
+        ({"candidates": [{"content": {"parts": [IMAGE_PART]}}] * 2, "usageMetadata": GEMINI}, 2),
+        ({"candidates": [{"content": {"parts": [{"inline_data": {"mime_type": "image/jpeg"}}]}}]}, 1),
+        ([{"candidates": [{"content": {"parts": [IMAGE_PART]}}]}, {"candidates": [], "usageMetadata": GEMINI}], 1),
+        ({"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "audio/wav"}}]}}], "usageMetadata": GEMINI}, None),
+        ({"candidates": [{"content": {"parts": [{"text": "no"}]}}, 5, {}], "usageMetadata": GEMINI}, None),
+        ({"candidates": [{"content": {"parts": [None, {"inlineData": None}]}}, {"content": 5}], "usageMetadata": GEMINI}, None),
+    ],
+)
+def test_images_of_google_are_counted(document: Any, quantity: int | None) -> None:
+    """Imagen's predictions, and the parts of Gemini's answers that are images; an answer without any is one of text."""
+    assert read(document, "google").quantity == quantity
+
+
 def test_embeddings_are_no_images() -> None:
     """They come in a list of the same name."""
     assert read({"object": "list", "data": [{}, {}], "usage": {"prompt_tokens": 8}}) == Usage(input_tokens=8)
@@ -497,6 +520,51 @@ def test_an_explicit_zero_is_zero(document: Any) -> None:
     assert read(document) == Usage(input_tokens=0, output_tokens=0)
 
 
+def test_gemini_live_counts_what_it_said_and_thought() -> None:
+    """Its words for candidates are others; thoughts are beside them all the same."""
+    usage = read(
+        {
+            "usageMetadata": {
+                "promptTokenCount": 50,
+                "responseTokenCount": 100,
+                "thoughtsTokenCount": 30,
+                "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 80}],
+            }
+        }
+    )
+    assert usage == Usage(input_tokens=50, output_tokens=130, reasoning_output_tokens=30, audio_output_tokens=80)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        # Converse, streamed: the counts come in the last event.
+        (
+            [
+                {"contentBlockDelta": {"delta": {"text": "Hi"}}},
+                {"metadata": {"usage": {"inputTokens": 3, "outputTokens": 5}, "metrics": {"latencyMs": 9}}},
+            ],
+            Usage(input_tokens=3, output_tokens=5),
+        ),
+        # Groq, streamed.
+        ([{"choices": []}, {"choices": [], "x_groq": {"id": "r", "usage": CHAT}}], Usage(input_tokens=1000, output_tokens=97)),
+        # Cohere's embeddings have no output.
+        ({"embeddings": [], "meta": {"billed_units": {"input_tokens": 4}}}, Usage(input_tokens=4)),
+    ],
+)
+def test_usage_that_is_wrapped_is_found(document: Any, expected: Usage) -> None:
+    """By the wrappings that providers use."""
+    usage = read(document)
+    assert (usage.input_tokens, usage.output_tokens) == (expected.input_tokens, expected.output_tokens)
+
+
+def test_a_callers_own_metadata_counts_for_nothing_beside_the_usage() -> None:
+    """Responses give back what a caller sent with them."""
+    usage = read({"usage": CHAT, "metadata": {"prompt_tokens": 5, "usage": {"prompt_tokens": 7}, "model": "mine"}})
+    assert usage.input_tokens == 1000
+    assert usage.response_model == ""
+
+
 def test_contradictions_are_passed_on() -> None:
     """Pricing settles and flags them."""
     contradiction = {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens": 0}
@@ -513,6 +581,19 @@ def test_contradictions_are_passed_on() -> None:
         ({"model": 5, "usage": CHAT}, ""),
         (CHAT, ""),
         ([{"usage": CHAT}], ""),
+        # Of a stream, and of an envelope.
+        ([{"model": "gpt-4o-2024-08-06"}, {"model": "gpt-4o-2024-08-06", "usage": CHAT}], "gpt-4o-2024-08-06"),
+        (
+            [
+                {"type": "message_start", "message": {"model": "claude-haiku-4-5", "usage": MESSAGE}},
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 550}},
+            ],
+            "claude-haiku-4-5",
+        ),
+        ([{"type": "response.completed", "response": {"model": "gpt-5-2025-08-07", "usage": CHAT}}], "gpt-5-2025-08-07"),
+        ({"response": {"modelVersion": "gemini-2.5-pro", "usageMetadata": GEMINI}}, "gemini-2.5-pro"),
+        ({"result": {"model": "@cf/meta/llama-3.1-8b-instruct", "usage": CHAT}}, "@cf/meta/llama-3.1-8b-instruct"),
+        ([[[[[[{"model": "too deep"}]]]]], {"usage": CHAT}], ""),
         # No name that a database, a message or a reader could take.
         ({"model": "x" * MAX_MODEL_NAME, "usage": CHAT}, "x" * MAX_MODEL_NAME),
         ({"model": "x" * (MAX_MODEL_NAME + 1), "usage": CHAT}, ""),
@@ -665,9 +746,6 @@ def test_anything_is_either_read_or_refused(document: Any) -> None:
 # --- As genai-prices reads them ---------------------------------------------------------------------------------------
 
 NOT_READ = {
-    ("cloudflare", "default"): "a wrapping of its own",
-    ("cloudflare", "decisions"): "the same",
-    ("cohere", "embeddings"): "a wrapping of its own",
     ("cohere", "tokens"): "what it bills is in billed_units, which are read",
     ("cursor", "usage-event"): "events of an editor, no responses",
     ("mistral", "ocr"): "pages, no tokens",

@@ -1,5 +1,7 @@
 """Rate cards at a running sidecar: picked up while it runs, kept for the reservations that were made by them."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import update
 
@@ -9,14 +11,14 @@ from creditmeter.central.requests import Done
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import RequestId
-from creditmeter.core.instants import DAY, HOUR, Instant, to_datetime
+from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, to_datetime
 from creditmeter.core.metering import Limits
 from creditmeter.core.rate_cards import LoadedCard, load
 from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Reserve
 from creditmeter.core.reservations import Reservation
 from creditmeter.core.work import Usage, Work
-from creditmeter.sidecar.card_keeper import CardChanged
+from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged
 from creditmeter.sidecar.meter import Outcome
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
@@ -161,6 +163,27 @@ async def test_what_is_superseded_is_kept_for_as_long_as_it_is_needed(bench: Ben
     assert {each.version for each in await bench.journal.rate_cards()} == {"v2", card.kept.version}
     await bench.sidecar.card_keeper.refresh()
     assert bench.sidecar.card_keeper.version_in_force == "v2"
+
+
+async def test_a_card_outlives_requests_that_wait_for_credit(bench: Bench) -> None:
+    """They were priced by it, and pin it only when they are granted; by then it may be superseded."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    bench.wire.is_open.clear()
+    waiting = asyncio.create_task(held(bench, "r"))
+    while not bench.wire.sent:
+        await asyncio.sleep(0)
+    await publish(bench, "v2", 5)
+    await bench.sidecar.card_keeper.refresh()
+    for _ in range(2):
+        bench.sidecar.card_keeper.prune()
+        bench.clock.advance(MINUTE)
+    bench.wire.is_open.set()
+    hold = await waiting
+    bench.clock.advance(UNNEEDED_FOR)
+    bench.sidecar.card_keeper.prune()
+    assert await committed(bench, "c", hold) == (credits(3), "v1")
 
 
 async def test_a_card_of_a_newer_program_leaves_the_old_one_in_force(bench: Bench) -> None:

@@ -48,7 +48,7 @@ _COMBINED = {"or_": Operator.ANY, "and_": Operator.ALL}
 def bundled_price_list() -> PriceList:
     """The price list of the release that is installed. Its version says which that is: `genai-prices.0.2.3`."""
     import genai_prices  # noqa: PLC0415 - see above
-    from genai_prices.data import providers  # noqa: PLC0415
+    from genai_prices.data import providers  # noqa: PLC0415 - see above
 
     return PriceList(f"{GENAI_PRICES}.{genai_prices.__version__}", tuple(_provider(each) for each in providers))
 

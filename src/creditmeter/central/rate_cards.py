@@ -43,10 +43,12 @@ class Publications:
         self._clock = clock
 
     async def publish(self, card: RateCard, document: str, price_list: PriceList | None) -> Done[KeptCard] | RateCardExists:
-        """Publish a card for good. The same document again is the same publication; another one under its version is not."""
+        """Publish a card for good. The same document again is the same publication; another one under a version that is taken,
+        as a document names it or as charges carry it, is not.
+        """
         async with self._database.write() as connection:
             await _lock(connection)
-            known = await _find(connection, _columns.document_version == card.document_version)
+            known = await _find(connection, card.document_version, card.version)
             if known is not None:
                 is_same = known.document == document
                 return Done(known, replayed=True) if is_same else RateCardExists(card.document_version)
@@ -58,7 +60,7 @@ class Publications:
     async def find(self, version: str) -> KeptCard | None:
         """A published card, by the version that its document names or by the one that charges carry."""
         async with self._database.read() as connection:
-            return await _find(connection, or_(_columns.document_version == version, _columns.version == version))
+            return await _find(connection, version)
 
     async def in_force(self) -> KeptCard | None:
         """The published card that is in effect now; None before the first one is."""
@@ -90,7 +92,9 @@ async def _lock(connection: AsyncConnection) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
 
 
-async def _find(connection: AsyncConnection, condition: Any) -> KeptCard | None:
+async def _find(connection: AsyncConnection, *versions: str) -> KeptCard | None:
+    """A card that goes by one of these versions. No two cards share one."""
+    condition = or_(_columns.document_version.in_(versions), _columns.version.in_(versions))
     row = (await connection.execute(select(tables.rate_cards).where(condition).limit(1))).mappings().one_or_none()
     return None if row is None else _kept(row)
 

@@ -46,7 +46,7 @@ def grant_role(
     Makes the role if it is missing, and takes from it what it had on the central store's tables before. Run it with the
     role that owns the tables, and again after each `central migrate` that changed something. May be repeated.
     """
-    from creditmeter.central import roles  # noqa: PLC0415
+    from creditmeter.central import roles  # noqa: PLC0415 - most commands need no database
 
     access = roles.Access(admin=admin, auto_create=auto_create)
     database = _opened(central)
@@ -62,7 +62,7 @@ def grant_role(
 
 def _opened(central: str | None) -> "Database":
     """The store that is meant; nothing is connected yet."""
-    from creditmeter.central.database import CentralMisconfigured, Database  # noqa: PLC0415
+    from creditmeter.central.database import CentralMisconfigured, Database  # noqa: PLC0415 - most commands need no database
 
     try:
         return Database(load_settings(central=central).central_url)
@@ -76,9 +76,9 @@ def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") 
     Raises:
         CommandFailed: the role may not, the store is not one that can be worked on, or it does not answer.
     """
-    from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable  # noqa: PLC0415
-    from creditmeter.central.migrating import NotPermitted  # noqa: PLC0415
-    from creditmeter.central.roles import RoleUnusable  # noqa: PLC0415
+    from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable  # noqa: PLC0415 - most commands need no database
+    from creditmeter.central.migrating import NotPermitted  # noqa: PLC0415 - most commands need no database
+    from creditmeter.central.roles import RoleUnusable  # noqa: PLC0415 - most commands need no database
 
     async def run() -> _Done:
         try:

@@ -71,7 +71,7 @@ def report_json(report: "Report") -> dict[str, object]:
 
 def _check_address(url: str) -> None:
     """A mistyped path must not become a new, empty store that is clean."""
-    from creditmeter.central.database import CentralMisconfigured, parse_url  # noqa: PLC0415
+    from creditmeter.central.database import CentralMisconfigured, parse_url  # noqa: PLC0415 - most commands need no database
 
     try:
         parsed = parse_url(url)

@@ -35,8 +35,14 @@ MAX_MODEL_NAME = 256
 _Counts = dict[str, int | None]
 _Reported = Mapping[str, Any]
 
-_AROUND = ("usage", "usageMetadata", "usage_metadata", "message", "response", "billed_units")
-"""Where responses and events keep their usage, or what has it."""
+_ENVELOPES = ("message", "response", "result")
+"""Where events and envelopes keep the response."""
+
+_AROUND = ("usage", "usageMetadata", "usage_metadata", *_ENVELOPES, "metadata", "meta", "x_groq", "billed_units")
+"""Where responses and events keep their usage, or what has it; the first that has one counts."""
+
+_MODEL = ("model", "modelVersion", "model_version", "gen_ai.response.model")
+"""Where they name the model that served the call."""
 
 _OTEL_PREFIX = "gen_ai.usage."
 _OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -95,12 +101,11 @@ def _usages_in(document: Any, depth: int) -> Iterator[_Reported]:
         for each in document:
             yield from _usages_in(each, depth + 1)
     elif isinstance(document, dict):
-        inside = [document[name] for name in _AROUND if isinstance(document.get(name), dict)]
-        if _dialect(document, "") is not None or not inside:
+        if _dialect(document, "") is not None:
             yield document
         else:
-            for each in inside:
-                yield from _usages_in(each, depth + 1)
+            inside = (list(_usages_in(document.get(name), depth + 1)) for name in _AROUND)
+            yield from next(filter(None, inside), [])
 
 
 def _counts(reported: _Reported, usage: Usage) -> _Counts:
@@ -203,7 +208,8 @@ def _bedrock(reported: _Reported, _provider: str) -> _Counts:
 
 def _gemini(reported: _Reported, _provider: str) -> _Counts:
     prompt, of_tools = _count(reported, "promptTokenCount"), _count(reported, "toolUsePromptTokenCount")
-    spoken, thought = _count(reported, "candidatesTokenCount"), _count(reported, "thoughtsTokenCount")
+    spoken = _first(_count(reported, "candidatesTokenCount"), _count(reported, "responseTokenCount"))
+    thought = _count(reported, "thoughtsTokenCount")
     total = _count(reported, "totalTokenCount")
     output = None if spoken is None and thought is None else _sum(spoken, thought)
     if output is None and total is not None and prompt is not None:  # a count of 0 is left out
@@ -220,8 +226,8 @@ def _gemini(reported: _Reported, _provider: str) -> _Counts:
         "reasoning_output_tokens": thought,
         "audio_input_tokens": of_modality(("AUDIO",), "promptTokensDetails", "toolUsePromptTokensDetails"),
         "image_input_tokens": of_modality(_IMAGES, "promptTokensDetails", "toolUsePromptTokensDetails"),
-        "audio_output_tokens": of_modality(("AUDIO",), "candidatesTokensDetails"),
-        "image_output_tokens": of_modality(_IMAGES, "candidatesTokensDetails"),
+        "audio_output_tokens": of_modality(("AUDIO",), "candidatesTokensDetails", "responseTokensDetails"),
+        "image_output_tokens": of_modality(_IMAGES, "candidatesTokensDetails", "responseTokensDetails"),
     }
 
 
@@ -287,18 +293,47 @@ def _sum(*counts: int | None) -> int:
 
 
 def _images_in(document: Any) -> int | None:
-    """How many images a response of OpenAI's image API has."""
-    if isinstance(document, dict) and isinstance(data := document.get("data"), list) and "created" in document:
+    """How many images a response has, or the events of one, where it is one of images."""
+    found = [_images_of(each) for each in _items(document if isinstance(document, list) else [document])]
+    return None if all(count is None for count in found) else _sum(*found)
+
+
+def _images_of(response: _Reported) -> int | None:
+    """The same of one response: OpenAI's, Imagen's or Gemini's. One of Gemini's without any is one of text."""
+    if isinstance(data := response.get("data"), list) and "created" in response:
         return len(data)
-    return None
+    if isinstance(predictions := response.get("predictions"), list):
+        return sum(map(_is_image, predictions))
+    return sum(map(_is_image, _gemini_parts(response))) or None
 
 
-def _model_in(document: Any) -> str:
-    """The model that served the call, if the document is a whole response that names it, by a name that can be kept."""
-    if not isinstance(document, dict):
+def _gemini_parts(response: _Reported) -> Iterator[Any]:
+    """The inline data of the candidates of a response."""
+    for candidate in _items(response.get("candidates")):
+        content = candidate.get("content")
+        for part in _items(content.get("parts")) if isinstance(content, dict) else ():
+            yield part.get("inlineData", part.get("inline_data"))
+
+
+def _items(found: Any) -> Iterator[_Reported]:
+    return (each for each in found if isinstance(each, dict)) if isinstance(found, list) else iter(())
+
+
+def _is_image(found: Any) -> bool:
+    kind = found.get("mimeType", found.get("mime_type")) if isinstance(found, dict) else None
+    return isinstance(kind, str) and kind.startswith("image/")
+
+
+def _model_in(document: Any, depth: int = 0) -> str:
+    """The model that served the call, by a name that can be kept; empty if the document names none."""
+    if depth > MAX_DEPTH or not isinstance(document, dict | list):
         return ""
-    found = (document.get(name) for name in ("model", "modelVersion", "gen_ai.response.model"))
-    return next((each for each in found if isinstance(each, str) and _is_name(each)), "")
+    if isinstance(document, dict):
+        named = [each for name in _MODEL if isinstance(each := document.get(name), str) and _is_name(each)]
+        if named:
+            return named[0]
+    inside = document if isinstance(document, list) else map(document.get, _ENVELOPES)
+    return next(filter(None, (_model_in(each, depth + 1) for each in inside)), "")
 
 
 def _is_name(text: str) -> bool:

@@ -26,9 +26,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def GetBalance(  # noqa: N802 - the contract's name
-        self, request: account_pb2.GetBalanceRequest, context: Context
-    ) -> account_pb2.GetBalanceResponse:
+    async def GetBalance(self, request: account_pb2.GetBalanceRequest, context: Context) -> account_pb2.GetBalanceResponse:
         """How an account stands."""
         fields = Fields()
         account_id = AccountId(fields.id("account_id", request.account_id))
@@ -47,9 +45,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             stale=balance.stale,
         )
 
-    async def ListHistory(  # noqa: N802
-        self, request: account_pb2.ListHistoryRequest, context: Context
-    ) -> account_pb2.ListHistoryResponse:
+    async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
         """Lines of history, newest first."""
         fields = Fields()
         account_id = AccountId(fields.id("account_id", request.account_id))
@@ -69,7 +65,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             next_page_token=next_token(request, page[-1].number) if more else "",
         )
 
-    async def ListModelPrices(  # noqa: N802
+    async def ListModelPrices(
         self, request: account_pb2.ListModelPricesRequest, context: Context
     ) -> account_pb2.ListModelPricesResponse:
         """What models, tools and actions cost now."""

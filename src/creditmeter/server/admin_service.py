@@ -57,9 +57,7 @@ class AdminService(RateCardService):
         self._administration = administration
         self._listing = listing
 
-    async def CreateAccount(  # noqa: N802 - the contract's name
-        self, request: admin_pb2.CreateAccountRequest, context: Context
-    ) -> admin_pb2.CreateAccountResponse:
+    async def CreateAccount(self, request: admin_pb2.CreateAccountRequest, context: Context) -> admin_pb2.CreateAccountResponse:
         """Open an account."""
         fields = Fields()
         request_id = RequestId(fields.id("request_id", request.request_id))
@@ -69,18 +67,14 @@ class AdminService(RateCardService):
         done = await allowed(context, await self._administration.create_account(CreateAccount(request_id, account)))
         return admin_pb2.CreateAccountResponse(account=account_message(done.reply), replayed=done.replayed)
 
-    async def GetAccount(  # noqa: N802
-        self, request: admin_pb2.GetAccountRequest, context: Context
-    ) -> admin_pb2.GetAccountResponse:
+    async def GetAccount(self, request: admin_pb2.GetAccountRequest, context: Context) -> admin_pb2.GetAccountResponse:
         """An account as it stands."""
         fields = Fields()
         account_id = AccountId(fields.id("account_id", request.account_id))
         found = await allowed(context, fields.refusal or await self._administration.get_account(account_id))
         return admin_pb2.GetAccountResponse(account=account_message(found))
 
-    async def UpdateAccount(  # noqa: N802
-        self, request: admin_pb2.UpdateAccountRequest, context: Context
-    ) -> admin_pb2.UpdateAccountResponse:
+    async def UpdateAccount(self, request: admin_pb2.UpdateAccountRequest, context: Context) -> admin_pb2.UpdateAccountResponse:
         """Change what is agreed with an account."""
         fields = Fields()
         asked = UpdateAccount(
@@ -93,9 +87,7 @@ class AdminService(RateCardService):
         done = await allowed(context, await self._administration.update_account(asked))
         return admin_pb2.UpdateAccountResponse(account=account_message(done.reply), replayed=done.replayed)
 
-    async def ListAccounts(  # noqa: N802
-        self, request: admin_pb2.ListAccountsRequest, context: Context
-    ) -> admin_pb2.ListAccountsResponse:
+    async def ListAccounts(self, request: admin_pb2.ListAccountsRequest, context: Context) -> admin_pb2.ListAccountsResponse:
         """Accounts, newest first."""
         fields = Fields()
         size = fields.page_size(request.page_size)
@@ -110,9 +102,7 @@ class AdminService(RateCardService):
             next_page_token=next_token(request, (page[-1].created_at, page[-1].account_id)) if more else "",
         )
 
-    async def PutPlan(  # noqa: N802
-        self, request: admin_pb2.PutPlanRequest, context: Context
-    ) -> admin_pb2.PutPlanResponse:
+    async def PutPlan(self, request: admin_pb2.PutPlanRequest, context: Context) -> admin_pb2.PutPlanResponse:
         """Create a plan or change it."""
         fields = Fields()
         plan = Plan(
@@ -124,9 +114,7 @@ class AdminService(RateCardService):
             await refuse(context, fields.refusal)
         return admin_pb2.PutPlanResponse(plan=plan_message(await self._administration.put_plan(plan)))
 
-    async def ListPlans(  # noqa: N802
-        self, request: admin_pb2.ListPlansRequest, context: Context
-    ) -> admin_pb2.ListPlansResponse:
+    async def ListPlans(self, request: admin_pb2.ListPlansRequest, context: Context) -> admin_pb2.ListPlansResponse:
         """Plans, by id."""
         fields = Fields()
         size = fields.page_size(request.page_size)
@@ -140,9 +128,7 @@ class AdminService(RateCardService):
             next_page_token=next_token(request, page[-1].plan_id) if len(found) > size else "",
         )
 
-    async def GrantCredits(  # noqa: N802
-        self, request: admin_pb2.GrantCreditsRequest, context: Context
-    ) -> admin_pb2.GrantCreditsResponse:
+    async def GrantCredits(self, request: admin_pb2.GrantCreditsRequest, context: Context) -> admin_pb2.GrantCreditsResponse:
         """Give credit."""
         fields = Fields()
         kind = fields.enum("kind", grants_pb2.GrantKind, request.kind, "GRANT_KIND_")
@@ -162,9 +148,7 @@ class AdminService(RateCardService):
         done = await allowed(context, await self._administration.grant_credits(asked))
         return admin_pb2.GrantCreditsResponse(grant=grant_message(asked.account_id, done.reply), replayed=done.replayed)
 
-    async def VoidGrant(  # noqa: N802
-        self, request: admin_pb2.VoidGrantRequest, context: Context
-    ) -> admin_pb2.VoidGrantResponse:
+    async def VoidGrant(self, request: admin_pb2.VoidGrantRequest, context: Context) -> admin_pb2.VoidGrantResponse:
         """Take back what of a grant is neither spent nor out on a lease."""
         fields = Fields()
         asked = VoidGrant(
@@ -181,9 +165,7 @@ class AdminService(RateCardService):
             replayed=done.replayed,
         )
 
-    async def ListSidecars(  # noqa: N802
-        self, request: admin_pb2.ListSidecarsRequest, context: Context
-    ) -> admin_pb2.ListSidecarsResponse:
+    async def ListSidecars(self, request: admin_pb2.ListSidecarsRequest, context: Context) -> admin_pb2.ListSidecarsResponse:
         """Sidecars, the last seen first."""
         fields = Fields()
         state = fields.enum("state", admin_pb2.SidecarState, request.state, "SIDECAR_STATE_")
@@ -200,9 +182,7 @@ class AdminService(RateCardService):
             next_page_token=next_token(request, (page[-1].last_seen_at, page[-1].sidecar_id)) if more else "",
         )
 
-    async def ListLeases(  # noqa: N802
-        self, request: admin_pb2.ListLeasesRequest, context: Context
-    ) -> admin_pb2.ListLeasesResponse:
+    async def ListLeases(self, request: admin_pb2.ListLeasesRequest, context: Context) -> admin_pb2.ListLeasesResponse:
         """Leases that are not closed, the last opened first."""
         fields = Fields()
         account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None

@@ -299,7 +299,7 @@ def _server(settings: Settings, sidecar: Sidecar, health: Health) -> grpc.aio.Se
     names = [METERING, _name(account_pb2, "AccountService")]
     if settings.enable_admin:
         central = sidecar.central
-        admin = AdminService(  # type: ignore[abstract]
+        admin = AdminService(  # type: ignore[abstract]  # as above
             central.administration, central.listing, central.rate_cards, sidecar.card_keeper
         )
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)

@@ -30,66 +30,52 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._reader = reader
         self._max_hold_lifetime = max_hold_lifetime
 
-    async def Quote(  # noqa: N802 - the contract's name
-        self, request: metering_pb2.QuoteRequest, context: Context
-    ) -> metering_pb2.QuoteResponse:
+    async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
         """What work would cost."""
         works, account_id = await allowed(context, read.quote_of(request))
         quotes = await allowed(context, await self._reader.quote(works, account_id))
         return metering_pb2.QuoteResponse(quotes=[quote_message(each, quotes.available) for each in quotes.quotes])
 
-    async def Reserve(  # noqa: N802
-        self, request: metering_pb2.ReserveRequest, context: Context
-    ) -> metering_pb2.ReserveResponse:
+    async def Reserve(self, request: metering_pb2.ReserveRequest, context: Context) -> metering_pb2.ReserveResponse:
         """Hold credit."""
         asked = read.reserve_of(request, self._max_hold_lifetime)
         within = context.time_remaining()
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.reserve(asked, within))
         return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
 
-    async def Extend(  # noqa: N802
-        self, request: metering_pb2.ExtendRequest, context: Context
-    ) -> metering_pb2.ExtendResponse:
+    async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold or push its deadline."""
         asked = read.extend_of(request, self._max_hold_lifetime)
         within = context.time_remaining()
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked, within))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
 
-    async def Commit(  # noqa: N802
-        self, request: metering_pb2.CommitRequest, context: Context
-    ) -> metering_pb2.CommitResponse:
+    async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
         """Charge what was used."""
         asked = read.commit_of(request)
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.commit(asked))
         return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
 
-    async def Release(  # noqa: N802
-        self, request: metering_pb2.ReleaseRequest, context: Context
-    ) -> metering_pb2.ReleaseResponse:
+    async def Release(self, request: metering_pb2.ReleaseRequest, context: Context) -> metering_pb2.ReleaseResponse:
         """Give a hold back."""
         asked = read.release_of(request)
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.release(asked))
         return metering_pb2.ReleaseResponse(reservation=_reservation(done), replayed=done.replayed)
 
-    async def Charge(  # noqa: N802
-        self, request: metering_pb2.ChargeRequest, context: Context
-    ) -> metering_pb2.ChargeResponse:
+    async def Charge(self, request: metering_pb2.ChargeRequest, context: Context) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
         asked = read.charge_of(request)
         within = context.time_remaining()
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.charge(asked, within))
         return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
 
-    async def Refund(  # noqa: N802
-        self, request: metering_pb2.RefundRequest, context: Context
-    ) -> metering_pb2.RefundResponse:
+    async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:
         """Give cost back."""
         asked = read.refund_of(request)
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.refund(asked))
         return metering_pb2.RefundResponse(refund=_refund(done), replayed=done.replayed)
 
-    async def GetReservation(  # noqa: N802
+    async def GetReservation(
         self, request: metering_pb2.GetReservationRequest, context: Context
     ) -> metering_pb2.GetReservationResponse:
         """A reservation of this sidecar."""
@@ -98,25 +84,21 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         found = await allowed(context, fields.refusal or await self._reader.reservation(name))
         return metering_pb2.GetReservationResponse(reservation=reservation_message(found))
 
-    async def GetCharge(  # noqa: N802
-        self, request: metering_pb2.GetChargeRequest, context: Context
-    ) -> metering_pb2.GetChargeResponse:
+    async def GetCharge(self, request: metering_pb2.GetChargeRequest, context: Context) -> metering_pb2.GetChargeResponse:
         """A charge, wherever it was made."""
         fields = Fields()
         name = ChargeId(fields.id("charge_id", request.charge_id))
         found = await allowed(context, fields.refusal or await self._reader.charge(name))
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
-    async def GetRefund(  # noqa: N802
-        self, request: metering_pb2.GetRefundRequest, context: Context
-    ) -> metering_pb2.GetRefundResponse:
+    async def GetRefund(self, request: metering_pb2.GetRefundRequest, context: Context) -> metering_pb2.GetRefundResponse:
         """A refund, wherever it was made."""
         fields = Fields()
         name = RefundId(fields.id("refund_id", request.refund_id))
         found = await allowed(context, fields.refusal or await self._reader.refund(name))
         return metering_pb2.GetRefundResponse(refund=refund_message(found))
 
-    async def ListReservations(  # noqa: N802
+    async def ListReservations(
         self, request: metering_pb2.ListReservationsRequest, context: Context
     ) -> metering_pb2.ListReservationsResponse:
         """The reservations of this sidecar, newest first."""

@@ -31,7 +31,7 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
         self._publications = publications
         self._keeper = keeper
 
-    async def PublishRateCard(  # noqa: N802 - the contract's name
+    async def PublishRateCard(
         self, request: admin_pb2.PublishRateCardRequest, context: Context
     ) -> admin_pb2.PublishRateCardResponse:
         """Publish a card for good."""
@@ -42,9 +42,7 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
         message = rate_card_message(done.reply, done.reply.document)
         return admin_pb2.PublishRateCardResponse(rate_card=message, replayed=done.replayed)
 
-    async def GetRateCard(  # noqa: N802
-        self, request: admin_pb2.GetRateCardRequest, context: Context
-    ) -> admin_pb2.GetRateCardResponse:
+    async def GetRateCard(self, request: admin_pb2.GetRateCardRequest, context: Context) -> admin_pb2.GetRateCardResponse:
         """A card with its document: one of this version, or the one that is in force here."""
         if request.version:
             found = await self._publications.find(request.version) or self._keeper.own_if(request.version)
@@ -54,9 +52,7 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
         card = await allowed(context, found or RateCardNotFound(request.version))
         return admin_pb2.GetRateCardResponse(rate_card=rate_card_message(card, card.document))
 
-    async def ListRateCards(  # noqa: N802
-        self, request: admin_pb2.ListRateCardsRequest, context: Context
-    ) -> admin_pb2.ListRateCardsResponse:
+    async def ListRateCards(self, request: admin_pb2.ListRateCardsRequest, context: Context) -> admin_pb2.ListRateCardsResponse:
         """The published cards, the last one to take effect first."""
         fields = Fields()
         size = fields.page_size(request.page_size)

@@ -7,11 +7,17 @@ store.
 import structlog
 
 from creditmeter.central.store import CentralStore
+from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.rate_card_document import RateCardError
 from creditmeter.core.rate_cards import KeptCard, LoadedCard, RateCards
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
+
+UNNEEDED_FOR = Span(10 * MINUTE)
+"""A card that was superseded is kept for so long after nothing is pinned to it: requests that wait for credit were priced by it
+and pin it only when they are granted.
+"""
 
 _log = structlog.get_logger()
 
@@ -29,6 +35,7 @@ class CardKeeper:
         self._journal = journal
         self._central = central
         self._books = books
+        self._unneeded_since: dict[str, Span] = {}
 
     @property
     def version_in_force(self) -> str:
@@ -80,17 +87,26 @@ class CardKeeper:
         return True
 
     def prune(self) -> None:
-        """Drop cards that were superseded, and that no reservation will be committed by.
+        """Drop cards that were superseded, and that no reservation has been committed by, or could be, for `UNNEEDED_FOR`.
 
         Raises:
             StorageUnavailable: the journal cannot be written. Nothing was dropped.
         """
-        now = self._books.moment().now
-        if self._cards.unneeded((), now):
-            pinned = {each.rate_card_version for book in self._books for each in book.reservations.values() if _may_end(each)}
-            for version in self._cards.unneeded(pinned, now):
-                self._journal.drop_rate_card(version)
-                self._cards.drop(version)
+        moment = self._books.moment()
+        unneeded = self._unneeded(moment.now)
+        since = {version: self._unneeded_since.get(version, moment.boot) for version in unneeded}
+        self._unneeded_since = since
+        for version in [each for each in unneeded if moment.boot - since[each] >= UNNEEDED_FOR]:
+            self._journal.drop_rate_card(version)
+            self._cards.drop(version)
+            del since[version]
+
+    def _unneeded(self, now: Instant) -> set[str]:
+        """The versions that no reservation may be committed by, and no new work priced by."""
+        if not self._cards.unneeded((), now):
+            return set()
+        pinned = {each.rate_card_version for book in self._books for each in book.reservations.values() if _may_end(each)}
+        return self._cards.unneeded(pinned, now)
 
 
 def _may_end(reservation: Reservation) -> bool:

@@ -165,7 +165,8 @@ def _stated(card: RateCard, amount: Microcredits | None) -> Cost:
 
 def _known_provider(described: _Described) -> _Described:
     """Work or usage with its provider named as price lists name it."""
-    return replace(described, provider=price_list_name(described.provider)) if described.provider else described
+    known = price_list_name(described.provider)
+    return described if known == described.provider else replace(described, provider=known)
 
 
 def _refusal(field: str, outcome: Unpriced | Invalid) -> Refusal:
