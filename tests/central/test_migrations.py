@@ -5,12 +5,15 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex
 
 from creditmeter.central import tables
 from creditmeter.central.database import CentralMisconfigured
@@ -42,15 +45,28 @@ def at_no_time() -> Instant:
 
 
 def differences(connection: Connection) -> list[object]:
-    """Where the tables are not what the program expects."""
+    """Where the tables are not what the program expects. SQLite's index of an expression is left to its own test."""
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-    return list(compare_metadata(context, tables.metadata))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index grants_with_credit")
+        return list(compare_metadata(context, tables.metadata))
 
 
 async def test_the_migrations_make_the_tables_that_the_program_expects(store: CentralStore) -> None:
     """Every table, column, type and index, on each engine."""
     async with store.database.write() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_the_index_of_an_expression_is_the_one_that_the_program_expects(tmp_path: Path) -> None:
+    """SQLite tells of it only in words."""
+    path = tmp_path / "central.db"
+    async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
+        await store.migrate()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        ((made,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'grants_with_credit'").fetchall()
+    (expected,) = (each for each in tables.grants.indexes if each.name == "grants_with_credit")
+    assert made == str(CreateIndex(expected).compile(dialect=sqlite.dialect()))
 
 
 async def test_migrating_again_changes_nothing(store: CentralStore) -> None:

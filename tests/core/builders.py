@@ -15,7 +15,7 @@ from creditmeter.core.book import Book, Change
 from creditmeter.core.calendar import day_of, month_of
 from creditmeter.core.charges import Charge, Part, Posting, Refund, RefundMode
 from creditmeter.core.exchange import Answer, LeaseReport, Message, Need
-from creditmeter.core.grants import Grant, GrantKind, GrantSource
+from creditmeter.core.grants import Grant, GrantKind, GrantSource, Rest, draw_key
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import (
     AccountId,
@@ -32,6 +32,7 @@ from creditmeter.core.ids import (
 from creditmeter.core.instants import DAY, Instant, Span, from_datetime
 from creditmeter.core.leases import Lease, Moment, OutLease
 from creditmeter.core.ledger import Contents, Ledger, PlanVersion
+from creditmeter.core.loading import Demand, demand, is_enough
 from creditmeter.core.metering import Cost, Hold
 from creditmeter.core.posting import post
 from creditmeter.core.recalling import ripen
@@ -294,6 +295,7 @@ class Central:
         self.versions = [PlanVersion(each, Instant(0)) for each in plans]
         self.plan_since = of.created_at
         self.balance = ZERO
+        self.permanent_amount = ZERO
         self.grants: dict[GrantId, Grant] = {}
         self.leases: dict[LeaseId, OutLease] = {}
         self.charges: dict[ChargeId, Charge] = {}
@@ -310,23 +312,37 @@ class Central:
             self.give(each, of.created_at)
 
     def ledger(
-        self, now: Instant, charges: Iterable[Charge] = (), refunded: Iterable[ChargeId] = (), grants: Iterable[str] = ()
+        self,
+        now: Instant,
+        charges: Iterable[Charge] = (),
+        refunded: Iterable[ChargeId] = (),
+        grants: Iterable[str] = (),
+        *,
+        is_whole: bool = False,
     ) -> Ledger:
-        """Load the account for a decision about these charges, refunds of those charges, and these grants."""
+        """Load the account for a decision about these charges, refunds of those, and these grants; or the whole of it."""
         given_back = set(refunded)
-        loaded = self._charges_about(tuple(charges), given_back)
+        now = Instant(max(now, self.decided_at))
+        posts = tuple(charges)
+        loaded = self._charges_about(posts, given_back)
+        open_leases = {each.lease_id: each for each in self.leases.values() if not each.closed}
+        wanted = demand(posts, loaded, open_leases, now)
+        first = set(self.grants) if is_whole else self._first_permanent(wanted, now)
+        looked_at = self._grants_for(now, loaded, {*grants, *first})
         contents = Contents(
             account=self.account,
             balance=self.balance,
             plan_versions=tuple(each for each in self.versions if each.plan.plan_id == self.account.plan_id),
             plan_since=self.plan_since,
-            grants=self._grants_for(now, loaded, set(grants)),
-            leases=tuple(each for each in self.leases.values() if not each.closed),
+            permanent_amount=self.permanent_amount,
+            grants=looked_at,
+            rest=self._rest(looked_at, now),
+            leases=tuple(open_leases.values()),
             charges=loaded,
             refunds=tuple(each for each in self.refunds.values() if each.charge_id in given_back),
             recalls=tuple(self.recalls.values()),
         )
-        return Ledger(contents, Instant(max(now, self.decided_at)))
+        return Ledger(contents, now)
 
     def _charges_about(self, about: tuple[Charge, ...], refunded: set[ChargeId]) -> tuple[Charge, ...]:
         """Charges that owe debt, those the decision is about, and those of the same request or commit."""
@@ -344,16 +360,35 @@ class Central:
         )
 
     def _grants_for(self, now: Instant, charges: tuple[Charge, ...], named: set[str]) -> tuple[Grant, ...]:
-        """Grants with credit left, those of the running periods, and those that the charges drew on."""
+        """Plan grants with credit left, those of the running periods, those that the charges drew on, and those named."""
         running = {day_of(self.account.calendar, now).key, month_of(self.account.calendar, now).key}
         drawn = {draw.grant_id for each in charges if each.posting for draw in each.posting.draws}
         found = [
             each
             for each in self.grants.values()
-            if each.remaining or each.period_key in running or each.grant_id in drawn or each.grant_id in named
+            if (each.remaining and each.kind is not GrantKind.PERMANENT)
+            or each.period_key in running
+            or each.grant_id in drawn
+            or each.grant_id in named
         ]
         self._loads += 1
         return tuple(reversed(found)) if self._loads % 2 else tuple(found)
+
+    def _begun(self, now: Instant) -> list[Grant]:
+        """The permanent grants that have credit left and have begun, in the order of deduction."""
+        lasting = (each for each in self.grants.values() if each.kind is GrantKind.PERMANENT and each.remaining)
+        return sorted((each for each in lasting if each.effective_at <= now), key=draw_key)
+
+    def _first_permanent(self, wanted: Demand, now: Instant) -> set[GrantId]:
+        """No more of them than are enough."""
+        begun = self._begun(now)
+        sizes = (size for size in range(len(begun)) if is_enough(begun[:size], wanted, now))
+        return {each.grant_id for each in begun[: next(sizes, len(begun))]}
+
+    def _rest(self, looked_at: tuple[Grant, ...], now: Instant) -> Rest:
+        """The sums of those that are not looked at."""
+        rest = [each for each in self._begun(now) if each not in looked_at]
+        return Rest(mc(sum(each.amount for each in rest)), mc(sum(each.remaining for each in rest)))
 
     def save(self, ledger: Ledger) -> None:
         """Keep what a ledger decided. `summoned` are those who were told to speak with the last decision."""
@@ -371,6 +406,7 @@ class Central:
         self.refunds.update(changes.refunds)
         self.entries.extend(changes.entries)
         self.balance = ledger.balance
+        self.permanent_amount = ledger.permanent_amount
         self.decided_at = ledger.now
         self.decisions += 1
 
@@ -387,8 +423,10 @@ class Central:
         applied_seq, applied = self._answers.get(told.sidecar_id, (0, None))
         if told.seq <= applied_seq:
             return applied if told.seq == applied_seq else None
-        ledger = self.ledger(now, told.charges, (each.charge_id for each in told.refunds))
+        refunded = {each.charge_id for each in told.refunds}
+        ledger, whole = (self.ledger(now, told.charges, refunded, is_whole=is_whole) for is_whole in (False, True))
         replied = answer(ledger, told)
+        assert (replied, ledger.changes) == (answer(whole, told), whole.changes), "what is not loaded does not matter"
         self.save(ledger)
         self._answers[told.sidecar_id] = told.seq, replied
         return replied

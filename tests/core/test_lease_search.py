@@ -565,7 +565,7 @@ class LeaseSearch(RuleBasedStateMachine):
             return
         self.checked = self.now, self.central.decisions
         for order, early in product(ORDERS, (False, True)):
-            ledger = self.central.ledger(self.now)
+            ledger = self.central.ledger(self.now, is_whole=True)
             ledger.touch()
             ledger.recalls.clear()
             answer(ledger, message(1, need=ledger.available, sidecar_id=SidecarId("another")))

@@ -174,7 +174,8 @@ class Exchanges:
         """
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
-            opened = await open_ledger(connection, message.account_id, now, _topic(message), lock=False)
+            topic = replace(_topic(message), listed=max_grants)
+            opened = await open_ledger(connection, message.account_id, now, topic, lock=False)
             if opened is None:
                 return AccountNotFound(message.account_id)
             answered = answer(opened.ledger, message)
@@ -258,6 +259,7 @@ def _without(shown: Standing, waiting: Sequence[Charge]) -> Standing:
 
 def _topic(message: Message) -> Topic:
     return Topic(
+        posts=message.charges,
         charges=frozenset(charge.charge_id for charge in message.charges),
         requests=frozenset(charge.request_id for charge in message.charges),
         reservations=frozenset(charge.reservation_id for charge in message.charges if charge.reservation_id),

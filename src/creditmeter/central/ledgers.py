@@ -8,7 +8,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Table, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,21 +45,27 @@ from creditmeter.central.rows import (
     refund_row,
 )
 from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.calendar import day_of, month_of
 from creditmeter.core.charges import Charge, Refund
-from creditmeter.core.grants import Grant
+from creditmeter.core.grants import NO_REST, Grant, GrantKind, Rest
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Changes, Contents, Ledger, PlanVersion
+from creditmeter.core.loading import Demand, demand, is_enough
 from creditmeter.core.recalling import ripen
 from creditmeter.core.recalls import Recall
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a decision is about, beside the account itself."""
+    """What a decision is about, beside the account itself: what it posts, and what else it may name. With `listed` the first so
+    many grants in the order of deduction are to be shown.
+    """
 
+    posts: tuple[Charge, ...] = ()
+    listed: int = 0
     charges: frozenset[ChargeId] = frozenset()
     requests: frozenset[RequestId] = frozenset()
     reservations: frozenset[ReservationId] = frozenset()
@@ -54,6 +75,12 @@ class Topic:
 
 
 NOTHING_ELSE = Topic()
+
+FIRST_GRANTS = 8
+"""As many permanent grants are looked at first: nearly always they are enough."""
+
+_MORE_GRANTS = 8
+"""How many times as many are looked at where they are not."""
 
 
 class OpenLedger:
@@ -84,6 +111,7 @@ class OpenLedger:
             .where(tables.accounts.c.account_id == account_id)
             .values(
                 balance_microcredits=ledger.balance,
+                permanent_amount_microcredits=ledger.permanent_amount,
                 last_entry=self._last_entry + len(entries),
                 decided_at=ledger.now,
             )
@@ -104,13 +132,18 @@ async def open_ledger(
     account = account_of(row)
     now = max(now, row["decided_at"])
     charges = await _charges(connection, account_id, topic)
+    leases = await _open_leases(connection, account_id)
+    wanted = demand(topic.posts, charges, {each.lease_id: each for each in leases}, now)
+    grants, is_all = await _grants(connection, account, now, topic, charges, wanted)
     contents = Contents(
         account=account,
         balance=row["balance_microcredits"],
+        permanent_amount=row["permanent_amount_microcredits"],
         plan_versions=await _plan_versions(connection, account),
         plan_since=row["plan_since"],
-        grants=await _grants(connection, account, now, topic, charges),
-        leases=await _open_leases(connection, account_id),
+        grants=grants,
+        rest=NO_REST if is_all else await _rest(connection, row, grants, now),
+        leases=leases,
         charges=charges,
         refunds=await _refunds(connection, account_id, topic),
         recalls=await _recalls(connection, account_id),
@@ -152,22 +185,43 @@ async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple
 
 
 async def _grants(
-    connection: AsyncConnection, account: Account, now: Instant, topic: Topic, charges: Iterable[Charge]
-) -> tuple[Grant, ...]:
-    """Grants with credit left, those of the running periods, and those that a refund may give back to.
+    connection: AsyncConnection, account: Account, now: Instant, topic: Topic, charges: Iterable[Charge], wanted: Demand
+) -> tuple[tuple[Grant, ...], bool]:
+    """The grants that a decision may need, and whether they are all that are usable now.
 
-    Which charge a refund is of may turn out only when its own is posted, so all that are loaded count.
+    Those of the running periods, DAILY and MONTHLY ones with credit left, those that a refund may give back to (which charge it
+    is of may turn out only when its own is posted, so all that are loaded count), and of the PERMANENT ones with credit left as
+    many of the first in the order of deduction as are enough.
     """
     named = set(topic.grants)
     for charge in charges if topic.refunded_charges else ():
         if charge.posting is not None:
             named.update(draw.grant_id for draw in charge.posting.draws)
     running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
-    wanted: Row = {"account_id": account.account_id, "running": running}
+    values: Row = {"account_id": account.account_id, "running": running, "now": now}
     if named:
-        wanted["grants"] = sorted(named)
-    rows = await connection.execute(_grants_query(some_are_named=bool(named)), wanted)
-    return tuple(grant_of(row) for row in rows.mappings())
+        values["grants"] = sorted(named)
+    limit = max(FIRST_GRANTS, topic.listed)
+    while True:
+        rows = (await connection.execute(_grants_query(some_are_named=bool(named)), values | {"limit": limit})).mappings().all()
+        first = [grant_of(row) for row in rows if row["in_order"]]
+        is_all = len(first) < limit
+        if is_all or is_enough(first, wanted, now):
+            others = (grant_of(row) for row in rows if not row["in_order"])
+            return tuple({each.grant_id: each for each in (*others, *first)}.values()), is_all
+        limit *= _MORE_GRANTS
+
+
+async def _rest(connection: AsyncConnection, account: RowMapping, loaded: Iterable[Grant], now: Instant) -> Rest:
+    """What the permanent grants have that are usable now and were not loaded."""
+    to_come = (await connection.execute(_TO_COME, {"account_id": account["account_id"], "now": now})).one()
+    known = [each for each in loaded if each.effective_at <= now or each.kind is not GrantKind.PERMANENT]
+    given = sum(each.amount for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
+    left = sum(each.remaining for each in known)
+    return Rest(
+        amount=Microcredits(account["permanent_amount_microcredits"] - given - int(to_come.amount)),
+        remaining=Microcredits(account["balance_microcredits"] - left - int(to_come.remaining)),
+    )
 
 
 async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tuple[OutLease, ...]:
@@ -232,13 +286,40 @@ _REFUNDS = select(tables.refunds).where(
 )
 
 
+_TO_COME = select(
+    func.coalesce(func.sum(tables.grants.c.amount_microcredits), 0).label("amount"),
+    func.coalesce(func.sum(tables.grants.c.remaining_microcredits), 0).label("remaining"),
+).where(
+    tables.grants.c.account_id == _ACCOUNT_ID,
+    tables.grants.c.kind == GrantKind.PERMANENT.value,
+    tables.grants.c.remaining_microcredits > 0,
+    tables.grants.c.effective_at > bindparam("now"),
+)
+
+
 @cache
-def _grants_query(*, some_are_named: bool) -> Select[Any]:
+def _grants_query(*, some_are_named: bool) -> CompoundSelect[Any]:
+    """A query for each way in which a grant can matter: a single condition with all of them would have every grant of the
+    account read.
+    """
     grants = tables.grants
-    conditions = [grants.c.remaining_microcredits > 0, _any_of(grants.c.period_key, "running")]
-    if some_are_named:
-        conditions.append(_any_of(grants.c.grant_id, "grants"))
-    return select(grants).where(grants.c.account_id == _ACCOUNT_ID, or_(*conditions))
+    has_credit = grants.c.remaining_microcredits > 0
+    others = select(grants, literal(0).label("in_order")).where(grants.c.account_id == _ACCOUNT_ID)
+    lasting = select(grants, literal(1).label("in_order")).where(
+        grants.c.account_id == _ACCOUNT_ID,
+        grants.c.kind == GrantKind.PERMANENT.value,
+        has_credit,
+        grants.c.effective_at <= bindparam("now"),
+    )
+    order = tables.GRANT_END, grants.c.effective_at, grants.c.grant_id
+    first = lasting.order_by(*order).limit(bindparam("limit")).subquery()
+    found = [
+        others.where(grants.c.kind.in_((GrantKind.DAILY.value, GrantKind.MONTHLY.value)), has_credit),
+        others.where(_any_of(grants.c.period_key, "running")),
+        *([others.where(_any_of(grants.c.grant_id, "grants"))] if some_are_named else []),
+        select(first),
+    ]
+    return union_all(*found)
 
 
 @cache

@@ -6,7 +6,20 @@ microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no que
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    literal_column,
+)
 
 metadata = MetaData()
 
@@ -36,6 +49,7 @@ accounts = Table(
     Column("alerts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("balance_microcredits", BigInteger, nullable=False),
+    Column("permanent_amount_microcredits", BigInteger, nullable=False, server_default="0"),
     Column("last_entry", BigInteger, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
 )
@@ -70,9 +84,19 @@ grants = Table(
     Column("voided_microcredits", BigInteger, nullable=False),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
+GRANT_END = func.coalesce(grants.c.expires_at, literal_column(str(2**63 - 1)))
+"""When a grant ends, for the order of deduction: engines differ in where they put what has no end."""
+
 Index(
     "grants_with_credit",
+    *(grants.c.account_id, grants.c.kind, GRANT_END, grants.c.effective_at, grants.c.grant_id),
+    sqlite_where=grants.c.remaining_microcredits > 0,
+    postgresql_where=grants.c.remaining_microcredits > 0,
+)
+Index(
+    "grants_by_beginning",
     grants.c.account_id,
+    grants.c.effective_at,
     sqlite_where=grants.c.remaining_microcredits > 0,
     postgresql_where=grants.c.remaining_microcredits > 0,
 )

@@ -102,6 +102,19 @@ class Draw:
     returned: Microcredits = Microcredits(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Permanent grants that a decision does not look at one by one: usable now, behind all others in the order of deduction,
+    and with credit left. In microcredits what they gave, and what is left of them.
+    """
+
+    amount: Microcredits = Microcredits(0)
+    remaining: Microcredits = Microcredits(0)
+
+
+NO_REST = Rest()
+
+
 def draw_key(grant: Grant) -> tuple[int, int, int, str]:
     """Where a grant stands in the order of deduction: a key to sort by."""
     end = _NEVER if grant.expires_at is None else grant.expires_at

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.grants import Grant, GrantKind, draw_key
+from creditmeter.core.grants import NO_REST, Grant, GrantKind, Rest, draw_key
 from creditmeter.core.ids import AccountId, GrantId, LeaseId, SidecarId
 from creditmeter.core.instants import Instant, Span
 
@@ -83,14 +83,14 @@ class OutLease:
         return Microcredits(max(0, self.out - self.held - self.unposted))
 
 
-def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant) -> Microcredits:
-    """What is left of the grants usable now, less what is out on all unclosed leases; never negative.
+def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
+    """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
 
     What is out on leases of ended days counts first against what the ended plan grants that were usable when the lease was
     opened have left, since that is where it will be drawn: yesterday's open holds do not eat today's credits.
     """
     grants = tuple(grants)
-    backing = sum(grant.remaining for grant in grants if grant.is_usable(now))
+    backing = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
     buckets = sorted((grant for grant in grants if grant.kind is not GrantKind.PERMANENT), key=draw_key)
     left = {grant.grant_id: int(grant.remaining) for grant in buckets}
     claimed = sum(

@@ -12,7 +12,7 @@ from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import Period, day_of, month_of
 from creditmeter.core.charges import Charge, Posting, Refund
-from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, draw_key, usable
+from creditmeter.core.grants import NO_REST, Draw, Grant, GrantKind, GrantSource, Rest, draw_key, usable
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
@@ -33,16 +33,20 @@ class PlanVersion:
 class Contents:
     """What is stored of an account that its next decision may need.
 
-    `grants` are those that have credit left or belong to a running period, and those that a charge to be refunded drew on;
-    `leases` the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds` and
+    `grants` are those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of
+    the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
+    them, and those that begin later are left out. `permanent_amount` is what all permanent grants gave that have credit left.
+    `leases` are the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds` and
     those of the same request, the charges that stand for duplicates of these, and those of the same request or commit.
     """
 
     account: Account
     balance: Microcredits = ZERO
+    permanent_amount: Microcredits = ZERO
     plan_versions: tuple[PlanVersion, ...] = ()
     plan_since: Instant = Instant(0)
     grants: tuple[Grant, ...] = ()
+    rest: Rest = NO_REST
     leases: tuple[OutLease, ...] = ()
     charges: tuple[Charge, ...] = ()
     refunds: tuple[Refund, ...] = ()
@@ -71,8 +75,10 @@ class Ledger:
         self.account = contents.account
         self.now = now
         self.balance = contents.balance
+        self.permanent_amount = contents.permanent_amount
         self.changes = Changes()
         self.grants = {grant.grant_id: grant for grant in contents.grants}
+        self.rest = contents.rest
         self.leases = {lease.lease_id: lease for lease in contents.leases}
         self.charges = {charge.charge_id: charge for charge in contents.charges}
         self._firsts: dict[object, Charge] = {}
@@ -88,7 +94,11 @@ class Ledger:
     @property
     def available(self) -> Microcredits:
         """What may be leased, drawn by excess, or voided now."""
-        return available(self.grants.values(), self.leases.values(), self.now)
+        return self.available_if(self.leases.values())
+
+    def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
+        """What would be available if the unclosed leases were these."""
+        return available(self.grants.values(), leases, self.now, self.rest)
 
     @property
     def debt(self) -> Microcredits:
@@ -104,6 +114,8 @@ class Ledger:
 
     def put_grant(self, grant: Grant) -> None:
         """Keep a new version of a grant."""
+        before = self.grants.get(grant.grant_id)
+        self.permanent_amount = Microcredits(self.permanent_amount + _given(grant) - (_given(before) if before else 0))
         self.grants[grant.grant_id] = self.changes.grants[grant.grant_id] = grant
 
     def put_lease(self, lease: OutLease) -> None:
@@ -243,6 +255,7 @@ class Ledger:
                 self.put_grant(grant.draw(amount))
                 draws.append(Draw(grant.grant_id, grant.kind, Microcredits(amount)))
                 need -= amount
+        assert not need or not self.rest.remaining, "what may be drawn is loaded"
         return tuple(draws)
 
     def repay_debt(self) -> None:
@@ -265,6 +278,11 @@ class Ledger:
         self.put_charge(replace(charge, posting=settled))
         entry = self.entry(EntryType.DEBT_REPAID, -amount, self.now)
         self.record(replace(entry, charge_id=charge.charge_id, draws=draws))
+
+
+def _given(grant: Grant) -> Microcredits:
+    """What a grant counts for in `permanent_amount`."""
+    return grant.amount if grant.kind is GrantKind.PERMANENT and grant.remaining else ZERO
 
 
 def _keys(charge: Charge) -> tuple[object, ...]:

@@ -108,11 +108,16 @@ def _settle_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> t
 def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
     """Draw what a lease stands behind."""
     lease = ledger.leases[part.lease_id]
-    at = Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, ledger.now))
+    at = drawn_at(part, lease, ledger.now)
     grants = ledger.grants.values()
     draws = ledger.draw([*usable(grants, at), *alive_between(grants, at, ledger.now)], part.amount)
     assert total_of(draws) == part.amount, f"lease {lease.lease_id} has no credit behind it"
     return draws
+
+
+def drawn_at(part: Part, lease: OutLease, now: Instant) -> Instant:
+    """The moment as of which a part draws: when it was authorised, within its lease's day."""
+    return Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, now))
 
 
 def total_of(amounts: Iterable[Draw | Part]) -> Microcredits:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span, after
-from creditmeter.core.leases import OutLease, available
+from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.recalls import NOBODY, Purpose, Recall, next_number
 
@@ -132,7 +132,7 @@ def _may_be_served(ledger: Ledger, waiting: Recall) -> bool:
 def idle_elsewhere(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
     """How much more would be available if the other sidecars gave back what they said is idle, on leases of ended days too."""
     leases = (each if each.sidecar_id == sidecar_id else without_idle(each) for each in ledger.leases.values())
-    return Microcredits(available(ledger.grants.values(), leases, ledger.now) - ledger.available)
+    return Microcredits(ledger.available_if(leases) - ledger.available)
 
 
 def without_idle(lease: OutLease) -> OutLease:
@@ -162,4 +162,4 @@ def _most_that_can_come(ledger: Ledger, waiting: Recall) -> int:
             return replace(lease, limit=Microcredits(min(lease.limit, lease.posted + lease.unposted)))
         return without_idle(lease)
 
-    return available(ledger.grants.values(), map(at_best, ledger.leases.values()), ledger.now)
+    return ledger.available_if(map(at_best, ledger.leases.values()))

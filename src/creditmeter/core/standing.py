@@ -1,11 +1,10 @@
 """How an account stands at the central store."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.exchange import Bucket, Standing
-from creditmeter.core.grants import Grant, GrantKind, usable
-from creditmeter.core.leases import available
+from creditmeter.core.grants import NO_REST, Grant, GrantKind, usable
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.recalling import without_idle
 
@@ -22,7 +21,7 @@ def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
     grants = usable(ledger.grants.values(), ledger.now)
     return Standing(
         as_of=ledger.now,
-        available=Microcredits(max(0, available(ledger.grants.values(), busy, ledger.now) - ledger.debt)),
+        available=Microcredits(max(0, ledger.available_if(busy) - ledger.debt)),
         held=Microcredits(sum(each.held for each in leases)),
         unposted=Microcredits(sum(each.unposted for each in leases)),
         leased=Microcredits(sum(each.out for each in leases)),
@@ -32,15 +31,20 @@ def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
     )
 
 
-def _buckets(ledger: Ledger, grants: Iterable[Grant]) -> tuple[Bucket, ...]:
+def _buckets(ledger: Ledger, grants: Sequence[Grant]) -> tuple[Bucket, ...]:
+    """What each kind's grants gave and have left. One that was used up counts only if the plan gave it for the running period:
+    of the others there may be many.
+    """
     resets = {kind: period.ends_at for kind, period in ledger.periods()}
-    grants = list(grants)
+    rest = {GrantKind.PERMANENT: ledger.rest}
+    counted = [each for each in grants if each.remaining or each.period_key is not None]
+    of_kind = {kind: [each for each in counted if each.kind is kind] for kind in GrantKind}
     return tuple(
         Bucket(
             kind=kind,
-            granted=Microcredits(sum(each.amount for each in grants if each.kind is kind)),
-            remaining=Microcredits(sum(each.remaining for each in grants if each.kind is kind)),
+            granted=Microcredits(rest.get(kind, NO_REST).amount + sum(each.amount for each in found)),
+            remaining=Microcredits(rest.get(kind, NO_REST).remaining + sum(each.remaining for each in found)),
             next_reset_at=resets.get(kind),
         )
-        for kind in GrantKind
+        for kind, found in of_kind.items()
     )
