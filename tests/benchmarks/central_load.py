@@ -180,7 +180,7 @@ async def _transactions_seen(url: str) -> int:
 
 def say(line: str) -> None:
     """Print a line at once."""
-    print(line, flush=True)  # noqa: T201 - this is a program
+    print(line, flush=True)
 
 
 def _report(counted: Counts, elapsed: float, seen: int, all_counts: Counts) -> int:

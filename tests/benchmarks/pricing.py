@@ -185,7 +185,7 @@ def _report(medians: Mapping[str, float], calls: int) -> int:
 
 def say(line: str) -> None:
     """Print a line at once."""
-    print(line, flush=True)  # noqa: T201 - this is a program
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
