@@ -134,11 +134,12 @@ async def _give_many(engine: str, subject: Subject, count: int) -> None:
 
 
 async def _fill(engine: str, subject: Subject, clock: ManualClock, lines: int) -> None:
-    """Half of the lines are the account's own, the others those of a thousand others."""
+    """Half of the lines are the account's own, and as many belong to a thousand others."""
     database = subject.store.database
-    shares = [(ACME, lines // 2), *((AccountId(f"other-{number}"), lines // 2 // OTHERS) for number in range(OTHERS))]
+    share = lines // 2 // OTHERS
+    shares = [(account, share) for number in range(OTHERS) for account in (ACME, AccountId(f"other-{number}"))]
     for number, (account_id, count) in enumerate(shares):
-        _progress(f"{engine}: accounts with history", number, len(shares))
+        _progress(f"{engine}: lines of history, in parts", number, len(shares))
         async with database.write() as connection:
             moved = (await connection.execute(text(_NUMBERED), {"account": account_id, "count": count})).scalar_one_or_none()
             numbers = _NUMBERS[database.is_sqlite].format(count=count)

@@ -1,6 +1,8 @@
 """Accounts with more permanent grants than a decision looks at: nothing of what is left shows."""
 
-from sqlalchemy import text
+from typing import Any
+
+from sqlalchemy import event, text
 
 from creditmeter.central import ledgers
 from creditmeter.central.ledgers import Topic, open_ledger
@@ -121,3 +123,26 @@ async def test_debt_is_repaid_from_as_many_as_it_takes(store: CentralStore, cloc
     assert (await standing(store)).debt == MANY
     await give_many(store, MANY - 1)
     assert ((await standing(store)).debt, await available(store)) == (1, 0)
+
+
+async def test_no_engine_looks_at_every_grant(store: CentralStore) -> None:
+    """The first ones come from an index in their order, and so does what is yet to begin: nothing is sorted or read whole."""
+    await opened(store, daily=3)
+    await give_many(store)
+    asked: list[tuple[str, Any]] = []
+
+    def seen(_connection: object, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
+        if "FROM grants" in statement and not statement.startswith("EXPLAIN"):
+            asked.append((statement, parameters))
+
+    async with store.database.write() as connection:
+        event.listen(connection.sync_connection, "before_cursor_execute", seen)
+        if not store.database.is_sqlite:  # of so few rows it would read all, whatever there is to find them by
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        assert await open_ledger(connection, ACME, NOON) is not None
+        assert len(asked) == 2
+        explain = "EXPLAIN QUERY PLAN" if store.database.is_sqlite else "EXPLAIN"
+        for statement, parameters in asked:
+            plan = [str(row) for row in await connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+            assert not [line for line in plan if "B-TREE" in line or "Sort" in line or "SCAN grants" in line], plan
+            assert [line for line in plan if "grants_with_credit" in line or "grants_by_beginning" in line], plan

@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    literal_column,
     or_,
     select,
     union_all,
@@ -292,7 +293,7 @@ _TO_COME = select(
 ).where(
     tables.grants.c.account_id == _ACCOUNT_ID,
     tables.grants.c.kind == GrantKind.PERMANENT.value,
-    tables.grants.c.remaining_microcredits > 0,
+    tables.HAS_CREDIT,
     tables.grants.c.effective_at > bindparam("now"),
 )
 
@@ -303,18 +304,17 @@ def _grants_query(*, some_are_named: bool) -> CompoundSelect[Any]:
     account read.
     """
     grants = tables.grants
-    has_credit = grants.c.remaining_microcredits > 0
     others = select(grants, literal(0).label("in_order")).where(grants.c.account_id == _ACCOUNT_ID)
     lasting = select(grants, literal(1).label("in_order")).where(
         grants.c.account_id == _ACCOUNT_ID,
         grants.c.kind == GrantKind.PERMANENT.value,
-        has_credit,
-        grants.c.effective_at <= bindparam("now"),
+        tables.HAS_CREDIT,
+        grants.c.effective_at + literal_column("0") <= bindparam("now"),  # so that no engine sorts what begins before then
     )
     order = tables.GRANT_END, grants.c.effective_at, grants.c.grant_id
     first = lasting.order_by(*order).limit(bindparam("limit")).subquery()
     found = [
-        others.where(grants.c.kind.in_((GrantKind.DAILY.value, GrantKind.MONTHLY.value)), has_credit),
+        others.where(grants.c.kind.in_((GrantKind.DAILY.value, GrantKind.MONTHLY.value)), tables.HAS_CREDIT),
         others.where(_any_of(grants.c.period_key, "running")),
         *([others.where(_any_of(grants.c.grant_id, "grants"))] if some_are_named else []),
         select(first),
@@ -336,5 +336,5 @@ def _charges_query(named: frozenset[str]) -> Select[Any]:
         "requests": _any_of(charges.c.request_id, "requests"),
         "reservations": _any_of(charges.c.reservation_id, "reservations"),
     }
-    conditions = [charges.c.debt_microcredits > 0, *(by_name[name] for name in sorted(named))]
+    conditions = [tables.OWES_DEBT, *(by_name[name] for name in sorted(named))]
     return select(charges).where(charges.c.account_id == _ACCOUNT_ID, or_(*conditions))

@@ -84,21 +84,24 @@ grants = Table(
     Column("voided_microcredits", BigInteger, nullable=False),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
+HAS_CREDIT = grants.c.remaining_microcredits > literal_column("0")
+"""In these very words, not with a parameter, so that engines see which index it is about."""
+
 GRANT_END = func.coalesce(grants.c.expires_at, literal_column(str(2**63 - 1)))
 """When a grant ends, for the order of deduction: engines differ in where they put what has no end."""
 
 Index(
     "grants_with_credit",
     *(grants.c.account_id, grants.c.kind, GRANT_END, grants.c.effective_at, grants.c.grant_id),
-    sqlite_where=grants.c.remaining_microcredits > 0,
-    postgresql_where=grants.c.remaining_microcredits > 0,
+    sqlite_where=HAS_CREDIT,
+    postgresql_where=HAS_CREDIT,
 )
 Index(
     "grants_by_beginning",
     grants.c.account_id,
     grants.c.effective_at,
-    sqlite_where=grants.c.remaining_microcredits > 0,
-    postgresql_where=grants.c.remaining_microcredits > 0,
+    sqlite_where=HAS_CREDIT,
+    postgresql_where=HAS_CREDIT,
 )
 
 leases = Table(
@@ -157,11 +160,14 @@ charges = Table(
 )
 Index("charges_by_request", charges.c.account_id, charges.c.request_id)
 Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
+OWES_DEBT = charges.c.debt_microcredits > literal_column("0")
+"""In the same way."""
+
 Index(
     "charges_with_debt",
     charges.c.account_id,
-    sqlite_where=charges.c.debt_microcredits > 0,
-    postgresql_where=charges.c.debt_microcredits > 0,
+    sqlite_where=OWES_DEBT,
+    postgresql_where=OWES_DEBT,
 )
 
 refunds = Table(
