@@ -79,6 +79,16 @@ def test_a_published_card_counts_before_an_own_one_of_its_version() -> None:
     assert known.unneeded((), Instant(1)) == set()
 
 
+def test_a_version_keeps_its_content() -> None:
+    """Another card under a version that is known takes no place; the same one does, with its number."""
+    known = cards()
+    edited = card("own", 5)
+    assert (known.has_another(edited), known.has_another(card("own", 0)), known.has_another(card("b", 0))) == (True, False, False)
+    known.add(edited, 1)
+    assert known.in_force(Instant(9)).effective_from == Instant(0)
+    assert known.newest == 1
+
+
 def test_a_card_is_kept_with_the_prices_that_it_rests_on() -> None:
     """And with no others: most need none."""
     assert load(DOCUMENT, bundled_price_list).kept.price_list is None

@@ -64,6 +64,16 @@ async def test_before_any_is_published_the_sidecars_own_is_shown(services: Servi
     assert failed.info.reason == "RATE_CARD_NOT_FOUND"
 
 
+async def test_an_own_card_is_not_published_with_changes_under_its_version(services: Services) -> None:
+    """Neither by the version of its document nor by that of its charges; as it is it may be published."""
+    own = (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card
+    edited = own.document.replace("credits_per_usd = 100", "credits_per_usd = 400")
+    for document in (edited, f'version = "{own.version}"\neffective_from = 2026-11-01T00:00:00Z\n'):
+        assert (await failure(publish(services, document))).info.reason == "RATE_CARD_EXISTS"
+    assert (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card == own
+    assert (await publish(services, own.document)).rate_card.version == own.version
+
+
 async def test_cards_are_listed_in_pages(services: Services) -> None:
     """The last one to take effect first."""
     for number in range(3):

@@ -18,6 +18,7 @@ from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Reserve
 from creditmeter.core.reservations import Reservation
 from creditmeter.core.work import Usage, Work
+from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged
 from creditmeter.sidecar.meter import Outcome
 from tests.clocks import NOON
@@ -143,6 +144,34 @@ async def test_a_card_that_changed_under_its_version_is_refused(bench: Bench) ->
         await bench.restart()
 
 
+async def test_what_is_published_under_the_version_of_an_own_card_takes_nobodys_place(bench: Bench) -> None:
+    """It can only come from a sidecar with another card of that version: holds keep theirs, and so does a restart."""
+    await bench.account(permanent=100)
+    bench.use(load(document("mine", 3), bundled_price_list))
+    await bench.restart()
+    hold = await held(bench, "r")
+    await publish(bench, "mine", 5)
+    await bench.sidecar.card_keeper.refresh()
+    await bench.restart()
+    assert (await held(bench, "new")).held == credits(3)
+    assert await committed(bench, "c", hold) == (credits(3), "mine")
+
+
+async def test_a_published_card_wins_over_one_that_a_sidecar_is_started_with(bench: Bench) -> None:
+    """If it was known here first under that version: what was reserved was priced by it."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    hold = await held(bench, "r")
+    bench.use(load(document("v1", 5), bundled_price_list))
+    await bench.restart()
+    assert (await held(bench, "new")).held == credits(3)
+    assert await committed(bench, "c", hold) == (credits(3), "v1")
+    shown = bench.sidecar.card_keeper.own_if("v1")
+    assert shown is not None
+    assert shown.document == document("v1", 3)
+
+
 async def test_what_is_superseded_is_kept_for_as_long_as_it_is_needed(bench: Bench, card: LoadedCard) -> None:
     """Until its last reservation cannot be committed any more, late or not; then it leaves memory and disk."""
     await bench.account(permanent=100)
@@ -183,6 +212,27 @@ async def test_a_card_outlives_requests_that_wait_for_credit(bench: Bench) -> No
     hold = await waiting
     bench.clock.advance(UNNEEDED_FOR)
     bench.sidecar.card_keeper.prune()
+    assert await committed(bench, "c", hold) == (credits(3), "v1")
+
+
+async def test_a_card_that_was_dropped_in_vain_is_known_again(bench: Bench) -> None:
+    """The journal failed before it was gone from there, and what ended its reservation is undone."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    hold = await held(bench, "r")
+    await publish(bench, "v2", 5)
+    await bench.sidecar.card_keeper.refresh()
+    await bench.break_disk()
+    commit = asyncio.create_task(committed(bench, "c", hold))
+    await asyncio.sleep(0)
+    bench.sidecar.card_keeper.prune()
+    bench.clock.advance(UNNEEDED_FOR)
+    bench.sidecar.card_keeper.prune()
+    with pytest.raises(StorageUnavailable):
+        await commit
+    await bench.mend_disk()
+    await bench.sidecar.look_after()
     assert await committed(bench, "c", hold) == (credits(3), "v1")
 
 

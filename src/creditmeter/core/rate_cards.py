@@ -75,7 +75,7 @@ def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
 
 class RateCards:
     """The cards that a sidecar can price by: the published ones, the one it was started with, and those that reservations are
-    pinned to. Changed only by `add` and `drop`. `newest` is the number of the last publication that was heard of.
+    pinned to. Changed only by `add`, `replace_own` and `drop`. `newest` is the number of the last publication that was heard of.
     """
 
     def __init__(self, own: RateCard) -> None:
@@ -85,13 +85,27 @@ class RateCards:
         self.newest = UNPUBLISHED
         self.add(own, UNPUBLISHED)
 
+    def __contains__(self, version: str) -> bool:
+        return version in self._cards
+
+    def has_another(self, card: RateCard) -> bool:
+        """Whether the version of a card is that of a known one with another content."""
+        known = self._cards.get(card.version)
+        return known is not None and known[1] != card
+
     def add(self, card: RateCard, number: int) -> None:
-        """Know one more card. Of two with one version, a published one counts."""
+        """Know one more card. Where another one has its version, that one stays: something was priced by it."""
         self.newest = max(self.newest, number)
         known = self._cards.get(card.version)
-        if known is None or known[0] < number:
+        if known is None or (known[0] < number and known[1] == card):
             self._cards[card.version] = number, card
             self._put_in_turn()
+
+    def replace_own(self, card: RateCard, number: int) -> None:
+        """Let a published card stand for the own one of its version. Only before anything is priced."""
+        assert card.version == self._own, "it stands for the one of its version"
+        self.drop(card.version)
+        self.add(card, number)
 
     def drop(self, version: str) -> None:
         """Forget a card that nobody needs any more."""
