@@ -47,7 +47,7 @@ async def test_a_card_is_published_once(store: CentralStore, clock: ManualClock)
 async def test_a_card_is_found_with_its_prices_by_either_version(store: CentralStore) -> None:
     """As its document names it, and as charges do."""
     made = await published(store, document("v1", more='[text]\nsource = "genai-prices"'))
-    assert made.price_list == bundled_price_list()
+    assert made.card().price_list == bundled_price_list()
     for version in ("v1", f"v1+{bundled_price_list().version}"):
         assert await store.rate_cards.find(version) == made
     assert await store.rate_cards.find("v") is None
@@ -69,18 +69,6 @@ async def test_five_publications_at_once(store: CentralStore) -> None:
     assert sorted(each.replayed for each in same if isinstance(each, Done)) == [False, True, True, True, True]
     others = await asyncio.gather(*(published(store, document(f"v{number}")) for number in range(5)))
     assert sorted(each.number for each in others) == [2, 3, 4, 5, 6]
-
-
-async def test_the_card_in_force(store: CentralStore, clock: ManualClock) -> None:
-    """By the store's clock: the one that took effect last, of two at once the one published last."""
-    assert await store.rate_cards.in_force() is None
-    tomorrow = Instant(NOON + DAY)
-    for name, effective_from in (("later", tomorrow), ("now", NOON), ("earlier", Instant(0)), ("too", NOON)):
-        await published(store, document(name, effective_from))
-    found = await store.rate_cards.in_force()
-    clock.advance(DAY)
-    then = await store.rate_cards.in_force()
-    assert [each.version for each in (found, then) if each] == ["too", "later"]
 
 
 async def test_what_was_published_since(store: CentralStore) -> None:

@@ -1,7 +1,9 @@
 """Rate cards at a running sidecar: picked up while it runs, kept for the reservations that were made by them."""
 
 import asyncio
+import zlib
 
+import msgspec
 import pytest
 from sqlalchemy import update
 
@@ -249,6 +251,24 @@ async def test_a_card_of_a_newer_program_leaves_the_old_one_in_force(bench: Benc
     await publish(bench, "v3", 7)
     await bench.sidecar.card_keeper.refresh()
     assert bench.sidecar.card_keeper.version_in_force == "v3"
+    await bench.restart()
+    assert bench.sidecar.card_keeper.version_in_force == "v3"
+
+
+async def test_a_price_list_of_a_newer_program_leaves_the_old_card_in_force(bench: Bench) -> None:
+    """Here and at a sidecar that starts; a card after it is picked up again."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    listed = f'version = "v2"\neffective_from = {to_datetime(NOON).isoformat()}\n[text]\nsource = "genai-prices"\n'
+    loaded = load(listed, bundled_price_list)
+    newer = msgspec.json.encode(bundled_price_list()).replace(b'"contains"', b'"resembles"')
+    await bench.central.rate_cards.publish(loaded.card, listed, zlib.compress(newer))
+    await bench.sidecar.card_keeper.refresh()
+    other = bench.beside("starts")
+    await other.start()
+    assert (bench.sidecar.card_keeper.version_in_force, other.sidecar.card_keeper.version_in_force) == ("v1", "v1")
+    await other.crash()
+    await publish(bench, "v3", 7)
     await bench.restart()
     assert bench.sidecar.card_keeper.version_in_force == "v3"
 

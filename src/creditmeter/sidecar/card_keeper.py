@@ -137,7 +137,7 @@ class CardKeeper:
 
 
 async def _read(kept: KeptCard) -> RateCard | None:
-    """The card, ready to price by; None, and a line in the log, if this version cannot use it. In a thread: a card may be long."""
+    """The card, ready to price by; None, and told of, if this version cannot use it. In a thread, since a card may be long."""
     try:
         return await asyncio.to_thread(kept.card)
     except RateCardError as error:
