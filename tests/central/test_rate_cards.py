@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.rate_cards import RateCardCursor
+from creditmeter.central.rate_cards import SUPERSEDED_FOR, RateCardCursor
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import DAY, Instant, to_datetime
@@ -76,6 +76,17 @@ async def test_what_was_published_since(store: CentralStore) -> None:
     made = [await published(store, document(name)) for name in ("a", "b", "c")]
     assert await store.rate_cards.since(1) == made[1:]
     assert await store.rate_cards.since(3) == []
+
+
+async def test_what_was_superseded_long_ago_is_not_picked_up(store: CentralStore, clock: ManualClock) -> None:
+    """A sidecar that starts needs what is in force, by its own clock too, and what is to come; not all that ever was."""
+    for name, effective_from in (("old", 0), ("tied", -DAY), ("in-force", -DAY), ("late", -2 * DAY), ("new", DAY)):
+        await published(store, document(name, Instant(NOON + effective_from if effective_from else 0)))
+    assert [each.version for each in await store.rate_cards.since(0)] == ["in-force", "new"]
+    clock.advance(DAY)
+    assert [each.version for each in await store.rate_cards.since(0)] == ["in-force", "new"]
+    clock.advance(SUPERSEDED_FOR)
+    assert [each.version for each in await store.rate_cards.since(0)] == ["new"]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])

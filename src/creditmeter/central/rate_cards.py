@@ -10,12 +10,15 @@ from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.requests import Done
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.rate_card import RateCard
 from creditmeter.core.rate_cards import KeptCard, kept
 from creditmeter.core.refusals import RateCardExists
 
 _ADVISORY_LOCK = 4_743_002
+
+SUPERSEDED_FOR = HOUR
+"""A card that was superseded so long ago is not in force by any sidecar's clock."""
 
 _columns = tables.rate_cards.c
 _WITHOUT_PRICES = [each for each in tables.rate_cards.columns if each is not _columns.price_list]
@@ -57,9 +60,16 @@ class Publications:
             return await _find(connection, version)
 
     async def since(self, number: int) -> list[KeptCard]:
-        """The cards that were published after one, in the order in which they were."""
-        query = select(tables.rate_cards).where(_columns.number > number).order_by(_columns.number)
+        """The cards that were published after one and that may be in force now or later, in the order in which they were
+        published. Those that were superseded more than `SUPERSEDED_FOR` ago are left out: nobody begins to price by them.
+        """
         async with self._database.read() as connection:
+            then = await self._clock.now(connection) - SUPERSEDED_FOR
+            in_force = _newest_first(select(_columns.effective_from, _columns.number).where(_columns.effective_from <= then))
+            oldest = (await connection.execute(in_force.limit(1))).one_or_none()
+            query = select(tables.rate_cards).where(_columns.number > number).order_by(_columns.number)
+            if oldest is not None:
+                query = query.where(tuple_(_columns.effective_from, _columns.number) >= tuple_(*oldest))
             return [_kept(row) for row in (await connection.execute(query)).mappings()]
 
     async def list_cards(self, limit: int, after: RateCardCursor | None = None) -> list[KeptCard]:
