@@ -180,7 +180,7 @@ def compare_names(price_list: PriceList, names: int, seed: int = 1) -> Iterator[
         draw = random.Random(f"{seed} {known}")  # noqa: S311 - the same names each time
         differences = []
         for provider, name in islice(_names(known, draw), names):
-            theirs = _found(snapshot, known_by_model, provider, name)
+            theirs = _found(snapshot, known_by_model, provider, name) or _of_that_name(price_list, provider, name)
             ours = price_list.find(provider, name)
             if ours != theirs or (ours and theirs and ours.model is not theirs.model):
                 differences.append(f"{name!r} of {provider!r} is {_told(theirs)} and not {_told(ours)}")
@@ -195,6 +195,12 @@ def _found(snapshot: DataSnapshot, known_by_model: Mapping[int, Known], provider
         return None
     known = known_by_model[id(model)]
     return Listed(at.id, known.compiled) if known.is_priced else None
+
+
+def _of_that_name(price_list: PriceList, provider: str, name: str) -> Listed | None:
+    """A model that goes by its own name at its provider: the package does not find each of them so, and we do."""
+    of_that_name = (each for each in price_list.models() if each.provider == provider and each.model.model == name)
+    return next(of_that_name, None)
 
 
 def _told(listed: Listed | None) -> str:

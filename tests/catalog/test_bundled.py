@@ -283,3 +283,10 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out.splitlines()
     assert "DIFFERS: 'gpt-4o' of 'openai' is openai gpt-4o and not none" in said
     assert "0 differ" in next(line for line in said if "usages" in line)
+
+
+def test_every_model_is_found_by_its_own_name() -> None:
+    """The one that a table of prices shows for it, at its provider."""
+    price_list = bundled_price_list()
+    missed = [each for each in price_list.models() if price_list.find(each.provider, each.model.model) != each]
+    assert missed == []

@@ -395,7 +395,8 @@ SNAPSHOT = text_rule("gpt-4o-2024-05-13", provider="openai", price=4)
         ([OPENAI], "azure", "gpt-4o", None),
         ([OPENAI], "openai", "gpt-4", None),
         ([OPENAI], "openai", "gpt-4o-mini", None),
-        ([OPENAI], "openai", "GPT-4o", None),
+        ([OPENAI], "openai", "GPT-4o", OPENAI),
+        ([text_rule("Llama", provider="openai")], "openai", "llama", text_rule("Llama", provider="openai")),
         ([OPENAI], "openai", "", None),
         ([OPENAI, AZURE], "openai", "gpt-4o", OPENAI),
         ([OPENAI, AZURE], "azure", "gpt-4o", AZURE),
@@ -417,9 +418,9 @@ SNAPSHOT = text_rule("gpt-4o-2024-05-13", provider="openai", price=4)
     ],
 )
 def test_a_model_finds_its_rule(rules: list[TextRule], provider: str, model: str, expected: TextRule | None) -> None:
-    """By provider and exact name, then by name alone, then without the date of its snapshot."""
-    assert card_of(*rules).text_rule(provider, model) is expected
-    assert card_of(*reversed(rules)).text_rule(provider, model) is expected
+    """By provider and name, then by name alone, then without the date of its snapshot."""
+    assert card_of(*rules).text_rule(provider, model) == expected
+    assert card_of(*reversed(rules)).text_rule(provider, model) == expected
 
 
 @pytest.mark.parametrize(
@@ -440,6 +441,69 @@ def test_a_higher_cost_model_is_one_by_any_of_its_names(provider: str, model: st
     for name in ("gpt-4o", "gpt-4o-latest"):
         card = card_of(OPENAI, SNAPSHOT, higher_cost_models=frozenset({name, "unlisted"}))
         assert card.is_higher_cost(provider, model) is expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("anthropic", "claude-opus-4-5-20251101"),
+        ("openrouter", "anthropic/claude-opus-4.5"),
+        ("openrouter", "anthropic/claude-opus-4.5:thinking"),
+        ("openrouter", "openai/o1"),
+        ("openrouter", "openai/gpt-5.5"),
+        ("azure", "o1-2024-12-17"),
+        ("aws", "anthropic.claude-opus-4-5-20251101-v1:0"),
+        ("aws", "us.anthropic.claude-opus-4-1-20250805-v1:0"),
+        ("aws", "us-gov.anthropic.claude-opus-4-20250514-v1:0"),
+        ("google", "claude-opus-4-1@20250805"),
+        ("google", "publishers/anthropic/models/claude-opus-4-5@20251101"),
+        ("litellm", "anthropic/claude-opus-4-5"),
+        ("a-proxy", "Claude-Opus-4.5"),
+        ("", "claude-opus-4-20250514"),
+    ],
+)
+def test_a_reseller_makes_no_model_cheaper(provider: str, model: str) -> None:
+    """What is of higher cost is so under the names that others sell it by."""
+    card = default_card()
+    assert card.is_higher_cost(provider, model)
+    assert card.is_higher_cost(provider, model), "as remembered"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openrouter", "anthropic/claude-sonnet-4.5"),
+        ("openrouter", "openai/o1-mini"),
+        ("openai", "o1-mini"),
+        ("openai", "gpt-5"),
+        ("aws", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("google", "gemini-2.5-pro"),
+        ("", "o"),
+        ("", "/"),
+        ("", "-v1:0"),
+    ],
+)
+def test_other_models_stay_standard(provider: str, model: str) -> None:
+    """However alike their names are."""
+    assert not default_card().is_higher_cost(provider, model)
+
+
+def test_a_snapshot_with_rules_at_two_providers_is_of_higher_cost_at_both() -> None:
+    """Though its name alone finds neither."""
+    name = "claude-opus-4-5-20251101"
+    card = card_of(*(text_rule(name, provider=each) for each in ("anthropic", "google")), higher_cost_models=frozenset({name}))
+    assert all(card.is_higher_cost(each, name) for each in ("anthropic", "google", "aws"))
+
+
+def test_a_rules_provider_goes_by_either_name() -> None:
+    """OpenTelemetry's and the price list's, capitals or not; for text and for images, and where two rules clash."""
+    rule = '[[{}.models]]\nprovider = "{}"\nmodel = "m"\n{}\n'
+    text, image = "input = 1\noutput = 1", "credits = 1"
+    card = parse_rate_card(HEAD + rule.format("text", "aws.bedrock", text) + rule.format("image", "GCP.Vertex_AI", image))
+    assert card.text_rule("aws", "m") is not None
+    assert card.image_rule("google", "M") is not None
+    clash = rule.format("text", "aws", text) + rule.format("text", "AWS.Bedrock", text).replace('"m"', '"M"')
+    assert problems(HEAD + clash) == ["line 10, text.models \"M\": model 'M' of provider 'aws' already has a rule, in line 5"]
 
 
 # --- The card that ships ----------------------------------------------------------------------------------------------

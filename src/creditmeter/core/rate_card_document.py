@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.price_list import PriceList
+from creditmeter.core.providers import price_list_name
 from creditmeter.core.rate_card import (
     IMAGE,
     MAX_TOKENS,
@@ -162,7 +163,7 @@ def _unique(tables: Sequence[TomlTable], read: Callable[[TomlTable], _Rule]) -> 
     lines: dict[tuple[str, str], int] = {}
     for table, rule in zip(tables, rules, strict=True):
         for name in filter(None, rule.names):
-            key = rule.provider, name
+            key = rule.provider, name.lower()
             if key in lines:
                 of_provider = f" of provider {rule.provider!r}" if rule.provider else ""
                 table.note("model", f"{name!r}{of_provider} already has a rule, in line {lines[key]}")
@@ -170,9 +171,14 @@ def _unique(tables: Sequence[TomlTable], read: Callable[[TomlTable], _Rule]) -> 
     return rules
 
 
+def _provider(table: TomlTable) -> str:
+    """The provider as price lists name it, as those of calls are."""
+    return price_list_name(table.text("provider", ""))
+
+
 def _text_rule(table: TomlTable, source: _Source) -> TextRule:
     """A rule with rates of its own, or one that names the price list as its source."""
-    names = {"model": table.text("model"), "provider": table.text("provider", ""), "also": table.names("also")}
+    names = {"model": table.text("model"), "provider": _provider(table), "also": table.names("also")}
     rule = _own_rule(table, **names) if not table.has("source") else _sourced_rule(table, source, **names)
     table.end()
     return rule
@@ -231,7 +237,7 @@ def _image_rule(table: TomlTable) -> ImageRule:
         table.note("credits", "is missing, and so are variants: there is no price")
     rule = ImageRule(
         model=table.text("model"),
-        provider=table.text("provider", ""),
+        provider=_provider(table),
         also=table.names("also"),
         credits=table.number("credits") if table.has("credits") else None,
         variants={variant: variants.number(variant) for variant in variants.given},
