@@ -111,6 +111,23 @@ async def test_an_extension_is_priced_by_the_card_of_its_reservation(bench: Benc
     assert (extended.held, extended.rate_card_version) == (credits(6), "v1")
 
 
+async def test_an_extension_to_whole_work_pays_for_all_of_its_output(bench: Bench) -> None:
+    """What a partial hold paid for is no bound any more, neither in the reply nor of what is estimated."""
+    await bench.account(permanent=10)
+    bench.use(load(document("own", 1_000), bundled_price_list))
+    await bench.restart()
+    work = Work(action="text", request_model="house", input_tokens=0, max_output_tokens=100_000)
+    part = reservation(await bench.sidecar.meter.reserve(Reserve(RequestId("r"), ACCOUNT, work=work, allow_partial=True)))
+    assert (part.held, part.max_output_tokens) == (credits(10), 10_000)
+    await bench.grant("more", 200)
+    whole = reservation(await bench.sidecar.meter.extend(Extend(RequestId("e"), part.reservation_id, work=work)))
+    assert (whole.held, whole.max_output_tokens) == (credits(100), None)
+    usage = Usage(input_tokens=0)
+    done = receipt(await bench.sidecar.meter.commit(Commit(RequestId("c"), part.reservation_id, usage=usage)))
+    assert done.charge is not None
+    assert done.charge.cost == credits(100)
+
+
 async def test_a_restart_without_the_central_store_knows_all_cards(bench: Bench) -> None:
     """The one in force, and the one that a hold was made by."""
     await bench.account(permanent=100)
