@@ -163,7 +163,8 @@ def test_a_price_is_the_decimal_that_it_is_written_as(written: str) -> None:
 @given(st.decimals(0, 999_999_999, places=12) | st.integers(0, 999_999_999))
 def test_every_price_is_read_exactly(price: Decimal | int) -> None:
     """To its last decimal place."""
-    (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = "{price:f}"\noutput = {price:f}').text
+    rates_of_it = f'unit = "credits"\ninput = "{price:f}"\noutput = {price:f}'
+    (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\n{rates_of_it}').text
     assert rates(rule).input == rates(rule).output == price
 
 
@@ -350,6 +351,96 @@ def test_what_is_not_toml_is_refused_with_its_line(document: str, line: int) -> 
     """Whatever the parser raises, it is one problem of the card."""
     (problem,) = problems(document)
     assert problem.startswith(f"line {line}: not TOML: ")
+
+
+DEAR = "credits_per_usd = 999999999"
+RULE = '[[text.models]]\nmodel = "m"\n'
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ('[actions.""]', 'line 3, actions: "" must be a name that is not empty'),
+        ('[tools]\n"" = 1', 'line 4, tools: "" must be a name that is not empty'),
+        (
+            '[[image.models]]\nmodel = "m"\nvariants = { "" = 1, hd = 2 }',
+            'line 5, image.models.variants: "" must be a name that is not empty',
+        ),
+        (f"{DEAR}\n{RULE}input = 2\noutput = 1", 'line 6, text.models "m": input comes to more than 1,000,000,000 credits'),
+        (
+            f"{DEAR}\n{RULE}input = 1\noutput = 1\nper_call = 2",
+            'line 8, text.models "m": per_call comes to more than 1,000,000,000 credits',
+        ),
+        (
+            f"{DEAR}\n{RULE}input = 1\noutput = 1\nlong_context = [{{ above_input_tokens = 9, output = 2 }}]",
+            'line 8, text.models "m": long_context comes to more than 1,000,000,000 credits',
+        ),
+    ],
+)
+def test_what_no_table_of_prices_could_show_is_refused(document: str, problem: str) -> None:
+    """With its line, before it is published."""
+    assert problems(HEAD + document) == [problem]
+
+
+@pytest.mark.parametrize("number", ["credits_per_usd = 999999999", "credits_per_usd = 100000\n[text]\nmarkup = 100000"])
+def test_listed_prices_may_be_too_high_too(number: str) -> None:
+    """By what they are multiplied with."""
+    everything = number if "[text]" in number else f"{number}\n[text]"
+    with pytest.raises(RateCardError, match="source has prices that come to more than 1,000,000,000 credits"):
+        listed_card(f"{everything}\n{SOURCE}")
+    with pytest.raises(RateCardError, match='"gpt-4o": source comes to more than 1,000,000,000 credits'):
+        listed_card(f'credits_per_usd = 999999999\n[[text.models]]\nmodel = "gpt-4o"\n{SOURCE}')
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_right"),
+    [
+        ("1970-01-01T00:00:00Z", True),
+        ("1970-01-01T00:00:00+00:01", False),
+        ("0001-01-01T00:00:00+14:00", False),
+        ("9999-12-31T23:59:59.999999Z", True),
+        ("9999-12-31T23:59:59-00:01", False),
+    ],
+)
+def test_a_card_takes_effect_at_a_moment_that_can_be_told(moment: str, is_right: bool) -> None:
+    """Later or earlier ones have no timestamp."""
+    document = f'version = "v"\neffective_from = {moment}\n'
+    if is_right:
+        parse_rate_card(document)
+    else:
+        assert problems(document) == ["line 2: effective_from must be from 1970 to 9999, in UTC"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "{} = 1",
+        "[{}]",
+        "[[ {} ]]",
+        "x = {{ {} = 1 }}",
+        "x = [{{ {} = 1 }}]",
+    ],
+)
+@pytest.mark.parametrize("part", ["a", '"a"', "'a.b'", '"\\"."'])
+def test_keys_of_many_parts_are_refused(key: str, part: str) -> None:
+    """They would need memory by the square of their length: a document of 1 MB all there is."""
+    for parts in (9, 100_000):
+        told = problems(f"{HEAD}\n{key.format(' . '.join([part] * parts))}")
+        assert told == ["line 4: not TOML: a key must have at most 8 parts"]
+    assert "at most 8" not in problems(f"{HEAD}\n{key.format('.'.join([part] * 8))}")[0]
+
+
+@pytest.mark.parametrize("text", ["# {}", '"{}"', "'{}'", '"""\n{}\n"""', "'''\n{}'''"])
+def test_dots_elsewhere_are_no_parts(text: str) -> None:
+    """In comments and texts."""
+    dotted = "a.b.c.d.e.f.g.h.i.j"
+    assert not any("parts" in each for each in problems(f"{HEAD}\nx = {text.format(dotted)}"))
+
+
+@pytest.mark.parametrize("unclosed", ['"', "'", '"""', "'''", '"a".', "a. "])
+def test_what_never_ends_takes_no_time(unclosed: str) -> None:
+    """However often it begins."""
+    assert len(problems(HEAD + unclosed * 100_000)) == 1
 
 
 def test_lines_are_found_whatever_the_spelling() -> None:
