@@ -183,7 +183,9 @@ def test_a_condition_on_a_moment_is_the_packages(
 def test_a_date_may_be_written_without_dashes(name: str, is_found: bool) -> None:
     """As some gateways write it; to the package it is the same date."""
     match = types.ClauseContains("-2025-12-11")
-    known = types.Provider("p", "P", "", models=[types.ModelInfo("m", match, prices=types.ModelPrice(input_mtok=Decimal(1)))])
+    known = types.Provider(
+        "p", "P", "", models=[types.ModelInfo("some", match, prices=types.ModelPrice(input_mtok=Decimal(1)))]
+    )
     assert (known.find_model(name) is not None) == is_found
     assert (PriceList("v", (_provider(known),)).find("p", name) is not None) == is_found
 
@@ -277,9 +279,16 @@ def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """A model that is found by another name only."""
 
     def hidden(model: Model) -> Model:
-        return replace(model, match=Clause(Operator.EQUALS, "gpt-4o-hidden"))
+        return replace(model, model="gpt-4o-hidden", match=Clause(Operator.EQUALS, "gpt-4o-hidden"))
 
     assert campaign.main(altered(hidden), ["--usages", "1", "--names", "3"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert "DIFFERS: 'gpt-4o' of 'openai' is openai gpt-4o and not none" in said
+    assert "DIFFERS: 'gpt-4o' of 'openai' is openai gpt-4o-hidden and not none" in said
     assert "0 differ" in next(line for line in said if "usages" in line)
+
+
+def test_every_model_is_found_by_its_own_name() -> None:
+    """The one that a table of prices shows for it, at its provider."""
+    price_list = bundled_price_list()
+    missed = [each for each in price_list.models() if price_list.find(each.provider, each.model.model) != each]
+    assert missed == []

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.rate_cards import RateCardCursor
+from creditmeter.central.rate_cards import SUPERSEDED_FOR, RateCardCursor
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import DAY, Instant, to_datetime
@@ -47,7 +47,7 @@ async def test_a_card_is_published_once(store: CentralStore, clock: ManualClock)
 async def test_a_card_is_found_with_its_prices_by_either_version(store: CentralStore) -> None:
     """As its document names it, and as charges do."""
     made = await published(store, document("v1", more='[text]\nsource = "genai-prices"'))
-    assert made.price_list == bundled_price_list()
+    assert made.card().price_list == bundled_price_list()
     for version in ("v1", f"v1+{bundled_price_list().version}"):
         assert await store.rate_cards.find(version) == made
     assert await store.rate_cards.find("v") is None
@@ -71,23 +71,22 @@ async def test_five_publications_at_once(store: CentralStore) -> None:
     assert sorted(each.number for each in others) == [2, 3, 4, 5, 6]
 
 
-async def test_the_card_in_force(store: CentralStore, clock: ManualClock) -> None:
-    """By the store's clock: the one that took effect last, of two at once the one published last."""
-    assert await store.rate_cards.in_force() is None
-    tomorrow = Instant(NOON + DAY)
-    for name, effective_from in (("later", tomorrow), ("now", NOON), ("earlier", Instant(0)), ("too", NOON)):
-        await published(store, document(name, effective_from))
-    found = await store.rate_cards.in_force()
-    clock.advance(DAY)
-    then = await store.rate_cards.in_force()
-    assert [each.version for each in (found, then) if each] == ["too", "later"]
-
-
 async def test_what_was_published_since(store: CentralStore) -> None:
     """In the order in which it was."""
     made = [await published(store, document(name)) for name in ("a", "b", "c")]
     assert await store.rate_cards.since(1) == made[1:]
     assert await store.rate_cards.since(3) == []
+
+
+async def test_what_was_superseded_long_ago_is_not_picked_up(store: CentralStore, clock: ManualClock) -> None:
+    """A sidecar that starts needs what is in force, by its own clock too, and what is to come; not all that ever was."""
+    for name, effective_from in (("old", 0), ("tied", -DAY), ("in-force", -DAY), ("late", -2 * DAY), ("new", DAY)):
+        await published(store, document(name, Instant(NOON + effective_from if effective_from else 0)))
+    assert [each.version for each in await store.rate_cards.since(0)] == ["in-force", "new"]
+    clock.advance(DAY)
+    assert [each.version for each in await store.rate_cards.since(0)] == ["in-force", "new"]
+    clock.advance(SUPERSEDED_FOR)
+    assert [each.version for each in await store.rate_cards.since(0)] == ["new"]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 10])

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
@@ -175,21 +175,29 @@ def test_each_class_of_tokens_has_its_rate(usage: Usage, usd_per_thousand: float
 @pytest.mark.parametrize(
     ("usage", "usd"),
     [
-        (text("all-classes", 1000, 10, cache_read=1001), "1.1"),
-        (text("all-classes", 1000, 10, cache_read=600, cache_creation=500), "1.1"),
+        (text("all-classes", 1000, 10, cache_read=1001), "1.101"),
+        (text("all-classes", 1000, 10, cache_read=600, cache_creation=500), "1.2"),
         (text("all-classes", 1000, 10, cache_creation=500, cache_creation_1h=501), "1.1"),
-        (text("all-classes", 1000, 10, audio_input=600, image_input=401), "1.1"),
-        (text("all-classes", 1000, 10, reasoning=11), "1.1"),
-        (text("all-classes", 1000, 10, reasoning=5, audio_output=5, image_output=1), "1.1"),
+        (text("all-classes", 1000, 10, cache_read=600, cache_creation=300, cache_creation_1h=500), "1.2"),
+        (text("all-classes", 1000, 10, audio_input=600, image_input=401), "1.101"),
+        (text("all-classes", 1000, 10, audio_input=1200, cache_read=1100), "1.3"),
+        (text("all-classes", 1000, 10, reasoning=11), "1.11"),
+        (text("all-classes", 1000, 10, reasoning=5, audio_output=5, image_output=10), "1.2"),
         # The other side of the call keeps its discount.
-        (text("all-classes", 1000, 10, cache_read=1000, reasoning=11), "0.2"),
-        (text("all-classes", 0, 10, cache_read=1), "0.1"),
+        (text("all-classes", 1000, 10, cache_read=1000, reasoning=11), "0.21"),
+        (text("all-classes", 0, 10, cache_read=1), "0.101"),
     ],
 )
 def test_a_contradiction_is_priced_without_the_discount(usage: Usage, usd: str) -> None:
-    """The totals are believed, the parts are not, and the charge says so."""
+    """Nothing is lost: the larger of total and parts counts, at the plain rate, and the charge says so."""
     outcome = price(TEST_CARD, usage)
     assert (outcome.cost_usd, outcome.flags) == (Decimal(usd), (ChargeFlag.CONTRADICTORY_USAGE,))
+
+
+def test_parts_above_a_long_input_have_its_rates() -> None:
+    """What is priced is as long as it is taken to be."""
+    outcome = price(CARD, text("gemini-2.5-pro", 3, cache_read=200_001))
+    assert outcome.cost_usd == price(CARD, text("gemini-2.5-pro", 200_001)).cost_usd
 
 
 def test_rates_in_credits() -> None:
@@ -311,7 +319,7 @@ def test_a_model_without_a_price_is_unpriced(action: str, model: str) -> None:
     """It is never free for that, neither before nor after the call."""
     usage = replace(text(model, 1, 1), action=action, provider="acme")
     work = Work(action=action, provider="acme", request_model=model, input_tokens=1)
-    for outcome in (price_usage(CARD, usage, NOW), price_bound(CARD, work, NOW), low_price(CARD, work, NOW)):
+    for outcome in (price_usage(CARD, usage, NOW), price_bound(CARD, work, NOW)):
         assert isinstance(outcome, Unpriced)
         assert (outcome.action, outcome.provider, outcome.model) == (action, "acme", model)
         assert repr(model) in outcome.message
@@ -370,7 +378,7 @@ def test_items_have_a_price_each(usage: Usage, credits: str) -> None:
     work = Work(usage.action, "", usage.response_model or usage.request_model, None, None, usage.quantity)
     work = replace(work, variant=usage.variant, tool=usage.tool)
     assert price_bound(TEST_CARD, work, NOW) == Bound(outcome.microcredits, None)
-    assert low_price(TEST_CARD, work, NOW) == outcome.microcredits
+    assert low_price(TEST_CARD, work, bound(TEST_CARD, work), NOW) == outcome.microcredits
     assert affordable_output_tokens(TEST_CARD, work, from_credits(1_000), NOW) is None
 
 
@@ -464,7 +472,6 @@ def test_missing_output_is_what_the_reservation_paid_for() -> None:
         (Work("text", "openai", "gpt-4o", 8_001, 0), 3, 0),
         (Work("text", "openai", "gpt-4o", 8_000, 2_000), 4, 2_000),
         (Work("text", "openai", "gpt-4o", 8_000), 7, 4_096),
-        (Work("text", "openai", "gpt-4o", 0, 0), 0, 0),
         (Work("text", "openai", "gpt-4o", 1, 0), 1, 0),
         # Every input token may turn out to be written to the cache for an hour, at twice the price.
         (Work("text", "anthropic", "claude-sonnet-4-5", 10_000, 1_000), 8, 1_000),
@@ -473,6 +480,14 @@ def test_missing_output_is_what_the_reservation_paid_for() -> None:
 def test_the_bound_of_text(work: Work, credits: int, max_output_tokens: int) -> None:
     """The dearest that the tokens can turn out, rounded like a price."""
     assert price_bound(CARD, work, NOW) == Bound(from_credits(credits), max_output_tokens)
+
+
+def test_no_tokens_may_be_reserved_where_they_cost_nothing() -> None:
+    """Or where the call costs something beside them."""
+    assert price_bound(TEST_CARD, Work("text", "", "gratis", 0, 0), NOW) == Bound(from_credits(0), 0)
+    rules = 'model = "m"\ninput = 1\noutput = 1\nper_call = 1'
+    per_call = parse_rate_card(f'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n[[text.models]]\n{rules}')
+    assert price_bound(per_call, Work("text", "", "m", 0, 0), NOW) == Bound(from_credits(100), 0)
 
 
 def test_the_bound_takes_every_token_for_the_dearest() -> None:
@@ -496,6 +511,7 @@ def test_no_bound_is_above_the_cap() -> None:
         (Work("text", "", "gpt-4o", 1, -1), "max_output_tokens"),
         (Work("text", "", "gpt-4o", 1, MAX_TOKENS + 1), "max_output_tokens"),
         (Work("text", "", "all-classes", MAX_TOKENS, MAX_TOKENS), ""),
+        (Work("text", "", "gpt-4o", 0, 0), "input_tokens"),
         (Work("tool", quantity=-1), "quantity"),
         (Work("tool", tool="web_search", quantity=0), "quantity"),
         (Work("image", request_model="dall-e-3", quantity=0), "quantity"),
@@ -507,9 +523,9 @@ def test_no_bound_is_above_the_cap() -> None:
 def test_work_without_bounds_is_invalid(work: Work, field: str) -> None:
     """Text needs its input tokens, and a count is a count."""
     card = TEST_CARD if work.request_model == "all-classes" else CARD
-    for outcome in (price_bound(card, work, NOW), low_price(card, work, NOW)):
-        assert isinstance(outcome, Invalid)
-        assert outcome.field == field
+    outcome = price_bound(card, work, NOW)
+    assert isinstance(outcome, Invalid)
+    assert outcome.field == field
     assert affordable_output_tokens(card, work, from_credits(100), NOW) is None
 
 
@@ -528,14 +544,14 @@ def test_the_output_tokens_that_a_budget_pays_for(budget: str, tokens: int | Non
     [
         (Work("text", "", "gpt-4o", 8_001, 1_000_000), "3"),
         (Work("text", "", "gpt-4o", 1, 1_000_000), "1"),
-        (Work("text", "", "gpt-4o", 0, 0), "0"),
+        (Work("text", "", "gpt-4o", 0, 1), "0"),
         (Work("image", "", "dall-e-3", variant="hd", quantity=2), "40"),
         (Work("view"), "0"),
     ],
 )
 def test_the_low_end_of_a_quote(work: Work, credits: str) -> None:
     """Text costs at least its input; the rest costs what it costs."""
-    assert low_price(CARD, work, NOW) == from_credits(credits)
+    assert low_price(CARD, work, bound(CARD, work), NOW) == from_credits(credits)
 
 
 # --- Properties -------------------------------------------------------------------------------------------------------
@@ -588,10 +604,14 @@ def usages(draw: st.DrawFn) -> Usage:
 def test_no_usage_within_the_bounds_costs_more_than_the_bound(
     card: RateCard, usage: Usage, more_input: int, more_output: int
 ) -> None:
-    """Whatever its parts, and however they contradict each other."""
-    assert usage.input_tokens is not None
-    assert usage.output_tokens is not None
-    work = Work("text", "", "m", usage.input_tokens + more_input, usage.output_tokens + more_output)
+    """Whatever its parts, and however they contradict each other; parts that add up to more than the bounds are not within."""
+    written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
+    of_input = (usage.cache_read_input_tokens or 0) + written, (usage.audio_input_tokens or 0) + (usage.image_input_tokens or 0)
+    of_output = usage.reasoning_output_tokens, usage.audio_output_tokens, usage.image_output_tokens
+    most_input = max(usage.input_tokens or 0, *of_input)
+    most_output = max(usage.output_tokens or 0, sum(filter(None, of_output)))
+    assume(most_input + more_input or most_output + more_output)
+    work = Work("text", "", "m", most_input + more_input, most_output + more_output)
     assert price(card, usage).microcredits <= bound(card, work).microcredits
 
 
@@ -659,6 +679,7 @@ def test_the_affordable_tokens_are_the_most_that_are(
     card: RateCard, input_tokens: int, max_output_tokens: int | None, budget: Microcredits
 ) -> None:
     """Their bound is within the budget, and that of one more is not."""
+    assume(input_tokens)
     work = Work("text", "", "m", input_tokens, max_output_tokens)
     most = bound(card, work).max_output_tokens
     assert most == (card.default_max_output_tokens if max_output_tokens is None else max_output_tokens)
@@ -674,7 +695,8 @@ def test_the_affordable_tokens_are_the_most_that_are(
 def test_a_quote_has_its_ends_in_order(card: RateCard, input_tokens: int, output_tokens: int) -> None:
     """The low end is not above the high one, and a call that has the input, none of it cached, does not cost less."""
     work = Work("text", "", "m", input_tokens, output_tokens)
-    low = low_price(card, work, NOW)
+    assume(input_tokens or output_tokens)
+    low = low_price(card, work, bound(card, work), NOW)
     assert isinstance(low, int)
     assert low <= bound(card, work).microcredits
     outcome = price(card, Usage("text", "", "m", "", input_tokens, output_tokens))

@@ -163,7 +163,8 @@ def test_a_price_is_the_decimal_that_it_is_written_as(written: str) -> None:
 @given(st.decimals(0, 999_999_999, places=12) | st.integers(0, 999_999_999))
 def test_every_price_is_read_exactly(price: Decimal | int) -> None:
     """To its last decimal place."""
-    (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = "{price:f}"\noutput = {price:f}').text
+    rates_of_it = f'unit = "credits"\ninput = "{price:f}"\noutput = {price:f}'
+    (rule,) = parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\n{rates_of_it}').text
     assert rates(rule).input == rates(rule).output == price
 
 
@@ -352,6 +353,96 @@ def test_what_is_not_toml_is_refused_with_its_line(document: str, line: int) -> 
     assert problem.startswith(f"line {line}: not TOML: ")
 
 
+DEAR = "credits_per_usd = 999999999"
+RULE = '[[text.models]]\nmodel = "m"\n'
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ('[actions.""]', 'line 3, actions: "" must be a name that is not empty'),
+        ('[tools]\n"" = 1', 'line 4, tools: "" must be a name that is not empty'),
+        (
+            '[[image.models]]\nmodel = "m"\nvariants = { "" = 1, hd = 2 }',
+            'line 5, image.models.variants: "" must be a name that is not empty',
+        ),
+        (f"{DEAR}\n{RULE}input = 2\noutput = 1", 'line 6, text.models "m": input comes to more than 1,000,000,000 credits'),
+        (
+            f"{DEAR}\n{RULE}input = 1\noutput = 1\nper_call = 2",
+            'line 8, text.models "m": per_call comes to more than 1,000,000,000 credits',
+        ),
+        (
+            f"{DEAR}\n{RULE}input = 1\noutput = 1\nlong_context = [{{ above_input_tokens = 9, output = 2 }}]",
+            'line 8, text.models "m": long_context comes to more than 1,000,000,000 credits',
+        ),
+    ],
+)
+def test_what_no_table_of_prices_could_show_is_refused(document: str, problem: str) -> None:
+    """With its line, before it is published."""
+    assert problems(HEAD + document) == [problem]
+
+
+@pytest.mark.parametrize("number", ["credits_per_usd = 999999999", "credits_per_usd = 100000\n[text]\nmarkup = 100000"])
+def test_listed_prices_may_be_too_high_too(number: str) -> None:
+    """By what they are multiplied with."""
+    everything = number if "[text]" in number else f"{number}\n[text]"
+    with pytest.raises(RateCardError, match="source has prices that come to more than 1,000,000,000 credits"):
+        listed_card(f"{everything}\n{SOURCE}")
+    with pytest.raises(RateCardError, match='"gpt-4o": source comes to more than 1,000,000,000 credits'):
+        listed_card(f'credits_per_usd = 999999999\n[[text.models]]\nmodel = "gpt-4o"\n{SOURCE}')
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_right"),
+    [
+        ("1970-01-01T00:00:00Z", True),
+        ("1970-01-01T00:00:00+00:01", False),
+        ("0001-01-01T00:00:00+14:00", False),
+        ("9999-12-31T23:59:59.999999Z", True),
+        ("9999-12-31T23:59:59-00:01", False),
+    ],
+)
+def test_a_card_takes_effect_at_a_moment_that_can_be_told(moment: str, is_right: bool) -> None:
+    """Later or earlier ones have no timestamp."""
+    document = f'version = "v"\neffective_from = {moment}\n'
+    if is_right:
+        parse_rate_card(document)
+    else:
+        assert problems(document) == ["line 2: effective_from must be from 1970 to 9999, in UTC"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "{} = 1",
+        "[{}]",
+        "[[ {} ]]",
+        "x = {{ {} = 1 }}",
+        "x = [{{ {} = 1 }}]",
+    ],
+)
+@pytest.mark.parametrize("part", ["a", '"a"', "'a.b'", '"\\"."'])
+def test_keys_of_many_parts_are_refused(key: str, part: str) -> None:
+    """They would need memory by the square of their length: a document of 1 MB all there is."""
+    for parts in (9, 100_000):
+        told = problems(f"{HEAD}\n{key.format(' . '.join([part] * parts))}")
+        assert told == ["line 4: not TOML: a key must have at most 8 parts"]
+    assert "at most 8" not in problems(f"{HEAD}\n{key.format('.'.join([part] * 8))}")[0]
+
+
+@pytest.mark.parametrize("text", ["# {}", '"{}"', "'{}'", '"""\n{}\n"""', "'''\n{}'''"])
+def test_dots_elsewhere_are_no_parts(text: str) -> None:
+    """In comments and texts."""
+    dotted = "a.b.c.d.e.f.g.h.i.j"
+    assert not any("parts" in each for each in problems(f"{HEAD}\nx = {text.format(dotted)}"))
+
+
+@pytest.mark.parametrize("unclosed", ['"', "'", '"""', "'''", '"a".', "a. "])
+def test_what_never_ends_takes_no_time(unclosed: str) -> None:
+    """However often it begins."""
+    assert len(problems(HEAD + unclosed * 100_000)) == 1
+
+
 def test_lines_are_found_whatever_the_spelling() -> None:
     """Quoted, dotted and indented names are the same names."""
     document = """\
@@ -395,7 +486,8 @@ SNAPSHOT = text_rule("gpt-4o-2024-05-13", provider="openai", price=4)
         ([OPENAI], "azure", "gpt-4o", None),
         ([OPENAI], "openai", "gpt-4", None),
         ([OPENAI], "openai", "gpt-4o-mini", None),
-        ([OPENAI], "openai", "GPT-4o", None),
+        ([OPENAI], "openai", "GPT-4o", OPENAI),
+        ([text_rule("Llama", provider="openai")], "openai", "llama", text_rule("Llama", provider="openai")),
         ([OPENAI], "openai", "", None),
         ([OPENAI, AZURE], "openai", "gpt-4o", OPENAI),
         ([OPENAI, AZURE], "azure", "gpt-4o", AZURE),
@@ -417,9 +509,9 @@ SNAPSHOT = text_rule("gpt-4o-2024-05-13", provider="openai", price=4)
     ],
 )
 def test_a_model_finds_its_rule(rules: list[TextRule], provider: str, model: str, expected: TextRule | None) -> None:
-    """By provider and exact name, then by name alone, then without the date of its snapshot."""
-    assert card_of(*rules).text_rule(provider, model) is expected
-    assert card_of(*reversed(rules)).text_rule(provider, model) is expected
+    """By provider and name, then by name alone, then without the date of its snapshot."""
+    assert card_of(*rules).text_rule(provider, model) == expected
+    assert card_of(*reversed(rules)).text_rule(provider, model) == expected
 
 
 @pytest.mark.parametrize(
@@ -440,6 +532,69 @@ def test_a_higher_cost_model_is_one_by_any_of_its_names(provider: str, model: st
     for name in ("gpt-4o", "gpt-4o-latest"):
         card = card_of(OPENAI, SNAPSHOT, higher_cost_models=frozenset({name, "unlisted"}))
         assert card.is_higher_cost(provider, model) is expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("anthropic", "claude-opus-4-5-20251101"),
+        ("openrouter", "anthropic/claude-opus-4.5"),
+        ("openrouter", "anthropic/claude-opus-4.5:thinking"),
+        ("openrouter", "openai/o1"),
+        ("openrouter", "openai/gpt-5.5"),
+        ("azure", "o1-2024-12-17"),
+        ("aws", "anthropic.claude-opus-4-5-20251101-v1:0"),
+        ("aws", "us.anthropic.claude-opus-4-1-20250805-v1:0"),
+        ("aws", "us-gov.anthropic.claude-opus-4-20250514-v1:0"),
+        ("google", "claude-opus-4-1@20250805"),
+        ("google", "publishers/anthropic/models/claude-opus-4-5@20251101"),
+        ("litellm", "anthropic/claude-opus-4-5"),
+        ("a-proxy", "Claude-Opus-4.5"),
+        ("", "claude-opus-4-20250514"),
+    ],
+)
+def test_a_reseller_makes_no_model_cheaper(provider: str, model: str) -> None:
+    """What is of higher cost is so under the names that others sell it by."""
+    card = default_card()
+    assert card.is_higher_cost(provider, model)
+    assert card.is_higher_cost(provider, model), "as remembered"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openrouter", "anthropic/claude-sonnet-4.5"),
+        ("openrouter", "openai/o1-mini"),
+        ("openai", "o1-mini"),
+        ("openai", "gpt-5"),
+        ("aws", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("google", "gemini-2.5-pro"),
+        ("", "o"),
+        ("", "/"),
+        ("", "-v1:0"),
+    ],
+)
+def test_other_models_stay_standard(provider: str, model: str) -> None:
+    """However alike their names are."""
+    assert not default_card().is_higher_cost(provider, model)
+
+
+def test_a_snapshot_with_rules_at_two_providers_is_of_higher_cost_at_both() -> None:
+    """Though its name alone finds neither."""
+    name = "claude-opus-4-5-20251101"
+    card = card_of(*(text_rule(name, provider=each) for each in ("anthropic", "google")), higher_cost_models=frozenset({name}))
+    assert all(card.is_higher_cost(each, name) for each in ("anthropic", "google", "aws"))
+
+
+def test_a_rules_provider_goes_by_either_name() -> None:
+    """OpenTelemetry's and the price list's, capitals or not; for text and for images, and where two rules clash."""
+    rule = '[[{}.models]]\nprovider = "{}"\nmodel = "m"\n{}\n'
+    text, image = "input = 1\noutput = 1", "credits = 1"
+    card = parse_rate_card(HEAD + rule.format("text", "aws.bedrock", text) + rule.format("image", "GCP.Vertex_AI", image))
+    assert card.text_rule("aws", "m") is not None
+    assert card.image_rule("google", "M") is not None
+    clash = rule.format("text", "aws", text) + rule.format("text", "AWS.Bedrock", text).replace('"m"', '"M"')
+    assert problems(HEAD + clash) == ["line 10, text.models \"M\": model 'M' of provider 'aws' already has a rule, in line 5"]
 
 
 # --- The card that ships ----------------------------------------------------------------------------------------------

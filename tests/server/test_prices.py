@@ -64,6 +64,16 @@ async def test_before_any_is_published_the_sidecars_own_is_shown(services: Servi
     assert failed.info.reason == "RATE_CARD_NOT_FOUND"
 
 
+async def test_an_own_card_is_not_published_with_changes_under_its_version(services: Services) -> None:
+    """Neither by the version of its document nor by that of its charges; as it is it may be published."""
+    own = (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card
+    edited = own.document.replace("credits_per_usd = 100", "credits_per_usd = 400")
+    for document in (edited, f'version = "{own.version}"\neffective_from = 2026-11-01T00:00:00Z\n'):
+        assert (await failure(publish(services, document))).info.reason == "RATE_CARD_EXISTS"
+    assert (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card == own
+    assert (await publish(services, own.document)).rate_card.version == own.version
+
+
 async def test_cards_are_listed_in_pages(services: Services) -> None:
     """The last one to take effect first."""
     for number in range(3):
@@ -225,3 +235,31 @@ async def test_a_card_with_many_problems_is_refused_with_as_many_as_fit(services
     assert (failed.info.reason, 1 <= len(told) < 1_000) == ("INVALID_REQUEST", True)
     assert failed.message.endswith(f"and {1_000 - len(told)} more")
     assert {len(each.description) for each in told} == {501}
+
+
+async def test_what_has_no_price_is_told_in_the_space_there_is(services: Services) -> None:
+    """However many variants the card has, and however long the names are: the reason always gets through."""
+    await services.create("alice", permanent=100 * CREDIT)
+    variants = ", ".join(f'"{number:04}x{number:04}-high" = 10' for number in range(400))
+    head = 'version = "v1"\neffective_from = 2026-11-01T00:00:00Z\n'
+    await publish(services, f'{head}[image]\nmodels = [{{ model = "paint", variants = {{ {variants} }} }}]')
+    name = "\N{GRINNING FACE}" * 256
+    for work in (
+        work_pb2.Work(action="image", request_model="paint", variant="no"),
+        work_pb2.Work(action="text", provider=name, request_model=name, input_tokens=1, max_output_tokens=1),
+        work_pb2.Work(action=name),
+    ):
+        request = metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=work)
+        failed = await failure(services.metering.Reserve(request))
+        assert failed.info.reason == "UNPRICED"
+        assert failed.message.endswith("…")
+
+
+async def test_problems_in_other_scripts_fit_too(services: Services) -> None:
+    """They travel percent-encoded."""
+    name = "\N{GRINNING FACE}" * 400
+    wrong = "".join(f'[[text.models]]\nmodel = "{name}"\ninput = -1\noutput = -{each}\n' for each in (1, 2))
+    for _ in range(8):  # of what is somewhat too long gRPC sends some
+        failed = await failure(publish(services, CARD + wrong))
+        assert failed.info.reason == "INVALID_REQUEST"
+        assert failed.bad_request.field_violations

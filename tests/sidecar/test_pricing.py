@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.charges import Part
 from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering import Cost, Hold
-from creditmeter.core.rate_cards import LoadedCard, RateCards
+from creditmeter.core.rate_cards import LoadedCard, RateCards, load
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import ChargeFlag, Usage, Work
@@ -59,6 +60,68 @@ def test_usage_is_completed_from_the_work(pricing: Pricing, usage: Usage, credit
     cost = pricing.reserved_cost(reserved(TEXT), usage, None, NOW)
     assert isinstance(cost, Cost)
     assert (cost.amount, cost.flags) == (from_credits(credits), flags)
+
+
+OWN_RULES = """
+version = "own"
+effective_from = 1970-01-01T00:00:00Z
+[image]
+models = [{ model = "paint", variants = { standard = 10, hd = 20 } }]
+[text]
+fallback = "cheap"
+[[text.models]]
+model = "cheap"
+input = 1
+output = 1
+[[text.models]]
+provider = "maker"
+model = "dear"
+input = 100
+output = 100
+"""
+
+
+@pytest.mark.parametrize(
+    ("usage", "credits", "flags"),
+    [
+        pytest.param(Usage("text", "", "dear", "dear-special"), "100", (ChargeFlag.FALLBACK_PRICE,), id="the one asked for"),
+        pytest.param(Usage("text", "", "dear", "cheap"), "1", (), id="the one that served"),
+        pytest.param(Usage("text", "", "unheard-of", "new"), "1", (ChargeFlag.FALLBACK_PRICE,), id="neither is known"),
+        pytest.param(Usage("text"), "1", (ChargeFlag.FALLBACK_PRICE,), id="none is named"),
+        pytest.param(Usage("text", "", "dear"), "100", (), id="a model with a price"),
+    ],
+)
+def test_the_fallback_is_the_last_resort(usage: Usage, credits: str, flags: tuple[ChargeFlag, ...]) -> None:
+    """After the model that served the call and the one that was asked for."""
+    pricing = Pricing(RateCards(load(OWN_RULES, bundled_price_list).card))
+    cost = pricing.cost(replace(usage, input_tokens=10_000, output_tokens=0), None, NOW)
+    assert isinstance(cost, Cost)
+    assert (cost.amount, cost.flags) == (from_credits(credits), flags)
+    assert cost.usage is not None
+    assert cost.usage.response_model == usage.response_model
+
+
+PAINT = Work("image", "", "paint", quantity=1, variant="hd")
+DEAR = Work("text", "maker", "dear", 10_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("work", "usage", "credits"),
+    [
+        pytest.param(PAINT, Usage(variant="1024x1024"), "20", id="a variant without a price"),
+        pytest.param(PAINT, Usage(request_model="my-deployment", quantity=2), "40", id="an image model without one"),
+        pytest.param(DEAR, Usage(request_model="my-deployment"), "100", id="the name of a deployment"),
+        pytest.param(DEAR, Usage(provider="my-proxy"), "100", id="a provider that is none"),
+        pytest.param(DEAR, Usage(provider="my-proxy", response_model="served"), "100", id="both, and what served it"),
+    ],
+)
+def test_what_was_reserved_with_a_price_is_never_without_one(work: Work, usage: Usage, credits: str) -> None:
+    """A commit is a record of fact: if what it says has no price, that of the reservation counts, and the charge says so."""
+    pricing = Pricing(RateCards(load(OWN_RULES, bundled_price_list).card))
+    usage = usage if work is PAINT else replace(usage, input_tokens=10_000, output_tokens=0)
+    cost = pricing.reserved_cost(reserved(work), usage, None, NOW)
+    assert isinstance(cost, Cost)
+    assert (cost.amount, cost.flags) == (from_credits(credits), (ChargeFlag.FALLBACK_PRICE,))
 
 
 def test_an_unknown_bound_is_the_cards(pricing: Pricing) -> None:

@@ -1,7 +1,9 @@
 """Rate cards at a running sidecar: picked up while it runs, kept for the reservations that were made by them."""
 
 import asyncio
+import zlib
 
+import msgspec
 import pytest
 from sqlalchemy import update
 
@@ -18,6 +20,7 @@ from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Reserve
 from creditmeter.core.reservations import Reservation
 from creditmeter.core.work import Usage, Work
+from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged
 from creditmeter.sidecar.meter import Outcome
 from tests.clocks import NOON
@@ -108,6 +111,23 @@ async def test_an_extension_is_priced_by_the_card_of_its_reservation(bench: Benc
     assert (extended.held, extended.rate_card_version) == (credits(6), "v1")
 
 
+async def test_an_extension_to_whole_work_pays_for_all_of_its_output(bench: Bench) -> None:
+    """What a partial hold paid for is no bound any more, neither in the reply nor of what is estimated."""
+    await bench.account(permanent=10)
+    bench.use(load(document("own", 1_000), bundled_price_list))
+    await bench.restart()
+    work = Work(action="text", request_model="house", input_tokens=0, max_output_tokens=100_000)
+    part = reservation(await bench.sidecar.meter.reserve(Reserve(RequestId("r"), ACCOUNT, work=work, allow_partial=True)))
+    assert (part.held, part.max_output_tokens) == (credits(10), 10_000)
+    await bench.grant("more", 200)
+    whole = reservation(await bench.sidecar.meter.extend(Extend(RequestId("e"), part.reservation_id, work=work)))
+    assert (whole.held, whole.max_output_tokens) == (credits(100), None)
+    usage = Usage(input_tokens=0)
+    done = receipt(await bench.sidecar.meter.commit(Commit(RequestId("c"), part.reservation_id, usage=usage)))
+    assert done.charge is not None
+    assert done.charge.cost == credits(100)
+
+
 async def test_a_restart_without_the_central_store_knows_all_cards(bench: Bench) -> None:
     """The one in force, and the one that a hold was made by."""
     await bench.account(permanent=100)
@@ -141,6 +161,34 @@ async def test_a_card_that_changed_under_its_version_is_refused(bench: Bench) ->
     bench.use(load(document("mine", 5), bundled_price_list))
     with pytest.raises(CardChanged, match="give what was changed a version of its own"):
         await bench.restart()
+
+
+async def test_what_is_published_under_the_version_of_an_own_card_takes_nobodys_place(bench: Bench) -> None:
+    """It can only come from a sidecar with another card of that version: holds keep theirs, and so does a restart."""
+    await bench.account(permanent=100)
+    bench.use(load(document("mine", 3), bundled_price_list))
+    await bench.restart()
+    hold = await held(bench, "r")
+    await publish(bench, "mine", 5)
+    await bench.sidecar.card_keeper.refresh()
+    await bench.restart()
+    assert (await held(bench, "new")).held == credits(3)
+    assert await committed(bench, "c", hold) == (credits(3), "mine")
+
+
+async def test_a_published_card_wins_over_one_that_a_sidecar_is_started_with(bench: Bench) -> None:
+    """If it was known here first under that version: what was reserved was priced by it."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    hold = await held(bench, "r")
+    bench.use(load(document("v1", 5), bundled_price_list))
+    await bench.restart()
+    assert (await held(bench, "new")).held == credits(3)
+    assert await committed(bench, "c", hold) == (credits(3), "v1")
+    shown = bench.sidecar.card_keeper.own_if("v1")
+    assert shown is not None
+    assert shown.document == document("v1", 3)
 
 
 async def test_what_is_superseded_is_kept_for_as_long_as_it_is_needed(bench: Bench, card: LoadedCard) -> None:
@@ -186,6 +234,27 @@ async def test_a_card_outlives_requests_that_wait_for_credit(bench: Bench) -> No
     assert await committed(bench, "c", hold) == (credits(3), "v1")
 
 
+async def test_a_card_that_was_dropped_in_vain_is_known_again(bench: Bench) -> None:
+    """The journal failed before it was gone from there, and what ended its reservation is undone."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    hold = await held(bench, "r")
+    await publish(bench, "v2", 5)
+    await bench.sidecar.card_keeper.refresh()
+    await bench.break_disk()
+    commit = asyncio.create_task(committed(bench, "c", hold))
+    await asyncio.sleep(0)
+    bench.sidecar.card_keeper.prune()
+    bench.clock.advance(UNNEEDED_FOR)
+    bench.sidecar.card_keeper.prune()
+    with pytest.raises(StorageUnavailable):
+        await commit
+    await bench.mend_disk()
+    await bench.sidecar.look_after()
+    assert await committed(bench, "c", hold) == (credits(3), "v1")
+
+
 async def test_a_card_of_a_newer_program_leaves_the_old_one_in_force(bench: Bench) -> None:
     """It says what this one does not understand; a card after it is picked up again."""
     await bench.account(permanent=100)
@@ -199,6 +268,24 @@ async def test_a_card_of_a_newer_program_leaves_the_old_one_in_force(bench: Benc
     await publish(bench, "v3", 7)
     await bench.sidecar.card_keeper.refresh()
     assert bench.sidecar.card_keeper.version_in_force == "v3"
+    await bench.restart()
+    assert bench.sidecar.card_keeper.version_in_force == "v3"
+
+
+async def test_a_price_list_of_a_newer_program_leaves_the_old_card_in_force(bench: Bench) -> None:
+    """Here and at a sidecar that starts; a card after it is picked up again."""
+    await bench.account(permanent=100)
+    await publish(bench, "v1", 3)
+    listed = f'version = "v2"\neffective_from = {to_datetime(NOON).isoformat()}\n[text]\nsource = "genai-prices"\n'
+    loaded = load(listed, bundled_price_list)
+    newer = msgspec.json.encode(bundled_price_list()).replace(b'"contains"', b'"resembles"')
+    await bench.central.rate_cards.publish(loaded.card, listed, zlib.compress(newer))
+    await bench.sidecar.card_keeper.refresh()
+    other = bench.beside("starts")
+    await other.start()
+    assert (bench.sidecar.card_keeper.version_in_force, other.sidecar.card_keeper.version_in_force) == ("v1", "v1")
+    await other.crash()
+    await publish(bench, "v3", 7)
     await bench.restart()
     assert bench.sidecar.card_keeper.version_in_force == "v3"
 

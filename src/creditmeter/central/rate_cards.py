@@ -1,10 +1,8 @@
 """Rate cards at the central store: published once each, and never changed."""
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import RowMapping, Select, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,19 +10,18 @@ from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.requests import Done
-from creditmeter.core.instants import Instant
-from creditmeter.core.price_list import PriceList
+from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.rate_card import RateCard
 from creditmeter.core.rate_cards import KeptCard, kept
 from creditmeter.core.refusals import RateCardExists
 
 _ADVISORY_LOCK = 4_743_002
 
+SUPERSEDED_FOR = HOUR
+"""A card that was superseded so long ago is not in force by any sidecar's clock."""
+
 _columns = tables.rate_cards.c
 _WITHOUT_PRICES = [each for each in tables.rate_cards.columns if each is not _columns.price_list]
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(PriceList).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Publications:
         self._database = database
         self._clock = clock
 
-    async def publish(self, card: RateCard, document: str, price_list: PriceList | None) -> Done[KeptCard] | RateCardExists:
+    async def publish(self, card: RateCard, document: str, price_list: bytes | None) -> Done[KeptCard] | RateCardExists:
         """Publish a card for good. The same document again is the same publication; another one under a version that is taken,
         as a document names it or as charges carry it, is not.
         """
@@ -62,18 +59,17 @@ class Publications:
         async with self._database.read() as connection:
             return await _find(connection, version)
 
-    async def in_force(self) -> KeptCard | None:
-        """The published card that is in effect now; None before the first one is."""
-        async with self._database.read() as connection:
-            now = await self._clock.now(connection)
-            query = _newest_first(select(tables.rate_cards).where(_columns.effective_from <= now)).limit(1)
-            row = (await connection.execute(query)).mappings().one_or_none()
-            return None if row is None else _kept(row)
-
     async def since(self, number: int) -> list[KeptCard]:
-        """The cards that were published after one, in the order in which they were."""
-        query = select(tables.rate_cards).where(_columns.number > number).order_by(_columns.number)
+        """The cards that were published after one and that may be in force now or later, in the order in which they were
+        published. Those that were superseded more than `SUPERSEDED_FOR` ago are left out: nobody begins to price by them.
+        """
         async with self._database.read() as connection:
+            then = await self._clock.now(connection) - SUPERSEDED_FOR
+            in_force = _newest_first(select(_columns.effective_from, _columns.number).where(_columns.effective_from <= then))
+            oldest = (await connection.execute(in_force.limit(1))).one_or_none()
+            query = select(tables.rate_cards).where(_columns.number > number).order_by(_columns.number)
+            if oldest is not None:
+                query = query.where(tuple_(_columns.effective_from, _columns.number) >= tuple_(*oldest))
             return [_kept(row) for row in (await connection.execute(query)).mappings()]
 
     async def list_cards(self, limit: int, after: RateCardCursor | None = None) -> list[KeptCard]:
@@ -111,12 +107,11 @@ def _row(card: KeptCard) -> dict[str, Any]:
         "effective_from": card.effective_from,
         "published_at": card.published_at,
         "document": card.document,
-        "price_list": None if card.price_list is None else zlib.compress(_encode(card.price_list)),
+        "price_list": card.price_list,
     }
 
 
 def _kept(row: RowMapping) -> KeptCard:
-    prices = row.get("price_list")
     return KeptCard(
         version=row["version"],
         document_version=row["document_version"],
@@ -124,5 +119,5 @@ def _kept(row: RowMapping) -> KeptCard:
         published_at=row["published_at"],
         number=row["number"],
         document=row["document"],
-        price_list=None if prices is None else _decode(zlib.decompress(prices)),
+        price_list=row.get("price_list"),
     )

@@ -147,7 +147,9 @@ def extend(
         parts = _allocate(book, missing, at)
         if isinstance(parts, Short):
             return parts
-        extended = replace(extended, parts=reservation.parts + parts, work=hold.work or reservation.work)
+        extended = replace(extended, parts=reservation.parts + parts)
+        if hold.work is not None:
+            extended = replace(extended, work=hold.work, max_output_tokens=hold.max_output_tokens)
     if request.ttl is not None:
         latest = Instant(reservation.created_at + limits.max_hold_lifetime)
         wanted = max(reservation.expires_at, Instant(at.now + request.ttl))

@@ -2,7 +2,8 @@
 
 It is what the genai-prices package knows, compiled into values (`catalog` does that), so that nothing here depends on the
 package or on its version: a rate card that was published with a list keeps it, whatever is installed later. Names are
-matched as the package matches them, and rates are those of the package to the last digit.
+matched as the package matches them, but that a model is found by its own name in any case; and rates are those of the
+package to the last digit.
 """
 
 import re
@@ -160,7 +161,9 @@ class PriceList:
 
     def _model(self, at: Provider, name: str) -> Model | None:
         for provider in (at, *self._resold_by(at)):
-            found = next((each for each in provider.models if each.match.matches(name)), None)
+            named = (each for each in provider.models if each.model.lower() == name)
+            matching = (each for each in provider.models if each.match.matches(name))
+            found = next(named, None) or next(matching, None)
             if found is not None:
                 return found
         return None

@@ -8,7 +8,8 @@ results stands behind "exactly".
 Input tokens are read as classes of one total: cached or not, text, audio or image. Nothing says how many of the cached
 tokens were audio, so where classes overlap the cache discount goes to what the others leave over. Output tokens are
 read in the same way. Where parts contradict their total (cache read and write above the input, reasoning above the
-output), the total is believed and the parts are not: it is priced at the plain rate, without a discount, and flagged.
+output), neither is believed to be less than it is: the larger of the total and their sum is priced at the plain rate,
+without a discount, and flagged.
 
 Where a long input makes a call dearer, all of its tokens are priced by the rates of its length.
 """
@@ -90,8 +91,9 @@ class Invalid:
 _FREE = Price(ZERO, _NOTHING, _NOTHING)
 
 
-def price_usage(card: RateCard, usage: Usage, at: Instant) -> Price | Unpriced | Invalid:
-    """Price what a call did that began at a moment, at the model that served it if it is known.
+def price_usage(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool = True) -> Price | Unpriced | Invalid:
+    """Price what a call did that began at a moment, at the model that served it if it is known, and if that has no price by
+    the card's fallback, unless that is not to count.
 
     Text needs `input_tokens` and `output_tokens` (see `complete_usage`); everything else counts items, 1 unless told.
     """
@@ -100,7 +102,9 @@ def price_usage(card: RateCard, usage: Usage, at: Instant) -> Price | Unpriced |
     if usage.action in card.free:
         return _FREE
     model = usage.response_model or usage.request_model
-    return _price_text(card, usage, model, at) if usage.action == TEXT else _price_items(card, usage, model)
+    if usage.action != TEXT:
+        return _price_items(card, usage, model)
+    return _price_text(card, usage, model, at, by_fallback=by_fallback)
 
 
 def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> tuple[Usage, bool]:
@@ -133,8 +137,17 @@ def price_bound(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | I
     """The worst-case price of a work that begins at a moment: no usage within its bounds, at the model asked for, costs more.
 
     No token is taken to be cached, and each to be of the dearest class that its model has a rate for: a cache write,
-    audio, whatever it may turn out to be. Text needs `input_tokens`.
+    audio, whatever it may turn out to be. Text needs `input_tokens`. Nothing at all is no work, where it has a price.
     """
+    bound = _bound(card, work, at)
+    if work.action == TEXT and isinstance(bound, Bound) and not (work.input_tokens or bound.max_output_tokens):
+        some = _bound(card, replace(work, input_tokens=1, max_output_tokens=1), at)
+        if not bound.microcredits and isinstance(some, Bound) and some.microcredits:
+            return Invalid("input_tokens", "or max_output_tokens must be 1 or more for work that has a price")
+    return bound
+
+
+def _bound(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | Invalid:
     if not work.action:
         return Invalid("action", "is needed to find a price")
     if work.action in card.free:
@@ -157,7 +170,7 @@ def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits, a
         return bound.max_output_tokens
 
     def worst_case(output_tokens: int) -> Microcredits:
-        smaller = price_bound(card, replace(work, max_output_tokens=output_tokens), at)
+        smaller = _bound(card, replace(work, max_output_tokens=output_tokens), at)
         assert isinstance(smaller, Bound), "less work than what has a bound has one too"
         return smaller.microcredits
 
@@ -165,16 +178,15 @@ def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits, a
     return covered - 1 if covered else None
 
 
-def low_price(card: RateCard, work: Work, at: Instant) -> Microcredits | Unpriced | Invalid:
-    """The low end of a quote: for text its input, none of it cached, without any output; otherwise the price itself."""
-    bound = price_bound(card, work, at)
-    if not isinstance(bound, Bound):
-        return bound
+def low_price(card: RateCard, work: Work, bound: Bound, at: Instant) -> Microcredits | Unpriced | Invalid:
+    """The low end of a quote of a work with this bound: for text its input, none of it cached, without any output; otherwise
+    the price itself.
+    """
     if work.action != TEXT:
         return bound.microcredits
     usage = Usage(TEXT, work.provider, work.request_model, input_tokens=work.input_tokens, output_tokens=0)
     price = price_usage(card, usage, at)
-    return price.microcredits if isinstance(price, Price) else price
+    return min(price.microcredits, bound.microcredits) if isinstance(price, Price) else price
 
 
 def price_text(
@@ -187,10 +199,10 @@ def price_text(
 ) -> Price | Invalid:
     """Price so many tokens of input and of output by a rule; `usage` tells their classes apart."""
     prices = rule.prices_at(at)
-    input_tokens, output_tokens = tokens
+    input_tokens, output_tokens = max(tokens[0], _input_parts(usage)), max(tokens[1], _output_parts(usage))
     rates = prices.for_input(input_tokens)
-    input_cost = _input_cost(usage, rates, input_tokens)
-    output_cost = _output_cost(usage, rates, output_tokens)
+    input_cost = _input_cost(usage, rates, tokens[0])
+    output_cost = _output_cost(usage, rates, tokens[1])
     if input_cost is None or output_cost is None:
         flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
     if input_cost is None:
@@ -200,14 +212,14 @@ def price_text(
     return _settled_text(card, rule, prices, _EXACTLY.add(input_cost, output_cost), flags)
 
 
-def _price_text(card: RateCard, usage: Usage, model: str, at: Instant) -> Price | Unpriced | Invalid:
+def _price_text(card: RateCard, usage: Usage, model: str, at: Instant, *, by_fallback: bool) -> Price | Unpriced | Invalid:
     for field, count in zip(_TOKEN_COUNTS, _token_counts(usage), strict=True):
         if count is not None and not 0 <= count <= MAX_TOKENS:
             return _out_of_range(field, count, MAX_TOKENS)
     if usage.input_tokens is None or usage.output_tokens is None:
         missing = "input_tokens" if usage.input_tokens is None else "output_tokens"
         return Invalid(missing, "is needed to price text")
-    rule, flags = _text_rule(card, usage.provider, model)
+    rule, flags = _text_rule(card, usage.provider, model, by_fallback=by_fallback)
     if rule is None:
         return _unpriced_model(usage, model)
     return price_text(card, rule, usage, (usage.input_tokens, usage.output_tokens), at, flags)
@@ -220,7 +232,7 @@ def _bound_text(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | I
     for field, count in (("input_tokens", work.input_tokens), ("max_output_tokens", output_tokens)):
         if not 0 <= count <= MAX_TOKENS:
             return _out_of_range(field, count, MAX_TOKENS)
-    rule, _ = _text_rule(card, work.provider, work.request_model)
+    rule, _ = _text_rule(card, work.provider, work.request_model, by_fallback=True)
     if rule is None:
         return _unpriced_model(work, work.request_model)
     prices = rule.prices_at(at)
@@ -240,12 +252,26 @@ def _worst_cost(prices: TextPrices, input_tokens: int, output_tokens: int) -> De
     return worst
 
 
-def _text_rule(card: RateCard, provider: str, model: str) -> tuple[TextRule | None, tuple[ChargeFlag, ...]]:
-    """The rule of the model, or else the card's fallback and the flag that says so."""
+def _text_rule(
+    card: RateCard, provider: str, model: str, *, by_fallback: bool
+) -> tuple[TextRule | None, tuple[ChargeFlag, ...]]:
+    """The rule of the model, or else, if that counts, the card's fallback and the flag that says so."""
     rule = card.text_rule(provider, model)
-    if rule is None and card.fallback:
+    if rule is None and by_fallback and card.fallback:
         return card.text_rule("", card.fallback), (ChargeFlag.FALLBACK_PRICE,)
     return rule, ()
+
+
+def _input_parts(usage: Usage) -> int:
+    """As many input tokens as its parts add up to at least: those of the cache are of any kind."""
+    written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
+    kinds = (usage.audio_input_tokens or 0) + (usage.image_input_tokens or 0)
+    return max((usage.cache_read_input_tokens or 0) + written, kinds)
+
+
+def _output_parts(usage: Usage) -> int:
+    """As many output tokens as its parts add up to."""
+    return (usage.reasoning_output_tokens or 0) + (usage.audio_output_tokens or 0) + (usage.image_output_tokens or 0)
 
 
 def _input_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:

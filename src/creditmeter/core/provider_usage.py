@@ -4,22 +4,29 @@ A worker hands over the usage object as it came, the whole response around it, o
 words are told apart by what they are, and by the provider where they do not say:
 
 * OpenAI's chat completions, and all who speak like them (OpenRouter, DeepSeek, Mistral, Groq): cached tokens are part of the
-  prompt, reasoning of the completion. xAI and Perplexity count reasoning beside the completion, and so does whoever's total
-  says so.
+  prompt, reasoning of the completion. Whose total says more than prompt and completion do has the rest beside the completion:
+  xAI its reasoning, Gemini its thoughts, which are in the total only. Without a total xAI's name decides; Perplexity's total
+  leaves reasoning out.
 * OpenAI's responses and images: the same under other names.
 * Anthropic's messages: cached tokens are counted beside `input_tokens`; a stream's counts are cumulative, so the last one of
   each kind counts.
 * Bedrock's Converse: as Anthropic's, in camel case.
+* Llama's at Bedrock: two counts.
 * Gemini's: thoughts are counted beside the candidates, and the prompt of tools beside the prompt.
 * OpenTelemetry's `gen_ai.usage.*` attributes (https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/).
+
+A list may have the events of one response, or several responses: those of one id are one, of which the last counts, and what
+has no id belongs to the one before it. Different responses are added up.
 
 What is not there stays unknown, and so does a null. Counts that contradict each other are passed on as they are: pricing
 settles and flags them.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from creditmeter.core.providers import price_list_name
@@ -44,6 +51,9 @@ _AROUND = ("usage", "usageMetadata", "usage_metadata", *_ENVELOPES, "metadata", 
 _MODEL = ("model", "modelVersion", "model_version", "gen_ai.response.model")
 """Where they name the model that served the call."""
 
+_ID = ("id", "responseId", "response_id", "gen_ai.response.id")
+"""Where they name themselves."""
+
 _OTEL_PREFIX = "gen_ai.usage."
 _OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
     "input_tokens": ("input_tokens", "prompt_tokens"),
@@ -55,7 +65,8 @@ _OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
 """Each with its older name behind it."""
 
 _ANTHROPIC_ONLY = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use")
-_REASONING_BESIDE = {"x-ai", "xai", "perplexity"}
+_XAI = {"x-ai", "xai"}
+_PERPLEXITY = "perplexity"
 _IMAGES = ("IMAGE", "DOCUMENT")
 """Gemini counts the pages of a document as images."""
 
@@ -73,10 +84,7 @@ def with_provider_usage(usage: Usage) -> Usage:
     if not usage.provider_usage_json:
         return usage
     document = _parsed(usage.provider_usage_json)
-    reported: dict[str, Any] = {}
-    for each in _usages_in(document, 0):
-        reported.update({name: value for name, value in each.items() if value is not None})
-    counts = {name: count for name, count in _counts(reported, usage).items() if count is not None}
+    counts = _counts_in(document, price_list_name(usage.provider))
     images = _images_in(document)
     if not counts and images is None:
         raise UnknownUsageError("has no count of tokens that is known: give the provider's usage object as it came")
@@ -93,36 +101,57 @@ def _parsed(text: str) -> Any:
         raise UnknownUsageError(f"is not JSON: {error}") from None
 
 
-def _usages_in(document: Any, depth: int) -> Iterator[_Reported]:
-    """The usage objects in a document, in the order in which they came."""
+def _counts_in(document: Any, provider: str) -> dict[str, int]:
+    """The counts of all responses in a document together."""
+    counts: Counter[str] = Counter()
+    for reported in _responses_in(document):
+        dialect = _dialect(reported, provider)
+        if dialect is not None:
+            counts.update({name: count for name, count in dialect(reported).items() if count is not None})
+    return dict(counts)
+
+
+def _responses_in(document: Any) -> Iterable[_Reported]:
+    """The usage of each response in a document: of the events of one the last count of each kind."""
+    responses: dict[str, dict[str, Any]] = {}
+    running = ""
+    for response_id, usage in _usages_in(document, "", 0):
+        if response_id and not running:
+            responses[response_id] = responses.pop("", {})
+        running = response_id or running
+        response = responses.setdefault(running, {})
+        response.update({name: value for name, value in usage.items() if value is not None})
+    return responses.values()
+
+
+def _usages_in(document: Any, response_id: str, depth: int) -> Iterator[tuple[str, _Reported]]:
+    """The usage objects in a document, in the order in which they came, each with the id of its response if it has one."""
     if depth > MAX_DEPTH:
         return
     if isinstance(document, list):
         for each in document:
-            yield from _usages_in(each, depth + 1)
+            yield from _usages_in(each, response_id, depth + 1)
     elif isinstance(document, dict):
+        response_id = next((each for name in _ID if isinstance(each := document.get(name), str) and each), response_id)
         if _dialect(document, "") is not None:
-            yield document
+            yield response_id, document
         else:
-            inside = (list(_usages_in(document.get(name), depth + 1)) for name in _AROUND)
+            inside = (list(_usages_in(document.get(name), response_id, depth + 1)) for name in _AROUND)
             yield from next(filter(None, inside), [])
 
 
-def _counts(reported: _Reported, usage: Usage) -> _Counts:
-    dialect = _dialect(reported, price_list_name(usage.provider))
-    return dialect(reported, price_list_name(usage.provider)) if dialect is not None else {}
-
-
-def _dialect(reported: _Reported, provider: str) -> Callable[[_Reported, str], _Counts] | None:
+def _dialect(reported: _Reported, provider: str) -> Callable[[_Reported], _Counts] | None:
     """How to read a usage object; None if it is none."""
     if any(name.startswith(_OTEL_PREFIX) for name in reported):
         return _otel
     if not reported.keys().isdisjoint(("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")):
         return _gemini
+    if "generation_token_count" in reported:
+        return _llama
     if not reported.keys().isdisjoint(("prompt_token_count", "candidates_token_count", "total_token_count")):
         return _gemini_in_snake_case
     if not reported.keys().isdisjoint(("prompt_tokens", "completion_tokens")):
-        return _chat
+        return partial(_chat, provider=provider)
     if not reported.keys().isdisjoint(("inputTokens", "outputTokens")):
         return _bedrock
     if reported.keys().isdisjoint(("input_tokens", "output_tokens", *_ANTHROPIC_ONLY)):
@@ -131,7 +160,7 @@ def _dialect(reported: _Reported, provider: str) -> Callable[[_Reported, str], _
     return _anthropic if is_anthropic else _responses
 
 
-def _otel(reported: _Reported, _provider: str) -> _Counts:
+def _otel(reported: _Reported) -> _Counts:
     return {
         name: next((found for each in names if (found := _count(reported, _OTEL_PREFIX + each)) is not None), None)
         for name, names in _OTEL_NAMES.items()
@@ -141,11 +170,10 @@ def _otel(reported: _Reported, _provider: str) -> _Counts:
 def _chat(reported: _Reported, provider: str) -> _Counts:
     inside, outside = ("prompt_tokens_details",), ("completion_tokens_details",)
     reasoning = _first(_count(reported, *outside, "reasoning_tokens"), _count(reported, "reasoning_tokens"))
-    prompt, output = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
-    is_beside = provider in _REASONING_BESIDE or _count(reported, "total_tokens") == _sum(prompt, output, reasoning)
+    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
     return {
         "input_tokens": prompt,
-        "output_tokens": _sum(output, reasoning) if is_beside and output is not None else output,
+        "output_tokens": _chat_output(prompt, completion, reasoning, _count(reported, "total_tokens"), provider),
         "cache_read_input_tokens": _first(
             _count(reported, *inside, "cached_tokens"),
             _count(reported, "cache_read_input_tokens"),
@@ -164,7 +192,18 @@ def _chat(reported: _Reported, provider: str) -> _Counts:
     }
 
 
-def _responses(reported: _Reported, _provider: str) -> _Counts:
+def _chat_output(
+    prompt: int | None, completion: int | None, reasoning: int | None, total: int | None, provider: str
+) -> int | None:
+    """The completion and what is counted beside it."""
+    if completion is None:
+        return None
+    if provider != _PERPLEXITY and prompt is not None and total is not None:
+        return max(completion, total - prompt)
+    return _sum(completion, reasoning) if provider == _PERPLEXITY or provider in _XAI else completion
+
+
+def _responses(reported: _Reported) -> _Counts:
     def detail(side: str, name: str) -> int | None:
         return _first(_count(reported, f"{side}_tokens_details", name), _count(reported, f"{side}_token_details", name))
 
@@ -181,20 +220,23 @@ def _responses(reported: _Reported, _provider: str) -> _Counts:
     }
 
 
-def _anthropic(reported: _Reported, _provider: str) -> _Counts:
+def _anthropic(reported: _Reported) -> _Counts:
     plain = _count(reported, "input_tokens")
     read, written = _count(reported, "cache_read_input_tokens"), _count(reported, "cache_creation_input_tokens")
+    short, long = (_count(reported, "cache_creation", f"ephemeral_{kept}_input_tokens") for kept in ("5m", "1h"))
+    if written is None and (short is not None or long is not None):
+        written = _sum(short, long)
     return {
         "input_tokens": None if plain is None else _sum(plain, read, written),
         "output_tokens": _count(reported, "output_tokens"),
         "cache_read_input_tokens": read,
         "cache_creation_input_tokens": written,
-        "cache_creation_1h_input_tokens": _count(reported, "cache_creation", "ephemeral_1h_input_tokens"),
+        "cache_creation_1h_input_tokens": long,
         "reasoning_output_tokens": _count(reported, "output_tokens_details", "thinking_tokens"),
     }
 
 
-def _bedrock(reported: _Reported, _provider: str) -> _Counts:
+def _bedrock(reported: _Reported) -> _Counts:
     plain = _count(reported, "inputTokens")
     read, written = _count(reported, "cacheReadInputTokens"), _count(reported, "cacheWriteInputTokens")
     return {
@@ -206,7 +248,14 @@ def _bedrock(reported: _Reported, _provider: str) -> _Counts:
     }
 
 
-def _gemini(reported: _Reported, _provider: str) -> _Counts:
+def _llama(reported: _Reported) -> _Counts:
+    return {
+        "input_tokens": _count(reported, "prompt_token_count"),
+        "output_tokens": _count(reported, "generation_token_count"),
+    }
+
+
+def _gemini(reported: _Reported) -> _Counts:
     prompt, of_tools = _count(reported, "promptTokenCount"), _count(reported, "toolUsePromptTokenCount")
     spoken = _first(_count(reported, "candidatesTokenCount"), _count(reported, "responseTokenCount"))
     thought = _count(reported, "thoughtsTokenCount")
@@ -231,9 +280,9 @@ def _gemini(reported: _Reported, _provider: str) -> _Counts:
     }
 
 
-def _gemini_in_snake_case(reported: _Reported, provider: str) -> _Counts:
+def _gemini_in_snake_case(reported: _Reported) -> _Counts:
     """As Google's Python client writes it."""
-    return _gemini({_camel_case(name): _renamed(value) for name, value in reported.items()}, provider)
+    return _gemini({_camel_case(name): _renamed(value) for name, value in reported.items()})
 
 
 def _renamed(value: Any) -> Any:

@@ -5,8 +5,8 @@ It is read once (`rate_card_document`) into frozen rules with their indexes, and
 dictionary look-ups.
 
 **How a model finds its rule.** A rule has a name (`model`), more names (`also`) and perhaps a `provider`; names are
-compared exactly. A call's (provider, model) finds the rule that names both, else the rule of that model that names no
-provider. A call that names no provider finds the only rule of that model, whatever its provider; if there are several,
+compared whole, capitals or not. A call's (provider, model) finds the rule that names both, else the rule of that model that
+names no provider. A call that names no provider finds the only rule of that model, whatever its provider; if there are several,
 none. What is not found so is looked for once more without a trailing snapshot date: `gpt-4o-2024-08-06`,
 `claude-sonnet-4-5-20250929` and `claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A
 snapshot with a price of its own is given a rule of its own, which is then found first.
@@ -14,7 +14,6 @@ snapshot with a price of its own is given a rule of its own, which is then found
 What no rule names is looked for in the card's price list, if it has one. That is slow, so what was found is remembered.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,6 +22,7 @@ from typing import TypeVar
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.instants import Instant
+from creditmeter.core.model_names import bare_name, undated
 from creditmeter.core.price_list import Listed, PriceList
 from creditmeter.core.rates import TextPrices
 
@@ -143,12 +143,13 @@ class RateCard:
     _image_index: _Index[ImageRule] = field(init=False, repr=False, compare=False)
     _higher_cost: frozenset[str] = field(init=False, repr=False, compare=False)
     _from_list: dict[tuple[str, str], TextRule | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _is_higher_cost: dict[tuple[str, str], bool] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Index the rules, so that a price is found without a search."""
         object.__setattr__(self, "_text_index", _index(self.text))
         object.__setattr__(self, "_image_index", _index(self.images))
-        higher_cost = frozenset(self._canonical("", model) for model in self.higher_cost_models)
+        higher_cost = frozenset().union(*(self._names("", model) for model in self.higher_cost_models))
         object.__setattr__(self, "_higher_cost", higher_cost)
 
     @property
@@ -179,12 +180,22 @@ class RateCard:
         return _find(self._image_index, provider, model)
 
     def is_higher_cost(self, provider: str, model: str) -> bool:
-        """Whether the model, by any of its names, is one of the card's `higher_cost_models`."""
-        return self._canonical(provider, model) in self._higher_cost
+        """Whether the model, by any of its names and whoever sells it, is one of the card's `higher_cost_models`."""
+        if not self._higher_cost or not model:
+            return False
+        key = provider, model
+        if key not in self._is_higher_cost:
+            if len(self._is_higher_cost) >= MAX_REMEMBERED:
+                self._is_higher_cost.clear()
+            self._is_higher_cost[key] = not self._higher_cost.isdisjoint(self._names(provider, model))
+        return self._is_higher_cost[key]
 
-    def _canonical(self, provider: str, model: str) -> str:
-        rule = self.text_rule(provider, model)
-        return _SNAPSHOT_DATE.sub("", model) if rule is None else rule.model
+    def _names(self, provider: str, model: str) -> frozenset[str]:
+        """The bare names of a model: as it is called, and as its rules call it, at its provider and at its maker."""
+        name = bare_name(model)
+        rules = self.text_rule(provider, model), self.text_rule("", model), self.text_rule("", name)
+        found = {bare_name(rule.model) for rule in rules if rule is not None}
+        return frozenset({name, *(found or {undated(name)})})
 
 
 def rule_from(listed: Listed | None, markup: Decimal) -> TextRule | None:
@@ -194,12 +205,9 @@ def rule_from(listed: Listed | None, markup: Decimal) -> TextRule | None:
     return TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=markup)
 
 
-_SNAPSHOT_DATE = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2})$")
-
-
 def _index(rules: Sequence[_Rule]) -> _Index[_Rule]:
     """Each rule under (provider, name), and under ("", name) if no other rule has the name."""
-    index = {(rule.provider, name): rule for rule in rules for name in rule.names}
+    index = {(rule.provider, name.lower()): rule for rule in rules for name in rule.names}
     providers: dict[str, set[str]] = {}
     for provider, name in index:
         providers.setdefault(name, set()).add(provider)
@@ -208,9 +216,12 @@ def _index(rules: Sequence[_Rule]) -> _Index[_Rule]:
 
 
 def _find(index: _Index[_Rule], provider: str, model: str) -> _Rule | None:
-    rule = _find_exactly(index, provider, model)
-    if rule is None and (snapshot := _SNAPSHOT_DATE.search(model)):
-        rule = _find_exactly(index, provider, model[: snapshot.start()])
+    if not index:
+        return None
+    name = model.lower()
+    rule = _find_exactly(index, provider, name)
+    if rule is None and (without_date := undated(name)) != name:
+        rule = _find_exactly(index, provider, without_date)
     return rule
 
 

@@ -4,14 +4,16 @@ Every problem is found and told with its line and rule, not just the first; a ca
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from creditmeter.core.instants import Instant, from_datetime
+from creditmeter.core.amounts import MAX_AMOUNT, MICROCREDITS_PER_CREDIT
+from creditmeter.core.instants import DAY, Instant, from_datetime
 from creditmeter.core.price_list import PriceList
+from creditmeter.core.providers import price_list_name
 from creditmeter.core.rate_card import (
     IMAGE,
     MAX_TOKENS,
@@ -46,6 +48,7 @@ class RateCardError(ValueError):
 
 MAX_VERSION = 128
 _VERSION = re.compile(rf"[!-~]{{1,{MAX_VERSION}}}")
+_END_OF_TIME = from_datetime(datetime(9999, 12, 31, tzinfo=UTC)) + DAY
 _STAND_INS = {
     "cache_read": "input",
     "cache_write": "input",
@@ -71,6 +74,7 @@ def parse_rate_card(text: str, price_list: Callable[[], PriceList] | None = None
         raise RateCardError((str(error),)) from None
     card = _card(top, _Source(price_list))
     _note_contradictions(top, card)
+    _note_prices_out_of_bounds(top.table(TEXT), card)
     if problems := top.problems():
         raise RateCardError(problems)
     return card
@@ -114,7 +118,7 @@ def _card(top: TomlTable, source: _Source) -> RateCard:
         markup=_markup(text),
         images=_unique(image.tables("models"), _image_rule),
         tools=_tool_rules(top.table("tools")) if top.has("tools") else None,
-        actions={action: _action_rule(actions.table(action)) for action in actions.given},
+        actions={action: _action_rule(actions.table(action)) for action in actions.named()},
         higher_cost_models=frozenset(top.names("higher_cost_models")),
         free=frozenset(top.names("free")),
     )
@@ -140,6 +144,30 @@ def _note_contradictions(top: TomlTable, card: RateCard) -> None:
         top.note("free", f"must not list {action!r}, which is priced in a section of its own")
 
 
+def _note_prices_out_of_bounds(text: TomlTable, card: RateCard) -> None:
+    """Note what costs more than any call may, by the unit in which tables of prices show it."""
+    most = Decimal(MAX_AMOUNT) / MICROCREDITS_PER_CREDIT
+    for table, rule in zip(text.tables("models"), card.text, strict=False):
+        factor = card.credits_per_usd * rule.markup if rule.unit is PriceUnit.USD else Decimal(1)
+        wrong = next((key for key, price in _prices_of(rule) if price * factor > most), None)
+        if wrong is not None:
+            table.note(wrong, f"comes to more than {most:,} credits")
+    listed = card.price_list.models() if card.price_list is not None else ()
+    dearest = max((price for each in listed for part in each.model.prices for price in part.prices.dearest), default=Decimal(0))
+    if dearest * card.markup * card.credits_per_usd > most:
+        text.note("source", f"has prices that come to more than {most:,} credits, by markup and credits_per_usd")
+
+
+def _prices_of(rule: TextRule) -> Iterator[tuple[str, Decimal]]:
+    """The prices of a rule, each with the key that it is written under."""
+    if rule.listed is not None:
+        yield from (("source", price) for part in rule.listed.model.prices for price in part.prices.dearest)
+    elif rule.prices is not None:
+        yield from ((name, getattr(rule.prices.rates, name)) for name in ("input", "output", *_STAND_INS))
+        yield "per_call", rule.prices.per_call
+        yield from (("long_context", price) for price in rule.prices.dearest)
+
+
 def _version(top: TomlTable) -> str:
     version = top.text("version")
     if version and not _VERSION.fullmatch(version):
@@ -150,7 +178,10 @@ def _version(top: TomlTable) -> str:
 def _effective_from(top: TomlTable) -> Instant:
     moment = top.value("effective_from")
     if isinstance(moment, datetime) and moment.tzinfo is not None:
-        return from_datetime(moment)
+        instant = from_datetime(moment)
+        if not 0 <= instant < _END_OF_TIME:
+            top.note("effective_from", "must be from 1970 to 9999, in UTC")
+        return instant
     wrong = "is missing" if moment is None else "must be a date and time with an offset, such as 2026-11-01T00:00:00Z"
     top.note("effective_from", wrong)
     return Instant(0)
@@ -162,7 +193,7 @@ def _unique(tables: Sequence[TomlTable], read: Callable[[TomlTable], _Rule]) -> 
     lines: dict[tuple[str, str], int] = {}
     for table, rule in zip(tables, rules, strict=True):
         for name in filter(None, rule.names):
-            key = rule.provider, name
+            key = rule.provider, name.lower()
             if key in lines:
                 of_provider = f" of provider {rule.provider!r}" if rule.provider else ""
                 table.note("model", f"{name!r}{of_provider} already has a rule, in line {lines[key]}")
@@ -170,9 +201,14 @@ def _unique(tables: Sequence[TomlTable], read: Callable[[TomlTable], _Rule]) -> 
     return rules
 
 
+def _provider(table: TomlTable) -> str:
+    """The provider as price lists name it, as those of calls are."""
+    return price_list_name(table.text("provider", ""))
+
+
 def _text_rule(table: TomlTable, source: _Source) -> TextRule:
     """A rule with rates of its own, or one that names the price list as its source."""
-    names = {"model": table.text("model"), "provider": table.text("provider", ""), "also": table.names("also")}
+    names = {"model": table.text("model"), "provider": _provider(table), "also": table.names("also")}
     rule = _own_rule(table, **names) if not table.has("source") else _sourced_rule(table, source, **names)
     table.end()
     return rule
@@ -231,17 +267,17 @@ def _image_rule(table: TomlTable) -> ImageRule:
         table.note("credits", "is missing, and so are variants: there is no price")
     rule = ImageRule(
         model=table.text("model"),
-        provider=table.text("provider", ""),
+        provider=_provider(table),
         also=table.names("also"),
         credits=table.number("credits") if table.has("credits") else None,
-        variants={variant: variants.number(variant) for variant in variants.given},
+        variants={variant: variants.number(variant) for variant in variants.named()},
     )
     table.end()
     return rule
 
 
 def _tool_rules(table: TomlTable) -> ToolRules:
-    by_name = {tool: table.number(tool) for tool in table.given if tool != "default"}
+    by_name = {tool: table.number(tool) for tool in table.named() if tool != "default"}
     return ToolRules(default=table.number("default", Decimal(1)), by_name=by_name)
 
 

@@ -4,23 +4,30 @@ A published card is kept as it was published: its document, together with the pr
 names one. So it means the same for ever, whatever release of that list is installed later.
 """
 
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+import msgspec
 
 from creditmeter.core.instants import Instant
 from creditmeter.core.price_list import PriceList
 from creditmeter.core.rate_card import RateCard
-from creditmeter.core.rate_card_document import parse_rate_card
+from creditmeter.core.rate_card_document import RateCardError, parse_rate_card
 
 UNPUBLISHED = 0
 """The number of a card that a sidecar was started with."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(PriceList).decode
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCard:
     """A rate card as it is kept. `number` counts publications from 1.
 
-    `version` is the one that charges carry: the document's and, behind a `+`, that of its price list.
+    `version` is the one that charges carry: the document's and, behind a `+`, that of its price list. The list stays packed
+    until it is used: one that this program cannot read harms no other card.
     """
 
     version: str
@@ -29,21 +36,37 @@ class KeptCard:
     published_at: Instant
     number: int
     document: str
-    price_list: PriceList | None = None
+    price_list: bytes | None = None
 
     def card(self) -> RateCard:
         """The card, ready to price by.
 
         Raises:
-            RateCardError: the document says what this program does not know.
+            RateCardError: the document or the price list says what this program does not know.
         """
-        price_list = self.price_list
-        return parse_rate_card(self.document, None if price_list is None else lambda: price_list)
+        packed = self.price_list
+        return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
 
 
-def kept(card: RateCard, document: str, price_list: PriceList | None, published_at: Instant, number: int) -> KeptCard:
-    """A card that was read from its document, to be kept; with the price list only if the card rests on it."""
-    rests_on_it = price_list is not None and card.data_version == price_list.version
+def packed(price_list: PriceList) -> bytes:
+    """A price list as it is kept, which is a tenth of it."""
+    return zlib.compress(_encode(price_list))
+
+
+def unpacked(packed: bytes) -> PriceList:
+    """A price list that was kept.
+
+    Raises:
+        RateCardError: it is not one that this program knows how to read.
+    """
+    try:
+        return _decode(zlib.decompress(packed))
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise RateCardError((f"the price list cannot be read: {error}",)) from None
+
+
+def kept(card: RateCard, document: str, price_list: bytes | None, published_at: Instant, number: int) -> KeptCard:
+    """A card that was read from its document, to be kept with the price list that it rests on, if any."""
     return KeptCard(
         version=card.version,
         document_version=card.document_version,
@@ -51,7 +74,7 @@ def kept(card: RateCard, document: str, price_list: PriceList | None, published_
         published_at=published_at,
         number=number,
         document=document,
-        price_list=price_list if rests_on_it else None,
+        price_list=price_list,
     )
 
 
@@ -70,12 +93,12 @@ def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
         RateCardError: the document is no usable card.
     """
     card = parse_rate_card(document, price_list)
-    return LoadedCard(card, kept(card, document, price_list() if card.data_version else None, Instant(0), UNPUBLISHED))
+    return LoadedCard(card, kept(card, document, packed(price_list()) if card.data_version else None, Instant(0), UNPUBLISHED))
 
 
 class RateCards:
     """The cards that a sidecar can price by: the published ones, the one it was started with, and those that reservations are
-    pinned to. Changed only by `add` and `drop`. `newest` is the number of the last publication that was heard of.
+    pinned to. Changed only by `add`, `replace_own` and `drop`. `newest` is the number of the last publication heard of.
     """
 
     def __init__(self, own: RateCard) -> None:
@@ -85,13 +108,27 @@ class RateCards:
         self.newest = UNPUBLISHED
         self.add(own, UNPUBLISHED)
 
+    def __contains__(self, version: str) -> bool:
+        return version in self._cards
+
+    def has_another(self, card: RateCard) -> bool:
+        """Whether the version of a card is that of a known one with another content."""
+        known = self._cards.get(card.version)
+        return known is not None and known[1] != card
+
     def add(self, card: RateCard, number: int) -> None:
-        """Know one more card. Of two with one version, a published one counts."""
+        """Know one more card. Where another one has its version, that one stays: something was priced by it."""
         self.newest = max(self.newest, number)
         known = self._cards.get(card.version)
-        if known is None or known[0] < number:
+        if known is None or (known[0] < number and known[1] == card):
             self._cards[card.version] = number, card
             self._put_in_turn()
+
+    def replace_own(self, card: RateCard, number: int) -> None:
+        """Let a published card stand for the own one of its version. Only before anything is priced."""
+        assert card.version == self._own, "it stands for the one of its version"
+        self.drop(card.version)
+        self.add(card, number)
 
     def drop(self, version: str) -> None:
         """Forget a card that nobody needs any more."""

@@ -54,6 +54,12 @@ class TextPrices:
     long_context: tuple[LongContext, ...] = ()
     per_call: Decimal = _ZERO
 
+    @property
+    def dearest(self) -> tuple[Decimal, ...]:
+        """The dearest price of a token of each side, whatever the length of the input, and that of a call."""
+        rates = (self.rates, *(tier.rates for tier in self.long_context))
+        return (self.per_call, *(price for each in rates for price in (each.highest_input, each.highest_output)))
+
     def for_input(self, tokens: int) -> TextRates:
         """The rates of a call with so many input tokens."""
         found = self.rates

@@ -17,6 +17,7 @@ from creditmeter.core.amounts import Microcredits, from_credits
 
 MAX_NUMBER = 10**9
 MAX_DECIMAL_PLACES = 12
+MAX_PARTS = 8
 """A number is below MAX_NUMBER and this fine at most: enough for any price, few enough digits for exact sums."""
 
 _Path = tuple[str | int, ...]
@@ -28,6 +29,12 @@ _NAMES = re.compile(_NAME)
 _DOTTED_NAME = rf"{_NAME}(?:\s*\.\s*{_NAME})*"
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED_NAME})\s*\]")
 _KEY = re.compile(rf"\s*({_DOTTED_NAME})\s*=")
+_PART = r"""(?:"(?:[^"\\\n]|\\.)*+"?+|'[^'\n]*+'?+|[A-Za-z0-9_-]++)"""
+_PARTS = re.compile(_PART, re.DOTALL)
+_LONG_TEXT = r""""{3}(?:[^\\]|\\.)*?(?:"{3}|\Z)|[']{3}.*?(?:[']{3}|\Z)"""
+_TOKEN = re.compile(rf"{_LONG_TEXT}|#[^\n]*|(?P<key>{_PART}(?:[ \t]*\.[ \t]*{_PART})*+)", re.DOTALL)
+"""What dots may stand in: long texts, comments, and keys; a text that does not end goes on as far as it may."""
+
 _LINE_NUMBER = re.compile(r"line (\d+)")
 
 
@@ -51,8 +58,8 @@ class TomlTable:
         self._problems = problems
 
     def problems(self) -> tuple[str, ...]:
-        """Everything noted so far in the whole document, in the order of its lines."""
-        return tuple(problem for _, problem in sorted(self._problems))
+        """Everything noted so far in the whole document, each once, in the order of its lines."""
+        return tuple(dict.fromkeys(problem for _, problem in sorted(self._problems)))
 
     def note(self, key: str, problem: str) -> None:
         """Add a problem with this key to the list."""
@@ -61,7 +68,8 @@ class TomlTable:
         model = self._values.get("model")
         rule = f' "{model}"' if isinstance(model, str) else ""
         where = f"line {line}, {table}{rule}" if table else f"line {line}"
-        self._problems.append((line, f"{where}: {key} {problem}"))
+        told = key or '""'
+        self._problems.append((line, f"{where}: {told} {problem}"))
 
     def line(self, key: str) -> int:
         """The line of this key, or of what stands nearest around it."""
@@ -76,6 +84,13 @@ class TomlTable:
     def given(self) -> tuple[str, ...]:
         """The keys that are given, in the document's order."""
         return tuple(self._values)
+
+    def named(self) -> tuple[str, ...]:
+        """The keys that are given, where they are names of something: an empty one is none."""
+        if self.has(""):
+            self.value("")
+            self.note("", "must be a name that is not empty")
+        return tuple(filter(None, self._values))
 
     def end(self) -> None:
         """Note the keys that nobody asked for."""
@@ -185,6 +200,7 @@ def read_toml(text: str) -> TomlTable:
     Raises:
         TomlSyntaxError: the text is not TOML.
     """
+    _refuse_long_keys(text)
     try:
         values = tomllib.loads(text, parse_float=_decimal)
     except (ValueError, RecursionError) as error:  # a ValueError also for a number of thousands of digits
@@ -192,6 +208,14 @@ def read_toml(text: str) -> TomlTable:
         line = int(found[1]) if found else text.count("\n") + 1
         raise TomlSyntaxError(f"line {line}: not TOML: {error}") from None
     return TomlTable((), values, _lines(text), [])
+
+
+def _refuse_long_keys(text: str) -> None:
+    """Refuse keys of more parts than any card's: `tomllib` needs memory for them that grows with the square of their length."""
+    for found in _TOKEN.finditer(text):
+        if found["key"] and len(_PARTS.findall(found["key"])) > MAX_PARTS:
+            line = text.count("\n", 0, found.start()) + 1
+            raise TomlSyntaxError(f"line {line}: not TOML: a key must have at most {MAX_PARTS} parts")
 
 
 def _decimal(written: str) -> Decimal:

@@ -8,13 +8,13 @@ until `reopen` shows that writing works again and `load` takes the books anew fr
 import asyncio
 import contextlib
 import sqlite3
-import zlib
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
 
 import msgspec
+import structlog
 
 from creditmeter.core.book import Change, Forgotten
 from creditmeter.core.ids import SidecarId
@@ -23,6 +23,7 @@ from creditmeter.core.rate_cards import KeptCard
 from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect
 from creditmeter.journal.rows import (
     DroppedCard,
+    UnreadableCard,
     delete_forgotten,
     delete_rate_cards,
     read_all,
@@ -33,6 +34,8 @@ from creditmeter.journal.rows import (
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
+
+_log = structlog.get_logger()
 
 
 class StorageUnavailable(Exception):
@@ -152,18 +155,19 @@ class Journal:
         self._work.set()
 
     async def rate_cards(self) -> list[KeptCard]:
-        """The rate cards that are kept.
+        """The rate cards that are kept. One that cannot be read is told of and left out: the others are as good without it.
 
         Raises:
             StorageUnavailable: the file could not be read.
-            JournalUnusable: what is in it could not be understood.
         """
         try:
-            return await self._connection.run(read_rate_cards)
+            found = await self._connection.run(read_rate_cards)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
-        except (msgspec.MsgspecError, zlib.error) as error:
-            raise JournalUnusable(f"the journal is damaged: {error}. Restore it from a copy") from error
+        for each in found:
+            if isinstance(each, UnreadableCard):
+                _log.error("a rate card in the journal cannot be read", version=each.version, reason=each.reason)
+        return [each for each in found if isinstance(each, KeptCard)]
 
     async def put_identity(self, identity: Identity) -> None:
         """Write who this sidecar is, and wait until it is on disk.

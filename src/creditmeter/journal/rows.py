@@ -34,6 +34,14 @@ class DroppedCard:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableCard:
+    """The version of a rate card that this program cannot read, and why."""
+
+    version: str
+    reason: str
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_account = msgspec.json.Decoder(Account).decode
@@ -111,10 +119,16 @@ def delete_rate_cards(connection: sqlite3.Connection, dropped: Iterable[DroppedC
     connection.executemany("DELETE FROM rate_cards WHERE version = ?", ((each.version,) for each in dropped))
 
 
-def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
+def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard | UnreadableCard]:
     """The rate cards in the journal."""
-    rows = connection.execute("SELECT body FROM rate_cards").fetchall()
-    return [_decode_rate_card(zlib.decompress(body)) for (body,) in rows]
+    return [_rate_card(*row) for row in connection.execute("SELECT version, body FROM rate_cards")]
+
+
+def _rate_card(version: str, body: bytes) -> KeptCard | UnreadableCard:
+    try:
+        return _decode_rate_card(zlib.decompress(body))
+    except (msgspec.MsgspecError, zlib.error) as error:
+        return UnreadableCard(version, str(error))
 
 
 def read_all(connection: sqlite3.Connection) -> Iterator[Change]:

@@ -6,6 +6,7 @@ BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NoReturn
 
 import grpc
@@ -24,11 +25,11 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 DO_NOT_RETRY = "-1"
 
-MAX_VIOLATIONS_BYTES = 2_000
-"""As much of what is wrong is told."""
+MAX_MESSAGE_BYTES = 2_000
+"""As much of what is wrong is told, as it travels: percent-encoded."""
 
-MAX_VIOLATION = 500
-"""And as many characters of each."""
+MAX_VIOLATION_BYTES = 500
+"""And as much of each thing that is wrong."""
 
 _AROUND_BYTES = 8
 
@@ -120,14 +121,26 @@ def _invalid(refusal: refusals.InvalidRequest) -> Problem:
 def _as_many_as_fit(violations: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The first of them, the longest cut short: they travel twice in a call's trailing metadata, of which gRPC takes 8 KiB."""
     told: list[tuple[str, str]] = []
-    left = MAX_VIOLATIONS_BYTES
+    left = MAX_MESSAGE_BYTES
     for name, text in violations:
-        shown = name, text if len(text) <= MAX_VIOLATION else f"{text[:MAX_VIOLATION]}…"
-        left -= sum(len(each.encode()) for each in shown) + _AROUND_BYTES
+        shown = name, _cut(text, MAX_VIOLATION_BYTES)
+        left -= sum(map(_size, name + shown[1])) + _AROUND_BYTES
         if told and left < 0:
             break
         told.append(shown)
     return tuple(told)
+
+
+def _cut(text: str, most: int) -> str:
+    """A text, or as much of it as takes so many bytes, percent-encoded as gRPC sends it."""
+    for end, size in enumerate(accumulate(map(_size, text))):
+        if size > most:
+            return f"{text[:end]}…"
+    return text
+
+
+def _size(character: str) -> int:
+    return 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode("utf-8", "surrogatepass"))
 
 
 def _refund_exceeds(refusal: refusals.RefundExceedsCharge) -> Problem:
@@ -199,7 +212,9 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
         "RESERVATION_EXPIRED", "the reservation {reservation_id} has expired; charge with already_incurred instead"
     ),
     refusals.RefundExceedsCharge: _refund_exceeds,
-    refusals.UnpricedWork: lambda refusal: Problem(grpc.StatusCode.FAILED_PRECONDITION, "UNPRICED", refusal.message),
+    refusals.UnpricedWork: lambda refusal: Problem(
+        grpc.StatusCode.FAILED_PRECONDITION, "UNPRICED", _cut(refusal.message, MAX_MESSAGE_BYTES)
+    ),
     refusals.RequestIdReused: lambda refusal: Problem(
         grpc.StatusCode.ALREADY_EXISTS,
         "REQUEST_ID_REUSED",

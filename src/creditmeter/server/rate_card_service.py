@@ -10,7 +10,7 @@ from creditmeter.central.rate_cards import Publications, RateCardCursor
 from creditmeter.core.instants import Instant
 from creditmeter.core.rate_card_document import RateCardError
 from creditmeter.core.rate_cards import LoadedCard, load
-from creditmeter.core.refusals import InvalidRequest, RateCardNotFound
+from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
 from creditmeter.server.errors import refuse
 from creditmeter.server.messages import rate_card_message
 from creditmeter.server.metering_service import allowed
@@ -36,11 +36,18 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.PublishRateCardResponse:
         """Publish a card for good."""
         loaded = await allowed(context, await _read(request.document))
+        await allowed(context, self._own_allows(loaded))
         published = await self._publications.publish(loaded.card, request.document, loaded.kept.price_list)
         done = await allowed(context, published)
         await self._keeper.refresh()
         message = rate_card_message(done.reply, done.reply.document)
         return admin_pb2.PublishRateCardResponse(rate_card=message, replayed=done.replayed)
+
+    def _own_allows(self, loaded: LoadedCard) -> LoadedCard | RateCardExists:
+        """The card, unless this sidecar was started with another one of its version, which has priced holds by then."""
+        versions = loaded.kept.document_version, loaded.kept.version
+        own = next(filter(None, map(self._keeper.own_if, versions)), None)
+        return loaded if own is None or own.document == loaded.kept.document else RateCardExists(versions[0])
 
     async def GetRateCard(self, request: admin_pb2.GetRateCardRequest, context: Context) -> admin_pb2.GetRateCardResponse:
         """A card with its document: one of this version, or the one that is in force here."""

@@ -4,12 +4,15 @@ So a reservation finds the card that it was made by whatever is published meanwh
 store.
 """
 
+import asyncio
+
 import structlog
 
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import MINUTE, Instant, Span
+from creditmeter.core.rate_card import RateCard
 from creditmeter.core.rate_card_document import RateCardError
-from creditmeter.core.rate_cards import KeptCard, LoadedCard, RateCards
+from creditmeter.core.rate_cards import UNPUBLISHED, KeptCard, LoadedCard, RateCards
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
@@ -47,23 +50,48 @@ class CardKeeper:
         return self._own if version in (self._own.version, self._own.document_version) else None
 
     async def load(self) -> None:
-        """Know the cards in the journal, and put the one that the sidecar was started with among them.
+        """Know the cards in the journal, and put the one that the sidecar was started with among them. A published one of its
+        version takes its place.
 
         Raises:
             CardChanged: that one is not what it was.
             StorageUnavailable: the journal cannot be written.
         """
         found = await self._journal.rate_cards()
-        for each in found:
-            self._add(each)
         same = next((each for each in found if each.version == self._own.version), None)
         if same is None:
             await self._journal.put_rate_card(self._own)
         elif same.document != self._own.document:
+            await self._give_way(same)
+        await self._know(found)
+
+    async def _give_way(self, same: KeptCard) -> None:
+        """Let a published card stand for the own one of its version, which has another content."""
+        if same.number == UNPUBLISHED:
             raise CardChanged(
                 f"the rate card {self._own.version} is not what it was: a card never changes under its version;"
                 " give what was changed a version of its own"
             )
+        _log.warning("the card of the command line gives way to the published one of its version", version=same.version)
+        card = await _read(same)
+        if card is not None:
+            self._cards.replace_own(card, same.number)
+            self._own = same
+
+    async def restore(self) -> None:
+        """Know the cards in the journal again, after it failed: one that was dropped may still be there.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        await self._know(await self._journal.rate_cards())
+
+    async def _know(self, found: list[KeptCard]) -> None:
+        for each in found:
+            card = None if each.version in self._cards else await _read(each)
+            if card is not None:
+                self._cards.add(card, each.number)
+            self._cards.newest = max(self._cards.newest, each.number)
 
     async def refresh(self) -> None:
         """Pick up what was published. A card that cannot be used here is told of once, and those before it stay in force.
@@ -73,18 +101,17 @@ class CardKeeper:
             StorageUnavailable: the journal cannot be written.
         """
         for each in await self._central.rate_cards.since(self._cards.newest):
-            await self._journal.put_rate_card(each)
-            if self._add(each):
+            card = await _read(each)
+            if card is None:
+                if each.version not in self._cards:
+                    await self._journal.put_rate_card(each)  # a newer program may start on this journal
+            elif self._cards.has_another(card):
+                _log.error("a card was published under the version of another one that is in use here", version=each.version)
+            else:
+                await self._journal.put_rate_card(each)
+                self._cards.add(card, each.number)
                 _log.info("rate card published", version=each.version, effective_from=each.effective_from)
-
-    def _add(self, kept: KeptCard) -> bool:
-        try:
-            self._cards.add(kept.card(), kept.number)
-        except RateCardError as error:
-            self._cards.newest = max(self._cards.newest, kept.number)
-            _log.error("a rate card cannot be used by this version", version=kept.version, problems=error.problems)
-            return False
-        return True
+            self._cards.newest = max(self._cards.newest, each.number)
 
     def prune(self) -> None:
         """Drop cards that were superseded, and that no reservation has been committed by, or could be, for `UNNEEDED_FOR`.
@@ -107,6 +134,15 @@ class CardKeeper:
             return set()
         pinned = {each.rate_card_version for book in self._books for each in book.reservations.values() if _may_end(each)}
         return self._cards.unneeded(pinned, now)
+
+
+async def _read(kept: KeptCard) -> RateCard | None:
+    """The card, ready to price by; None, and told of, if this version cannot use it. In a thread, since a card may be long."""
+    try:
+        return await asyncio.to_thread(kept.card)
+    except RateCardError as error:
+        _log.error("a rate card cannot be used by this version", version=kept.version, problems=error.problems)
+        return None
 
 
 def _may_end(reservation: Reservation) -> bool:

@@ -3,6 +3,7 @@
 New work is priced by the card in force, and what a reservation comes to by the card that it was made by, as of its beginning.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -86,7 +87,7 @@ class Pricing:
         if isinstance(reported, Refusal):
             return reported
         complete, estimated = complete_usage(reported, work, _bound_of_output(card, reservation))
-        cost = _cost_by_any_model(card, complete, reservation.created_at)
+        cost = _cost_by_any_model(card, complete, reservation.created_at, reservation.work)
         if isinstance(cost, Refusal) or not estimated:
             return cost
         return replace(cost, flags=(*cost.flags, ChargeFlag.ESTIMATED))
@@ -103,13 +104,13 @@ class Pricing:
         """What a work would cost if it began at a moment."""
         card, described = self.cards.in_force(at), _known_provider(work)
         bound = price_bound(card, described, at)
-        low = low_price(card, described, at)
         if isinstance(bound, Unpriced | Invalid):
             return _refusal("work", bound)
+        low = low_price(card, described, bound, at)
         if isinstance(low, Unpriced | Invalid):
             return _refusal("work", low)
         tokens = affordable_output_tokens(card, described, credit, at)
-        return Quoted(min(low, bound.microcredits), bound.microcredits, card.version, tokens or 0)
+        return Quoted(low, bound.microcredits, card.version, tokens or 0)
 
 
 def _hold(card: RateCard, work: Work | None, amount: Microcredits | None, at: Instant) -> Hold | Refusal:
@@ -138,20 +139,31 @@ def _reported(usage: Usage) -> Usage | InvalidRequest:
         return InvalidRequest((("usage.provider_usage_json", str(error)),))
 
 
-def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant) -> Cost | Refusal:
-    """By the model that served the call; if that has no price, by the one that was asked for, and flagged: what was used is a
-    fact and has to be charged.
+def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None) -> Cost | Refusal:
+    """By the model that served the call; if that has no price, by the one that was asked for, by what was reserved, and by the
+    card's fallback, in this order, and flagged: what was used is a fact and has to be charged.
     """
-    cost = _cost(card, usage, at)
-    if isinstance(cost, UnpricedWork) and usage.response_model and usage.request_model:
-        asked_for = _cost(card, replace(usage, response_model=""), at)
-        if isinstance(asked_for, Cost):
-            return replace(asked_for, usage=usage, flags=(*asked_for.flags, ChargeFlag.FALLBACK_PRICE))
-    return cost
+    for place, each in enumerate(_described(usage, work)):
+        cost = _cost(card, each, at, by_fallback=False)
+        if isinstance(cost, Cost):
+            return replace(cost, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *cost.flags)) if place else cost
+        if not isinstance(cost, UnpricedWork):
+            break
+    return _cost(card, usage, at, by_fallback=True)
 
 
-def _cost(card: RateCard, usage: Usage, at: Instant) -> Cost | Refusal:
-    price = price_usage(card, _known_provider(usage), at)
+def _described(usage: Usage, work: Work | None) -> Iterator[Usage]:
+    """A usage, and what may stand for it if the card has no price for it."""
+    yield usage
+    if usage.response_model and usage.request_model:
+        yield replace(usage, response_model="")
+    if work is not None and work.action == usage.action:
+        at_reserved = replace(usage, provider=work.provider, request_model=work.request_model, response_model="")
+        yield replace(at_reserved, variant=work.variant)
+
+
+def _cost(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | Refusal:
+    price = price_usage(card, _known_provider(usage), at, by_fallback=by_fallback)
     if isinstance(price, Unpriced | Invalid):
         return _refusal("usage", price)
     return Cost(price.microcredits, price.exact_credits, price.cost_usd, card.version, usage, price.flags)

@@ -296,6 +296,7 @@ class Sidecar:
     async def _recover(self) -> None:
         """Take the books from disk again, once it can be written: what was never acknowledged is gone from memory too."""
         await self._journal.reopen()
+        await self.card_keeper.restore()
         await self.books.reload()
         _log.info("the journal can be written again")
         self._become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
