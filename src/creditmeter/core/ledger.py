@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.alerts import Reading
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import Period, day_of, month_of
 from creditmeter.core.charges import Charge, Posting, Refund
@@ -72,6 +73,7 @@ class Ledger:
         self.now = now
         self.balance = contents.balance
         self.changes = Changes()
+        self.readings: list[Reading] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.leases = {lease.lease_id: lease for lease in contents.leases}
         self.charges = {charge.charge_id: charge for charge in contents.charges}
@@ -99,6 +101,34 @@ class Ledger:
         """The running day and month of the account."""
         calendar = self.account.calendar
         return (GrantKind.DAILY, day_of(calendar, self.now)), (GrantKind.MONTHLY, month_of(calendar, self.now))
+
+    # What alerts look at.
+
+    @property
+    def left_now(self) -> Microcredits:
+        """What is left of the grants usable now, less debt. Holds and leases do not count: only what is posted does."""
+        left = sum(each.remaining for each in self.grants.values() if each.is_usable(self.now))
+        return Microcredits(max(0, left - self.debt))
+
+    @property
+    def granted_now(self) -> Microcredits:
+        """What the grants usable now gave, less what was voided: those of the running periods, and any other that is not used
+        up.
+        """
+        counted = (each for each in self.grants.values() if each.is_usable(self.now) and (each.period_key or each.remaining))
+        return Microcredits(sum(each.amount - each.voided for each in counted))
+
+    @property
+    def reading(self) -> Reading:
+        """What alerts are held against, as it stands."""
+        return Reading(self.left_now, self.granted_now)
+
+    @property
+    def alert_period(self) -> str:
+        """The period in which an alert fires once: the day if the plan gives credit daily, else the month."""
+        day, month = self.periods()
+        kind, period = day if self._planned(*day) else month
+        return f"{kind.value} {period.key}"
 
     # Writing down what was decided.
 
@@ -176,6 +206,8 @@ class Ledger:
             missing = self._planned(kind, period) - sum(each.amount for each in given)
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(given)))
+        if self.account.alerts:
+            self.readings.append(self.reading)
 
     def _planned(self, kind: GrantKind, period: Period) -> int:
         """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
