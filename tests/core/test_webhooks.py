@@ -1,6 +1,8 @@
 """Telling a webhook: the signature that the standard asks for, what answers mean, and when an attempt is repeated."""
 
 import base64
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,3 +119,20 @@ def test_the_next_attempt_is_later_and_never_after_the_end(attempt: int, jitter:
         assert attempted_at + LONGEST_WAIT * 125 // 100 > NOW + GIVE_UP_AFTER
     else:
         assert attempted_at < after <= min(NOW + GIVE_UP_AFTER, attempted_at + LONGEST_WAIT * 125 // 100)
+
+
+def test_the_receiver_in_the_documentation_takes_the_message_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other, no other secret, and none that is old."""
+    text = (Path(__file__).parents[2] / "docs" / "operation.md").read_text(encoding="utf-8")
+    head, body = text.partition("```\nPOST /alerts")[2].partition("```")[0].split("\n\n")
+    headers = dict(line.split(": ") for line in head.splitlines()[1:])
+    told = body.strip().encode()
+    receiver: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], receiver)  # noqa: S102 - our own documentation
+    monkeypatch.setattr(receiver["time"], "time", lambda: int(headers["webhook-timestamp"]) + 9)
+    assert receiver["is_genuine"](SECRET, headers, told)
+    assert receiver["is_genuine"](SECRET, headers | {"webhook-signature": f"v1,b2xk {headers['webhook-signature']}"}, told)
+    assert not receiver["is_genuine"](SECRET, headers, told + b" ")
+    assert not receiver["is_genuine"](secret_of(24), headers, told)
+    monkeypatch.setattr(receiver["time"], "time", lambda: int(headers["webhook-timestamp"]) + 301)
+    assert not receiver["is_genuine"](SECRET, headers, told)
