@@ -7,12 +7,12 @@ import pytest
 from creditmeter.core.accounts import Alert
 from creditmeter.core.alerting import watch
 from creditmeter.core.alerts import Reading, Watch
+from creditmeter.core.charges import Posting
 from creditmeter.core.grants import Grant, GrantKind
 from creditmeter.core.history import EntryType
-from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Contents, Ledger, PlanVersion
-from tests.core.builders import account, at, grant, mc, midnight_after, plan
+from tests.core.builders import account, at, charge, grant, mc, midnight_after, plan
 
 NOON = at("10 12:00")
 MIDNIGHT = midnight_after(NOON)
@@ -89,8 +89,10 @@ def test_only_what_changed_is_told() -> None:
     assert opened.changes.entries == []
 
 
-def test_a_plan_that_is_unknown_gives_nothing() -> None:
-    """As of an account whose plan is not in force yet."""
-    opened = ledger()
-    opened.account = replace(opened.account, plan_id=PlanId("later"))
-    assert opened.alert_period == "MONTHLY 2026-03-01"
+@pytest.mark.parametrize(("owed", "left"), [(4, 6), (10, 0), (15, 0)])
+def test_debt_is_no_credit_that_is_left(owed: int, left: int) -> None:
+    """Credit may be left while debt is owed: it is out on leases. Nobody has less than nothing."""
+    posting = Posting(NOON, covered=mc(0), debt=mc(owed), uncovered=mc(0), refunded=mc(0), draws=())
+    owing = replace(charge("c", excess=owed, committed=NOON), posting=posting)
+    indebted = Ledger(Contents(account(), mc(10), grants=(grant("a", 10),), charges=(owing,)), NOON)
+    assert indebted.reading == Reading(mc(left), mc(10))

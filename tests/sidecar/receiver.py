@@ -90,7 +90,7 @@ class Receiver:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         line, *fields = head.rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields)}
-        body = (await reader.readexactly(int(headers["content-length"]))).decode()
+        body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
         self.received.append(Received(line, headers, body))
         self.came.set()
         self.at_once += 1
