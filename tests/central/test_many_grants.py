@@ -38,7 +38,7 @@ async def test_only_the_first_are_looked_at(store: CentralStore) -> None:
     await give_many(store)
     ledger = await looked_at(store)
     assert len(ledger.grants) == ledgers.FIRST_GRANTS
-    assert (ledger.rest.remaining, ledger.rest.amount) == (MANY - ledgers.FIRST_GRANTS,) * 2
+    assert (ledger.rest.remaining, ledger.rest.given) == (MANY - ledgers.FIRST_GRANTS,) * 2
     shown = await standing(store)
     assert (shown.available, len(shown.grants)) == (MANY, MANY)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY, MANY)
@@ -94,7 +94,7 @@ async def test_all_that_ended_lapses(store: CentralStore, clock: ManualClock) ->
     speaker = await Speaker.registered(store, clock, "s1")
     await speaker.say()
     async with store.database.read() as connection:
-        left = await connection.execute(text("SELECT balance_microcredits, permanent_amount_microcredits FROM accounts"))
+        left = await connection.execute(text("SELECT balance_microcredits, permanent_given_microcredits FROM accounts"))
         assert left.one() == (5, 5)
 
 

@@ -10,16 +10,18 @@ import asyncpg
 import pytest
 
 from creditmeter.central import tables
+from creditmeter.central.administration import AccountUpdate
 from creditmeter.central.database import CentralMisconfigured, CentralUnavailable, Database
 from creditmeter.central.migrating import Migration, NotPermitted, lock_schema, migrate, newest_version, version
 from creditmeter.central.roles import Access, Granted, Place, RoleUnusable, grant_role, place_in, statements
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import verify
+from creditmeter.core.accounts import Alert
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.rate_cards import LoadedCard
-from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan
+from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
@@ -182,6 +184,25 @@ async def test_recalls_come_and_go(ready: Roles) -> None:
     assert len(await ready.run("DELETE FROM recalls RETURNING account_id")) == 1
 
 
+async def test_alerts_fire_and_are_delivered(
+    ready: Roles, owner: CentralStore, sidecars: CentralStore, clock: ManualClock
+) -> None:
+    """With the sidecar's role; to set them is administration, which may take them away again, too."""
+    await opened(owner, permanent=100)
+    await update(owner, "alerts", AccountUpdate(alerts=(Alert(percent=50),)))
+    here = await Speaker.registered(sidecars, clock, "s1")
+    await here.say(here.charge("a", 0, excess=60))
+    (delivery,) = await sidecars.deliveries.claim(9, HOUR)
+    await sidecars.deliveries.postpone(delivery, clock.wall())
+    (delivery,) = await sidecars.deliveries.claim(9, HOUR)
+    await sidecars.deliveries.finish(delivery)
+    assert await sidecars.deliveries.drop_old() == 0
+    assert await count(owner, "alert_deliveries") == 0
+    await ready.grant(Access(admin=True))
+    await update(sidecars, "none", AccountUpdate(alerts=()))
+    assert await count(owner, "alert_watches") == 0
+
+
 # What it cannot do.
 
 
@@ -209,9 +230,11 @@ FORBIDDEN = {
         "UPDATE leases SET ends_at = 0",
         "UPDATE charges SET cost_microcredits = 0",
         "UPDATE charges SET request_id = 'another'",
+        "UPDATE alert_deliveries SET body = '{}'",
+        "UPDATE alert_watches SET percent = 1",
     ],
     "to move a row to another place": each_table("UPDATE NAME SET KEY = KEY"),
-    "to delete a row": each_table("DELETE FROM NAME", "recalls"),
+    "to delete a row": each_table("DELETE FROM NAME", "recalls", "alert_deliveries"),
     "to delete all rows": each_table("TRUNCATE NAME"),
     "to say what an account or a plan is": [
         "UPDATE accounts SET overdraft_limit_microcredits = 1000000000",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COMMAND = (sys.executable, "-m", "creditmeter.cli.main")
 STOP_SECONDS = 60
@@ -51,9 +52,10 @@ class SidecarProcess:
     `settings` are those without an option of their own, by name.
     """
 
-    def __init__(self, data_dir: Path, *options: str, **settings: float) -> None:
+    def __init__(self, data_dir: Path, *options: str, **settings: float | str) -> None:
         self.data_dir = data_dir
         self.addresses: Sequence[str] = ()
+        self.ready: dict[str, Any] = {}
         self._options = options
         self._settings = {"CREDITMETER_SHUTDOWN_GRACE": "10"}
         self._settings |= {f"CREDITMETER_{name.upper()}": str(value) for name, value in settings.items()}
@@ -80,7 +82,8 @@ class SidecarProcess:
             env=environment(**self._settings),
         )
         assert self._process.stdout is not None
-        self.addresses = json.loads(self._process.stdout.readline())["addresses"]
+        self.ready = json.loads(self._process.stdout.readline())
+        self.addresses = self.ready["addresses"]
 
     def kill(self) -> None:
         """End it at once, as a power cut does."""

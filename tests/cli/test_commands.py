@@ -127,3 +127,35 @@ def test_every_state_can_be_typed(cli: CommandLine, account: str, name: str) -> 
     """The command line knows each state that the contract has."""
     changed = cli.read("account", "update", account, "--state", name.removeprefix("ACCOUNT_STATE_").lower())
     assert changed["account"]["state"] == name
+
+
+def test_alerts_are_set_shown_replaced_and_taken_away(cli: CommandLine) -> None:
+    """Credits or a share; what is not named stays, and what is set beside it is set."""
+    made = cli("account", "create", "ann", "--alert", "50", "--alert", "10%", "--alert", "0.5")
+    assert made.code == 0, made.err
+    assert "50, 10%, 0.5" in rows(made.out)[2]
+    cli.read("account", "update", "ann", "--max-reservation", "5")
+    assert "50, 10%, 0.5" in rows(cli("account", "show", "ann").out)[2]
+    replaced = cli.read("account", "update", "ann", "--alert", "100%")["account"]
+    assert replaced["alerts"] == [{"percent": 100}]
+    none = cli.read("account", "update", "ann", "--no-alerts", "--max-reservation", "7", "--state", "suspended")["account"]
+    assert none["alerts"] == []
+    assert (none["max_reservation_microcredits"], none["state"]) == (7_000_000, "ACCOUNT_STATE_SUSPENDED")
+    assert cli.read("account", "update", "ann", "--no-alerts")["account"]["max_reservation_microcredits"] == 7_000_000
+
+
+@pytest.mark.parametrize("typed", ["0", "0%", "101%", "1000%", "5.5%", "%", "many", "-5", ""])
+def test_what_is_no_threshold_is_refused(cli: CommandLine, typed: str) -> None:
+    """Before anything is asked."""
+    ended = cli("account", "create", "bob", f"--alert={typed}")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_alerts_that_contradict_each_other_are_refused(cli: CommandLine) -> None:
+    """To set some and to take all away; and more than 16 by the sidecar."""
+    assert cli("account", "update", "ann", "--alert", "5", "--no-alerts").code == 2
+    many = [part for number in range(17) for part in ("--alert", str(number + 1))]
+    refused = cli("account", "create", "carl", *many)
+    assert refused.code == 1
+    assert "must be at most 16" in refused.err

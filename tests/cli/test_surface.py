@@ -17,10 +17,11 @@ TERMS = {
     "--max-open-reservations",
     "--max-reservation",
     "--offline-allowance",
+    "--alert",
 }
 
 COMMANDS = {
-    "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--help"},
+    "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--metrics-listen", "--help"},
     "demo": {"--seed", "--help"},
     "replay": ASKS
     | {"TRACE.csv", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}
@@ -28,7 +29,7 @@ COMMANDS = {
     | {"--data-dir", "--central"},
     "account create": CHANGES | TERMS | {"ACCOUNT"},
     "account show": ASKS | {"ACCOUNT"},
-    "account update": CHANGES | TERMS | {"ACCOUNT", "--state"},
+    "account update": CHANGES | TERMS | {"ACCOUNT", "--state", "--no-alerts"},
     "account list": LISTS,
     "plan put": ASKS | {"PLAN", "--daily", "--monthly"},
     "plan list": LISTS,

@@ -295,7 +295,7 @@ class Central:
         self.versions = [PlanVersion(each, Instant(0)) for each in plans]
         self.plan_since = of.created_at
         self.balance = ZERO
-        self.permanent_amount = ZERO
+        self.permanent_given = ZERO
         self.grants: dict[GrantId, Grant] = {}
         self.leases: dict[LeaseId, OutLease] = {}
         self.charges: dict[ChargeId, Charge] = {}
@@ -334,7 +334,7 @@ class Central:
             balance=self.balance,
             plan_versions=tuple(each for each in self.versions if each.plan.plan_id == self.account.plan_id),
             plan_since=self.plan_since,
-            permanent_amount=self.permanent_amount,
+            permanent_given=self.permanent_given,
             grants=looked_at,
             rest=self._rest(looked_at, now),
             leases=tuple(open_leases.values()),
@@ -388,7 +388,7 @@ class Central:
     def _rest(self, looked_at: tuple[Grant, ...], now: Instant) -> Rest:
         """The sums of those that are not looked at."""
         rest = [each for each in self._begun(now) if each not in looked_at]
-        return Rest(mc(sum(each.amount for each in rest)), mc(sum(each.remaining for each in rest)))
+        return Rest(mc(sum(each.given for each in rest)), mc(sum(each.remaining for each in rest)))
 
     def save(self, ledger: Ledger) -> None:
         """Keep what a ledger decided. `summoned` are those who were told to speak with the last decision."""
@@ -406,7 +406,7 @@ class Central:
         self.refunds.update(changes.refunds)
         self.entries.extend(changes.entries)
         self.balance = ledger.balance
-        self.permanent_amount = ledger.permanent_amount
+        self.permanent_given = ledger.permanent_given
         self.decided_at = ledger.now
         self.decisions += 1
 

@@ -4,7 +4,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from creditmeter.central.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, VoidGrant
-from creditmeter.core.accounts import Account, AccountState, Plan
+from creditmeter.core.accounts import Account, AccountState, Alert, Plan
 from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.calendar import day_of
 from creditmeter.core.grants import GrantKind
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _PLANS = {"none": (0, 0), "small": (5, 20), "days": (12, 0), "big": (15, 40)}
 _ZONES = ("UTC", "UTC", "America/New_York", "Asia/Kolkata", "Africa/Cairo", "Pacific/Auckland")
+
+_ALERTS = (Alert(amount=from_credits(8)), Alert(percent=30))
 
 
 class Admin:
@@ -50,6 +52,7 @@ class Admin:
             anchor_day=self._rng.choice((1, 30, 31)),
             overdraft_limit=from_credits(self._rng.choice((0, 0, 7))),
             offline_allowance=from_credits(self._rng.choice((0, 0, 5))),
+            alerts=_ALERTS,
         )
         await self._world.store.administration.create_account(CreateAccount(self._request(), asked))
         self.accounts[account_id] = asked

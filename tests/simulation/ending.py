@@ -1,6 +1,7 @@
 """The end of a run: nothing goes wrong any more, and everything has to settle by itself."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ async def come_to_rest(world: "World") -> None:
     for problem in (await verification._verify(world.store.database, lambda _done, _all: None)).problems:
         world.fail(f"verify: {problem}")
     _check_charges(world)
+    _check_alerts(world)
     world.check()
 
 
@@ -125,6 +127,24 @@ async def _probe(world: "World") -> None:
         said = await world.workers.reserve_all(account_id, free) if free else None
         if said is not None and not isinstance(said, Replied | Silence):
             world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {said}")
+
+
+def _check_alerts(world: "World") -> None:
+    """Each alert fired at most once a period, and is a line of history and a message to a webhook."""
+    stored = Stored(world.raw)
+    told = Counter((row["account_id"], _fired(row["body"])) for row in stored.rows("SELECT * FROM alert_deliveries"))
+    for (account_id, what), times in told.items():
+        if times > 1:
+            world.fail(f"an alert of {account_id} fired {times} times in a period: {what}")
+    (lines,) = stored.rows("SELECT count(*) AS count FROM history WHERE type = 'LOW_BALANCE'")
+    if lines["count"] != len(told):
+        world.fail(f"{lines['count']} alerts are in history, and {len(told)} for the webhook")
+
+
+def _fired(body: str) -> str:
+    """Which alert a message is about, and in which period it fired."""
+    said = json.loads(body)["data"]
+    return f"{said['threshold']} {said['period']}"
 
 
 def _check_leases(world: "World") -> None:

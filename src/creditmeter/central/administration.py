@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
@@ -35,7 +35,7 @@ from creditmeter.core.refusals import (
 )
 
 NO_EARLIER = Instant(0)
-_NOTHING_YET = {"balance_microcredits": 0, "permanent_amount_microcredits": 0, "last_entry": 0}
+_NOTHING_YET = {"balance_microcredits": 0, "permanent_given_microcredits": 0, "last_entry": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,9 @@ class Administration:
     async def _save_update(self, connection: AsyncConnection, opened: OpenLedger, new: Account) -> None:
         """Close the running plan's books before the plan changes, then open the new one's."""
         old, now = opened.ledger.account, opened.ledger.now
+        if old.alerts != new.alerts:
+            await _forget_watches(connection, old, new)
+            opened.ledger.account = replace(old, alerts=new.alerts)
         opened.ledger.touch()
         if old.state != new.state:
             recall_everything(opened.ledger)
@@ -295,6 +298,14 @@ async def _touch(connection: AsyncConnection, account_id: AccountId, now: Instan
     opened.ledger.touch()
     opened.ledger.repay_debt()
     await opened.save(connection)
+
+
+async def _forget_watches(connection: AsyncConnection, old: Account, new: Account) -> None:
+    """An alert that is taken away and set again begins anew."""
+    watches = tables.alert_watches.c
+    for alert in set(old.alerts) - set(new.alerts):
+        its_own = watches.account_id == old.account_id, watches.amount_microcredits == alert.amount
+        await connection.execute(delete(tables.alert_watches).where(*its_own, watches.percent == alert.percent))
 
 
 def _moves_the_calendar(account: Account, update: AccountUpdate) -> bool:

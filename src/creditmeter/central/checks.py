@@ -157,9 +157,9 @@ def balance_problems(account: RowMapping, grants: Iterable[RowMapping], history:
     balance, last_entry = account["balance_microcredits"], account["last_entry"]
     remaining = sum(row["remaining_microcredits"] for row in grants)
     lasting = (row for row in grants if row["kind"] == GrantKind.PERMANENT.value and row["remaining_microcredits"])
-    permanent = sum(row["amount_microcredits"] for row in lasting)
-    if account["permanent_amount_microcredits"] != permanent:
-        stored = account["permanent_amount_microcredits"]
+    permanent = sum(row["amount_microcredits"] - row["voided_microcredits"] for row in lasting)
+    if account["permanent_given_microcredits"] != permanent:
+        stored = account["permanent_given_microcredits"]
         yield f"permanent grants with credit left gave {permanent}, and {stored} is counted"
     if not balance == history.balance == remaining:
         yield f"the balance is {balance}, its history adds up to {history.balance}, and its grants have {remaining} left"

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from creditmeter.central import postgresql, sqlite
+from creditmeter.core.alerts import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SQLITE_POOL_SIZE = 5
+_FIRED = "creditmeter_fired"
 
 
 class CentralUnavailable(Exception):
@@ -71,6 +73,7 @@ class Database:
     """A pool of connections. Opening it connects to nothing yet.
 
     Statements end in time unless it is not `is_timed`; a file that is `read_only` is not changed, whoever may write it.
+    `on_low_balance` are told of each alert that fired, once its transaction is committed.
     `connect_observer` makes a connection apart from the pool on which it shows whether anybody changed the database, if the
     engine has such a thing.
     """
@@ -82,6 +85,7 @@ class Database:
         servers = postgresql.Servers(self.url, is_timed=is_timed)
         self.engine = _sqlite_engine(self.url, read_only=read_only) if self.is_sqlite else postgresql.create_engine(servers)
         self.engine = self.engine.execution_options(notifies=notifies)
+        self.on_low_balance: list[Callable[[LowBalance], None]] = []
         self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
 
     @property
@@ -97,7 +101,12 @@ class Database:
             CentralUnavailable: it could not be begun, or not be known to have been committed.
         """
         async with self._writer, _transaction(self.engine) as connection:
+            fired: list[LowBalance] = []
+            connection.info[_FIRED] = fired
             yield connection
+        for each in fired:
+            for listener in self.on_low_balance:
+                listener(each)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -127,6 +136,11 @@ class Database:
     async def close(self) -> None:
         """Close the pool."""
         await self.engine.dispose()
+
+
+def announce(connection: AsyncConnection, fired: LowBalance) -> None:
+    """Have it told that an alert fired, once the transaction of this connection is committed; nothing is told if it is not."""
+    connection.info[_FIRED].append(fired)
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
+from creditmeter.central.database import announce
+from creditmeter.central.deliveries import delivery_row
 from creditmeter.central.news import summon
 from creditmeter.central.rows import (
     Row,
@@ -44,8 +46,11 @@ from creditmeter.central.rows import (
     recall_row,
     refund_of,
     refund_row,
+    watch_of,
+    watch_row,
 )
 from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.alerting import watch
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.calendar import day_of, month_of
 from creditmeter.core.charges import Charge, Refund
@@ -94,6 +99,8 @@ class OpenLedger:
     async def save(self, connection: AsyncConnection) -> None:
         """Write what the ledger decided. Whoever waits for credit is told if that brought it."""
         ripen(self.ledger)
+        if self.ledger.account.alerts:
+            await _watch_alerts(connection, self.ledger, self._last_entry)
         ledger, changes = self.ledger, self.ledger.changes
         account_id = ledger.account.account_id
         await upsert(connection, tables.grants, [grant_row(account_id, each) for each in changes.grants.values()])
@@ -112,7 +119,7 @@ class OpenLedger:
             .where(tables.accounts.c.account_id == account_id)
             .values(
                 balance_microcredits=ledger.balance,
-                permanent_amount_microcredits=ledger.permanent_amount,
+                permanent_given_microcredits=ledger.permanent_given,
                 last_entry=self._last_entry + len(entries),
                 decided_at=ledger.now,
             )
@@ -139,7 +146,7 @@ async def open_ledger(
     contents = Contents(
         account=account,
         balance=row["balance_microcredits"],
-        permanent_amount=row["permanent_amount_microcredits"],
+        permanent_given=row["permanent_given_microcredits"],
         plan_versions=await _plan_versions(connection, account),
         plan_since=row["plan_since"],
         grants=grants,
@@ -217,10 +224,10 @@ async def _rest(connection: AsyncConnection, account: RowMapping, loaded: Iterab
     """What the permanent grants have that are usable now and were not loaded."""
     to_come = (await connection.execute(_TO_COME, {"account_id": account["account_id"], "now": now})).one()
     known = [each for each in loaded if each.effective_at <= now or each.kind is not GrantKind.PERMANENT]
-    given = sum(each.amount for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
+    given = sum(each.given for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
     left = sum(each.remaining for each in known)
     return Rest(
-        amount=Microcredits(account["permanent_amount_microcredits"] - given - int(to_come.amount)),
+        given=Microcredits(account["permanent_given_microcredits"] - given - int(to_come.given)),
         remaining=Microcredits(account["balance_microcredits"] - left - int(to_come.remaining)),
     )
 
@@ -268,6 +275,18 @@ async def _save_recalls(connection: AsyncConnection, account_id: AccountId, chan
     await summon(connection, account_id, changes.summoned)
 
 
+async def _watch_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> None:
+    """Look at the account's alerts. What fires becomes a line of the ledger's history, and is left for a webhook to be told."""
+    account_id = ledger.account.account_id
+    before = dict(watch_of(row) for row in (await connection.execute(_WATCHES, {"account_id": account_id})).mappings())
+    watched = watch(ledger, before, last_entry)
+    await upsert(connection, tables.alert_watches, [watch_row(account_id, *each) for each in watched.changed.items()])
+    if watched.fired:
+        await connection.execute(tables.alert_deliveries.insert(), [delivery_row(each) for each in watched.fired])
+    for each in watched.fired:
+        announce(connection, each)
+
+
 # The queries. To put one together takes longer than to run it.
 
 
@@ -281,6 +300,7 @@ _LOCKED_ACCOUNT = _ACCOUNT.with_for_update()
 _PLANS = select(tables.plans).where(tables.plans.c.plan_id == bindparam("plan_id")).order_by(tables.plans.c.effective_at)
 _OPEN_LEASES = select(tables.leases).where(tables.leases.c.account_id == _ACCOUNT_ID, tables.leases.c.closed.is_(False))
 _RECALLS = select(tables.recalls).where(tables.recalls.c.account_id == _ACCOUNT_ID)
+_WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id == _ACCOUNT_ID)
 _REFUNDS = select(tables.refunds).where(
     tables.refunds.c.account_id == _ACCOUNT_ID,
     or_(_any_of(tables.refunds.c.charge_id, "charges"), _any_of(tables.refunds.c.request_id, "requests")),
@@ -288,7 +308,7 @@ _REFUNDS = select(tables.refunds).where(
 
 
 _TO_COME = select(
-    func.coalesce(func.sum(tables.grants.c.amount_microcredits), 0).label("amount"),
+    func.coalesce(func.sum(tables.grants.c.amount_microcredits - tables.grants.c.voided_microcredits), 0).label("given"),
     func.coalesce(func.sum(tables.grants.c.remaining_microcredits), 0).label("remaining"),
 ).where(
     tables.grants.c.account_id == _ACCOUNT_ID,

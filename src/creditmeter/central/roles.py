@@ -21,9 +21,19 @@ from creditmeter.central.migrating import NotPermitted, is_refused, lock_schema,
 
 _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
-_RUNNING_TOTALS = ("balance_microcredits", "permanent_amount_microcredits", "last_entry", "decided_at")
+_RUNNING_TOTALS = ("balance_microcredits", "permanent_given_microcredits", "last_entry", "decided_at")
 _ADDED_TO = (tables.history, tables.refunds, tables.requests)
-_UPDATED = (tables.grants, tables.leases, tables.charges, tables.exchanges, tables.sidecars, tables.recalls)
+_UPDATED = (
+    tables.grants,
+    tables.leases,
+    tables.charges,
+    tables.exchanges,
+    tables.sidecars,
+    tables.recalls,
+    tables.alert_watches,
+    tables.alert_deliveries,
+)
+_DELETED = (tables.recalls, tables.alert_deliveries)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
 """A name as SQL has it, in quotes where it needs them."""
@@ -223,7 +233,8 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
     for table in _ADDED_TO:
         yield _Privileges(table.name, ("SELECT", "INSERT"))
     for table in _UPDATED:
-        delete = ("DELETE",) if table is tables.recalls else ()
+        forgets = table in _DELETED or (access.admin and table is tables.alert_watches)
+        delete = ("DELETE",) if forgets else ()
         yield _Privileges(table.name, ("SELECT", "INSERT", *delete), _names(tables.changing(table)))
     if access.admin:
         yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))

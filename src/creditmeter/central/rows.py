@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from creditmeter.core.accounts import Account, AccountState, Alert
+from creditmeter.core.alerts import Watch
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import Entry, EntryType
@@ -174,6 +175,22 @@ def recall_of(row: RowMapping) -> Recall:
         awaited=_decode_awaited(row["awaited"]),
         is_ripe=row["is_ripe"],
     )
+
+
+def watch_row(account_id: AccountId, alert: Alert, watch: Watch) -> Row:
+    """How an alert stands, as a row."""
+    return {
+        "account_id": account_id,
+        "amount_microcredits": alert.amount,
+        "percent": alert.percent,
+        "is_above": watch.is_above,
+        "fired_in": watch.fired_in,
+    }
+
+
+def watch_of(row: RowMapping) -> tuple[Alert, Watch]:
+    """An alert and how it stands, from its row."""
+    return Alert(row["amount_microcredits"], row["percent"]), Watch(row["is_above"], row["fired_in"])
 
 
 def charge_row(charge: Charge) -> Row:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from creditmeter.central.administration import Administration
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
+from creditmeter.central.deliveries import Deliveries
 from creditmeter.central.exchanges import Exchanges
 from creditmeter.central.listing import Listing
 from creditmeter.central.migrating import migrate
@@ -47,6 +48,7 @@ class CentralStore:
         self.refunds = Refunds(self.database, clock)
         self.rate_cards = Publications(self.database, clock)
         self.reader = Reader(self.database)
+        self.deliveries = Deliveries(self.database, clock)
         self.listing = Listing(self.database, clock)
 
     async def migrate(self) -> None:

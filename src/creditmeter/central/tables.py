@@ -49,7 +49,7 @@ accounts = Table(
     Column("alerts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("balance_microcredits", BigInteger, nullable=False),
-    Column("permanent_amount_microcredits", BigInteger, nullable=False, server_default="0"),
+    Column("permanent_given_microcredits", BigInteger, nullable=False, server_default="0"),
     Column("last_entry", BigInteger, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
 )
@@ -270,3 +270,25 @@ recalls = Table(
     Column("is_ripe", Boolean, nullable=False),
 )
 Index("recalls_by_deadline", recalls.c.deadline)
+
+alert_watches = Table(
+    "alert_watches",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("amount_microcredits", BigInteger, primary_key=True, autoincrement=False),
+    Column("percent", Integer, primary_key=True, autoincrement=False),
+    Column("is_above", Boolean, nullable=False),
+    Column("fired_in", String),
+)
+
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("delivery_id", String, primary_key=True),
+    Column("body", Text, nullable=False, info=FIXED),
+    Column("created_at", BigInteger, nullable=False, info=FIXED),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+)
+Index("alert_deliveries_by_due", alert_deliveries.c.due_at)

@@ -15,6 +15,7 @@ from creditmeter.cli.options import (
     PageToken,
     RequestIdOption,
     new_request_id,
+    read_alert,
     read_credits,
 )
 from creditmeter.cli.output import json_of, moment, print_json, print_request_id, print_table, say_more, table, word
@@ -52,6 +53,16 @@ OfflineAllowance = Annotated[
     typer.Option(parser=read_credits, metavar="CREDITS", help="What a sidecar may use while the central store is away."),
 ]
 
+Alerts = Annotated[
+    list[admin_pb2.Alert] | None,
+    typer.Option(
+        "--alert",
+        parser=read_alert,
+        metavar="CREDITS|PERCENT%",
+        help="Tell when no more than this is left: 50, or 10% of what was granted. May be given several times.",
+    ),
+]
+
 
 @commands.command()
 def create(
@@ -63,6 +74,7 @@ def create(
     max_open_reservations: MaxOpen = None,
     max_reservation: MaxReservation = None,
     offline_allowance: OfflineAllowance = None,
+    alerts: Alerts = None,
     request_id: RequestIdOption = None,
     address: Address = None,
     as_json: AsJson = False,
@@ -79,6 +91,7 @@ def create(
             max_open_reservations=max_open_reservations,
             max_reservation_microcredits=max_reservation,
             offline_allowance_microcredits=offline_allowance,
+            alerts=alerts,
         ),
     )
     reply = ask(address, lambda client: call(client.admin.CreateAccount, request, PATIENCE), request.request_id)
@@ -107,11 +120,15 @@ def update(
     max_open_reservations: MaxOpen = None,
     max_reservation: MaxReservation = None,
     offline_allowance: OfflineAllowance = None,
+    alerts: Alerts = None,
+    no_alerts: Annotated[bool, typer.Option("--no-alerts", help="Take all alerts away.")] = False,
     request_id: RequestIdOption = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is agreed with an account: only what is named changes."""
+    """Change what is agreed with an account: only what is named changes. Alerts are replaced as a whole."""
+    if alerts and no_alerts:
+        raise typer.BadParameter("--alert and --no-alerts contradict each other")
     request = admin_pb2.UpdateAccountRequest(
         request_id=request_id or new_request_id(),
         account=admin_pb2.Account(
@@ -124,8 +141,11 @@ def update(
             max_open_reservations=max_open_reservations,
             max_reservation_microcredits=max_reservation,
             offline_allowance_microcredits=offline_allowance,
+            alerts=alerts,
         ),
     )
+    if no_alerts:
+        request.update_mask.paths.extend(["alerts", *_set_terms(request.account)])
     reply = ask(address, lambda client: call(client.admin.UpdateAccount, request, PATIENCE), request.request_id)
     _print_changed(reply, request.request_id, as_json=as_json)
 
@@ -150,6 +170,11 @@ def _state(state: State | None) -> admin_pb2.AccountState.ValueType:
     return admin_pb2.AccountState.Value(f"ACCOUNT_STATE_{state.name if state else 'UNSPECIFIED'}")
 
 
+def _set_terms(account: admin_pb2.Account) -> list[str]:
+    """The fields that are set, beside the id."""
+    return [field.name for field, _ in account.ListFields() if field.name != "account_id"]
+
+
 def _print_changed(
     reply: admin_pb2.CreateAccountResponse | admin_pb2.UpdateAccountResponse, request_id: str, *, as_json: bool
 ) -> None:
@@ -162,7 +187,7 @@ def _print_changed(
 
 def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
     numbers = ("month begins on", "overdraft", "open at most", "a call at most", "in outages")
-    shown = table("account", "plan", "time zone", "state", "created", *numbers, right=numbers)
+    shown = table("account", "plan", "time zone", "state", "created", "alerts at", *numbers, right=numbers)
     for each in accounts:
         shown.add_row(
             each.account_id,
@@ -170,6 +195,7 @@ def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
             each.time_zone,
             word(admin_pb2.AccountState, each.state),
             moment(each, "created_at"),
+            ", ".join(map(_alert, each.alerts)) or "-",
             str(each.anchor_day),
             format_credits(each.overdraft_limit_microcredits),
             str(each.max_open_reservations or "default"),
@@ -177,3 +203,7 @@ def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
             format_credits(each.offline_allowance_microcredits),
         )
     print_table(shown)
+
+
+def _alert(alert: admin_pb2.Alert) -> str:
+    return f"{alert.percent}%" if alert.percent else format_credits(alert.amount_microcredits)

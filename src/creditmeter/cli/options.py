@@ -10,7 +10,10 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.core.amounts import MAX_AMOUNT, format_credits, from_credits
+from creditmeter.v1.admin_pb2 import Alert
 
+MAX_PERCENT = 100
+_SHARE = re.compile(r"([0-9]{1,3})%")
 _CREDITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 
 
@@ -32,6 +35,18 @@ def read_some_credits(text: str | int) -> int:
     if not amount:
         raise typer.BadParameter("0 credits are none: the least is 0.000001")
     return amount
+
+
+def read_alert(text: str | Alert) -> Alert:
+    """A threshold of low credit: credits, `50`, or a share of what was granted, `10%`."""
+    if isinstance(text, Alert):
+        return text
+    share = _SHARE.fullmatch(text)
+    if share is None:
+        return Alert(amount_microcredits=read_some_credits(text))
+    if not 1 <= int(share[1]) <= MAX_PERCENT:
+        raise typer.BadParameter(f"{text!r} is no share: 1% to {MAX_PERCENT}%, without decimal places")
+    return Alert(percent=int(share[1]))
 
 
 def read_moment(text: str) -> datetime:

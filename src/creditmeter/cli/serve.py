@@ -22,6 +22,9 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="The price list, instead of the one in the package.")
     ] = None,
     enable_admin: Annotated[bool, typer.Option("--enable-admin", help="Serve AdminService too.")] = False,
+    metrics_listen: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="Show metrics for Prometheus at http://host:port/metrics.")
+    ] = None,
 ) -> None:
     """Run a sidecar. SIGTERM or Ctrl-C stops it once everything is settled.
 
@@ -36,6 +39,7 @@ def serve(
         central=central,
         rate_card=rate_card,
         enable_admin=enable_admin or None,
+        metrics_listen=metrics_listen,
     )
     try:
         code = app.serve(settings)

@@ -67,6 +67,11 @@ class Grant:
             f"grant {self.grant_id} does not add up"
         )
 
+    @property
+    def given(self) -> Microcredits:
+        """What it gave, less what was taken back."""
+        return Microcredits(self.amount - self.voided)
+
     def has_ended(self, now: Instant) -> bool:
         """Whether nothing authorised from `now` on may use it."""
         return self.expires_at is not None and self.expires_at <= now
@@ -105,10 +110,10 @@ class Draw:
 @dataclass(frozen=True, slots=True)
 class Rest:
     """Permanent grants that a decision does not look at one by one: usable now, behind all others in the order of deduction,
-    and with credit left. In microcredits what they gave, and what is left of them.
+    and with credit left. In microcredits what they gave, less what was taken back, and what is left of them.
     """
 
-    amount: Microcredits = Microcredits(0)
+    given: Microcredits = Microcredits(0)
     remaining: Microcredits = Microcredits(0)
 
 

@@ -82,6 +82,11 @@ def grant_id(account_id: AccountId, request_id: RequestId) -> GrantId:
     return GrantId(f"gra-{account_key(account_id)}-{base64.b32encode(digest).decode().lower()}")
 
 
+def entry_id(account_id: AccountId, number: int) -> str:
+    """The id of a line of an account's history."""
+    return f"his-{account_key(account_id)}-{number}"
+
+
 def lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> LeaseId:
     """The id of the lease that a sidecar was given on an account at a moment. A lease that was reclaimed within its day is
     followed by another one, so the day alone would not do.

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from creditmeter.core.accounts import Account, Plan
+from creditmeter.core.alerts import Reading
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import Period, day_of, month_of
 from creditmeter.core.charges import Charge, Posting, Refund
@@ -35,14 +36,14 @@ class Contents:
 
     `grants` are those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of
     the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
-    them, and those that begin later are left out. `permanent_amount` is what all permanent grants gave that have credit left.
+    them, and those that begin later are left out. `permanent_given` is what all permanent grants that have credit left gave, less what was taken back.
     `leases` are the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds` and
     those of the same request, the charges that stand for duplicates of these, and those of the same request or commit.
     """
 
     account: Account
     balance: Microcredits = ZERO
-    permanent_amount: Microcredits = ZERO
+    permanent_given: Microcredits = ZERO
     plan_versions: tuple[PlanVersion, ...] = ()
     plan_since: Instant = Instant(0)
     grants: tuple[Grant, ...] = ()
@@ -75,8 +76,9 @@ class Ledger:
         self.account = contents.account
         self.now = now
         self.balance = contents.balance
-        self.permanent_amount = contents.permanent_amount
+        self.permanent_given = contents.permanent_given
         self.changes = Changes()
+        self.readings: list[Reading] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
         self.leases = {lease.lease_id: lease for lease in contents.leases}
@@ -110,12 +112,40 @@ class Ledger:
         calendar = self.account.calendar
         return (GrantKind.DAILY, day_of(calendar, self.now)), (GrantKind.MONTHLY, month_of(calendar, self.now))
 
+    # What alerts look at.
+
+    @property
+    def left_now(self) -> Microcredits:
+        """What is left of the grants usable now, less debt. Holds and leases do not count: only what is posted does."""
+        left = sum(each.remaining for each in self.grants.values() if each.is_usable(self.now))
+        return Microcredits(max(0, left + self.rest.remaining - self.debt))
+
+    @property
+    def granted_now(self) -> Microcredits:
+        """What the grants usable now gave, less what was voided: those of the running periods, and any other that is not used
+        up.
+        """
+        counted = (each for each in self.grants.values() if each.is_usable(self.now) and (each.period_key or each.remaining))
+        return Microcredits(self.rest.given + sum(each.given for each in counted))
+
+    @property
+    def reading(self) -> Reading:
+        """What alerts are held against, as it stands."""
+        return Reading(self.left_now, self.granted_now)
+
+    @property
+    def alert_period(self) -> str:
+        """The period in which an alert fires once: the day if the plan gives credit daily, else the month."""
+        day, month = self.periods()
+        kind, period = day if self._planned(*day) else month
+        return f"{kind.value} {period.key}"
+
     # Writing down what was decided.
 
     def put_grant(self, grant: Grant) -> None:
         """Keep a new version of a grant."""
         before = self.grants.get(grant.grant_id)
-        self.permanent_amount = Microcredits(self.permanent_amount + _given(grant) - (_given(before) if before else 0))
+        self.permanent_given = Microcredits(self.permanent_given + _given(grant) - (_given(before) if before else 0))
         self.grants[grant.grant_id] = self.changes.grants[grant.grant_id] = grant
 
     def put_lease(self, lease: OutLease) -> None:
@@ -188,6 +218,8 @@ class Ledger:
             missing = self._planned(kind, period) - sum(each.amount for each in given)
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(given)))
+        if self.account.alerts:
+            self.readings.append(self.reading)
 
     def _planned(self, kind: GrantKind, period: Period) -> int:
         """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
@@ -281,8 +313,8 @@ class Ledger:
 
 
 def _given(grant: Grant) -> Microcredits:
-    """What a grant counts for in `permanent_amount`."""
-    return grant.amount if grant.kind is GrantKind.PERMANENT and grant.remaining else ZERO
+    """What a grant counts for in `permanent_given`."""
+    return grant.given if grant.kind is GrantKind.PERMANENT and grant.remaining else ZERO
 
 
 def _keys(charge: Charge) -> tuple[object, ...]:

@@ -42,7 +42,7 @@ def _buckets(ledger: Ledger, grants: Sequence[Grant]) -> tuple[Bucket, ...]:
     return tuple(
         Bucket(
             kind=kind,
-            granted=Microcredits(rest.get(kind, NO_REST).amount + sum(each.amount for each in found)),
+            granted=Microcredits(rest.get(kind, NO_REST).given + sum(each.given for each in found)),
             remaining=Microcredits(rest.get(kind, NO_REST).remaining + sum(each.remaining for each in found)),
             next_reset_at=resets.get(kind),
         )

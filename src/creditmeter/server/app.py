@@ -34,16 +34,19 @@ from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.admin_service import AdminService
-from creditmeter.server.config import RecallBy, Settings
+from creditmeter.server.config import ConfigError, RecallBy, Settings
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
 from creditmeter.server.metering_service import MeteringService
+from creditmeter.server.metrics import Metrics, MetricsPage
 from creditmeter.sidecar.card_keeper import CardChanged
 from creditmeter.sidecar.clock import Clock, SystemClock
+from creditmeter.sidecar.courier import Courier
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Condition, Sidecar
+from creditmeter.sidecar.webhook import Webhook
 from creditmeter.v1 import (
     account_pb2,
     account_pb2_grpc,
@@ -65,6 +68,9 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 LAST_CALLS_SECONDS = 1.0
 """Calls that are under way when the server stops may take so long to end; streams that watch its health never end."""
+
+LAST_DELIVERIES_SECONDS = 1.0
+"""Alerts that are being delivered when the program stops may take so long; the rest are delivered later, or by others."""
 
 _SECOND = 1_000_000
 _log = structlog.get_logger()
@@ -118,7 +124,8 @@ async def _serve(settings: Settings, clock: Clock) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(settings, clock) as program:
         program.sidecar.watch(lambda condition: stop.set() if condition is Condition.FENCED else None)
-        print(json.dumps({"event": "ready", "addresses": program.addresses}), flush=True)  # noqa: T201 - the ready line
+        shown = {"metrics": program.metrics_address} if program.metrics_address else {}
+        print(json.dumps({"event": "ready", "addresses": program.addresses} | shown), flush=True)  # noqa: T201 - the ready line
         _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
         await stop.wait()
     if program.sidecar.condition is Condition.FENCED:
@@ -129,10 +136,14 @@ async def _serve(settings: Settings, clock: Clock) -> int:
 class Program:
     """A running sidecar with its server. `is_settled` is known once it has stopped."""
 
-    def __init__(self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str]) -> None:
+    def __init__(
+        self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str], courier: Courier
+    ) -> None:
         self.sidecar = sidecar
         self.addresses = addresses
+        self.metrics_address: str | None = None
         self.is_settled = False
+        self._courier = courier
         self._server = server
         self._health = health
 
@@ -147,6 +158,7 @@ class Program:
         await self._health.stop()
         await self._server.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
         self.is_settled = await self.sidecar.stop(max(0.0, deadline - loop.time()))
+        await self._courier.stop(min(LAST_DELIVERIES_SECONDS, max(0.0, deadline - loop.time())))
 
 
 @contextlib.asynccontextmanager
@@ -157,15 +169,50 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
         StartupError: it cannot start.
     """
     card = load_rate_card(settings.rate_card)
+    webhook = _webhook(settings)
+    metrics = Metrics()
     with _locked(settings.data_dir):
-        async with _journal(settings) as journal, _central(settings, clock, journal) as central:
+        async with (
+            _journal(settings) as journal,
+            _central(settings, clock, journal) as central,
+            _page(settings, metrics) as page,
+        ):
+            central.database.on_low_balance.append(metrics.low_balance)
+            courier = Courier(central.deliveries, webhook, clock, metrics.delivery)
             sidecar = Sidecar(journal, central, clock, card, _limits(settings), _rhythm(settings))
-            server, health, addresses = await _started(settings, sidecar)
-            program = Program(sidecar, server, health, addresses)
+            server, health, addresses = await _started(settings, sidecar, metrics)
+            courier.start()
+            program = Program(sidecar, server, health, addresses, courier)
+            program.metrics_address = page.address if page else None
             try:
                 yield program
             finally:
                 await program.stop(settings.shutdown_grace)
+
+
+@contextlib.asynccontextmanager
+async def _page(settings: Settings, metrics: Metrics) -> AsyncIterator[MetricsPage | None]:
+    """Where metrics are shown, if anywhere."""
+    if settings.metrics_listen is None:
+        yield None
+        return
+    try:
+        page = MetricsPage.open(settings.metrics_listen, metrics)
+    except AddressUnusable as error:
+        raise StartupError(str(error)) from error
+    try:
+        yield page
+    finally:
+        await page.close()
+
+
+def _webhook(settings: Settings) -> Webhook | None:
+    """Where alerts are sent, if anywhere."""
+    url = settings.alert_webhook_url
+    try:
+        return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout) if url else None
+    except ConfigError as error:
+        raise StartupError(str(error), MISUNDERSTOOD) from error
 
 
 def load_rate_card(path: Path | None) -> LoadedCard:
@@ -260,10 +307,10 @@ def _rhythm(settings: Settings) -> Rhythm:
     )
 
 
-async def _started(settings: Settings, sidecar: Sidecar) -> tuple[grpc.aio.Server, Health, list[str]]:
+async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tuple[grpc.aio.Server, Health, list[str]]:
     """The sidecar at work and the server listening."""
     health = Health()
-    server = _server(settings, sidecar, health)
+    server = _server(settings, sidecar, health, metrics)
     try:
         addresses = [bind(server, address) for address in (*settings.listen, settings.socket_address)]
         await sidecar.start()
@@ -281,10 +328,10 @@ async def _started(settings: Settings, sidecar: Sidecar) -> tuple[grpc.aio.Serve
     return server, health, addresses
 
 
-def _server(settings: Settings, sidecar: Sidecar, health: Health) -> grpc.aio.Server:
+def _server(settings: Settings, sidecar: Sidecar, health: Health, metrics: Metrics) -> grpc.aio.Server:
     limits = _limits(settings)
     server = grpc.aio.server(
-        interceptors=(CallInterceptor(),),
+        interceptors=(CallInterceptor(metrics),),
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

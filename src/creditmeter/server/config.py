@@ -5,13 +5,15 @@ They are read once, at start, into a frozen object.
 
 import os
 import tomllib
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from creditmeter.core.webhooks import LONGEST_TIMEOUT_SECONDS, WebhookMisconfigured, check_url, read_secret
 from creditmeter.journal.connection import Durability
 
 DEFAULT_LISTEN = "127.0.0.1:50151"
@@ -47,9 +49,10 @@ class Settings(BaseSettings):
 
     `listen`: `host:port` (port 0: any free one) or `unix:/path`; the socket in the data directory comes beside them.
     `central`: `sqlite:///PATH` or `postgresql://…`; by default a SQLite file in the data directory.
+    `metrics_listen`: `host:port` for Prometheus. The webhook's secret may stand in a file, which is read when it is used.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CREDITMETER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="CREDITMETER_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     data_dir: Path = Path("creditmeter-data")
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
     recall: RecallBy = RecallBy.NOTIFY
     recall_timeout: float = Field(default=0.25, ge=0, le=60)
     shutdown_grace: float = Field(default=10, ge=0, le=600)
+    metrics_listen: str | None = None
+    alert_webhook_url: str | None = None
+    alert_webhook_secret: SecretStr | None = None
+    alert_webhook_secret_file: Path | None = None
+    alert_webhook_timeout: float = Field(default=10, ge=0.1, le=LONGEST_TIMEOUT_SECONDS)
     log_level: LogLevel = LogLevel.INFO
 
     @classmethod
@@ -106,6 +114,41 @@ class Settings(BaseSettings):
                 raise ValueError(f"{address!r} is no address: use host:port or unix:/path")
         return listen
 
+    @field_validator("metrics_listen")
+    @classmethod
+    def _metrics_address(cls, address: str | None) -> str | None:
+        if address is not None and (address.startswith("unix:") or not is_address(address)):
+            raise ValueError(f"{address!r} is no address: use host:port")
+        return address
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _webhook_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            _sound(check_url, url)
+        return url
+
+    @field_validator("alert_webhook_secret")
+    @classmethod
+    def _webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            _sound(read_secret, secret.get_secret_value())
+        return secret
+
+    def webhook_key(self) -> bytes:
+        """The key in the webhook's secret.
+
+        Raises:
+            ConfigError: there is no secret, there are two, or it cannot be read from its file.
+        """
+        secret, path = self.alert_webhook_secret, self.alert_webhook_secret_file
+        if (secret is None) == (path is None):
+            raise ConfigError("alert_webhook_url needs a secret to sign by: alert_webhook_secret or alert_webhook_secret_file")
+        try:
+            return read_secret(secret.get_secret_value() if secret else _text_of(path or Path()))
+        except WebhookMisconfigured as error:
+            raise ConfigError(f"the file {path} has no secret: {error}") from error
+
     @property
     def central_url(self) -> str:
         """Where the central store is."""
@@ -120,6 +163,24 @@ class Settings(BaseSettings):
     def socket_address(self) -> str:
         """The sidecar's own socket."""
         return f"unix:{self.data_dir.absolute() / SOCKET_NAME}"
+
+
+def _sound(check: Callable[[str], object], text: str) -> None:
+    """Have what a check says told as pydantic tells things."""
+    try:
+        check(text)
+    except WebhookMisconfigured as error:
+        raise ValueError(str(error)) from error
+
+
+def _text_of(path: Path) -> str:
+    """What is in a file with a secret; a complaint shows nothing of it."""
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError as error:
+        raise ConfigError(f"the file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"the file {path} has no secret: it is no plain text") from None
 
 
 def is_address(text: str) -> bool:

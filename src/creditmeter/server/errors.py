@@ -241,12 +241,23 @@ def problem_of(refusal: Refusal) -> Problem:
     return _TABLE[type(refusal)](refusal)
 
 
+class CallEnded(grpc.aio.AbortError):
+    """A call was ended with this problem. gRPC knows it already; whoever is around the call may look at it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
 async def abort(context: grpc.aio.ServicerContext[Any, Any], problem: Problem) -> NoReturn:
-    """End a call with an error."""
+    """End a call with an error, by raising CallEnded."""
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, problem.as_status().SerializeToString())]
     if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
         trailing.append((PUSHBACK_KEY, DO_NOT_RETRY))
-    await context.abort(problem.code, problem.message, tuple(trailing))
+    try:
+        await context.abort(problem.code, problem.message, tuple(trailing))
+    except grpc.aio.AbortError as error:
+        raise CallEnded(problem) from error
     raise AssertionError("abort does not return")
 
 

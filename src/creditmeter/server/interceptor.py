@@ -1,4 +1,4 @@
-"""What happens around every call: its deadline, its log line, and faults turned into statuses.
+"""What happens around every call: its deadline, its log line, its metrics, and faults turned into statuses.
 
 A fault is not a decision: what was asked may or may not have happened. Callers get its reason and never a traceback.
 """
@@ -14,7 +14,8 @@ import structlog
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.migrating import is_refused
 from creditmeter.journal.journal import StorageUnavailable
-from creditmeter.server.errors import Problem, abort
+from creditmeter.server.errors import CallEnded, Problem, abort
+from creditmeter.server.metrics import Metrics
 from creditmeter.sidecar.exchanger import SidecarFenced
 
 _log = structlog.get_logger()
@@ -29,7 +30,8 @@ ADMIN_METHODS = f"{OUR_METHODS}AdminService/"
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the methods of this program's own services."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -45,11 +47,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(OUR_METHODS):
             return handler
-        self._wrapped[method] = _wrap(method, handler)
+        self._wrapped[method] = _wrap(method, handler, self._metrics)
         return self._wrapped[method]
 
 
-def _wrap(method: str, handler: Handler) -> Handler:
+def _wrap(method: str, handler: Handler, metrics: Metrics) -> Handler:
     if handler.unary_unary is None:
         return grpc.stream_stream_rpc_method_handler(
             _not_implemented_stream(method), handler.request_deserializer, handler.response_serializer
@@ -58,8 +60,28 @@ def _wrap(method: str, handler: Handler) -> Handler:
     if not asyncio.iscoroutinefunction(behavior):
         behavior = _not_implemented(method)
     return grpc.unary_unary_rpc_method_handler(
-        _around(method, behavior), handler.request_deserializer, handler.response_serializer
+        _counted(method, _around(method, behavior), metrics), handler.request_deserializer, handler.response_serializer
     )
+
+
+def _counted(method: str, behavior: Behavior, metrics: Metrics) -> Behavior:
+    """Count a call by how it ended. One that was cancelled, or came too late, has no reason."""
+    rpc = method.rpartition("/")[2]
+
+    async def call(request: Any, context: Context) -> Any:
+        with metrics.call(rpc) as measured:
+            try:
+                reply = await behavior(request, context)
+            except CallEnded as ended:
+                measured.ended(ended.problem.code, ended.problem.reason)
+                raise
+            except grpc.aio.AbortError:
+                measured.ended(grpc.StatusCode.DEADLINE_EXCEEDED)
+                raise
+            measured.ended(grpc.StatusCode.OK)
+            return reply
+
+    return call
 
 
 def _around(method: str, behavior: Behavior) -> Behavior:

@@ -9,7 +9,7 @@ from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Bucket
 from creditmeter.core.grants import Draw, Grant
 from creditmeter.core.history import Entry
-from creditmeter.core.ids import AccountId, account_key
+from creditmeter.core.ids import AccountId, entry_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.price_table import PriceLine
 from creditmeter.core.rate_cards import KeptCard
@@ -279,7 +279,7 @@ def lease_message(found: AccountLease) -> admin_pb2.Lease:
 def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEntry:
     """A line of history."""
     return account_pb2.HistoryEntry(
-        entry_id=f"his-{account_key(account_id)}-{entry.number}",
+        entry_id=entry_id(account_id, entry.number),
         type=account_pb2.HistoryType.Value(f"HISTORY_TYPE_{entry.type.value}"),
         amount_microcredits=entry.amount,
         balance_after_microcredits=entry.balance_after,

@@ -2,14 +2,14 @@
 found by an index.
 
 Revision ID: 0009
-Revises: 0004
+Revises: 0008
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0004"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
@@ -18,10 +18,10 @@ END = sa.text(f"coalesce(expires_at, {2**63 - 1})")
 
 
 def upgrade() -> None:
-    column = sa.Column("permanent_amount_microcredits", sa.BigInteger, nullable=False, server_default="0")
+    column = sa.Column("permanent_given_microcredits", sa.BigInteger, nullable=False, server_default="0")
     op.add_column("accounts", column)
     op.execute(
-        "UPDATE accounts SET permanent_amount_microcredits = coalesce((SELECT sum(amount_microcredits) FROM grants"
+        "UPDATE accounts SET permanent_given_microcredits = coalesce((SELECT sum(amount_microcredits - voided_microcredits) FROM grants"
         " WHERE grants.account_id = accounts.account_id AND kind = 'PERMANENT' AND remaining_microcredits > 0), 0)"
     )
     op.drop_index("grants_with_credit", "grants")
@@ -33,7 +33,7 @@ def downgrade() -> None:
     op.drop_index("grants_by_beginning", "grants")
     op.drop_index("grants_with_credit", "grants")
     _create_index("grants_with_credit", ["account_id"])
-    op.drop_column("accounts", "permanent_amount_microcredits")
+    op.drop_column("accounts", "permanent_given_microcredits")
 
 
 def _create_index(name: str, columns: list[str | sa.TextClause]) -> None:

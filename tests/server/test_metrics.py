@@ -1,0 +1,233 @@
+"""Metrics: what is counted, and where Prometheus finds it."""
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from creditmeter.core.webhooks import Outcome
+from creditmeter.server.app import MISUNDERSTOOD, StartupError, running
+from creditmeter.server.config import ConfigError, Settings
+from creditmeter.server.metrics import Metrics, MetricsPage
+from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2
+from tests.clocks import ManualClock
+from tests.server.conftest import Services, failure
+from tests.sidecar.receiver import SECRET, Receiver
+
+CREDIT = 1_000_000
+
+Values = dict[tuple[str, ...], float]
+
+
+async def read(address: str) -> Values:
+    """All values that a page shows, by their name and labels, those in the order of their names."""
+
+    def get() -> str:
+        with urllib.request.urlopen(f"http://{address}/metrics") as page:
+            return str(page.read().decode())
+
+    families = text_string_to_metric_families(await asyncio.to_thread(get))
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+async def shown(services: Services) -> Values:
+    """What the program shows now."""
+    assert services.program.metrics_address is not None
+    return await read(services.program.metrics_address)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Where alerts are sent."""
+    made = Receiver()
+    async with made.listening():
+        yield made
+
+
+@pytest.fixture
+async def services(
+    data_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Services]:
+    """A running program that shows metrics and tells a webhook."""
+    monkeypatch.setattr("creditmeter.sidecar.courier.INTERVAL_SECONDS", 0.01)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    settings = Settings.load(
+        None,
+        listen=("127.0.0.1:0",),
+        data_dir=data_dir,
+        enable_admin=True,
+        settle_interval=0.02,
+        shutdown_grace=1,
+        metrics_listen="127.0.0.1:0",
+        alert_webhook_url=receiver.url,
+        alert_webhook_secret=SECRET,
+    )
+    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        yield Services.on(program, data_dir, channel)
+
+
+def charge(request_id: str, amount: int, account_id: str = "alice") -> metering_pb2.ChargeRequest:
+    """A charge of an amount."""
+    return metering_pb2.ChargeRequest(request_id=request_id, account_id=account_id, amount_microcredits=amount)
+
+
+async def test_an_alert_goes_all_the_way(services: Services, receiver: Receiver) -> None:
+    """From a charge to history, to metrics, and to a webhook that fails at first."""
+    receiver.answer(500, 200)
+    await services.create("alice", permanent=100 * CREDIT, alerts=[admin_pb2.Alert(percent=50)])
+    await services.metering.Charge(charge("c", 60 * CREDIT))
+    async with asyncio.timeout(20):
+        await receiver.came.wait()
+        while not (values := await shown(services))["creditmeter_webhook_deliveries_total", "failed"]:
+            pass
+    (received,) = receiver.received
+    assert received.is_genuine
+    history = await services.account.ListHistory(
+        account_pb2.ListHistoryRequest(account_id="alice", types=[account_pb2.HISTORY_TYPE_LOW_BALANCE])
+    )
+    (entry,) = history.entries
+    assert (entry.amount_microcredits, entry.balance_after_microcredits) == (0, 40 * CREDIT)
+    assert entry.note == "40 of 100 credits left: the alert is at 50%"
+    assert received.said["data"]["entry_id"] == entry.entry_id
+    assert values["creditmeter_low_balance_alerts_total", "percent"] == 1
+    assert values["creditmeter_low_balance_alerts_total", "amount"] == 0
+    assert values["creditmeter_webhook_deliveries_total", "delivered"] == 0
+
+
+async def test_calls_are_counted_and_timed_by_how_they_ended(services: Services) -> None:
+    """By RPC and code; refusals by reason; never by account."""
+    await services.create("alice", permanent=10 * CREDIT)
+    await services.metering.Charge(charge("a", CREDIT))
+    await failure(services.metering.Charge(charge("b", 100 * CREDIT)))
+    await failure(services.metering.Charge(charge("c", CREDIT, "nobody")))
+    await failure(services.metering.Charge(charge("", CREDIT)))
+    await failure(services.metering.Batch(metering_pb2.BatchRequest()))
+    values = await shown(services)
+    assert values["creditmeter_calls_total", "OK", "Charge"] == 1
+    assert values["creditmeter_calls_total", "RESOURCE_EXHAUSTED", "Charge"] == 1
+    assert values["creditmeter_calls_total", "NOT_FOUND", "Charge"] == 1
+    assert values["creditmeter_calls_total", "UNIMPLEMENTED", "Batch"] == 1
+    assert values["creditmeter_refusals_total", "INSUFFICIENT_CREDITS", "Charge"] == 1
+    assert values["creditmeter_refusals_total", "ACCOUNT_NOT_FOUND", "Charge"] == 1
+    assert values["creditmeter_refusals_total", "INVALID_REQUEST", "Charge"] == 1
+    assert values["creditmeter_call_seconds_count", "Charge"] == 4
+    assert 0 < values["creditmeter_call_seconds_sum", "Charge"] < 20
+    assert not [labels for labels in values if "alice" in labels or "nobody" in labels]
+
+
+async def test_calls_that_are_given_up_are_counted(services: Services) -> None:
+    """Their caller has gone, so gRPC cancels them: here while another program keeps the central store to itself."""
+    with contextlib.closing(sqlite3.connect(services.data_dir / "central.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        plan = admin_pb2.PutPlanRequest(plan=grants_pb2.Plan(plan_id="p"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await services.admin.PutPlan(plan, timeout=1)
+        async with asyncio.timeout(20):
+            while ("creditmeter_calls_total", "CANCELLED", "PutPlan") not in await shown(services):
+                pass
+
+
+async def test_each_sidecar_counts_for_itself() -> None:
+    """Two in one process do not add up."""
+    one, other = Metrics(), Metrics()
+    one.delivery(Outcome.DELIVERED, 3)
+    page = MetricsPage.open("127.0.0.1:0", other)
+    assert (await read(page.address))["creditmeter_webhook_deliveries_total", "delivered"] == 0
+    await page.close()
+
+
+async def test_a_page_is_closed_for_good() -> None:
+    """Its address is free again."""
+    page = MetricsPage.open("127.0.0.1:0", Metrics())
+    await page.close()
+    again = MetricsPage.open(page.address, Metrics())
+    assert again.address == page.address
+    await again.close()
+
+
+# Settings that cannot be used.
+
+
+async def why_not(data_dir: Path, **settings: object) -> StartupError:
+    """Why a program does not start."""
+    loaded = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir, **settings)
+    with pytest.raises(StartupError) as refused:
+        async with running(loaded, ManualClock()):
+            pass
+    assert "\n" not in str(refused.value)
+    return refused.value
+
+
+async def test_an_address_that_is_in_use_is_named(data_dir: Path) -> None:
+    """It cannot start."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert f"cannot show metrics on {address}" in str(await why_not(data_dir, metrics_listen=address))
+
+
+@pytest.mark.parametrize("address", ["9090", "unix:/run/metrics", "localhost:high", "localhost:70000"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    """As every setting."""
+    with pytest.raises(ConfigError, match=r"metrics_listen: .*use host:port"):
+        Settings.load(None, metrics_listen=address)
+
+
+URL = "https://user:password@example.com/alerts?key=secret"
+
+
+async def test_a_webhook_needs_a_secret(data_dir: Path, tmp_path: Path) -> None:
+    """One, from the settings or from a file; what is wrong with it is said, and never what it is."""
+    error = await why_not(data_dir, alert_webhook_url=URL)
+    assert error.exit_code == MISUNDERSTOOD
+    assert "alert_webhook_url needs a secret" in str(error)
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    both = await why_not(data_dir, alert_webhook_url=URL, alert_webhook_secret=SECRET, alert_webhook_secret_file=file)
+    assert "needs a secret" in str(both)
+    missing = await why_not(data_dir, alert_webhook_url=URL, alert_webhook_secret_file=tmp_path / "none")
+    assert "No such file" in str(missing)
+    for content in (b"whsec_tooshort", SECRET.encode()[6:], b"\xff\xfe"):
+        file.write_bytes(content)
+        wrong = await why_not(data_dir, alert_webhook_url=URL, alert_webhook_secret_file=file)
+        assert f"the file {file} has no secret" in str(wrong)
+        assert "tooshort" not in str(wrong)
+
+
+async def test_a_secret_is_read_from_its_file(data_dir: Path, tmp_path: Path) -> None:
+    """As operators keep secrets, with a line break at its end."""
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    settings = Settings.load(None, data_dir=data_dir, alert_webhook_url=URL, alert_webhook_secret_file=file)
+    assert settings.webhook_key() == bytes(range(32))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("alert_webhook_url", "ftp://user:password@example.com", "https://HOST"),
+        ("alert_webhook_secret", "whsec_password", "24 to 64 bytes"),
+        ("alert_webhook_timeout", "61", "less than or equal to 60"),
+    ],
+)
+def test_what_no_webhook_can_have_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    """From the environment, where secrets come from; not even in the cause, which a traceback would show."""
+    monkeypatch.setenv(f"CREDITMETER_{name.upper()}", value)
+    with pytest.raises(ConfigError, match=told) as refused:
+        Settings.load(None)
+    assert str(refused.value).startswith(name)
+    assert "password" not in f"{refused.value} {refused.value.__cause__} {refused.value.__cause__!r}"
+
+
+def test_settings_do_not_show_the_secret() -> None:
+    """However they are printed."""
+    settings = Settings.load(None, alert_webhook_url=URL, alert_webhook_secret=SECRET)
+    assert SECRET[6:] not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
