@@ -24,7 +24,7 @@ def ledger(*grants: Grant, now: Instant = NOON, plan_id: str | None = None, aler
     versions = (PlanVersion(plans[plan_id], Instant(0)),) if plan_id else ()
     of = replace(account(plan_id=plan_id), alerts=alerts)
     balance = mc(sum(each.remaining for each in grants))
-    return Ledger(Contents(of, balance, versions, grants=grants), now)
+    return Ledger(Contents(of, balance=balance, plan_versions=versions, grants=grants), now)
 
 
 MEASURES = {

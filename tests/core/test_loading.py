@@ -71,6 +71,7 @@ def test_a_thousand_grants_are_one_to_look_at() -> None:
     central = Central(account(), grants=many(1_000))
     ledger = central.ledger(NOON)
     assert (len(ledger.grants), ledger.rest.remaining, ledger.available) == (1, 999, 1_000)
+    assert (ledger.left_now, ledger.granted_now) == (1_000, 1_000)
     shown = standing(ledger)
     assert (shown.available, shown.buckets[2].granted, shown.buckets[2].remaining) == (1_000, 1_000, 1_000)
 

@@ -36,9 +36,10 @@ class Contents:
 
     `grants` are those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of
     the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
-    them, and those that begin later are left out. `permanent_given` is what all permanent grants that have credit left gave, less what was taken back.
-    `leases` are the unclosed ones; `charges` those that owe debt and those that the decision is about, with their `refunds` and
-    those of the same request, the charges that stand for duplicates of these, and those of the same request or commit.
+    them, and those that begin later are left out. `permanent_given` is what all permanent grants with credit left gave, less
+    what was taken back. `leases` are the unclosed ones; `charges` those that owe debt and those that the decision is about,
+    with their `refunds` and those of the same request, the charges that stand for duplicates of these, and those of the same request
+    or commit.
     """
 
     account: Account

@@ -21,7 +21,8 @@ def upgrade() -> None:
     column = sa.Column("permanent_given_microcredits", sa.BigInteger, nullable=False, server_default="0")
     op.add_column("accounts", column)
     op.execute(
-        "UPDATE accounts SET permanent_given_microcredits = coalesce((SELECT sum(amount_microcredits - voided_microcredits) FROM grants"
+        "UPDATE accounts SET permanent_given_microcredits = coalesce(("
+        "SELECT sum(amount_microcredits - voided_microcredits) FROM grants"
         " WHERE grants.account_id = accounts.account_id AND kind = 'PERMANENT' AND remaining_microcredits > 0), 0)"
     )
     op.drop_index("grants_with_credit", "grants")
