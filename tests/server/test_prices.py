@@ -257,9 +257,9 @@ async def test_what_has_no_price_is_told_in_the_space_there_is(services: Service
 
 async def test_problems_in_other_scripts_fit_too(services: Services) -> None:
     """They travel percent-encoded."""
-    name = "\N{GRINNING FACE}" * 400
+    name = "\N{GRINNING FACE}" * 500
     wrong = "".join(f'[[text.models]]\nmodel = "{name}"\ninput = -1\noutput = -{each}\n' for each in (1, 2))
-    for _ in range(8):  # of what is somewhat too long gRPC sends some
+    for _ in range(16):  # of what is somewhat too long gRPC sends some
         failed = await failure(publish(services, CARD + wrong))
         assert failed.info.reason == "INVALID_REQUEST"
         assert failed.bad_request.field_violations
