@@ -177,6 +177,19 @@ async def test_what_is_published_under_the_version_of_an_own_card_takes_nobodys_
     assert await committed(bench, "c", hold) == (credits(3), "mine")
 
 
+async def test_an_own_card_that_was_published_has_its_place_after_a_restart(bench: Bench) -> None:
+    """Of two that took effect at one moment the one published last is in force."""
+    bench.use(load(document("mine", 3), bundled_price_list))
+    await bench.restart()
+    await publish(bench, "v1", 5)
+    await publish(bench, "mine", 3)
+    await bench.sidecar.card_keeper.refresh()
+    assert bench.sidecar.card_keeper.version_in_force == "mine"
+    await bench.crash()
+    await bench.start(is_cut=True)
+    assert bench.sidecar.card_keeper.version_in_force == "mine"
+
+
 async def test_a_published_card_wins_over_one_that_a_sidecar_is_started_with(bench: Bench) -> None:
     """If it was known here first under that version: what was reserved was priced by it."""
     await bench.account(permanent=100)
