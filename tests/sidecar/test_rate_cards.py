@@ -15,6 +15,7 @@ from creditmeter.core.history import EntryType
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, to_datetime
 from creditmeter.core.metering import Limits
+from creditmeter.core.price_table import PriceLine
 from creditmeter.core.rate_cards import LoadedCard, load
 from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Reserve
@@ -176,6 +177,19 @@ async def test_what_is_published_under_the_version_of_an_own_card_takes_nobodys_
     assert await committed(bench, "c", hold) == (credits(3), "mine")
 
 
+async def test_an_own_card_that_was_published_has_its_place_after_a_restart(bench: Bench) -> None:
+    """Of two that took effect at one moment the one published last is in force."""
+    bench.use(load(document("mine", 3), bundled_price_list))
+    await bench.restart()
+    await publish(bench, "v1", 5)
+    await publish(bench, "mine", 3)
+    await bench.sidecar.card_keeper.refresh()
+    assert bench.sidecar.card_keeper.version_in_force == "mine"
+    await bench.crash()
+    await bench.start(is_cut=True)
+    assert bench.sidecar.card_keeper.version_in_force == "mine"
+
+
 async def test_a_published_card_wins_over_one_that_a_sidecar_is_started_with(bench: Bench) -> None:
     """If it was known here first under that version: what was reserved was priced by it."""
     await bench.account(permanent=100)
@@ -300,6 +314,22 @@ async def test_other_sidecars_follow(bench: Bench, other: Bench) -> None:
     await third.start()
     assert third.sidecar.card_keeper.version_in_force == "v1"
     await third.crash()
+
+
+async def test_the_table_of_prices_is_that_of_the_card_in_force(bench: Bench) -> None:
+    """Its pages add up to the whole, and a card that is published has a table of its own."""
+    version, whole = bench.sidecar.reader.model_prices("", None, 10_000)
+    pages: list[PriceLine] = []
+    while page := bench.sidecar.reader.model_prices("", pages[-1].place if pages else None, 700)[1]:
+        pages += page
+    assert pages == whole
+    assert len(whole) > 2_000
+    images = bench.sidecar.reader.model_prices("image", None, 3)[1]
+    assert [each.place.action for each in images] == ["image"] * 3
+    await publish(bench, "v1", 3)
+    await bench.sidecar.card_keeper.refresh()
+    published, lines = bench.sidecar.reader.model_prices("", None, 10_000)
+    assert (version != published, [each.place.model for each in lines]) == (True, ["house"])
 
 
 async def test_a_charge_is_priced_by_the_card_in_force(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from creditmeter.cli.paging import pages
 from creditmeter.client import Client
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
 from creditmeter.core.instants import Instant
-from creditmeter.core.price_table import Place, Unit, price_lines
+from creditmeter.core.price_table import Place, PriceTable, Unit, wider
 from creditmeter.core.prices import Price, price_usage
 from creditmeter.core.rate_card import TEXT, RateCard
 from creditmeter.core.work import Usage
@@ -109,7 +109,7 @@ class _Prices:
         self._at = at
         self.places: dict[Place, _Line] = {
             line.place: {(each.above_input_tokens, each.unit): each.amount for each in line.units}
-            for line in price_lines(card, at, "", None, MAX_LINES)
+            for line in PriceTable(card).lines(at, "", None, MAX_LINES)
         }
 
     def line(self, place: Place) -> _Line:
@@ -139,11 +139,5 @@ def _amount(line: _Line, above: int, unit: Unit) -> Microcredits | None:
         return line.get((0, unit), Microcredits(0))
     tier = max(start for start, _ in line if start <= above)
     while (tier, unit) not in line:
-        unit = _wider(unit)
+        unit = wider(unit)
     return line[tier, unit]
-
-
-def _wider(unit: Unit) -> Unit:
-    if unit is Unit.CACHE_CREATION_1H_INPUT_TOKENS:
-        return Unit.CACHE_CREATION_INPUT_TOKENS
-    return Unit.OUTPUT_TOKENS if unit.value.endswith(Unit.OUTPUT_TOKENS.value) else Unit.INPUT_TOKENS

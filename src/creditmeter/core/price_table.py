@@ -1,15 +1,17 @@
 """A rate card as a table: what each model, variant, tool and action costs, for those who choose among them."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from enum import Enum
+from itertools import islice
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, ZERO, Microcredits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices import Price, price_text, price_usage
 from creditmeter.core.rate_card import IMAGE, TEXT, TOOL, PriceUnit, RateCard, TextRule
-from creditmeter.core.rates import TextRates
+from creditmeter.core.rates import STAND_INS, TextRates
 from creditmeter.core.work import Usage
 
 TYPICAL_INPUT_TOKENS = 1_000
@@ -37,19 +39,24 @@ class Unit(Enum):
 _ANY_OTHER = "any other tool"
 """Stands for a tool that the card does not name."""
 
-_CLASSES: Mapping[Unit, tuple[str, str]] = {
-    Unit.INPUT_TOKENS: ("input", ""),
-    Unit.OUTPUT_TOKENS: ("output", ""),
-    Unit.CACHE_READ_INPUT_TOKENS: ("cache_read", "input"),
-    Unit.CACHE_CREATION_INPUT_TOKENS: ("cache_write", "input"),
-    Unit.CACHE_CREATION_1H_INPUT_TOKENS: ("cache_write_1h", "cache_write"),
-    Unit.REASONING_OUTPUT_TOKENS: ("reasoning", "output"),
-    Unit.AUDIO_INPUT_TOKENS: ("audio_input", "input"),
-    Unit.AUDIO_OUTPUT_TOKENS: ("audio_output", "output"),
-    Unit.IMAGE_INPUT_TOKENS: ("image_input", "input"),
-    Unit.IMAGE_OUTPUT_TOKENS: ("image_output", "output"),
+_RATES: Mapping[Unit, str] = {
+    Unit.INPUT_TOKENS: "input",
+    Unit.OUTPUT_TOKENS: "output",
+    Unit.CACHE_READ_INPUT_TOKENS: "cache_read",
+    Unit.CACHE_CREATION_INPUT_TOKENS: "cache_write",
+    Unit.CACHE_CREATION_1H_INPUT_TOKENS: "cache_write_1h",
+    Unit.REASONING_OUTPUT_TOKENS: "reasoning",
+    Unit.AUDIO_INPUT_TOKENS: "audio_input",
+    Unit.AUDIO_OUTPUT_TOKENS: "audio_output",
+    Unit.IMAGE_INPUT_TOKENS: "image_input",
+    Unit.IMAGE_OUTPUT_TOKENS: "image_output",
 }
-"""Each class's rate, and the one that it is told apart from: where they are the same it is not shown."""
+_UNITS = {rate: unit for unit, rate in _RATES.items()}
+
+
+def wider(unit: Unit) -> Unit:
+    """The class of tokens that a class is told apart from: where they cost the same it is not shown."""
+    return _UNITS[STAND_INS[_RATES[unit]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +90,19 @@ class PriceLine:
     units: tuple[UnitPrice, ...]
 
 
-def price_lines(card: RateCard, at: Instant, action: str, after: Place | None, limit: int) -> list[PriceLine]:
-    """Lines of the table as of a moment, of one action or (empty) of all: at most `limit`, those that come after one."""
-    wanted = {place: rule for place, rule in _places(card) if action in ("", place.action) and (after is None or place > after)}
-    return [_line(card, at, place, wanted[place]) for place in sorted(wanted)[:limit]]
+class PriceTable:
+    """The table of a card. What it has lines for is found once; what they say depends on the moment."""
+
+    def __init__(self, card: RateCard) -> None:
+        self.card = card
+        self._rules = dict(_places(card))
+        self._places = sorted(self._rules)
+
+    def lines(self, at: Instant, action: str, after: Place | None, limit: int) -> list[PriceLine]:
+        """Lines as of a moment, of one action or (empty) of all: at most `limit`, those that come after a place."""
+        begin = 0 if after is None else bisect_right(self._places, after)
+        wanted = (place for place in islice(self._places, begin, None) if action in ("", place.action))
+        return [_line(self.card, at, place, self._rules[place]) for place in islice(wanted, limit)]
 
 
 def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
@@ -132,9 +148,9 @@ def _units(card: RateCard, rule: TextRule, at: Instant) -> Iterator[UnitPrice]:
 
 
 def _rates(rates: TextRates) -> Iterator[tuple[Unit, Decimal]]:
-    for unit, (name, stand_in) in _CLASSES.items():
+    for unit, name in _RATES.items():
         rate: Decimal = getattr(rates, name)
-        if not stand_in or rate != getattr(rates, stand_in):
+        if name not in STAND_INS or rate != getattr(rates, STAND_INS[name]):
             yield unit, rate
 
 

@@ -29,7 +29,7 @@ from creditmeter.core.rate_card import (
     ToolRules,
     rule_from,
 )
-from creditmeter.core.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.rates import STAND_INS, LongContext, TextPrices, TextRates
 from creditmeter.core.toml_tables import TomlSyntaxError, TomlTable, read_toml
 
 GENAI_PRICES = "genai-prices"
@@ -49,16 +49,6 @@ class RateCardError(ValueError):
 MAX_VERSION = 128
 _VERSION = re.compile(rf"[!-~]{{1,{MAX_VERSION}}}")
 _END_OF_TIME = from_datetime(datetime(9999, 12, 31, tzinfo=UTC)) + DAY
-_STAND_INS = {
-    "cache_read": "input",
-    "cache_write": "input",
-    "cache_write_1h": "cache_write",
-    "reasoning": "output",
-    "audio_input": "input",
-    "audio_output": "output",
-    "image_input": "input",
-    "image_output": "output",
-}
 
 
 def parse_rate_card(text: str, price_list: Callable[[], PriceList] | None = None) -> RateCard:
@@ -163,7 +153,7 @@ def _prices_of(rule: TextRule) -> Iterator[tuple[str, Decimal]]:
     if rule.listed is not None:
         yield from (("source", price) for part in rule.listed.model.prices for price in part.prices.dearest)
     elif rule.prices is not None:
-        yield from ((name, getattr(rule.prices.rates, name)) for name in ("input", "output", *_STAND_INS))
+        yield from ((name, getattr(rule.prices.rates, name)) for name in ("input", "output", *STAND_INS))
         yield "per_call", rule.prices.per_call
         yield from (("long_context", price) for price in rule.prices.dearest)
 
@@ -243,13 +233,13 @@ def _tier(table: TomlTable, base: Mapping[str, Decimal]) -> LongContext:
 
 
 def _given_rates(table: TomlTable) -> dict[str, Decimal]:
-    return {name: table.number(name) for name in ("input", "output", *_STAND_INS) if table.has(name)}
+    return {name: table.number(name) for name in ("input", "output", *STAND_INS) if table.has(name)}
 
 
 def _rates(table: TomlTable, given: Mapping[str, Decimal]) -> TextRates:
     """All rates, from those that are given: of the others each has a stand-in."""
     rates = {name: given[name] if name in given else table.number(name) for name in ("input", "output")}
-    for token_class, stand_in in _STAND_INS.items():
+    for token_class, stand_in in STAND_INS.items():
         rates[token_class] = given.get(token_class, rates[stand_in])
     return TextRates(**rates)
 

@@ -108,8 +108,10 @@ class RateCards:
         self.newest = UNPUBLISHED
         self.add(own, UNPUBLISHED)
 
-    def __contains__(self, version: str) -> bool:
-        return version in self._cards
+    def knows(self, version: str, number: int = UNPUBLISHED) -> bool:
+        """Whether a card of this version is known, as published under such a number or a later one."""
+        known = self._cards.get(version)
+        return known is not None and known[0] >= number
 
     def has_another(self, card: RateCard) -> bool:
         """Whether the version of a card is that of a known one with another content."""

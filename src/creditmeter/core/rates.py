@@ -3,10 +3,23 @@
 In whatever unit whoever uses them says, per million tokens.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 _ZERO = Decimal(0)
+
+STAND_INS: Mapping[str, str] = {
+    "cache_read": "input",
+    "cache_write": "input",
+    "cache_write_1h": "cache_write",
+    "reasoning": "output",
+    "audio_input": "input",
+    "audio_output": "output",
+    "image_input": "input",
+    "image_output": "output",
+}
+"""For each class of tokens but the plain ones the class whose rate counts where it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)

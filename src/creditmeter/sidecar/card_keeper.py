@@ -88,7 +88,7 @@ class CardKeeper:
 
     async def _know(self, found: list[KeptCard]) -> None:
         for each in found:
-            card = None if each.version in self._cards else await _read(each)
+            card = None if self._cards.knows(each.version, each.number) else await _read(each)
             if card is not None:
                 self._cards.add(card, each.number)
             self._cards.newest = max(self._cards.newest, each.number)
@@ -103,7 +103,7 @@ class CardKeeper:
         for each in await self._central.rate_cards.since(self._cards.newest):
             card = await _read(each)
             if card is None:
-                if each.version not in self._cards:
+                if not self._cards.knows(each.version):
                     await self._journal.put_rate_card(each)  # a newer program may start on this journal
             elif self._cards.has_another(card):
                 _log.error("a card was published under the version of another one that is in use here", version=each.version)

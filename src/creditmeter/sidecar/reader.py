@@ -19,7 +19,7 @@ from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.lease_keeping import Envelope, compose
-from creditmeter.core.price_table import Place, PriceLine, price_lines
+from creditmeter.core.price_table import Place, PriceLine, PriceTable
 from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
@@ -71,6 +71,7 @@ class Reader:
         self._pricing = pricing
         self._journal = journal
         self._central = central
+        self._table: PriceTable | None = None
 
     async def reservation(self, reservation_id: ReservationId) -> Reservation | Refusal:
         """A reservation of this sidecar, as it is now: past its deadline it has expired."""
@@ -186,7 +187,9 @@ class Reader:
         """
         now = self._books.moment().now
         card = self._pricing.cards.in_force(now)
-        return card.version, price_lines(card, now, action, after, limit)
+        if self._table is None or self._table.card is not card:
+            self._table = PriceTable(card)
+        return card.version, self._table.lines(now, action, after, limit)
 
     async def history(
         self, account_id: AccountId, wanted: HistoryFilter, limit: int, before: int | None = None
