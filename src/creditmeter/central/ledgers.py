@@ -17,6 +17,7 @@ from creditmeter.central.news import summon
 from creditmeter.central.rows import (
     Row,
     account_of,
+    calendar_change_of,
     charge_of,
     charge_row,
     entry_row,
@@ -30,7 +31,6 @@ from creditmeter.central.rows import (
     refund_row,
 )
 from creditmeter.core.accounts import Account, Plan
-from creditmeter.core.calendar import day_of, month_of
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.grants import Grant
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId, ReservationId
@@ -39,6 +39,7 @@ from creditmeter.core.leases import OutLease
 from creditmeter.core.ledger import Changes, Contents, Ledger, PlanVersion
 from creditmeter.core.recalling import ripen
 from creditmeter.core.recalls import Recall
+from creditmeter.core.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,16 @@ async def open_ledger(
     row = (await connection.execute(query, {"account_id": account_id})).mappings().one_or_none()
     if row is None:
         return None
-    account = account_of(row)
+    account, change = account_of(row), calendar_change_of(row)
     now = max(now, row["decided_at"])
     charges = await _charges(connection, account_id, topic)
     contents = Contents(
         account=account,
+        calendar_change=change,
         balance=row["balance_microcredits"],
         plan_versions=await _plan_versions(connection, account),
         plan_since=row["plan_since"],
-        grants=await _grants(connection, account, now, topic, charges),
+        grants=await _grants(connection, account_id, _running(Schedule(account.calendar, change), now), topic, charges),
         leases=await _open_leases(connection, account_id),
         charges=charges,
         refunds=await _refunds(connection, account_id, topic),
@@ -152,7 +154,7 @@ async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple
 
 
 async def _grants(
-    connection: AsyncConnection, account: Account, now: Instant, topic: Topic, charges: Iterable[Charge]
+    connection: AsyncConnection, account_id: AccountId, running: list[str], topic: Topic, charges: Iterable[Charge]
 ) -> tuple[Grant, ...]:
     """Grants with credit left, those of the running periods, and those that a refund may give back to.
 
@@ -162,12 +164,16 @@ async def _grants(
     for charge in charges if topic.refunded_charges else ():
         if charge.posting is not None:
             named.update(draw.grant_id for draw in charge.posting.draws)
-    running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
-    wanted: Row = {"account_id": account.account_id, "running": running}
+    wanted: Row = {"account_id": account_id, "running": running}
     if named:
         wanted["grants"] = sorted(named)
     rows = await connection.execute(_grants_query(some_are_named=bool(named)), wanted)
     return tuple(grant_of(row) for row in rows.mappings())
+
+
+def _running(schedule: Schedule, now: Instant) -> list[str]:
+    """The keys of the running periods."""
+    return [schedule.day_at(now).key, schedule.month_at(now).key]
 
 
 async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tuple[OutLease, ...]:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.calendar import day_of
 from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
@@ -201,11 +200,13 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
 
 
 def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
-    """The lease that a sidecar has until the coming midnight, a new one if it has none."""
-    ends_at = day_of(ledger.account.calendar, ledger.now).ends_at
+    """The lease of a sidecar that still runs, a new one until the coming midnight if there is none. If the account's day was
+    made longer, one that was opened before ends earlier than the day.
+    """
     for lease in ledger.leases.values():
-        if lease.sidecar_id == message.sidecar_id and lease.ends_at == ends_at:
+        if lease.sidecar_id == message.sidecar_id and ledger.now < lease.ends_at:
             return lease
+    ends_at = ledger.schedule.day_at(ledger.now).ends_at
     key = lease_id(ledger.account.account_id, message.sidecar_id, ledger.now)
     return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message)
 

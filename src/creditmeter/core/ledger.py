@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.calendar import Period, day_of, month_of
+from creditmeter.core.calendar import Period
 from creditmeter.core.charges import Charge, Posting, Refund
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource, draw_key, usable
 from creditmeter.core.history import Entry, EntryType
@@ -19,6 +19,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease, available
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, Refusal
+from creditmeter.core.schedule import CalendarChange, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Contents:
     """
 
     account: Account
+    calendar_change: CalendarChange | None = None
     balance: Microcredits = ZERO
     plan_versions: tuple[PlanVersion, ...] = ()
     plan_since: Instant = Instant(0)
@@ -69,6 +71,7 @@ class Ledger:
 
     def __init__(self, contents: Contents, now: Instant) -> None:
         self.account = contents.account
+        self.schedule = Schedule(contents.account.calendar, contents.calendar_change)
         self.now = now
         self.balance = contents.balance
         self.changes = Changes()
@@ -97,8 +100,8 @@ class Ledger:
 
     def periods(self) -> tuple[tuple[GrantKind, Period], ...]:
         """The running day and month of the account."""
-        calendar = self.account.calendar
-        return (GrantKind.DAILY, day_of(calendar, self.now)), (GrantKind.MONTHLY, month_of(calendar, self.now))
+        day, month = self.schedule.day_at(self.now), self.schedule.month_at(self.now)
+        return (GrantKind.DAILY, day), (GrantKind.MONTHLY, month)
 
     # Writing down what was decided.
 
@@ -172,10 +175,11 @@ class Ledger:
         """
         self.lapse()
         for kind, period in self.periods():
-            given = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
-            missing = self._planned(kind, period) - sum(each.amount for each in given)
+            named = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
+            given = (each.amount for each in named if not each.has_ended(period.starts_at))  # a date may come twice
+            missing = self._planned(kind, period) - sum(given)
             if missing > 0:
-                self.give(self._plan_grant(kind, period, missing, len(given)))
+                self.give(self._plan_grant(kind, period, missing, len(named)))
 
     def _planned(self, kind: GrantKind, period: Period) -> int:
         """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
