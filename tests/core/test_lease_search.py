@@ -3,8 +3,8 @@
 The sidecars' clocks differ. Messages are lost on the way, applied late, or applied while their answer is lost; a sidecar
 then says the same again, says something new, or restarts from what its journal holds. Needs wait for credit that others have
 idle; those are told, and speak or not. Who is silent for too long is given up for lost, and may return. Grants of all kinds
-begin and end, plans and the account's calendar change, charges are refunded. After each step nothing may be overspent, lost, counted twice or refused
-without reason; in the end, when messages arrive again, everything settles and goes home.
+begin and end, plans and the account's calendar change, charges are refunded. After each step nothing may be overspent, lost,
+counted twice or refused without reason; in the end, when messages arrive again, everything settles and goes home.
 """
 
 from collections import Counter

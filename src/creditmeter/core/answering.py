@@ -32,11 +32,12 @@ EXCESS_PATIENCE = Span(5 * SECOND)
 
 def answer(ledger: Ledger, message: Message) -> Answer:
     """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
-    ledger.touch()
     hear(ledger, message.sidecar_id, answers=message.answers)
     _hear_of_leases(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
+    _close_ended(ledger)  # what ended lapses before anything is granted, if no lease may need it any more
+    ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
     _close_ended(ledger)
     ledger.lapse()
