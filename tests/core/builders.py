@@ -443,9 +443,11 @@ class Central:
 
     def move(self, calendar: Calendar, now: Instant) -> Schedule | TimeZoneChangeTooSoon:
         """Change the account's calendar: its running periods, and with them all ends to come, move."""
+        moved = self.schedule.moved(calendar, Instant(max(now, self.decided_at)))
+        if isinstance(moved, TimeZoneChangeTooSoon):
+            return moved
         self.touch(now)
-        moved = self.schedule.moved(calendar, self.decided_at)
-        if isinstance(moved, Schedule) and moved != self.schedule:
+        if moved != self.schedule:
             self.schedule = moved
             self.account = replace(self.account, time_zone=calendar.time_zone, anchor_day=calendar.anchor_day)
             for key, each in self.grants.items():
