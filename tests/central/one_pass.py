@@ -51,7 +51,7 @@ class Paid:
 @cache
 def next_midnight(zone: str, moment: datetime) -> datetime:
     """The first beginning of a local date at or after a moment, found by looking at each quarter of an hour."""
-    tick = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
+    tick: datetime = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
     while tick < moment or _local(zone, tick).date() <= _local(zone, tick - timedelta(microseconds=1)).date():
         tick += STEP
     return tick
