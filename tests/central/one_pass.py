@@ -110,9 +110,9 @@ class Life:
 
     def grant(self) -> None:
         """What the plan owes for the running periods."""
-        for kind, which, (begins, ends) in (("DAILY", 1, self.day), ("MONTHLY", 2, self.month)):
+        for kind, which, (begins, ends) in (("DAILY", 0, self.day), ("MONTHLY", 1, self.month)):
             at = max(begins, self.plan_since)
-            says = [version for version in self.plans.get(self.plan, []) if version[0] <= at]
+            says = [amounts for since, *amounts in self.plans.get(self.plan, []) if since <= at]
             missing = (says[-1][which] if says else 0) - self.given.get((kind, begins), 0)
             if missing > 0:
                 self.given[kind, begins] = self.given.get((kind, begins), 0) + missing
