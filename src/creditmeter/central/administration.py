@@ -11,7 +11,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
-from creditmeter.central.calendars import save_schedule, wanted_calendar
+from creditmeter.central.calendars import save_change, wanted_calendar
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
@@ -183,7 +183,7 @@ class Administration:
         accounts = tables.accounts
         await connection.execute(accounts.update().where(accounts.c.account_id == new.account_id).values(values))
         if schedule != opened.ledger.schedule:
-            await save_schedule(connection, new.account_id, schedule, now)
+            await save_change(connection, new.account_id, schedule, now)
         if old.plan_id != new.plan_id:
             await _touch(connection, new.account_id, now)
 

@@ -1,4 +1,4 @@
-"""Changing an account's calendar at the central store: its row, and where its grants end.
+"""Changing an account's calendar at the central store: how long its periods last, and where its grants end.
 
 A grant's end never changes but here, in the transaction that changes the calendar. There may be very many grants: they are
 moved by where they end, for which there are not many places.
@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
-from creditmeter.central.rows import Row, encode
+from creditmeter.central.rows import encode
 from creditmeter.core.accounts import DEFAULT_TIME_ZONE, Account
 from creditmeter.core.calendar import Calendar, day_of_month
 from creditmeter.core.grants import GrantKind
@@ -27,15 +27,11 @@ def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | N
     return Calendar(zone, anchor_day or day_of_month(zone, account.created_at))
 
 
-async def save_schedule(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
-    """Write down that an account's calendar changed now, and let its grants end by it."""
+async def save_change(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
+    """Write down, beside an account's new time zone and anchor day, how its periods last longer; and let its grants do so."""
     accounts = tables.accounts
-    values: Row = {
-        "time_zone": schedule.calendar.time_zone,
-        "anchor_day": schedule.calendar.anchor_day,
-        "calendar_change": encode(schedule.change),
-    }
-    await connection.execute(accounts.update().where(accounts.c.account_id == account_id).values(values))
+    changed = accounts.update().where(accounts.c.account_id == account_id)
+    await connection.execute(changed.values(calendar_change=encode(schedule.change)))
     await _move_ends(connection, account_id, schedule, now)
 
 
