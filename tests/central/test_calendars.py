@@ -66,7 +66,7 @@ async def test_the_running_periods_and_their_grants_last_longer(store: CentralSt
     after = await update(store, "move", TOKYO)
     assert (after.time_zone, after.anchor_day) == ("Asia/Tokyo", before.anchor_day)
     assert await store.administration.get_account(ACME) == after
-    month_ends = MONTH_ENDS - 9 * HOUR + 31 * DAY
+    month_ends = MONTH_ENDS + 15 * HOUR
     assert await resets(store) == (IN_TOKYO, month_ends, None)
     assert await ends(store) == {"daily-2026-11-24": IN_TOKYO, "monthly-2026-11-24": month_ends}
     clock.advance(IN_TOKYO - NOON - 1)
@@ -198,13 +198,15 @@ async def test_a_plan_and_a_calendar_change_together(store: CentralStore, clock:
     assert await remaining(store) == (5, 0, 0), "nothing is given at the old midnight"
 
 
-async def test_leases_keep_their_end(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_leases_keep_their_end(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
     """One that runs serves until the old midnight, also at the very moment of the change; the next one lasts until the new."""
     await opened(store, daily=10)
     await here.say(need=2)
     await update(store, "move", TOKYO)
     answer = await here.say(need=3)
     assert [(each.limit, each.ends_at) for each in answer.leases] == [(5, MIDNIGHT)]
+    answer = await elsewhere.say(need=1)
+    assert [(each.limit, each.ends_at) for each in answer.leases] == [(1, IN_TOKYO)]
     clock.advance(MIDNIGHT - NOON - MINUTE)
     late = here.charge("late", 2)
     clock.advance(2 * MINUTE)

@@ -32,8 +32,8 @@ def moved(schedule: Schedule, calendar: Calendar, now: Instant) -> Schedule:
 @pytest.mark.parametrize(
     ("old", "new", "day_ends", "month_ends"),
     [
-        # East: the old midnight is nine in the morning there. The month that begins then began there before: the one after it.
-        (Calendar("UTC", 1), Calendar("Asia/Tokyo", 1), "2026-03-11T15:00", "2026-04-30T15:00"),
+        # East: the old midnight is nine in the morning there.
+        (Calendar("UTC", 1), Calendar("Asia/Tokyo", 1), "2026-03-11T15:00", "2026-04-01T15:00"),
         # West: a few hours more for both.
         (Calendar("UTC", 1), Calendar("America/New_York", 1), "2026-03-11T04:00", "2026-04-01T04:00"),
         # Another anchor does not move the day, and the month goes on to the next anchor after its end.
@@ -55,6 +55,15 @@ def test_the_running_periods_last_until_a_boundary_of_the_new_calendar(
     day, month = day_of(old, now), month_of(old, now)
     assert after.day_at(now) == Period(day.key, day.starts_at, at(day_ends))
     assert after.month_at(now) == Period(month.key, month.starts_at, at(month_ends))
+
+
+def test_after_a_move_east_the_next_month_begins_late_and_ends_in_time() -> None:
+    """April had begun in Tokyo when March ended in UTC: it begins for the account a day later, and each month comes once."""
+    schedule = moved(Schedule(Calendar("UTC", 1)), Calendar("Asia/Tokyo", 1), at("2026-03-10T12:00"))
+    april = schedule.month_at(at("2026-04-01T15:00"))
+    assert april == Period("2026-04-01", at("2026-04-01T15:00"), at("2026-04-30T15:00"))
+    assert schedule.month_at(at("2026-04-20T00:00")) == april
+    assert schedule.month_at(april.ends_at).key == "2026-05-01"
 
 
 def test_the_calendar_that_is_there_is_no_change() -> None:

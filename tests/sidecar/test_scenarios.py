@@ -186,6 +186,19 @@ async def test_a_move_east(bench: Bench) -> None:
     """)
 
 
+async def test_a_move_east_and_the_months(bench: Bench) -> None:
+    """April begins a day late, since it had begun in Tokyo when March ended in UTC; it ends in time."""
+    told = await scenario(bench, monthly=10)
+    await told.play("""
+        2026-03-10 12:00 | charge a 1       | 0 9 0 | GRANTED MONTHLY 10 = 10, CHARGED -1 = 9
+        2026-03-10 12:00 | move Asia/Tokyo  | 0 9 0 |
+        2026-04-01 14:59 | look             | 0 9 0 |
+        2026-04-01 15:00 | charge b 2       | 0 8 0 | LAPSED MONTHLY -9 = 0, GRANTED MONTHLY 10 = 10, CHARGED -2 = 8
+        2026-04-30 14:59 | look             | 0 8 0 |
+        2026-04-30 15:00 | charge c 3       | 0 7 0 | LAPSED MONTHLY -8 = 0, GRANTED MONTHLY 10 = 10, CHARGED -3 = 7
+    """)
+
+
 async def test_a_move_west(bench: Bench) -> None:
     """From Tokyo to UTC: nine hours more, then every midnight in UTC."""
     told = await scenario(bench, begins="2026-03-10 14:00", daily=3)

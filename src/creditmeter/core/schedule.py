@@ -1,12 +1,14 @@
 """The periods of one account, through a change of its calendar.
 
 When an account's time zone or anchor day changes, the day and the month that run keep their beginning and their key, and last
-until the first boundary of the new calendar at or after their old end. So the periods of an account follow on each other
-without gap or overlap, each is granted once, none is cut short, and moving to and fro gains nothing: it only makes periods
-longer. A move westward may show a local date twice; the two days have one key, but not one beginning.
+until the first boundary of the new calendar at or after their old end: for the day that is a midnight; for the month it is one
+too while the anchor stays, so that each month of the year is granted once wherever the account moves, and with another anchor
+it is that anchor's midnight. So the periods of an account follow on each other without gap or overlap, each is granted once,
+none that runs is cut short, and moving to and fro gains nothing. A move westward may show a local date twice; the two days have
+one key, but not one beginning.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from creditmeter.core.calendar import Calendar, Period, day_of, end_of_day, month_of
 from creditmeter.core.grants import GrantKind
@@ -48,7 +50,10 @@ class Schedule:
         """The account's month that contains the moment."""
         if self.change is not None and _contains(self.change.month, moment):
             return self.change.month
-        return month_of(self.calendar, moment)
+        month = month_of(self.calendar, moment)
+        if self.change is not None and month.starts_at < self.change.month.ends_at <= moment:
+            return replace(month, starts_at=self.change.month.ends_at)  # after a move east, it had begun there before
+        return month
 
     def end_of_day(self, moment: Instant) -> Instant:
         """The first end of a day at or after the moment."""
@@ -63,7 +68,8 @@ class Schedule:
             return TimeZoneChangeTooSoon(self.change.may_change_at)
         day, month = self.day_at(now), self.month_at(now)
         longer_day = Period(day.key, day.starts_at, end_of_day(calendar, day.ends_at))
-        longer_month = Period(month.key, month.starts_at, _end_of_month(calendar, month.ends_at))
+        end = end_of_day if calendar.anchor_day == self.calendar.anchor_day else _end_of_month
+        longer_month = Period(month.key, month.starts_at, end(calendar, month.ends_at))
         return Schedule(calendar, CalendarChange(now, longer_day, longer_month))
 
     def later_end(self, kind: GrantKind, period_key: str | None, expires_at: Instant) -> Instant:
