@@ -113,8 +113,8 @@ def update(
 ) -> None:
     """Change what is agreed with an account: only what is named changes.
 
-    Its time zone and anchor day may change once in 30 days. The running day and month then last until the first midnight of the
-    new calendar at or after their old end.
+    Its time zone and anchor day may change once in 30 days. The running day and month then last until the new calendar's
+    first boundary at or after their old end.
     """
     request = admin_pb2.UpdateAccountRequest(
         request_id=request_id or new_request_id(),
