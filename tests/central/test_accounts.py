@@ -14,7 +14,6 @@ from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import (
     AccountExists,
     AccountNotFound,
-    NotImplementedYet,
     PlanNotFound,
     Refusal,
     RequestIdReused,
@@ -132,14 +131,6 @@ async def test_an_unknown_account_is_not_found(store: CentralStore) -> None:
     """Neither read nor changed."""
     assert await store.administration.get_account(ACME) == AccountNotFound(ACME)
     assert await updating(store, AccountUpdate(state=AccountState.CLOSED)) == AccountNotFound(ACME)
-
-
-@pytest.mark.parametrize("wanted", [AccountUpdate(time_zone="Africa/Cairo"), AccountUpdate(anchor_day=5)])
-async def test_the_calendar_cannot_be_changed_yet(store: CentralStore, wanted: AccountUpdate) -> None:
-    """It is refused, not half done."""
-    before = await create(store, account())
-    assert isinstance(await updating(store, wanted), NotImplementedYet)
-    assert await store.administration.get_account(ACME) == before
 
 
 @pytest.mark.parametrize("wanted", [AccountUpdate(time_zone="UTC"), AccountUpdate(time_zone=""), AccountUpdate(anchor_day=24)])

@@ -238,10 +238,10 @@ async def test_what_is_left_of_a_day_lapses_once(store: CentralStore, here: Spea
     assert await lines(store) == [
         ("GRANTED", 5, 5),
         ("CHARGED", -2, 3),
-        ("GRANTED", 5, 8),
-        ("LAPSED", -3, 5),
+        ("LAPSED", -3, 0),
+        ("GRANTED", 5, 5),
     ]
-    lapsed = (await history(store))[-1]
+    lapsed = (await history(store))[-2]
     assert (lapsed.occurred_at, lapsed.posted_at, lapsed.kind) == (midnight, clock.wall(), GrantKind.DAILY)
 
 

@@ -18,6 +18,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import verify
 from creditmeter.core.accounts import Alert
 from creditmeter.core.charges import RefundMode
+from creditmeter.core.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.rate_cards import LoadedCard
@@ -314,8 +315,11 @@ async def test_a_role_may_be_given_administration_and_lose_it_again(
     await create(sidecars, account(plan="pro"))
     await put_plan(sidecars, "max", 9)
     await assign(sidecars, "max")
+    await give(sidecars, "for a day", 5, GrantKind.DAILY)
+    await update(sidecars, "move", AccountUpdate(time_zone="Asia/Tokyo"))
     assert await count(owner, "accounts") == 1
     await ready.grant()
+    assert await is_refused(ready, "UPDATE grants SET expires_at = NULL")
     for attempt in (create(sidecars, account(AccountId("b"))), put_plan(sidecars, "pro", 7)):
         with pytest.raises(CentralUnavailable, match="permission denied"):
             await attempt
@@ -413,8 +417,8 @@ async def test_only_the_owner_grants(ready: Roles) -> None:
     assert "--sql" in line
     line = await ready.complaint(Access(admin=True), by=ready.sidecar)
     assert (
-        "INSERT on accounts, INSERT on plans, INSERT on rate_cards, UPDATE on accounts, UPDATE on plans cannot be granted"
-        in line
+        "INSERT on accounts, INSERT on plans, INSERT on rate_cards, UPDATE on accounts, UPDATE on grants, UPDATE on plans"
+        " cannot be granted" in line
     )
 
 

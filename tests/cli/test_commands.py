@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from creditmeter.cli.exits import ExitCode
 from creditmeter.v1 import admin_pb2
 from tests.cli.conftest import CommandLine
 
@@ -53,6 +54,18 @@ def test_a_listing_says_how_to_go_on(cli: CommandLine) -> None:
     assert len(names) == len(set(names))
     assert rest["next_page_token"] == ""
     assert "--page-token" in cli("account", "list", "--limit", "1").out
+
+
+def test_a_calendar_is_changed_once_in_thirty_days(cli: CommandLine) -> None:
+    """The refusal says why, and from when on it may be changed again."""
+    cli.read("account", "create", "mover")
+    options = ("--time-zone", "Asia/Tokyo", "--anchor-day", "31")
+    moved = cli.read("account", "update", "mover", *options)["account"]
+    assert (moved["time_zone"], moved["anchor_day"]) == ("Asia/Tokyo", 31)
+    refused = cli("account", "update", "mover", "--time-zone", "UTC")
+    assert refused.code == ExitCode.FAILED
+    assert "TIME_ZONE_CHANGE_TOO_SOON: the time zone or anchor day was changed less than 30 days ago" in refused.complaint
+    assert "both stay as they are until 20" in refused.complaint
 
 
 def test_a_command_repeated_with_its_request_id_changes_nothing(cli: CommandLine, account: str) -> None:

@@ -12,7 +12,7 @@ from creditmeter.core.accounts import Account, AccountState, Plan
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.answering import answer
 from creditmeter.core.book import Book, Change
-from creditmeter.core.calendar import day_of, month_of
+from creditmeter.core.calendar import Calendar
 from creditmeter.core.charges import Charge, Part, Posting, Refund, RefundMode
 from creditmeter.core.exchange import Answer, LeaseReport, Message, Need
 from creditmeter.core.grants import Grant, GrantKind, GrantSource, Rest, draw_key
@@ -38,8 +38,9 @@ from creditmeter.core.posting import post
 from creditmeter.core.recalling import ripen
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refunding import refund
-from creditmeter.core.refusals import RefundExceedsCharge, Refusal
+from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
 from creditmeter.core.reservations import Reservation, ReservationState
+from creditmeter.core.schedule import Schedule
 
 ACCOUNT = AccountId("acme")
 HERE = SidecarId("s1")
@@ -292,6 +293,7 @@ class Central:
 
     def __init__(self, of: Account, *plans: Plan, grants: Iterable[Grant] = ()) -> None:
         self.account = of
+        self.schedule = Schedule(of.calendar)
         self.versions = [PlanVersion(each, Instant(0)) for each in plans]
         self.plan_since = of.created_at
         self.balance = ZERO
@@ -331,6 +333,7 @@ class Central:
         looked_at = self._grants_for(now, loaded, {*grants, *first})
         contents = Contents(
             account=self.account,
+            calendar_change=self.schedule.change,
             balance=self.balance,
             plan_versions=tuple(each for each in self.versions if each.plan.plan_id == self.account.plan_id),
             plan_since=self.plan_since,
@@ -361,7 +364,7 @@ class Central:
 
     def _grants_for(self, now: Instant, charges: tuple[Charge, ...], named: set[str]) -> tuple[Grant, ...]:
         """Plan grants with credit left, those of the running periods, those that the charges drew on, and those named."""
-        running = {day_of(self.account.calendar, now).key, month_of(self.account.calendar, now).key}
+        running = {self.schedule.day_at(now).key, self.schedule.month_at(now).key}
         drawn = {draw.grant_id for each in charges if each.posting for draw in each.posting.draws}
         found = [
             each
@@ -475,6 +478,21 @@ class Central:
         self.account = replace(self.account, plan_id=PlanId(plan_id))
         self.plan_since = self.decided_at
         self.touch(now)
+
+    def move(self, calendar: Calendar, now: Instant) -> Schedule | TimeZoneChangeTooSoon:
+        """Change the account's calendar: its running periods, and with them all ends to come, move."""
+        moved = self.schedule.moved(calendar, Instant(max(now, self.decided_at)))
+        if isinstance(moved, TimeZoneChangeTooSoon):
+            return moved
+        self.touch(now)
+        if moved != self.schedule:
+            self.schedule = moved
+            self.account = replace(self.account, time_zone=calendar.time_zone, anchor_day=calendar.anchor_day)
+            for key, each in self.grants.items():
+                if each.expires_at is not None and not each.has_ended(self.decided_at):
+                    end = moved.later_end(each.kind, each.period_key, each.expires_at)
+                    self.grants[key] = replace(each, expires_at=end)
+        return moved
 
     def put_plan(self, new: Plan, now: Instant) -> None:
         """Change what a plan gives, from each account's next period on."""

@@ -94,5 +94,5 @@ def test_debt_is_no_credit_that_is_left(owed: int, left: int) -> None:
     """Credit may be left while debt is owed: it is out on leases. Nobody has less than nothing."""
     posting = Posting(NOON, covered=mc(0), debt=mc(owed), uncovered=mc(0), refunded=mc(0), draws=())
     owing = replace(charge("c", excess=owed, committed=NOON), posting=posting)
-    indebted = Ledger(Contents(account(), mc(10), grants=(grant("a", 10),), charges=(owing,)), NOON)
+    indebted = Ledger(Contents(account(), balance=mc(10), grants=(grant("a", 10),), charges=(owing,)), NOON)
     assert indebted.reading == Reading(mc(left), mc(10))

@@ -3,8 +3,8 @@
 The sidecars' clocks differ. Messages are lost on the way, applied late, or applied while their answer is lost; a sidecar
 then says the same again, says something new, or restarts from what its journal holds. Needs wait for credit that others have
 idle; those are told, and speak or not. Who is silent for too long is given up for lost, and may return. Grants of all kinds
-begin and end, plans change, charges are refunded. After each step nothing may be overspent, lost, counted twice or refused
-without reason; in the end, when messages arrive again, everything settles and goes home.
+begin and end, plans and the account's calendar change, charges are refunded. After each step nothing may be overspent, lost,
+counted twice or refused without reason; in the end, when messages arrive again, everything settles and goes home.
 """
 
 from collections import Counter
@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from creditmeter.core import metering
 from creditmeter.core.accounts import Plan
 from creditmeter.core.answering import EXCESS_PATIENCE, answer
 from creditmeter.core.book import Book, Change
-from creditmeter.core.calendar import day_of
+from creditmeter.core.calendar import Calendar
 from creditmeter.core.charges import Charge, Part, Refund, RefundMode
 from creditmeter.core.exchange import Answer, Message, Need
 from creditmeter.core.grants import GrantKind, draw_key, usable
@@ -47,6 +47,7 @@ from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import Refusal
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.reservations import ReservationState
+from creditmeter.core.schedule import CALENDAR_REST
 from tests.core.builders import ACCOUNT, Central, account, at, charge, cost, grant, hold, mc, message, plan
 
 LIMITS = metering.Limits()
@@ -58,6 +59,12 @@ ORDERS: tuple[Callable[[OutLease], tuple[int, int]], ...] = (
     lambda lease: (-lease.ends_at, -lease.opened_at),
 )
 """Orders in which the charges of leases may arrive."""
+
+ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "Etc/GMT+12")
+"""Where the account's days begin; between the last two a date comes twice, or never."""
+
+MOST_MOVES = 3
+"""The account's calendar changes so often."""
 
 PATIENCE = tuple(Span(span) for span in (0, SECOND // 4, 2 * MINUTE, 2 * MINUTE))
 """How long needs wait."""
@@ -149,11 +156,12 @@ class LeaseSearch(RuleBasedStateMachine):
         self.heard: Counter[SidecarId] = Counter()
         self.asked: dict[SidecarId, int] = {}
         self.names = 0
+        self.moves = 0
         self.checked = START, 0
 
     @initialize(
         first=st.sampled_from(PLANS),
-        zone=st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata")),
+        zone=st.sampled_from(ZONES[:3]),
         anchor=st.sampled_from((1, 31)),
         overdraft=st.sampled_from((0, 0, 7)),
         allowance=st.sampled_from((0, 4)),
@@ -451,7 +459,7 @@ class LeaseSearch(RuleBasedStateMachine):
     @rule(kind=st.sampled_from((*GrantKind, GrantKind.PERMANENT)), amount=st.integers(1, 20), days=st.integers(-1, 3))
     def give(self, kind: GrantKind, amount: int, days: int) -> None:
         """Give credit that ends some midnights from now, or never."""
-        day = day_of(self.central.account.calendar, self.now)
+        day = self.central.schedule.day_at(self.now)
         ends = None if days < 0 and kind is GrantKind.PERMANENT else Instant(day.ends_at + max(0, days) * DAY)
         self.central.give(grant(f"given-{self._name()}", amount, kind=kind, begins=self._central_now(), ends=ends), self.now)
 
@@ -472,6 +480,18 @@ class LeaseSearch(RuleBasedStateMachine):
         """Change what a plan gives."""
         self.central.put_plan(replace(which, daily=mc(daily), monthly=mc(monthly)), self._central_now())
 
+    @precondition(lambda self: self.moves < MOST_MOVES)
+    @rule(zone=st.sampled_from(ZONES), anchor=st.sampled_from((1, 15, 31)))
+    def move(self, zone: str, anchor: int) -> None:
+        """Change the account's calendar, as if the last change were long ago."""
+        self.moves += 1
+        last = self.central.schedule.change
+        if last is not None:
+            rested = replace(last, changed_at=Instant(last.changed_at - CALENDAR_REST))
+            self.central.schedule = replace(self.central.schedule, change=rested)
+        moved = self.central.move(Calendar(zone, anchor), self.now)
+        assert moved == self.central.schedule
+
     @rule(span=st.sampled_from((SECOND, MINUTE, 11 * MINUTE, 50 * MINUTE)))
     def pass_time(self, span: int) -> None:
         """Some time goes by."""
@@ -480,7 +500,7 @@ class LeaseSearch(RuleBasedStateMachine):
     @rule(offset=st.sampled_from((-180, -1, 0, 15, 120)), days=st.sampled_from((0, 0, 0, 1)))
     def come_to_midnight(self, offset: int, days: int) -> None:
         """The account's day comes to its end."""
-        ends_at = day_of(self.central.account.calendar, self.now).ends_at
+        ends_at = self.central.schedule.day_at(self.now).ends_at
         self._move(Instant(max(self.now, ends_at + offset * SECOND + days * DAY)))
 
     @rule(who=st.integers(0, 2))

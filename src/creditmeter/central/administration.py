@@ -5,13 +5,13 @@ Each change of an account is idempotent by its request id, which is stored with 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import date
 from typing import Any
 
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
+from creditmeter.central.calendars import save_change, wanted_calendar
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
@@ -19,7 +19,7 @@ from creditmeter.central.requests import Done, remember, replay
 from creditmeter.central.rows import account_of, account_row
 from creditmeter.core.accounts import Account, AccountState, Alert, Plan
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.calendar import Calendar, day_of, end_of_day, month_of
+from creditmeter.core.calendar import day_of_month
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId, grant_id
@@ -29,10 +29,11 @@ from creditmeter.core.refusals import (
     AccountExists,
     AccountNotFound,
     InvalidRequest,
-    NotImplementedYet,
     PlanNotFound,
     Refusal,
+    TimeZoneChangeTooSoon,
 )
+from creditmeter.core.schedule import Schedule
 
 NO_EARLIER = Instant(0)
 _NOTHING_YET = {"balance_microcredits": 0, "permanent_given_microcredits": 0, "last_entry": 0}
@@ -156,23 +157,26 @@ class Administration:
             if done is not None:
                 return done
             old = opened.ledger.account
-            if _moves_the_calendar(old, request.update):
-                return NotImplementedYet("changing the time zone or the anchor day of an account")
+            calendar = wanted_calendar(old, request.update.time_zone, request.update.anchor_day)
+            schedule = opened.ledger.schedule.moved(calendar, opened.ledger.now)
+            if isinstance(schedule, TimeZoneChangeTooSoon):
+                return schedule
             plan_id = request.update.plan_id
             if plan_id and not await _plan_exists(connection, plan_id):
                 return PlanNotFound(plan_id)
-            new = replace(old, **_set_values(request.update))
-            await self._save_update(connection, opened, new)
+            new = replace(old, **_set_values(request.update, schedule))
+            await self._save_update(connection, opened, new, schedule)
             await remember(connection, account_id, request.request_id, request, new, opened.ledger.now)
             return Done(new)
 
-    async def _save_update(self, connection: AsyncConnection, opened: OpenLedger, new: Account) -> None:
-        """Close the running plan's books before the plan changes, then open the new one's."""
+    async def _save_update(self, connection: AsyncConnection, opened: OpenLedger, new: Account, schedule: Schedule) -> None:
+        """Close the running plan's books before the plan or the calendar changes, then open the new one's."""
         old, now = opened.ledger.account, opened.ledger.now
         if old.alerts != new.alerts:
             await _forget_watches(connection, old, new)
             opened.ledger.account = replace(old, alerts=new.alerts)
         opened.ledger.touch()
+        opened.ledger.repay_debt()
         if old.state != new.state:
             recall_everything(opened.ledger)
         if old.plan_id != new.plan_id:
@@ -182,6 +186,8 @@ class Administration:
         values = account_row(new) | ({"plan_since": now} if old.plan_id != new.plan_id else {})
         accounts = tables.accounts
         await connection.execute(accounts.update().where(accounts.c.account_id == new.account_id).values(values))
+        if schedule != opened.ledger.schedule:
+            await save_change(connection, new.account_id, schedule, now)
         if old.plan_id != new.plan_id:
             await _touch(connection, new.account_id, now)
 
@@ -222,7 +228,7 @@ class Administration:
                 return done
             ledger = opened.ledger
             ledger.touch()
-            grant = _new_grant(request, ledger.account, ledger.now)
+            grant = _new_grant(request, ledger.schedule, ledger.now)
             if isinstance(grant, InvalidRequest):
                 return grant
             ledger.give(grant)
@@ -243,6 +249,7 @@ class Administration:
             if done is not None:
                 return done
             opened.ledger.touch()
+            opened.ledger.repay_debt()
             amount = opened.ledger.void(request.grant_id)
             if isinstance(amount, Refusal):
                 return amount
@@ -260,15 +267,11 @@ async def create_on_first_touch(connection: AsyncConnection, account_id: Account
 
 async def _insert_account(connection: AsyncConnection, account: Account, now: Instant) -> Account | None:
     """Open an account; None if it is there already, because of a transaction that was not to be seen before."""
-    anchor_day = account.anchor_day or _day_of_month(account.time_zone, now)
+    anchor_day = account.anchor_day or day_of_month(account.time_zone, now)
     created = replace(account, created_at=now, anchor_day=anchor_day)
     row = account_row(created) | _NOTHING_YET | {"plan_since": now, "decided_at": now}
     inserted = await connection.execute(insert_into(connection, tables.accounts).on_conflict_do_nothing(), row)
     return created if inserted.rowcount else None
-
-
-def _day_of_month(time_zone: str, now: Instant) -> int:
-    return date.fromisoformat(day_of(Calendar(time_zone), now).key).day
 
 
 async def _find_account(connection: AsyncConnection, account_id: AccountId) -> Account | None:
@@ -308,31 +311,27 @@ async def _forget_watches(connection: AsyncConnection, old: Account, new: Accoun
         await connection.execute(delete(tables.alert_watches).where(*its_own, watches.percent == alert.percent))
 
 
-def _moves_the_calendar(account: Account, update: AccountUpdate) -> bool:
-    zone = update.time_zone is not None and (update.time_zone or "UTC") != account.time_zone
-    return zone or (update.anchor_day is not None and update.anchor_day not in (0, account.anchor_day))
-
-
-def _set_values(update: AccountUpdate) -> Mapping[str, Any]:
-    """The values that an update sets. The calendar's are left out: they are unchanged, or the update is refused."""
+def _set_values(update: AccountUpdate, schedule: Schedule) -> Mapping[str, Any]:
+    """The values that an update sets, and the calendar that comes of it."""
     names = (each.name for each in fields(update) if each.name not in ("time_zone", "anchor_day"))
     values = {name: value for name in names if (value := getattr(update, name)) is not None}
-    return values | ({"plan_id": update.plan_id or None} if update.plan_id is not None else {})
+    calendar = {"time_zone": schedule.calendar.time_zone, "anchor_day": schedule.calendar.anchor_day}
+    return values | calendar | ({"plan_id": update.plan_id or None} if update.plan_id is not None else {})
 
 
-def _new_grant(request: GrantCredits, account: Account, now: Instant) -> Grant | InvalidRequest:
+def _new_grant(request: GrantCredits, schedule: Schedule, now: Instant) -> Grant | InvalidRequest:
     """The grant that a request asks for. It begins now at the earliest and ends on a local midnight of the account."""
     effective_at = max(now, request.effective_at or now)
     expires_at = request.expires_at
     if expires_at is None and request.kind is not GrantKind.PERMANENT:
-        period = day_of if request.kind is GrantKind.DAILY else month_of
-        expires_at = period(account.calendar, effective_at).ends_at
+        period = schedule.day_at if request.kind is GrantKind.DAILY else schedule.month_at
+        expires_at = period(effective_at).ends_at
     if expires_at is not None:
-        expires_at = end_of_day(account.calendar, expires_at)
+        expires_at = schedule.end_of_day(expires_at)
         if expires_at <= effective_at:
             return InvalidRequest((("expires_at", "the grant would end before it begins"),))
     return Grant(
-        grant_id=grant_id(account.account_id, request.request_id),
+        grant_id=grant_id(request.account_id, request.request_id),
         kind=request.kind,
         amount=request.amount,
         remaining=request.amount,

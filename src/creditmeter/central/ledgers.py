@@ -35,6 +35,7 @@ from creditmeter.central.news import summon
 from creditmeter.central.rows import (
     Row,
     account_of,
+    calendar_change_of,
     charge_of,
     charge_row,
     entry_row,
@@ -52,7 +53,6 @@ from creditmeter.central.rows import (
 from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.alerting import watch
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.calendar import day_of, month_of
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.grants import NO_REST, Grant, GrantKind, Rest
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, RequestId, ReservationId
@@ -62,6 +62,7 @@ from creditmeter.core.ledger import Changes, Contents, Ledger, PlanVersion
 from creditmeter.core.loading import Demand, demand, is_enough
 from creditmeter.core.recalling import ripen
 from creditmeter.core.recalls import Recall
+from creditmeter.core.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +138,16 @@ async def open_ledger(
     row = (await connection.execute(query, {"account_id": account_id})).mappings().one_or_none()
     if row is None:
         return None
-    account = account_of(row)
+    account, change = account_of(row), calendar_change_of(row)
     now = max(now, row["decided_at"])
     charges = await _charges(connection, account_id, topic)
     leases = await _open_leases(connection, account_id)
     wanted = demand(topic.posts, charges, {each.lease_id: each for each in leases}, now)
-    grants, is_all = await _grants(connection, account, now, topic, charges, wanted)
+    running = _running(Schedule(account.calendar, change), now)
+    grants, is_all = await _grants(connection, account_id, running, now, topic, charges, wanted)
     contents = Contents(
         account=account,
+        calendar_change=change,
         balance=row["balance_microcredits"],
         permanent_given=row["permanent_given_microcredits"],
         plan_versions=await _plan_versions(connection, account),
@@ -193,7 +196,13 @@ async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple
 
 
 async def _grants(
-    connection: AsyncConnection, account: Account, now: Instant, topic: Topic, charges: Iterable[Charge], wanted: Demand
+    connection: AsyncConnection,
+    account_id: AccountId,
+    running: list[str],
+    now: Instant,
+    topic: Topic,
+    charges: Iterable[Charge],
+    wanted: Demand,
 ) -> tuple[tuple[Grant, ...], bool]:
     """The grants that a decision may need, and whether they are all that are usable now.
 
@@ -205,8 +214,7 @@ async def _grants(
     for charge in charges if topic.refunded_charges else ():
         if charge.posting is not None:
             named.update(draw.grant_id for draw in charge.posting.draws)
-    running = [day_of(account.calendar, now).key, month_of(account.calendar, now).key]
-    values: Row = {"account_id": account.account_id, "running": running, "now": now}
+    values: Row = {"account_id": account_id, "running": running, "now": now}
     if named:
         values["grants"] = sorted(named)
     limit = max(FIRST_GRANTS, topic.listed)
@@ -230,6 +238,11 @@ async def _rest(connection: AsyncConnection, account: RowMapping, loaded: Iterab
         given=Microcredits(account["permanent_given_microcredits"] - given - int(to_come.given)),
         remaining=Microcredits(account["balance_microcredits"] - left - int(to_come.remaining)),
     )
+
+
+def _running(schedule: Schedule, now: Instant) -> list[str]:
+    """The keys of the running periods."""
+    return [schedule.day_at(now).key, schedule.month_at(now).key]
 
 
 async def _open_leases(connection: AsyncConnection, account_id: AccountId) -> tuple[OutLease, ...]:

@@ -2,8 +2,8 @@
 
 History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
 they are: only the columns that say how they stand may be changed, and no row deleted. Of an account only its running totals
-change. What
-an account or a plan is, is the owner's to say, or that of a role which was given administration.
+change. What an account or a plan is, is the owner's to say, or that of a role which was given administration; that one moves
+the ends of grants too, with an account's calendar.
 """
 
 import re
@@ -235,7 +235,8 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
     for table in _UPDATED:
         forgets = table in _DELETED or (access.admin and table is tables.alert_watches)
         delete = ("DELETE",) if forgets else ()
-        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), _names(tables.changing(table)))
+        moved = (tables.grants.c.expires_at.name,) if access.admin and table is tables.grants else ()  # with a calendar
+        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), (*_names(tables.changing(table)), *moved))
     if access.admin:
         yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))
         yield _Privileges(tables.accounts.name, ("SELECT", "INSERT"), tuple(tables.accounts.columns.keys()))

@@ -14,6 +14,7 @@ from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import AccountId, SidecarId, account_key
 from creditmeter.core.leases import OutLease
 from creditmeter.core.recalls import Purpose, Recall
+from creditmeter.core.schedule import CalendarChange
 
 Row = dict[str, Any]
 
@@ -27,6 +28,7 @@ _decode_charge = msgspec.json.Decoder(Charge).decode
 _decode_refund = msgspec.json.Decoder(Refund).decode
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 _decode_alerts = msgspec.json.Decoder(tuple[Alert, ...]).decode
+_decode_calendar_change = msgspec.json.Decoder(CalendarChange).decode
 _decode_awaited = msgspec.json.Decoder(tuple[SidecarId, ...]).decode
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -64,6 +66,12 @@ def account_of(row: RowMapping) -> Account:
         offline_allowance=row["offline_allowance_microcredits"],
         alerts=_decode_alerts(row["alerts"]),
     )
+
+
+def calendar_change_of(row: RowMapping) -> CalendarChange | None:
+    """The last change of an account's calendar from its row; None if there was none."""
+    body = row["calendar_change"]
+    return None if body is None else _decode_calendar_change(body)
 
 
 def grant_row(account_id: AccountId, grant: Grant) -> Row:

@@ -41,6 +41,7 @@ accounts = Table(
     Column("plan_since", BigInteger, nullable=False),
     Column("time_zone", String, nullable=False),
     Column("anchor_day", Integer, nullable=False),
+    Column("calendar_change", Text),
     Column("state", String, nullable=False),
     Column("overdraft_limit_microcredits", BigInteger, nullable=False),
     Column("max_open_reservations", Integer, nullable=False),

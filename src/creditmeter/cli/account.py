@@ -126,7 +126,11 @@ def update(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is agreed with an account: only what is named changes. Alerts are replaced as a whole."""
+    """Change what is agreed with an account: only what is named changes. Alerts are replaced as a whole.
+
+    Its time zone and anchor day may change once in 30 days. The running day and month then last until the new calendar's
+    first boundary at or after their old end.
+    """
     if alerts and no_alerts:
         raise typer.BadParameter("--alert and --no-alerts contradict each other")
     request = admin_pb2.UpdateAccountRequest(

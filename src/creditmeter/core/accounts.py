@@ -8,6 +8,9 @@ from creditmeter.core.calendar import Calendar
 from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import Instant
 
+DEFAULT_TIME_ZONE = "UTC"
+"""Where the days of an account begin unless it says otherwise."""
+
 
 class AccountState(Enum):
     """Whether an account may start new work. Open holds commit in every state."""
@@ -32,7 +35,7 @@ class Account:
     account_id: AccountId
     created_at: Instant
     plan_id: PlanId | None = None
-    time_zone: str = "UTC"
+    time_zone: str = DEFAULT_TIME_ZONE
     anchor_day: int = 1
     state: AccountState = AccountState.ACTIVE
     overdraft_limit: Microcredits = Microcredits(0)

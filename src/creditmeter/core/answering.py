@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.calendar import day_of
 from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
@@ -33,11 +32,12 @@ EXCESS_PATIENCE = Span(5 * SECOND)
 
 def answer(ledger: Ledger, message: Message) -> Answer:
     """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
-    ledger.touch()
     hear(ledger, message.sidecar_id, answers=message.answers)
     _hear_of_leases(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
+    _close_ended(ledger)  # what ended lapses before anything is granted, if no lease may need it any more
+    ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
     _close_ended(ledger)
     ledger.lapse()
@@ -201,11 +201,13 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
 
 
 def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
-    """The lease that a sidecar has until the coming midnight, a new one if it has none."""
-    ends_at = day_of(ledger.account.calendar, ledger.now).ends_at
+    """The lease of a sidecar that still runs, a new one until the coming midnight if there is none. If the account's day was
+    made longer, one that was opened before ends earlier than the day.
+    """
     for lease in ledger.leases.values():
-        if lease.sidecar_id == message.sidecar_id and lease.ends_at == ends_at:
+        if lease.sidecar_id == message.sidecar_id and ledger.now < lease.ends_at:
             return lease
+    ends_at = ledger.schedule.day_at(ledger.now).ends_at
     key = lease_id(ledger.account.account_id, message.sidecar_id, ledger.now)
     return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message)
 

@@ -68,6 +68,11 @@ def day_of(calendar: Calendar, now: Instant) -> Period:
     return Period(day.isoformat(), _day_start(zone, day), ends_at)
 
 
+def day_of_month(time_zone: str, moment: Instant) -> int:
+    """Which day of the month, 1 to 31, a moment's day is in a time zone."""
+    return date.fromisoformat(day_of(Calendar(time_zone), moment).key).day
+
+
 def month_of(calendar: Calendar, now: Instant) -> Period:
     """The month that contains the moment, from anchor day to anchor day.
 

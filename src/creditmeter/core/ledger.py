@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.alerts import Reading
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.calendar import Period, day_of, month_of
+from creditmeter.core.calendar import Period
 from creditmeter.core.charges import Charge, Posting, Refund
 from creditmeter.core.grants import NO_REST, Draw, Grant, GrantKind, GrantSource, Rest, draw_key, usable
 from creditmeter.core.history import Entry, EntryType
@@ -20,6 +20,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease, available
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, Refusal
+from creditmeter.core.schedule import CalendarChange, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,12 @@ class Contents:
     the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
     them, and those that begin later are left out. `permanent_given` is what all permanent grants with credit left gave, less
     what was taken back. `leases` are the unclosed ones; `charges` those that owe debt and those that the decision is about,
-    with their `refunds` and those of the same request, the charges that stand for duplicates of these, and those of the same request
-    or commit.
+    with their `refunds` and those of the same request, the charges that stand for duplicates of these, and those of the same
+    request or commit.
     """
 
     account: Account
+    calendar_change: CalendarChange | None = None
     balance: Microcredits = ZERO
     permanent_given: Microcredits = ZERO
     plan_versions: tuple[PlanVersion, ...] = ()
@@ -75,6 +77,7 @@ class Ledger:
 
     def __init__(self, contents: Contents, now: Instant) -> None:
         self.account = contents.account
+        self.schedule = Schedule(contents.account.calendar, contents.calendar_change)
         self.now = now
         self.balance = contents.balance
         self.permanent_given = contents.permanent_given
@@ -110,8 +113,8 @@ class Ledger:
 
     def periods(self) -> tuple[tuple[GrantKind, Period], ...]:
         """The running day and month of the account."""
-        calendar = self.account.calendar
-        return (GrantKind.DAILY, day_of(calendar, self.now)), (GrantKind.MONTHLY, month_of(calendar, self.now))
+        day, month = self.schedule.day_at(self.now), self.schedule.month_at(self.now)
+        return (GrantKind.DAILY, day), (GrantKind.MONTHLY, month)
 
     # What alerts look at.
 
@@ -215,10 +218,11 @@ class Ledger:
         """
         self.lapse()
         for kind, period in self.periods():
-            given = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
-            missing = self._planned(kind, period) - sum(each.amount for each in given)
+            named = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
+            given = (each.amount for each in named if not each.has_ended(period.starts_at))  # a date may come twice
+            missing = self._planned(kind, period) - sum(given)
             if missing > 0:
-                self.give(self._plan_grant(kind, period, missing, len(given)))
+                self.give(self._plan_grant(kind, period, missing, len(named)))
         if self.account.alerts:
             self.readings.append(self.reading)
 

@@ -113,6 +113,13 @@ class GrantEnded(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
+class TimeZoneChangeTooSoon(Refusal):
+    """The account's time zone or anchor day was changed less than 30 days ago."""
+
+    may_change_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationNotFound(Refusal):
     """No such reservation."""
 

@@ -96,6 +96,16 @@ def _above_limit(refusal: refusals.AmountAboveLimit) -> Problem:
     )
 
 
+def _calendar_rests(refusal: refusals.TimeZoneChangeTooSoon) -> Problem:
+    again = _rfc3339(refusal.may_change_at)
+    return Problem(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "TIME_ZONE_CHANGE_TOO_SOON",
+        f"the time zone or anchor day was changed less than 30 days ago; both stay as they are until {again}",
+        {"may_change_at": again},
+    )
+
+
 def _too_many_open(refusal: refusals.TooManyOpenReservations) -> Problem:
     return Problem(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -198,6 +208,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
         "ACCOUNT_CLOSED", "the account {account_id} is closed; what it has reserved may still be committed"
     ),
     refusals.GrantEnded: _precondition("GRANT_ENDED", "the grant {grant_id} has ended: there is nothing to take back"),
+    refusals.TimeZoneChangeTooSoon: _calendar_rests,
     refusals.ReservationElsewhere: lambda refusal: Problem(
         grpc.StatusCode.FAILED_PRECONDITION,
         "RESERVATION_ELSEWHERE",

@@ -1,0 +1,49 @@
+"""Changing an account's calendar at the central store: how long its periods last, and where its grants end.
+
+A grant's end never changes but here, in the transaction that changes the calendar. There may be very many grants: they are
+moved by where they end, for which there are not many places.
+"""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central import tables
+from creditmeter.central.rows import encode
+from creditmeter.core.accounts import DEFAULT_TIME_ZONE, Account
+from creditmeter.core.calendar import Calendar, day_of_month
+from creditmeter.core.grants import GrantKind
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import Instant
+from creditmeter.core.schedule import Schedule
+
+
+def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | None) -> Calendar:
+    """The account's calendar with what is named of it changed, as when an account is made: an empty time zone is UTC, an
+    anchor day of 0 the day on which the account was made.
+    """
+    zone = account.time_zone if time_zone is None else time_zone or DEFAULT_TIME_ZONE
+    if anchor_day is None:
+        return Calendar(zone, account.anchor_day)
+    return Calendar(zone, anchor_day or day_of_month(zone, account.created_at))
+
+
+async def save_change(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
+    """Write down, beside an account's new time zone and anchor day, how its periods last longer; and let its grants do so."""
+    accounts = tables.accounts
+    changed = accounts.update().where(accounts.c.account_id == account_id)
+    await connection.execute(changed.values(calendar_change=encode(schedule.change)))
+    await _move_ends(connection, account_id, schedule, now)
+
+
+async def _move_ends(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
+    """The latest ends first: they only move further, so none is met again where another was moved to."""
+    grants = tables.grants
+    yet_to_end = (grants.c.account_id == account_id) & (grants.c.expires_at > now)
+    query = select(grants.c.kind, grants.c.period_key, grants.c.expires_at).where(yet_to_end).distinct()
+    ends = sorted((await connection.execute(query)).all(), key=lambda each: each.expires_at, reverse=True)
+    for kind, period_key, expires_at in ends:
+        later = schedule.later_end(GrantKind(kind), period_key, expires_at)
+        if later != expires_at:
+            same = (grants.c.kind == kind) & grants.c.period_key.is_not_distinct_from(period_key)
+            these = yet_to_end & same & (grants.c.expires_at == expires_at)
+            await connection.execute(grants.update().where(these).values(expires_at=later))
