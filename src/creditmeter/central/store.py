@@ -17,6 +17,7 @@ from creditmeter.central.postgresql import Servers
 from creditmeter.central.rate_cards import Publications
 from creditmeter.central.reading import Reader
 from creditmeter.central.refunds import Refunds
+from creditmeter.central.usage import UsageReader
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
 
@@ -47,6 +48,7 @@ class CentralStore:
         self.refunds = Refunds(self.database, clock)
         self.rate_cards = Publications(self.database, clock)
         self.reader = Reader(self.database)
+        self.usage = UsageReader(self.database)
         self.listing = Listing(self.database, clock)
 
     async def migrate(self) -> None:

@@ -1,7 +1,7 @@
 """The central store's tables.
 
 Every table that belongs to an account leads its primary key with `account_id`. Amounts are microcredits, moments are
-microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query looks into are JSON in text columns.
+microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query goes by are JSON in text columns.
 """
 
 from typing import Any
@@ -70,6 +70,7 @@ grants = Table(
     Column("voided_microcredits", BigInteger, nullable=False),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
+Index("grants_by_creation", grants.c.account_id, grants.c.created_at, grants.c.grant_id)
 Index(
     "grants_with_credit",
     grants.c.account_id,
@@ -133,6 +134,7 @@ charges = Table(
 )
 Index("charges_by_request", charges.c.account_id, charges.c.request_id)
 Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
+Index("charges_by_commit", charges.c.account_id, charges.c.committed_at, charges.c.charge_id)
 Index(
     "charges_with_debt",
     charges.c.account_id,
@@ -178,6 +180,8 @@ history = Table(
     Column("labels", Text, nullable=False),
     Column("draws", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("kinds", Integer, nullable=False, server_default="0"),
+    Column("sources", Integer, nullable=False, server_default="0"),
 )
 Index("history_by_time", history.c.account_id, history.c.occurred_at)
 
