@@ -200,7 +200,7 @@ async def test_a_void_and_a_lapse_are_found_by_the_source_of_their_grant(
 
 # By label.
 
-LABELS = (
+LABELS: tuple[dict[str, str], ...] = (
     {"job": "1"},
     {"job": "11", "team": "a"},
     {"job": '1","x":"1'},

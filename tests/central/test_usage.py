@@ -68,8 +68,8 @@ async def test_all_charges_are_summed_however_they_are_read(
 )
 async def test_charges_are_those_committed_in_time(store: CentralStore, start: int | None, end: int | None, cost: int) -> None:
     """The start is inclusive, the end exclusive; charges 3 and 4 are of two hours after noon."""
-    moments = [None if each is None else Instant(NOON + each) for each in (start, end)]
-    assert (await summed(store, UsageQuery(ACME, *moments))).total.cost == cost
+    first, last = (None if each is None else Instant(NOON + each) for each in (start, end))
+    assert (await summed(store, UsageQuery(ACME, first, last))).total.cost == cost
 
 
 @pytest.mark.usefixtures("busy")

@@ -198,7 +198,11 @@ async def test_history_is_filtered_by_kind_source_and_label(services: Services, 
 async def test_filters_that_make_no_sense_are_named(services: Services) -> None:
     """All at once."""
     request = account_pb2.ListHistoryRequest(
-        account_id="two words", kinds=[0], types=[0], label=account_pb2.LabelMatch(value="x" * 257), page_size=-1
+        account_id="two words",
+        kinds=[grants_pb2.GRANT_KIND_UNSPECIFIED],
+        types=[account_pb2.HISTORY_TYPE_UNSPECIFIED],
+        label=account_pb2.LabelMatch(value="x" * 257),
+        page_size=-1,
     )
     failed = await failure(services.account.ListHistory(request))
     assert failed.fields == {"account_id", "kinds", "types", "label.key", "label.value", "page_size"}
