@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.exits import CommandFailed
 from creditmeter.cli.output import print_cells
+from creditmeter.cli.paging import _joined
 from creditmeter.cli.past_balance import KINDS, PastBalance, read_past_balance
 from creditmeter.cli.usage import BAR, bar, usage_table
 from creditmeter.client import Client, call
@@ -242,3 +243,18 @@ def test_bars_of_kinds_show_what_each_paid(capsys: pytest.CaptureFixture[str]) -
     columns = [list(column.cells) for column in shown.columns]
     assert columns[0] == ["daily", "none", "total"]
     assert [len(str(each)) for each in columns[-1]] == [BAR // 3, BAR, 0]
+
+
+def test_what_is_not_a_list_is_as_the_last_page_says() -> None:
+    """Also where it says 0: debt may be repaid between two pages."""
+    first = account_pb2.SummarizeUsageResponse(
+        groups=[account_pb2.UsageGroup(keys=["a"])],
+        total=account_pb2.UsageTotals(charge_count=2, debt_microcredits=5),
+        next_page_token="on",
+    )
+    last = account_pb2.SummarizeUsageResponse(
+        groups=[account_pb2.UsageGroup(keys=["b"])], total=account_pb2.UsageTotals(charge_count=3)
+    )
+    joined = _joined(first, last)
+    assert [list(each.keys) for each in joined.groups] == [["a"], ["b"]]
+    assert (joined.total.charge_count, joined.total.debt_microcredits, joined.next_page_token) == (3, 0, "")
