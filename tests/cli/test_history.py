@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from creditmeter.cli import past_balance
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.exits import CommandFailed
 from creditmeter.cli.output import print_cells
@@ -170,6 +171,15 @@ def test_a_past_balance_is_shown(cli: CommandLine, busy: str) -> None:
         ("GRANT_KIND_PERMANENT", "10000000"),
     ]
     assert "ACCOUNT_NOT_FOUND" in cli("balance", "nobody", "--at", "2999-01-01").complaint
+
+
+def test_reading_a_long_history_says_how_far_it_is(cli: CommandLine, busy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stderr, so that what is printed stays what was asked for; and no entry is lost between pages."""
+    monkeypatch.setattr(past_balance, "LARGEST_PAGE", 2)
+    monkeypatch.setattr(past_balance, "LONG", 1)
+    shown = cli("balance", busy, "--at", "2999-01-01", "--json")
+    assert json.loads(shown.out)["balance_microcredits"] == 14 * CREDIT
+    assert shown.err.splitlines() == ["read 2 entries of history", "read 4 entries of history"]
 
 
 async def test_a_past_balance_is_what_the_store_had_then(services: Services, clock: ManualClock) -> None:  # noqa: F811
