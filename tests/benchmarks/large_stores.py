@@ -18,7 +18,7 @@ from time import perf_counter
 
 from sqlalchemy import text
 
-from creditmeter.central.reading import HistoryFilter
+from creditmeter.central.reading import HistoryFilter, Lines
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT
 from creditmeter.core.ids import AccountId
@@ -80,8 +80,8 @@ class Subject:
     async def read(self, _number: int) -> None:
         """Read the first page of history."""
         found = await self.store.reader.list_history(ACME, HistoryFilter(), PAGE)
-        assert isinstance(found, list)
-        assert found, "there is no history"
+        assert isinstance(found, Lines)
+        assert len(found.entries) == PAGE, "a page is short"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

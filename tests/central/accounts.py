@@ -14,7 +14,7 @@ from creditmeter.central.administration import (
     VoidGrant,
 )
 from creditmeter.central.exchanges import Preview
-from creditmeter.central.reading import HistoryFilter
+from creditmeter.central.reading import HistoryFilter, Lines
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.core.accounts import Account, AccountState, Plan
@@ -174,9 +174,9 @@ async def available(store: CentralStore, account_id: AccountId = ACME) -> int:
 
 async def history(store: CentralStore, account_id: AccountId = ACME, wanted: HistoryFilter | None = None) -> list[Entry]:
     """An account's history, oldest first."""
-    entries = await store.reader.list_history(account_id, wanted or HistoryFilter(), 1_000)
-    assert isinstance(entries, list)
-    return entries[::-1]
+    found = await store.reader.list_history(account_id, wanted or HistoryFilter(), 1_000)
+    assert isinstance(found, Lines)
+    return found.entries[::-1]
 
 
 async def lines(store: CentralStore, account_id: AccountId = ACME) -> list[tuple[str, int, int]]:

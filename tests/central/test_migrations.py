@@ -2,24 +2,29 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import sqlite3
 import subprocess
 import sys
 import warnings
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from alembic.operations import Operations
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex
 
 from creditmeter.central import tables
 from creditmeter.central.database import CentralMisconfigured
 from creditmeter.central.store import CentralStore
+from creditmeter.core.charges import RefundMode
 from creditmeter.core.instants import Instant
-from tests.central.accounts import ACME, lines, opened
+from tests.central.accounts import ACME, give, lines, opened, refund, void
+from tests.central.speaker import Speaker
 
 MIGRATE = """
 import asyncio, sys
@@ -116,3 +121,35 @@ async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path:
             await store.migrate()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("history",)]
+
+
+def file_what_is_there(connection: Connection) -> None:
+    """Do to lines of an older version what the migration does to them."""
+    path = str(files("creditmeter.central").joinpath("migrations/versions/0006_history_filters.py"))
+    spec = importlib.util.spec_from_file_location("migration", path)
+    assert spec is not None
+    assert spec.loader is not None
+    migration = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(migration)
+    with Operations.context(MigrationContext.configure(connection)):
+        migration._say_kinds_and_sources_of_what_is_there()
+
+
+async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Speaker) -> None:
+    """Every line gets what it would be written with now: those about a grant, with draws on several, and about none."""
+    await opened(store, daily=5, monthly=6, permanent=7)
+    await here.say(need=15)
+    charge = here.charge("c", 15)
+    await here.say(charge, here.charge("over", 0, excess=9))
+    await refund(store, charge.charge_id, 3, name="back")
+    await refund(store, charge.charge_id, 2, mode=RefundMode.GOODWILL, name="sorry")
+    gift = await give(store, "gift", 4)
+    await void(store, gift.grant_id)
+    history = tables.history
+    query = select(history.c.number, history.c.type, history.c.kinds, history.c.sources).order_by(history.c.number)
+    async with store.database.write() as connection:
+        written = (await connection.execute(query)).all()
+        await connection.execute(update(history).values(kinds=0, sources=0))
+        await connection.run_sync(file_what_is_there)
+        assert (await connection.execute(query)).all() == written
+    assert {(row.kinds, row.sources) for row in written} >= {(0, 0), (1, 1), (4, 4), (4, 32), (7, 5)}

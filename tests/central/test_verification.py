@@ -23,7 +23,8 @@ from tests.sidecar.test_meter import charge, charge_id, commit, held, refund
 
 DOUBLED_LINE = """
 INSERT INTO history SELECT account_id, 1000, type, amount_microcredits, balance_after_microcredits, occurred_at, posted_at,
-    kind, grant_id, charge_id, refund_id, action, model, tool, quantity, rate_card_version, labels, draws, note
+    kind, grant_id, charge_id, refund_id, action, model, tool, quantity, rate_card_version, labels, draws, note, kinds,
+    sources
 FROM history WHERE type = 'CHARGED' LIMIT 1
 """
 ALICE = AccountId("alice")
@@ -77,6 +78,8 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
             "has drawn",
         ),
         ("DELETE FROM history WHERE type = 'CHARGED'", "stands in history 0 times"),
+        ("UPDATE history SET kinds = 0 WHERE type = 'CHARGED'", "is not filed under the kinds and sources of its grants"),
+        ("UPDATE history SET sources = 63 WHERE type = 'LAPSED' OR number = 1", "is not filed under"),
         ("DELETE FROM history WHERE number = 2", "where 2 should stand"),
         ("UPDATE history SET amount_microcredits = amount_microcredits - 1 WHERE type = 'CHARGED'", "adds up to"),
         ("UPDATE history SET balance_after_microcredits = 1 WHERE number = 3", "says a balance of 1"),

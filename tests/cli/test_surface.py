@@ -8,7 +8,7 @@ from creditmeter.server import app as server
 
 ASKS = {"--address", "--json", "--help"}
 CHANGES = ASKS | {"--request-id"}
-LISTS = ASKS | {"--limit", "--page-token"}
+LISTS = ASKS | {"--limit", "--page-token", "--csv"}
 TERMS = {
     "--plan",
     "--time-zone",
@@ -35,16 +35,19 @@ COMMANDS = {
     "plan list": LISTS,
     "grant add": CHANGES | {"ACCOUNT", "CREDITS", "--kind", "--source", "--effective-at", "--expires-at", "--note"},
     "grant void": CHANGES | {"ACCOUNT", "GRANT"},
+    "grant list": LISTS | {"ACCOUNT"},
     "rates publish": ASKS | {"FILE"},
     "rates show": ASKS | {"VERSION"},
     "rates list": LISTS,
     "rates check": {"FILE", "--help"},
     "rates diff": ASKS | {"OLD", "NEW"},
     "quote": ASKS
-    | {"--action", "--model", "--provider", "--input", "--output", "--quantity", "--variant", "--tool", "--account"},
+    | {"--csv", "--action", "--model", "--provider", "--input", "--output", "--quantity", "--variant", "--tool", "--account"},
     "prices": LISTS | {"--action"},
-    "balance": ASKS | {"ACCOUNT"},
-    "history": LISTS | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--start", "--end"},
+    "balance": ASKS | {"ACCOUNT", "--at", "--csv"},
+    "history": LISTS
+    | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--kind", "--source", "--label", "--start", "--end"},
+    "usage": LISTS | {"ACCOUNT", "--group-by", "--start", "--end"},
     "sidecars": LISTS | {"--state"},
     "leases": LISTS | {"--account", "--sidecar"},
     "verify": {"--central", "--data-dir", "--json", "--help"},

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from creditmeter.core.grants import GrantKind
+from creditmeter.core.grants import GrantKind, GrantSource
 from creditmeter.core.history import EntryType
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, from_datetime
 from creditmeter.core.refusals import GrantEnded, GrantNotFound
@@ -321,3 +321,22 @@ def test_a_ledger_refuses_to_write_down_less_than_nothing() -> None:
     ledger = Central(account(), grants=[monthly(5)]).ledger(NOON)
     with pytest.raises(AssertionError, match="no less than nothing"):
         ledger.record(ledger.entry(EntryType.VOIDED, -6, NOON))
+
+
+# What a line is about.
+
+
+def test_a_line_names_the_kinds_and_sources_of_its_grants() -> None:
+    """Its own grant's, or those of all that it drew on; a write-off names none."""
+    central = Central(account(), grants=[daily(10, 2), grant("bought", 3)])
+    central.post(charge("c", excess=9, committed=NOON), NOON)
+    charged, written_off = central.entries[-2:]
+    assert charged.kinds == {GrantKind.DAILY, GrantKind.PERMANENT}
+    assert charged.sources == {GrantSource.PLAN, GrantSource.PURCHASE}
+    assert charged.grant_ids == {"daily-2026-03-10", "bought"}
+    assert not written_off.kinds
+    assert not written_off.sources
+    assert not written_off.grant_ids
+    central.give(grant("more", 4), NOON)
+    assert central.entries[-1].kinds == {GrantKind.PERMANENT}
+    assert central.entries[-1].sources == {GrantSource.PURCHASE}

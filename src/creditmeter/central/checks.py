@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import RowMapping
 
-from creditmeter.central.rows import charge_of, charge_row, entry_of, grant_of, lease_of, refund_of, refund_row
+from creditmeter.central.rows import bits_of_kinds, charge_of, charge_row, entry_of, grant_of, lease_of, refund_of, refund_row
 from creditmeter.core.grants import Draw, Grant, GrantKind, alive_between
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.instants import Instant
@@ -67,10 +67,11 @@ def draws_in(body: str) -> tuple[Draw, ...]:
 class History:
     """What an account's history adds up to so far, in microcredits.
 
-    `by_grant` has an amount for each (grant, part): amount, drawn, refunded, lapsed, voided. `owed` has, for charges that were
-    not paid at once, the draws that lines yet to come should name.
+    `sources` says where each grant is from. `by_grant` has an amount for each (grant, part): amount, drawn, refunded, lapsed,
+    voided. `owed` has, for charges that were not paid at once, the draws that lines yet to come should name.
     """
 
+    sources: dict[str, str] = field(default_factory=dict)
     entries: int = 0
     last_number: int = 0
     balance: int = 0
@@ -97,6 +98,8 @@ def line_problems(row: RowMapping, history: History, paid: Mapping[str, tuple[Dr
         yield f"history line {number} is about charge {entry.charge_id}, which is not there"
     if entry.amount != _amount_of_draws(entry):
         yield f"history line {number} of {entry.amount} is not the sum of its draws"
+    if row["kinds"] != bits_of_kinds(entry.kinds) or not _names_its_sources(entry, history):
+        yield f"history line {number} is not filed under the kinds and sources of its grants"
     _add_up(entry, history)
     if entry.type in _SPENT and not _paid_by(entry, history, paid):
         yield f"history line {number} has other draws than charge {entry.charge_id}"
@@ -108,6 +111,13 @@ def _amount_of_draws(entry: Entry) -> int:
         return entry.amount
     drawn = sum(draw.amount for draw in entry.draws)
     return -drawn if entry.type in _SPENT else drawn
+
+
+def _names_its_sources(entry: Entry, history: History) -> bool:
+    """Whether a line says where its grants are from. A grant that is not there is told of by `grant_problems`."""
+    if not entry.grant_ids <= history.sources.keys():
+        return True
+    return {history.sources[name] for name in entry.grant_ids} == {each.value for each in entry.sources}
 
 
 def _add_up(entry: Entry, history: History) -> None:

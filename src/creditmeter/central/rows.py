@@ -1,6 +1,6 @@
 """Between the core's values and the tables' rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +17,30 @@ from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.schedule import CalendarChange
 
 Row = dict[str, Any]
+
+
+KIND_BITS = {GrantKind.DAILY: 1, GrantKind.MONTHLY: 2, GrantKind.PERMANENT: 4}
+"""How a set of kinds is stored: as the sum of these. They never change."""
+
+SOURCE_BITS = {
+    GrantSource.PLAN: 1,
+    GrantSource.REFERRAL: 2,
+    GrantSource.PROMOTION: 4,
+    GrantSource.BONUS: 8,
+    GrantSource.PURCHASE: 16,
+    GrantSource.GOODWILL: 32,
+}
+"""How a set of sources is stored: as the sum of these. They never change."""
+
+
+def bits_of_kinds(kinds: Iterable[GrantKind]) -> int:
+    """A set of kinds as it is stored."""
+    return sum(KIND_BITS[each] for each in kinds)
+
+
+def bits_of_sources(sources: Iterable[GrantSource]) -> int:
+    """A set of sources as it is stored."""
+    return sum(SOURCE_BITS[each] for each in sources)
 
 
 def encode(value: object) -> str:
@@ -269,6 +293,8 @@ def entry_row(account_id: AccountId, number: int, entry: Entry) -> Row:
         "labels": encode(entry.labels),
         "draws": encode(entry.draws),
         "note": entry.note,
+        "kinds": bits_of_kinds(entry.kinds),
+        "sources": bits_of_sources(entry.sources),
     }
 
 
@@ -293,6 +319,7 @@ def entry_of(row: RowMapping) -> Entry:
         rate_card_version=row["rate_card_version"],
         note=row["note"],
         number=row["number"],
+        sources=frozenset(source for source, bit in SOURCE_BITS.items() if row["sources"] & bit),
     )
 
 

@@ -18,6 +18,7 @@ from creditmeter.central.postgresql import Servers
 from creditmeter.central.rate_cards import Publications
 from creditmeter.central.reading import Reader
 from creditmeter.central.refunds import Refunds
+from creditmeter.central.usage import UsageReader
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
 
@@ -49,6 +50,7 @@ class CentralStore:
         self.rate_cards = Publications(self.database, clock)
         self.reader = Reader(self.database)
         self.deliveries = Deliveries(self.database, clock)
+        self.usage = UsageReader(self.database)
         self.listing = Listing(self.database, clock)
 
     async def migrate(self) -> None:

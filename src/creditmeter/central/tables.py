@@ -1,7 +1,7 @@
 """The central store's tables.
 
 Every table that belongs to an account leads its primary key with `account_id`. Amounts are microcredits, moments are
-microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query looks into are JSON in text columns.
+microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query goes by are JSON in text columns.
 """
 
 from typing import Any
@@ -85,6 +85,7 @@ grants = Table(
     Column("voided_microcredits", BigInteger, nullable=False),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
+Index("grants_by_creation", grants.c.account_id, grants.c.created_at, grants.c.grant_id)
 HAS_CREDIT = grants.c.remaining_microcredits > literal_column("0")
 """In these very words, not with a parameter, so that engines see which index it is about."""
 
@@ -161,6 +162,7 @@ charges = Table(
 )
 Index("charges_by_request", charges.c.account_id, charges.c.request_id)
 Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
+Index("charges_by_commit", charges.c.account_id, charges.c.committed_at, charges.c.charge_id)
 OWES_DEBT = charges.c.debt_microcredits > literal_column("0")
 """In the same way."""
 
@@ -209,6 +211,8 @@ history = Table(
     Column("labels", Text, nullable=False),
     Column("draws", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("kinds", Integer, nullable=False, server_default="0"),
+    Column("sources", Integer, nullable=False, server_default="0"),
 )
 Index("history_by_time", history.c.account_id, history.c.occurred_at)
 

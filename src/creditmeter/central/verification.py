@@ -124,6 +124,7 @@ async def _rows_of_nobody(connection: AsyncConnection) -> AsyncGenerator[str]:
 async def _problems(connection: AsyncConnection, account_id: AccountId, history: History) -> AsyncGenerator[str]:
     """Everything that is wrong with one account."""
     grants = {row["grant_id"]: row async for row in _rows(connection, tables.grants, account_id)}
+    history.sources = {name: row["source"] for name, row in grants.items()}
     async for page in _pages(connection, tables.history, account_id):
         paid = await _draws_of_charges(connection, account_id, page)
         for row in page:

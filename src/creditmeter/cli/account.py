@@ -10,6 +10,7 @@ from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.options import (
     AccountId,
     Address,
+    AsCsv,
     AsJson,
     Limit,
     PageToken,
@@ -18,7 +19,17 @@ from creditmeter.cli.options import (
     read_alert,
     read_credits,
 )
-from creditmeter.cli.output import json_of, moment, print_json, print_request_id, print_table, say_more, table, word
+from creditmeter.cli.output import (
+    json_of,
+    moment,
+    print_json,
+    print_listing,
+    print_request_id,
+    print_table,
+    say_more,
+    table,
+    word,
+)
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
@@ -155,7 +166,9 @@ def update(
 
 
 @commands.command("list")
-def list_accounts(limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False) -> None:
+def list_accounts(
+    limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False, as_csv: AsCsv = False
+) -> None:
     """List accounts, newest first."""
 
     async def read(client: Client) -> admin_pb2.ListAccountsResponse:
@@ -163,9 +176,7 @@ def list_accounts(limit: Limit = 50, page_token: PageToken = "", address: Addres
         return await pages(client.admin.ListAccounts, request, lambda page: len(page.accounts), limit)
 
     reply = ask(address, read)
-    if as_json:
-        print_json(json_of(reply))
-    else:
+    if not print_listing(reply, admin_pb2.Account, reply.accounts, as_json=as_json, as_csv=as_csv):
         _print_accounts(reply.accounts)
         say_more(reply.next_page_token)
 

@@ -1,4 +1,4 @@
-"""`creditmeter grant`: give credits, and take back what is left of a grant."""
+"""`creditmeter grant`: give credits, take back what is left of a grant, and list grants."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,19 +12,33 @@ from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.options import (
     AccountId,
     Address,
+    AsCsv,
     AsJson,
+    Limit,
+    PageToken,
     RequestIdOption,
     new_request_id,
     read_moment,
     read_some_credits,
     timestamp,
 )
-from creditmeter.cli.output import json_of, moment, print_json, print_request_id, print_table, table, word
-from creditmeter.client import call
+from creditmeter.cli.output import (
+    json_of,
+    moment,
+    print_json,
+    print_listing,
+    print_request_id,
+    print_table,
+    say_more,
+    table,
+    word,
+)
+from creditmeter.cli.paging import pages
+from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
-from creditmeter.v1 import admin_pb2, grants_pb2
+from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2
 
-commands = typer.Typer(help="Give credits, and take back what is left of a grant.")
+commands = typer.Typer(help="Give credits, take back what is left of a grant, and list grants.")
 
 
 class Kind(StrEnum):
@@ -102,6 +116,27 @@ def void(
     print(f"taken back: {format_credits(reply.voided_microcredits)} credits")
     print_table(grants_table([reply.grant]))
     print_request_id(request.request_id, replayed=reply.replayed)
+
+
+@commands.command("list")
+def list_grants(
+    account_id: AccountId,
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List all grants of an account, ended ones too, newest first. Needs no sidecar that administers."""
+    request = account_pb2.ListGrantsRequest(account_id=account_id, page_token=page_token)
+
+    async def read(client: Client) -> account_pb2.ListGrantsResponse:
+        return await pages(client.account.ListGrants, request, lambda page: len(page.grants), limit)
+
+    reply = ask(address, read)
+    if not print_listing(reply, grants_pb2.Grant, reply.grants, as_json=as_json, as_csv=as_csv):
+        print_table(grants_table(reply.grants), f"Grants of {account_id}, newest first")
+        say_more(reply.next_page_token)
 
 
 def grants_table(grants: Iterable[grants_pb2.Grant]) -> Table:

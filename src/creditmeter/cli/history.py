@@ -1,5 +1,6 @@
 """`creditmeter history`: what happened to an account's credit."""
 
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -9,12 +10,12 @@ import typer
 from rich.table import Table
 
 from creditmeter.cli.connection import ask
-from creditmeter.cli.options import AccountId, Address, AsJson, Limit, PageToken, read_moment, timestamp
+from creditmeter.cli.grant import Kind, Source
+from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
 from creditmeter.cli.output import (
     draws_of,
-    json_of,
     moment,
-    print_json,
+    print_listing,
     print_table,
     say_more,
     signed,
@@ -42,6 +43,14 @@ class EntryType(StrEnum):
     LOW_BALANCE = "low_balance"
 
 
+def read_label(text: str) -> account_pb2.LabelMatch:
+    """A label as it is typed: `job=42`, or `job` with any value. A key with an equals sign cannot be typed."""
+    key, equals, value = text.partition("=")
+    if not key:
+        raise typer.BadParameter("a label is KEY=VALUE, or KEY for any value")
+    return account_pb2.LabelMatch(key=key, value=value if equals else None)
+
+
 def history(
     account_id: AccountId,
     types: Annotated[
@@ -50,6 +59,14 @@ def history(
     action: Annotated[str, typer.Option(metavar="ACTION", help="Only entries of this action.")] = "",
     model: Annotated[str, typer.Option(metavar="MODEL", help="Only entries of this model.")] = "",
     tool: Annotated[str, typer.Option(metavar="TOOL", help="Only entries of this tool.")] = "",
+    kinds: Annotated[
+        list[Kind] | None, typer.Option("--kind", help="Only entries about this bucket. May be given several times.")
+    ] = None,
+    source: Annotated[Source | None, typer.Option(help="Only entries about grants that were given for this.")] = None,
+    label: Annotated[
+        account_pb2.LabelMatch | None,
+        typer.Option(parser=read_label, metavar="KEY[=VALUE]", help="Only entries with this label."),
+    ] = None,
     start: Annotated[
         datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries from then on.")
     ] = None,
@@ -58,11 +75,15 @@ def history(
     page_token: PageToken = "",
     address: Address = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Show what happened to an account's credit, newest first, with the balance after each entry."""
     request = account_pb2.ListHistoryRequest(
         account_id=account_id,
         types=[account_pb2.HistoryType.Value(f"HISTORY_TYPE_{each.name}") for each in types or ()],
+        kinds=[grants_pb2.GrantKind.Value(f"GRANT_KIND_{each.name}") for each in kinds or ()],
+        source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{source.name if source else 'UNSPECIFIED'}"),
+        label=label,
         action=action,
         model=model,
         tool=tool,
@@ -75,8 +96,9 @@ def history(
         return await pages(client.account.ListHistory, request, lambda page: len(page.entries), limit)
 
     reply = ask(address, read)
-    if as_json:
-        print_json(json_of(reply))
+    if print_listing(reply, account_pb2.HistoryEntry, reply.entries, as_json=as_json, as_csv=as_csv):
+        if as_csv and reply.pending:
+            print(f"{len(reply.pending)} charges are not settled yet and not in the list.", file=sys.stderr)
         return
     if reply.pending:
         print_table(_pending_table(reply.pending), "Charged, not yet settled")

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import ask
-from creditmeter.cli.options import Address, AsJson, Limit, PageToken
-from creditmeter.cli.output import json_of, moment, print_json, print_table, say_more, table
+from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
+from creditmeter.cli.output import moment, print_listing, print_table, say_more, table
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
@@ -21,6 +21,7 @@ def leases(
     page_token: PageToken = "",
     address: Address = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List the leases that are not closed, the last opened first.
 
@@ -32,9 +33,7 @@ def leases(
         return await pages(client.admin.ListLeases, request, lambda page: len(page.leases), limit)
 
     reply = ask(address, read)
-    if as_json:
-        print_json(json_of(reply))
-    else:
+    if not print_listing(reply, admin_pb2.Lease, reply.leases, as_json=as_json, as_csv=as_csv):
         _print_leases(reply.leases)
         say_more(reply.next_page_token)
 

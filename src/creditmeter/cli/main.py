@@ -21,6 +21,7 @@ from creditmeter.cli import (
     rates,
     serve,
     sidecars,
+    usage,
     verify,
 )
 from creditmeter.cli.demo.command import demo
@@ -50,6 +51,7 @@ app.command("quote")(quote.quote)
 app.command("prices")(prices.prices)
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
+app.command("usage")(usage.usage)
 app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)

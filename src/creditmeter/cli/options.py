@@ -80,7 +80,18 @@ Address = Annotated[
         help="The sidecar: host:port or unix:/path. Default: the socket in the data directory.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are integers, in microcredits.")]
+
+
+def _one_form(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
+    """Refuse --json together with --csv, in whichever order they were typed."""
+    other = {"as_json": "as_csv", "as_csv": "as_json"}.get(parameter.name or "")
+    if value and other and context.params.get(other):
+        raise typer.BadParameter("--json and --csv are two forms: choose one")
+    return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; amounts are integers, in microcredits.", callback=_one_form)]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV; amounts are integers, in microcredits.", callback=_one_form)]
 RequestIdOption = Annotated[
     str | None,
     typer.Option(metavar="ID", help="Makes the command safe to repeat. Made, and shown, when none is given."),

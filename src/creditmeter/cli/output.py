@@ -1,10 +1,12 @@
-"""What commands print: JSON for programs, tables for people.
+"""What commands print: JSON and CSV for programs, tables for people.
 
-In JSON a message has its fields' names, amounts are integers and enums are names. In tables amounts are credits.
+In JSON and CSV a message has its fields' names, amounts are integers and enums are names. In tables amounts are credits.
 """
 
+import csv
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +55,40 @@ def print_json(document: Mapping[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A text that begins with one of these may be taken for a formula by a spreadsheet, and users choose texts."""
+
+
+def print_csv(kinds: Sequence[Any], rows: Iterable[Sequence[Message]]) -> None:
+    """Print one line a row and a header of its fields' names. A row is one message of each of these kinds, side by side.
+
+    Lists, maps and messages within a message are JSON in their cell.
+    """
+    fields = [list(kind.DESCRIPTOR.fields) for kind in kinds]
+    print_cells(
+        [field.name for each in fields for field in each],
+        ([cell for message, each in zip(row, fields, strict=True) for cell in _cells(message, each)] for row in rows),
+    )
+
+
+def print_cells(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print CSV (RFC 4180, lines end in a newline). Text that a spreadsheet would run is quoted with an apostrophe."""
+    lines = csv.writer(sys.stdout, lineterminator="\n")
+    lines.writerow([_harmless(name) for name in header])
+    for row in rows:
+        lines.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+
+
+def _cells(message: Message, fields: Iterable[FieldDescriptor]) -> list[Any]:
+    found = json_of(message)
+    values = [found.get(field.name, "") for field in fields]
+    return [json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value for value in values]
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
 def print_table(made: Table, title: str = "") -> None:
     """Print a table under its title."""
     out = Console(width=WIDEST_TABLE, markup=False, emoji=False)
@@ -79,7 +115,11 @@ def moment(message: Message, field: str) -> str:
     """A timestamp of a message in UTC, to the second; a dash if it is unset."""
     if not message.HasField(field):
         return "-"
-    timestamp: Timestamp = getattr(message, field)
+    return moment_of(getattr(message, field))
+
+
+def moment_of(timestamp: Timestamp) -> str:
+    """A timestamp in UTC, to the second."""
     return timestamp.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
@@ -123,10 +163,23 @@ def draws_of(draws: "list[Draw] | Any") -> str:
     return ", ".join(f"{format_credits(amount)} {kind}" for kind, amount in taken.items())
 
 
-def say_more(next_page_token: str) -> None:
-    """Say how to go on, if a listing has more than was shown."""
+def print_listing(reply: Any, kind: Any, items: Iterable[Message], *, as_json: bool, as_csv: bool) -> bool:
+    """Print a listing in a form for programs, if one is asked for; False if it is to be a table. CSV has no room to say how to
+    go on: that goes to stderr.
+    """
+    if as_json:
+        print_json(json_of(reply))
+    elif as_csv:
+        print_csv([kind], ([each] for each in items))
+        say_more(reply.next_page_token, aside=True)
+    return as_json or as_csv
+
+
+def say_more(next_page_token: str, *, aside: bool = False) -> None:
+    """Say how to go on, if a listing has more than was shown; aside, where it is in nobody's way."""
     if next_page_token:
-        print(f"There is more: raise --limit, or go on with --page-token {next_page_token}")
+        out = sys.stderr if aside else sys.stdout
+        print(f"There is more: raise --limit, or go on with --page-token {next_page_token}", file=out)
 
 
 def print_request_id(request_id: str, *, replayed: bool) -> None:

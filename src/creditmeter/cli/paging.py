@@ -1,9 +1,10 @@
 """Listing as much as was asked for, page by page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.client import Retry, call
@@ -20,6 +21,8 @@ _Request = TypeVar(
     admin_pb2.ListRateCardsRequest,
     account_pb2.ListModelPricesRequest,
     account_pb2.ListHistoryRequest,
+    account_pb2.ListGrantsRequest,
+    account_pb2.SummarizeUsageRequest,
 )
 _Reply = TypeVar(
     "_Reply",
@@ -30,6 +33,8 @@ _Reply = TypeVar(
     admin_pb2.ListRateCardsResponse,
     account_pb2.ListModelPricesResponse,
     account_pb2.ListHistoryResponse,
+    account_pb2.ListGrantsResponse,
+    account_pb2.SummarizeUsageResponse,
 )
 
 
@@ -42,7 +47,8 @@ async def pages(
 ) -> _Reply:
     """All pages up to `limit` items as one reply. `count` says how many a page has.
 
-    The reply's next_page_token says where a later listing goes on; it is empty when there is no more.
+    What is not a list is as the last page says it. The reply's next_page_token says where a later listing goes on; it is empty
+    when there is no more.
     """
     asked = type(request)()
     asked.CopyFrom(request)
@@ -52,11 +58,16 @@ async def pages(
         asked.page_size = min(left, LARGEST_PAGE)
         page = await call(method, asked, retry)
         left -= count(page)
-        if found is None:
-            found = page
-        else:
-            found.MergeFrom(page)
-            found.next_page_token = page.next_page_token
+        found = page if found is None else _joined(found, page)
         if left <= 0 or not page.next_page_token:
             return found
         asked.page_token = page.next_page_token
+
+
+def _joined(found: _Reply, page: _Reply) -> _Reply:
+    plain: Message = found
+    for field, value in plain.ListFields():
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            plain.ClearField(field.name)
+    found.MergeFrom(page)
+    return found

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import PATIENCE, ask
-from creditmeter.cli.options import Address, AsJson, Limit, PageToken, read_credits
-from creditmeter.cli.output import json_of, print_json, print_table, say_more, table
+from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken, read_credits
+from creditmeter.cli.output import json_of, print_json, print_listing, print_table, say_more, table
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
@@ -34,7 +34,9 @@ def put(
 
 
 @commands.command("list")
-def list_plans(limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False) -> None:
+def list_plans(
+    limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False, as_csv: AsCsv = False
+) -> None:
     """List plans."""
 
     async def read(client: Client) -> admin_pb2.ListPlansResponse:
@@ -42,9 +44,7 @@ def list_plans(limit: Limit = 50, page_token: PageToken = "", address: Address =
         return await pages(client.admin.ListPlans, request, lambda page: len(page.plans), limit)
 
     reply = ask(address, read)
-    if as_json:
-        print_json(json_of(reply))
-    else:
+    if not print_listing(reply, grants_pb2.Plan, reply.plans, as_json=as_json, as_csv=as_csv):
         _print_plans(reply.plans)
         say_more(reply.next_page_token)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import ask
-from creditmeter.cli.options import Address, AsJson, Limit, PageToken
-from creditmeter.cli.output import json_of, print_json, print_table, say_more, table, word
+from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
+from creditmeter.cli.output import print_listing, print_table, say_more, table, word
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
@@ -32,6 +32,7 @@ def prices(
     page_token: PageToken = "",
     address: Address = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List what models, tools and actions cost by the rate card in force, by action, provider and model.
 
@@ -44,9 +45,7 @@ def prices(
         return await pages(client.account.ListModelPrices, request, lambda page: len(page.prices), limit)
 
     reply = ask(address, read)
-    if as_json:
-        print_json(json_of(reply))
-    else:
+    if not print_listing(reply, account_pb2.ModelPrice, reply.prices, as_json=as_json, as_csv=as_csv):
         _print_prices(reply.prices, f"Prices in credits by the rate card {reply.rate_card_version}")
         say_more(reply.next_page_token)
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
-from creditmeter.cli.options import Address, AsJson
-from creditmeter.cli.output import json_of, print_json, print_table, table
+from creditmeter.cli.options import Address, AsCsv, AsJson
+from creditmeter.cli.output import json_of, print_csv, print_json, print_table, table
 from creditmeter.client import CallError, Client, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.rate_card import IMAGE, TEXT
@@ -61,6 +61,7 @@ def quote(
     ] = "",
     address: Address = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Say what work would cost, at least and at most. Nothing is held.
 
@@ -85,6 +86,8 @@ def quote(
     quoted = ask(address, lambda client: (_compared if compares else _quoted)(client, works, account_id))
     if as_json:
         print_json({"quotes": [{"work": json_of(work)} | json_of(each) for work, each in quoted]})
+    elif as_csv:
+        print_csv([work_pb2.Work, metering_pb2.WorkQuote], quoted)
     else:
         print_table(_quotes_table(quoted, account_id), _title(quoted))
 

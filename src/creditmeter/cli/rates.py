@@ -12,8 +12,8 @@ from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
-from creditmeter.cli.options import Address, AsJson, Limit, PageToken
-from creditmeter.cli.output import json_of, moment, print_json, print_table, say_more, table
+from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
+from creditmeter.cli.output import json_of, moment, print_json, print_listing, print_table, say_more, table
 from creditmeter.cli.paging import pages
 from creditmeter.cli.prices import PriceChange, price_changes
 from creditmeter.client import CallError, Client, call
@@ -69,7 +69,13 @@ def show(
 
 
 @commands.command("list")
-def list_cards(limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False) -> None:
+def list_cards(
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """List the published rate cards, the last one to take effect first, and say which is in force."""
     request = admin_pb2.ListRateCardsRequest(page_token=page_token)
 
@@ -80,6 +86,8 @@ def list_cards(limit: Limit = 50, page_token: PageToken = "", address: Address =
     reply, in_force = ask(address, read)
     if as_json:
         print_json(json_of(reply) | {"version_in_force": in_force.version})
+        return
+    if print_listing(reply, admin_pb2.RateCard, reply.rate_cards, as_json=as_json, as_csv=as_csv):
         return
     _print_cards(reply.rate_cards, in_force)
     say_more(reply.next_page_token)

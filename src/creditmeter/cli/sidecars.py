@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import ask
-from creditmeter.cli.options import Address, AsJson, Limit, PageToken
-from creditmeter.cli.output import ago, json_of, print_json, print_table, say_more, table, word
+from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
+from creditmeter.cli.output import ago, print_listing, print_table, say_more, table, word
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
@@ -35,6 +35,7 @@ def sidecars(
     page_token: PageToken = "",
     address: Address = None,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List the sidecars that ever registered, the last seen first, and what is out to them as of their last report."""
     wanted = admin_pb2.SidecarState.Value(f"SIDECAR_STATE_{state.name if state else 'UNSPECIFIED'}")
@@ -44,9 +45,7 @@ def sidecars(
         return await pages(client.admin.ListSidecars, request, lambda page: len(page.sidecars), limit)
 
     reply = ask(address, read)
-    if as_json:
-        print_json(json_of(reply))
-    else:
+    if not print_listing(reply, admin_pb2.Sidecar, reply.sidecars, as_json=as_json, as_csv=as_csv):
         _print_sidecars(reply.sidecars, datetime.now(UTC))
         say_more(reply.next_page_token)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.grants import Draw, GrantKind
+from creditmeter.core.grants import Draw, GrantKind, GrantSource
 from creditmeter.core.ids import ChargeId, GrantId, RefundId
 from creditmeter.core.instants import Instant
 
@@ -29,7 +29,10 @@ class EntryType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of history; amounts in microcredits, signed by what it did to the balance."""
+    """One line of history; amounts in microcredits, signed by what it did to the balance.
+
+    `sources` are those of the grants that it names.
+    """
 
     type: EntryType
     amount: Microcredits
@@ -49,3 +52,14 @@ class Entry:
     rate_card_version: str = ""
     note: str = ""
     number: int = 0
+    sources: frozenset[GrantSource] = frozenset()
+
+    @property
+    def kinds(self) -> frozenset[GrantKind]:
+        """The kinds of the grants that it names: its own and those that its draws are on."""
+        return frozenset(kind for kind in (self.kind, *(draw.kind for draw in self.draws)) if kind is not None)
+
+    @property
+    def grant_ids(self) -> frozenset[GrantId]:
+        """The grants that it names."""
+        return frozenset(name for name in (self.grant_id, *(draw.grant_id for draw in self.draws)) if name is not None)

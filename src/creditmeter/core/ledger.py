@@ -195,7 +195,8 @@ class Ledger:
         """Add a line of history; the balance after it follows from its amount."""
         self.balance = Microcredits(self.balance + entry.amount)
         assert self.balance >= 0, "an account has no less than nothing"
-        self.changes.entries.append(replace(entry, balance_after=self.balance))
+        sources = frozenset(self.grants[name].source for name in entry.grant_ids)
+        self.changes.entries.append(replace(entry, balance_after=self.balance, sources=sources))
 
     def entry(self, type_: EntryType, amount: int, occurred_at: Instant, grant: Grant | None = None) -> Entry:
         """A line of history about a grant, or about none, for `record`."""

@@ -4,13 +4,21 @@ from typing import Any
 
 import grpc
 
-from creditmeter.central.reading import HistoryFilter
-from creditmeter.core.history import EntryType
+from creditmeter.central.reading import GrantCursor
+from creditmeter.core.grants import Grant
 from creditmeter.core.ids import AccountId
 from creditmeter.core.price_table import Place
-from creditmeter.core.refusals import NotImplementedYet
+from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import refuse
-from creditmeter.server.messages import bucket_message, charge_message, entry_message, grant_message, price_message, timestamp
+from creditmeter.server.messages import (
+    bucket_message,
+    charge_message,
+    entry_message,
+    grant_message,
+    price_message,
+    timestamp,
+    usage_totals_message,
+)
 from creditmeter.server.metering_service import allowed
 from creditmeter.server.paging import cursor_of, next_token
 from creditmeter.server.reading import MAX_NAME, Fields
@@ -45,24 +53,54 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             stale=balance.stale,
         )
 
+    async def ListGrants(self, request: account_pb2.ListGrantsRequest, context: Context) -> account_pb2.ListGrantsResponse:
+        """All grants, newest first."""
+        fields = Fields()
+        account_id = AccountId(fields.id("account_id", request.account_id))
+        size = fields.page_size(request.page_size)
+        after = cursor_of(fields, request, request.page_token, GrantCursor)
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        found = await allowed(context, await self._reader.grants(account_id, size + 1, after))
+        page = found[:size]
+        return account_pb2.ListGrantsResponse(
+            grants=[grant_message(account_id, each) for each in page],
+            next_page_token=next_token(request, _place(page[-1])) if len(found) > size else "",
+        )
+
     async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
         """Lines of history, newest first."""
         fields = Fields()
         account_id = AccountId(fields.id("account_id", request.account_id))
-        wanted = _filter(fields, request)
+        wanted = history_filter(fields, request)
         size = fields.page_size(request.page_size)
         before = cursor_of(fields, request, request.page_token, int)
         if fields.refusal is not None:
             await refuse(context, fields.refusal)
-        if request.kinds or request.source or request.HasField("label"):
-            await refuse(context, NotImplementedYet("filtering history by kind, source or label"))
-        found = await allowed(context, await self._reader.history(account_id, wanted, size + 1, before))
-        page = found.entries[:size]
-        more = len(found.entries) > size
+        found = await allowed(context, await self._reader.history(account_id, wanted, size, before))
         return account_pb2.ListHistoryResponse(
-            entries=[entry_message(account_id, each) for each in page],
+            entries=[entry_message(account_id, each) for each in found.entries],
             pending=[charge_message(each) for each in found.pending],
-            next_page_token=next_token(request, page[-1].number) if more else "",
+            next_page_token="" if found.next_before is None else next_token(request, found.next_before),
+        )
+
+    async def SummarizeUsage(
+        self, request: account_pb2.SummarizeUsageRequest, context: Context
+    ) -> account_pb2.SummarizeUsageResponse:
+        """Sums over posted charges, in groups."""
+        fields = Fields()
+        wanted = usage_query(fields, request)
+        size = fields.page_size(request.page_size)
+        after = cursor_of(fields, request, request.page_token, tuple[str, ...])
+        if fields.refusal is not None:
+            await refuse(context, fields.refusal)
+        summary = await allowed(context, await self._reader.usage(wanted, size + 1, after))
+        found = summary.page()
+        page = found[:size]
+        return account_pb2.SummarizeUsageResponse(
+            groups=[account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals)) for keys, totals in page],
+            total=usage_totals_message(summary.total),
+            next_page_token=next_token(request, page[-1][0]) if len(found) > size else "",
         )
 
     async def ListModelPrices(
@@ -84,18 +122,5 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         )
 
 
-def _filter(fields: Fields, request: account_pb2.ListHistoryRequest) -> HistoryFilter:
-    types = [fields.enum("types", account_pb2.HistoryType, each, "HISTORY_TYPE_") for each in request.types]
-    if None in types:
-        fields.wrong("types", "must not name HISTORY_TYPE_UNSPECIFIED")
-    wanted = HistoryFilter(
-        types=tuple(EntryType(each) for each in types if each),
-        action=fields.text("action", request.action, MAX_NAME),
-        model=fields.text("model", request.model, MAX_NAME),
-        tool=fields.text("tool", request.tool, MAX_NAME),
-        start=fields.moment("start", request, request.start),
-        end=fields.moment("end", request, request.end),
-    )
-    if wanted.start is not None and wanted.end is not None and wanted.end < wanted.start:
-        fields.wrong("end", "must not be before start")
-    return wanted
+def _place(grant: Grant) -> GrantCursor:
+    return GrantCursor(grant.created_at, grant.grant_id)

@@ -14,6 +14,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.price_table import PriceLine
 from creditmeter.core.rate_cards import KeptCard
 from creditmeter.core.reservations import Reservation, total
+from creditmeter.core.usage_summary import Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.sidecar.pricing import Quoted
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
@@ -297,4 +298,20 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
         occurred_at=timestamp(entry.occurred_at),
         posted_at=timestamp(entry.posted_at),
         note=entry.note,
+    )
+
+
+def usage_totals_message(totals: Totals) -> account_pb2.UsageTotals:
+    """Sums over charges."""
+    return account_pb2.UsageTotals(
+        charge_count=totals.charges,
+        cost_microcredits=totals.cost,
+        covered_microcredits=totals.covered,
+        debt_microcredits=totals.debt,
+        uncovered_microcredits=totals.uncovered,
+        refunded_microcredits=totals.refunded,
+        cost_usd=f"{totals.cost_usd:f}",
+        input_tokens=totals.input_tokens,
+        output_tokens=totals.output_tokens,
+        quantity=totals.quantity,
     )

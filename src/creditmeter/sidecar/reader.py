@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.reading import HistoryFilter
+from creditmeter.central.reading import GrantCursor, HistoryFilter
 from creditmeter.central.store import CentralStore
+from creditmeter.central.usage import UsageQuery
 from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Standing
+from creditmeter.core.grants import Grant
 from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
 from creditmeter.core.instants import Instant
@@ -32,10 +34,14 @@ from creditmeter.core.refusals import (
 )
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.standing import MAX_LISTED_GRANTS
+from creditmeter.core.usage_summary import Keys, UsageSummary
 from creditmeter.core.work import Work
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.pricing import Pricing, Quoted
+
+MAX_PENDING = 1_000
+"""As many charges that wait to be posted are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,13 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Lines of history, newest first, and on the first page the charges that are not posted yet."""
+    """Lines of history, newest first, and on the first page the charges that are not posted yet. `next_before` is the number
+    below which the next page goes on; None: there is no more.
+    """
 
     entries: list[Entry]
     pending: list[Charge]
+    next_before: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +210,31 @@ class Reader:
         """
         book = self._book_if_any(account_id)
         pending = [each for each in book.unposted_charges if wanted.has(each)] if before is None else []
-        entries = await self._central.reader.list_history(account_id, wanted, limit, before)
-        if isinstance(entries, AccountNotFound):
-            return entries
+        lines = await self._central.reader.list_history(account_id, wanted, limit, before)
+        if isinstance(lines, AccountNotFound):
+            return lines
         await self._books.durable()
-        posted = {each.charge_id for each in entries}  # some of them while the store was read
+        posted = {each.charge_id for each in lines.entries}  # some of them while the store was read
         waiting = sorted((each for each in pending if each.charge_id not in posted), key=lambda each: each.committed_at)
-        return HistoryPage(entries, waiting[::-1][:limit])
+        return HistoryPage(lines.entries, waiting[::-1][:MAX_PENDING], lines.next_before)
+
+    async def grants(
+        self, account_id: AccountId, limit: int, after: GrantCursor | None = None
+    ) -> list[Grant] | AccountNotFound:
+        """A page of an account's grants, newest first.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        return await self._central.reader.list_grants(account_id, limit, after)
+
+    async def usage(self, wanted: UsageQuery, limit: int, after: Keys | None = None) -> UsageSummary | AccountNotFound:
+        """Sums over an account's posted charges.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        return await self._central.usage.summarize(wanted, limit, after)
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)

@@ -1,0 +1,70 @@
+"""Reading an account's posted charges to sum them up: all from one snapshot, a page at a time, none kept."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central import tables
+from creditmeter.central.database import Database
+from creditmeter.central.rows import account_of
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import Instant
+from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.usage_summary import Grouping, Keys, UsageSummary, UsedCharge
+
+PAGE = 500
+"""As many charges are read at once. Between pages the sidecar serves others."""
+
+_decode = msgspec.json.Decoder(UsedCharge).decode
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which charges to sum up, those with `committed_at` in `[start, end)`, and by what."""
+
+    account_id: AccountId
+    start: Instant | None = None
+    end: Instant | None = None
+    group_by: Sequence[Grouping] = ()
+
+
+class UsageReader:
+    """Sums up posted charges. Raises CentralUnavailable if the store does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def summarize(self, wanted: UsageQuery, limit: int, after: Keys | None = None) -> UsageSummary | AccountNotFound:
+        """The sums of all charges asked for, and of up to `limit` groups of them, those after the keys `after`."""
+        async with self._database.read() as connection:
+            query = select(tables.accounts).where(tables.accounts.c.account_id == wanted.account_id)
+            row = (await connection.execute(query)).mappings().one_or_none()
+            if row is None:
+                return AccountNotFound(wanted.account_id)
+            summary = UsageSummary(account_of(row).calendar, wanted.group_by, limit, after)
+            async for body in _bodies(connection, wanted):
+                summary.add(_decode(body))
+            return summary
+
+
+async def _bodies(connection: AsyncConnection, wanted: UsageQuery) -> AsyncIterator[str]:
+    """The charges asked for, by the time of their commit. A duplicate costs nothing and is left out."""
+    charges = tables.charges.c
+    place = charges.committed_at, charges.charge_id
+    query = select(*place, charges.body).where(charges.account_id == wanted.account_id, charges.duplicate_of.is_(None))
+    if wanted.start is not None:
+        query = query.where(charges.committed_at >= wanted.start)
+    if wanted.end is not None:
+        query = query.where(charges.committed_at < wanted.end)
+    query = query.order_by(*place).limit(PAGE)
+    page = (await connection.execute(query)).all()
+    while page:
+        for _, _, body in page:
+            yield body
+        if len(page) < PAGE:
+            return
+        last = page[-1]
+        page = (await connection.execute(query.where(tuple_(*place) > tuple_(last.committed_at, last.charge_id)))).all()

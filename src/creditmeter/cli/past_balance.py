@@ -1,0 +1,94 @@
+"""What an account's balance was: recomputed from its history.
+
+The balance at a moment is the sum of the amounts of all entries that were posted at or before it, which is what the central
+store had in its books then. It never changes afterwards: a charge that was made before and posted later is not in it.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from creditmeter.cli.connection import PATIENCE
+from creditmeter.cli.exits import CommandFailed
+from creditmeter.cli.options import timestamp
+from creditmeter.cli.paging import LARGEST_PAGE
+from creditmeter.client import Client, call
+from creditmeter.v1 import account_pb2, grants_pb2
+
+LONG = 20
+"""After as many pages, and then each time after as many more, it is said how far the reading is."""
+
+KINDS = (grants_pb2.GRANT_KIND_DAILY, grants_pb2.GRANT_KIND_MONTHLY, grants_pb2.GRANT_KIND_PERMANENT)
+
+_GIVES_BACK = (account_pb2.HISTORY_TYPE_REFUNDED,)
+
+
+@dataclass(slots=True)
+class PastBalance:
+    """What entries up to a moment add up to, in microcredits, in all and by kind. `entries` counts them."""
+
+    at: Timestamp
+    balance: int = 0
+    by_kind: dict[int, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    entries: int = 0
+    stated: int | None = None
+
+    def add(self, entries: Iterable[account_pb2.HistoryEntry]) -> None:
+        """Count entries, newest first. What was posted later is passed over."""
+        for entry in entries:
+            if (entry.posted_at.seconds, entry.posted_at.nanos) <= (self.at.seconds, self.at.nanos):
+                self._count(entry)
+
+    def _count(self, entry: account_pb2.HistoryEntry) -> None:
+        if self.stated is None:
+            self.stated = entry.balance_after_microcredits
+        self.entries += 1
+        self.balance += entry.amount_microcredits
+        if entry.draws:
+            sign = 1 if entry.type in _GIVES_BACK else -1
+            for draw in entry.draws:
+                self.by_kind[draw.kind] += sign * draw.amount_microcredits
+        elif entry.kind:
+            self.by_kind[entry.kind] += entry.amount_microcredits
+
+    def check(self) -> None:
+        """Hold the sum against the balance that the newest entry states.
+
+        Raises:
+            CommandFailed: they differ, or the buckets do not make up the balance.
+        """
+        if self.balance != (self.stated or 0) or sum(self.by_kind.values()) != self.balance:
+            raise CommandFailed("the account's history does not add up: `creditmeter verify` says where")
+
+    def as_json(self) -> dict[str, Any]:
+        """The balance as JSON, with names in the manner of the contract."""
+        buckets = [{"kind": grants_pb2.GrantKind.Name(kind), "remaining_microcredits": self.by_kind[kind]} for kind in KINDS]
+        return {"at": self.at.ToJsonString(), "balance_microcredits": self.balance, "buckets": buckets}
+
+
+async def read_past_balance(client: Client, account_id: str, at: datetime) -> PastBalance:
+    """The balance of an account at a moment; 0 before it had any history.
+
+    Raises:
+        CallError: the sidecar refused, or did not answer.
+        CommandFailed: the history does not add up.
+    """
+    moment = timestamp(at)
+    assert moment is not None
+    found = PastBalance(moment)
+    request = account_pb2.ListHistoryRequest(account_id=account_id, page_size=LARGEST_PAGE)
+    pages = 0
+    while True:
+        page = await call(client.account.ListHistory, request, PATIENCE)
+        found.add(page.entries)
+        pages += 1
+        if not page.next_page_token:
+            found.check()
+            return found
+        if pages % LONG == 0:
+            print(f"read {pages * LARGEST_PAGE:,} entries of history", file=sys.stderr)
+        request.page_token = page.next_page_token

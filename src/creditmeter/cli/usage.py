@@ -1,0 +1,140 @@
+"""`creditmeter usage`: where an account's credits went, by day, model, action and the like."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from creditmeter.cli.connection import ask
+from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
+from creditmeter.cli.output import json_of, moment, print_cells, print_json, print_table, say_more, table
+from creditmeter.cli.paging import pages
+from creditmeter.client import Client
+from creditmeter.core.amounts import format_credits
+from creditmeter.v1 import account_pb2
+
+LOOKS_BACK = timedelta(days=30)
+"""Usage is shown of so long a time and the rest of its first day, if no start is named."""
+
+BAR = 30
+"""How wide the longest bar is, in characters."""
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_LABEL = "label:"
+_NAMES = {name.removeprefix("USAGE_DIMENSION_").lower(): value for name, value in account_pb2.UsageDimension.items() if value}
+_KIND = "kind"
+
+
+def read_grouping(text: str) -> str:
+    """What to group by, as it is typed."""
+    if text in _NAMES or (text.startswith(_LABEL) and text != _LABEL):
+        return text
+    raise typer.BadParameter(f"{text!r} is none of {', '.join(_NAMES)} or label:KEY")
+
+
+def usage(
+    account_id: AccountId,
+    group_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group-by",
+            parser=read_grouping,
+            metavar="WHAT",
+            help="day, action, model, tool, kind or label:KEY; up to four. Default: day.",
+        ),
+    ] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(parser=read_moment, metavar="TIME", help="Only charges from then on. Default: 30 days before the end."),
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only charges before then. Default: now.")
+    ] = None,
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show where an account's credits went: its settled charges, summed up."""
+    names = group_by or ["day"]
+    request = account_pb2.SummarizeUsageRequest(
+        account_id=account_id,
+        group_by=[_grouping(name) for name in names],
+        start=timestamp(start or _default_start(end)),
+        end=timestamp(end),
+        page_token=page_token,
+    )
+
+    async def read(client: Client) -> account_pb2.SummarizeUsageResponse:
+        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit)
+
+    reply = ask(address, read)
+    if as_json:
+        print_json(json_of(reply))
+        return
+    if as_csv:
+        _print_csv(names, reply)
+    else:
+        until = f" until {moment(request, 'end')}" if end else ""
+        print_table(usage_table(names, reply), f"Usage of {account_id} from {moment(request, 'start')}{until}, settled charges")
+    say_more(reply.next_page_token, aside=as_csv)
+
+
+def _default_start(end: datetime | None) -> datetime:
+    """A midnight, so that a listing can be gone on with for the rest of the day."""
+    day = (end or datetime.now(UTC)).astimezone(UTC) - LOOKS_BACK
+    return day.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _grouping(name: str) -> account_pb2.UsageGrouping:
+    if name.startswith(_LABEL):
+        return account_pb2.UsageGrouping(label_key=name.removeprefix(_LABEL))
+    return account_pb2.UsageGrouping(dimension=account_pb2.UsageDimension.ValueType(_NAMES[name]))
+
+
+def usage_table(names: Sequence[str], reply: account_pb2.SummarizeUsageResponse) -> Table:
+    """Groups, one a row, with a bar for each one's share, and the total.
+
+    By kind the bars are of what each kind paid, else of cost.
+    """
+    numbers = ("charges", "credits", "paid", "refunded", "USD")
+    shown = table(*names, *numbers, "", right=numbers)
+    most = max((_bar_amount(names, each.totals) for each in reply.groups), default=0)
+    for each in reply.groups:
+        keys = [_shown_key(name, key) for name, key in zip(names, each.keys, strict=True)]
+        shown.add_row(*keys, *_figures(each.totals), bar(_bar_amount(names, each.totals), most))
+    shown.add_section()
+    shown.add_row("total", *[""] * (len(names) - 1), *_figures(reply.total), "")
+    return shown
+
+
+def bar(amount: int, most: int) -> str:
+    """A bar for an amount, the largest one being `BAR` wide; what is there at all is seen."""
+    if amount <= 0:
+        return ""
+    eighths = max(1, amount * BAR * 8 // most)
+    whole, rest = divmod(eighths, 8)
+    return "█" * whole + _EIGHTHS[rest].strip()
+
+
+def _bar_amount(names: Sequence[str], totals: account_pb2.UsageTotals) -> int:
+    return totals.covered_microcredits if _KIND in names else totals.cost_microcredits
+
+
+def _shown_key(name: str, key: str) -> str:
+    return key.removeprefix("GRANT_KIND_").lower().replace("unspecified", "none") if name == _KIND else key or "-"
+
+
+def _figures(totals: account_pb2.UsageTotals) -> tuple[str, ...]:
+    amounts = (totals.cost_microcredits, totals.covered_microcredits, totals.refunded_microcredits)
+    return (f"{totals.charge_count:,}", *map(format_credits, amounts), totals.cost_usd)
+
+
+def _print_csv(names: Sequence[str], reply: account_pb2.SummarizeUsageResponse) -> None:
+    """One line a group: its values under the names of what it is grouped by, then its sums."""
+    fields = [field.name for field in account_pb2.UsageTotals.DESCRIPTOR.fields]
+    totals = ((each.keys, json_of(each.totals)) for each in reply.groups)
+    print_cells([*names, *fields], ([*keys, *(sums[name] for name in fields)] for keys, sums in totals))
