@@ -17,8 +17,10 @@ from creditmeter.core.amounts import Microcredits, from_credits
 
 MAX_NUMBER = 10**9
 MAX_DECIMAL_PLACES = 12
-MAX_PARTS = 8
 """A number is below MAX_NUMBER and this fine at most: enough for any price, few enough digits for exact sums."""
+
+MAX_PARTS = 8
+"""A dotted key has as many names at most; a card needs four."""
 
 _Path = tuple[str | int, ...]
 _Choice = TypeVar("_Choice", bound=Enum)
