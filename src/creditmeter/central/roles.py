@@ -1,7 +1,8 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
 History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
-they are: only the columns that say how they stand may be changed, and no row deleted. Of an account only its running totals
+they are: only the columns that say how they stand may be changed, and no row deleted. Recalls and refused calls, which are no
+accounts of credit, come and go. Of an account only its running totals
 change. What
 an account or a plan is, is the owner's to say, or that of a role which was given administration.
 """
@@ -23,7 +24,7 @@ _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
 _RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
 _ADDED_TO = (tables.history, tables.refunds, tables.requests)
-_UPDATED = (tables.grants, tables.leases, tables.charges, tables.exchanges, tables.sidecars, tables.recalls)
+_UPDATED = (tables.grants, tables.leases, tables.charges, tables.exchanges, tables.sidecars, tables.recalls, tables.refused_calls)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
 """A name as SQL has it, in quotes where it needs them."""
@@ -223,7 +224,7 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
     for table in _ADDED_TO:
         yield _Privileges(table.name, ("SELECT", "INSERT"))
     for table in _UPDATED:
-        delete = ("DELETE",) if table is tables.recalls else ()
+        delete = ("DELETE",) if table in (tables.recalls, tables.refused_calls) else ()
         yield _Privileges(table.name, ("SELECT", "INSERT", *delete), _names(tables.changing(table)))
     if access.admin:
         yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))

@@ -10,6 +10,7 @@ from creditmeter.central.administration import Administration
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.exchanges import Exchanges
+from creditmeter.central.forecasts import Forecasts
 from creditmeter.central.listing import Listing
 from creditmeter.central.migrating import migrate
 from creditmeter.central.news import ChangePoll, News, Notifications
@@ -48,6 +49,7 @@ class CentralStore:
         self.rate_cards = Publications(self.database, clock)
         self.reader = Reader(self.database)
         self.listing = Listing(self.database, clock)
+        self.forecasts = Forecasts(self.database, clock)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

@@ -132,6 +132,7 @@ charges = Table(
     Column("body", Text, nullable=False),
 )
 Index("charges_by_request", charges.c.account_id, charges.c.request_id)
+Index("charges_by_time", charges.c.account_id, charges.c.committed_at)
 Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
 Index(
     "charges_with_debt",
@@ -191,6 +192,17 @@ requests = Table(
     Column("reply", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+
+refused_calls = Table(
+    "refused_calls",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("request_id", String, primary_key=True),
+    Column("refused_at", BigInteger, nullable=False),
+    Column("action", String, nullable=False),
+    Column("required_microcredits", BigInteger, nullable=False),
+)
+Index("refused_calls_by_time", refused_calls.c.account_id, refused_calls.c.refused_at)
 
 exchanges = Table(
     "exchanges",

@@ -12,6 +12,7 @@ from creditmeter.cli import (
     account,
     balance,
     central,
+    forecast,
     grant,
     history,
     leases,
@@ -50,6 +51,7 @@ app.command("quote")(quote.quote)
 app.command("prices")(prices.prices)
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
+app.command("forecast")(forecast.forecast)
 app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)

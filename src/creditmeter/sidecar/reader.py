@@ -15,6 +15,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Standing
+from creditmeter.core.forecasting import Forecast
 from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
 from creditmeter.core.instants import Instant
@@ -205,6 +206,14 @@ class Reader:
         posted = {each.charge_id for each in entries}  # some of them while the store was read
         waiting = sorted((each for each in pending if each.charge_id not in posted), key=lambda each: each.committed_at)
         return HistoryPage(entries, waiting[::-1][:limit])
+
+    async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound:
+        """How long an account's credit lasts, by what is settled.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        return await self._central.forecasts.forecast(account_id)
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)
