@@ -33,6 +33,7 @@ COMMANDS = {
     "account list": LISTS,
     "plan put": ASKS | {"PLAN", "--daily", "--monthly"},
     "plan list": LISTS,
+    "plan estimate": ASKS | {"--actions", "--pieces", "--images", "--text-credits", "--searches", "--credits", "--rate-card"},
     "grant add": CHANGES | {"ACCOUNT", "CREDITS", "--kind", "--source", "--effective-at", "--expires-at", "--note"},
     "grant void": CHANGES | {"ACCOUNT", "GRANT"},
     "grant list": LISTS | {"ACCOUNT"},
@@ -48,6 +49,7 @@ COMMANDS = {
     "history": LISTS
     | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--kind", "--source", "--label", "--start", "--end"},
     "usage": LISTS | {"ACCOUNT", "--group-by", "--start", "--end"},
+    "forecast": ASKS | {"ACCOUNT"},
     "sidecars": LISTS | {"--state"},
     "leases": LISTS | {"--account", "--sidecar"},
     "verify": {"--central", "--data-dir", "--json", "--help"},

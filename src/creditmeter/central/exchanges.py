@@ -12,6 +12,7 @@ from creditmeter.central.administration import create_on_first_touch
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
+from creditmeter.central.refused_calls import put_refused_calls
 from creditmeter.central.rows import encode
 from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
@@ -191,6 +192,7 @@ class Exchanges:
             return applied
         reply = answer(opened.ledger, message)
         await opened.save(connection)
+        await put_refused_calls(connection, message.account_id, message.refused)
         row = {
             "account_id": message.account_id,
             "sidecar_id": message.sidecar_id,

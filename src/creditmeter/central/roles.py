@@ -1,9 +1,10 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
 History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
-they are: only the columns that say how they stand may be changed, and no row deleted. Of an account only its running totals
-change. What an account or a plan is, is the owner's to say, or that of a role which was given administration; that one moves
-the ends of grants too, with an account's calendar.
+they are: only the columns that say how they stand may be changed, and no row deleted. What is no account of credit comes and
+goes: recalls, refused calls, and what is to be told to webhooks. Of an account only its running totals change. What an account or
+a plan is, is the owner's to say, or that of a role which was given administration; that one moves the ends of grants too, with an
+account's calendar.
 """
 
 import re
@@ -30,10 +31,11 @@ _UPDATED = (
     tables.exchanges,
     tables.sidecars,
     tables.recalls,
+    tables.refused_calls,
     tables.alert_watches,
     tables.alert_deliveries,
 )
-_DELETED = (tables.recalls, tables.alert_deliveries)
+_DELETED = (tables.recalls, tables.refused_calls, tables.alert_deliveries)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
 """A name as SQL has it, in quotes where it needs them."""

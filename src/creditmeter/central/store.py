@@ -11,6 +11,7 @@ from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.deliveries import Deliveries
 from creditmeter.central.exchanges import Exchanges
+from creditmeter.central.forecasts import Forecasts
 from creditmeter.central.listing import Listing
 from creditmeter.central.migrating import migrate
 from creditmeter.central.news import ChangePoll, News, Notifications
@@ -52,6 +53,7 @@ class CentralStore:
         self.deliveries = Deliveries(self.database, clock)
         self.usage = UsageReader(self.database)
         self.listing = Listing(self.database, clock)
+        self.forecasts = Forecasts(self.database, clock)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

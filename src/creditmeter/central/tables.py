@@ -227,6 +227,17 @@ requests = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+refused_calls = Table(
+    "refused_calls",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("request_id", String, primary_key=True),
+    Column("refused_at", BigInteger, nullable=False),
+    Column("action", String, nullable=False),
+    Column("required_microcredits", BigInteger, nullable=False),
+)
+Index("refused_calls_by_time", refused_calls.c.account_id, refused_calls.c.refused_at)
+
 exchanges = Table(
     "exchanges",
     metadata,

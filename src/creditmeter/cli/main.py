@@ -12,6 +12,7 @@ from creditmeter.cli import (
     account,
     balance,
     central,
+    forecast,
     grant,
     history,
     leases,
@@ -52,6 +53,7 @@ app.command("prices")(prices.prices)
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
 app.command("usage")(usage.usage)
+app.command("forecast")(forecast.forecast)
 app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)

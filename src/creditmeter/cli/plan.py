@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.estimate import estimate
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken, read_credits
 from creditmeter.cli.output import json_of, print_json, print_listing, print_table, say_more, table
 from creditmeter.cli.paging import pages
@@ -14,6 +15,7 @@ from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2, grants_pb2
 
 commands = typer.Typer(help="Make and list plans: what accounts are granted each day and month.")
+commands.command()(estimate)
 
 
 @commands.command()

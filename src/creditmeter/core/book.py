@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge, Refund
-from creditmeter.core.exchange import Standing
+from creditmeter.core.exchange import RefusedCall, Standing
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.leases import Lease, Moment
 from creditmeter.core.requests import Receipt
 from creditmeter.core.reservations import Reservation, ReservationState
+
+MAX_REFUSED_CALLS = 1_000
+"""As many calls that were refused for lack of credit are remembered until the central store was told; older ones are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,10 @@ class Reading:
 
 
 class Book:
-    """The state of one account on one sidecar. Changed only by `apply` and `forget`."""
+    """The state of one account on one sidecar. Changed only by `apply` and `forget`.
+
+    `refused`, the calls refused for lack of credit of which the central store was not told yet, is in memory only.
+    """
 
     def __init__(self, account_id: AccountId) -> None:
         self.account_id = account_id
@@ -70,6 +76,7 @@ class Book:
         self.charges: dict[ChargeId, Charge] = {}
         self.refunds: dict[RefundId, Refund] = {}
         self.receipts: dict[RequestId, Receipt] = {}
+        self.refused: dict[RequestId, RefusedCall] = {}
         self.open_reservations = 0
         self._held: dict[LeaseId, int] = {}
         self._unposted_charges: dict[ChargeId, Charge] = {}
@@ -96,6 +103,7 @@ class Book:
             self.leases[lease.lease_id] = lease
         for receipt in change.receipts:
             self.receipts[receipt.request.request_id] = receipt
+            self.refused.pop(receipt.request.request_id, None)  # it was refused, but went well in the end
         if change.account is not None:
             self.account = change.account
 
@@ -115,6 +123,19 @@ class Book:
         for part in reservation.parts:
             self._held[part.lease_id] = self._held.get(part.lease_id, 0) + sign * part.amount
             assert self._held[part.lease_id] >= 0, "held is the sum of open reservations"
+
+    def refuse(self, call: RefusedCall) -> None:
+        """Remember that a call was refused for lack of credit; of one that is refused again the last time counts."""
+        self.refused.pop(call.request_id, None)
+        self.refused[call.request_id] = call
+        if len(self.refused) > MAX_REFUSED_CALLS:
+            del self.refused[next(iter(self.refused))]
+
+    def told_of_refused(self, calls: Iterable[RefusedCall]) -> None:
+        """Forget refused calls that the central store has written down, unless they were refused again since."""
+        for call in calls:
+            if self.refused.get(call.request_id) == call:
+                del self.refused[call.request_id]
 
     @property
     def is_empty(self) -> bool:
@@ -213,7 +234,7 @@ class Book:
         return gone
 
     def _has_nothing_but_its_account(self) -> bool:
-        others = self.leases or self.reservations or self.charges or self.refunds or self.receipts
+        others = self.leases or self.reservations or self.charges or self.refunds or self.receipts or self.refused
         return self.account is not None and not others
 
     def _forgettable(self, before: Instant) -> "Forgotten":

@@ -14,7 +14,7 @@ from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.grants import Grant, GrantKind
-from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, SidecarId
+from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 
 
@@ -45,13 +45,23 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A call that was refused for lack of credit: what it was for, and how much it required, in microcredits."""
+
+    request_id: RequestId
+    refused_at: Instant
+    action: str
+    required: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """From a sidecar, about one account.
 
     From the moment it was sent the sidecar authorises for `lease_ttl` on its leases, and what it authorises may be held for
     `max_hold_lifetime`. `is_steady` says that it has been in touch with the central store long enough for all others to have
     been heard too: only then may those who were not be given up for lost. `answers` says that it was composed after its sidecar
-    was told that others wait for credit of this account.
+    was told that others wait for credit of this account. `refused` are calls that were refused for lack of credit since.
     """
 
     sidecar_id: SidecarId
@@ -66,6 +76,7 @@ class Message:
     max_hold_lifetime: Span = HOUR
     is_steady: bool = False
     answers: bool = True
+    refused: tuple[RefusedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

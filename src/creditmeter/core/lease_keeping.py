@@ -52,6 +52,7 @@ def compose(
         need=need,
         lease_ttl=envelope.lease_ttl,
         max_hold_lifetime=envelope.max_hold_lifetime,
+        refused=tuple(book.refused.values()),
     )
     changed = Change(
         book.account_id,

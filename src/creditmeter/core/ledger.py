@@ -227,6 +227,12 @@ class Ledger:
         if self.account.alerts:
             self.readings.append(self.reading)
 
+    def plan_gave(self, kind: GrantKind, period: Period) -> int:
+        """What the plan gives for a period, also for one that is over and that nobody touched; 0 if it ended before the account
+        had this plan.
+        """
+        return self._planned(kind, period) if period.ends_at > self._plan_since else 0
+
     def _planned(self, kind: GrantKind, period: Period) -> int:
         """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
         at = max(period.starts_at, self._plan_since)

@@ -10,6 +10,7 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.price_table import Place
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import refuse
+from creditmeter.server.forecast_messages import forecast_message
 from creditmeter.server.messages import (
     bucket_message,
     charge_message,
@@ -102,6 +103,15 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             total=usage_totals_message(summary.total),
             next_page_token=next_token(request, page[-1][0]) if len(found) > size else "",
         )
+
+    async def ForecastUsage(
+        self, request: account_pb2.ForecastUsageRequest, context: Context
+    ) -> account_pb2.ForecastUsageResponse:
+        """How long an account's credit lasts, and which plan would have been enough."""
+        fields = Fields()
+        account_id = AccountId(fields.id("account_id", request.account_id))
+        found = await allowed(context, fields.refusal or await self._reader.forecast(account_id))
+        return forecast_message(found)
 
     async def ListModelPrices(
         self, request: account_pb2.ListModelPricesRequest, context: Context

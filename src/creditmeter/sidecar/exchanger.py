@@ -294,6 +294,7 @@ class Exchanger:
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
                 book.reading = reading(answered.message, reply)
+                book.told_of_refused(answered.message.refused)
                 self._demand.answered(account_id, answered.speech, reply, self._clock.boot())
                 answered.speech.tell(reply)
             case Outdated(applied_seq):

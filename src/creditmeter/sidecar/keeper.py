@@ -30,6 +30,11 @@ IDLE_AFTER = Span(30 * SECOND)
 REPORTED_WITHIN = Span(2 * SECOND)
 """What is held here is known to the central store, and so to a user who asks elsewhere, within this long."""
 
+REFUSED_TOLD_WITHIN = Span(10 * SECOND)
+"""A refusal for lack of credit goes along with whatever else is said to the central store, or by itself after this long, with
+all others of its account.
+"""
+
 
 class LeaseKeeper:
     """Gets credit for requests, and looks after what it got."""
@@ -126,7 +131,9 @@ class LeaseKeeper:
     def _should_speak(self, book: Book, at: Moment) -> bool:
         unreported = self._books.unreported_since(book.account_id)
         is_overdue = unreported is not None and at.boot - unreported >= REPORTED_WITHIN
-        return is_overdue or self._needs_renewal(book, at.boot) or self._has_a_new_day(book, at)
+        refused = next(iter(book.refused.values()), None)
+        is_untold = refused is not None and at.now - refused.refused_at >= REFUSED_TOLD_WITHIN
+        return is_overdue or is_untold or self._needs_renewal(book, at.boot) or self._has_a_new_day(book, at)
 
     def _is_used(self, book: Book, boot: Span) -> bool:
         return boot - self._books.last_used(book.account_id) < IDLE_AFTER

@@ -35,6 +35,7 @@ from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
     ChargeNotFound,
+    InsufficientCredits,
     Overloaded,
     RecallPending,
     Refusal,
@@ -60,7 +61,15 @@ from creditmeter.sidecar.keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.settler import Settler
-from creditmeter.sidecar.shortage import RECALL_RETRY_AFTER, Wanted, is_final, is_worth_asking, news_until, short_of
+from creditmeter.sidecar.shortage import (
+    RECALL_RETRY_AFTER,
+    Wanted,
+    is_final,
+    is_worth_asking,
+    news_until,
+    refused_call,
+    short_of,
+)
 
 MAX_ROUNDS = 8
 """How often a decision is taken again because others were quicker to use the credit that was got for it."""
@@ -239,6 +248,9 @@ class Meter:
             self._books.drop_if_empty(wanted.account_id)
         if isinstance(decided, AccountNotFound):
             return decided
+        if isinstance(decided, InsufficientCredits):
+            book = self._books.open(wanted.account_id)
+            book.refuse(refused_call(book, wanted.request, decided, at.now))
         return await self._settled(decided, wanted.amount)
 
     async def _still_suspended(self, wanted: Wanted, decide: Decide, refusal: AccountSuspended) -> Change | Receipt | Refusal:

@@ -16,6 +16,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Standing
+from creditmeter.core.forecasting import Forecast
 from creditmeter.core.grants import Grant
 from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
@@ -235,6 +236,14 @@ class Reader:
             CentralUnavailable: the store did not answer.
         """
         return await self._central.usage.summarize(wanted, limit, after)
+
+    async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound:
+        """How long an account's credit lasts, by what is settled.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        return await self._central.forecasts.forecast(account_id)
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)

@@ -7,13 +7,13 @@ import structlog
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book
-from creditmeter.core.exchange import Answer
+from creditmeter.core.exchange import Answer, RefusedCall
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.leases import Moment
 from creditmeter.core.metering import Short
 from creditmeter.core.refusals import InsufficientCredits, RecallPending, Refusal
-from creditmeter.core.requests import Request
+from creditmeter.core.requests import ChargeNow, Extend, Request, Reserve
 
 RECALL_RETRY_AFTER = Span(SECOND // 4)
 
@@ -62,3 +62,19 @@ def short_of(book: Book, short: Short, said: Answer, at: Moment) -> Refusal:
         _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=said.elsewhere)
         return RecallPending(RECALL_RETRY_AFTER)
     return InsufficientCredits(required, Microcredits(idle + said.free), said.standing.next_reset_at)
+
+
+def refused_call(book: Book, request: Request, refusal: InsufficientCredits, now: Instant) -> RefusedCall:
+    """What a forecast later asks of a call that was refused for lack of credit."""
+    match request:
+        case Reserve(work=work):
+            action = work.action if work else ""
+        case Extend(work=work, reservation_id=reservation_id):
+            reservation = book.reservations.get(reservation_id)
+            work = work or (reservation.work if reservation else None)
+            action = work.action if work else ""
+        case ChargeNow(usage=usage):
+            action = usage.action if usage else ""
+        case _:
+            action = ""
+    return RefusedCall(request.request_id, now, action, refusal.required)
