@@ -28,6 +28,7 @@ from creditmeter.core.ids import GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refunding import refund
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
+from creditmeter.core.standing import standing as standing_of
 from tests.central.accounts import ACME, account, create, give, giving_back, history, put_plan, standing
 from tests.central.one_pass import NEVER, Life
 from tests.central.speaker import Speaker
@@ -169,8 +170,7 @@ class Steps:
         ledger = self.central.ledger(self.now)
         ledger.touch()
         ledger.repay_debt()
-        usable = [each for each in ledger.grants.values() if each.is_usable(self.now)]
-        return tuple(sum(each.remaining for each in usable if each.kind is kind) for kind in GrantKind), ledger.debt
+        return tuple(each.remaining for each in standing_of(ledger).buckets), ledger.debt
 
     def _name(self) -> str:
         self.names += 1

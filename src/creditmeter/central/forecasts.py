@@ -4,7 +4,7 @@ Charges are read in pages by the time of their commit and added up as they come;
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,22 +15,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
-from creditmeter.central.ledgers import open_ledger
-from creditmeter.core.accounts import Account, Plan
-from creditmeter.core.calendar import Calendar, day_of, month_of
+from creditmeter.central.ledgers import Topic, open_ledger
+from creditmeter.core.accounts import Plan
+from creditmeter.core.answering import close_ended
+from creditmeter.core.calendar import Period
 from creditmeter.core.exhaustion import Usability, exhausted_days
 from creditmeter.core.findings import Habits, most_at_once
 from creditmeter.core.forecasting import LOOKED_BACK, Days, Forecast, forecast
-from creditmeter.core.grants import GrantKind
+from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, GrantId
 from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.rate_card import IMAGE, TEXT, TOOL
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.schedule import Schedule
 
 PAGE = 1_000
 """Rows are read so many at a time."""
+
+MAX_GRANTS = 1_000
+"""As many permanent grants are looked at one by one."""
 
 
 class _Draw(msgspec.Struct):
@@ -67,7 +72,7 @@ _decode = msgspec.json.Decoder(_Charged).decode
 class _Sums:
     """What the charges read so far add up to, in microcredits. `last_draw` has when each grant was last drawn on."""
 
-    calendar: Calendar
+    schedule: Schedule
     cost: int = 0
     image_cost: int = 0
     tool_cost: int = 0
@@ -104,7 +109,7 @@ class _Sums:
 
     def need(self, at: Instant, amount: int) -> None:
         """Count what a call needed on its day."""
-        self.needs[day_of(self.calendar, at).starts_at] += amount
+        self.needs[self.schedule.day_at(at).starts_at] += amount
 
     @property
     def habits(self) -> Habits:
@@ -127,9 +132,11 @@ class Forecasts:
             CentralUnavailable: the store did not answer.
         """
         async with self._database.read() as connection:
-            opened = await open_ledger(connection, account_id, await self._clock.now(connection), lock=False)
+            topic = Topic(listed=MAX_GRANTS)
+            opened = await open_ledger(connection, account_id, await self._clock.now(connection), topic, lock=False)
             if opened is None:
                 return AccountNotFound(account_id)
+            close_ended(opened.ledger)
             opened.ledger.touch()  # in memory only: what the plan owes for today, and what has ended
             opened.ledger.repay_debt()
             plans = await _plans(connection)
@@ -139,7 +146,7 @@ class Forecasts:
 async def _days(connection: AsyncConnection, ledger: Ledger, plans: dict[str, Plan]) -> Days:
     account, end = ledger.account, ledger.now
     start = Instant(max(end - LOOKED_BACK, account.created_at))
-    sums = _Sums(account.calendar)
+    sums = _Sums(ledger.schedule)
     async for row in _charges(connection, account.account_id, start, end):
         sums.add(_decode(row["body"]))
     refused = [row async for row in _refused(connection, account.account_id, start, end)]
@@ -149,18 +156,18 @@ async def _days(connection: AsyncConnection, ledger: Ledger, plans: dict[str, Pl
     return Days(
         start=start,
         end=end,
-        calendar=account.calendar,
+        schedule=ledger.schedule,
         drawn=sums.drawn,
         lapsed=await _lapsed(connection, ledger, start, end) + _never_given(ledger, start, end, seen),
-        exhausted_days={kind: exhausted_days(seen.usable[kind], account.calendar) for kind in GrantKind},
+        exhausted_days={kind: exhausted_days(seen.usable[kind], ledger.schedule) for kind in GrantKind},
         cost=sums.cost,
         needs=sums.needs,
         refused_count=len(refused),
         habits=sums.habits,
-        grants=tuple(each for each in ledger.grants.values() if each.remaining and not each.has_ended(end)),
+        grants=tuple(_to_draw_on(ledger)),
         plan=plans.get(account.plan_id) if account.plan_id else None,
         debt=ledger.debt,
-        monthly_ran_out_at=_monthly_ran_out(account, end, seen.usable[GrantKind.MONTHLY]),
+        monthly_ran_out_at=_monthly_ran_out(ledger.schedule.month_at(end), end, seen.usable[GrantKind.MONTHLY]),
     )
 
 
@@ -179,6 +186,22 @@ async def _pages(connection: AsyncConnection, query: Select[Any], *order: Column
         if len(rows) < PAGE:
             return
         after = tuple(rows[-1][each.key] for each in order)
+
+
+def _to_draw_on(ledger: Ledger) -> Iterator[Grant]:
+    """What is left to draw on, now or later. Permanent grants behind the first thousand are taken for one without an end."""
+    yield from (each for each in ledger.grants.values() if each.remaining and not each.has_ended(ledger.now))
+    if (left := ledger.rest.remaining) > 0:
+        yield Grant(
+            grant_id=GrantId("the rest"),
+            kind=GrantKind.PERMANENT,
+            amount=left,
+            remaining=left,
+            effective_at=ledger.now,
+            expires_at=None,
+            source=GrantSource.PURCHASE,
+            created_at=ledger.now,
+        )
 
 
 def _charges(connection: AsyncConnection, account_id: AccountId, start: Instant, end: Instant) -> AsyncIterator[RowMapping]:
@@ -261,13 +284,12 @@ async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, e
 def _never_given(ledger: Ledger, start: Instant, end: Instant, seen: _Seen) -> Counter[GrantKind]:
     """What the plan would have given for periods that ended in ``[start, end]`` and that nobody touched: all of it lapsed."""
     found: Counter[GrantKind] = Counter()
-    calendar = ledger.account.calendar
-    for kind, period_of in ((GrantKind.DAILY, day_of), (GrantKind.MONTHLY, month_of)):
-        period = period_of(calendar, start)
+    for kind, period_of in ((GrantKind.DAILY, ledger.schedule.day_at), (GrantKind.MONTHLY, ledger.schedule.month_at)):
+        period = period_of(start)
         while period.ends_at <= end:
             if (kind, period.key) not in seen.periods:
                 found[kind] += ledger.plan_gave(kind, period)
-            period = period_of(calendar, period.ends_at)
+            period = period_of(period.ends_at)
     return found
 
 
@@ -282,9 +304,8 @@ async def _plans(connection: AsyncConnection) -> dict[str, Plan]:
     }
 
 
-def _monthly_ran_out(account: Account, end: Instant, monthly: Iterable[Usability]) -> Instant | None:
+def _monthly_ran_out(month: Period, end: Instant, monthly: Iterable[Usability]) -> Instant | None:
     """When all monthly credit of the running month was used up; None if some is left, or there was none."""
-    month = month_of(account.calendar, end)
     running = [each for each in monthly if each.starts_at < month.ends_at and each.ends_at > end]
     moments = [each.used_up_at for each in running if each.used_up_at is not None]
     return max(moments) if moments and len(moments) == len(running) else None

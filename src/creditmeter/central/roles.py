@@ -2,9 +2,9 @@
 
 History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
 they are: only the columns that say how they stand may be changed, and no row deleted. What is no account of credit comes and
-goes: recalls, refused calls, and what is to be told to webhooks. Of an account only its running totals change. What an account or
-a plan is, is the owner's to say, or that of a role which was given administration; that one moves the ends of grants too, with an
-account's calendar.
+goes: recalls, refused calls, and what is to be told to webhooks. Of an account only its running totals change. What an account
+or a plan is, is the owner's to say, or that of a role which was given administration; that one moves the ends of grants too,
+with an account's calendar.
 """
 
 import re

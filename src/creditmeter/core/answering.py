@@ -36,10 +36,10 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     _hear_of_leases(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
-    _close_ended(ledger)  # what ended lapses before anything is granted, if no lease may need it any more
+    close_ended(ledger)  # what ended lapses before anything is granted, if no lease may need it any more
     ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
-    _close_ended(ledger)
+    close_ended(ledger)
     ledger.lapse()
     ledger.repay_debt()
     granted, is_pending = _serve(ledger, message)
@@ -154,7 +154,7 @@ def _postings(ledger: Ledger, charges: Iterable[Charge]) -> dict[ChargeId, Posti
     return {each.charge_id: each.posting for each in found if each.posting is not None}
 
 
-def _close_ended(ledger: Ledger) -> None:
+def close_ended(ledger: Ledger) -> None:
     """Close the leases of ended days on which nothing is out any more, whoever has them: a sidecar that has no more to say
     must not keep grants from lapsing.
     """

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from creditmeter.core.calendar import Calendar, day_of
 from creditmeter.core.instants import Instant
+from creditmeter.core.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ def _changes(grants: Iterable[Usability]) -> dict[Instant, list[int]]:
     return found
 
 
-def exhausted_days(grants: Iterable[Usability], calendar: Calendar) -> int:
+def exhausted_days(grants: Iterable[Usability], schedule: Schedule) -> int:
     """On how many local days a bucket of these grants was used up for some of the time."""
     days = set()
     for start, end in exhausted_spans(grants):
         moment = start
         while moment < end:
-            day = day_of(calendar, moment)
+            day = schedule.day_at(moment)
             days.add(day.starts_at)
             moment = day.ends_at
     return len(days)

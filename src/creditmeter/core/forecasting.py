@@ -12,12 +12,12 @@ from fractions import Fraction
 
 from creditmeter.core.accounts import Plan
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.calendar import Calendar, day_of, month_of
 from creditmeter.core.findings import Finding, Habits, findings
 from creditmeter.core.grants import Grant, GrantKind, draw_key
 from creditmeter.core.ids import GrantId
 from creditmeter.core.instants import DAY, Instant, Span
 from creditmeter.core.plan_replay import smallest_plan
+from creditmeter.core.schedule import Schedule
 
 LOOKED_BACK = Span(30 * DAY)
 """How far a forecast looks back; to the account's creation if that is later."""
@@ -37,7 +37,7 @@ class Days:
 
     start: Instant
     end: Instant
-    calendar: Calendar
+    schedule: Schedule
     drawn: Mapping[GrantKind, int]
     lapsed: Mapping[GrantKind, int]
     exhausted_days: Mapping[GrantKind, int]
@@ -87,13 +87,13 @@ def forecast(days: Days, plans: Iterable[Plan]) -> Forecast:
     buckets = tuple(_bucket(days, kind) for kind in GrantKind)
     monthly = next(each for each in buckets if each.kind is GrantKind.MONTHLY)
     early = days.monthly_ran_out_at if days.monthly_ran_out_at is not None else monthly.runs_out_at
-    left_of_month = 0 if early is None else (month_of(days.calendar, days.end).ends_at - early) // DAY
+    left_of_month = 0 if early is None else (days.schedule.month_at(days.end).ends_at - early) // DAY
     return Forecast(
         start=days.start,
         end=days.end,
         buckets=buckets,
         runs_out_at=_runs_out_at(days),
-        smallest_plan=smallest_plan(plans, days.needs, days.calendar),
+        smallest_plan=smallest_plan(plans, days.needs, days.schedule),
         refused_count=days.refused_count,
         findings=findings(days.habits, left_of_month),
     )
@@ -119,9 +119,9 @@ def _bucket(days: Days, kind: GrantKind) -> BucketForecast:
 def _window_end(days: Days, kind: GrantKind) -> Instant:
     match kind:
         case GrantKind.DAILY:
-            return day_of(days.calendar, days.end).ends_at
+            return days.schedule.day_at(days.end).ends_at
         case GrantKind.MONTHLY:
-            return month_of(days.calendar, days.end).ends_at
+            return days.schedule.month_at(days.end).ends_at
         case GrantKind.PERMANENT:
             return Instant(days.end + PERMANENT_WINDOW)
 
@@ -137,10 +137,10 @@ def _runs_out_at(days: Days) -> Instant | None:
     rate = Fraction(days.cost, days.length)
     left = {each.grant_id: Fraction(each.remaining) for each in days.grants}
     grants = sorted(days.grants, key=draw_key)
-    month_end = month_of(days.calendar, days.end).ends_at
+    month_end = days.schedule.month_at(days.end).ends_at
     now, owed = days.end, Fraction(days.debt)
     while now < month_end:
-        day_end = day_of(days.calendar, now).ends_at
+        day_end = days.schedule.day_at(now).ends_at
         is_new = now > days.end
         daily = Fraction(days.plan.daily if days.plan and is_new else 0)
         usable = [each for each in grants if each.effective_at < day_end and not each.has_ended(now)]

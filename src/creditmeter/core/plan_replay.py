@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from creditmeter.core.accounts import Plan
-from creditmeter.core.calendar import Calendar, month_of
 from creditmeter.core.instants import Instant
+from creditmeter.core.schedule import Schedule
 
 DAYS_OF_A_MONTH = 30
 """Plans are compared by what they give in a month of so many days."""
@@ -21,18 +21,18 @@ def size(plan: Plan) -> int:
     return plan.daily * DAYS_OF_A_MONTH + plan.monthly
 
 
-def is_enough(plan: Plan, needs: Mapping[Instant, int], calendar: Calendar) -> bool:
+def is_enough(plan: Plan, needs: Mapping[Instant, int], schedule: Schedule) -> bool:
     """Whether a plan alone, without permanent grants, would have paid for what each day (by its start) needed, in microcredits.
 
     A month that had begun before the first day has its whole monthly credit.
     """
     beyond: Counter[Instant] = Counter()
     for day, need in needs.items():
-        beyond[month_of(calendar, day).starts_at] += max(0, need - plan.daily)
+        beyond[schedule.month_at(day).starts_at] += max(0, need - plan.daily)
     return all(needed <= plan.monthly for needed in beyond.values())
 
 
-def smallest_plan(plans: Iterable[Plan], needs: Mapping[Instant, int], calendar: Calendar) -> Plan | None:
+def smallest_plan(plans: Iterable[Plan], needs: Mapping[Instant, int], schedule: Schedule) -> Plan | None:
     """The smallest plan that would have been enough, the first by id of those that are equally large; None if none would."""
     ordered = sorted(plans, key=lambda each: (size(each), each.plan_id))
-    return next((each for each in ordered if is_enough(each, needs, calendar)), None)
+    return next((each for each in ordered if is_enough(each, needs, schedule)), None)

@@ -338,7 +338,7 @@ def _server(settings: Settings, sidecar: Sidecar, health: Health, metrics: Metri
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ),
     )
-    # The stubs hold two of these classes for abstract: methods of the contract that are not in this version answer NOT_IMPLEMENTED.
+    # The stubs hold two of these classes for abstract: what is not in this version of the contract answers NOT_IMPLEMENTED.
     metering = MeteringService(sidecar.meter, sidecar.reader, limits.max_hold_lifetime)  # type: ignore[abstract]
     account = AccountService(sidecar.reader)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
