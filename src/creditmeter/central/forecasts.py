@@ -275,9 +275,7 @@ async def _plans(connection: AsyncConnection) -> dict[str, Plan]:
     """Every plan as it stands now."""
     plans = tables.plans.c
     newest = select(plans.plan_id, func.max(plans.effective_at).label("since")).group_by(plans.plan_id).subquery()
-    query = select(tables.plans).join(
-        newest, and_(plans.plan_id == newest.c.plan_id, plans.effective_at == newest.c.since)
-    )
+    query = select(tables.plans).join(newest, and_(plans.plan_id == newest.c.plan_id, plans.effective_at == newest.c.since))
     return {
         row["plan_id"]: Plan(row["plan_id"], row["daily_microcredits"], row["monthly_microcredits"])
         async for row in _pages(connection, query, plans.plan_id)

@@ -24,7 +24,15 @@ _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
 _RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
 _ADDED_TO = (tables.history, tables.refunds, tables.requests)
-_UPDATED = (tables.grants, tables.leases, tables.charges, tables.exchanges, tables.sidecars, tables.recalls, tables.refused_calls)
+_UPDATED = (
+    tables.grants,
+    tables.leases,
+    tables.charges,
+    tables.exchanges,
+    tables.sidecars,
+    tables.recalls,
+    tables.refused_calls,
+)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
 """A name as SQL has it, in quotes where it needs them."""

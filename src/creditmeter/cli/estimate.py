@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.connection import ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, read_credits, read_some_credits
 from creditmeter.cli.output import print_json, print_table, table
@@ -37,7 +37,9 @@ _Address = Annotated[
 ]
 _RateCard = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The rate card to price by. Default: the one that comes with the program.", dir_okay=False),
+    typer.Option(
+        metavar="FILE", help="The rate card to price by. Default: the one that comes with the program.", dir_okay=False
+    ),
 ]
 
 
@@ -60,7 +62,9 @@ def estimate(
     """Say what a month of work needs and which plans cover it; or, with --credits, what an amount supports."""
     month = Month(actions, pieces, images, searches, Microcredits(text_credits))
     if credits is not None and (actions or pieces or searches):
-        raise CommandFailed("--credits asks what an amount supports: leave out --actions, --pieces and --searches", ExitCode.USAGE)
+        raise CommandFailed(
+            "--credits asks what an amount supports: leave out --actions, --pieces and --searches", ExitCode.USAGE
+        )
     if credits is None and not (actions or pieces or searches):
         raise CommandFailed("describe the month: --actions, --pieces, --searches; or name --credits", ExitCode.USAGE)
     card = _card(rate_card)

@@ -19,9 +19,8 @@ from creditmeter.core.leases import Lease, Moment
 from creditmeter.core.requests import Receipt
 from creditmeter.core.reservations import Reservation, ReservationState
 
-
 MAX_REFUSED_CALLS = 1_000
-"""As many calls that were refused for lack of credit are remembered until the central store was told; older ones are dropped."""
+"""As many calls that were refused for lack of credit are remembered until the central store was told; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)

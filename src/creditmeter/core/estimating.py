@@ -6,7 +6,7 @@ everything that is computed from them. Amounts are microcredits.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from creditmeter.core.accounts import Plan
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
@@ -100,14 +100,14 @@ def prices_of(card: RateCard) -> Prices:
     An action's typical price is that at a model of standard cost.
     """
     rules = card.actions.values()
-    standard = _range(rule.standard for rule in rules)
-    dearest = _range(rule.higher_cost for rule in rules)
+    standard = _range((rule.standard for rule in rules), card.increment)
+    dearest = _range((rule.higher_cost for rule in rules), card.increment)
     images = [price for rule in card.images for price in (*rule.variants.values(), rule.credits) if price is not None]
     tools = card.tools
-    searches = _range([tools.default, *tools.by_name.values()] if tools else [])
+    searches = _range([tools.default, *tools.by_name.values()] if tools else [], card.increment)
     return Prices(
         action=Range(standard.low, standard.typical, max(standard.high, dearest.high)),
-        image=_range(images),
+        image=_range(images, card.increment),
         search=searches,
     )
 
@@ -146,7 +146,11 @@ def _times(credits: int, price: int) -> int:
     return credits // price if price else 0
 
 
-def _range(credits: Iterable[Decimal]) -> Range:
-    """From the least to the most of some prices in credits, and the one in the middle, the lower one of two."""
-    ordered = sorted(int(each * MICROCREDITS_PER_CREDIT) for each in credits)
+def _range(credits: Iterable[Decimal], increment: Microcredits) -> Range:
+    """From the least to the most of some prices in credits, rounded up as charges are, and the one in the middle, the lower one
+    of two.
+    """
+    ordered = sorted(
+        -(-int((each * MICROCREDITS_PER_CREDIT).to_integral_value(ROUND_CEILING)) // increment) * increment for each in credits
+    )
     return Range(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]) if ordered else Range()

@@ -1,0 +1,73 @@
+"""Refusals for lack of credit reach the central store, beside what is said anyway."""
+
+from creditmeter.core.book import MAX_REFUSED_CALLS, Book
+from creditmeter.core.exchange import RefusedCall
+from creditmeter.core.forecasting import Forecast
+from creditmeter.core.ids import RequestId
+from creditmeter.core.instants import SECOND
+from creditmeter.core.refusals import InsufficientCredits
+from creditmeter.sidecar.keeper import REFUSED_TOLD_WITHIN
+from tests.clocks import NOON
+from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.test_meter import charge, held, reserve
+
+
+async def refused_count(bench: Bench) -> int:
+    """How many refused calls the central store knows of."""
+    found = await bench.sidecar.reader.forecast(ACCOUNT)
+    assert isinstance(found, Forecast)
+    return found.refused_count
+
+
+async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None:
+    """They wait for ten seconds for something else that is said, then go by themselves."""
+    await bench.start()
+    await bench.account(permanent=1)
+    for number in range(3):
+        assert isinstance(await charge(bench, f"c{number}", 5), InsufficientCredits)
+    told = await refused_count(bench)
+    assert told == 2  # each with the need of the next one
+    await bench.round()
+    assert await refused_count(bench) == 2
+    bench.clock.advance(REFUSED_TOLD_WITHIN)
+    await bench.round()
+    assert await refused_count(bench) == 3
+    assert not bench.sidecar.books.open(ACCOUNT).refused
+
+
+async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) -> None:
+    """If it does before anybody was told."""
+    await bench.start()
+    await bench.account(permanent=1)
+    assert isinstance(await reserve(bench, "job/reserve", 5), InsufficientCredits)
+    book = bench.sidecar.books.open(ACCOUNT)
+    assert [(each.request_id, each.required) for each in book.refused.values()] == [("job/reserve", credits(5))]
+    bench.clock.advance(SECOND)
+    book.refuse(RefusedCall(RequestId("other"), bench.clock.wall(), "", credits(1)))
+    await held(bench, "other", 1)
+    assert "other" not in bench.sidecar.books.open(ACCOUNT).refused
+
+
+async def test_an_account_is_kept_until_its_refusals_are_told(bench: Bench) -> None:
+    """Also if nothing else is known of it."""
+    book = Book(ACCOUNT)
+    book.refuse(RefusedCall(RequestId("r"), NOON, "", credits(1)))
+    await bench.start()
+    await bench.account(permanent=1)
+    await charge(bench, "c", 5)
+    account = bench.sidecar.books.open(ACCOUNT)
+    account.forget(bench.clock.wall())
+    assert account.account is not None
+
+
+def test_only_so_many_are_remembered() -> None:
+    """The oldest go first, and one that was refused again meanwhile is not forgotten."""
+    book = Book(ACCOUNT)
+    calls = [RefusedCall(RequestId(f"r{number}"), NOON, "", credits(1)) for number in range(MAX_REFUSED_CALLS + 1)]
+    for call in calls:
+        book.refuse(call)
+    assert list(book.refused.values()) == calls[1:]
+    again = RefusedCall(RequestId("r1"), NOON, "", credits(2))
+    book.refuse(again)
+    book.told_of_refused(calls)
+    assert list(book.refused.values()) == [again]
