@@ -211,7 +211,7 @@ FORBIDDEN = {
         "UPDATE charges SET request_id = 'another'",
     ],
     "to move a row to another place": each_table("UPDATE NAME SET KEY = KEY"),
-    "to delete a row": each_table("DELETE FROM NAME", "recalls"),
+    "to delete a row": each_table("DELETE FROM NAME", "recalls", "refused_calls"),
     "to delete all rows": each_table("TRUNCATE NAME"),
     "to say what an account or a plan is": [
         "UPDATE accounts SET overdraft_limit_microcredits = 1000000000",
