@@ -68,6 +68,7 @@ async def test_what_was_drawn_and_what_lapsed(store: CentralStore, clock: Manual
     clock.advance(2 * DAY)
     await spend(here, "b", 4)
     clock.advance(3 * DAY)
+    await here.say()  # its leases of ended days are closed
     daily, _, permanent = (await forecast(store)).buckets
     assert (daily.remaining, daily.spent_per_day, daily.lapsed, daily.exhausted_days) == (10, 14 // 5, 36, 1)
     assert (permanent.remaining, permanent.spent_per_day, permanent.lapsed, permanent.exhausted_days) == (98, 0, 0, 0)

@@ -235,7 +235,7 @@ FORBIDDEN = {
         "UPDATE alert_watches SET percent = 1",
     ],
     "to move a row to another place": each_table("UPDATE NAME SET KEY = KEY"),
-    "to delete a row": each_table("DELETE FROM NAME", "recalls", "alert_deliveries"),
+    "to delete a row": each_table("DELETE FROM NAME", "recalls", "refused_calls", "alert_deliveries"),
     "to delete all rows": each_table("TRUNCATE NAME"),
     "to say what an account or a plan is": [
         "UPDATE accounts SET overdraft_limit_microcredits = 1000000000",

@@ -21,7 +21,6 @@ async def refused_count(bench: Bench) -> int:
 
 async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None:
     """They wait for ten seconds for something else that is said, then go by themselves."""
-    await bench.start()
     await bench.account(permanent=1)
     for number in range(3):
         assert isinstance(await charge(bench, f"c{number}", 5), InsufficientCredits)
@@ -37,7 +36,6 @@ async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None
 
 async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) -> None:
     """If it does before anybody was told."""
-    await bench.start()
     await bench.account(permanent=1)
     assert isinstance(await reserve(bench, "job/reserve", 5), InsufficientCredits)
     book = bench.sidecar.books.open(ACCOUNT)
@@ -52,7 +50,6 @@ async def test_an_account_is_kept_until_its_refusals_are_told(bench: Bench) -> N
     """Also if nothing else is known of it."""
     book = Book(ACCOUNT)
     book.refuse(RefusedCall(RequestId("r"), NOON, "", credits(1)))
-    await bench.start()
     await bench.account(permanent=1)
     await charge(bench, "c", 5)
     account = bench.sidecar.books.open(ACCOUNT)

@@ -19,7 +19,7 @@ MOST_KEPT = 10_000
 
 
 async def put_refused_calls(connection: AsyncConnection, account_id: AccountId, calls: Sequence[RefusedCall]) -> None:
-    """Write down what a sidecar refused, and drop what is too old or too much. A call refused again replaces its row."""
+    """Write down what a sidecar refused, and drop what is too old or too much. Of a call refused again the last time counts."""
     if not calls:
         return
     refused = tables.refused_calls
