@@ -168,7 +168,7 @@ async def test_methods_of_later_versions_say_so(services: Services) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    failed = await failure(services.account.ForecastUsage(account_pb2.ForecastUsageRequest(account_id="alice")))
+    failed = await failure(services.metering.Batch(metering_pb2.BatchRequest()))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
 
 

@@ -57,6 +57,10 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield made
 
 
+SOON = 2.0
+"""Seconds, which are a long time on loopback: where a receiver is waited for that never answers."""
+
+
 @pytest.fixture
 def told() -> Told:
     """What the courier said became of its attempts."""
@@ -66,14 +70,16 @@ def told() -> Told:
 @pytest.fixture
 async def courier(store: CentralStore, clock: ManualClock, receiver: Receiver, told: Told) -> AsyncIterator[Courier]:
     """A courier that works when the test says so."""
-    async with working(store, clock, receiver.url, told) as courier:
+    async with working(store, clock, receiver.url, told, patience=SOON) as courier:
         yield courier
 
 
 @asynccontextmanager
-async def working(store: CentralStore, clock: ManualClock, url: str | None, told: Told) -> AsyncIterator[Courier]:
-    """A courier to an address; half a second is a long time on loopback."""
-    webhook = None if url is None else Webhook(url, KEY, 0.5)
+async def working(
+    store: CentralStore, clock: ManualClock, url: str | None, told: Told, patience: float = 30
+) -> AsyncIterator[Courier]:
+    """A courier to an address."""
+    webhook = None if url is None else Webhook(url, KEY, patience)
     courier = Courier(store.deliveries, webhook, clock, lambda outcome, count: told.append((outcome, count)))
     yield courier
     await courier.stop(0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from creditmeter.central import exchanges
 from creditmeter.central.exchanges import Exchanges
-from creditmeter.core import answering, grants, lease_keeping, leases, ledger, metering, posting, recalling, standing
+from creditmeter.core import answering, grants, lease_keeping, leases, ledger, metering, posting
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
 from creditmeter.core.charges import Charge, Part
@@ -38,15 +38,15 @@ class Mutant:
 
 
 def _available_without(is_left_out: Callable[[Any, Any], bool]) -> tuple[Replacement, ...]:
-    def available(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
-        return leases.available(all_grants, [each for each in all_leases if not is_left_out(each, now)], now)
+    def available(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any, rest: Any) -> Microcredits:
+        return leases.available(all_grants, [each for each in all_leases if not is_left_out(each, now)], now, rest)
 
-    return (ledger, "available", available), (recalling, "available", available), (standing, "available", available)
+    return ((ledger, "available", available),)
 
 
-def _idle_counts_as_free(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any) -> Microcredits:
+def _idle_counts_as_free(all_grants: Iterable[Any], all_leases: Iterable[Any], now: Any, rest: Any) -> Microcredits:
     busy = [replace(each, limit=Microcredits(each.limit - each.idle)) for each in all_leases]
-    return leases.available(all_grants, busy, now)
+    return leases.available(all_grants, busy, now, rest)
 
 
 def _draw_now(one: Ledger, part: Part) -> tuple[Any, ...]:
