@@ -1,5 +1,6 @@
 """`creditmeter forecast` and `creditmeter plan estimate`."""
 
+import csv
 import json
 
 import pytest
@@ -60,6 +61,12 @@ def test_a_forecast_of_a_real_account(cli: CommandLine, account: str) -> None:
         3 * CREDIT,
         4 * CREDIT,
         10 * CREDIT,
+    ]
+    lines = list(csv.DictReader(cli("forecast", account, "--csv").out.splitlines()))
+    assert [(each["kind"], each["remaining_microcredits"]) for each in lines] == [
+        ("GRANT_KIND_DAILY", f"{3 * CREDIT}"),
+        ("GRANT_KIND_MONTHLY", f"{4 * CREDIT}"),
+        ("GRANT_KIND_PERMANENT", f"{10 * CREDIT}"),
     ]
     assert "ACCOUNT_NOT_FOUND" in cli("forecast", "nobody").err
 

@@ -49,7 +49,7 @@ COMMANDS = {
     "history": LISTS
     | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--kind", "--source", "--label", "--start", "--end"},
     "usage": LISTS | {"ACCOUNT", "--group-by", "--start", "--end"},
-    "forecast": ASKS | {"ACCOUNT"},
+    "forecast": ASKS | {"ACCOUNT", "--csv"},
     "sidecars": LISTS | {"--state"},
     "leases": LISTS | {"--account", "--sidecar"},
     "verify": {"--central", "--data-dir", "--json", "--help"},

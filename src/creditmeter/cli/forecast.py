@@ -4,8 +4,8 @@ from google.protobuf.duration_pb2 import Duration
 from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
-from creditmeter.cli.options import AccountId, Address, AsJson
-from creditmeter.cli.output import json_of, moment, print_json, print_table, table, word
+from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson
+from creditmeter.cli.output import json_of, moment, print_csv, print_json, print_table, table, word
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, grants_pb2
@@ -19,12 +19,15 @@ _REASONS = {
 }
 
 
-def forecast(account_id: AccountId, address: Address = None, as_json: AsJson = False) -> None:
+def forecast(account_id: AccountId, address: Address = None, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """Show how long an account's credit lasts, which plan would have been enough, and why more may be needed."""
     request = account_pb2.ForecastUsageRequest(account_id=account_id)
     reply = ask(address, lambda client: call(client.account.ForecastUsage, request, PATIENCE))
     if as_json:
         print_json(json_of(reply))
+        return
+    if as_csv:
+        print_csv([account_pb2.BucketForecast], ([each] for each in reply.buckets))
         return
     title = f"Account {account_id}, by what was used from {moment(reply, 'start')} to {moment(reply, 'end')}"
     print_table(forecast_table(reply), title)
