@@ -5,9 +5,9 @@ beginning. DAILY and MONTHLY grants come from the plan, one per account and peri
 one instant: expire, then grant, then use. A new plan grants new amount - what was already granted for the period, never
 below 0; a plan that changes counts from the next period. A change of time zone or anchor: at most once in 30 days; the
 running day and month, their grants, and every other grant's end extend to the first boundary of the new calendar at or
-after the old one; of a month: the first midnight, or the anchor's if that is another one. Cost beyond all credit is debt up to
-the overdraft limit, then written off. Refund: open debt of that charge is cancelled first, then draws are given back, last
-drawn first; what belongs to a grant that has ended lapses.
+after the old one; of a month: the first midnight, or the anchor's if that is another one, or if the new zone is not there yet.
+Cost beyond all credit is debt up to the overdraft limit, then written off. Refund: open debt of that charge is cancelled first,
+then draws are given back, last drawn first; what belongs to a grant that has ended lapses.
 """
 
 from calendar import monthrange
@@ -212,11 +212,13 @@ class Life:
             if self.moved_at is not None and self.now < self.moved_at + REST:
                 return False
             self.touch()
-            is_other_anchor = anchor != self.anchor
-            self.moved_at, self.zone, self.anchor = self.now, zone, anchor
             month = self.month
             self.day = self.day[0], next_midnight(zone, self.day[1])
-            self.month = month[0], next_month(zone, anchor, month[1]) if is_other_anchor else next_midnight(zone, month[1])
+            ends = next_midnight(zone, month[1])
+            if anchor != self.anchor or _local(zone, ends).date() < _local(self.zone, month[1]).date():
+                ends = next_month(zone, anchor, ends)
+            self.month = month[0], ends
+            self.moved_at, self.zone, self.anchor = self.now, zone, anchor
             for each in self.grants:
                 if self.now < each.ends < NEVER:
                     of_this_month = each.is_of_month and each.begins == month[0]

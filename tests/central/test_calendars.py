@@ -213,3 +213,21 @@ async def test_leases_keep_their_end(store: CentralStore, here: Speaker, elsewhe
     answer = await here.say(late, need=4, leases=here.reports(held=0, idle=True))
     assert [(each.limit, each.ends_at) for each in answer.leases if each.ends_at > clock.wall()] == [(4, IN_TOKYO)]
     assert await remaining(store) == (8, 0, 0)
+
+
+async def test_a_move_over_the_date_line_gives_no_month_twice(store: CentralStore, clock: ManualClock) -> None:
+    """Where the month that ends has not ended in the new zone."""
+    await opened(store, monthly=100, time_zone="Pacific/Apia")
+    await updating(store, AccountUpdate(time_zone="Pacific/Pago_Pago"))
+    for day in range(45):
+        clock.advance(DAY)
+        await updating(store, AccountUpdate(max_open_reservations=day + 1), f"touch-{day}")
+    assert [each for each in await lines(store) if each[0] == "GRANTED"] == [("GRANTED", 100, 100)] * 2
+
+
+async def test_very_many_grants_move(store: CentralStore, clock: ManualClock) -> None:
+    """Each to the first boundary after its own end."""
+    await opened(store)
+    given = [await give(store, f"g{number:03}", 1, expires_at=Instant(MIDNIGHT + number * DAY)) for number in range(300)]
+    await updating(store, TOKYO)
+    assert await ends(store) == {each.grant_id: Instant(IN_TOKYO + number * DAY) for number, each in enumerate(given)}

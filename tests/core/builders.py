@@ -297,7 +297,6 @@ class Central:
         self.versions = [PlanVersion(each, Instant(0)) for each in plans]
         self.plan_since = of.created_at
         self.balance = ZERO
-        self.permanent_given = ZERO
         self.grants: dict[GrantId, Grant] = {}
         self.leases: dict[LeaseId, OutLease] = {}
         self.charges: dict[ChargeId, Charge] = {}
@@ -337,7 +336,6 @@ class Central:
             balance=self.balance,
             plan_versions=tuple(each for each in self.versions if each.plan.plan_id == self.account.plan_id),
             plan_since=self.plan_since,
-            permanent_given=self.permanent_given,
             grants=looked_at,
             rest=self._rest(looked_at, now),
             leases=tuple(open_leases.values()),
@@ -409,7 +407,6 @@ class Central:
         self.refunds.update(changes.refunds)
         self.entries.extend(changes.entries)
         self.balance = ledger.balance
-        self.permanent_given = ledger.permanent_given
         self.decided_at = ledger.now
         self.decisions += 1
 

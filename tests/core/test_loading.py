@@ -84,7 +84,7 @@ def test_a_charge_is_drawn_on_as_many_as_it_needs() -> None:
     assert len(central.ledger(NOON, told.charges).grants) == 12
     central.exchange(told, NOON)
     assert central.drawn("c") == [(f"g{number:04}", 1) for number in range(12)]
-    assert (central.permanent_given, central.available(NOON)) == (988, 988 - 3)
+    assert (central.balance, central.available(NOON)) == (988, 988 - 3)
 
 
 def test_a_refund_far_down_the_order_is_counted_once() -> None:
@@ -104,7 +104,7 @@ def test_credit_that_ended_lapses_however_much_it_is() -> None:
     ending = [grant(f"e{number:04}", 1, ends=at("11 00:00")) for number in range(50)]
     central = Central(account(), grants=[*ending, *many(50)])
     central.touch(Instant(at("11 00:00") + MINUTE))
-    assert (central.balance, central.permanent_given) == (50, 50)
+    assert (central.balance, central.available(at("11 01:00"))) == (50, 50)
 
 
 def test_drawing_past_what_is_known_is_an_error() -> None:

@@ -112,6 +112,17 @@ def _assert_tiled(schedule: Schedule, now: Instant) -> None:
         day, month = following, next_month
 
 
+@pytest.mark.parametrize("anchor", [1, 15, 31])
+@pytest.mark.parametrize(("old", "new"), [("Pacific/Apia", "Pacific/Pago_Pago"), ("Etc/GMT-14", "Etc/GMT+12")])
+def test_a_move_over_the_date_line_shows_no_month_twice(old: str, new: str, anchor: int) -> None:
+    """The new zone is a day behind, where the month that ends has not ended: it lasts until it has there."""
+    for hours in range(0, 60 * 24, 7):
+        now = Instant(at("2026-01-01T00:00") + hours * HOUR)
+        schedule = moved(Schedule(Calendar(old, anchor)), Calendar(new, anchor), now)
+        assert schedule.month_at(now).ends_at == month_of(Calendar(new, anchor), schedule.month_at(now).ends_at).starts_at
+        _assert_tiled(schedule, now)
+
+
 @given(calendars, calendars, st.integers(0, 1_000 * 24), st.integers(0, 100))
 def test_ends_to_come_move_to_a_boundary_that_no_day_crosses(old: Calendar, new: Calendar, start: int, days: int) -> None:
     """Never earlier, and never within a day: between two ends of days no grant ends."""

@@ -36,7 +36,6 @@ from creditmeter.core.refusals import (
 from creditmeter.core.schedule import Schedule
 
 NO_EARLIER = Instant(0)
-_NOTHING_YET = {"balance_microcredits": 0, "permanent_given_microcredits": 0, "last_entry": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +268,7 @@ async def _insert_account(connection: AsyncConnection, account: Account, now: In
     """Open an account; None if it is there already, because of a transaction that was not to be seen before."""
     anchor_day = account.anchor_day or day_of_month(account.time_zone, now)
     created = replace(account, created_at=now, anchor_day=anchor_day)
-    row = account_row(created) | _NOTHING_YET | {"plan_since": now, "decided_at": now}
+    row = account_row(created) | {"plan_since": now, "balance_microcredits": 0, "last_entry": 0, "decided_at": now}
     inserted = await connection.execute(insert_into(connection, tables.accounts).on_conflict_do_nothing(), row)
     return created if inserted.rowcount else None
 

@@ -1,10 +1,9 @@
 """Changing an account's calendar at the central store: how long its periods last, and where its grants end.
 
-A grant's end never changes but here, in the transaction that changes the calendar. There may be very many grants: they are
-moved by where they end, for which there are not many places.
+A grant's end never changes but here, in the transaction that changes the calendar.
 """
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
@@ -36,14 +35,15 @@ async def save_change(connection: AsyncConnection, account_id: AccountId, schedu
 
 
 async def _move_ends(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
-    """The latest ends first: they only move further, so none is met again where another was moved to."""
     grants = tables.grants
-    yet_to_end = (grants.c.account_id == account_id) & (grants.c.expires_at > now)
-    query = select(grants.c.kind, grants.c.period_key, grants.c.expires_at).where(yet_to_end).distinct()
-    ends = sorted((await connection.execute(query)).all(), key=lambda each: each.expires_at, reverse=True)
-    for kind, period_key, expires_at in ends:
-        later = schedule.later_end(GrantKind(kind), period_key, expires_at)
-        if later != expires_at:
-            same = (grants.c.kind == kind) & grants.c.period_key.is_not_distinct_from(period_key)
-            these = yet_to_end & same & (grants.c.expires_at == expires_at)
-            await connection.execute(grants.update().where(these).values(expires_at=later))
+    ending = select(grants.c.grant_id, grants.c.kind, grants.c.period_key, grants.c.expires_at).where(
+        grants.c.account_id == account_id, grants.c.expires_at > now
+    )
+    moved = [
+        {"moved": each.grant_id, "later": later}
+        for each in await connection.execute(ending)
+        if (later := schedule.later_end(GrantKind(each.kind), each.period_key, each.expires_at)) != each.expires_at
+    ]
+    if moved:
+        place = grants.c.account_id == account_id, grants.c.grant_id == bindparam("moved")
+        await connection.execute(grants.update().where(*place).values(expires_at=bindparam("later")), moved)

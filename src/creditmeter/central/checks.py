@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from creditmeter.central.rows import bits_of_kinds, charge_of, charge_row, entry_of, grant_of, lease_of, refund_of, refund_row
-from creditmeter.core.grants import Draw, Grant, GrantKind, alive_between
+from creditmeter.core.grants import Draw, Grant, alive_between
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease
@@ -166,11 +166,6 @@ def balance_problems(account: RowMapping, grants: Iterable[RowMapping], history:
     grants = list(grants)
     balance, last_entry = account["balance_microcredits"], account["last_entry"]
     remaining = sum(row["remaining_microcredits"] for row in grants)
-    lasting = (row for row in grants if row["kind"] == GrantKind.PERMANENT.value and row["remaining_microcredits"])
-    permanent = sum(row["amount_microcredits"] - row["voided_microcredits"] for row in lasting)
-    if account["permanent_given_microcredits"] != permanent:
-        stored = account["permanent_given_microcredits"]
-        yield f"permanent grants with credit left gave {permanent}, and {stored} is counted"
     if not balance == history.balance == remaining:
         yield f"the balance is {balance}, its history adds up to {history.balance}, and its grants have {remaining} left"
     if last_entry != history.entries:

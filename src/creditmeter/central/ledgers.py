@@ -120,7 +120,6 @@ class OpenLedger:
             .where(tables.accounts.c.account_id == account_id)
             .values(
                 balance_microcredits=ledger.balance,
-                permanent_given_microcredits=ledger.permanent_given,
                 last_entry=self._last_entry + len(entries),
                 decided_at=ledger.now,
             )
@@ -149,11 +148,10 @@ async def open_ledger(
         account=account,
         calendar_change=change,
         balance=row["balance_microcredits"],
-        permanent_given=row["permanent_given_microcredits"],
         plan_versions=await _plan_versions(connection, account),
         plan_since=row["plan_since"],
         grants=grants,
-        rest=NO_REST if is_all else await _rest(connection, row, grants, now),
+        rest=NO_REST if is_all else await _rest(connection, row, grants, now, is_shown=topic.listed > 0),
         leases=leases,
         charges=charges,
         refunds=await _refunds(connection, account_id, topic),
@@ -217,27 +215,32 @@ async def _grants(
     values: Row = {"account_id": account_id, "running": running, "now": now}
     if named:
         values["grants"] = sorted(named)
-    limit = max(FIRST_GRANTS, topic.listed)
+    limit = FIRST_GRANTS + topic.listed
     while True:
         rows = (await connection.execute(_grants_query(some_are_named=bool(named)), values | {"limit": limit})).mappings().all()
         first = [grant_of(row) for row in rows if row["in_order"]]
         is_all = len(first) < limit
-        if is_all or is_enough(first, wanted, now):
+        if is_all or is_enough(first, wanted, now, topic.listed):
             others = (grant_of(row) for row in rows if not row["in_order"])
             return tuple({each.grant_id: each for each in (*others, *first)}.values()), is_all
         limit *= _MORE_GRANTS
 
 
-async def _rest(connection: AsyncConnection, account: RowMapping, loaded: Iterable[Grant], now: Instant) -> Rest:
-    """What the permanent grants have that are usable now and were not loaded."""
-    to_come = (await connection.execute(_TO_COME, {"account_id": account["account_id"], "now": now})).one()
+async def _rest(
+    connection: AsyncConnection, account: RowMapping, loaded: Iterable[Grant], now: Instant, *, is_shown: bool
+) -> Rest:
+    """What the permanent grants have that are usable now and were not loaded. What they gave no decision rests on: unless it is
+    to be shown, it is taken for what is left.
+    """
+    values = {"account_id": account["account_id"], "now": now}
+    to_come = int((await connection.execute(_TO_COME, values)).scalar_one())
     known = [each for each in loaded if each.effective_at <= now or each.kind is not GrantKind.PERMANENT]
-    given = sum(each.given for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
-    left = sum(each.remaining for each in known)
-    return Rest(
-        given=Microcredits(account["permanent_given_microcredits"] - given - int(to_come.given)),
-        remaining=Microcredits(account["balance_microcredits"] - left - int(to_come.remaining)),
-    )
+    remaining = Microcredits(account["balance_microcredits"] - sum(each.remaining for each in known) - to_come)
+    if not is_shown:
+        return Rest(given=remaining, remaining=remaining)
+    given = int((await connection.execute(_GIVEN, values)).scalar_one())
+    of_loaded = sum(each.given for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
+    return Rest(given=Microcredits(given - of_loaded), remaining=remaining)
 
 
 def _running(schedule: Schedule, now: Instant) -> list[str]:
@@ -320,14 +323,12 @@ _REFUNDS = select(tables.refunds).where(
 )
 
 
-_TO_COME = select(
-    func.coalesce(func.sum(tables.grants.c.amount_microcredits - tables.grants.c.voided_microcredits), 0).label("given"),
-    func.coalesce(func.sum(tables.grants.c.remaining_microcredits), 0).label("remaining"),
-).where(
-    tables.grants.c.account_id == _ACCOUNT_ID,
-    tables.grants.c.kind == GrantKind.PERMANENT.value,
-    tables.HAS_CREDIT,
-    tables.grants.c.effective_at > bindparam("now"),
+_PERMANENT = tables.grants.c.account_id == _ACCOUNT_ID, tables.grants.c.kind == GrantKind.PERMANENT.value, tables.HAS_CREDIT
+_TO_COME = select(func.coalesce(func.sum(tables.grants.c.remaining_microcredits), 0)).where(
+    *_PERMANENT, tables.grants.c.effective_at > bindparam("now")
+)
+_GIVEN = select(func.coalesce(func.sum(tables.grants.c.amount_microcredits - tables.grants.c.voided_microcredits), 0)).where(
+    *_PERMANENT, tables.grants.c.effective_at <= bindparam("now")
 )
 
 
@@ -339,9 +340,7 @@ def _grants_query(*, some_are_named: bool) -> CompoundSelect[Any]:
     grants = tables.grants
     others = select(grants, literal(0).label("in_order")).where(grants.c.account_id == _ACCOUNT_ID)
     lasting = select(grants, literal(1).label("in_order")).where(
-        grants.c.account_id == _ACCOUNT_ID,
-        grants.c.kind == GrantKind.PERMANENT.value,
-        tables.HAS_CREDIT,
+        *_PERMANENT,
         grants.c.effective_at + literal_column("0") <= bindparam("now"),  # so that no engine sorts what begins before then
     )
     order = tables.GRANT_END, grants.c.effective_at, grants.c.grant_id

@@ -22,7 +22,7 @@ from creditmeter.central.migrating import NotPermitted, is_refused, lock_schema,
 
 _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
-_RUNNING_TOTALS = ("balance_microcredits", "permanent_given_microcredits", "last_entry", "decided_at")
+_RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
 _ADDED_TO = (tables.history, tables.refunds, tables.requests)
 _UPDATED = (
     tables.grants,

@@ -50,7 +50,6 @@ accounts = Table(
     Column("alerts", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("balance_microcredits", BigInteger, nullable=False),
-    Column("permanent_given_microcredits", BigInteger, nullable=False, server_default="0"),
     Column("last_entry", BigInteger, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
 )

@@ -37,16 +37,14 @@ class Contents:
 
     `grants` are those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of
     the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
-    them, and those that begin later are left out. `permanent_given` is what all permanent grants with credit left gave, less
-    what was taken back. `leases` are the unclosed ones; `charges` those that owe debt and those that the decision is about,
-    with their `refunds` and those of the same request, the charges that stand for duplicates of these, and those of the same
-    request or commit.
+    them, and those that begin later are left out. `leases` are the unclosed ones; `charges` those that owe debt and those that
+    the decision is about, with their `refunds` and those of the same request, the charges that stand for duplicates of these,
+    and those of the same request or commit.
     """
 
     account: Account
     calendar_change: CalendarChange | None = None
     balance: Microcredits = ZERO
-    permanent_given: Microcredits = ZERO
     plan_versions: tuple[PlanVersion, ...] = ()
     plan_since: Instant = Instant(0)
     grants: tuple[Grant, ...] = ()
@@ -80,7 +78,6 @@ class Ledger:
         self.schedule = Schedule(contents.account.calendar, contents.calendar_change)
         self.now = now
         self.balance = contents.balance
-        self.permanent_given = contents.permanent_given
         self.changes = Changes()
         self.readings: list[Reading] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
@@ -148,8 +145,6 @@ class Ledger:
 
     def put_grant(self, grant: Grant) -> None:
         """Keep a new version of a grant."""
-        before = self.grants.get(grant.grant_id)
-        self.permanent_given = Microcredits(self.permanent_given + _given(grant) - (_given(before) if before else 0))
         self.grants[grant.grant_id] = self.changes.grants[grant.grant_id] = grant
 
     def put_lease(self, lease: OutLease) -> None:
@@ -322,11 +317,6 @@ class Ledger:
         self.put_charge(replace(charge, posting=settled))
         entry = self.entry(EntryType.DEBT_REPAID, -amount, self.now)
         self.record(replace(entry, charge_id=charge.charge_id, draws=draws))
-
-
-def _given(grant: Grant) -> Microcredits:
-    """What a grant counts for in `permanent_given`."""
-    return grant.given if grant.kind is GrantKind.PERMANENT and grant.remaining else ZERO
 
 
 def _keys(charge: Charge) -> tuple[object, ...]:

@@ -34,12 +34,18 @@ def demand(posts: Iterable[Charge], owing: Iterable[Charge], leases: Mapping[Lea
     return Demand(Microcredits(cost + debt), since)
 
 
-def is_enough(first: Sequence[Grant], wanted: Demand, now: Instant) -> bool:
-    """Whether the first permanent grants in the order of deduction have all that may be drawn, and are all that have ended.
+def is_enough(first: Sequence[Grant], wanted: Demand, now: Instant, listed: int = 0) -> bool:
+    """Whether the first permanent grants in the order of deduction have all that may be drawn, with so many behind these to be
+    shown, and are all that have ended.
 
     Of one that began after the earliest draw it does not count what it has: that draw passes it over for those behind it.
     """
     if not first or first[-1].has_ended(now):
         return False
-    open_to_all = (each for each in first if each.effective_at <= wanted.since and not each.has_ended(now))
-    return sum(each.remaining for each in open_to_all) >= wanted.amount
+    left, spare = int(wanted.amount), 0
+    for each in first:
+        if each.has_ended(now) or each.effective_at > wanted.since:
+            continue
+        spare += left <= 0
+        left -= each.remaining
+    return left <= 0 and spare >= listed

@@ -68,9 +68,18 @@ class Schedule:
             return TimeZoneChangeTooSoon(self.change.may_change_at)
         day, month = self.day_at(now), self.month_at(now)
         longer_day = Period(day.key, day.starts_at, end_of_day(calendar, day.ends_at))
-        end = end_of_day if calendar.anchor_day == self.calendar.anchor_day else _end_of_month
-        longer_month = Period(month.key, month.starts_at, end(calendar, month.ends_at))
+        longer_month = Period(month.key, month.starts_at, self._end_of_running_month(calendar, month))
         return Schedule(calendar, CalendarChange(now, longer_day, longer_month))
+
+    def _end_of_running_month(self, calendar: Calendar, month: Period) -> Instant:
+        """Where the running month ends if the calendar is another one from now on.
+
+        A move west may show the month's last day again, or more of it, in the new zone: that is no month of its own.
+        """
+        end = end_of_day if calendar.anchor_day == self.calendar.anchor_day else _end_of_month
+        ends_at = end(calendar, month.ends_at)
+        there = month_of(calendar, ends_at)
+        return there.ends_at if there.key == month.key else ends_at
 
     def later_end(self, kind: GrantKind, period_key: str | None, expires_at: Instant) -> Instant:
         """Where a grant ends after the last change that had this end, still to come, before it. The plan's grants of the

@@ -1,5 +1,4 @@
-"""Accounts with thousands of permanent grants: what these gave is counted with the account, and the first ones to draw on are
-found by an index.
+"""Accounts with thousands of permanent grants: the first ones to draw on are found by an index.
 
 Revision ID: 0009
 Revises: 0008
@@ -18,13 +17,6 @@ END = sa.text(f"coalesce(expires_at, {2**63 - 1})")
 
 
 def upgrade() -> None:
-    column = sa.Column("permanent_given_microcredits", sa.BigInteger, nullable=False, server_default="0")
-    op.add_column("accounts", column)
-    op.execute(
-        "UPDATE accounts SET permanent_given_microcredits = coalesce(("
-        "SELECT sum(amount_microcredits - voided_microcredits) FROM grants"
-        " WHERE grants.account_id = accounts.account_id AND kind = 'PERMANENT' AND remaining_microcredits > 0), 0)"
-    )
     op.drop_index("grants_with_credit", "grants")
     _create_index("grants_with_credit", ["account_id", "kind", END, "effective_at", "grant_id"])
     _create_index("grants_by_beginning", ["account_id", "effective_at"])
@@ -34,7 +26,6 @@ def downgrade() -> None:
     op.drop_index("grants_by_beginning", "grants")
     op.drop_index("grants_with_credit", "grants")
     _create_index("grants_with_credit", ["account_id"])
-    op.drop_column("accounts", "permanent_given_microcredits")
 
 
 def _create_index(name: str, columns: list[str | sa.TextClause]) -> None:
