@@ -99,8 +99,7 @@ Index(
 )
 Index(
     "grants_by_beginning",
-    grants.c.account_id,
-    grants.c.effective_at,
+    *(grants.c.account_id, grants.c.kind, grants.c.effective_at, grants.c.remaining_microcredits),
     sqlite_where=HAS_CREDIT,
     postgresql_where=HAS_CREDIT,
 )

@@ -19,7 +19,7 @@ END = sa.text(f"coalesce(expires_at, {2**63 - 1})")
 def upgrade() -> None:
     op.drop_index("grants_with_credit", "grants")
     _create_index("grants_with_credit", ["account_id", "kind", END, "effective_at", "grant_id"])
-    _create_index("grants_by_beginning", ["account_id", "effective_at"])
+    _create_index("grants_by_beginning", ["account_id", "kind", "effective_at", "remaining_microcredits"])
 
 
 def downgrade() -> None:
