@@ -77,11 +77,11 @@ class Subject:
         answer = await self.speaker.say(charge, need=CREDIT)
         assert answer.postings[charge.charge_id].covered == CREDIT, "a charge was not covered"
 
-    async def read(self, _number: int) -> None:
+    async def read(self, number: int) -> None:
         """Read the first page of history."""
         found = await self.store.reader.list_history(ACME, HistoryFilter(), PAGE)
         assert isinstance(found, Lines)
-        assert len(found.entries) == PAGE, "a page is short"
+        assert number < WARM_UP_ROUNDS or len(found.entries) == PAGE, "a page is short"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
