@@ -60,6 +60,7 @@ class SidecarProcess:
         self._settings = {"CREDITMETER_SHUTDOWN_GRACE": "10"}
         self._settings |= {f"CREDITMETER_{name.upper()}": str(value) for name, value in settings.items()}
         self._process: subprocess.Popen[str] | None = None
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as this
 
     @property
     def address(self) -> str:
@@ -77,13 +78,20 @@ class SidecarProcess:
         self._process = subprocess.Popen(
             [*COMMAND, "serve", *listen, *self._options],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
             env=environment(**self._settings),
         )
         assert self._process.stdout is not None
-        self.ready = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        assert line, f"it did not start: {self._told()}"
+        self.ready = json.loads(line)
         self.addresses = self.ready["addresses"]
+
+    def _told(self) -> str:
+        """The end of what it logged."""
+        self._said.seek(0)
+        return self._said.read()[-2_000:]
 
     def kill(self) -> None:
         """End it at once, as a power cut does."""
