@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from creditmeter.cli.connection import ask
+from creditmeter.cli.connection import LONG_READ, ask
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
 from creditmeter.cli.output import json_of, moment, print_cells, print_json, print_table, say_more, table
 from creditmeter.cli.paging import pages
@@ -69,9 +69,9 @@ def usage(
     )
 
     async def read(client: Client) -> account_pb2.SummarizeUsageResponse:
-        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit)
+        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
 
-    reply = ask(address, read)
+    reply = ask(address, read, patience=LONG_READ)
     if as_json:
         print_json(json_of(reply))
         return
