@@ -33,14 +33,14 @@ class SlowSums(account_pb2_grpc.AccountServiceServicer):
         self.allowed: list[float] = []
 
     def SummarizeUsage(  # noqa: N802 - the name of the RPC
-        self, request: account_pb2.SummarizeUsageRequest, context: Context
+        self, _: account_pb2.SummarizeUsageRequest, context: Context
     ) -> account_pb2.SummarizeUsageResponse:
         """Answer in time, or not."""
         self._wait(context)
         return account_pb2.SummarizeUsageResponse()
 
     def ForecastUsage(  # noqa: N802 - the name of the RPC
-        self, request: account_pb2.ForecastUsageRequest, context: Context
+        self, _: account_pb2.ForecastUsageRequest, context: Context
     ) -> account_pb2.ForecastUsageResponse:
         """Answer in time, or not."""
         self._wait(context)
