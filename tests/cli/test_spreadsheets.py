@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from creditmeter.cli.output import FORMULA, FULL_WIDTH, print_cells
+from creditmeter.cli.output import FORMULA, print_cells
 
-TEXTS = st.text(st.sampled_from("ab,;\"\r\n\t'=+-@\uff1d＋－＠ \x85\u2028"), max_size=6)
+TEXTS = st.text(st.sampled_from("ab,;\"\r\n\t'=+-@\uff1d\uff0b\uff0d\uff20 \x85\u2028"), max_size=6)
 PATIENT = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
