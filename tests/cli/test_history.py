@@ -132,6 +132,8 @@ def test_usage_for_programs(cli: CommandLine, busy: str) -> None:
     (day,) = cli.read("usage", busy)["groups"]
     assert day["keys"] == [datetime.now(UTC).date().isoformat()]
     assert cli.read("usage", busy, "--end", "2001-01-01")["total"]["charge_count"] == 0
+    assert cli.read("usage", busy, "--end", "1970-01-05")["total"]["charge_count"] == 0
+    assert "from 1970-01-01 00:00:00Z until 1970-01-05" in cli("usage", busy, "--end", "1970-01-05").out
     assert cli("usage", busy, "--group-by", "moon").code == 2
     assert "group_by[1]" in cli("usage", busy, "--group-by", "day", "--group-by", "day").complaint
 

@@ -38,6 +38,29 @@ def test_what_is_no_moment_is_refused() -> None:
         read_moment("tomorrow")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01",
+        "0001-01-01T00:00:00+14:00",
+        "1969-12-31T23:59:59.999999Z",
+        "1970-01-01T00:00:00+00:01",
+        "9999-12-31T23:00:00-14:00",
+        "9999-12-31T23:59:59.999999-00:01",
+    ],
+)
+def test_a_moment_that_no_store_keeps_is_refused(text: str) -> None:
+    """Also one that is outside only in UTC, where the calendar ends."""
+    with pytest.raises(typer.BadParameter, match="a time between 1970 and 9999"):
+        read_moment(text)
+
+
+@pytest.mark.parametrize("text", ["1970-01-01", "1970-01-01T14:00:00+14:00", "9999-12-31T23:59:59.999999Z"])
+def test_the_first_and_the_last_moment(text: str) -> None:
+    """They can be typed."""
+    assert read_moment(text).tzinfo
+
+
 def test_a_moment_becomes_a_timestamp() -> None:
     """An unset moment stays unset."""
     made = timestamp(datetime(1970, 1, 2, tzinfo=UTC))

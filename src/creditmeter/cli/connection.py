@@ -1,6 +1,7 @@
 """Asking a sidecar: which one, and what its refusals mean to an operator."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,12 @@ _Answer = TypeVar("_Answer")
 PATIENCE = Retry(total=2, attempt=10)
 """A person waits for the answer."""
 
+LONG_READ = Retry(total=10, attempt=120)
+"""For what a sidecar has to sum up: with a large account that takes its time, and an overloaded sidecar is asked again."""
+
+SAYS_AFTER = 5
+"""Who has waited so many seconds is told that it goes on."""
+
 
 def load_settings(config_file: Path | None = None, **overrides: object) -> Settings:
     """The server's settings, which also say where a sidecar's socket and central store are by default."""
@@ -25,8 +32,13 @@ def load_settings(config_file: Path | None = None, **overrides: object) -> Setti
         raise CommandFailed(str(error), ExitCode.USAGE) from error
 
 
-def ask(address: str | None, question: Callable[[Client], Awaitable[_Answer]], request_id: str = "") -> _Answer:
-    """Put a question to the sidecar at `address`, or to the one in the data directory.
+def ask(
+    address: str | None,
+    question: Callable[[Client], Awaitable[_Answer]],
+    request_id: str = "",
+    patience: Retry = PATIENCE,
+) -> _Answer:
+    """Put a question to the sidecar at `address`, or to the one in the data directory. Its calls are made with `patience`.
 
     Raises:
         CommandFailed: the sidecar refused or was not reached. If that leaves the effect unknown, the message names
@@ -36,12 +48,20 @@ def ask(address: str | None, question: Callable[[Client], Awaitable[_Answer]], r
     try:
         return asyncio.run(_ask(target, question))
     except CallError as error:
-        raise failed_call(target, error, request_id) from error
+        raise failed_call(target, error, request_id, patience) from error
 
 
 async def _ask(address: str, question: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
-    async with Client(address) as client:
-        return await question(client)
+    word = asyncio.get_running_loop().call_later(SAYS_AFTER, _say_waiting, address)
+    try:
+        async with Client(address) as client:
+            return await question(client)
+    finally:
+        word.cancel()
+
+
+def _say_waiting(address: str) -> None:
+    print(f"waiting for the sidecar at {address}", file=sys.stderr)
 
 
 def sidecar_address(address: str | None) -> str:
@@ -54,8 +74,8 @@ def sidecar_address(address: str | None) -> str:
     return target
 
 
-def failed_call(address: str, error: CallError, request_id: str = "") -> CommandFailed:
-    """One line for the operator."""
+def failed_call(address: str, error: CallError, request_id: str = "", patience: Retry = PATIENCE) -> CommandFailed:
+    """One line for the operator. `patience` is what the call was made with."""
     if error.code is grpc.StatusCode.UNIMPLEMENTED and not error.reason:
         return CommandFailed(f"the sidecar at {address} does not administer: start it with --enable-admin")
     if not error.is_retryable:
@@ -63,6 +83,9 @@ def failed_call(address: str, error: CallError, request_id: str = "") -> Command
     again = f"; whether it happened is unknown: repeat it with --request-id {request_id}" if request_id else ""
     if error.reason:
         return CommandFailed(f"{error}{again}", ExitCode.UNREACHABLE)
+    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        late = f"the sidecar at {address} did not answer within {patience.attempt:g} s"
+        return CommandFailed(late + again, ExitCode.UNREACHABLE)
     return CommandFailed(_nobody_at(address) + again, ExitCode.UNREACHABLE)
 
 

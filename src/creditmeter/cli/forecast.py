@@ -3,7 +3,7 @@
 from google.protobuf.duration_pb2 import Duration
 from rich.table import Table
 
-from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.connection import LONG_READ, ask
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson
 from creditmeter.cli.output import json_of, moment, print_csv, print_json, print_table, table, word
 from creditmeter.client import call
@@ -22,7 +22,7 @@ _REASONS = {
 def forecast(account_id: AccountId, address: Address = None, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
     """Show how long an account's credit lasts, which plan would have been enough, and why more may be needed."""
     request = account_pb2.ForecastUsageRequest(account_id=account_id)
-    reply = ask(address, lambda client: call(client.account.ForecastUsage, request, PATIENCE))
+    reply = ask(address, lambda client: call(client.account.ForecastUsage, request, LONG_READ), patience=LONG_READ)
     if as_json:
         print_json(json_of(reply))
         return

@@ -97,8 +97,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get(DEBUG) or isinstance(error, BrokenPipeError):
             raise
+        if isinstance(error, UnicodeEncodeError) and _was_typed(error, arguments):
+            return _say("what was typed is not UTF-8", ExitCode.USAGE)
         return _say(f"an internal error ({DEBUG}=1 shows where): {type(error).__name__}: {error}", ExitCode.FAILED)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _was_typed(error: UnicodeEncodeError, arguments: Sequence[str]) -> bool:
+    """Whether what cannot be sent as UTF-8 came from the command line: bytes that are none have come as lone surrogates."""
+    return any(error.object[error.start : error.end] in each for each in arguments)
 
 
 def _say(message: str, code: int) -> int:

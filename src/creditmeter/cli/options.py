@@ -13,6 +13,8 @@ from creditmeter.core.amounts import MAX_AMOUNT, format_credits, from_credits
 from creditmeter.v1.admin_pb2 import Alert
 
 MAX_PERCENT = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 _SHARE = re.compile(r"([0-9]{1,3})%")
 _CREDITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 
@@ -55,7 +57,10 @@ def read_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a time: write 2026-12-31 or 2026-12-31T18:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not EPOCH <= moment <= LAST_MOMENT:  # in UTC, where its year may be none that a calendar has
+        raise typer.BadParameter(f"{text!r} is not a time between 1970 and 9999, in UTC")
+    return moment
 
 
 def timestamp(at: datetime | None) -> Timestamp | None:

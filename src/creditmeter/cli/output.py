@@ -55,8 +55,27 @@ def print_json(document: Mapping[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A text that begins with one of these may be taken for a formula by a spreadsheet, and users choose texts."""
+APOSTROPHE = "'"
+FULL_WIDTH = "\uff1d\uff0b\uff0d\uff20"
+"""The wide forms of = + - @ in East Asian text."""
+
+FORMULA = (*"=+-@", *FULL_WIDTH, "\t", "\r", "\n", APOSTROPHE)
+"""A text that begins with one of these may be taken for a formula by a spreadsheet, and users choose texts.
+
+An apostrophe is one of them so that the text is always what is left when one is taken off.
+"""
+
+_CRLF = "\r\n"
+
+
+class _Lines:
+    """Where the CSV writer writes. It quotes a cell for each character of its own line ending, so that has to be CRLF: a bare
+    carriage return is a line's end to who reads.
+    """
+
+    def write(self, line: str) -> int:
+        """Print a line, which ends in a newline."""
+        return sys.stdout.write(f"{line.removesuffix(_CRLF)}\n")
 
 
 def print_csv(kinds: Sequence[Any], rows: Iterable[Sequence[Message]]) -> None:
@@ -73,7 +92,7 @@ def print_csv(kinds: Sequence[Any], rows: Iterable[Sequence[Message]]) -> None:
 
 def print_cells(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print CSV (RFC 4180, lines end in a newline). Text that a spreadsheet would run is quoted with an apostrophe."""
-    lines = csv.writer(sys.stdout, lineterminator="\n")
+    lines = csv.writer(_Lines(), lineterminator=_CRLF)
     lines.writerow([_harmless(name) for name in header])
     for row in rows:
         lines.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
@@ -86,7 +105,7 @@ def _cells(message: Message, fields: Iterable[FieldDescriptor]) -> list[Any]:
 
 
 def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return APOSTROPHE + text if text.startswith(FORMULA) else text
 
 
 def print_table(made: Table, title: str = "") -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from creditmeter.cli.connection import ask
-from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
+from creditmeter.cli.connection import LONG_READ, ask
+from creditmeter.cli.options import EPOCH, AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
 from creditmeter.cli.output import json_of, moment, print_cells, print_json, print_table, say_more, table
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client
@@ -69,9 +69,9 @@ def usage(
     )
 
     async def read(client: Client) -> account_pb2.SummarizeUsageResponse:
-        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit)
+        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
 
-    reply = ask(address, read)
+    reply = ask(address, read, patience=LONG_READ)
     if as_json:
         print_json(json_of(reply))
         return
@@ -85,8 +85,10 @@ def usage(
 
 def _default_start(end: datetime | None) -> datetime:
     """A midnight, so that a listing can be gone on with for the rest of the day."""
-    day = (end or datetime.now(UTC)).astimezone(UTC) - LOOKS_BACK
-    return day.replace(hour=0, minute=0, second=0, microsecond=0)
+    moment = (end or datetime.now(UTC)).astimezone(UTC)
+    if moment - EPOCH < LOOKS_BACK:
+        return EPOCH
+    return (moment - LOOKS_BACK).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _grouping(name: str) -> account_pb2.UsageGrouping:

@@ -147,4 +147,4 @@ async def _played(script: Script, address: str) -> Outcome:
             patience = SETTLE_SECONDS + script.terms.hold_seconds
             return Outcome(tally, await audit(client, script.accounts, tally, patience, PATIENCE))
     except CallError as error:
-        raise failed_call(address, error) from error
+        raise failed_call(address, error, patience=PATIENCE) from error
