@@ -16,6 +16,7 @@ from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import Topic, open_ledger
+from creditmeter.central.turns import Turns
 from creditmeter.core.accounts import Plan
 from creditmeter.core.answering import close_ended
 from creditmeter.core.calendar import Period
@@ -28,7 +29,7 @@ from creditmeter.core.ids import AccountId, GrantId
 from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.rate_card import IMAGE, TEXT, TOOL
-from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.refusals import AccountNotFound, Overloaded
 from creditmeter.core.schedule import Schedule
 
 PAGE = 1_000
@@ -121,16 +122,20 @@ class _Sums:
 class Forecasts:
     """Reads and forecasts."""
 
-    def __init__(self, database: Database, clock: StoreClock) -> None:
+    def __init__(self, database: Database, clock: StoreClock, turns: Turns) -> None:
         self._database = database
         self._clock = clock
+        self._turns = turns
 
-    async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound:
+    async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound | Overloaded:
         """How long the account's credit lasts, by what is settled of its last 30 days. Nothing is changed.
 
         Raises:
             CentralUnavailable: the store did not answer.
         """
+        return await self._turns.read(lambda: self._forecast(account_id))
+
+    async def _forecast(self, account_id: AccountId) -> Forecast | AccountNotFound:
         async with self._database.read() as connection:
             topic = Topic(listed=MAX_GRANTS)
             opened = await open_ledger(connection, account_id, await self._clock.now(connection), topic, lock=False)
@@ -174,10 +179,14 @@ async def _days(connection: AsyncConnection, ledger: Ledger, plans: dict[str, Pl
 # What is read.
 
 
-async def _pages(connection: AsyncConnection, query: Select[Any], *order: ColumnElement[Any]) -> AsyncIterator[RowMapping]:
-    """The rows of a query in an order that tells them apart, a page at a time."""
+async def _pages(
+    connection: AsyncConnection, query: Select[Any], *order: ColumnElement[Any], after: tuple[Any, ...] | None = None
+) -> AsyncIterator[RowMapping]:
+    """The rows of a query in an order that tells them apart, a page at a time, those that come after a place.
+
+    That place is to be the query's only lower bound: with another one beside it SQLite would read all pages before again.
+    """
     page = query.order_by(*order).limit(PAGE)
-    after: tuple[Any, ...] | None = None
     while True:
         wanted = page if after is None else page.where(tuple_(*order) > after)
         rows = (await connection.execute(wanted)).mappings().all()
@@ -209,10 +218,10 @@ def _charges(connection: AsyncConnection, account_id: AccountId, start: Instant,
     charges = tables.charges.c
     query = select(charges.committed_at, charges.charge_id, charges.body).where(
         charges.account_id == account_id,
-        charges.committed_at.between(start, end),
+        charges.committed_at <= end,
         charges.duplicate_of.is_(None),
     )
-    return _pages(connection, query, charges.committed_at, charges.charge_id)
+    return _pages(connection, query, charges.committed_at, charges.charge_id, after=(start, ""))
 
 
 def _refused(connection: AsyncConnection, account_id: AccountId, start: Instant, end: Instant) -> AsyncIterator[RowMapping]:
@@ -222,9 +231,9 @@ def _refused(connection: AsyncConnection, account_id: AccountId, start: Instant,
         charges.account_id == refused.account_id, charges.request_id == refused.request_id
     )
     query = select(refused.refused_at, refused.request_id, refused.required_microcredits).where(
-        refused.account_id == account_id, refused.refused_at.between(start, end), ~charged.exists()
+        refused.account_id == account_id, refused.refused_at <= end, ~charged.exists()
     )
-    return _pages(connection, query, refused.refused_at, refused.request_id)
+    return _pages(connection, query, refused.refused_at, refused.request_id, after=(start, ""))
 
 
 @dataclass(slots=True)

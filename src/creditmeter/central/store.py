@@ -19,6 +19,7 @@ from creditmeter.central.postgresql import Servers
 from creditmeter.central.rate_cards import Publications
 from creditmeter.central.reading import Reader
 from creditmeter.central.refunds import Refunds
+from creditmeter.central.turns import Turns
 from creditmeter.central.usage import UsageReader
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
@@ -51,9 +52,10 @@ class CentralStore:
         self.rate_cards = Publications(self.database, clock)
         self.reader = Reader(self.database)
         self.deliveries = Deliveries(self.database, clock)
-        self.usage = UsageReader(self.database)
+        turns = Turns()
+        self.usage = UsageReader(self.database, turns)
         self.listing = Listing(self.database, clock)
-        self.forecasts = Forecasts(self.database, clock)
+        self.forecasts = Forecasts(self.database, clock, turns)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

@@ -1,4 +1,7 @@
-"""Reading an account's posted charges to sum them up: all from one snapshot, a page at a time, none kept."""
+"""Reading an account's posted charges to sum them up: all from one snapshot, a page at a time, none kept.
+
+Summaries take turns: each keeps a connection until it is done.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central import tables
 from creditmeter.central.database import Database
 from creditmeter.central.rows import account_of
+from creditmeter.central.turns import Turns
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
-from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.refusals import AccountNotFound, Overloaded
 from creditmeter.core.usage_summary import Grouping, Keys, UsageSummary, UsedCharge
 
 PAGE = 500
@@ -34,11 +38,17 @@ class UsageQuery:
 class UsageReader:
     """Sums up posted charges. Raises CentralUnavailable if the store does not answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, turns: Turns) -> None:
         self._database = database
+        self._turns = turns
 
-    async def summarize(self, wanted: UsageQuery, limit: int, after: Keys | None = None) -> UsageSummary | AccountNotFound:
+    async def summarize(
+        self, wanted: UsageQuery, limit: int, after: Keys | None = None
+    ) -> UsageSummary | AccountNotFound | Overloaded:
         """The sums of all charges asked for, and of up to `limit` groups of them, those after the keys `after`."""
+        return await self._turns.read(lambda: self._summarize(wanted, limit, after))
+
+    async def _summarize(self, wanted: UsageQuery, limit: int, after: Keys | None) -> UsageSummary | AccountNotFound:
         async with self._database.read() as connection:
             query = select(tables.accounts).where(tables.accounts.c.account_id == wanted.account_id)
             row = (await connection.execute(query)).mappings().one_or_none()
@@ -51,20 +61,22 @@ class UsageReader:
 
 
 async def _bodies(connection: AsyncConnection, wanted: UsageQuery) -> AsyncIterator[str]:
-    """The charges asked for, by the time of their commit. A duplicate costs nothing and is left out."""
+    """The charges asked for, by the time of their commit. A duplicate costs nothing and is left out.
+
+    Each page has one lower bound, the place where the last one ended: with the start beside it SQLite would go by the start,
+    and read all pages before this one again.
+    """
     charges = tables.charges.c
     place = charges.committed_at, charges.charge_id
     query = select(*place, charges.body).where(charges.account_id == wanted.account_id, charges.duplicate_of.is_(None))
-    if wanted.start is not None:
-        query = query.where(charges.committed_at >= wanted.start)
     if wanted.end is not None:
         query = query.where(charges.committed_at < wanted.end)
     query = query.order_by(*place).limit(PAGE)
-    page = (await connection.execute(query)).all()
-    while page:
+    after = (Instant(0) if wanted.start is None else wanted.start, "")
+    while True:
+        page = (await connection.execute(query.where(tuple_(*place) > after))).all()
         for _, _, body in page:
             yield body
         if len(page) < PAGE:
             return
-        last = page[-1]
-        page = (await connection.execute(query.where(tuple_(*place) > tuple_(last.committed_at, last.charge_id)))).all()
+        after = page[-1].committed_at, page[-1].charge_id

@@ -191,7 +191,7 @@ class RequestIdReused(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Overloaded(Refusal):
-    """Too much is waiting to be written."""
+    """Too much is waiting: to be written, or to sum up what was."""
 
     retry_after: Span
 

@@ -187,7 +187,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.Overloaded: lambda refusal: Problem(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",
-        "too many requests wait to be written to disk",
+        "too many requests wait for their turn",
         retry_after=refusal.retry_after,
     ),
     refusals.ShuttingDown: lambda _: Problem(

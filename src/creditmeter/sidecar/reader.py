@@ -27,6 +27,7 @@ from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
     InvalidRequest,
+    Overloaded,
     RefundNotFound,
     Refusal,
     ReservationElsewhere,
@@ -229,7 +230,9 @@ class Reader:
         """
         return await self._central.reader.list_grants(account_id, limit, after)
 
-    async def usage(self, wanted: UsageQuery, limit: int, after: Keys | None = None) -> UsageSummary | AccountNotFound:
+    async def usage(
+        self, wanted: UsageQuery, limit: int, after: Keys | None = None
+    ) -> UsageSummary | AccountNotFound | Overloaded:
         """Sums over an account's posted charges.
 
         Raises:
@@ -237,7 +240,7 @@ class Reader:
         """
         return await self._central.usage.summarize(wanted, limit, after)
 
-    async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound:
+    async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound | Overloaded:
         """How long an account's credit lasts, by what is settled.
 
         Raises:
