@@ -60,7 +60,6 @@ class SidecarProcess:
         self._settings = {"CREDITMETER_SHUTDOWN_GRACE": "10"}
         self._settings |= {f"CREDITMETER_{name.upper()}": str(value) for name, value in settings.items()}
         self._process: subprocess.Popen[str] | None = None
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as this
 
     @property
     def address(self) -> str:
@@ -75,23 +74,20 @@ class SidecarProcess:
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         listen = ("--listen", "127.0.0.1:0", "--data-dir", str(self.data_dir))
-        self._process = subprocess.Popen(
-            [*COMMAND, "serve", *listen, *self._options],
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            env=environment(**self._settings),
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"it did not start: {self._told()}"
+        with tempfile.TemporaryFile("w+") as said:
+            self._process = subprocess.Popen(
+                [*COMMAND, "serve", *listen, *self._options],
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                env=environment(**self._settings),
+            )
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+            said.seek(0)
+            assert line, f"it did not start: {said.read()[-2_000:]}"
         self.ready = json.loads(line)
         self.addresses = self.ready["addresses"]
-
-    def _told(self) -> str:
-        """The end of what it logged."""
-        self._said.seek(0)
-        return self._said.read()[-2_000:]
 
     def kill(self) -> None:
         """End it at once, as a power cut does."""

@@ -12,7 +12,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
-from grpc_status.rpc_status import to_status
+from grpc_status.rpc_status import to_status  # type: ignore[import-untyped]  # the package has none
 
 from creditmeter.cli import connection, forecast, usage
 from creditmeter.cli.connection import LONG_READ, PATIENCE
@@ -58,13 +58,14 @@ def _overloaded() -> grpc.Status:
     info.Pack(ErrorInfo(reason="OVERLOADED", domain="creditmeter"))
     retry.Pack(RetryInfo(retry_delay=Duration(nanos=1_000_000)))
     busy = Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message="too many sums at once", details=[info, retry])
-    return to_status(busy)
+    status: grpc.Status = to_status(busy)
+    return status
 
 
 @pytest.fixture
 def slow(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowSums]:
     """Commands put to a sidecar of slow sums."""
-    sums = SlowSums()
+    sums = SlowSums()  # type: ignore[abstract]  # no more is asked here
     server = grpc.server(ThreadPoolExecutor(4))
     account_pb2_grpc.add_AccountServiceServicer_to_server(sums, server)
     with tempfile.TemporaryDirectory(prefix="cm") as directory:
