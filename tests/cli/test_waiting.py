@@ -12,19 +12,18 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
-from grpc_status.rpc_status import to_status  # type: ignore[import-untyped]  # the package has none
 
 from creditmeter.cli import connection, forecast, usage
 from creditmeter.cli.connection import LONG_READ, PATIENCE
 from creditmeter.cli.exits import ExitCode
 from creditmeter.client import Retry
-from creditmeter.v1 import account_pb2, account_pb2_grpc
+from creditmeter.client.errors import DETAILS_KEY
 from tests.cli.conftest import CommandLine
 
-Context = grpc.ServicerContext
+SERVICE = "creditmeter.v1.AccountService"
 
 
-class SlowSums(account_pb2_grpc.AccountServiceServicer):
+class SlowSums:
     """Sums that take until `answers` is set, of a sidecar that is too busy for the first `busy` calls."""
 
     def __init__(self) -> None:
@@ -32,42 +31,33 @@ class SlowSums(account_pb2_grpc.AccountServiceServicer):
         self.busy = 0
         self.allowed: list[float] = []
 
-    def SummarizeUsage(  # noqa: N802 - the name of the RPC
-        self, _: account_pb2.SummarizeUsageRequest, context: Context
-    ) -> account_pb2.SummarizeUsageResponse:
-        """Answer in time, or not."""
-        self._wait(context)
-        return account_pb2.SummarizeUsageResponse()
-
-    def ForecastUsage(  # noqa: N802 - the name of the RPC
-        self, _: account_pb2.ForecastUsageRequest, context: Context
-    ) -> account_pb2.ForecastUsageResponse:
-        """Answer in time, or not."""
-        self._wait(context)
-        return account_pb2.ForecastUsageResponse()
-
-    def _wait(self, context: Context) -> None:
+    def answer(self, _: bytes, context: grpc.ServicerContext) -> bytes:
+        """Answer in time, or not: with an empty reply, whichever the RPC."""
         self.allowed.append(context.time_remaining())
         if len(self.allowed) <= self.busy:
-            context.abort_with_status(_overloaded())
+            context.set_trailing_metadata(((DETAILS_KEY, _overloaded()),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many sums at once")
         self.answers.wait(60)
+        return b""
 
 
-def _overloaded() -> grpc.Status:
+def _overloaded() -> bytes:
     info, retry = Any(), Any()
     info.Pack(ErrorInfo(reason="OVERLOADED", domain="creditmeter"))
     retry.Pack(RetryInfo(retry_delay=Duration(nanos=1_000_000)))
-    busy = Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message="too many sums at once", details=[info, retry])
-    status: grpc.Status = to_status(busy)
-    return status
+    serialized: bytes = Status(details=[info, retry]).SerializeToString()
+    return serialized
 
 
 @pytest.fixture
 def slow(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowSums]:
     """Commands put to a sidecar of slow sums."""
-    sums = SlowSums()  # type: ignore[abstract]  # no more is asked here
+    sums = SlowSums()
     server = grpc.server(ThreadPoolExecutor(4))
-    account_pb2_grpc.add_AccountServiceServicer_to_server(sums, server)
+    rpcs: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        name: grpc.unary_unary_rpc_method_handler(sums.answer) for name in ("SummarizeUsage", "ForecastUsage")
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, rpcs),))
     with tempfile.TemporaryDirectory(prefix="cm") as directory:
         address = f"unix:{Path(directory) / 's.sock'}"
         server.add_insecure_port(address)

@@ -12,7 +12,7 @@ from rich.table import Table
 from creditmeter.cli.connection import ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, read_credits, read_some_credits
-from creditmeter.cli.output import print_json, print_table, table
+from creditmeter.cli.output import print_json, print_lines, print_table, table
 from creditmeter.cli.paging import pages
 from creditmeter.client import Client
 from creditmeter.core.accounts import Plan
@@ -187,7 +187,7 @@ def _tell_support(card: RateCard, found: Support, month: Month, *, as_json: bool
             }
         )
         return
-    print(f"{format_credits(found.credits)} credits a month, by rate card {card.version}, support one of:")
+    print_lines(f"{format_credits(found.credits)} credits a month, by rate card {card.version}, support one of:")
     for line in support_lines(found, month):
         print(f"  {line}")
 

@@ -5,7 +5,7 @@ from rich.table import Table
 
 from creditmeter.cli.connection import LONG_READ, ask
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson
-from creditmeter.cli.output import json_of, moment, print_csv, print_json, print_table, table, word
+from creditmeter.cli.output import json_of, moment, print_csv, print_json, print_lines, print_table, table, word
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, grants_pb2
@@ -32,7 +32,7 @@ def forecast(account_id: AccountId, address: Address = None, as_json: AsJson = F
     title = f"Account {account_id}, by what was used from {moment(reply, 'start')} to {moment(reply, 'end')}"
     print_table(forecast_table(reply), title)
     for line in conclusions(reply):
-        print(line)
+        print_lines(line)
 
 
 def forecast_table(reply: account_pb2.ForecastUsageResponse) -> Table:

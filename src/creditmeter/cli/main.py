@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import typer
 
@@ -27,6 +28,7 @@ from creditmeter.cli import (
 )
 from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.output import visible
 from creditmeter.cli.replay.command import replay
 
 TERMINATED = 128 + 15
@@ -75,6 +77,9 @@ def _root(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    for out in (sys.stdout, sys.stderr):
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")  # an output that is not UTF-8 cannot show every label
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
@@ -109,7 +114,7 @@ def _was_typed(error: UnicodeEncodeError, arguments: Sequence[str]) -> bool:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"creditmeter: {message}", file=sys.stderr)
+    print(f"creditmeter: {visible(message)}", file=sys.stderr)
     return code
 
 

@@ -5,6 +5,7 @@ In JSON and CSV a message has its fields' names, amounts are integers and enums 
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ from creditmeter.v1.grants_pb2 import GrantKind
 
 WIDEST_TABLE = 200
 """Tables are as wide as they need to be, up to this: an id that is broken over lines cannot be copied."""
+
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters (C0 and C1), line separators, and those that set the direction of writing."""
 
 _INT64 = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
@@ -108,20 +112,40 @@ def _harmless(text: str) -> str:
     return APOSTROPHE + text if text.startswith(FORMULA) else text
 
 
+def visible(text: str) -> str:
+    """Text for a terminal: a mark stands for each character that would steer it, or turn the direction of what follows. Users
+    choose labels and notes.
+    """
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def print_lines(text: str) -> None:
+    """Print lines for people."""
+    print("\n".join(map(visible, text.split("\n"))))
+
+
+class _VisibleTable(Table):
+    """A table whose cells show no control characters."""
+
+    def add_row(self, *cells: Any, **style: Any) -> None:
+        """Add a row of texts."""
+        super().add_row(*(visible(str(cell)) for cell in cells), **style)
+
+
 def print_table(made: Table, title: str = "") -> None:
     """Print a table under its title."""
     out = Console(width=WIDEST_TABLE, markup=False, emoji=False)
     with out.capture() as captured:
         out.print(made)
     body = "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
-    print(f"{title}\n{body}\n" if title else f"{body}\n")
+    print_lines(f"{title}\n{body}\n" if title else f"{body}\n")
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table; the columns named in `right` hold numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = _VisibleTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=name != "note", overflow="fold")
+        made.add_column(visible(name), justify="right" if name in right else "left", no_wrap=name != "note", overflow="fold")
     return made
 
 
@@ -203,4 +227,4 @@ def say_more(next_page_token: str, *, aside: bool = False) -> None:
 
 def print_request_id(request_id: str, *, replayed: bool) -> None:
     """Show the id with which a change may be repeated."""
-    print(f"request id: {request_id}" + (" (done before; nothing changed now)" if replayed else ""))
+    print_lines(f"request id: {request_id}" + (" (done before; nothing changed now)" if replayed else ""))

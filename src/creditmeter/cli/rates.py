@@ -13,7 +13,7 @@ from rich.table import Table
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
-from creditmeter.cli.output import json_of, moment, print_json, print_listing, print_table, say_more, table
+from creditmeter.cli.output import json_of, moment, print_json, print_lines, print_listing, print_table, say_more, table
 from creditmeter.cli.paging import pages
 from creditmeter.cli.prices import PriceChange, price_changes
 from creditmeter.client import CallError, Client, call
@@ -46,9 +46,9 @@ def publish(file: File, address: Address = None, as_json: AsJson = False) -> Non
         print_json(json_of(reply) | {"version_in_force": in_force.version})
         return
     card = reply.rate_card
-    print(f"published: {card.version}" + (" (done before; nothing changed now)" if reply.replayed else ""))
+    print_lines(f"published: {card.version}" + (" (done before; nothing changed now)" if reply.replayed else ""))
     print(f"effective from: {moment(card, 'effective_from')}")
-    print(_standing(card, in_force))
+    print_lines(_standing(card, in_force))
 
 
 @commands.command()
@@ -124,7 +124,7 @@ def diff(
         print_json(_difference_json(before, after, values, prices))
         return
     for name, each in (("old", before), ("new", after)):
-        print(f"{name}: {each.description}")
+        print_lines(f"{name}: {each.description}")
     if values:
         print_table(_values_table(values), "\nOn the card")
     if prices:
@@ -183,7 +183,7 @@ def _print_cards(cards: Sequence[admin_pb2.RateCard], in_force: admin_pb2.RateCa
     print_table(shown)
     if in_force.version not in [each.version for each in cards]:
         own = "" if in_force.HasField("published_at") else ", which came with the sidecar"
-        print(f"In force: {in_force.version}{own}")
+        print_lines(f"In force: {in_force.version}{own}")
 
 
 def _summary(card: RateCard) -> Table:

@@ -11,7 +11,7 @@ from rich.progress import Progress
 from creditmeter.cli.connection import load_settings
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir
-from creditmeter.cli.output import print_json
+from creditmeter.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
     from creditmeter.central.verification import Report
@@ -26,7 +26,7 @@ def verify(central: Central = None, data_dir: DataDir = None, as_json: AsJson = 
     if as_json:
         print_json(report_json(report))
     else:
-        print(report_text(report))
+        print_lines(report_text(report))
     if report.problems:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 

@@ -1,0 +1,57 @@
+"""What reaches an operator's terminal: nothing that users wrote to steer it, in whatever encoding it has."""
+
+import pytest
+
+from creditmeter.cli.main import run
+from creditmeter.cli.output import print_lines, print_table, table, visible
+from tests.cli.conftest import CommandLine
+from tests.cli.processes import run_process
+
+STEERING = ("\x1b]0;owned\x07\x1b[31mred", "a\rb", "a\nb", "a\x9b31m", "a\u202eb", "a\u2066b", "a\u200fb", "a\u2028b", "a\x7fb")
+
+
+@pytest.mark.parametrize("text", STEERING)
+def test_what_steers_a_terminal_is_not_shown(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """In cells, headers, titles and lines there is a mark in its place, and rows stay rows."""
+    shown = table(text, "note")
+    shown.add_row(text, "x")
+    print_table(shown, f"About {visible(text)}")
+    print_lines(text)
+    found = capsys.readouterr().out
+    assert not [each for each in found if not each.isprintable() and each != "\n"]
+    title, head, _, row, *rest = found.split("\n")
+    assert "\N{REPLACEMENT CHARACTER}" in title
+    assert head.endswith("note")
+    assert row.endswith("x")
+    assert rest[0] == ""
+
+
+def test_what_people_write_is_shown() -> None:
+    """In any script."""
+    for text in ("caf\u00e9", "\u65e5\u672c", "\u0627\u0628", "\U0001f600", "a b"):
+        assert visible(text) == text
+
+
+def test_a_note_from_a_user(cli: CommandLine, account: str) -> None:
+    """Through the store and back; in JSON it is what it was."""
+    cli.read("grant", "add", account, "1", "--note", "\x1b[2Jgone")
+    assert "\x1b" not in cli("history", account).out
+    assert "\N{REPLACEMENT CHARACTER}[2Jgone" in cli("history", account).out
+    assert "\x1b[2Jgone" in [each["note"] for each in cli.read("history", account)["entries"]]
+
+
+def test_a_complaint_shows_what_was_typed_without_steering(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever made the operator type it."""
+    assert run(["balance", "a", "--at", "x", "--address", "\x1b[2J"]) != 0
+    assert run(["\x1b[2J"]) != 0
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("form", [(), ("--csv",)])
+def test_an_output_that_is_not_utf_8(cli: CommandLine, account: str, encoding: str, form: tuple[str, ...]) -> None:
+    """What it cannot show is written as an escape, and the rest is there."""
+    cli.read("grant", "add", account, "1", "--note", "\u65e5")
+    ended = run_process("history", account, *form, CREDITMETER_ADDRESS=cli.address, PYTHONIOENCODING=encoding)
+    assert ended.code == 0, ended.err
+    assert "\\u65e5" in ended.out
