@@ -293,3 +293,59 @@ async def test_what_waits_to_be_posted_is_filtered_by_what_is_known(
     await here.say(need=2)
     usage = Usage(action="text", request_model="gpt")
     assert wanted.has(replace(here.charge("c", 1, usage=usage), labels={"job": "1"})) is is_shown
+
+
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("part", [1, 2, 1_000])
+@pytest.mark.parametrize("looked_at", [1, 3, 4, 50_000])
+async def test_a_range_of_time_is_the_same_however_it_is_looked_for(
+    store: CentralStore, part: int, looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page; with lines posted late in it, and others before and after it."""
+    give_late = giving("late", 1, effective_at=Instant(NOON + 9 * HOUR))
+    done(await store.administration.grant_credits(give_late))
+    monkeypatch.setattr(reading, "PART", part)
+    monkeypatch.setattr(reading, "MAX_LINES_LOOKED_AT", looked_at)
+    for wanted, numbers in (
+        (HistoryFilter(start=Instant(NOON + 2 * HOUR), end=Instant(NOON + 5 * HOUR)), [5, 4, 3]),
+        (HistoryFilter(start=Instant(NOON + 5 * HOUR)), [8, 7, 6]),
+        (HistoryFilter(end=Instant(NOON + 4 * HOUR), action="text"), [3, 2]),
+        (HistoryFilter(start=Instant(NOON + 9 * HOUR)), [8]),
+    ):
+        found: list[int] = []
+        before: int | None = None
+        while True:
+            lines = await store.reader.list_history(ACME, wanted, 1, before)
+            assert isinstance(lines, Lines)
+            found += [each.number for each in lines.entries]
+            before = lines.next_before
+            if before is None:
+                break
+        assert found == numbers
+
+
+@pytest.mark.usefixtures("busy")
+async def test_a_quiet_range_of_time_ends_at_once(store: CentralStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it is behind more lines than are looked at for a page."""
+    monkeypatch.setattr(reading, "MAX_LINES_LOOKED_AT", 2)
+    quiet = HistoryFilter(start=Instant(NOON + HOUR), end=Instant(NOON + HOUR + 1))
+    found = await store.reader.list_history(ACME, quiet, 5)
+    assert isinstance(found, Lines)
+    assert ([each.number for each in found.entries], found.next_before) == ([2], None)
+    none = await store.reader.list_history(ACME, HistoryFilter(start=NOON, end=NOON), 5)
+    assert none == Lines([], None)
+
+
+async def test_what_is_posted_is_of_the_pages_moment(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+    """Also a duplicate, of which no line tells, and a charge whose line is on another page."""
+    await opened(store, permanent=100)
+    for each in (here, elsewhere):
+        await each.say(need=10)
+    first, again, waits = here.charge("c", 1), elsewhere.charge("c", 1), here.charge("d", 1)
+    await here.say(first)
+    await elsewhere.say(again)
+    await give(store, "gift", 1)
+    asked = [each.charge_id for each in (first, again, waits)]
+    found = await store.reader.list_history(ACME, HistoryFilter(), 1, None, asked)
+    assert isinstance(found, Lines)
+    assert found.posted == {first.charge_id, again.charge_id}

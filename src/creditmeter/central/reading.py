@@ -1,10 +1,12 @@
 """Reading charges, refunds, grants and history from the central store.
 
-A page costs no more in a large store than in a small one: all go by an index that leads with the account. A filtered page of
-history looks at so many lines and no more; if that was not enough to fill it, it says where to go on.
+A page costs no more in a large store than in a small one: all go by an index that leads with the account. A page of history
+looks at so many lines and no more. Those of a range of time are found by the index of times, wherever in the history they are;
+if there are more of them than are looked at, the page is looked for from the newest line on, as any filtered one is. If that
+did not fill it, it says where to go on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,9 @@ from creditmeter.core.refusals import AccountNotFound
 
 MAX_LINES_LOOKED_AT = 50_000
 """As many lines of history are looked at for one page."""
+
+PART = 1_000
+"""As many of them are fetched at once where they are named by their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,15 @@ class HistoryFilter:
             found.append(columns.sources.bitwise_and(bits_of_sources([self.source])) != 0)
         if self.label is not None:
             found.append(_has_label(self.label, is_sqlite=is_sqlite))
-        if self.start is not None:
-            found.append(columns.occurred_at >= self.start)
-        if self.end is not None:
-            found.append(columns.occurred_at < self.end)
         words = {columns.action: self.action, columns.model: self.model, columns.tool: self.tool}
-        return found + [column == word for column, word in words.items() if word]
+        return found + [column == word for column, word in words.items() if word] + self.in_time
+
+    @property
+    def in_time(self) -> list[ColumnElement[bool]]:
+        """What it says of time, as SQL; nothing if it says nothing."""
+        occurred_at = tables.history.c.occurred_at
+        bounds = None if self.start is None else occurred_at >= self.start, None if self.end is None else occurred_at < self.end
+        return [each for each in bounds if each is not None]
 
     def has(self, pending: Charge) -> bool:
         """Whether a charge that waits to be posted is known to be among the lines that will be there.
@@ -89,10 +97,14 @@ class HistoryFilter:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A page of history, newest first. `next_before` is the number below which the next one goes on; None: there is no more."""
+    """A page of history, newest first. `next_before` is the number below which the next one goes on; None: there is no more.
+
+    `posted` are those of the charges asked about that were posted when the page was read.
+    """
 
     entries: list[Entry]
     next_before: int | None
+    posted: frozenset[ChargeId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,31 +145,34 @@ class Reader:
             return found
 
     async def list_history(
-        self, account_id: AccountId, wanted: HistoryFilter, limit: int, before: int | None = None
+        self,
+        account_id: AccountId,
+        wanted: HistoryFilter,
+        limit: int,
+        before: int | None = None,
+        waiting: Sequence[ChargeId] = (),
     ) -> Lines | AccountNotFound:
         """Lines of an account's history, newest first, at most `limit`, those numbered below `before`.
 
-        Lines are numbered without gaps, so that a range of numbers bounds how many are looked at.
+        Of the charges that were `waiting` to be posted it says which were, as of the same moment.
         """
-        history, accounts = tables.history, tables.accounts
+        accounts = tables.accounts
         async with self._database.read() as connection:
             known = select(accounts.c.last_entry).where(accounts.c.account_id == account_id)
             last = (await connection.execute(known)).scalar_one_or_none()
             if last is None:
                 return AccountNotFound(account_id)
+            posted = await _posted(connection, account_id, waiting)
+            page = _Page(connection, account_id, wanted.conditions(is_sqlite=self._database.is_sqlite), limit + 1)
             before = last + 1 if before is None else before
-            first = max(1, before - MAX_LINES_LOOKED_AT)
-            conditions = wanted.conditions(is_sqlite=self._database.is_sqlite)
-            query = (
-                select(history)
-                .where(history.c.account_id == account_id, history.c.number >= first, history.c.number < before, *conditions)
-                .order_by(history.c.number.desc())
-                .limit(limit + 1)
-            )
-            found = [entry_of(row) for row in (await connection.execute(query)).mappings()]
+            if wanted.in_time and await _are_few(connection, account_id, wanted):
+                first, found = 1, await page.of_time(wanted, before)
+            else:
+                first = max(1, before - MAX_LINES_LOOKED_AT)
+                found = await page.walked(first, before)
         if len(found) > limit:
-            return Lines(found[:limit], found[limit - 1].number)
-        return Lines(found, first if first > 1 else None)
+            return Lines(found[:limit], found[limit - 1].number, posted)
+        return Lines(found, first if first > 1 else None, posted)
 
     async def list_grants(
         self, account_id: AccountId, limit: int, after: GrantCursor | None = None
@@ -176,6 +191,67 @@ class Reader:
             if (await connection.execute(known)).one_or_none() is None:
                 return AccountNotFound(account_id)
             return [grant_of(row) for row in (await connection.execute(query.limit(limit))).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Looks for up to `limit` lines of an account, newest first, that meet some conditions."""
+
+    connection: AsyncConnection
+    account_id: AccountId
+    conditions: list[ColumnElement[bool]]
+    limit: int
+
+    async def walked(self, first: int, before: int) -> list[Entry]:
+        """Those in a range of numbers. Lines are numbered without gaps, so that it bounds how many are looked at."""
+        number = tables.history.c.number
+        return await self._fetch(self.limit, number >= first, number < before)
+
+    async def of_time(self, wanted: HistoryFilter, before: int) -> list[Entry]:
+        """Those numbered below `before` of a range of time that has few lines."""
+        at_once = self.limit if len(self.conditions) == len(wanted.in_time) else PART
+        found: list[Entry] = []
+        while len(found) < self.limit:
+            numbers = await self._numbers(wanted, before, at_once)
+            found += await self._fetch(self.limit - len(found), tables.history.c.number.in_(numbers))
+            if len(numbers) < at_once:
+                break
+            before = numbers[-1]
+        return found
+
+    async def _numbers(self, wanted: HistoryFilter, before: int, at_once: int) -> Sequence[int]:
+        """The highest numbers below `before` in the range. Its limit keeps the engines from looking by number instead."""
+        few = _numbers_in_time(self.account_id, wanted).limit(MAX_LINES_LOOKED_AT).subquery()
+        highest = select(few.c.number).where(few.c.number < before).order_by(few.c.number.desc()).limit(at_once)
+        return (await self.connection.execute(highest)).scalars().all()
+
+    async def _fetch(self, limit: int, *numbered: ColumnElement[bool]) -> list[Entry]:
+        history = tables.history
+        query = select(history).where(history.c.account_id == self.account_id, *numbered, *self.conditions)
+        rows = await self.connection.execute(query.order_by(history.c.number.desc()).limit(limit))
+        return [entry_of(row) for row in rows.mappings()]
+
+
+def _numbers_in_time(account_id: AccountId, wanted: HistoryFilter) -> Select[tuple[int]]:
+    """The numbers of the lines of a range of time, in the order of the index."""
+    history = tables.history.c
+    query = select(history.number).where(history.account_id == account_id, *wanted.in_time)
+    return query.order_by(history.occurred_at, history.number)
+
+
+async def _are_few(connection: AsyncConnection, account_id: AccountId, wanted: HistoryFilter) -> bool:
+    """Whether a range of time has no more lines than are looked at for a page."""
+    too_many = _numbers_in_time(account_id, wanted).offset(MAX_LINES_LOOKED_AT).limit(1)
+    return (await connection.execute(too_many)).one_or_none() is None
+
+
+async def _posted(connection: AsyncConnection, account_id: AccountId, waiting: Sequence[ChargeId]) -> frozenset[ChargeId]:
+    """Those of these charges that are posted."""
+    if not waiting:
+        return frozenset()
+    charges = tables.charges.c
+    query = select(charges.charge_id).where(charges.account_id == account_id, charges.charge_id.in_(waiting))
+    return frozenset(ChargeId(each) for each in (await connection.execute(query)).scalars())
 
 
 async def account_with_key(connection: AsyncConnection, key: AccountKey) -> AccountId | None:

@@ -212,7 +212,7 @@ history = Table(
     Column("kinds", Integer, nullable=False, server_default="0"),
     Column("sources", Integer, nullable=False, server_default="0"),
 )
-Index("history_by_time", history.c.account_id, history.c.occurred_at)
+Index("history_by_time", history.c.account_id, history.c.occurred_at, history.c.number)
 
 requests = Table(
     "requests",

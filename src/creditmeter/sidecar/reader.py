@@ -212,13 +212,14 @@ class Reader:
         """
         book = self._book_if_any(account_id)
         pending = [each for each in book.unposted_charges if wanted.has(each)] if before is None else []
-        lines = await self._central.reader.list_history(account_id, wanted, limit, before)
+        pending = sorted(pending, key=lambda each: each.committed_at, reverse=True)[:MAX_PENDING]
+        waiting = [each.charge_id for each in pending]
+        lines = await self._central.reader.list_history(account_id, wanted, limit, before, waiting)
         if isinstance(lines, AccountNotFound):
             return lines
         await self._books.durable()
-        posted = {each.charge_id for each in lines.entries}  # some of them while the store was read
-        waiting = sorted((each for each in pending if each.charge_id not in posted), key=lambda each: each.committed_at)
-        return HistoryPage(lines.entries, waiting[::-1][:MAX_PENDING], lines.next_before)
+        still = [each for each in pending if each.charge_id not in lines.posted]
+        return HistoryPage(lines.entries, still, lines.next_before)
 
     async def grants(
         self, account_id: AccountId, limit: int, after: GrantCursor | None = None
