@@ -6,7 +6,7 @@ from creditmeter.central import tables
 from creditmeter.central.deliveries import delivery_row
 from creditmeter.central.store import CentralStore
 from creditmeter.core.accounts import Alert
-from creditmeter.core.alerts import LowBalance, Reading
+from creditmeter.core.alerts import LowBalance, Measure
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId
 from tests.clocks import NOON
@@ -14,8 +14,8 @@ from tests.clocks import NOON
 
 def low_balance(account_id: str = "acme") -> LowBalance:
     """An alert that fired at noon."""
-    reading = Reading(Microcredits(9), Microcredits(100))
-    return LowBalance(AccountId(account_id), Alert(percent=10), reading, "DAILY 2026-11-24", NOON, 3)
+    measure = Measure(Microcredits(9), Microcredits(100))
+    return LowBalance(AccountId(account_id), Alert(percent=10), measure, "DAILY 2026-11-24", NOON, 3)
 
 
 async def put(store: CentralStore, account_id: str = "acme", *, fired: LowBalance | None = None) -> None:

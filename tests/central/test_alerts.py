@@ -11,6 +11,10 @@ history.
 | debt is repaid | no: what is left less debt stays the same |
 | the plan gives less than the threshold | with the first day of it |
 | a refund brings credit back, which is spent again | once in the period |
+| a refund gives back a little of a pack that was used up | no: what is left rose; the fall after it does |
+| one of many packs after the other is used up | yes: a share is of the most that was left in the period |
+| a date comes twice after a move west | on both days |
+| a change to a plan with other periods, and back | no: it fired within each of them |
 """
 
 import asyncio
@@ -274,17 +278,88 @@ async def test_a_refund_brings_it_above_for_the_next_period(store: CentralStore,
     assert await fired(store) == [40, 40]
 
 
-async def test_a_share_is_of_the_running_grants_and_those_not_used_up(
+async def test_a_share_is_of_the_running_grants_and_the_most_that_was_left_of_others(
     store: CentralStore, here: Speaker, clock: ManualClock
 ) -> None:
-    """The day's 60 count whole to its end; the first of the permanent ones is used up and counts no more."""
+    """The day's 60 count whole to its end, and so do the others of the day; the next one begins with what is left."""
     await watched(store, Alert(percent=40), daily=60, permanent=30)
     clock.advance(HOUR)
     await give(store, "second", 60)
-    await spend(here, "a", 60 + 30 + 11)
-    assert await fired(store) == [], "49 of 120 are 40.8%"
+    await spend(here, "a", 89)
+    assert await fired(store) == [], "61 of 150 are 40.7%"
     await spend(here, "b", 1)
-    assert await fired(store) == [48]
+    assert await fired(store) == [60]
+    clock.advance(DAY)
+    await spend(here, "c", 71)
+    assert await fired(store) == [60], "49 of 120 are 40.8%"
+    await spend(here, "d", 1)
+    assert await fired(store) == [60, 48]
+
+
+async def test_a_share_falls_as_one_pack_after_the_other_is_used_up(store: CentralStore, here: Speaker) -> None:
+    """More of them than are looked at one by one; those that are used up still count in what there was."""
+    await watched(store, Alert(percent=50))
+    for number in range(30):
+        await give(store, f"{number:02}", 10)
+    for number in range(29):
+        await spend(here, f"{number}", 10)
+    assert await fired(store) == [150]
+
+
+async def test_a_refund_to_a_pack_that_was_used_up_is_no_fall(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+    """It brings back what it says, not the whole pack; the fall that comes after it fires."""
+    await opened(store, daily=100, permanent=1_000)
+    await spend(here, "day", 100)
+    pack = here.charge("pack", 0, excess=1_000)
+    await here.say(pack)
+    clock.advance(DAY)
+    await set_alerts(store, Alert(percent=10))
+    await refund(store, pack.charge_id, 1)
+    assert await fired(store) == []
+    await spend(here, "fall", 95)
+    assert await fired(store) == [6]
+
+
+async def test_a_refund_and_a_charge_of_as_much_are_no_fall(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+    """In one message they leave a smaller share and no less credit: the alert waits for the next charge."""
+    await watched(store, Alert(percent=50), daily=100, permanent=50)
+    old = here.charge("old", 0, excess=150)
+    await here.say(old)
+    clock.advance(DAY)
+    await spend(here, "day", 40)
+    await here.say(here.charge("new", 0, excess=50), refunds=(here.refund(old.charge_id, 50),))
+    await here.say()
+    assert await fired(store) == [0], "60 of 150 are left, as were 60 of 100"
+    await spend(here, "fall", 1)
+    assert await fired(store) == [0, 59]
+
+
+async def test_a_date_that_comes_twice_fires_on_both_days(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+    """After a move west over the date line; each of the days has credit of its own."""
+    await opened(store, daily=100, time_zone="Pacific/Apia")
+    await set_alerts(store, at(10))
+    await update(store, "move", AccountUpdate(time_zone="Pacific/Pago_Pago"))
+    for number in range(3):
+        await spend(here, f"{number}", 95)
+        clock.advance(DAY)
+    assert await fired(store) == [5, 5, 5]
+    async with store.database.read() as connection:
+        bodies = (await connection.execute(select(tables.alert_deliveries.c.body))).scalars().all()
+    days = [msgspec.json.decode(body)["data"]["period"]["starts_on"] for body in bodies]
+    assert len(set(days)) == 2, "one date came twice"
+
+
+async def test_a_change_of_periods_and_back_fires_no_more_often(store: CentralStore, here: Speaker) -> None:
+    """A month has had its alert if one of its days had, and so has the day."""
+    await watched(store, at(10), daily=100)
+    await put_plan(store, "monthly", 0, 1)
+    await spend(here, "a", 95)
+    for plan in ("monthly", "plan of acme"):
+        await assign(store, plan)
+        await give(store, plan, 100)
+        left = 106
+        await spend(here, plan, left - 5)
+    assert await fired(store) == [5]
 
 
 async def test_lost_leases_fire_nothing_by_being_reclaimed(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
@@ -383,7 +458,7 @@ async def test_who_listens_is_told_once_it_is_committed(store: CentralStore, her
     await watched(store, at(50), Alert(percent=50), permanent=100)
     await spend(here, "a", 60)
     await spend(here, "b", 10)
-    assert [(each.account_id, each.alert, each.reading.left) for each in told] == [
+    assert [(each.account_id, each.alert, each.measure.left) for each in told] == [
         (ACME, at(50), 40),
         (ACME, Alert(percent=50), 40),
     ]

@@ -200,6 +200,18 @@ async def test_a_webhook_needs_a_secret(data_dir: Path, tmp_path: Path) -> None:
         assert "tooshort" not in str(wrong)
 
 
+@pytest.mark.parametrize("proxy", ["socks5://user:password@localhost:1080", "ftp://user:password@localhost"])
+async def test_a_proxy_that_cannot_be_used_is_a_mistake_in_the_settings(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """It comes from the environment, and may have a password."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    error = await why_not(data_dir, alert_webhook_url=URL, alert_webhook_secret=SECRET)
+    assert error.exit_code == MISUNDERSTOOD
+    assert "ALL_PROXY" in str(error)
+    assert "password" not in f"{error} {error.__cause__!r} {error.__cause__.__cause__!r}"  # type: ignore[union-attr]  # it has one
+
+
 async def test_a_secret_is_read_from_its_file(data_dir: Path, tmp_path: Path) -> None:
     """As operators keep secrets, with a line break at its end."""
     file = tmp_path / "secret"

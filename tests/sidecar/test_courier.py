@@ -20,7 +20,7 @@ from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.deliveries import KEPT_FOR
 from creditmeter.central.store import CentralStore
 from creditmeter.core.accounts import Alert
-from creditmeter.core.alerts import LowBalance, Reading
+from creditmeter.core.alerts import LowBalance, Measure
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
@@ -300,7 +300,7 @@ async def test_the_message_fits_what_fired(store: CentralStore, courier: Courier
     low = LowBalance(
         AccountId("müller & co"),
         Alert(amount=Microcredits(50_000_000)),
-        Reading(Microcredits(0), Microcredits(2**53 + 1)),
+        Measure(Microcredits(0), Microcredits(2**53 + 1)),
         "MONTHLY 2026-11-24",
         NOON,
         7,

@@ -62,8 +62,8 @@ def _body(fired: LowBalance) -> str:
         "data": {
             "account_id": fired.account_id,
             "threshold": threshold,
-            "left_microcredits": fired.reading.left,
-            "granted_microcredits": fired.reading.granted,
+            "left_microcredits": fired.measure.left,
+            "granted_microcredits": fired.measure.granted,
             "period": {"kind": kind, "starts_on": starts_on},
             "entry_id": entry_id(fired.account_id, fired.number),
         },

@@ -216,13 +216,17 @@ def watch_row(account_id: AccountId, alert: Alert, watch: Watch) -> Row:
         "amount_microcredits": alert.amount,
         "percent": alert.percent,
         "is_above": watch.is_above,
-        "fired_in": watch.fired_in,
+        "period_starts_at": watch.period_starts_at,
+        "others_most_microcredits": watch.others_most,
+        "fired_at": watch.fired_at,
+        "waits_at_microcredits": watch.waits_at,
     }
 
 
 def watch_of(row: RowMapping) -> tuple[Alert, Watch]:
     """An alert and how it stands, from its row."""
-    return Alert(row["amount_microcredits"], row["percent"]), Watch(row["is_above"], row["fired_in"])
+    names = "is_above", "period_starts_at", "others_most_microcredits", "fired_at", "waits_at_microcredits"
+    return Alert(row["amount_microcredits"], row["percent"]), Watch(*(row[name] for name in names))
 
 
 def charge_row(charge: Charge) -> Row:

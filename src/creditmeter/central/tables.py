@@ -292,7 +292,10 @@ alert_watches = Table(
     Column("amount_microcredits", BigInteger, primary_key=True, autoincrement=False),
     Column("percent", Integer, primary_key=True, autoincrement=False),
     Column("is_above", Boolean, nullable=False),
-    Column("fired_in", String),
+    Column("period_starts_at", BigInteger, nullable=False),
+    Column("others_most_microcredits", BigInteger, nullable=False),
+    Column("fired_at", BigInteger),
+    Column("waits_at_microcredits", BigInteger),
 )
 
 alert_deliveries = Table(

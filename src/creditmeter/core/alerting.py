@@ -23,16 +23,17 @@ def watch(ledger: Ledger, before: Mapping[Alert, Watch], last_entry: int) -> Wat
     Touching comes first: so credit that a new period brings is seen before it is spent, and what ended meanwhile is missed.
     """
     readings = [*ledger.readings, ledger.reading]
-    period = ledger.alert_period
+    kind, period = ledger.alert_period
     changed: dict[Alert, Watch] = {}
     fired: list[LowBalance] = []
     for alert in dict.fromkeys(ledger.account.alerts):
-        now, low = look(alert, before.get(alert), readings, period)
+        now, low = look(alert, before.get(alert), readings, period.starts_at, ledger.now)
         if now != before.get(alert):
             changed[alert] = now
         if low is not None:
             number = last_entry + len(ledger.changes.entries) + 1
-            happened = LowBalance(ledger.account.account_id, alert, low, period, ledger.now, number)
+            name = f"{kind.value} {period.key}"
+            happened = LowBalance(ledger.account.account_id, alert, low, name, ledger.now, number)
             ledger.record(replace(ledger.entry(EntryType.LOW_BALANCE, 0, ledger.now), note=happened.note))
             fired.append(happened)
     return Watched(changed, tuple(fired))

@@ -116,30 +116,22 @@ class Ledger:
     # What alerts look at.
 
     @property
-    def left_now(self) -> Microcredits:
-        """What is left of the grants usable now, less debt. Holds and leases do not count: only what is posted does."""
-        left = sum(each.remaining for each in self.grants.values() if each.is_usable(self.now))
-        return Microcredits(max(0, left + self.rest.remaining - self.debt))
-
-    @property
-    def granted_now(self) -> Microcredits:
-        """What the grants usable now gave, less what was voided: those of the running periods, and any other that is not used
-        up.
-        """
-        counted = (each for each in self.grants.values() if each.is_usable(self.now) and (each.period_key or each.remaining))
-        return Microcredits(self.rest.given + sum(each.given for each in counted))
-
-    @property
     def reading(self) -> Reading:
-        """What alerts are held against, as it stands."""
-        return Reading(self.left_now, self.granted_now)
+        """What alerts are held against, as it stands. Holds and leases do not count: only what is posted does."""
+        now = [each for each in self.grants.values() if each.is_usable(self.now)]
+        others_left = self.rest.remaining + sum(each.remaining for each in now if not each.period_key)
+        plan_left = sum(each.remaining for each in now if each.period_key)
+        return Reading(
+            left=Microcredits(max(0, plan_left + others_left - self.debt)),
+            plan_given=Microcredits(sum(each.given for each in now if each.period_key)),
+            others_left=Microcredits(others_left),
+        )
 
     @property
-    def alert_period(self) -> str:
+    def alert_period(self) -> tuple[GrantKind, Period]:
         """The period in which an alert fires once: the day if the plan gives credit daily, else the month."""
         day, month = self.periods()
-        kind, period = day if self._planned(*day) else month
-        return f"{kind.value} {period.key}"
+        return day if self._planned(*day) else month
 
     # Writing down what was decided.
 

@@ -46,7 +46,7 @@ from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Condition, Sidecar
-from creditmeter.sidecar.webhook import Webhook
+from creditmeter.sidecar.webhook import ProxyUnusable, Webhook
 from creditmeter.v1 import (
     account_pb2,
     account_pb2_grpc,
@@ -211,7 +211,7 @@ def _webhook(settings: Settings) -> Webhook | None:
     url = settings.alert_webhook_url
     try:
         return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout) if url else None
-    except ConfigError as error:
+    except (ConfigError, ProxyUnusable) as error:
         raise StartupError(str(error), MISUNDERSTOOD) from error
 
 

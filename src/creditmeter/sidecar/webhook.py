@@ -15,17 +15,31 @@ class Unanswered(Exception):
     """An attempt brought no answer: nobody was there, or not in time."""
 
 
+class ProxyUnusable(Exception):
+    """The environment names a proxy that no connection can be made through."""
+
+
 class Webhook:
-    """A receiver of messages. `host` is what may be shown of its address: the rest may be secret."""
+    """A receiver of messages. `host` is what may be shown of its address: the rest may be secret.
+
+    Raises:
+        ProxyUnusable: it cannot be reached through the proxy that the environment names, which is not shown either.
+    """
 
     def __init__(self, url: str, key: bytes, timeout_seconds: float) -> None:
         self.host = urlsplit(url).hostname
         self._url = url
         self._key = key
         self._timeout = timeout_seconds
-        self._client = httpx2.AsyncClient(
-            follow_redirects=False, timeout=timeout_seconds, headers={"user-agent": f"creditmeter/{__version__}"}
-        )
+        try:
+            self._client = httpx2.AsyncClient(
+                follow_redirects=False, timeout=timeout_seconds, headers={"user-agent": f"creditmeter/{__version__}"}
+            )
+        except (ImportError, ValueError, httpx2.InvalidURL):  # SOCKS needs a package more, other schemes there are none
+            raise ProxyUnusable(
+                "the webhook's proxy cannot be used: HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in the environment must be"
+                " http://… or https://…"
+            ) from None
 
     async def send(self, message_id: str, timestamp: int, body: str) -> int:
         """Send a message, and say with which HTTP status it was answered. `timestamp` is now, in seconds since 1970.

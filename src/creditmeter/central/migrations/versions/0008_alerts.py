@@ -20,7 +20,10 @@ def upgrade() -> None:
         sa.Column("amount_microcredits", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("percent", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("is_above", sa.Boolean, nullable=False),
-        sa.Column("fired_in", sa.String),
+        sa.Column("period_starts_at", sa.BigInteger, nullable=False),
+        sa.Column("others_most_microcredits", sa.BigInteger, nullable=False),
+        sa.Column("fired_at", sa.BigInteger),
+        sa.Column("waits_at_microcredits", sa.BigInteger),
     )
     op.create_table(
         "alert_deliveries",
