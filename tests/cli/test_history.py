@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.cli import past_balance
 from creditmeter.cli.connection import PATIENCE
-from creditmeter.cli.exits import CommandFailed
+from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.output import print_cells
 from creditmeter.cli.paging import _joined
 from creditmeter.cli.past_balance import KINDS, PastBalance, read_past_balance
@@ -45,6 +45,11 @@ async def charge(address: str, account: str) -> None:
             async with asyncio.timeout(60):
                 while not (await call(client.metering.GetCharge, asked, PATIENCE)).charge.HasField("posted_at"):
                     await asyncio.sleep(0.01)
+
+
+def present() -> str:
+    """This moment, as it is typed."""
+    return datetime.now(UTC).isoformat()
 
 
 @pytest.fixture
@@ -162,24 +167,41 @@ def test_every_listing_prints_csv(cli: CommandLine, busy: str) -> None:
 
 def test_a_past_balance_is_shown(cli: CommandLine, busy: str) -> None:
     """In every form; nothing before there was an account."""
-    later = cli.read("balance", busy, "--at", "2999-01-01")
-    assert (later["account_id"], later["at"], later["balance_microcredits"]) == (busy, "2999-01-01T00:00:00Z", 14 * CREDIT)
+    now = present()
+    later = cli.read("balance", busy, "--at", now)
+    assert (later["account_id"], later["balance_microcredits"]) == (busy, 14 * CREDIT)
+    assert datetime.fromisoformat(later["at"]) == datetime.fromisoformat(now)
     assert [each["remaining_microcredits"] for each in later["buckets"]] == [0, 4 * CREDIT, 10 * CREDIT]
     assert cli.read("balance", busy, "--at", "2001-01-01")["balance_microcredits"] == 0
-    assert ["balance", "14"] in rows(cli("balance", busy, "--at", "2999-01-01").out)
-    listed = cells(cli("balance", busy, "--at", "2999-01-01", "--csv").out)
+    assert ["balance", "14"] in rows(cli("balance", busy, "--at", present()).out)
+    listed = cells(cli("balance", busy, "--at", present(), "--csv").out)
     assert [(each["kind"], each["remaining_microcredits"]) for each in listed][1:] == [
         ("GRANT_KIND_MONTHLY", "4000000"),
         ("GRANT_KIND_PERMANENT", "10000000"),
     ]
-    assert "ACCOUNT_NOT_FOUND" in cli("balance", "nobody", "--at", "2999-01-01").complaint
+    assert "ACCOUNT_NOT_FOUND" in cli("balance", "nobody", "--at", present()).complaint
+
+
+def test_a_balance_to_come_is_not_told(cli: CommandLine, busy: str) -> None:
+    """It would be today's under a later date, and change afterwards."""
+    ended = cli("balance", busy, "--at", "2999-01-01")
+    assert "2999-01-01 00:00:00Z is yet to come: without --at the balance of now is shown" in ended.complaint
+    assert ended.code == ExitCode.USAGE
+    assert ended.out == ""
+
+
+def test_usage_says_from_when_on_it_is(cli: CommandLine, busy: str) -> None:
+    """A first day may be a part of one: it begins at midnight in UTC, wherever the account is."""
+    title = cli("usage", busy).out.splitlines()[0]
+    assert title.startswith(f"Usage of {busy} from ")
+    assert title.endswith(" 00:00:00Z on, settled charges")
 
 
 def test_reading_a_long_history_says_how_far_it_is(cli: CommandLine, busy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On stderr, so that what is printed stays what was asked for; and no entry is lost between pages."""
     monkeypatch.setattr(past_balance, "LARGEST_PAGE", 2)
     monkeypatch.setattr(past_balance, "LONG", 1)
-    shown = cli("balance", busy, "--at", "2999-01-01", "--json")
+    shown = cli("balance", busy, "--at", present(), "--json")
     assert json.loads(shown.out)["balance_microcredits"] == 14 * CREDIT
     assert shown.err.splitlines() == ["read 2 entries of history", "read 4 entries of history"]
 

@@ -87,10 +87,9 @@ Address = Annotated[
 ]
 
 
-def _one_form(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
+def _one_form(context: typer.Context, value: bool) -> bool:
     """Refuse --json together with --csv, in whichever order they were typed."""
-    other = {"as_json": "as_csv", "as_csv": "as_json"}.get(parameter.name or "")
-    if value and other and context.params.get(other):
+    if value and (context.params.get("as_json") or context.params.get("as_csv")):
         raise typer.BadParameter("--json and --csv are two forms: choose one")
     return value
 

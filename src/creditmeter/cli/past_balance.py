@@ -1,7 +1,8 @@
 """What an account's balance was: recomputed from its history.
 
 The balance at a moment is the sum of the amounts of all entries that were posted at or before it, which is what the central
-store had in its books then. It never changes afterwards: a charge that was made before and posted later is not in it.
+store had in its books then. It does not change afterwards, but for what was being posted at that very moment: a charge that
+was made before and posted later is not in it.
 """
 
 import sys

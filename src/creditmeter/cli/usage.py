@@ -47,7 +47,11 @@ def usage(
     ] = None,
     start: Annotated[
         datetime | None,
-        typer.Option(parser=read_moment, metavar="TIME", help="Only charges from then on. Default: 30 days before the end."),
+        typer.Option(
+            parser=read_moment,
+            metavar="TIME",
+            help="Only charges from then on. Default: 30 days before the end, from midnight UTC on.",
+        ),
     ] = None,
     end: Annotated[
         datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only charges before then. Default: now.")
@@ -78,7 +82,7 @@ def usage(
     if as_csv:
         _print_csv(names, reply)
     else:
-        until = f" until {moment(request, 'end')}" if end else ""
+        until = f" until {moment(request, 'end')}" if end else " on"
         print_table(usage_table(names, reply), f"Usage of {account_id} from {moment(request, 'start')}{until}, settled charges")
     say_more(reply.next_page_token, aside=as_csv)
 
