@@ -327,3 +327,15 @@ async def test_charges_and_refunds_are_found_by_their_ids(store: CentralStore, h
     assert await store.reader.find_charge(charge.charge_id.__class__("anything")) is None
     assert await store.reader.find_refund(here.refund(charge.charge_id, 1).refund_id) is None
     assert ACME in charge.account_id
+
+
+async def test_a_repayment_says_of_which_charge_it_is(store: CentralStore, here: Speaker) -> None:
+    """By label, model and tool it is found like the charge's own line; an explicit quantity of none stays none."""
+    await opened(store, overdraft=9)
+    work = Usage(action="tool", tool="web_search", quantity=0)
+    await here.say(replace(here.charge("c", 0, excess=4, usage=work), labels={"job": "j"}))
+    await give(store, "pack", 9)
+    charged, _, repaid = await history(store)
+    assert repaid.type is EntryType.DEBT_REPAID
+    for line in (charged, repaid):
+        assert (line.action, line.tool, line.quantity, line.labels) == ("tool", "web_search", 0, {"job": "j"})

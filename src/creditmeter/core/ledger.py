@@ -21,6 +21,7 @@ from creditmeter.core.leases import OutLease, available
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, Refusal
 from creditmeter.core.schedule import CalendarChange, Schedule
+from creditmeter.core.work import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,20 @@ class Ledger:
             grant_id=grant.grant_id if grant else None,
         )
 
+    def entry_about(self, charge: Charge, type_: EntryType, amount: int, occurred_at: Instant) -> Entry:
+        """A line of history about a charge, for `record`."""
+        usage = charge.usage
+        return replace(
+            self.entry(type_, amount, occurred_at),
+            charge_id=charge.charge_id,
+            action=charge.action,
+            model=(usage.response_model or usage.request_model) if usage else "",
+            tool=usage.tool if usage else "",
+            quantity=_quantity(usage),
+            labels=charge.labels,
+            rate_card_version=charge.rate_card_version,
+        )
+
     # Grants.
 
     def touch(self) -> None:
@@ -307,8 +322,15 @@ class Ledger:
             draws=posting.draws + draws,
         )
         self.put_charge(replace(charge, posting=settled))
-        entry = self.entry(EntryType.DEBT_REPAID, -amount, self.now)
-        self.record(replace(entry, charge_id=charge.charge_id, draws=draws))
+        entry = self.entry_about(charge, EntryType.DEBT_REPAID, -amount, self.now)
+        self.record(replace(entry, draws=draws))
+
+
+def _quantity(usage: Usage | None) -> int:
+    """The quantity charged: one if nobody said how many, and none if that was said."""
+    if usage is None:
+        return 0
+    return 1 if usage.quantity is None else usage.quantity
 
 
 def _keys(charge: Charge) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.charges import Charge, Part, Posting
 from creditmeter.core.grants import Draw, alive_between, usable
-from creditmeter.core.history import Entry, EntryType
+from creditmeter.core.history import EntryType
 from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease
@@ -125,24 +125,9 @@ def total_of(amounts: Iterable[Draw | Part]) -> Microcredits:
     return Microcredits(sum(each.amount for each in amounts))
 
 
-def about(ledger: Ledger, type_: EntryType, charge: Charge, amount: int, occurred_at: Instant) -> Entry:
-    """A line of history about a charge."""
-    usage = charge.usage
-    return replace(
-        ledger.entry(type_, amount, occurred_at),
-        charge_id=charge.charge_id,
-        action=charge.action,
-        model=(usage.response_model or usage.request_model) if usage else "",
-        tool=usage.tool if usage else "",
-        quantity=(usage.quantity or 1) if usage else 0,
-        labels=charge.labels,
-        rate_card_version=charge.rate_card_version,
-    )
-
-
 def _record_charge(ledger: Ledger, charge: Charge, posting: Posting) -> None:
-    entry = about(ledger, EntryType.CHARGED, charge, -posting.covered, charge.committed_at)
+    entry = ledger.entry_about(charge, EntryType.CHARGED, -posting.covered, charge.committed_at)
     ledger.record(replace(entry, draws=posting.draws))
     if posting.uncovered:
-        entry = about(ledger, EntryType.WRITTEN_OFF, charge, 0, charge.committed_at)
+        entry = ledger.entry_about(charge, EntryType.WRITTEN_OFF, 0, charge.committed_at)
         ledger.record(replace(entry, note=f"{posting.uncovered} of {charge.cost} microcredits written off"))

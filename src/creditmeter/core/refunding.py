@@ -12,7 +12,7 @@ from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import ChargeId, GrantId
 from creditmeter.core.ledger import Ledger
-from creditmeter.core.posting import about, total_of
+from creditmeter.core.posting import total_of
 from creditmeter.core.refusals import RefundExceedsCharge
 
 
@@ -109,7 +109,7 @@ def _undo(draws: tuple[Draw, ...], amount: int) -> tuple[tuple[Draw, ...], tuple
 
 def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Draw, ...]) -> Microcredits:
     """Put credit back into the grants it came from; says how much of it lapsed because its grant had ended."""
-    entry = about(ledger, EntryType.REFUNDED, charge, total_of(returned), wanted.refunded_at)
+    entry = ledger.entry_about(charge, EntryType.REFUNDED, total_of(returned), wanted.refunded_at)
     ledger.record(replace(entry, refund_id=wanted.refund_id, draws=returned, note=wanted.reason))
     lapsed = 0
     for draw in returned:
@@ -129,7 +129,7 @@ def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Dra
 
 def _give_goodwill(ledger: Ledger, wanted: Refund, charge: Charge, amount: Microcredits) -> None:
     """Give credit as a new permanent grant. The line of the refund itself moves nothing: the grant's line does."""
-    entry = about(ledger, EntryType.REFUNDED, charge, 0, wanted.refunded_at)
+    entry = ledger.entry_about(charge, EntryType.REFUNDED, 0, wanted.refunded_at)
     ledger.record(replace(entry, refund_id=wanted.refund_id, note=wanted.reason))
     if amount:
         grant = Grant(

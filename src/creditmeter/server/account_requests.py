@@ -12,8 +12,8 @@ from creditmeter.v1 import account_pb2, grants_pb2
 
 def history_filter(fields: Fields, request: account_pb2.ListHistoryRequest) -> HistoryFilter:
     """Which lines of history to show."""
-    types = [fields.enum("types", account_pb2.HistoryType, each, "HISTORY_TYPE_") for each in request.types]
-    kinds = [fields.enum("kinds", grants_pb2.GrantKind, each, "GRANT_KIND_") for each in request.kinds]
+    types = [fields.enum("types", account_pb2.HistoryType, each, "HISTORY_TYPE_") for each in dict.fromkeys(request.types)]
+    kinds = [fields.enum("kinds", grants_pb2.GrantKind, each, "GRANT_KIND_") for each in dict.fromkeys(request.kinds)]
     for name, values, named in (("types", types, request.types), ("kinds", kinds, request.kinds)):
         if 0 in named and None in values:
             fields.wrong(name, "must not name the unspecified one")
@@ -26,8 +26,8 @@ def history_filter(fields: Fields, request: account_pb2.ListHistoryRequest) -> H
         action=fields.text("action", request.action, MAX_NAME),
         model=fields.text("model", request.model, MAX_NAME),
         tool=fields.text("tool", request.tool, MAX_NAME),
-        start=fields.moment("start", request, request.start),
-        end=fields.moment("end", request, request.end),
+        start=fields.bound("start", request, request.start),
+        end=fields.bound("end", request, request.end),
     )
     _check_order(fields, wanted)
     return wanted
@@ -37,8 +37,8 @@ def usage_query(fields: Fields, request: account_pb2.SummarizeUsageRequest) -> U
     """Which charges to sum up, and by what."""
     wanted = UsageQuery(
         account_id=AccountId(fields.id("account_id", request.account_id)),
-        start=fields.moment("start", request, request.start),
-        end=fields.moment("end", request, request.end),
+        start=fields.bound("start", request, request.start),
+        end=fields.bound("end", request, request.end),
         group_by=_groupings(fields, request),
     )
     _check_order(fields, wanted)
@@ -61,16 +61,15 @@ def _groupings(fields: Fields, request: account_pb2.SummarizeUsageRequest) -> li
     """What to group by, as far as it is right."""
     if len(request.group_by) > MAX_GROUPINGS:
         fields.wrong("group_by", f"must be at most {MAX_GROUPINGS}")
-        return []
-    found: list[Grouping] = []
+    found: dict[Grouping, None] = {}
     for number, each in enumerate(request.group_by):
         name = f"group_by[{number}]"
         grouping = _grouping(fields, name, each)
         if grouping in found:
             fields.wrong(name, "is named before: each at most once")
         elif grouping is not None:
-            found.append(grouping)
-    return found
+            found[grouping] = None
+    return list(found)
 
 
 def _grouping(fields: Fields, name: str, grouping: account_pb2.UsageGrouping) -> Grouping | None:

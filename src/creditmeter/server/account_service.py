@@ -21,12 +21,15 @@ from creditmeter.server.messages import (
     usage_totals_message,
 )
 from creditmeter.server.metering_service import allowed
-from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.paging import MAX_PAGE_BYTES, cursor_of, fitting, next_token
 from creditmeter.server.reading import MAX_NAME, Fields
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import account_pb2, account_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_PENDING_BYTES = 1024**2
+"""Charges that wait to be posted take as much of the first page of history."""
 
 
 class AccountService(account_pb2_grpc.AccountServiceServicer):
@@ -63,10 +66,10 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         if fields.refusal is not None:
             await refuse(context, fields.refusal)
         found = await allowed(context, await self._reader.grants(account_id, size + 1, after))
-        page = found[:size]
+        page = fitting(grant_message(account_id, each) for each in found[:size])
         return account_pb2.ListGrantsResponse(
-            grants=[grant_message(account_id, each) for each in page],
-            next_page_token=next_token(request, _place(page[-1])) if len(found) > size else "",
+            grants=page,
+            next_page_token=next_token(request, _place(found[len(page) - 1])) if len(found) > len(page) else "",
         )
 
     async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
@@ -79,10 +82,14 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         if fields.refusal is not None:
             await refuse(context, fields.refusal)
         found = await allowed(context, await self._reader.history(account_id, wanted, size, before))
+        pending = fitting((charge_message(each) for each in found.pending), MAX_PENDING_BYTES)
+        left = MAX_PAGE_BYTES - sum(each.ByteSize() for each in pending)
+        page = fitting((entry_message(account_id, each) for each in found.entries), left)
+        next_before = found.next_before if len(page) == len(found.entries) else found.entries[len(page) - 1].number
         return account_pb2.ListHistoryResponse(
-            entries=[entry_message(account_id, each) for each in found.entries],
-            pending=[charge_message(each) for each in found.pending],
-            next_page_token="" if found.next_before is None else next_token(request, found.next_before),
+            entries=page,
+            pending=pending,
+            next_page_token="" if next_before is None else next_token(request, next_before),
         )
 
     async def SummarizeUsage(
@@ -97,11 +104,11 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             await refuse(context, fields.refusal)
         summary = await allowed(context, await self._reader.usage(wanted, size + 1, after))
         found = summary.page()
-        page = found[:size]
+        page = fitting(account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals)) for keys, totals in found[:size])
         return account_pb2.SummarizeUsageResponse(
-            groups=[account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals)) for keys, totals in page],
+            groups=page,
             total=usage_totals_message(summary.total),
-            next_page_token=next_token(request, page[-1][0]) if len(found) > size else "",
+            next_page_token=next_token(request, found[len(page) - 1][0]) if len(found) > len(page) else "",
         )
 
     async def ForecastUsage(

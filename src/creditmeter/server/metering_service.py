@@ -12,7 +12,7 @@ from creditmeter.core.reservations import ReservationState
 from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import refuse
 from creditmeter.server.messages import charge_message, quote_message, refund_message, reservation_message
-from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.paging import cursor_of, fitting, next_token
 from creditmeter.server.reading import Fields
 from creditmeter.sidecar.meter import Meter, Replied
 from creditmeter.sidecar.reader import Reader
@@ -111,11 +111,12 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
             await refuse(context, fields.refusal)
         wanted = ReservationState(state) if state else None
         found = await self._reader.reservations(account_id, wanted, size + 1, before)
-        page = found[:size]
-        more = len(found) > size
+        page = fitting(reservation_message(each) for each in found[:size])
+        more = len(found) > len(page)
+        last = found[len(page) - 1] if page else None
         return metering_pb2.ListReservationsResponse(
-            reservations=[reservation_message(each) for each in page],
-            next_page_token=next_token(request, (page[-1].created_at, page[-1].reservation_id)) if more else "",
+            reservations=page,
+            next_page_token=next_token(request, (last.created_at, last.reservation_id)) if more and last else "",
         )
 
 

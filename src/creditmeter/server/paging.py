@@ -1,15 +1,23 @@
-"""Page tokens: where a listing goes on, bound to the filters of its first page."""
+"""Pages: as much as a message may carry, and tokens that say where a listing goes on, bound to its first page's filters."""
 
 import base64
 import hashlib
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import msgspec
 from google.protobuf.message import Message
 
 from creditmeter.server.reading import Fields
 
+MAX_PAGE_BYTES = 3 * 1024**2
+"""A page ends when it has as much: gRPC takes messages of up to 4 MiB."""
+
+_AROUND_BYTES = 8
+_LARGEST = 2**63 - 1
+
 _Cursor = TypeVar("_Cursor")
+_Message = TypeVar("_Message", bound=Message)
 
 
 class _Token(msgspec.Struct, array_like=True):
@@ -29,12 +37,38 @@ def cursor_of(fields: Fields, request: Message, token: str, kind: type[_Cursor])
         return None
     try:
         read = msgspec.json.decode(base64.urlsafe_b64decode(token), type=_Token)
-        if read.filters == _filters(request):
+        if read.filters == _filters(request) and _is_ours(msgspec.json.decode(read.cursor)):
             return msgspec.json.decode(read.cursor, type=kind)
     except (ValueError, msgspec.DecodeError):
         pass
     fields.wrong("page_token", "is not the next_page_token of a listing with the same filters")
     return None
+
+
+def fitting(messages: Iterable[_Message], most: int = MAX_PAGE_BYTES) -> list[_Message]:
+    """The first of these messages, as many as take so many bytes, but at least one."""
+    found: list[_Message] = []
+    for message in messages:
+        most -= message.ByteSize() + _AROUND_BYTES
+        if found and most < 0:
+            break
+        found.append(message)
+    return found
+
+
+def _is_ours(cursor: Any) -> bool:
+    """Whether a cursor has only what could be in a store; any other was made by somebody else."""
+    match cursor:
+        case int():
+            return 0 <= cursor <= _LARGEST
+        case str():
+            return "\0" not in cursor
+        case list():
+            return all(map(_is_ours, cursor))
+        case dict():
+            return all(map(_is_ours, cursor.values()))
+        case _:
+            return False
 
 
 def _filters(request: Message) -> str:

@@ -98,6 +98,14 @@ class Fields:
             self.wrong(name, "must be a time between 1970 and 9999")
         return Instant(value.seconds * 1_000_000 + value.nanos // 1_000)
 
+    def bound(self, name: str, message: Message, value: Timestamp) -> Instant | None:
+        """A moment from which on, or before which, things are asked for; None if the field is unset.
+
+        What is finer than a microsecond is rounded up: things happen at whole ones, and those below it stay below.
+        """
+        found = self.moment(name, message, value)
+        return found if found is None or value.nanos % 1_000 == 0 else Instant(found + 1)
+
     def enum(self, name: str, enum: Any, value: int, prefix: str) -> str | None:
         """The name of an enum's value without its prefix; None if it is unspecified. The stubs type an enum as its values'
         class; it is google.protobuf's EnumTypeWrapper.
