@@ -76,7 +76,7 @@ def test_sums_have_longer_than_other_answers(cli: CommandLine, slow: SlowSums, c
     """A large account takes its time."""
     slow.answers.set()
     assert cli(command, "ada", "--json").code == 0
-    assert LONG_READ.attempt - 10 < slow.allowed[0] <= LONG_READ.attempt
+    assert abs(slow.allowed[0] - LONG_READ.attempt) < 10  # on the wire a deadline of minutes is rounded up
     assert PATIENCE.attempt * 10 < LONG_READ.attempt
 
 

@@ -129,6 +129,7 @@ async def test_calls_that_are_given_up_are_counted(services: Services) -> None:
         plan = admin_pb2.PutPlanRequest(plan=grants_pb2.Plan(plan_id="p"))
         with pytest.raises(grpc.aio.AioRpcError):
             await services.admin.PutPlan(plan, timeout=1)
+        other.rollback()
         async with asyncio.timeout(20):
             while ("creditmeter_calls_total", "CANCELLED", "PutPlan") not in await shown(services):
                 pass
