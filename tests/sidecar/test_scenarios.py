@@ -88,7 +88,7 @@ async def test_five_first_touches_race_for_one_grant(bench: Bench) -> None:
             stack.push_async_callback(each.crash)
         await asyncio.gather(*(charge(each, f"touch {number}", 1) for number, each in enumerate(benches)))
         for each in benches:
-            await each.sidecar.settle()
+            await each.settled_in_the_end()
         types = [each.type for each in await bench.history()]
         assert types.count(EntryType.GRANTED) == 1
         assert types.count(EntryType.CHARGED) == 5
