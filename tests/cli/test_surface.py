@@ -22,6 +22,7 @@ TERMS = {
 
 COMMANDS = {
     "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--metrics-listen", "--help"},
+    "wait": {"--address", "--timeout", "--help"},
     "demo": {"--seed", "--help"},
     "replay": ASKS
     | {"TRACE.csv", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}

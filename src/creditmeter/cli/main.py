@@ -25,6 +25,7 @@ from creditmeter.cli import (
     sidecars,
     usage,
     verify,
+    wait,
 )
 from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
@@ -44,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("serve")(serve.serve)
+app.command("wait")(wait.wait)
 app.command("demo")(demo)
 app.command("replay")(replay)
 app.add_typer(account.commands, name="account")
