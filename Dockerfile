@@ -3,6 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/creditmeter
 COPY constraints.txt pyproject.toml LICENSE README.md ./
+COPY proto ./proto
 COPY src ./src
 RUN /opt/creditmeter/bin/pip install --no-cache-dir --constraint constraints.txt .
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "wait": {"--address", "--timeout", "--help"},
     "demo": {"--seed", "--help"},
     "replay": ASKS
-    | {"TRACE.csv", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}
+    | {"TRACE.csv", "--sample", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}
     | {"--release-share", "--refund-share", "--kill-share", "--hold-seconds", "--daily", "--monthly"}
     | {"--data-dir", "--central"},
     "account create": CHANGES | TERMS | {"ACCOUNT"},
