@@ -20,8 +20,39 @@ TERMS = {
     "--alert",
 }
 
+SETTINGS = {
+    "--config",
+    "--listen",
+    "--data-dir",
+    "--socket-mode",
+    "--socket-group",
+    "--central",
+    "--rate-card",
+    "--enable-admin",
+    "--auto-create-plan",
+    "--durability",
+    "--lease-ttl",
+    "--max-hold-lifetime",
+    "--late-commit-window",
+    "--max-open-reservations",
+    "--settle-interval",
+    "--settlement-batch",
+    "--recall",
+    "--recall-timeout",
+    "--shutdown-grace",
+    "--metrics-listen",
+    "--alert-webhook-url",
+    "--alert-webhook-secret",
+    "--alert-webhook-secret-file",
+    "--alert-webhook-timeout",
+    "--log-level",
+    "--help",
+}
+
 COMMANDS = {
-    "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--metrics-listen", "--help"},
+    "serve": SETTINGS,
+    "config show": SETTINGS | {"--json"},
+    "config check": SETTINGS,
     "wait": {"--address", "--timeout", "--help"},
     "demo": {"--seed", "--help"},
     "replay": ASKS

@@ -28,7 +28,7 @@ def test_one_that_serves(cli: CommandLine) -> None:
 
 def test_serve_and_wait(short_path: Path) -> None:
     """As a shell runs it: both start at once, and neither the data directory nor the socket is there yet."""
-    place = environment(CREDITMETER_DATA_DIR=str(short_path / "data"), CREDITMETER_LISTEN='["127.0.0.1:0"]')
+    place = environment(CREDITMETER_DATA_DIR=str(short_path / "data"), CREDITMETER_LISTEN="127.0.0.1:0")
     with subprocess.Popen([*COMMAND, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=place) as serving:
         try:
             ended = run_process("wait", "--timeout", "100s", CREDITMETER_DATA_DIR=str(short_path / "data"))

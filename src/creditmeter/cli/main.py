@@ -13,6 +13,7 @@ from creditmeter.cli import (
     account,
     balance,
     central,
+    config,
     forecast,
     grant,
     history,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("wait")(wait.wait)
+app.add_typer(config.commands, name="config")
 app.command("demo")(demo)
 app.command("replay")(replay)
 app.add_typer(account.commands, name="account")
