@@ -53,9 +53,9 @@ class Terminal:
         termios.tcsetattr(slave, termios.TCSANOW, settings)
         # The leader of a session gets the first terminal that it opens; the prompt tells how the last command ended.
         self._shell = subprocess.Popen(
-            ["bash", "-c", 'exec bash --norc --noprofile --noediting -i <"$0" >"$0" 2>&1', os.ttyname(slave)],  # noqa: S607
+            ["bash", "-c", 'exec env PS1= PS2= bash --norc --noprofile --noediting -i <"$0" >"$0" 2>&1', os.ttyname(slave)],  # noqa: S607
             cwd=folder,
-            env={**environment, "PS1": "", "PS2": "", "HISTFILE": "", "PROMPT_COMMAND": r"printf '\036%s\036' $?"},
+            env={**environment, "HISTFILE": "", "PROMPT_COMMAND": r"printf '\036%s\036' $?"},
             start_new_session=True,
         )
         self._slave = slave

@@ -5,6 +5,7 @@ the one that the tests run in, and what takes long is cut short.
 """
 
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,8 +32,11 @@ CUT_SHORT: Mapping[str, str] = (
 NEED_A_SIDECAR = {"docs/prices.md"}
 """Pages that say that README's sidecar runs."""
 
+NEED_A_DATABASE = {"docs/operation.md"}
+NEED_A_PROBE = {"docs/operation.md"}
+
 NOT_RUN = {
-    "README.md": ["campaigns that take as long as one likes; .ci/run runs a share of each"],
+    "README.md": ["campaigns take as long as one likes; .ci/run runs a share of each"],
 }
 
 
@@ -73,11 +77,14 @@ def test_readme(request: pytest.FixtureRequest, grpcurl: Path, go: Path, node: P
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [each.name for each in pages() if each.pasted and each.name != "README.md"])
-def test_docs(lent: Path, port: int, postgres_url: str, name: str) -> None:
+def test_docs(request: pytest.FixtureRequest, lent: Path, port: int, name: str) -> None:
     """Page by page, each on its own. What stands in capitals is filled in."""
-    owner, _, place = postgres_url.removeprefix("postgresql://").partition("@")
-    host, _, database = place.partition("/")
-    replaced = {"OWNER": owner, "HOST": host, "DATABASE": database}
+    replaced = {DEFAULT_PORT: str(port)}
+    if name in NEED_A_DATABASE:
+        owner, host, database = re.split("[@/]", request.getfixturevalue("postgres_url").removeprefix("postgresql://"))
+        replaced |= {"OWNER": owner, "HOST": host, "DATABASE": database}
+    if name in NEED_A_PROBE:
+        request.getfixturevalue("grpc_health_probe")
     environment = newcomers_environment(()) | {"CREDITMETER_LISTEN": f"127.0.0.1:{port}"}
     environment["PATH"] = f"{lent / '.venv/bin'}{os.pathsep}{environment['PATH']}"  # as README leaves it
     readme = page("README.md").pasted
