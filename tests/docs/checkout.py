@@ -14,19 +14,9 @@ OWN_SETTINGS = ("CREDITMETER_", "PYTHON", "VIRTUAL_ENV", "COLUMNS", "LINES", "NO
 
 
 def copy_files(target: Path) -> None:
-    """Copy what a clone of the working tree has: every file that is committed, or new and not ignored."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - whichever git there is
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        source, copy = REPOSITORY / name, target / name
-        if source.is_symlink() or source.exists():  # else it is deleted, and not committed yet
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, copy, follow_symlinks=False)
+    """Copy what a clone of the working tree has: every file whose name .gitignore does not match, wherever it lies."""
+    ignored = [line.strip("/") for line in (REPOSITORY / ".gitignore").read_text().splitlines() if line and line[0] != "#"]
+    shutil.copytree(REPOSITORY, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git", *ignored))
 
 
 def lend_environment(target: Path) -> None:
