@@ -107,5 +107,5 @@ def _named(words: list[str]) -> Named:
     return Named(command, frozenset(_OPTION.findall(" ".join(words))))
 
 
-def _options(command: Any, context: typer.Context) -> frozenset[str]:
+def _options(command: Any, context: Any) -> frozenset[str]:
     return frozenset(option for each in command.get_params(context) for option in (*each.opts, *each.secondary_opts))

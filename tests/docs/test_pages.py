@@ -6,7 +6,6 @@ the one that the tests run in, and what takes long is cut short.
 
 import os
 import re
-import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tests.docs.checkout import copy_files, lend_environment, newcomers_environment
 from tests.docs.pages import SHELL, Pasted, page, pages
 from tests.docs.terminal import NeverEndedError, Terminal
+from tests.postgres import free_port
 
 FRESH_CLONE = os.environ.get("CREDITMETER_FRESH_CLONE") == "1"
 BLOCK_SECONDS = 900 if FRESH_CLONE else 150
@@ -58,9 +58,7 @@ def lent(clone: Path) -> Path:
 @pytest.fixture
 def port() -> int:
     """A port that nobody listens on, for pages that are followed at the same time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.mark.timeout(3600 if FRESH_CLONE else 300)
