@@ -1,5 +1,6 @@
 """A shell on a pseudo-terminal, for pasting into: interactive bash without anybody's settings, 80 columns wide."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -59,6 +60,7 @@ class Terminal:
             start_new_session=True,
         )
         self._slave = slave
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._unread = ""
 
     def __enter__(self) -> Self:
@@ -90,7 +92,7 @@ class Terminal:
             ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise NeverEndedError(_STATUS.sub("", self._unread))
-            self._unread += os.read(self._master, 65_536).decode(errors="replace")
+            self._unread += self._decoder.decode(os.read(self._master, 65_536))
         printed, _, self._unread = self._unread.partition(_END)
         return printed
 
