@@ -3,6 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/creditmeter
 COPY constraints.txt pyproject.toml LICENSE README.md ./
+COPY proto ./proto
 COPY src ./src
 RUN /opt/creditmeter/bin/pip install --no-cache-dir --constraint constraints.txt .
 
@@ -11,8 +12,11 @@ RUN groupadd --gid 10001 creditmeter \
     && useradd --uid 10001 --gid creditmeter --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin creditmeter \
     && install --directory --owner=creditmeter --group=creditmeter --mode=0750 /data
 COPY --from=build /opt/creditmeter /opt/creditmeter
+# Settings of the image: every command run in the container finds the sidecar by them, not only `serve`.
 ENV PATH=/opt/creditmeter/bin:$PATH \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    CREDITMETER_DATA_DIR=/data \
+    CREDITMETER_LISTEN=0.0.0.0:50151
 
 USER 10001:10001
 
@@ -24,4 +28,4 @@ EXPOSE 50151
 # `grpc-health-probe -addr=HOST:50151 -service=creditmeter.v1.MeteringService` asks it from anywhere else.
 
 ENTRYPOINT ["creditmeter"]
-CMD ["serve", "--data-dir", "/data", "--listen", "0.0.0.0:50151"]
+CMD ["serve"]

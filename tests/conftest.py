@@ -68,6 +68,18 @@ def grpc_health_probe() -> Path:
     return _client("grpc-health-probe")
 
 
+@pytest.fixture(scope="session")
+def go() -> Path:
+    """The path of Go."""
+    return _client("go")
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The path of Node, which npm is beside."""
+    return _client("node")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in capitals which outside programs were missing, and how many tests did not run for it."""
     reasons = (_reason(report) for report in terminalreporter.getreports("skipped"))
@@ -85,11 +97,11 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def _client(name: str) -> Path:
-    """Find a gRPC client where scripts/install-clients puts it, on the PATH, or where Go installs programs."""
+    """Find a program where scripts/install-clients puts it, on the PATH, or where Go installs programs."""
     places = [f"{sys.prefix}/bin", os.environ.get("PATH", ""), os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
     found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
     if found is None:
-        raise _missing(f"{name} (scripts/install-clients builds it)", "CREDITMETER_REQUIRE_CLIENTS")
+        raise _missing(f"{name} (scripts/install-clients installs it)", "CREDITMETER_REQUIRE_CLIENTS")
     return Path(found)
 
 

@@ -59,7 +59,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="creditmeter-postgres-"))
         self._databases_created = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -307,7 +307,8 @@ def _runs(binaries: Path) -> bool:
     return done.returncode == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on and no outgoing connection is given."""
     for _ in range(PORT_TRIES):
         port = PORTS[secrets.randbelow(len(PORTS))]
         with socket.socket() as probe, contextlib.suppress(OSError):

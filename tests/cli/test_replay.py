@@ -8,12 +8,13 @@ from creditmeter.central.verification import Report
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.replay.audit import Audit, audit
 from creditmeter.cli.replay.calls import Ending, Shares, TracedCall, plan_calls, read_trace
-from creditmeter.cli.replay.command import PATIENCE
+from creditmeter.cli.replay.command import PATIENCE, SAMPLE
 from creditmeter.cli.replay.report import Outcome, outcome_json
 from creditmeter.cli.replay.tally import Tally, percentile
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2, charges_pb2, metering_pb2
-from tests.cli.processes import SidecarProcess
+from tests.cli.processes import SidecarProcess, run_process
+from tests.cli.sample_trace import ROWS, sample_trace
 
 HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -45,6 +46,20 @@ def test_a_trace_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(CommandFailed, match=said) as caught:
         read_trace(trace, None)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_the_sample_is_what_is_drawn() -> None:
+    """The file that ships is the one that its program writes, and can be replayed."""
+    assert SAMPLE.read_text() == sample_trace()
+    assert len(read_trace(SAMPLE, None)) == ROWS
+
+
+@pytest.mark.parametrize("arguments", [(), ("trace.csv", "--sample")])
+def test_one_trace_is_named(arguments: tuple[str, ...]) -> None:
+    """Neither none nor two."""
+    ended = run_process("replay", *arguments)
+    assert ended.code == ExitCode.USAGE
+    assert "name one trace, or --sample" in ended.complaint
 
 
 def test_the_same_seed_draws_the_same_calls() -> None:

@@ -20,11 +20,43 @@ TERMS = {
     "--alert",
 }
 
+SETTINGS = {
+    "--config",
+    "--listen",
+    "--data-dir",
+    "--socket-mode",
+    "--socket-group",
+    "--central",
+    "--rate-card",
+    "--enable-admin",
+    "--auto-create-plan",
+    "--durability",
+    "--lease-ttl",
+    "--max-hold-lifetime",
+    "--late-commit-window",
+    "--max-open-reservations",
+    "--settle-interval",
+    "--settlement-batch",
+    "--recall",
+    "--recall-timeout",
+    "--shutdown-grace",
+    "--metrics-listen",
+    "--alert-webhook-url",
+    "--alert-webhook-secret",
+    "--alert-webhook-secret-file",
+    "--alert-webhook-timeout",
+    "--log-level",
+    "--help",
+}
+
 COMMANDS = {
-    "serve": {"--listen", "--data-dir", "--central", "--config", "--rate-card", "--enable-admin", "--metrics-listen", "--help"},
+    "serve": SETTINGS,
+    "config show": SETTINGS | {"--json"},
+    "config check": SETTINGS,
+    "wait": {"--address", "--timeout", "--help"},
     "demo": {"--seed", "--help"},
     "replay": ASKS
-    | {"TRACE.csv", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}
+    | {"TRACE.csv", "--sample", "--accounts", "--account-prefix", "--workers", "--speed", "--limit", "--max-output", "--seed"}
     | {"--release-share", "--refund-share", "--kill-share", "--hold-seconds", "--daily", "--monthly"}
     | {"--data-dir", "--central"},
     "account create": CHANGES | TERMS | {"ACCOUNT"},

@@ -176,7 +176,7 @@ async def test_an_address_that_is_in_use_is_named(data_dir: Path) -> None:
 @pytest.mark.parametrize("address", ["9090", "unix:/run/metrics", "localhost:high", "localhost:70000"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     """As every setting."""
-    with pytest.raises(ConfigError, match=r"metrics_listen: .*use host:port"):
+    with pytest.raises(ConfigError, match=r"metrics_listen \(option --metrics-listen\): .*use host:port"):
         Settings.load(None, metrics_listen=address)
 
 
@@ -187,7 +187,7 @@ async def test_a_webhook_needs_a_secret(data_dir: Path, tmp_path: Path) -> None:
     """One, from the settings or from a file; what is wrong with it is said, and never what it is."""
     error = await why_not(data_dir, alert_webhook_url=URL)
     assert error.exit_code == MISUNDERSTOOD
-    assert "alert_webhook_url needs a secret" in str(error)
+    assert "alert_webhook_url (option --alert-webhook-url): it needs a secret" in str(error)
     file = tmp_path / "secret"
     file.write_text(SECRET)
     both = await why_not(data_dir, alert_webhook_url=URL, alert_webhook_secret=SECRET, alert_webhook_secret_file=file)
@@ -226,7 +226,7 @@ async def test_a_secret_is_read_from_its_file(data_dir: Path, tmp_path: Path) ->
     [
         ("alert_webhook_url", "ftp://user:password@example.com", "https://HOST"),
         ("alert_webhook_secret", "whsec_password", "24 to 64 bytes"),
-        ("alert_webhook_timeout", "61", "less than or equal to 60"),
+        ("alert_webhook_timeout", "61", "from 100ms to 1m"),
     ],
 )
 def test_what_no_webhook_can_have_is_refused_and_not_shown(

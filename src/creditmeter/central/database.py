@@ -90,8 +90,10 @@ class Database:
 
     @property
     def address(self) -> str:
-        """Where the database is, to be shown: without its password."""
-        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
+        """Where the database is, to be shown: without its password, wherever that stands."""
+        shown = self.url.set(drivername=self.url.get_backend_name())
+        hidden = {name: "***" for name in shown.query if "password" in name}
+        return shown.update_query_dict(hidden).render_as_string(hide_password=True)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -64,11 +64,16 @@ def _say_waiting(address: str) -> None:
     print(f"waiting for the sidecar at {address}", file=sys.stderr)
 
 
-def sidecar_address(address: str | None) -> str:
+def named_address(address: str | None) -> str:
     """The address asked for, checked; by default the socket in the data directory."""
     if address is not None and not is_address(address):
         raise CommandFailed(f"{address!r} is no address: use host:port or unix:/path", ExitCode.USAGE)
-    target = address or load_settings().socket_address
+    return address or load_settings().socket_address
+
+
+def sidecar_address(address: str | None) -> str:
+    """As `named_address`, where somebody may answer."""
+    target = named_address(address)
     if target.startswith("unix:") and not Path(target.removeprefix("unix:")).exists():
         raise CommandFailed(_nobody_at(target), ExitCode.UNREACHABLE)
     return target

@@ -13,6 +13,7 @@ from creditmeter.cli import (
     account,
     balance,
     central,
+    config,
     forecast,
     grant,
     history,
@@ -25,6 +26,7 @@ from creditmeter.cli import (
     sidecars,
     usage,
     verify,
+    wait,
 )
 from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
@@ -44,6 +46,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("serve")(serve.serve)
+app.command("wait")(wait.wait)
+app.add_typer(config.commands, name="config")
 app.command("demo")(demo)
 app.command("replay")(replay)
 app.add_typer(account.commands, name="account")

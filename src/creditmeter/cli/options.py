@@ -10,6 +10,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.core.amounts import MAX_AMOUNT, format_credits, from_credits
+from creditmeter.server.durations import read_seconds
 from creditmeter.v1.admin_pb2 import Alert
 
 MAX_PERCENT = 100
@@ -49,6 +50,16 @@ def read_alert(text: str | Alert) -> Alert:
     if not 1 <= int(share[1]) <= MAX_PERCENT:
         raise typer.BadParameter(f"{text!r} is no share: 1% to {MAX_PERCENT}%, without decimal places")
     return Alert(percent=int(share[1]))
+
+
+def read_duration(text: str | float) -> float:
+    """Seconds from `30`, `500ms`, `2m`. A default comes in seconds and stays as it is."""
+    if isinstance(text, int | float):
+        return text
+    try:
+        return read_seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def read_moment(text: str) -> datetime:

@@ -11,7 +11,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -77,11 +77,12 @@ _log = structlog.get_logger()
 
 
 class StartupError(Exception):
-    """Something keeps the program from starting; the message is for an operator."""
+    """Something keeps the program from starting; the message is for an operator. `problems` are its parts, where it has any."""
 
-    def __init__(self, message: str, exit_code: int = CANNOT_START) -> None:
+    def __init__(self, message: str, exit_code: int = CANNOT_START, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.problems = problems or (message,)
 
 
 def serve(settings: Settings, clock: Clock | None = None) -> int:
@@ -169,7 +170,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
         StartupError: it cannot start.
     """
     card = load_rate_card(settings.rate_card)
-    webhook = _webhook(settings)
+    webhook = open_webhook(settings)
     metrics = Metrics()
     with _locked(settings.data_dir):
         async with (
@@ -206,8 +207,12 @@ async def _page(settings: Settings, metrics: Metrics) -> AsyncIterator[MetricsPa
         await page.close()
 
 
-def _webhook(settings: Settings) -> Webhook | None:
-    """Where alerts are sent, if anywhere."""
+def open_webhook(settings: Settings) -> Webhook | None:
+    """Where alerts are sent, if anywhere.
+
+    Raises:
+        StartupError: there is no secret to sign by, or a proxy in the way cannot be used.
+    """
     url = settings.alert_webhook_url
     try:
         return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout) if url else None
@@ -227,7 +232,7 @@ def load_rate_card(path: Path | None) -> LoadedCard:
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"the rate card {source} cannot be read: {error}") from error
     except RateCardError as error:
-        raise StartupError(f"the rate card {source} is wrong: {'; '.join(error.problems)}") from error
+        raise StartupError(f"the rate card {source} is wrong: {'; '.join(error.problems)}", problems=error.problems) from error
 
 
 @contextlib.contextmanager
@@ -264,7 +269,7 @@ async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncI
     try:
         central = _central_store(settings, clock)
     except CentralMisconfigured as error:
-        raise StartupError(str(error), MISUNDERSTOOD) from error
+        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
     async with central:
         try:
             await central.migrate()

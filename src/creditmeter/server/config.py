@@ -1,24 +1,42 @@
 """The server's settings: from the command line, the environment (CREDITMETER_…), and a TOML file, in that order.
 
-They are read once, at start, into a frozen object.
+They are read once, at start, into a frozen object. The model is the one place that says what settings there are: options, help,
+`creditmeter config` and the table in docs/operation.md come from it.
 """
 
 import os
-import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import PrivateAttr, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from creditmeter.core.webhooks import LONGEST_TIMEOUT_SECONDS, WebhookMisconfigured, check_url, read_secret
 from creditmeter.journal.connection import Durability
+from creditmeter.server import setting_sources as sources
+from creditmeter.server.setting_sources import Given
+from creditmeter.server.setting_values import (
+    Count,
+    Duration,
+    Group,
+    Listeners,
+    Mode,
+    PageAddress,
+    PlanName,
+    accepted_by,
+    checked_by,
+    is_address,
+    setting,
+    word_of,
+)
+
+__all__ = ["ConfigError", "LogLevel", "RecallBy", "Settings", "is_address"]
 
 DEFAULT_LISTEN = "127.0.0.1:50151"
 SOCKET_NAME = "creditmeter.sock"
-MAX_PORT = 65_535
 
 
 class RecallBy(Enum):
@@ -41,57 +59,149 @@ class LogLevel(Enum):
 
 
 class ConfigError(Exception):
-    """The settings cannot be used; the message names what is wrong."""
+    """The settings cannot be used. Each of `problems` is a line that names a setting, where it came from and what to write."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class Settings(BaseSettings):
-    """How a sidecar runs. Amounts of time are in seconds.
+    """How a sidecar runs. Amounts of time are in seconds."""
 
-    `listen`: `host:port` (port 0: any free one) or `unix:/path`; the socket in the data directory comes beside them.
-    `central`: `sqlite:///PATH` or `postgresql://…`; by default a SQLite file in the data directory.
-    `metrics_listen`: `host:port` for Prometheus. The webhook's secret may stand in a file, which is read when it is used.
-    """
+    model_config = SettingsConfigDict(
+        env_prefix=sources.PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
 
-    model_config = SettingsConfigDict(env_prefix="CREDITMETER_", frozen=True, extra="forbid", hide_input_in_errors=True)
+    listen: Listeners = setting(
+        (DEFAULT_LISTEN,),
+        "ADDR",
+        "Addresses to listen on, separated by commas: host:port (port 0: any free one) or unix:/path. The socket"
+        " creditmeter.sock in the data directory comes beside them.",
+    )
+    data_dir: Path = setting(
+        Path("creditmeter-data"),
+        "DIR",
+        "Where the journal is, and with it what is not settled yet: it must outlive the process.",
+    )
+    socket_mode: Mode = setting(0o660, "MODE", "Who may connect to the Unix sockets: their permissions in octal digits.")
+    socket_group: Group | None = setting(
+        None,
+        "GROUP",
+        "The group of the Unix sockets and of a data directory that is made, by name or number.",
+        without="the process's own",
+    )
+    central: str | None = setting(
+        None,
+        "URL",
+        "The central store: sqlite:///PATH or postgresql://USER@HOST/NAME.",
+        without="sqlite:///DATA_DIR/central.db",
+        private=True,
+    )
+    rate_card: Path | None = setting(
+        None, "FILE", "A TOML price list, in force until a published one takes effect.", without="the package's own"
+    )
+    enable_admin: bool = setting(
+        default=False, metavar="", meaning="Offer AdminService: anyone who can connect can then give credit."
+    )
+    auto_create_plan: PlanName | None = setting(None, "PLAN", "Open unknown accounts on first touch with this plan.")
+    durability: Durability = setting(
+        Durability.FULL, "HOW", "full, or process: a reply survives the death of the process, not of the machine."
+    )
+    lease_ttl: Duration = setting(
+        600.0, "TIME", "How long a sidecar may authorise without hearing from the central store.", ge=1, le=86_400
+    )
+    max_hold_lifetime: Duration = setting(
+        3_600.0, "TIME", "The longest a reservation may be held, extensions included.", ge=1, le=86_400
+    )
+    late_commit_window: Duration = setting(
+        86_400.0, "TIME", "How long after its deadline a reservation may still be committed.", ge=0, le=30 * 86_400
+    )
+    max_open_reservations: Count = setting(
+        1_000, "N", "For each account on this sidecar, unless the account says otherwise.", ge=1, le=100_000
+    )
+    settle_interval: Duration = setting(1.0, "TIME", "How often charges are posted.", ge=0.01, le=60)
+    settlement_batch: Count = setting(
+        64, "N", "Accounts in one transaction of the central store; 1 where it is sharded by account.", ge=1, le=1_000
+    )
+    recall: RecallBy = setting(
+        RecallBy.NOTIFY,
+        "HOW",
+        "notify, or poll for engines that speak PostgreSQL's protocol but have no LISTEN/NOTIFY; SQLite is always looked at.",
+    )
+    recall_timeout: Duration = setting(
+        0.25,
+        "TIME",
+        "How long a request waits for credit that is idle on other sidecars, within its own deadline.",
+        ge=0,
+        le=60,
+    )
+    shutdown_grace: Duration = setting(10.0, "TIME", "How long a stop may take.", ge=0, le=600)
+    metrics_listen: PageAddress | None = setting(
+        None, "ADDR", "host:port where metrics are shown over plain HTTP; port 0 is any free one, which the ready line names."
+    )
+    alert_webhook_url: Annotated[str, checked_by(check_url)] | None = setting(
+        None,
+        "URL",
+        "Where alerts of low credit are sent: https://…, or http://… within a network of your own.",
+        private=True,
+    )
+    alert_webhook_secret: Annotated[SecretStr, checked_by(read_secret)] | None = setting(
+        None,
+        "SECRET",
+        "What alerts are signed by: whsec_ and 24 to 64 random bytes in Base64. Everybody on the machine can read a command"
+        " line: use the file or the environment.",
+        private=True,
+    )
+    alert_webhook_secret_file: Path | None = setting(None, "FILE", "Or the file that the secret is in.")
+    alert_webhook_timeout: Duration = setting(
+        10.0, "TIME", "How long the receiver of alerts may take to answer.", ge=0.1, le=LONGEST_TIMEOUT_SECONDS
+    )
+    log_level: LogLevel = setting(LogLevel.INFO, "LEVEL", "The least that is logged on stderr, in lines of JSON.")
 
-    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
-    data_dir: Path = Path("creditmeter-data")
-    central: str | None = None
-    rate_card: Path | None = None
-    enable_admin: bool = False
-    auto_create_plan: str | None = None
-    durability: Durability = Durability.FULL
-    lease_ttl: float = Field(default=600, ge=1, le=86_400)
-    max_hold_lifetime: float = Field(default=3_600, ge=1, le=86_400)
-    late_commit_window: float = Field(default=86_400, ge=0, le=30 * 86_400)
-    max_open_reservations: int = Field(default=1_000, ge=1, le=100_000)
-    settle_interval: float = Field(default=1.0, ge=0.01, le=60)
-    settlement_batch: int = Field(default=64, ge=1, le=1_000)
-    recall: RecallBy = RecallBy.NOTIFY
-    recall_timeout: float = Field(default=0.25, ge=0, le=60)
-    shutdown_grace: float = Field(default=10, ge=0, le=600)
-    metrics_listen: str | None = None
-    alert_webhook_url: str | None = None
-    alert_webhook_secret: SecretStr | None = None
-    alert_webhook_secret_file: Path | None = None
-    alert_webhook_timeout: float = Field(default=10, ge=0.1, le=LONGEST_TIMEOUT_SECONDS)
-    log_level: LogLevel = LogLevel.INFO
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(cls, config_file: Path | None = None, **overrides: Any) -> Self:
-        """Read the settings. An override that is None is left to the environment, the file and the defaults.
+        """Read the settings. An override that is None is left to the environment, the file and the defaults. Without
+        `config_file` the environment may name one (CREDITMETER_CONFIG).
 
         Raises:
             ConfigError: the file cannot be read, or a setting is unknown or has a value that cannot be used.
         """
-        given = {name: value for name, value in overrides.items() if value is not None}
-        from_file = _read(config_file) if config_file else {}
-        in_environment = _names_in_environment(cls)
+        environment = dict(os.environ)
+        problems = sources.unknown_variables(environment, cls.model_fields)
+        written: dict[str, Given] = {}
+        path = config_file or environment.get(sources.CONFIG_VARIABLE)
         try:
-            return cls(**{name: value for name, value in from_file.items() if name not in in_environment} | given)
+            written = sources.from_file(Path(path)) if path else {}
+        except ValueError as error:
+            problems.append(str(error))
+        problems += sources.unknown_keys(written, cls.model_fields)
+        given = {name: each for name, each in written.items() if name in cls.model_fields}
+        given |= sources.from_environment(EnvSettingsSource(cls)()) | sources.from_options(overrides)
+        return cls._made(given, problems)
+
+    @classmethod
+    def _made(cls, given: Mapping[str, Given], problems: list[str]) -> Self:
+        """The settings, unless there are problems already, or a value cannot be used."""
+        unwritten = [name for name, each in given.items() if not _is_writable(each.value)]
+        problems += [_problem(name, given[name], _advice(cls, name)) for name in unwritten]
+        try:
+            made = cls(**{name: each.value for name, each in given.items() if name not in unwritten})
         except ValidationError as error:
-            problems = (f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in error.errors())
-            raise ConfigError("; ".join(problems)) from error
+            details = error.errors(include_url=False)
+            problems += [_told(cls, each, given) for each in details]
+        else:
+            made._origins = {name: each.origin for name, each in given.items()}
+            if not problems:
+                return made
+        raise ConfigError(*dict.fromkeys(problems))  # not from the library's error, which would show what was given
 
     @classmethod
     def settings_customise_sources(
@@ -102,38 +212,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given counts first, then the environment; other sources are not read."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return init_settings, env_settings
+        """Only what `load` gathered: it notes where each value came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
-    @field_validator("listen")
-    @classmethod
-    def _addresses(cls, listen: tuple[str, ...]) -> tuple[str, ...]:
-        for address in listen:
-            if not is_address(address):
-                raise ValueError(f"{address!r} is no address: use host:port or unix:/path")
-        return listen
+    def origin(self, name: str) -> str:
+        """Where a setting's value came from: `option --listen`, `environment CREDITMETER_LISTEN`, `file PATH` or `default`."""
+        return self._origins.get(name, sources.DEFAULT)
 
-    @field_validator("metrics_listen")
-    @classmethod
-    def _metrics_address(cls, address: str | None) -> str | None:
-        if address is not None and (address.startswith("unix:") or not is_address(address)):
-            raise ValueError(f"{address!r} is no address: use host:port")
-        return address
-
-    @field_validator("alert_webhook_url")
-    @classmethod
-    def _webhook_url(cls, url: str | None) -> str | None:
-        if url is not None:
-            _sound(check_url, url)
-        return url
-
-    @field_validator("alert_webhook_secret")
-    @classmethod
-    def _webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None:
-            _sound(read_secret, secret.get_secret_value())
-        return secret
+    def problem(self, name: str, text: str) -> str:
+        """A complaint about a setting, found when it was used."""
+        return f"{name} ({self.origin(name)}): {text}"
 
     def webhook_key(self) -> bytes:
         """The key in the webhook's secret.
@@ -143,11 +232,13 @@ class Settings(BaseSettings):
         """
         secret, path = self.alert_webhook_secret, self.alert_webhook_secret_file
         if (secret is None) == (path is None):
-            raise ConfigError("alert_webhook_url needs a secret to sign by: alert_webhook_secret or alert_webhook_secret_file")
+            which = "either alert_webhook_secret or alert_webhook_secret_file"
+            raise ConfigError(self.problem("alert_webhook_url", f"it needs a secret to sign by: set {which}"))
         try:
             return read_secret(secret.get_secret_value() if secret else _text_of(path or Path()))
-        except WebhookMisconfigured as error:
-            raise ConfigError(f"the file {path} has no secret: {error}") from error
+        except (WebhookMisconfigured, ValueError) as error:
+            text = str(error) if isinstance(error, ValueError) else f"the file {path} has no secret: {error}"
+            raise ConfigError(self.problem("alert_webhook_secret_file", text)) from error
 
     @property
     def central_url(self) -> str:
@@ -165,40 +256,33 @@ class Settings(BaseSettings):
         return f"unix:{self.data_dir.absolute() / SOCKET_NAME}"
 
 
-def _sound(check: Callable[[str], object], text: str) -> None:
-    """Have what a check says told as pydantic tells things."""
-    try:
-        check(text)
-    except WebhookMisconfigured as error:
-        raise ValueError(str(error)) from error
-
-
 def _text_of(path: Path) -> str:
     """What is in a file with a secret; a complaint shows nothing of it."""
     try:
         return path.read_text(encoding="ascii")
     except OSError as error:
-        raise ConfigError(f"the file {path} cannot be read: {error.strerror}") from error
+        raise ValueError(f"the file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise ConfigError(f"the file {path} has no secret: it is no plain text") from None
+        raise ValueError(f"the file {path} has no secret: it is no plain text") from None
 
 
-def is_address(text: str) -> bool:
-    """Whether the text is `host:port` or `unix:/path`."""
-    if text.startswith("unix:"):
-        return text.removeprefix("unix:").startswith("/")
-    host, colon, port = text.rpartition(":")
-    return bool(host and colon) and port.isascii() and port.isdigit() and int(port) <= MAX_PORT
+def _is_writable(value: object) -> bool:
+    """Whether a text has something in it, and nothing that no path, name or address has."""
+    return not isinstance(value, str) or (bool(value) and value.isprintable())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"the configuration file {path} cannot be read: {error}") from error
+def _told(model: type[Settings], error: ErrorDetails, given: Mapping[str, Given]) -> str:
+    """What is wrong with a value: in the words of our own checks, else what to write instead."""
+    name = str(error["loc"][0])
+    if error["type"] == "value_error":
+        return _problem(name, given[name], str(error["ctx"]["error"]))
+    shown = "" if word_of(model.model_fields[name], "private") else f"{given[name].value!r} cannot be used: "
+    return _problem(name, given[name], shown + _advice(model, name))
 
 
-def _names_in_environment(settings: type[Settings]) -> set[str]:
-    """The settings that the environment sets: it counts before the file."""
-    names = settings.model_fields
-    return {name for name in names if f"CREDITMETER_{name.upper()}" in os.environ}
+def _advice(model: type[Settings], name: str) -> str:
+    return f"write {accepted_by(model.model_fields[name])}"
+
+
+def _problem(name: str, given: Given, text: str) -> str:
+    return f"{name} ({given.origin}): {text}"

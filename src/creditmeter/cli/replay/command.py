@@ -32,6 +32,9 @@ SETTLE_SECONDS = 60
 """As long as settling may take after the last call, beside the time that holds need to run out."""
 
 
+SAMPLE = Path(__file__).with_name("sample_trace.csv")
+"""The trace that comes with the package."""
+
 DAILY = from_credits(100)
 MONTHLY = from_credits(3000)
 
@@ -62,8 +65,9 @@ class Script:
 
 def replay(
     trace: Annotated[
-        Path, typer.Argument(metavar="TRACE.csv", help="TIMESTAMP,ContextTokens,GeneratedTokens", show_default=False)
-    ],
+        Path | None, typer.Argument(metavar="TRACE.csv", help="TIMESTAMP,ContextTokens,GeneratedTokens", show_default=False)
+    ] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Replay the small trace that comes with the program.")] = False,
     address: Annotated[
         str | None, typer.Option(metavar="ADDR", help="A running sidecar. Default: one of its own, on a new directory.")
     ] = None,
@@ -100,11 +104,12 @@ def replay(
         raise CommandFailed("the shares add up to more than 1", ExitCode.USAGE)
     if address and data_dir:
         raise CommandFailed("--data-dir is for a sidecar of its own: give it or --address, not both", ExitCode.USAGE)
+    traced = read_trace(_chosen(trace, sample=sample), limit)
     run = f"replay-{secrets.token_hex(4)}"
     names = [f"{account_prefix or run}-{number:04d}" for number in range(1, accounts + 1)]
     shares = Shares(release_share, refund_share, kill_share)
     script = Script(
-        plan_calls(read_trace(trace, limit), names, shares, seed),
+        plan_calls(traced, names, shares, seed),
         names,
         Allowance(daily, monthly),
         Terms(run, max_output, hold_seconds, PATIENCE),
@@ -119,6 +124,17 @@ def replay(
     else:
         print_outcome(outcome)
     raise typer.Exit(outcome.exit_code)
+
+
+def _chosen(trace: Path | None, *, sample: bool) -> Path:
+    """The trace that is named, or the sample.
+
+    Raises:
+        CommandFailed: neither or both are asked for.
+    """
+    if sample == (trace is not None):
+        raise CommandFailed("name one trace, or --sample for the one that comes with the program", ExitCode.USAGE)
+    return trace or SAMPLE
 
 
 async def _on_running(script: Script, address: str, central: str | None) -> Outcome:

@@ -1,0 +1,56 @@
+"""`creditmeter config`: what settings hold and where they come from, and whether a sidecar could use them."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from creditmeter.cli.connection import load_settings
+from creditmeter.cli.exits import ExitCode
+from creditmeter.cli.options import AsJson
+from creditmeter.cli.output import print_json, print_table, table, visible
+from creditmeter.cli.setting_options import ConfigFile, takes_settings
+from creditmeter.server.config import ConfigError, Settings
+from creditmeter.server.settings_reference import described, plain_in_use, text_in_use
+
+commands = typer.Typer(help="Show and check the settings of a sidecar.")
+
+
+@commands.command()
+@takes_settings
+def show(config: ConfigFile = None, as_json: AsJson = False, **given: object) -> None:
+    """Show every setting: its value as `serve` would use it, and where that comes from. Secrets are masked."""
+    settings = load_settings(config, **given)
+    if as_json:
+        print_json({"settings": [_document(settings, each.name) for each in described()]})
+        return
+    shown = table("setting", "value", "from")
+    for each in described():
+        shown.add_row(each.name, text_in_use(settings, each.name), settings.origin(each.name))
+    print_table(shown)
+
+
+@commands.command()
+@takes_settings
+def check(config: ConfigFile = None, **given: object) -> None:
+    """Say what is wrong with the settings: each problem in a line, and exit code 2. Nothing is connected to or changed."""
+    problems = _problems(config, given)
+    for each in problems:
+        print(f"creditmeter: {visible(each)}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(ExitCode.USAGE)
+    print("the settings can be used")
+
+
+def _document(settings: Settings, name: str) -> dict[str, object]:
+    return {"setting": name, "value": plain_in_use(settings, name), "from": settings.origin(name)}
+
+
+def _problems(config: Path | None, given: dict[str, object]) -> list[str]:
+    from creditmeter.server.checking import misused  # noqa: PLC0415 - the other commands do not load a server
+
+    try:
+        settings = Settings.load(config, **given)
+    except ConfigError as error:
+        return list(error.problems)
+    return misused(settings)

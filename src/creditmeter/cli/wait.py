@@ -1,0 +1,71 @@
+"""`creditmeter wait`: wait until a sidecar takes work."""
+
+import asyncio
+import time
+from typing import Annotated
+
+import grpc
+import typer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from creditmeter.cli.connection import named_address
+from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.options import Address, read_duration
+from creditmeter.server.durations import format_seconds
+from creditmeter.server.health import METERING
+
+PAUSE_SECONDS = 0.1
+"""Between two looks at the sidecar."""
+
+LOOK_SECONDS = 1.0
+"""A look that takes longer has seen no answer."""
+
+_CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)  # else a look would share the back-off of the one before
+
+
+def wait(
+    address: Address = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="TIME", parser=read_duration, help="The longest to wait: seconds, or such as 500ms or 2m.")
+    ] = 30,
+) -> None:
+    """Wait until a sidecar takes work: `creditmeter serve & creditmeter wait`.
+
+    It need not be there yet. What is asked is its health (grpc.health.v1, creditmeter.v1.MeteringService).
+    """
+    target = named_address(address)
+    seen = asyncio.run(_wait(target, timeout))
+    if seen:
+        raise CommandFailed(f"{seen}; waited for {format_seconds(timeout)}", ExitCode.UNREACHABLE)
+    print(f"the sidecar at {target} takes work")
+
+
+async def _wait(address: str, seconds: float) -> str:
+    """Look until the sidecar takes work. Returns what was seen last if the time is over first, else nothing."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = await _look(address)
+        if not seen or time.monotonic() + PAUSE_SECONDS > deadline:
+            return seen
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _look(address: str) -> str:
+    """What keeps the sidecar from taking work; nothing if it does."""
+    request = health_pb2.HealthCheckRequest(service=METERING)
+    async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+        try:
+            reply = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=LOOK_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            return _failure(address, error.code())
+    if reply.status == health_pb2.HealthCheckResponse.SERVING:
+        return ""
+    return f"the sidecar at {address} does not take work: it stops, cannot write its journal, or is fenced"
+
+
+def _failure(address: str, code: grpc.StatusCode) -> str:
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return f"no sidecar answers at {address}"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"somebody listens at {address} but does not answer: a sidecar that starts, or a process that hangs"
+    return f"what listens at {address} is no sidecar: its health is not known there ({code.name})"

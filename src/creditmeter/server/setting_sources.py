@@ -1,0 +1,104 @@
+"""Where settings come from beside the command line: the environment and a TOML file, and which names in them are mistakes."""
+
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+PREFIX = "CREDITMETER_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Names the TOML file where no option does."""
+
+DEFAULT = "default"
+
+_OF_COMMANDS = {f"{PREFIX}ADDRESS", f"{PREFIX}DEBUG", CONFIG_VARIABLE}
+_OF_TESTS = re.compile(rf"{PREFIX}(REQUIRE_[A-Z]+|OUTAGE_SECONDS)")
+
+_OF_KUBERNETES = re.compile(
+    rf"{PREFIX}([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
+)
+"""What pods find of a Service whose name is `creditmeter` or begins with it
+(https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+"""
+
+_LINK = re.compile(r"(tcp|udp|sctp)://.*")
+_CLOSE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was written, and where."""
+
+    value: Any
+    origin: str
+
+
+def environment_name(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def option_name(name: str) -> str:
+    """The option of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def from_options(values: Mapping[str, Any]) -> dict[str, Given]:
+    """What the command line gives: what is None was not typed."""
+    return {name: Given(value, f"option {option_name(name)}") for name, value in values.items() if value is not None}
+
+
+def from_environment(values: Mapping[str, Any]) -> dict[str, Given]:
+    """What the environment gives, by the settings' names."""
+    return {name: Given(value, f"environment {environment_name(name)}") for name, value in values.items()}
+
+
+def from_file(path: Path) -> dict[str, Given]:
+    """What a TOML file gives, by its keys.
+
+    Raises:
+        ValueError: it cannot be read, or is no TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"the configuration file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the configuration file {path} cannot be read: it is not UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the configuration file {path} cannot be read: it is not TOML: {error}") from error
+    return {name: Given(value, f"file {path}") for name, value in table.items()}
+
+
+def unknown_keys(given: Mapping[str, Given], known: Collection[str]) -> list[str]:
+    """A complaint about each name that is none of the settings'."""
+    return [
+        f"{name} ({each.origin}) is no setting: {_nearest(name, known)}" for name, each in given.items() if name not in known
+    ]
+
+
+def unknown_variables(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:
+    """A complaint about each variable that looks like a setting and is none. What others set by the same prefix is let be."""
+    names = {environment_name(name): name for name in known}
+    strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in names)
+    return [
+        f"{name} in the environment is no setting: {_nearest(name, names, PREFIX)}"
+        for name in strangers
+        if not _is_of_others(name, environment[name])
+    ]
+
+
+def _is_of_others(name: str, value: str) -> bool:
+    if name in _OF_COMMANDS or _OF_TESTS.fullmatch(name) or _OF_KUBERNETES.fullmatch(name):
+        return True
+    return name.endswith("_PORT") and _LINK.fullmatch(value) is not None
+
+
+def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """What was probably meant; what all names have in common does not count."""
+    tails = {each.removeprefix(prefix).lower(): each for each in known}
+    found = get_close_matches(name.removeprefix(prefix).lower().replace("-", "_"), tails, n=1, cutoff=_CLOSE)
+    return f"did you mean {tails[found[0]]}?" if found else "`creditmeter config show` lists all of them"

@@ -1,0 +1,180 @@
+"""The values that settings take: how they are read from text or TOML, and what may be written instead of a wrong one."""
+
+import grp
+import math
+import re
+from collections.abc import Callable
+from enum import Enum
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, Field, JsonValue
+from pydantic.fields import FieldInfo
+from pydantic_settings import NoDecode
+
+from creditmeter.core.ids import is_id
+from creditmeter.core.webhooks import WebhookMisconfigured
+from creditmeter.server.durations import format_seconds, read_seconds
+
+MAX_PORT = 65_535
+_MODE = re.compile(r"0?[0-7]{3}")
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is `host:port` or `unix:/path`."""
+    if text.startswith("unix:"):
+        return text.removeprefix("unix:").startswith("/")
+    host, colon, port = text.rpartition(":")
+    return bool(host and colon) and port.isascii() and port.isdigit() and int(port) <= MAX_PORT
+
+
+def _read_duration(value: object) -> object:
+    """Seconds, from a number or from text such as `10m`."""
+    if isinstance(value, str):
+        return read_seconds(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f'{value!r} is no length of time: write seconds (30, 0.25) or text with units ("10m", "1h30m")')
+    return value
+
+
+def _read_count(value: object) -> object:
+    """A whole number; TOML's true is none."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number: write a whole one")  # noqa: TRY004 - pydantic tells ValueErrors
+    return value
+
+
+def _read_list(value: object) -> object:
+    """Text with commas, or a list of such texts."""
+    if isinstance(value, str):
+        return _split(value)
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return [part for each in value for part in _split(each)]
+    return value
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _read_listener(value: object) -> object:
+    if isinstance(value, str) and not is_address(value):
+        raise ValueError(f"{value!r} is no address: use host:port or unix:/path")
+    return value
+
+
+def _read_page(value: object) -> object:
+    if isinstance(value, str) and (value.startswith("unix:") or not is_address(value)):
+        raise ValueError(f"{value!r} is no address: use host:port")
+    return value
+
+
+def _read_mode(value: object) -> object:
+    """Permissions, from text in octal digits; a number would be one in decimal digits."""
+    if not isinstance(value, str) or not _MODE.fullmatch(value):
+        raise ValueError(f'{value!r} is no mode: write octal digits as text, such as "0660" or "0600"')
+    return int(value, 8)
+
+
+def _read_group(value: object) -> object:
+    """A group of this machine, by its name or number."""
+    if isinstance(value, str) and not value.isdigit():
+        try:
+            grp.getgrnam(value)
+        except KeyError:
+            raise ValueError(f"there is no group {value!r} on this machine: write a group's name or number") from None
+    return value
+
+
+def _read_plan(value: object) -> object:
+    if isinstance(value, str) and not is_id(value):
+        raise ValueError(f"{value!r} is no plan's id: write 1 to 128 printable ASCII characters without spaces")
+    return value
+
+
+def checked_by(check: Callable[[str], object]) -> Any:
+    """A validator of what has a secret in it: a complaint shows nothing of the value."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            try:
+                check(value)
+            except WebhookMisconfigured as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    return BeforeValidator(read)
+
+
+Duration = Annotated[float, BeforeValidator(_read_duration)]
+Count = Annotated[int, BeforeValidator(_read_count)]
+Listener = Annotated[str, BeforeValidator(_read_listener)]
+Listeners = Annotated[tuple[Listener, ...], NoDecode, BeforeValidator(_read_list)]
+PageAddress = Annotated[str, BeforeValidator(_read_page)]
+Mode = Annotated[int, Field(ge=0, le=0o777), BeforeValidator(_read_mode)]
+Group = Annotated[str, BeforeValidator(_read_group)]
+PlanName = Annotated[str, BeforeValidator(_read_plan)]
+
+
+def setting(
+    default: Any,
+    metavar: str,
+    meaning: str,
+    *,
+    without: str = "none",
+    private: bool = False,
+    ge: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """A setting of the model. `metavar` is what its option is followed by, empty for a flag; `without` says what holds by
+    default where that is no value; what is `private` is not shown in a complaint. The value is `ge` at least, `le` at most.
+    """
+    words: dict[str, JsonValue] = {"metavar": metavar, "without": without, "private": private}
+    return Field(default, description=meaning, json_schema_extra=words, ge=ge, le=le)
+
+
+def word_of(field: FieldInfo, name: str) -> Any:
+    """What `setting` was told."""
+    assert isinstance(field.json_schema_extra, dict), "every field of the settings is made by setting()"
+    return field.json_schema_extra[name]
+
+
+def kind_of(field: FieldInfo) -> Any:
+    """The type of a setting's value, without the None of one that may be missing."""
+    found = [each for each in get_args(field.annotation) if each is not NoneType]
+    is_optional = len(found) < len(get_args(field.annotation))
+    return found[0] if is_optional else field.annotation
+
+
+def accepted_by(field: FieldInfo) -> str:
+    """What may be written for a setting."""
+    kind = kind_of(field)
+    low = next((each.ge for each in field.metadata if isinstance(each, Ge)), None)
+    high = next((each.le for each in field.metadata if isinstance(each, Le)), None)
+    if kind is bool:
+        return "true or false"
+    if kind is int:
+        return f"a whole number from {low} to {high}"
+    if kind is float:
+        assert isinstance(low, int | float), "every duration is bounded"
+        assert isinstance(high, int | float), "every duration is bounded"
+        return f"a length of time from {format_seconds(low)} to {format_seconds(high)}, such as 30s or 1h30m"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return " or ".join(each.value for each in kind)
+    return f"{word_of(field, 'metavar')} as text"
+
+
+def as_text(value: object) -> str:
+    """A setting's value as it may be written; nothing for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return format_seconds(value)
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)

@@ -1,0 +1,101 @@
+"""All settings as people read of them: in help, in docs/operation.md, and with the values that hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from creditmeter.server.config import Settings
+from creditmeter.server.setting_sources import environment_name, option_name
+from creditmeter.server.setting_values import as_text, kind_of, word_of
+
+HIDDEN = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A setting: its names, what its option is followed by (empty for a flag), its default as text, and what it means."""
+
+    name: str
+    option: str
+    environment: str
+    metavar: str
+    default: str
+    meaning: str
+    is_list: bool
+
+
+def described() -> Iterator[Described]:
+    """All settings, in the order in which they are shown."""
+    for name, field in Settings.model_fields.items():
+        assert field.description, "every setting says what it means"
+        yield Described(
+            name,
+            option_name(name),
+            environment_name(name),
+            word_of(field, "metavar"),
+            _shown(name, field.default) or word_of(field, "without"),
+            field.description,
+            is_list=isinstance(field.default, tuple),
+        )
+
+
+def text_in_use(settings: Settings, name: str) -> str:
+    """The value of a setting as it is used, for people; without what is secret in it."""
+    value = plain_in_use(settings, name)
+    return value if isinstance(value, str) else _shown(name, getattr(settings, name)) or _without(name)
+
+
+def plain_in_use(settings: Settings, name: str) -> Any:
+    """The value of a setting as it is used, for JSON: durations in seconds; without what is secret in it."""
+    value = getattr(settings, name)
+    if name == "central":
+        return _without_password(settings.central_url)
+    if name == "alert_webhook_url" and value:
+        return _host_of(value)
+    if name == "data_dir":
+        return str(value.absolute())
+    if isinstance(value, bool | int | float | tuple) and name != "socket_mode":
+        return list(value) if isinstance(value, tuple) else value
+    return _shown(name, value) or None
+
+
+def markdown_table() -> str:
+    """The table of settings in docs/operation.md."""
+    lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for each in described():
+        default = each.default if " " in each.default or each.default == "none" else f"`{each.default}`"
+        lines.append(f"| `{each.name}` | {default} | {each.meaning} |")
+    return "\n".join(lines)
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return HIDDEN
+    if name == "socket_mode":
+        return f"{value:04o}"
+    if kind_of(Settings.model_fields[name]) is float:
+        return as_text(float(value))
+    return as_text(value)
+
+
+def _without(name: str) -> str:
+    return str(word_of(Settings.model_fields[name], "without"))
+
+
+def _without_password(url: str) -> str:
+    """The central store's address; one that is wrong may have its password anywhere."""
+    from creditmeter.central.database import CentralMisconfigured, Database, parse_url  # noqa: PLC0415 - slow to load
+
+    try:
+        return Database(parse_url(url)).address
+    except CentralMisconfigured:
+        return HIDDEN
+
+
+def _host_of(url: str) -> str:
+    """A webhook's address may carry a key in any other part."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"

@@ -1,0 +1,52 @@
+"""The image: what its Dockerfile sets is what the program understands, and every command in a container finds the sidecar."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from creditmeter.cli.connection import named_address
+from creditmeter.server.config import Settings
+from tests.cli.processes import run_process
+
+DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of each such instruction, continued lines joined."""
+    text = DOCKERFILE.read_text(encoding="utf-8").replace("\\\n", " ")
+    return re.findall(rf"^{name} +(.+)$", text, re.MULTILINE)
+
+
+@pytest.fixture
+def image(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings in the image's environment, set here too."""
+    pairs = dict(part.split("=", 1) for line in instructions("ENV") for part in line.split())
+    found = {name: value for name, value in pairs.items() if name.startswith("CREDITMETER_")}
+    monkeypatch.delenv("CREDITMETER_ADDRESS", raising=False)
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+def test_a_command_in_the_container_asks_the_sidecar_that_runs_there(image: dict[str, str]) -> None:
+    """Without any option: both take the data directory from the environment."""
+    assert "CREDITMETER_DATA_DIR" in image
+    assert named_address(None) == Settings.load().socket_address == "unix:/data/creditmeter.sock"
+
+
+def test_files_are_on_the_volume_and_the_port_is_the_exposed_one(image: dict[str, str]) -> None:
+    """And it is reached from outside the container."""
+    settings = Settings.load()
+    assert [str(settings.data_dir)] == json.loads(*instructions("VOLUME"))
+    assert [f"0.0.0.0:{port}" for port in instructions("EXPOSE")] == list(settings.listen)
+    assert set(image) == {"CREDITMETER_DATA_DIR", "CREDITMETER_LISTEN"}
+
+
+def test_what_the_container_runs_is_understood(image: dict[str, str]) -> None:
+    """The command with the options that it has, by the check of settings."""
+    assert json.loads(*instructions("ENTRYPOINT")) == ["creditmeter"]
+    command, *options = json.loads(*instructions("CMD"))
+    assert command == "serve"
+    assert run_process("config", "check", *options, **image).code == 0
