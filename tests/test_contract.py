@@ -18,7 +18,7 @@ CONTRACT = sorted(path.relative_to(REPOSITORY / "proto") for path in (REPOSITORY
 _SHOWN = re.compile(r"^// region README\n(.*?)\n+// endregion$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("program", "language"), [("examples/go/main.go", "go"), ("examples/node/worker.mjs", "javascript")])
+@pytest.mark.parametrize(("program", "language"), [("docs/examples/go/main.go", "go"), ("docs/examples/node/worker.mjs", "javascript")])
 def test_readme_shows_the_programs_that_run(program: str, language: str) -> None:
     """The region that is marked, to the letter; the test of README runs the whole."""
     shown = [block.text for block in page("README.md").blocks if block.language == language]
@@ -59,7 +59,7 @@ def test_third_party_protos_are_those_that_google_publishes(name: str) -> None:
 
 def test_what_go_and_node_load_is_pinned() -> None:
     """Exact versions with their hashes, and no address that they came from."""
-    lock = (REPOSITORY / "examples/node/package-lock.json").read_text()
+    lock = (REPOSITORY / "docs/examples/node/package-lock.json").read_text()
     assert '"resolved"' not in lock
     assert lock.count('"integrity": "sha512-') == lock.count('"node_modules/')
-    assert (REPOSITORY / "go.sum").read_text().count(" h1:") > 0
+    assert (REPOSITORY / "docs/examples/go/go.sum").read_text().count(" h1:") > 0

@@ -1,6 +1,6 @@
 // A worker in Go: it reserves credits for a call and commits what the call used.
 //
-//	go run ./examples/go HOST:PORT ACCOUNT JOB
+//	go -C docs/examples/go run . HOST:PORT ACCOUNT JOB
 package main
 
 import (
@@ -45,7 +45,7 @@ func reason(err error) string {
 
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: go run ./examples/go HOST:PORT ACCOUNT JOB")
+		fmt.Fprintln(os.Stderr, "usage: go -C docs/examples/go run . HOST:PORT ACCOUNT JOB")
 		os.Exit(2)
 	}
 	connection, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -1,6 +1,6 @@
 // A worker in Node: it reserves credits for a call and commits what the call used.
 //
-//     node examples/node/worker.mjs HOST:PORT ACCOUNT JOB
+//     node docs/examples/node/worker.mjs HOST:PORT ACCOUNT JOB
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import grpc from '@grpc/grpc-js';
@@ -8,7 +8,7 @@ import { loadSync } from '@grpc/proto-loader';
 
 const folder = (path) => fileURLToPath(new URL(path, import.meta.url));
 const protos = loadSync(['creditmeter/v1/metering.proto', 'google/rpc/status.proto', 'google/rpc/error_details.proto'], {
-    includeDirs: [folder('../../proto'), folder('../../third_party/proto')],
+    includeDirs: [folder('../../../proto'), folder('../../../third_party/proto')],
     json: true, // shows what is in a google.protobuf.Any
 });
 const { MeteringService } = grpc.loadPackageDefinition(protos).creditmeter.v1;
@@ -32,7 +32,7 @@ function reason(error) {
 
 const [address, account, job] = process.argv.slice(2);
 if (!job) {
-    console.error('usage: node examples/node/worker.mjs HOST:PORT ACCOUNT JOB');
+    console.error('usage: node docs/examples/node/worker.mjs HOST:PORT ACCOUNT JOB');
     process.exit(2);
 }
 const metering = new MeteringService(address, grpc.credentials.createInsecure());
