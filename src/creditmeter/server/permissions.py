@@ -76,4 +76,4 @@ def make_directory(path: Path, group: str | None) -> None:
 
 
 def _number(group: str) -> int:
-    return int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
