@@ -24,8 +24,9 @@ import asyncpg
 from sqlalchemy import event
 
 from creditmeter.client import CallError, Client, call
-from creditmeter.server.app import Program, configure_logging, running
+from creditmeter.server.app import Program, running
 from creditmeter.server.config import Settings
+from creditmeter.server.logs import configure_logging
 from creditmeter.sidecar.clock import SystemClock
 from creditmeter.v1 import metering_pb2
 from tests.e2e.fleet import CREDIT, open_account, reserve

@@ -49,13 +49,14 @@ def run_process(*arguments: str, **more: str) -> Ended:
 class SidecarProcess:
     """`creditmeter serve` in a process of its own. It may be killed and started again on the same directory and socket.
 
-    `settings` are those without an option of their own, by name.
+    `settings` go by the environment, by their names. `log` is what it logged, once it has ended.
     """
 
     def __init__(self, data_dir: Path, *options: str, **settings: float | str) -> None:
         self.data_dir = data_dir
         self.addresses: Sequence[str] = ()
         self.ready: dict[str, Any] = {}
+        self.log: list[dict[str, Any]] = []
         self._options = options
         self._settings = {"CREDITMETER_SHUTDOWN_GRACE": "10"}
         self._settings |= {f"CREDITMETER_{name.upper()}": str(value) for name, value in settings.items()}
@@ -74,18 +75,17 @@ class SidecarProcess:
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         listen = ("--listen", "127.0.0.1:0", "--data-dir", str(self.data_dir))
-        with tempfile.TemporaryFile("w+") as said:
-            self._process = subprocess.Popen(
-                [*COMMAND, "serve", *listen, *self._options],
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-                env=environment(**self._settings),
-            )
-            assert self._process.stdout is not None
-            line = self._process.stdout.readline()
-            said.seek(0)
-            assert line, f"it did not start: {said.read()[-2_000:]}"
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when the process has ended
+        self._process = subprocess.Popen(
+            [*COMMAND, "serve", *listen, *self._options],
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            env=environment(**self._settings),
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"it did not start: {self._take_errors()[-2_000:]}"
         self.ready = json.loads(line)
         self.addresses = self.ready["addresses"]
 
@@ -112,7 +112,14 @@ class SidecarProcess:
         code = self._process.wait(STOP_SECONDS)
         self._process.stdout.close()
         self._process = None
+        self.log = [json.loads(line) for line in self._take_errors().splitlines() if line.startswith("{")]
         return code
+
+    def _take_errors(self) -> str:
+        """What it wrote to stderr, at the end of its life."""
+        with self._said as said:
+            said.seek(0)
+            return said.read().decode()
 
     def _end(self, number: signal.Signals) -> int:
         self._signal(number)

@@ -127,6 +127,8 @@ async def test_both_started_while_the_store_is_away(copied: Copied, postgres_ser
     lost = await first_to_end(copied)
     assert lost == FENCED
     (winner,) = (each for each in pair if each.is_running)
+    (loser,) = pair - {winner}
+    assert (loser.log[-1]["reason"], loser.log[-1]["exit_code"]) == ("fenced", FENCED)
     async with Client(winner.address) as client:
         for reservation in held:
             await release_if_held(client, reservation.reservation_id)

@@ -41,6 +41,10 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
         await open_account(client, 50)
         await call(client.metering.Charge, charge("c", 7))
     assert sidecar._end(number) == 0
+    begun, ended = sidecar.log[-2:]
+    assert (begun["event"], begun["reason"]) == ("stopping", number.name)
+    assert (ended["event"], ended["reason"], ended["exit_code"]) == ("stopped", number.name, 0)
+    assert ended["left"] == {"holds": 0, "charges": 0, "refunds": 0}
     sidecar.start()
     try:
         async with Client(sidecar.address) as client:
@@ -95,6 +99,13 @@ async def test_stopped_without_its_central_store_it_says_that_charges_wait(
         await call(client.metering.Charge, charge("second", 1))
     try:
         assert sidecar.stop() == 3
+        stopped = sidecar.log[-1]
+        assert (stopped["reason"], stopped["exit_code"]) == ("SIGTERM", 3)
+        assert (stopped["left"]["holds"], stopped["left"]["refunds"]) == (1, 0)
+        assert stopped["left"]["charges"] in {1, 2}  # the first one may have been posted in time
+        assert list(stopped["seconds"]) == ["holds", "calls", "settling", "deliveries", "closing"]
+        assert stopped["seconds"]["holds"] >= 4.9  # half of the grace was for the hold, which nobody ended
+        assert stopped["seconds"]["settling"] > 0
         sidecar.start()
         async with Client(sidecar.address) as client:
             done = metering_pb2.CommitRequest(

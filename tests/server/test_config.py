@@ -88,7 +88,7 @@ def test_durations_everywhere(monkeypatch: pytest.MonkeyPatch, file: Path, name:
 WRONG = {
     "listen": "everywhere",
     "socket_mode": "u=rw",
-    "socket_group": "no-such-group",
+    "socket_group": "²",  # a digit, and no number
     "enable_admin": "perhaps",
     "auto_create_plan": "two words",
     "durability": "some",

@@ -5,6 +5,7 @@ On a busy machine those hops are most of what an exchange takes, so a statement 
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import time
@@ -15,6 +16,10 @@ from typing import Any, Self
 import aiosqlite
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
+
+FILE_MODE = 0o640
+"""Permissions of a new store's file, less what the umask takes away; SQLite gives the files beside it the same."""
+
 _ASK_AGAIN_SECONDS = 0.01
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -97,6 +102,7 @@ async def connect(path: Path, *, read_only: bool = False) -> Connection:
 
 def _open(path: Path) -> sqlite3.Connection:
     """Transactions are begun by statements, not by the driver's guess."""
+    _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
@@ -106,6 +112,12 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Make the file before SQLite does, which would make it for everybody. What keeps it from being made is told by SQLite."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

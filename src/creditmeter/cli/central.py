@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from creditmeter.cli.connection import load_settings
+from creditmeter.cli.connection import central_url
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Central
 
@@ -62,12 +62,9 @@ def grant_role(
 
 def _opened(central: str | None) -> "Database":
     """The store that is meant; nothing is connected yet."""
-    from creditmeter.central.database import CentralMisconfigured, Database  # noqa: PLC0415 - most commands need no database
+    from creditmeter.central.database import Database  # noqa: PLC0415 - most commands need no database
 
-    try:
-        return Database(load_settings(central=central).central_url)
-    except CentralMisconfigured as error:
-        raise CommandFailed(str(error), ExitCode.USAGE) from error
+    return Database(central_url(central))
 
 
 def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") -> _Done:

@@ -9,7 +9,9 @@ from typing import TypeVar
 import grpc
 
 from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.socket_access import denial
 from creditmeter.client import CallError, Client, Retry
+from creditmeter.server.addresses import MAX_SOCKET_PATH_BYTES
 from creditmeter.server.config import ConfigError, Settings, is_address
 
 _Answer = TypeVar("_Answer")
@@ -30,6 +32,18 @@ def load_settings(config_file: Path | None = None, **overrides: object) -> Setti
         return Settings.load(config_file, **overrides)
     except ConfigError as error:
         raise CommandFailed(str(error), ExitCode.USAGE) from error
+
+
+def central_url(central: str | None, data_dir: Path | None = None) -> str:
+    """The address of the central store that is meant, checked: as given, else by the settings."""
+    from creditmeter.central.database import CentralMisconfigured, parse_url  # noqa: PLC0415 - most commands need no database
+
+    settings = load_settings(central=central, data_dir=data_dir)
+    try:
+        parse_url(settings.central_url)
+    except CentralMisconfigured as error:
+        raise CommandFailed(settings.problem("central", str(error)), ExitCode.USAGE) from error
+    return settings.central_url
 
 
 def ask(
@@ -68,12 +82,17 @@ def named_address(address: str | None) -> str:
     """The address asked for, checked; by default the socket in the data directory."""
     if address is not None and not is_address(address):
         raise CommandFailed(f"{address!r} is no address: use host:port or unix:/path", ExitCode.USAGE)
-    return address or load_settings().socket_address
+    target = address or load_settings().socket_address
+    if target.startswith("unix:") and len(target.removeprefix("unix:").encode()) > MAX_SOCKET_PATH_BYTES:
+        raise CommandFailed(f"{target} is longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path", ExitCode.USAGE)
+    return target
 
 
 def sidecar_address(address: str | None) -> str:
     """As `named_address`, where somebody may answer."""
     target = named_address(address)
+    if denied := denial(target):
+        raise CommandFailed(denied, ExitCode.UNREACHABLE)
     if target.startswith("unix:") and not Path(target.removeprefix("unix:")).exists():
         raise CommandFailed(_nobody_at(target), ExitCode.UNREACHABLE)
     return target

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from creditmeter.cli.connection import load_settings
+from creditmeter.cli.connection import central_url
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir
 from creditmeter.cli.output import print_json, print_lines
@@ -21,8 +21,7 @@ def verify(central: Central = None, data_dir: DataDir = None, as_json: AsJson = 
     """Recompute every balance from history and compare. Reads only, and may run beside sidecars."""
     if central and data_dir:
         raise CommandFailed("give --central or --data-dir, not both", ExitCode.USAGE)
-    url = load_settings(central=central, data_dir=data_dir).central_url
-    report = asyncio.run(verified(url))
+    report = asyncio.run(verified(central_url(central, data_dir)))
     if as_json:
         print_json(report_json(report))
     else:

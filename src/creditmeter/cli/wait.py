@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.cli.connection import named_address
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, read_duration
+from creditmeter.cli.socket_access import denial
 from creditmeter.server.durations import format_seconds
 from creditmeter.server.health import METERING
 
@@ -26,7 +27,13 @@ _CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)  # else a look would
 def wait(
     address: Address = None,
     timeout: Annotated[
-        float, typer.Option(metavar="TIME", parser=read_duration, help="The longest to wait: seconds, or such as 500ms or 2m.")
+        float,
+        typer.Option(
+            metavar="TIME",
+            parser=read_duration,
+            help="The longest to wait: seconds, or such as 500ms or 2m. Default: 30s.",
+            show_default=False,
+        ),
     ] = 30,
 ) -> None:
     """Wait until a sidecar takes work: `creditmeter serve & creditmeter wait`.
@@ -52,6 +59,8 @@ async def _wait(address: str, seconds: float) -> str:
 
 async def _look(address: str) -> str:
     """What keeps the sidecar from taking work; nothing if it does."""
+    if denied := denial(address):
+        return denied
     request = health_pb2.HealthCheckRequest(service=METERING)
     async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from enum import Enum
@@ -13,6 +14,9 @@ import aiosqlite
 from creditmeter.journal.schema import APPLICATION_ID, TABLES, UPGRADES, VERSION
 
 BUSY_TIMEOUT_MILLISECONDS = 2_000
+
+FILE_MODE = 0o640
+"""Permissions of a new journal, less what the umask takes away; SQLite gives the files beside it the same."""
 
 _Result = TypeVar("_Result")
 
@@ -89,6 +93,7 @@ def _examine(path: Path) -> None:
 
 
 def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
+    _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
@@ -104,3 +109,9 @@ def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Make the file before SQLite does, which would make it for everybody. What keeps it from being made is told by SQLite."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))

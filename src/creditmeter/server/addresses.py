@@ -7,6 +7,8 @@ from pathlib import Path
 
 import grpc
 
+from creditmeter.server.permissions import Access, for_owner_alone, open_to_group
+
 MAX_SOCKET_PATH_BYTES = 107
 """What Linux allows for the path of a Unix socket."""
 
@@ -17,21 +19,32 @@ class AddressUnusable(Exception):
     """An address cannot be listened on; the message says which and why."""
 
 
-def bind(server: grpc.aio.Server, address: str) -> str:
-    """Have the server listen on `host:port` or `unix:/path`; says where it really does, port 0 replaced by the one it got.
+def bind(server: grpc.aio.Server, address: str, access: Access) -> str:
+    """Have the server listen on `host:port` or, for those who have access, `unix:/path`; says where it really does, port 0
+    replaced by the one it got.
 
     Raises:
         AddressUnusable: somebody else listens there, the path is too long, or the system refuses.
+        GroupUnusable: the socket cannot be given to the group.
     """
-    if address.startswith("unix:"):
-        _check_socket(Path(address.removeprefix("unix:")))
+    if not address.startswith("unix:"):
+        return f"{address.rpartition(':')[0]}:{_listen(server, address)}"
+    path = Path(address.removeprefix("unix:"))
+    _check_socket(path)
+    with for_owner_alone():
+        _listen(server, address)
+    open_to_group(path, access)
+    return address
+
+
+def _listen(server: grpc.aio.Server, address: str) -> int:
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
         port = 0
     if port == 0:
         raise AddressUnusable(f"cannot listen on {address}: it is in use, or not an address of this machine")
-    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+    return port
 
 
 def _check_socket(path: Path) -> None:

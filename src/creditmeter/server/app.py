@@ -8,10 +8,9 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import logging
-import signal
-import sys
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
@@ -37,8 +36,11 @@ from creditmeter.server.admin_service import AdminService
 from creditmeter.server.config import ConfigError, RecallBy, Settings
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
+from creditmeter.server.logs import configure_logging
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.metrics import Metrics, MetricsPage
+from creditmeter.server.permissions import FILE_MODE, Access, GroupUnusable, make_directory
+from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.card_keeper import CardChanged
 from creditmeter.sidecar.clock import Clock, SystemClock
 from creditmeter.sidecar.courier import Courier
@@ -104,38 +106,26 @@ def _event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def configure_logging(level: str) -> None:
-    """Log lines of JSON on stderr, from `level` up."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), 20)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-
-
 async def _serve(settings: Settings, clock: Clock) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = StopRequest()
+    stop.make_on_signals()
     async with running(settings, clock) as program:
-        program.sidecar.watch(lambda condition: stop.set() if condition is Condition.FENCED else None)
+        program.sidecar.watch(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
         shown = {"metrics": program.metrics_address} if program.metrics_address else {}
         print(json.dumps({"event": "ready", "addresses": program.addresses} | shown), flush=True)  # noqa: T201 - the ready line
         _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
         await stop.wait()
-    if program.sidecar.condition is Condition.FENCED:
-        return FENCED
-    return OK if program.is_settled else UNSETTLED
+        _log.info("stopping", reason=stop.reason, grace=settings.shutdown_grace)
+    program.parts.end("closing")
+    left = asdict(LeftBehind.of(program.sidecar.books))
+    _log.info("stopped", reason=stop.reason, exit_code=program.exit_code, seconds=program.parts.seconds, left=left)
+    return program.exit_code
 
 
 class Program:
-    """A running sidecar with its server. `is_settled` is known once it has stopped."""
+    """A running sidecar with its server. Once it has stopped, `is_settled` and `exit_code` are known, and how long its `parts`
+    took.
+    """
 
     def __init__(
         self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str], courier: Courier
@@ -144,9 +134,17 @@ class Program:
         self.addresses = addresses
         self.metrics_address: str | None = None
         self.is_settled = False
+        self.parts = Parts()
         self._courier = courier
         self._server = server
         self._health = health
+
+    @property
+    def exit_code(self) -> int:
+        """How the process ends, once it has stopped."""
+        if self.sidecar.condition is Condition.FENCED:
+            return FENCED
+        return OK if self.is_settled else UNSETTLED
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop in order, within `grace_seconds` altogether. What is held may be committed, released and refunded for the first
@@ -154,12 +152,17 @@ class Program:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
+        self.parts = Parts()
         self.sidecar.drain()
         await self.sidecar.holds_ended(grace_seconds / 2)
+        self.parts.end("holds")
         await self._health.stop()
         await self._server.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
+        self.parts.end("calls")
         self.is_settled = await self.sidecar.stop(max(0.0, deadline - loop.time()))
+        self.parts.end("settling")
         await self._courier.stop(min(LAST_DELIVERIES_SECONDS, max(0.0, deadline - loop.time())))
+        self.parts.end("deliveries")
 
 
 @contextlib.asynccontextmanager
@@ -172,7 +175,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     card = load_rate_card(settings.rate_card)
     webhook = open_webhook(settings)
     metrics = Metrics()
-    with _locked(settings.data_dir):
+    with _locked(settings):
         async with (
             _journal(settings) as journal,
             _central(settings, clock, journal) as central,
@@ -236,19 +239,28 @@ def load_rate_card(path: Path | None) -> LoadedCard:
 
 
 @contextlib.contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
+def _locked(settings: Settings) -> Iterator[None]:
     """Hold the data directory for this process alone."""
+    data_dir = settings.data_dir
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (data_dir / "lock").open("w")
+        make_directory(data_dir, settings.socket_group)
+        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
+    except GroupUnusable as error:
+        raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
     except OSError as error:
         raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
+    try:
+        _lock(lock, data_dir)
         yield
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int, data_dir: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
 
 
 @contextlib.asynccontextmanager
@@ -317,10 +329,13 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
     health = Health()
     server = _server(settings, sidecar, health, metrics)
     try:
-        addresses = [bind(server, address) for address in (*settings.listen, settings.socket_address)]
+        access = Access(settings.socket_mode, settings.socket_group)
+        addresses = [bind(server, address, access) for address in (*settings.listen, settings.socket_address)]
         await sidecar.start()
     except AddressUnusable as error:
         raise StartupError(str(error)) from error
+    except GroupUnusable as error:
+        raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
     except SidecarFenced as error:
         raise StartupError(f"{error}: its journal was copied, or the central store was set back", FENCED) from error
     except CardChanged as error:

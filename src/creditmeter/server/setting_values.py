@@ -79,7 +79,7 @@ def _read_mode(value: object) -> object:
 
 def _read_group(value: object) -> object:
     """A group of this machine, by its name or number."""
-    if isinstance(value, str) and not value.isdigit():
+    if isinstance(value, str) and not value.isdecimal():
         try:
             grp.getgrnam(value)
         except KeyError:

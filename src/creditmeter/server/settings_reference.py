@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from creditmeter.server.config import Settings
 from creditmeter.server.setting_sources import environment_name, option_name
-from creditmeter.server.setting_values import as_text, kind_of, word_of
+from creditmeter.server.setting_values import as_text, word_of
 
 HIDDEN = "********"
 
@@ -76,8 +76,6 @@ def _shown(name: str, value: Any) -> str:
         return HIDDEN
     if name == "socket_mode":
         return f"{value:04o}"
-    if kind_of(Settings.model_fields[name]) is float:
-        return as_text(float(value))
     return as_text(value)
 
 

@@ -1,0 +1,125 @@
+"""Who may use what a sidecar makes, whatever the umask; and that it is never more open than that."""
+
+import grp
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from creditmeter.server.addresses import bind
+from creditmeter.server.app import MISUNDERSTOOD, StartupError, running
+from creditmeter.server.config import Settings
+from creditmeter.server.permissions import Access, GroupUnusable, make_directory
+from tests.clocks import ManualClock
+from tests.privileges import A_GROUP, unprivileged
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The process's mask, put back afterwards."""
+    before = os.umask(request.param)
+    yield int(request.param)
+    os.umask(before)
+
+
+def group_of(path: Path) -> int:
+    """The group of a file or directory."""
+    return path.stat().st_gid
+
+
+def mode_of(path: Path) -> int:
+    """The permissions of a file or directory."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_what_a_sidecar_makes(data_dir: Path, clock: ManualClock, umask: int) -> None:
+    """Directories, sockets, databases with the files beside them, and the lock."""
+    place = data_dir / "new" / "data"
+    settings = Settings.load(None, data_dir=place, listen=f"unix:{data_dir}/other.sock", socket_group=str(A_GROUP))
+    async with running(settings, clock):
+        found = {path.name: mode_of(path) for path in place.iterdir()}
+        sockets = [mode_of(place / "creditmeter.sock"), mode_of(data_dir / "other.sock")]
+    assert (mode_of(data_dir / "new"), mode_of(place)) == (0o750, 0o750)
+    assert sockets == [0o660, 0o660]
+    assert found.pop("creditmeter.sock") == 0o660
+    assert {"journal.db", "journal.db-wal", "central.db", "central.db-wal", "central.db-shm", "lock"} <= set(found)
+    assert set(found.values()) == {0o640 & ~umask}
+
+
+@pytest.fixture
+def chosen(data_dir: Path) -> dict[Path, int]:
+    """What is there before the sidecar starts, with permissions of its owner's choice."""
+    modes = {data_dir / "journal.db": 0o600, data_dir / "central.db": 0o666, data_dir / "lock": 0o644}
+    for path, mode in modes.items():
+        path.touch()
+        path.chmod(mode)
+    data_dir.chmod(0o711)
+    return modes | {data_dir: 0o711}
+
+
+async def test_what_was_there_stays_as_its_owner_chose(data_dir: Path, clock: ManualClock, chosen: dict[Path, int]) -> None:
+    """More open or less."""
+    async with running(Settings.load(None, data_dir=data_dir, listen="127.0.0.1:0", socket_group=str(A_GROUP)), clock):
+        assert {path: mode_of(path) for path in chosen} == chosen
+        assert group_of(data_dir) == os.getegid()
+
+
+@pytest.mark.parametrize("mode", ["0600", "0666", "777"])
+async def test_the_mode_of_the_socket_is_a_setting(data_dir: Path, clock: ManualClock, mode: str) -> None:
+    """Any."""
+    settings = Settings.load(None, data_dir=data_dir, listen="127.0.0.1:0", socket_mode=mode)
+    async with running(settings, clock):
+        assert mode_of(data_dir / "creditmeter.sock") == int(mode, 8)
+
+
+@pytest.mark.parametrize("by", ["name", "number"])
+async def test_the_group_of_sockets_and_of_directories_that_are_made(data_dir: Path, clock: ManualClock, by: str) -> None:
+    """So that its members can pass through to the socket."""
+    group = grp.getgrgid(A_GROUP).gr_name if by == "name" else str(A_GROUP)
+    place = data_dir / "new" / "data"
+    async with running(Settings.load(None, data_dir=place, listen="127.0.0.1:0", socket_group=group), clock):
+        groups = {group_of(path) for path in (data_dir / "new", place, place / "creditmeter.sock")}
+    assert groups == {A_GROUP}
+
+
+@pytest.fixture
+def unprivileged_place(data_dir: Path) -> Iterator[Path]:
+    """A directory in which this process may make things, and has no privileges beside."""
+    data_dir.chmod(0o777)
+    with unprivileged():
+        yield data_dir
+
+
+FOREIGN = "0"
+"""A group that only its members, and root, may give anything to."""
+
+
+def test_a_group_that_this_process_may_not_give_anything(unprivileged_place: Path) -> None:
+    """No directory is left behind that the next start would take for the owner's choice."""
+    with pytest.raises(GroupUnusable, match="cannot be given to group 0: run as a member of it"):
+        make_directory(unprivileged_place / "a" / "b", FOREIGN)
+    assert list(unprivileged_place.iterdir()) == []
+
+
+async def test_a_socket_is_opened_last(unprivileged_place: Path, umask: int) -> None:
+    """One that cannot be given to its group stays its owner's alone; the umask is what it was."""
+    server = grpc.aio.server()
+    with pytest.raises(GroupUnusable):
+        bind(server, f"unix:{unprivileged_place}/s.sock", Access(0o666, FOREIGN))
+    assert mode_of(unprivileged_place / "s.sock") & 0o077 == 0
+    assert os.umask(umask) == umask
+    await server.stop(0)
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_start_with_such_a_group(unprivileged_place: Path, clock: ManualClock, made: bool) -> None:
+    """Is a mistake in the settings, whether the directory is there or not."""
+    place = unprivileged_place if made else unprivileged_place / "new"
+    settings = Settings.load(None, data_dir=place, listen="127.0.0.1:0", socket_group=FOREIGN)
+    with pytest.raises(StartupError, match=r"^socket_group \(option --socket-group\): .* cannot be given") as refused:
+        async with running(settings, clock):
+            raise AssertionError("it runs")
+    assert refused.value.exit_code == MISUNDERSTOOD
