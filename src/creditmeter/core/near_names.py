@@ -40,6 +40,12 @@ class NearNames:
     def near(self, wanted: str) -> list[str]:
         """The names that are nearly the wanted one, the nearest first; those equally near in the order of the alphabet."""
         bare = _bare(wanted)
+        compared = ((_ratio(bare, each), each) for each in self.candidates(bare))
+        ranked = sorted((-ratio, each) for ratio, each in compared if ratio >= LEAST_RATIO)
+        return [name for _, each in ranked for name in self._names[each] if name != wanted]
+
+    def candidates(self, bare: str) -> list[str]:
+        """The bare names that are compared with one, at most MAX_COMPARED: those that share the most trigrams with it."""
         shared: Counter[str] = Counter()
         for trigram in _trigrams(bare):
             having = self._by_trigram.get(trigram, ())
@@ -47,9 +53,7 @@ class NearNames:
                 shared.update(having)
         if bare in self._names:
             shared[bare] += MAX_LENGTH
-        compared = ((_ratio(bare, each), each) for each, _ in shared.most_common(MAX_COMPARED))
-        ranked = sorted((-ratio, each) for ratio, each in compared if ratio >= LEAST_RATIO)
-        return [name for _, each in ranked for name in self._names[each] if name != wanted]
+        return [each for each, _ in shared.most_common(MAX_COMPARED)]
 
 
 def _bare(name: str) -> str:

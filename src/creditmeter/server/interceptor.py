@@ -65,9 +65,8 @@ def _wrap(method: str, handler: Handler, metrics: Metrics) -> Handler:
     if handler.unary_unary is None:
         return grpc.stream_stream_rpc_method_handler(_counted(method, _not_implemented(method), metrics), reads, writes)
     behavior: Any = handler.unary_unary  # a coroutine function, unless it is the stub's own that says "not implemented"
-    if not asyncio.iscoroutinefunction(behavior):
-        behavior = _not_implemented(method)
-    return grpc.unary_unary_rpc_method_handler(_counted(method, _around(method, _decoded(behavior)), metrics), reads, writes)
+    behavior = _decoded(behavior) if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
+    return grpc.unary_unary_rpc_method_handler(_counted(method, _around(method, behavior), metrics), reads, writes)
 
 
 def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

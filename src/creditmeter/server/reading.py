@@ -33,8 +33,9 @@ class Fields:
         self._malformed = {name for name, _ in self.violations}
 
     def wrong(self, name: str, why: str) -> None:
-        """Note that a field is wrong."""
-        self.violations.append((name, why))
+        """Note that a field is wrong; the same of the same field is noted once."""
+        if (name, why) not in self.violations:
+            self.violations.append((name, why))
 
     @property
     def refusal(self) -> InvalidRequest | None:
