@@ -209,12 +209,7 @@ async def test_a_price_beyond_all_amounts_is_refused_before_a_call_and_capped_af
 async def test_bytes_that_are_no_message_are_an_invalid_request(services: Services) -> None:
     """With its reason, whichever RPC is called; what is not in this version says so whatever it is sent."""
     for method, path in METHODS:
-        if method.client_streaming:
-            stream = services.channel.stream_stream(path)()
-            await stream.write(b"\xff\xff\xff")
-            failed = await failure(stream.read())
-        else:
-            failed = await failure(services.channel.unary_unary(path)(b"\xff\xff\xff"))
+        failed = await failure(services.send(path, b"\xff\xff\xff", streams=method.client_streaming))
         later = (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
         invalid = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
         assert (failed.code, failed.info.reason) == (later if method.name in LATER else invalid), method.name
@@ -232,7 +227,7 @@ async def test_bytes_that_are_no_message_are_an_invalid_request(services: Servic
 )
 async def test_text_that_is_not_utf_8_is_an_invalid_request(services: Services, received: bytes) -> None:
     """Protobuf's strings are UTF-8, wherever they stand."""
-    failed = await failure(services.channel.unary_unary("/creditmeter.v1.MeteringService/Reserve")(received))
+    failed = await failure(services.send("/creditmeter.v1.MeteringService/Reserve", received))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
@@ -259,9 +254,8 @@ async def test_exactly_what_a_later_version_does_is_not_implemented(services: Se
 async def _answer(services: Services, method: MethodDescriptor, path: str) -> str:
     """The code, and the reason if there is one, with which an empty request is answered."""
     empty = GetMessageClass(method.input_type)().SerializeToString()
-    is_stream = method.client_streaming
     try:
-        await (services.channel.stream_stream(path)().read() if is_stream else services.channel.unary_unary(path)(empty))
+        await services.send(path, empty, streams=method.client_streaming)
     except grpc.aio.AioRpcError as error:
         return f"{error.code().name} {Failure(error).info.reason}"
     return "OK"

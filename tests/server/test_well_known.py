@@ -45,7 +45,7 @@ RIGHT_TIMESTAMPS = [
     Timestamp(seconds=253_402_300_799, nanos=999_999_999),
     Timestamp(seconds=-62_135_596_800),
 ]
-RULES = {"google.protobuf.Duration": WRONG_DURATIONS, "google.protobuf.Timestamp": WRONG_TIMESTAMPS}
+RULES: dict[str, list[Any]] = {"google.protobuf.Duration": WRONG_DURATIONS, "google.protobuf.Timestamp": WRONG_TIMESTAMPS}
 
 
 def holding(value: Duration | Timestamp) -> Message:
@@ -121,7 +121,7 @@ async def test_every_such_field_of_every_request_is_checked(
 ) -> None:
     """Named by its path, beside everything else that is wrong with an otherwise empty request."""
     message = GetMessageClass(method.input_type)()
-    place = message
+    place: Any = message
     for name in path:
         place = getattr(place, name)
     place.CopyFrom(RULES[place.DESCRIPTOR.full_name][0])

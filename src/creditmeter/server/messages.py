@@ -16,6 +16,7 @@ from creditmeter.core.rate_cards import KeptCard
 from creditmeter.core.reservations import Reservation, total
 from creditmeter.core.usage_summary import Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.server.reading import MAX_TEXT
 from creditmeter.sidecar.pricing import Quoted
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 
@@ -152,7 +153,7 @@ def refund_message(refund: Refund) -> charges_pb2.Refund:
 
 
 def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
-    """A grant. A goodwill grant's note names the charge that it makes up for."""
+    """A grant. A goodwill grant's note names the charge that it makes up for, and is cut where that makes it too long."""
     note = grant.note
     if grant.charge_id is not None:
         note = f"{grant.charge_id}: {note}" if note else grant.charge_id
@@ -165,7 +166,7 @@ def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
         effective_at=timestamp(grant.effective_at),
         expires_at=timestamp(grant.expires_at),
         source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{grant.source.value}"),
-        note=note,
+        note=note[:MAX_TEXT],
         created_at=timestamp(grant.created_at),
     )
 

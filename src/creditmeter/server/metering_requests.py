@@ -10,7 +10,7 @@ from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.work import Usage, UsageSource, Work
-from creditmeter.server.reading import MAX_NAME, MAX_TEXT, Fields
+from creditmeter.server.reading import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
 
 MAX_QUOTED = 50
@@ -60,8 +60,8 @@ def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId 
     return fields.refusal or (works, account_id)
 
 
-def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> Extend | InvalidRequest:
-    """Read an Extend."""
+def extend_of(message: metering_pb2.ExtendRequest) -> Extend | InvalidRequest:
+    """Read an Extend. Its ttl may be as long as a Duration can be: the deadline moves as far as it may."""
     fields = Fields(message)
     work, amount = _bound(fields, message, required=False)
     request = Extend(
@@ -69,7 +69,7 @@ def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> E
         reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
         work=work,
         amount=amount,
-        ttl=_ttl(fields, message, max_hold_lifetime),
+        ttl=_ttl(fields, message, LONGEST),
     )
     if work is None and amount is None and request.ttl is None:
         fields.wrong("bound", "is missing: give work or amount_microcredits, or a ttl")

@@ -45,7 +45,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold or push its deadline."""
-        asked = read.extend_of(request, self._max_hold_lifetime)
+        asked = read.extend_of(request)
         within = context.time_remaining()
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked, within))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)

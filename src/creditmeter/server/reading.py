@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.core.amounts import MAX_AMOUNT, Microcredits
 from creditmeter.core.ids import is_id
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.server.well_known import malformed
 
@@ -21,6 +21,8 @@ MAX_NAME = 256
 MAX_COUNT = 10**9
 DEFAULT_PAGE = 50
 MAX_PAGE = 1_000
+LONGEST = Span(315_576_000_000 * SECOND)
+"""As long as a Duration can be."""
 
 _ID_RULE = "must be 1-128 printable ASCII characters without spaces"
 

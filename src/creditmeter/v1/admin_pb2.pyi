@@ -190,7 +190,7 @@ class Account(_message.Message):
     overdraft_limit_microcredits: _builtins.int
     """How much debt cost beyond all credit may leave, in microcredits, 0 or more. Default 0."""
     max_open_reservations: _builtins.int
-    """The most reservations it may have open on one sidecar. 0: the server's default."""
+    """The most reservations it may have open on one sidecar, 0 to 100,000. 0: the server's default."""
     max_reservation_microcredits: _builtins.int
     """The most that one reservation or charge may be, in microcredits. 0: the server's default."""
     offline_allowance_microcredits: _builtins.int

@@ -10,7 +10,7 @@ Conventions of all services:
   since a fact is never lost. Ids are 1-128 printable ASCII characters without spaces. Labels are at most 16, keys
   1-64 characters, values at most 256. A message is at most 4 MiB: gRPC itself refuses a larger one, with
   RESOURCE_EXHAUSTED and no ErrorInfo. Bytes that are no message of the request's type are INVALID_REQUEST, as is a
-  Duration or Timestamp that breaks the rules of its type.
+  Duration or Timestamp that breaks the rules of its type. Times in requests are of the years 1970 to 9999.
 - A call that changes something carries a request_id, unique within its account over all RPCs (a client may derive
   "job42/reserve" and "job42/commit"). The same id with the same payload gets the first reply again, marked
   replayed; with another payload REQUEST_ID_REUSED. This is checked before any state. A refused or malformed
