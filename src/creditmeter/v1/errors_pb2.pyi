@@ -99,8 +99,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     request_id.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 29
-    """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. What is a fact (Commit, Release,
-    Refund, Charge with already_incurred) it takes until its shutdown_grace ends.
+    """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
+    Charge with already_incurred are taken as long as a hold is open, within its shutdown_grace.
     """
     ERROR_REASON_FENCED: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION. Another process runs under this sidecar's identity; this one exits."""
@@ -189,8 +189,8 @@ ERROR_REASON_RECALL_PENDING: ErrorReason.ValueType  # 28
 request_id.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 29
-"""UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. What is a fact (Commit, Release,
-Refund, Charge with already_incurred) it takes until its shutdown_grace ends.
+"""UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
+Charge with already_incurred are taken as long as a hold is open, within its shutdown_grace.
 """
 ERROR_REASON_FENCED: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION. Another process runs under this sidecar's identity; this one exits."""
