@@ -31,18 +31,17 @@ class Fields:
     """Reads the fields of one request and collects what is wrong with them: first what breaks the rules of protobuf's types."""
 
     def __init__(self, message: Message) -> None:
-        self.violations: list[tuple[str, str]] = list(malformed(message))
-        self._malformed = {name for name, _ in self.violations}
+        self._violations = dict.fromkeys(malformed(message))
+        self._malformed = {name for name, _ in self._violations}
 
     def wrong(self, name: str, why: str) -> None:
         """Note that a field is wrong; the same of the same field is noted once."""
-        if (name, why) not in self.violations:
-            self.violations.append((name, why))
+        self._violations[name, why] = None
 
     @property
     def refusal(self) -> InvalidRequest | None:
         """The refusal that names every wrong field; None if there is none."""
-        return InvalidRequest(tuple(self.violations)) if self.violations else None
+        return InvalidRequest(tuple(self._violations)) if self._violations else None
 
     def id(self, name: str, value: str) -> str:
         """An id."""
