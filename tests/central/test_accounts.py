@@ -67,7 +67,7 @@ async def test_creating_twice_creates_once(store: CentralStore, clock: ManualClo
 async def test_an_id_is_not_used_for_another_account(store: CentralStore) -> None:
     """The field that differs is named."""
     await create(store, account(overdraft=1))
-    assert await creating(store, account(overdraft=2)) == RequestIdReused("account")
+    assert await creating(store, account(overdraft=2)) == RequestIdReused("account.overdraft_limit")
     assert await updating(store, AccountUpdate(), "create") == RequestIdReused("rpc")
 
 
@@ -124,7 +124,7 @@ async def test_updating_twice_updates_once(store: CentralStore) -> None:
     current = await store.administration.get_account(ACME)
     assert isinstance(current, Account)
     assert current.state is AccountState.ACTIVE
-    assert await updating(store, AccountUpdate(state=AccountState.CLOSED), "one") == RequestIdReused("update")
+    assert await updating(store, AccountUpdate(state=AccountState.CLOSED), "one") == RequestIdReused("update.state")
 
 
 async def test_an_unknown_account_is_not_found(store: CentralStore) -> None:

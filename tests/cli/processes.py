@@ -97,6 +97,10 @@ class SidecarProcess:
         """Stop it in order; returns its exit code."""
         return self._end(signal.SIGTERM)
 
+    def tell_to_stop(self) -> None:
+        """Tell it to stop in order, and do not wait for that."""
+        self._signal(signal.SIGTERM)
+
     def pause(self) -> None:
         """Have it do nothing until it is resumed or killed."""
         self._signal(signal.SIGSTOP)

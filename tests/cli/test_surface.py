@@ -82,6 +82,7 @@ COMMANDS = {
     | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--kind", "--source", "--label", "--start", "--end"},
     "usage": LISTS | {"ACCOUNT", "--group-by", "--start", "--end"},
     "forecast": ASKS | {"ACCOUNT", "--csv"},
+    "status": ASKS,
     "sidecars": LISTS | {"--state"},
     "leases": LISTS | {"--account", "--sidecar"},
     "verify": {"--central", "--data-dir", "--json", "--help"},

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.core.amounts import Microcredits, from_credits
+from creditmeter.core.amounts import MAX_AMOUNT, Microcredits, from_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices import (
     _TOKEN_COUNTS,
@@ -274,6 +274,29 @@ def test_what_cannot_be_priced_is_invalid(usage: Usage, field: str) -> None:
     assert isinstance(outcome, Invalid)
     assert outcome.field == field
     assert outcome.message
+
+
+@pytest.mark.parametrize(
+    ("usage", "exact_credits"),
+    [
+        pytest.param(text("all-classes", MAX_TOKENS, MAX_TOKENS), "1100000000", id="text"),
+        pytest.param(Usage(action="engagement", request_model="all-classes", quantity=MAX_QUANTITY), "2000000000", id="items"),
+    ],
+)
+def test_a_fact_costs_no_more_than_any_amount_may_be_and_is_never_lost(usage: Usage, exact_credits: str) -> None:
+    """What is asked for beforehand is refused; what has been is charged, with its exact price beside it."""
+    assert isinstance(price_usage(TEST_CARD, usage, NOW), Invalid)
+    outcome = price_usage(TEST_CARD, usage, NOW, is_fact=True)
+    assert isinstance(outcome, Price)
+    assert (outcome.microcredits, outcome.flags) == (MAX_AMOUNT, (ChargeFlag.CAPPED,))
+    assert outcome.exact_credits == Decimal(exact_credits)
+
+
+def test_the_most_that_a_call_may_count_has_a_price() -> None:
+    """A billion tool calls of one credit cost the largest amount there is."""
+    usage = Usage(action="tool", tool="web_search", quantity=MAX_QUANTITY)
+    assert price(CARD, usage).microcredits == MAX_AMOUNT
+    assert bound(CARD, Work("tool", tool="web_search", quantity=MAX_QUANTITY)) == Bound(MAX_AMOUNT, None)
 
 
 @pytest.mark.parametrize("decimals", ["0.000000000001", "123456789.123456789012", "999999999.999999999999"])

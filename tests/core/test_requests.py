@@ -59,7 +59,7 @@ RESERVE, EXTEND, COMMIT, RELEASE, CHARGE, REFUND = REQUESTS
     ("first", "second", "field"),
     [
         (RESERVE, Reserve(ID, AccountId("other"), work=Work("text"), ttl=SECOND, labels=LABELS), "account_id"),
-        (RESERVE, Reserve(ID, ACME, work=Work("image"), ttl=SECOND, labels=LABELS), "work"),
+        (RESERVE, Reserve(ID, ACME, work=Work("image"), ttl=SECOND, labels=LABELS), "work.action"),
         (RESERVE, Reserve(ID, ACME, amount=FIVE, ttl=SECOND, labels=LABELS), "work"),
         (RESERVE, Reserve(ID, ACME, work=Work("text"), labels=LABELS), "ttl"),
         (RESERVE, Reserve(ID, ACME, work=Work("text"), ttl=SECOND, allow_partial=True, labels=LABELS), "allow_partial"),
@@ -67,7 +67,7 @@ RESERVE, EXTEND, COMMIT, RELEASE, CHARGE, REFUND = REQUESTS
         (EXTEND, Extend(ID, ReservationId("res-2"), amount=FIVE), "reservation_id"),
         (EXTEND, Extend(ID, RESERVATION, amount=Microcredits(6)), "amount"),
         (EXTEND, Extend(ID, RESERVATION, amount=FIVE, ttl=SECOND), "ttl"),
-        (COMMIT, Commit(ID, RESERVATION, usage=Usage("text")), "usage"),
+        (COMMIT, Commit(ID, RESERVATION, usage=Usage("text")), "usage.input_tokens"),
         (COMMIT, Commit(ID, RESERVATION, usage=Usage("text", input_tokens=0), keep_open=True), "keep_open"),
         (RELEASE, Release(ID, RESERVATION, "failed"), "reason"),
         (CHARGE, ChargeNow(ID, ACME, amount=FIVE, already_incurred=True), "already_incurred"),

@@ -12,6 +12,7 @@ from tests.cli.processes import SidecarProcess, run_process
 from tests.postgres import PostgresServer
 
 CREDIT = 1_000_000
+DRAINING = admin_pb2.SERVING_STATE_DRAINING
 
 
 async def open_account(client: Client, credits: int) -> None:
@@ -53,6 +54,37 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
     finally:
         sidecar.stop()
     assert run_process("verify", "--central", sidecar.central).code == 0
+
+
+async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:
+    """After SIGTERM, as long as a hold is open: a commit, and a charge that was already incurred. New work is refused.
+    Asked how it is, it says that it stops.
+    """
+    sidecar = SidecarProcess(short_path, "--enable-admin", shutdown_grace=60)
+    sidecar.start()
+    async with Client(sidecar.address) as client:
+        await open_account(client, 50)
+        hold = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=5 * CREDIT)
+        held = (await call(client.metering.Reserve, hold)).reservation
+        sidecar.tell_to_stop()
+        while (status := await call(client.admin.GetStatus, admin_pb2.GetStatusRequest())).state != DRAINING:
+            pass
+        assert (status.open_reservation_count, status.held_microcredits) == (1, 5 * CREDIT)
+        with pytest.raises(CallError, match="SHUTTING_DOWN"):
+            await call(client.metering.Charge, charge("new", 1), Retry(total=0))
+        fact = charge("fact", 7)
+        fact.already_incurred = True
+        assert (await call(client.metering.Charge, fact)).charge.cost_microcredits == 7 * CREDIT
+        done = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id, amount_microcredits=3 * CREDIT)
+        await call(client.metering.Commit, done)
+    assert sidecar.wait() == 0
+    assert run_process("verify", "--central", sidecar.central).code == 0
+    sidecar.start()
+    try:
+        async with Client(sidecar.address) as client:
+            assert (await balance(client)).available_microcredits == 40 * CREDIT
+    finally:
+        sidecar.stop()
 
 
 async def test_killed_it_has_forgotten_nothing_that_it_acknowledged(short_path: Path) -> None:

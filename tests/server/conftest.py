@@ -51,6 +51,15 @@ class Services:
         """Its TCP address."""
         return self.program.addresses[0]
 
+    async def send(self, path: str, received: bytes, *, streams: bool = False) -> Any:
+        """Send some bytes to a method, whether or not they are a request of it."""
+        channel: Any = self.channel
+        if not streams:
+            return await channel.unary_unary(path)(received)
+        stream = channel.stream_stream(path)()
+        await stream.write(received)
+        return await stream.read()
+
     async def create(self, account_id: str, *, permanent: int = 0, daily: int = 0, **terms: Any) -> None:
         """Open an account with so many microcredits."""
         plan = grants_pb2.Plan(plan_id=f"plan-{daily}", daily_microcredits=daily)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from creditmeter.sidecar.sidecar import Condition
+from creditmeter.sidecar.status import Condition
 from tests.server.conftest import Services
 
 CREDIT = 1_000_000

@@ -87,7 +87,7 @@ async def test_every_wrong_field_is_named_at_once(services: Services) -> None:
 
 async def test_what_the_central_store_cannot_keep_is_refused(services: Services) -> None:
     """PostgreSQL keeps no NUL: let in here, it would stop the account's settlement."""
-    usage = work_pb2.Usage(action="text", response_model="a\0b")
+    usage = work_pb2.Usage(action="text", response_model="a\0b", input_tokens=1, output_tokens=1)
     request = metering_pb2.ChargeRequest(
         request_id="r", account_id="alice", usage=usage, labels={"k": "\0", "\0": "v", "k2": "v"}
     )

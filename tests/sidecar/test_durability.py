@@ -14,7 +14,7 @@ from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Replied
-from creditmeter.sidecar.sidecar import Condition
+from creditmeter.sidecar.status import Condition
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
 from tests.sidecar.bench import ACCOUNT, Bench, credits

@@ -23,7 +23,7 @@ from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Replied
-from creditmeter.sidecar.sidecar import Condition
+from creditmeter.sidecar.status import Condition
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve

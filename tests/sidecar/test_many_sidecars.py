@@ -171,7 +171,7 @@ async def test_a_refund_repeated_at_another_sidecar_is_made_once(bench: Bench, o
     assert isinstance(again, Replied)
     assert again.replayed
     assert (await bench.standing()).available == credits(14)
-    assert await refund(other, "f", paid, 3) == RequestIdReused("amount_microcredits")
+    assert await refund(other, "f", paid, 3) == RequestIdReused("amount")
     assert await refund(other, "f", paid, 4, mode=RefundMode.GOODWILL) == RequestIdReused("mode")
     another = charge_id(await charge(bench, "c2", 1))
     await bench.sidecar.settle()

@@ -121,6 +121,12 @@ FIELDS = {
     "GrantCreditsRequest": ("request_id account_id kind amount_microcredits effective_at expires_at source note"),
     "GrantCreditsResponse": "grant replayed",
     "VoidGrantRequest": "request_id account_id grant_id",
+    "GetStatusResponse": (
+        "sidecar_id epoch version state started_at central_reachable central_seen_at rate_card_version"
+        " open_reservation_count held_microcredits lease_count leased_microcredits unposted_count unposted_microcredits"
+        " oldest_unposted_at addresses uptime central_clock_offset journal_bytes account_count reservation_count"
+        " charge_count refund_count receipt_count"
+    ),
     "Account": (
         "account_id plan_id time_zone anchor_day state overdraft_limit_microcredits max_open_reservations"
         " max_reservation_microcredits offline_allowance_microcredits alerts created_at"

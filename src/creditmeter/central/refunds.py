@@ -62,7 +62,7 @@ def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | 
     if made.charge_id not in (request.charge_id, stands):
         return RequestIdReused("charge_id")
     if request.amount is not None and request.amount < made.amount:
-        return RequestIdReused("amount_microcredits")
+        return RequestIdReused("amount")
     return Done(made, replayed=True) if request.mode is made.mode else RequestIdReused("mode")
 
 

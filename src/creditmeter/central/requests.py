@@ -1,6 +1,6 @@
 """Requests that the central store decides, and their first replies: repeated, they get the same reply again."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from creditmeter.central.rows import encode
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import RequestIdReused
+from creditmeter.core.requests import difference
 
 Reply = TypeVar("Reply")
 
@@ -35,15 +36,8 @@ async def replay(
         return None
     if row["rpc"] != type(request).__name__:
         return RequestIdReused("rpc")
-    if row["request"] != encode(request):
-        return RequestIdReused(_different_field(row["request"], request))
-    return Done(msgspec.json.decode(row["reply"], type=reply_type), replayed=True)
-
-
-def _different_field(stored: str, request: object) -> str:
-    first = msgspec.json.decode(stored, type=type(request))
-    differing = (each.name for each in fields(request) if getattr(first, each.name) != getattr(request, each.name))  # type: ignore[arg-type]  # a dataclass, always
-    return next(differing, "request")
+    field = difference(msgspec.json.decode(row["request"], type=type(request)), request)
+    return Done(msgspec.json.decode(row["reply"], type=reply_type), replayed=True) if field is None else RequestIdReused(field)
 
 
 async def remember(

@@ -24,6 +24,7 @@ from creditmeter.cli import (
     rates,
     serve,
     sidecars,
+    status,
     usage,
     verify,
     wait,
@@ -60,6 +61,7 @@ app.command("balance")(balance.balance)
 app.command("history")(history.history)
 app.command("usage")(usage.usage)
 app.command("forecast")(forecast.forecast)
+app.command("status")(status.status)
 app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)

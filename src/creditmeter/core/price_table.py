@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from itertools import islice
 
-from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, ZERO, Microcredits
+from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices import Price, price_text, price_usage
 from creditmeter.core.rate_card import IMAGE, TEXT, TOOL, PriceUnit, RateCard, TextRule
@@ -133,8 +133,7 @@ def _line(card: RateCard, at: Instant, place: Place, rule: TextRule | None) -> P
         assert isinstance(price, Price), "what the card lists has a price"
         return PriceLine(place, is_higher_cost, price.microcredits, (UnitPrice(Unit.QUANTITY, 1, 0, _exactly(price)),))
     price = price_text(card, rule, usage, (TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS), at)
-    typical = price.microcredits if isinstance(price, Price) else ZERO
-    return PriceLine(place, is_higher_cost, typical, tuple(_units(card, rule, at)))
+    return PriceLine(place, is_higher_cost, price.microcredits, tuple(_units(card, rule, at)))
 
 
 def _units(card: RateCard, rule: TextRule, at: Instant) -> Iterator[UnitPrice]:

@@ -26,7 +26,7 @@ from creditmeter.core.rate_card import IMAGE, MAX_TOKENS, TEXT, TOOL, PriceUnit,
 from creditmeter.core.rates import TextPrices, TextRates
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
-MAX_QUANTITY = 10**6
+MAX_QUANTITY = 10**9
 """The most items that one call may count."""
 
 _EXACTLY = Context(prec=100, traps=[DivisionByZero, Inexact, InvalidOperation, Overflow])
@@ -78,6 +78,7 @@ class Unpriced:
     provider: str
     model: str
     message: str
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +92,26 @@ class Invalid:
 _FREE = Price(ZERO, _NOTHING, _NOTHING)
 
 
-def price_usage(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool = True) -> Price | Unpriced | Invalid:
+def price_usage(
+    card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool = True, is_fact: bool = False
+) -> Price | Unpriced | Invalid:
     """Price what a call did that began at a moment, at the model that served it if it is known, and if that has no price by
     the card's fallback, unless that is not to count.
 
-    Text needs `input_tokens` and `output_tokens` (see `complete_usage`); everything else counts items, 1 unless told.
+    Text needs `input_tokens` and `output_tokens` (see `complete_usage`); everything else counts items, 1 unless told. A price
+    above MAX_AMOUNT is invalid; that of a fact, which must not be lost, is MAX_AMOUNT and flagged CAPPED.
     """
     if not usage.action:
         return Invalid("action", "is needed to find a price")
     if usage.action in card.free:
         return _FREE
     model = usage.response_model or usage.request_model
-    if usage.action != TEXT:
-        return _price_items(card, usage, model)
-    return _price_text(card, usage, model, at, by_fallback=by_fallback)
+    is_text = usage.action == TEXT
+    price = _price_text(card, usage, model, at, by_fallback=by_fallback) if is_text else _price_items(card, usage, model)
+    if not isinstance(price, Price) or price.microcredits <= MAX_AMOUNT:
+        return price
+    capped = replace(price, microcredits=MAX_AMOUNT, flags=(*price.flags, ChargeFlag.CAPPED))
+    return capped if is_fact else _too_dear(price.microcredits)
 
 
 def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> tuple[Usage, bool]:
@@ -140,6 +147,8 @@ def price_bound(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | I
     audio, whatever it may turn out to be. Text needs `input_tokens`. Nothing at all is no work, where it has a price.
     """
     bound = _bound(card, work, at)
+    if isinstance(bound, Bound) and bound.microcredits > MAX_AMOUNT:
+        return _too_dear(bound.microcredits)
     if work.action == TEXT and isinstance(bound, Bound) and not (work.input_tokens or bound.max_output_tokens):
         some = _bound(card, replace(work, input_tokens=1, max_output_tokens=1), at)
         if not bound.microcredits and isinstance(some, Bound) and some.microcredits:
@@ -196,7 +205,7 @@ def price_text(
     tokens: tuple[int, int],
     at: Instant,
     flags: tuple[ChargeFlag, ...] = (),
-) -> Price | Invalid:
+) -> Price:
     """Price so many tokens of input and of output by a rule; `usage` tells their classes apart."""
     prices = rule.prices_at(at)
     input_tokens, output_tokens = max(tokens[0], _input_parts(usage)), max(tokens[1], _output_parts(usage))
@@ -236,8 +245,8 @@ def _bound_text(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | I
     if rule is None:
         return _unpriced_model(work, work.request_model)
     prices = rule.prices_at(at)
-    price = _settled_text(card, rule, prices, _worst_cost(prices, work.input_tokens, output_tokens), ())
-    return Bound(price.microcredits, output_tokens) if isinstance(price, Price) else price
+    worst = _settled_text(card, rule, prices, _worst_cost(prices, work.input_tokens, output_tokens), ())
+    return Bound(worst.microcredits, output_tokens)
 
 
 def _worst_cost(prices: TextPrices, input_tokens: int, output_tokens: int) -> Decimal:
@@ -345,13 +354,11 @@ def _credits_per_image(card: RateCard, call: Work | Usage, model: str) -> Decima
     if price is None:
         variants = ", ".join(rule.variants)
         message = f"the rate card has no price for the variant {call.variant!r} of {model!r}; it has {variants}"
-        return Unpriced(call.action, call.provider, model, message)
+        return Unpriced(call.action, call.provider, model, message, call.variant)
     return price
 
 
-def _settled_text(
-    card: RateCard, rule: TextRule, prices: TextPrices, cost: Decimal, flags: tuple[ChargeFlag, ...]
-) -> Price | Invalid:
+def _settled_text(card: RateCard, rule: TextRule, prices: TextPrices, cost: Decimal, flags: tuple[ChargeFlag, ...]) -> Price:
     """The price of tokens whose cost is given in millionths of the rule's unit."""
     exact = _EXACTLY.add(_EXACTLY.scaleb(cost, -6), prices.per_call)
     if rule.unit is PriceUnit.USD:
@@ -362,16 +369,18 @@ def _settled_text(
 
 def _settled(
     card: RateCard, exact_credits: Decimal, cost_usd: Decimal, minimum: Microcredits, flags: tuple[ChargeFlag, ...]
-) -> Price | Invalid:
+) -> Price:
     """Round once: up to the increment, then the minimum, then the cap."""
     amount = -(-ceil(_EXACTLY.scaleb(exact_credits, 6)) // card.increment) * card.increment
     if 0 < amount < minimum:
         amount, flags = minimum, (*flags, ChargeFlag.MINIMUM)
     if card.cap is not None and amount > card.cap:
         amount, flags = card.cap, (*flags, ChargeFlag.CAPPED)
-    if amount > MAX_AMOUNT:
-        return Invalid("", f"costs {format_credits(amount)} credits, above the limit of {format_credits(MAX_AMOUNT)}")
     return Price(Microcredits(amount), _plain(exact_credits), _plain(cost_usd), flags)
+
+
+def _too_dear(amount: int) -> Invalid:
+    return Invalid("", f"costs {format_credits(amount)} credits, above the limit of {format_credits(MAX_AMOUNT)}")
 
 
 def _plain(number: Decimal) -> Decimal:

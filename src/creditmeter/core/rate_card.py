@@ -23,6 +23,7 @@ from typing import TypeVar
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.instants import Instant
 from creditmeter.core.model_names import bare_name, undated
+from creditmeter.core.near_names import NearNames
 from creditmeter.core.price_list import Listed, PriceList
 from creditmeter.core.rates import TextPrices
 
@@ -119,7 +120,7 @@ class RateCard:
     `increment`, `minimum` (text only) and `cap` (any call; None is none) bound the price of one call;
     `default_max_output_tokens` stands for an unknown bound; `fallback` names the text model at whose rates an unlisted
     one is priced (empty: it is refused). `price_list` prices text models that no rule names, times `markup`. What the card
-    has no section for has no price.
+    has no section for has no price. `names_by_action` remembers the names of models that were searched for near ones.
     """
 
     version: str
@@ -144,6 +145,7 @@ class RateCard:
     _higher_cost: frozenset[str] = field(init=False, repr=False, compare=False)
     _from_list: dict[tuple[str, str], TextRule | None] = field(init=False, repr=False, compare=False, default_factory=dict)
     _is_higher_cost: dict[tuple[str, str], bool] = field(init=False, repr=False, compare=False, default_factory=dict)
+    names_by_action: dict[str, NearNames] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Index the rules, so that a price is found without a search."""

@@ -4,8 +4,9 @@ A receipt is the request together with its first reply. It makes every request s
 request gets the same reply; the same id with another request is refused and told which field differs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge, Refund, RefundMode
@@ -95,11 +96,17 @@ class Receipt:
     refund: Refund | None = None
 
 
-def difference(first: Request, second: Request) -> str | None:
-    """The field in which two requests with one id differ; `rpc` if they are not even of one kind; None if they are equal."""
-    if type(first) is not type(second):
-        return "rpc"
+def difference(first: object, second: object) -> str | None:
+    """The path of the first field in which two requests with one id differ, such as `amount` or `work.input_tokens`; `rpc` if
+    they are not even of one kind; None if they are equal.
+    """
+    return next(_differences(first, second), None) if type(first) is type(second) else "rpc"
+
+
+def _differences(first: Any, second: Any) -> Iterator[str]:
+    """The paths of all fields in which two values of one dataclass differ. What is unset on one side differs as a whole."""
     for each in fields(first):
-        if getattr(first, each.name) != getattr(second, each.name):
-            return each.name
-    return None
+        one, other = getattr(first, each.name), getattr(second, each.name)
+        if one != other:
+            nests = is_dataclass(one) and type(one) is type(other)
+            yield from (f"{each.name}.{path}" for path in _differences(one, other)) if nests else (each.name,)

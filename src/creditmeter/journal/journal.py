@@ -72,7 +72,8 @@ class _Group:
 class Journal:
     """The journal's writer. One task gathers groups, one thread writes them."""
 
-    def __init__(self, connection: Connection, identity: Identity) -> None:
+    def __init__(self, connection: Connection, identity: Identity, path: Path) -> None:
+        self._path = path
         self._connection = connection
         self._identity = identity
         self._gathering = self._new_group()
@@ -95,7 +96,7 @@ class Journal:
         except sqlite3.Error as error:
             await connection.close()
             raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
-        return cls(connection, identity)
+        return cls(connection, identity, path)
 
     @property
     def identity(self) -> Identity:
@@ -222,6 +223,10 @@ class Journal:
             raise StorageUnavailable(str(error)) from error
         self._is_mended = True
 
+    async def size(self) -> int:
+        """How many bytes the journal takes on disk, with what is not checkpointed yet; 0 where the system does not say."""
+        return await asyncio.to_thread(_size, self._path)
+
     async def close(self) -> None:
         """Write what was given, then close the file."""
         with contextlib.suppress(StorageUnavailable):
@@ -266,6 +271,14 @@ class Journal:
             each.done.exception()  # nobody may be waiting for it
         self._gathering = self._new_group()
         self._work.clear()
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        with contextlib.suppress(OSError):
+            total += each.stat().st_size
+    return total
 
 
 def _write(connection: sqlite3.Connection, group: _Group) -> None:

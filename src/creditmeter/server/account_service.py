@@ -16,6 +16,7 @@ from creditmeter.server.messages import (
     charge_message,
     entry_message,
     grant_message,
+    int64,
     price_message,
     timestamp,
     usage_totals_message,
@@ -40,14 +41,14 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
 
     async def GetBalance(self, request: account_pb2.GetBalanceRequest, context: Context) -> account_pb2.GetBalanceResponse:
         """How an account stands."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         balance = await allowed(context, fields.refusal or await self._reader.balance(account_id))
         standing = balance.standing
         return account_pb2.GetBalanceResponse(
             available_microcredits=standing.available,
             held_microcredits=standing.held,
-            unposted_microcredits=standing.unposted,
+            unposted_microcredits=int64(standing.unposted),
             leased_microcredits=standing.leased,
             debt_microcredits=standing.debt,
             plan_id=balance.account.plan_id or "",
@@ -59,7 +60,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
 
     async def ListGrants(self, request: account_pb2.ListGrantsRequest, context: Context) -> account_pb2.ListGrantsResponse:
         """All grants, newest first."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, GrantCursor)
@@ -74,7 +75,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
 
     async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
         """Lines of history, newest first."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         wanted = history_filter(fields, request)
         size = fields.page_size(request.page_size)
@@ -96,7 +97,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         self, request: account_pb2.SummarizeUsageRequest, context: Context
     ) -> account_pb2.SummarizeUsageResponse:
         """Sums over posted charges, in groups."""
-        fields = Fields()
+        fields = Fields(request)
         wanted = usage_query(fields, request)
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, tuple[str, ...])
@@ -115,7 +116,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         self, request: account_pb2.ForecastUsageRequest, context: Context
     ) -> account_pb2.ForecastUsageResponse:
         """How long an account's credit lasts, and which plan would have been enough."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         found = await allowed(context, fields.refusal or await self._reader.forecast(account_id))
         return forecast_message(found)
@@ -124,7 +125,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         self, request: account_pb2.ListModelPricesRequest, context: Context
     ) -> account_pb2.ListModelPricesResponse:
         """What models, tools and actions cost now."""
-        fields = Fields()
+        fields = Fields(request)
         action = fields.text("action", request.action, MAX_NAME)
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, Place)

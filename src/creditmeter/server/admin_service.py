@@ -1,20 +1,19 @@
 """AdminService: accounts, plans and grants, and who holds what. Registered only where it was enabled."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
 from creditmeter.central.administration import (
     AccountUpdate,
-    Administration,
     CreateAccount,
     Cursor,
     GrantCredits,
     UpdateAccount,
     VoidGrant,
 )
-from creditmeter.central.listing import AccountLease, LeaseCursor, Listing, SidecarCursor, SidecarState
-from creditmeter.central.rate_cards import Publications
+from creditmeter.central.listing import AccountLease, LeaseCursor, SidecarCursor, SidecarState
 from creditmeter.core.accounts import Account, AccountState, Alert, Plan
 from creditmeter.core.calendar import LAST_ANCHOR_DAY, valid_time_zone
 from creditmeter.core.grants import GrantKind, GrantSource
@@ -26,7 +25,8 @@ from creditmeter.server.metering_service import allowed
 from creditmeter.server.paging import cursor_of, next_token
 from creditmeter.server.rate_card_service import RateCardService
 from creditmeter.server.reading import MAX_TEXT, Fields
-from creditmeter.sidecar.card_keeper import CardKeeper
+from creditmeter.server.status_messages import status_message
+from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import admin_pb2, grants_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,18 +48,22 @@ _SETTABLE = (
 
 
 class AdminService(RateCardService):
-    """Changes what accounts have, and shows who holds it. What is not defined here is not in this version."""
+    """Changes what accounts have, and shows who holds it and how this sidecar is."""
 
-    def __init__(
-        self, administration: Administration, listing: Listing, publications: Publications, keeper: CardKeeper
-    ) -> None:
-        super().__init__(publications, keeper)
-        self._administration = administration
-        self._listing = listing
+    def __init__(self, sidecar: Sidecar, addresses: Sequence[str]) -> None:
+        super().__init__(sidecar.central.rate_cards, sidecar.card_keeper)
+        self._sidecar = sidecar
+        self._addresses = addresses
+        self._administration = sidecar.central.administration
+        self._listing = sidecar.central.listing
+
+    async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:  # noqa: ARG002 - the contract's signature
+        """How this sidecar is, by what it knows itself."""
+        return status_message(await self._sidecar.status(), self._addresses)
 
     async def CreateAccount(self, request: admin_pb2.CreateAccountRequest, context: Context) -> admin_pb2.CreateAccountResponse:
         """Open an account."""
-        fields = Fields()
+        fields = Fields(request)
         request_id = RequestId(fields.id("request_id", request.request_id))
         account = _account(fields, request.account)
         if fields.refusal is not None:
@@ -69,14 +73,14 @@ class AdminService(RateCardService):
 
     async def GetAccount(self, request: admin_pb2.GetAccountRequest, context: Context) -> admin_pb2.GetAccountResponse:
         """An account as it stands."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         found = await allowed(context, fields.refusal or await self._administration.get_account(account_id))
         return admin_pb2.GetAccountResponse(account=account_message(found))
 
     async def UpdateAccount(self, request: admin_pb2.UpdateAccountRequest, context: Context) -> admin_pb2.UpdateAccountResponse:
         """Change what is agreed with an account."""
-        fields = Fields()
+        fields = Fields(request)
         asked = UpdateAccount(
             RequestId(fields.id("request_id", request.request_id)),
             AccountId(fields.id("account.account_id", request.account.account_id)),
@@ -89,7 +93,7 @@ class AdminService(RateCardService):
 
     async def ListAccounts(self, request: admin_pb2.ListAccountsRequest, context: Context) -> admin_pb2.ListAccountsResponse:
         """Accounts, newest first."""
-        fields = Fields()
+        fields = Fields(request)
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, tuple[Instant, str])
         if fields.refusal is not None:
@@ -104,7 +108,7 @@ class AdminService(RateCardService):
 
     async def PutPlan(self, request: admin_pb2.PutPlanRequest, context: Context) -> admin_pb2.PutPlanResponse:
         """Create a plan or change it."""
-        fields = Fields()
+        fields = Fields(request)
         plan = Plan(
             PlanId(fields.id("plan.plan_id", request.plan.plan_id)),
             fields.amount("plan.daily_microcredits", request.plan.daily_microcredits, 0),
@@ -116,7 +120,7 @@ class AdminService(RateCardService):
 
     async def ListPlans(self, request: admin_pb2.ListPlansRequest, context: Context) -> admin_pb2.ListPlansResponse:
         """Plans, by id."""
-        fields = Fields()
+        fields = Fields(request)
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, str)
         if fields.refusal is not None:
@@ -130,7 +134,7 @@ class AdminService(RateCardService):
 
     async def GrantCredits(self, request: admin_pb2.GrantCreditsRequest, context: Context) -> admin_pb2.GrantCreditsResponse:
         """Give credit."""
-        fields = Fields()
+        fields = Fields(request)
         kind = fields.enum("kind", grants_pb2.GrantKind, request.kind, "GRANT_KIND_")
         source = fields.enum("source", grants_pb2.GrantSource, request.source, "GRANT_SOURCE_")
         asked = GrantCredits(
@@ -150,7 +154,7 @@ class AdminService(RateCardService):
 
     async def VoidGrant(self, request: admin_pb2.VoidGrantRequest, context: Context) -> admin_pb2.VoidGrantResponse:
         """Take back what of a grant is neither spent nor out on a lease."""
-        fields = Fields()
+        fields = Fields(request)
         asked = VoidGrant(
             RequestId(fields.id("request_id", request.request_id)),
             AccountId(fields.id("account_id", request.account_id)),
@@ -167,7 +171,7 @@ class AdminService(RateCardService):
 
     async def ListSidecars(self, request: admin_pb2.ListSidecarsRequest, context: Context) -> admin_pb2.ListSidecarsResponse:
         """Sidecars, the last seen first."""
-        fields = Fields()
+        fields = Fields(request)
         state = fields.enum("state", admin_pb2.SidecarState, request.state, "SIDECAR_STATE_")
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, tuple[Instant, SidecarId])
@@ -184,7 +188,7 @@ class AdminService(RateCardService):
 
     async def ListLeases(self, request: admin_pb2.ListLeasesRequest, context: Context) -> admin_pb2.ListLeasesResponse:
         """Leases that are not closed, the last opened first."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
         sidecar_id = SidecarId(fields.id("sidecar_id", request.sidecar_id)) if request.sidecar_id else None
         size = fields.page_size(request.page_size)

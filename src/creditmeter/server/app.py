@@ -47,7 +47,8 @@ from creditmeter.sidecar.courier import Courier
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.rhythm import Rhythm
-from creditmeter.sidecar.sidecar import Condition, Sidecar
+from creditmeter.sidecar.sidecar import Sidecar
+from creditmeter.sidecar.status import Condition
 from creditmeter.sidecar.webhook import ProxyUnusable, Webhook
 from creditmeter.v1 import (
     account_pb2,
@@ -327,10 +328,11 @@ def _rhythm(settings: Settings) -> Rhythm:
 async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tuple[grpc.aio.Server, Health, list[str]]:
     """The sidecar at work and the server listening."""
     health = Health()
-    server = _server(settings, sidecar, health, metrics)
+    addresses: list[str] = []
+    server = _server(settings, sidecar, health, metrics, addresses)
     try:
         access = Access(settings.socket_mode, settings.socket_group)
-        addresses = [bind(server, address, access) for address in (*settings.listen, settings.socket_address)]
+        addresses += (bind(server, address, access) for address in (*settings.listen, settings.socket_address))
         await sidecar.start()
     except AddressUnusable as error:
         raise StartupError(str(error)) from error
@@ -348,7 +350,10 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
     return server, health, addresses
 
 
-def _server(settings: Settings, sidecar: Sidecar, health: Health, metrics: Metrics) -> grpc.aio.Server:
+def _server(
+    settings: Settings, sidecar: Sidecar, health: Health, metrics: Metrics, addresses: Sequence[str]
+) -> grpc.aio.Server:
+    """The server with its services. `addresses` is where it listens, as soon as that is known."""
     limits = _limits(settings)
     server = grpc.aio.server(
         interceptors=(CallInterceptor(metrics),),
@@ -358,17 +363,14 @@ def _server(settings: Settings, sidecar: Sidecar, health: Health, metrics: Metri
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ),
     )
-    # The stubs hold two of these classes for abstract: what is not in this version of the contract answers NOT_IMPLEMENTED.
+    # The stubs hold this class for abstract: what is not in this version of the contract answers NOT_IMPLEMENTED.
     metering = MeteringService(sidecar.meter, sidecar.reader, limits.max_hold_lifetime)  # type: ignore[abstract]
     account = AccountService(sidecar.reader)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
     account_pb2_grpc.add_AccountServiceServicer_to_server(account, server)
     names = [METERING, _name(account_pb2, "AccountService")]
     if settings.enable_admin:
-        central = sidecar.central
-        admin = AdminService(  # type: ignore[abstract]  # as above
-            central.administration, central.listing, central.rate_cards, sidecar.card_keeper
-        )
+        admin = AdminService(sidecar, addresses)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
         names.append(_name(admin_pb2, "AdminService"))
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)

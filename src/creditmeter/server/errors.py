@@ -19,6 +19,7 @@ from creditmeter.core import refusals
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.instants import Instant, Span, to_datetime
 from creditmeter.core.refusals import Refusal
+from creditmeter.server.contract_names import contract_path
 
 DOMAIN = "creditmeter"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -93,6 +94,7 @@ def _above_limit(refusal: refusals.AmountAboveLimit) -> Problem:
         "AMOUNT_ABOVE_LIMIT",
         f"{format_credits(refusal.required)} credits are more than the account allows for one call"
         f" ({format_credits(refusal.limit)}); ask for less, or raise max_reservation_microcredits",
+        {"required_microcredits": str(refusal.required), "limit_microcredits": str(refusal.limit)},
     )
 
 
@@ -159,6 +161,17 @@ def _refund_exceeds(refusal: refusals.RefundExceedsCharge) -> Problem:
         grpc.StatusCode.FAILED_PRECONDITION,
         "REFUND_EXCEEDS_CHARGE",
         f"{left} credits of the charge are left to refund" if refusal.refundable else "nothing is left to refund",
+        {"refundable_microcredits": str(refusal.refundable)},
+    )
+
+
+def _reused(refusal: refusals.RequestIdReused) -> Problem:
+    field = contract_path(refusal.field)
+    return Problem(
+        grpc.StatusCode.ALREADY_EXISTS,
+        "REQUEST_ID_REUSED",
+        f"the request_id belongs to another request, which differs in {field}",
+        {"field": field},
     )
 
 
@@ -226,12 +239,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.UnpricedWork: lambda refusal: Problem(
         grpc.StatusCode.FAILED_PRECONDITION, "UNPRICED", _cut(refusal.message, MAX_MESSAGE_BYTES)
     ),
-    refusals.RequestIdReused: lambda refusal: Problem(
-        grpc.StatusCode.ALREADY_EXISTS,
-        "REQUEST_ID_REUSED",
-        f"the request_id belongs to another request, which differs in {refusal.field}",
-        {"field": refusal.field},
-    ),
+    refusals.RequestIdReused: _reused,
     refusals.AccountExists: lambda refusal: Problem(
         grpc.StatusCode.ALREADY_EXISTS, "ACCOUNT_EXISTS", f"there is an account {refusal.account_id} already"
     ),

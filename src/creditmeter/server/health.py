@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.sidecar.sidecar import Condition
+from creditmeter.sidecar.status import Condition
 
 METERING = "creditmeter.v1.MeteringService"
 CENTRAL = "creditmeter.central"

@@ -6,10 +6,12 @@ A fault is not a decision: what was asked may or may not have happened. Callers 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.migrating import is_refused
@@ -51,17 +53,45 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return self._wrapped[method]
 
 
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Stands for a request whose bytes are no message of its type."""
+
+    reason: str
+
+
 def _wrap(method: str, handler: Handler, metrics: Metrics) -> Handler:
+    reads, writes = _lenient(handler.request_deserializer), handler.response_serializer
     if handler.unary_unary is None:
-        return grpc.stream_stream_rpc_method_handler(
-            _not_implemented_stream(method), handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.stream_stream_rpc_method_handler(_counted(method, _not_implemented(method), metrics), reads, writes)
     behavior: Any = handler.unary_unary  # a coroutine function, unless it is the stub's own that says "not implemented"
-    if not asyncio.iscoroutinefunction(behavior):
-        behavior = _not_implemented(method)
-    return grpc.unary_unary_rpc_method_handler(
-        _counted(method, _around(method, behavior), metrics), handler.request_deserializer, handler.response_serializer
-    )
+    behavior = _decoded(behavior) if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
+    return grpc.unary_unary_rpc_method_handler(_counted(method, _around(method, behavior), metrics), reads, writes)
+
+
+def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserializer that never raises: gRPC would answer INTERNAL and nobody would count the call."""
+
+    def read(received: bytes) -> Any:
+        assert decode is not None, "generated code names how requests are read"
+        try:
+            return decode(received)
+        except DecodeError as error:
+            return Undecodable(str(error))
+
+    return read
+
+
+def _decoded(behavior: Behavior) -> Behavior:
+    """Answer a request that could not be read; of its fields none can be named."""
+
+    async def call(request: Any, context: Context) -> Any:
+        if isinstance(request, Undecodable):
+            text = f"the request is no message of its type ({request.reason}): is the client of this contract?"
+            await abort(context, Problem(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text))
+        return await behavior(request, context)
+
+    return call
 
 
 def _counted(method: str, behavior: Behavior, metrics: Metrics) -> Behavior:
@@ -123,12 +153,5 @@ def _problem(method: str, error: Exception) -> Problem:
 def _not_implemented(method: str) -> Behavior:
     async def call(_request: Any, context: Context) -> Any:
         await abort(context, Problem(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {method}"))
-
-    return call
-
-
-def _not_implemented_stream(method: str) -> Behavior:
-    async def call(_requests: Any, context: Context) -> Any:
-        await _not_implemented(method)(None, context)
 
     return call

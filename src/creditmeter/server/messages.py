@@ -16,11 +16,13 @@ from creditmeter.core.rate_cards import KeptCard
 from creditmeter.core.reservations import Reservation, total
 from creditmeter.core.usage_summary import Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.server.reading import MAX_TEXT
 from creditmeter.sidecar.pricing import Quoted
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 
 _NANOSECONDS = 1_000
 _MICROSECONDS = 1_000_000
+MAX_INT64 = 2**63 - 1
 
 
 def timestamp(moment: Instant | None) -> Timestamp | None:
@@ -29,6 +31,11 @@ def timestamp(moment: Instant | None) -> Timestamp | None:
         return None
     seconds, microseconds = divmod(moment, _MICROSECONDS)
     return Timestamp(seconds=seconds, nanos=microseconds * _NANOSECONDS)
+
+
+def int64(number: int) -> int:
+    """A sum as the contract can say it: no more than an int64 has. Thousands of the largest amounts add up to more."""
+    return min(number, MAX_INT64)
 
 
 def work_message(work: Work) -> work_pb2.Work:
@@ -78,7 +85,7 @@ def reservation_message(reservation: Reservation) -> reservations_pb2.Reservatio
         account_id=reservation.account_id,
         state=reservations_pb2.ReservationState.Value(f"RESERVATION_STATE_{reservation.state.value}"),
         held_microcredits=reservation.held,
-        charged_microcredits=reservation.charged,
+        charged_microcredits=int64(reservation.charged),
         charge_ids=reservation.charge_ids,
         max_output_tokens=reservation.max_output_tokens or 0,
         created_at=timestamp(reservation.created_at),
@@ -146,7 +153,7 @@ def refund_message(refund: Refund) -> charges_pb2.Refund:
 
 
 def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
-    """A grant. A goodwill grant's note names the charge that it makes up for."""
+    """A grant. A goodwill grant's note names the charge that it makes up for, and is cut where that makes it too long."""
     note = grant.note
     if grant.charge_id is not None:
         note = f"{grant.charge_id}: {note}" if note else grant.charge_id
@@ -159,7 +166,7 @@ def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
         effective_at=timestamp(grant.effective_at),
         expires_at=timestamp(grant.expires_at),
         source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{grant.source.value}"),
-        note=note,
+        note=note[:MAX_TEXT],
         created_at=timestamp(grant.created_at),
     )
 
@@ -305,13 +312,13 @@ def usage_totals_message(totals: Totals) -> account_pb2.UsageTotals:
     """Sums over charges."""
     return account_pb2.UsageTotals(
         charge_count=totals.charges,
-        cost_microcredits=totals.cost,
-        covered_microcredits=totals.covered,
-        debt_microcredits=totals.debt,
-        uncovered_microcredits=totals.uncovered,
-        refunded_microcredits=totals.refunded,
+        cost_microcredits=int64(totals.cost),
+        covered_microcredits=int64(totals.covered),
+        debt_microcredits=int64(totals.debt),
+        uncovered_microcredits=int64(totals.uncovered),
+        refunded_microcredits=int64(totals.refunded),
         cost_usd=f"{totals.cost_usd:f}",
-        input_tokens=totals.input_tokens,
-        output_tokens=totals.output_tokens,
-        quantity=totals.quantity,
+        input_tokens=int64(totals.input_tokens),
+        output_tokens=int64(totals.output_tokens),
+        quantity=int64(totals.quantity),
     )

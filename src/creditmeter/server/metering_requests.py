@@ -8,8 +8,9 @@ from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
+from creditmeter.core.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.work import Usage, UsageSource, Work
-from creditmeter.server.reading import MAX_NAME, MAX_TEXT, Fields
+from creditmeter.server.reading import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
 
 MAX_QUOTED = 50
@@ -35,7 +36,7 @@ _WORK_NAMES = ("action", "provider", "request_model", "variant", "tool")
 
 def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> Reserve | InvalidRequest:
     """Read a Reserve."""
-    fields = Fields()
+    fields = Fields(message)
     work, amount = _bound(fields, message, required=True)
     request = Reserve(
         request_id=RequestId(fields.id("request_id", message.request_id)),
@@ -51,7 +52,7 @@ def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) ->
 
 def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId | None] | InvalidRequest:
     """Read a Quote."""
-    fields = Fields()
+    fields = Fields(message)
     if not 1 <= len(message.work) <= MAX_QUOTED:
         fields.wrong("work", f"must be 1 to {MAX_QUOTED}")
     works = [_work(fields, each, f"work[{number}]") for number, each in enumerate(message.work)]
@@ -59,16 +60,16 @@ def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId 
     return fields.refusal or (works, account_id)
 
 
-def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> Extend | InvalidRequest:
-    """Read an Extend."""
-    fields = Fields()
+def extend_of(message: metering_pb2.ExtendRequest) -> Extend | InvalidRequest:
+    """Read an Extend. Its ttl may be as long as a Duration can be: the deadline moves as far as it may."""
+    fields = Fields(message)
     work, amount = _bound(fields, message, required=False)
     request = Extend(
         request_id=RequestId(fields.id("request_id", message.request_id)),
         reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
         work=work,
         amount=amount,
-        ttl=_ttl(fields, message, max_hold_lifetime),
+        ttl=_ttl(fields, message, LONGEST),
     )
     if work is None and amount is None and request.ttl is None:
         fields.wrong("bound", "is missing: give work or amount_microcredits, or a ttl")
@@ -77,7 +78,7 @@ def extend_of(message: metering_pb2.ExtendRequest, max_hold_lifetime: Span) -> E
 
 def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
     """Read a Commit. Zero means zero: it is a cost like any other."""
-    fields = Fields()
+    fields = Fields(message)
     usage, amount = _cost(fields, message, least=0)
     request = Commit(
         request_id=RequestId(fields.id("request_id", message.request_id)),
@@ -91,7 +92,7 @@ def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
 
 def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest:
     """Read a Release."""
-    fields = Fields()
+    fields = Fields(message)
     request = Release(
         request_id=RequestId(fields.id("request_id", message.request_id)),
         reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
@@ -101,9 +102,11 @@ def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest
 
 
 def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest:
-    """Read a Charge."""
-    fields = Fields()
+    """Read a Charge. There is no work from which its usage could take what it leaves out."""
+    fields = Fields(message)
     usage, amount = _cost(fields, message, least=1)
+    for name, why in missing_in_usage(usage) if usage is not None else ():
+        fields.wrong(f"usage.{name}", why)
     request = ChargeNow(
         request_id=RequestId(fields.id("request_id", message.request_id)),
         account_id=AccountId(fields.id("account_id", message.account_id)),
@@ -117,7 +120,7 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
 
 def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequest:
     """Read a Refund. No amount means all that is left; an explicit 0 is invalid."""
-    fields = Fields()
+    fields = Fields(message)
     mode = fields.enum("mode", charges_pb2.RefundMode, message.mode, "REFUND_MODE_")
     stated = message.HasField("amount_microcredits")
     request = RefundCharge(
@@ -163,9 +166,10 @@ def _ttl(fields: Fields, message: metering_pb2.ReserveRequest | metering_pb2.Ext
 
 def _work(fields: Fields, message: work_pb2.Work, path: str = "work") -> Work:
     names: dict[str, Any] = {name: fields.text(f"{path}.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES}
-    if not message.action:
-        fields.wrong(f"{path}.action", "is missing")
-    return Work(**names, **_counts(fields, path, message, _WORK_COUNTS))
+    work = Work(**names, **_counts(fields, path, message, _WORK_COUNTS))
+    for name, why in missing_in_work(work):
+        fields.wrong(f"{path}.{name}", why)
+    return work
 
 
 def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:

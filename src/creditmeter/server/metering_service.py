@@ -45,7 +45,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold or push its deadline."""
-        asked = read.extend_of(request, self._max_hold_lifetime)
+        asked = read.extend_of(request)
         within = context.time_remaining()
         done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked, within))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
@@ -79,21 +79,21 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self, request: metering_pb2.GetReservationRequest, context: Context
     ) -> metering_pb2.GetReservationResponse:
         """A reservation of this sidecar."""
-        fields = Fields()
+        fields = Fields(request)
         name = ReservationId(fields.id("reservation_id", request.reservation_id))
         found = await allowed(context, fields.refusal or await self._reader.reservation(name))
         return metering_pb2.GetReservationResponse(reservation=reservation_message(found))
 
     async def GetCharge(self, request: metering_pb2.GetChargeRequest, context: Context) -> metering_pb2.GetChargeResponse:
         """A charge, wherever it was made."""
-        fields = Fields()
+        fields = Fields(request)
         name = ChargeId(fields.id("charge_id", request.charge_id))
         found = await allowed(context, fields.refusal or await self._reader.charge(name))
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
     async def GetRefund(self, request: metering_pb2.GetRefundRequest, context: Context) -> metering_pb2.GetRefundResponse:
         """A refund, wherever it was made."""
-        fields = Fields()
+        fields = Fields(request)
         name = RefundId(fields.id("refund_id", request.refund_id))
         found = await allowed(context, fields.refusal or await self._reader.refund(name))
         return metering_pb2.GetRefundResponse(refund=refund_message(found))
@@ -102,7 +102,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self, request: metering_pb2.ListReservationsRequest, context: Context
     ) -> metering_pb2.ListReservationsResponse:
         """The reservations of this sidecar, newest first."""
-        fields = Fields()
+        fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
         state = fields.enum("state", reservations_pb2.ReservationState, request.state, "RESERVATION_STATE_")
         size = fields.page_size(request.page_size)

@@ -61,7 +61,7 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
 
     async def ListRateCards(self, request: admin_pb2.ListRateCardsRequest, context: Context) -> admin_pb2.ListRateCardsResponse:
         """The published cards, the last one to take effect first."""
-        fields = Fields()
+        fields = Fields(request)
         size = fields.page_size(request.page_size)
         after = cursor_of(fields, request, request.page_token, tuple[Instant, int])
         if fields.refusal is not None:

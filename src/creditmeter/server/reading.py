@@ -9,8 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.core.amounts import MAX_AMOUNT, Microcredits
 from creditmeter.core.ids import is_id
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.server.well_known import malformed
 
 MAX_LABELS = 16
 MAX_LABEL_KEY = 64
@@ -20,26 +21,27 @@ MAX_NAME = 256
 MAX_COUNT = 10**9
 DEFAULT_PAGE = 50
 MAX_PAGE = 1_000
+LONGEST = Span(315_576_000_000 * SECOND)
+"""As long as a Duration can be."""
 
 _ID_RULE = "must be 1-128 printable ASCII characters without spaces"
-_NANOSECONDS_PER_SECOND = 1_000_000_000
-_LATEST_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that a Timestamp can say
 
 
 class Fields:
-    """Reads the fields of one request and collects what is wrong with them."""
+    """Reads the fields of one request and collects what is wrong with them: first what breaks the rules of protobuf's types."""
 
-    def __init__(self) -> None:
-        self.violations: list[tuple[str, str]] = []
+    def __init__(self, message: Message) -> None:
+        self._violations = dict.fromkeys(malformed(message))
+        self._malformed = {name for name, _ in self._violations}
 
     def wrong(self, name: str, why: str) -> None:
-        """Note that a field is wrong."""
-        self.violations.append((name, why))
+        """Note that a field is wrong; the same of the same field is noted once."""
+        self._violations[name, why] = None
 
     @property
     def refusal(self) -> InvalidRequest | None:
         """The refusal that names every wrong field; None if there is none."""
-        return InvalidRequest(tuple(self.violations)) if self.violations else None
+        return InvalidRequest(tuple(self._violations)) if self._violations else None
 
     def id(self, name: str, value: str) -> str:
         """An id."""
@@ -86,7 +88,7 @@ class Fields:
     def span(self, name: str, value: Duration, least: Span, most: Span) -> Span:
         """A length of time."""
         found = Span(value.seconds * 1_000_000 + value.nanos // 1_000)
-        if not least <= found <= most:
+        if not least <= found <= most and name not in self._malformed:
             self.wrong(name, f"must be {least / 1_000_000:g} to {most / 1_000_000:g} seconds")
         return found
 
@@ -94,7 +96,7 @@ class Fields:
         """A moment; None if the field is unset."""
         if not message.HasField(name):
             return None
-        if not 0 <= value.seconds <= _LATEST_SECONDS or not 0 <= value.nanos < _NANOSECONDS_PER_SECOND:
+        if value.seconds < 0 and name not in self._malformed:
             self.wrong(name, "must be a time between 1970 and 9999")
         return Instant(value.seconds * 1_000_000 + value.nanos // 1_000)
 

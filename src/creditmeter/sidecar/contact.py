@@ -28,6 +28,8 @@ class Contact:
         self._next_attempt = Span(0)
         self._since: Span | None = None
         self._last = Span(0)
+        self.clock_offset: Span | None = None
+        """How far the store's clock was ahead of this machine's by its last answer that said its time; None: none did yet."""
 
     def check(self, boot: Span) -> None:
         """Say no while an attempt would be too early.
@@ -50,6 +52,11 @@ class Contact:
         self._since = None
         self._wait = Span(min(LONGEST_WAIT, max(FIRST_WAIT, 2 * self._wait)))
         self._next_attempt = Span(boot + int(self._wait * random.uniform(0.5, 1)))  # noqa: S311 - jitter
+
+    @property
+    def last_answer(self) -> Span | None:
+        """When the store last answered; None: it never did."""
+        return self._last or None
 
     @property
     def is_failing(self) -> bool:

@@ -70,7 +70,7 @@ class Exchanger:
         self._demand = demand
         self._terms = terms
         self._on_fenced = on_fenced
-        self._contact = Contact()
+        self.contact = Contact()
         self.fence: SidecarFenced | None = None
         self._epoch = 0
         self._registration = asyncio.Lock()
@@ -80,6 +80,11 @@ class Exchanger:
         self._idle = asyncio.Event()
 
     @property
+    def epoch(self) -> int:
+        """The epoch that the central store issued to this run; 0 before it did."""
+        return self._epoch
+
+    @property
     def is_registered(self) -> bool:
         """Whether the central store issued this run its epoch."""
         return self._epoch > 0
@@ -87,7 +92,7 @@ class Exchanger:
     @property
     def is_cut_off(self) -> bool:
         """Whether the central store did not answer when it was last asked."""
-        return self._contact.is_failing
+        return self.contact.is_failing
 
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""
@@ -157,7 +162,7 @@ class Exchanger:
             fenced = await self._central.exchanges.beat(self._journal.identity.sidecar_id, self._epoch)
         if fenced is not None:
             raise self._fenced()
-        if self._contact.is_steady(self._clock.boot()):
+        if self.contact.is_steady(self._clock.boot()):
             await self._reclaim()
 
     async def _reclaim(self) -> None:
@@ -217,7 +222,7 @@ class Exchanger:
         """One transaction of the central store. Those who wait are told what it says, or that it said nothing."""
         self._busy.update(accounts)
         try:
-            self._contact.check(self._clock.boot())
+            self.contact.check(self._clock.boot())
             await self.register()
             await self._send(await self._composed(accounts))
         except BaseException as error:
@@ -274,7 +279,7 @@ class Exchanger:
         )
 
     async def _send(self, unanswered: Sequence[_Unanswered]) -> None:
-        is_steady = self._contact.is_steady(self._clock.boot())  # now, not when a message was first sent
+        is_steady = self.contact.is_steady(self._clock.boot())  # now, not when a message was first sent
         messages = [replace(each.message, is_steady=is_steady) for each in unanswered]
         with self._attempt():
             replies = await self._central.exchanges.exchange(messages)
@@ -294,6 +299,7 @@ class Exchanger:
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
                 book.reading = reading(answered.message, reply)
+                self.contact.clock_offset = Span(reply.standing.as_of - self._clock.wall())
                 book.told_of_refused(answered.message.refused)
                 self._demand.answered(account_id, answered.speech, reply, self._clock.boot())
                 answered.speech.tell(reply)
@@ -306,7 +312,7 @@ class Exchanger:
                 self._books.drop_if_empty(account_id)
 
     def _attempt(self) -> "_Attempt":
-        return _Attempt(self._contact, self._clock)
+        return _Attempt(self.contact, self._clock)
 
 
 class _Attempt:

@@ -180,7 +180,8 @@ class Meter:
 
     async def charge(self, request: ChargeNow, within: float | None = None) -> Outcome:
         """Reserve and commit in one step. The caller waits no longer than `within` seconds, if it says so."""
-        cost = self._pricing.cost(request.usage, request.amount, self._books.moment().now)
+        now = self._books.moment().now
+        cost = self._pricing.cost(request.usage, request.amount, now, is_fact=request.already_incurred)
         if isinstance(cost, Refusal):
             return await self._unless_seen(request.account_id, request, cost)
 
@@ -334,7 +335,7 @@ class Meter:
         seen = replay(book, wanted.request)
         if seen is not None:
             return seen
-        if self.is_draining:
+        if self.is_draining and not _is_fact(wanted.request):
             return ShuttingDown()
         if self._journal.is_full:
             return Overloaded(RETRY_AFTER)
@@ -380,3 +381,8 @@ class Meter:
                 return Replied(decided, replayed=True)
             case _:
                 return decided
+
+
+def _is_fact(request: Request) -> bool:
+    """Whether a request only says what has been: a cost that was incurred is one, however the sidecar is."""
+    return isinstance(request, ChargeNow) and request.already_incurred

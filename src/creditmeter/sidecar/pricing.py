@@ -3,7 +3,7 @@
 New work is priced by the card in force, and what a reservation comes to by the card that it was made by, as of its beginning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -14,6 +14,7 @@ from creditmeter.core.metering import Cost, Hold
 from creditmeter.core.prices import (
     Bound,
     Invalid,
+    Price,
     Unpriced,
     affordable_output_tokens,
     complete_usage,
@@ -26,7 +27,9 @@ from creditmeter.core.providers import price_list_name
 from creditmeter.core.rate_card import RateCard
 from creditmeter.core.rate_cards import RateCards
 from creditmeter.core.refusals import InvalidRequest, Refusal, UnpricedWork
+from creditmeter.core.requirements import Missing, missing_in_usage, missing_in_work
 from creditmeter.core.reservations import Reservation
+from creditmeter.core.suggestions import near_names
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 _Described = TypeVar("_Described", Work, Usage)
@@ -87,28 +90,28 @@ class Pricing:
         if isinstance(reported, Refusal):
             return reported
         complete, estimated = complete_usage(reported, work, _bound_of_output(card, reservation))
-        cost = _cost_by_any_model(card, complete, reservation.created_at, reservation.work)
+        cost = _cost_by_any_model(card, complete, reservation.created_at, reservation.work, is_fact=True)
         if isinstance(cost, Refusal) or not estimated:
             return cost
         return replace(cost, flags=(*cost.flags, ChargeFlag.ESTIMATED))
 
-    def cost(self, usage: Usage | None, amount: Microcredits | None, at: Instant) -> Cost | Refusal:
-        """What a call cost by its whole usage, or as stated."""
+    def cost(self, usage: Usage | None, amount: Microcredits | None, at: Instant, *, is_fact: bool = False) -> Cost | Refusal:
+        """What a call cost by its whole usage, or as stated. A fact has a cost however much that is."""
         card = self.cards.in_force(at)
         if usage is None:
             return _stated(card, amount)
         reported = _reported(usage)
-        return reported if isinstance(reported, Refusal) else _cost_by_any_model(card, reported, at)
+        return reported if isinstance(reported, Refusal) else _cost_by_any_model(card, reported, at, is_fact=is_fact)
 
     def quote(self, work: Work, credit: Microcredits, at: Instant) -> Quoted | Refusal:
         """What a work would cost if it began at a moment."""
         card, described = self.cards.in_force(at), _known_provider(work)
         bound = price_bound(card, described, at)
         if isinstance(bound, Unpriced | Invalid):
-            return _refusal("work", bound)
+            return _work_refused(card, described, bound)
         low = low_price(card, described, bound, at)
         if isinstance(low, Unpriced | Invalid):
-            return _refusal("work", low)
+            return _work_refused(card, described, low)
         tokens = affordable_output_tokens(card, described, credit, at)
         return Quoted(low, bound.microcredits, card.version, tokens or 0)
 
@@ -117,9 +120,10 @@ def _hold(card: RateCard, work: Work | None, amount: Microcredits | None, at: In
     if work is None:
         assert amount is not None, "a request names work or an amount"
         return Hold(amount, card.version)
-    bound = price_bound(card, _known_provider(work), at)
+    described = _known_provider(work)
+    bound = price_bound(card, described, at)
     if isinstance(bound, Unpriced | Invalid):
-        return _refusal("work", bound)
+        return _work_refused(card, described, bound)
     return Hold(bound.microcredits, card.version, work)
 
 
@@ -139,17 +143,22 @@ def _reported(usage: Usage) -> Usage | InvalidRequest:
         return InvalidRequest((("usage.provider_usage_json", str(error)),))
 
 
-def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None) -> Cost | Refusal:
+def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None, *, is_fact: bool) -> Cost | Refusal:
     """By the model that served the call; if that has no price, by the one that was asked for, by what was reserved, and by the
     card's fallback, in this order, and flagged: what was used is a fact and has to be charged.
     """
     for place, each in enumerate(_described(usage, work)):
-        cost = _cost(card, each, at, by_fallback=False)
-        if isinstance(cost, Cost):
-            return replace(cost, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *cost.flags)) if place else cost
-        if not isinstance(cost, UnpricedWork):
+        price = price_usage(card, _known_provider(each), at, by_fallback=False, is_fact=is_fact)
+        if isinstance(price, Price):
+            flags = (ChargeFlag.FALLBACK_PRICE, *price.flags) if place else price.flags
+            return _cost(card, usage, price, flags)
+        if isinstance(price, Invalid):
             break
-    return _cost(card, usage, at, by_fallback=True)
+    known = _known_provider(usage)
+    price = price_usage(card, known, at, is_fact=is_fact)
+    if isinstance(price, Price):
+        return _cost(card, usage, price, price.flags)
+    return _usage_refused(card, known, price)
 
 
 def _described(usage: Usage, work: Work | None) -> Iterator[Usage]:
@@ -162,11 +171,8 @@ def _described(usage: Usage, work: Work | None) -> Iterator[Usage]:
         yield replace(at_reserved, variant=work.variant)
 
 
-def _cost(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | Refusal:
-    price = price_usage(card, _known_provider(usage), at, by_fallback=by_fallback)
-    if isinstance(price, Unpriced | Invalid):
-        return _refusal("usage", price)
-    return Cost(price.microcredits, price.exact_credits, price.cost_usd, card.version, usage, price.flags)
+def _cost(card: RateCard, usage: Usage, price: Price, flags: tuple[ChargeFlag, ...]) -> Cost:
+    return Cost(price.microcredits, price.exact_credits, price.cost_usd, card.version, usage, flags)
 
 
 def _stated(card: RateCard, amount: Microcredits | None) -> Cost:
@@ -181,10 +187,26 @@ def _known_provider(described: _Described) -> _Described:
     return described if known == described.provider else replace(described, provider=known)
 
 
-def _refusal(field: str, outcome: Unpriced | Invalid) -> Refusal:
+def _work_refused(card: RateCard, work: Work, outcome: Unpriced | Invalid) -> Refusal:
+    return _refusal(card, "work", outcome, missing_in_work(work))
+
+
+def _usage_refused(card: RateCard, usage: Usage, outcome: Unpriced | Invalid) -> Refusal:
+    """What a provider reported is in the usage by now: what is missing, is."""
+    return _refusal(card, "usage", outcome, missing_in_usage(replace(usage, provider_usage_json="")))
+
+
+def _refusal(card: RateCard, field: str, outcome: Unpriced | Invalid, missing: Iterable[Missing]) -> Refusal:
+    """A refusal that names everything that is wrong, or says what has a price and is called nearly the same."""
     match outcome:
         case Unpriced():
-            return UnpricedWork(outcome.message)
+            return UnpricedWork(outcome.message + _hint(near_names(card, outcome)))
         case Invalid():
-            name = f"{field}.{outcome.field}" if outcome.field else field
-            return InvalidRequest(((name, outcome.message),))
+            wrong = dict(missing) | {outcome.field: outcome.message}
+            return InvalidRequest(tuple((f"{field}.{name}" if name else field, why) for name, why in wrong.items()))
+
+
+def _hint(names: tuple[str, ...]) -> str:
+    """A question at the end of a message: nothing if there is nothing near."""
+    *others, last = map(repr, names) if names else ("",)
+    return f"; did you mean {' or '.join(filter(None, (', '.join(others), last)))}?" if last else ""

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial
 
 import structlog
@@ -19,6 +18,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.lease_keeping import has_idle
+from creditmeter.core.leases import Moment
 from creditmeter.core.metering import Limits
 from creditmeter.core.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.journal import Journal, StorageUnavailable
@@ -35,6 +35,7 @@ from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.rhythm import Rhythm, Terms
 from creditmeter.sidecar.settler import Settler
+from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
 
 _BREATH_SECONDS = 0.01
 """Between attempts to settle the last charges: others may have a message about the same account under way."""
@@ -45,15 +46,6 @@ PRUNE_INTERVAL = MINUTE
 _Work = Callable[[], Coroutine[None, None, None]]
 
 _log = structlog.get_logger()
-
-
-class Condition(Enum):
-    """Whether the sidecar can meter. Only local causes count: without the central store, commits still work."""
-
-    SERVING = "SERVING"
-    DRAINING = "DRAINING"
-    JOURNAL_UNWRITABLE = "JOURNAL_UNWRITABLE"
-    FENCED = "FENCED"
 
 
 @dataclass(slots=True)
@@ -72,6 +64,7 @@ class Sidecar:
     ) -> None:
         self._journal = journal
         self._clock = clock
+        self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
         self._watch = _Watch()
@@ -99,6 +92,27 @@ class Sidecar:
     def condition(self) -> Condition:
         """What condition the sidecar is in."""
         return self._watch.condition
+
+    async def status(self) -> Status:
+        """How the sidecar is, without asking anybody."""
+        at = Moment(self._clock.wall(), self._clock.boot())
+        contact = self._exchanger.contact
+        last = contact.last_answer
+        return Status(
+            sidecar_id=self.sidecar_id,
+            epoch=self._exchanger.epoch,
+            condition=self.condition,
+            started_at=self._started.now,
+            uptime=Span(at.boot - self._started.boot),
+            central=CentralContact(
+                is_reachable=last is not None and not contact.is_failing,
+                seen_at=None if last is None else Instant(at.now - (at.boot - last)),
+                clock_offset=contact.clock_offset,
+            ),
+            rate_card_version=self.card_keeper.version_in_force,
+            journal_bytes=await self._journal.size(),
+            tally=await tally(self.books),
+        )
 
     def watch(self, listener: Callable[[Condition], None]) -> None:
         """Have `listener` told the condition now, and every change of it."""
@@ -139,7 +153,9 @@ class Sidecar:
         await self._settler.settle()
 
     def drain(self) -> None:
-        """Take no new work any more. What was reserved may still be committed, released and refunded."""
+        """Take no new work any more. What was reserved may still be committed, released and refunded, and what was incurred be
+        charged.
+        """
         self.meter.is_draining = True
         self._become(Condition.DRAINING)
 

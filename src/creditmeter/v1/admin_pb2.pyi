@@ -11,6 +11,7 @@ store cannot be reached.
 from collections import abc as _abc
 from creditmeter.v1 import grants_pb2 as _grants_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -68,7 +69,7 @@ class _ServingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServingS
     SERVING_STATE_SERVING: _ServingState.ValueType  # 2
     """It takes work."""
     SERVING_STATE_DRAINING: _ServingState.ValueType  # 3
-    """It is stopping and takes commits, releases and refunds only."""
+    """It is stopping and takes commits, releases, refunds and charges that were already incurred only."""
     SERVING_STATE_JOURNAL_UNWRITABLE: _ServingState.ValueType  # 4
     """Its journal cannot be written; it recovers by itself when that works again."""
     SERVING_STATE_FENCED: _ServingState.ValueType  # 5
@@ -84,7 +85,7 @@ SERVING_STATE_STARTING: ServingState.ValueType  # 1
 SERVING_STATE_SERVING: ServingState.ValueType  # 2
 """It takes work."""
 SERVING_STATE_DRAINING: ServingState.ValueType  # 3
-"""It is stopping and takes commits, releases and refunds only."""
+"""It is stopping and takes commits, releases, refunds and charges that were already incurred only."""
 SERVING_STATE_JOURNAL_UNWRITABLE: ServingState.ValueType  # 4
 """Its journal cannot be written; it recovers by itself when that works again."""
 SERVING_STATE_FENCED: ServingState.ValueType  # 5
@@ -189,7 +190,7 @@ class Account(_message.Message):
     overdraft_limit_microcredits: _builtins.int
     """How much debt cost beyond all credit may leave, in microcredits, 0 or more. Default 0."""
     max_open_reservations: _builtins.int
-    """The most reservations it may have open on one sidecar. 0: the server's default."""
+    """The most reservations it may have open on one sidecar, 0 to 100,000. 0: the server's default."""
     max_reservation_microcredits: _builtins.int
     """The most that one reservation or charge may be, in microcredits. 0: the server's default."""
     offline_allowance_microcredits: _builtins.int
@@ -952,6 +953,15 @@ class GetStatusResponse(_message.Message):
     UNPOSTED_COUNT_FIELD_NUMBER: _builtins.int
     UNPOSTED_MICROCREDITS_FIELD_NUMBER: _builtins.int
     OLDEST_UNPOSTED_AT_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    UPTIME_FIELD_NUMBER: _builtins.int
+    CENTRAL_CLOCK_OFFSET_FIELD_NUMBER: _builtins.int
+    JOURNAL_BYTES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
+    RESERVATION_COUNT_FIELD_NUMBER: _builtins.int
+    CHARGE_COUNT_FIELD_NUMBER: _builtins.int
+    REFUND_COUNT_FIELD_NUMBER: _builtins.int
+    RECEIPT_COUNT_FIELD_NUMBER: _builtins.int
     sidecar_id: _builtins.str
     """The sidecar's id, kept in its journal."""
     epoch: _builtins.int
@@ -976,6 +986,18 @@ class GetStatusResponse(_message.Message):
     """How many charges and refunds are not yet settled."""
     unposted_microcredits: _builtins.int
     """The cost of the charges among them."""
+    journal_bytes: _builtins.int
+    """How many bytes the journal takes on disk. 0: the system does not say."""
+    account_count: _builtins.int
+    """How many accounts it has to do with."""
+    reservation_count: _builtins.int
+    """How many reservations it remembers, ended ones too."""
+    charge_count: _builtins.int
+    """How many charges it remembers."""
+    refund_count: _builtins.int
+    """How many refunds it remembers."""
+    receipt_count: _builtins.int
+    """How many requests it remembers with their first replies."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the process started."""
@@ -987,6 +1009,20 @@ class GetStatusResponse(_message.Message):
     @_builtins.property
     def oldest_unposted_at(self) -> _timestamp_pb2.Timestamp:
         """When the oldest of them was written. Unset: all are settled."""
+
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it listens, as its ready line says."""
+
+    @_builtins.property
+    def uptime(self) -> _duration_pb2.Duration:
+        """How long the process has run, by a clock that no step moves."""
+
+    @_builtins.property
+    def central_clock_offset(self) -> _duration_pb2.Duration:
+        """How far the central store's clock was ahead of this machine's, by its last answer about an account; negative:
+        behind. The time that the answer took counts with it. Unset: none answered since the start.
+        """
 
     def __init__(
         self,
@@ -1006,10 +1042,19 @@ class GetStatusResponse(_message.Message):
         unposted_count: _builtins.int = ...,
         unposted_microcredits: _builtins.int = ...,
         oldest_unposted_at: _timestamp_pb2.Timestamp | None = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        uptime: _duration_pb2.Duration | None = ...,
+        central_clock_offset: _duration_pb2.Duration | None = ...,
+        journal_bytes: _builtins.int = ...,
+        account_count: _builtins.int = ...,
+        reservation_count: _builtins.int = ...,
+        charge_count: _builtins.int = ...,
+        refund_count: _builtins.int = ...,
+        receipt_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["central_seen_at", b"central_seen_at", "oldest_unposted_at", b"oldest_unposted_at", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["central_clock_offset", b"central_clock_offset", "central_seen_at", b"central_seen_at", "oldest_unposted_at", b"oldest_unposted_at", "started_at", b"started_at", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["central_reachable", b"central_reachable", "central_seen_at", b"central_seen_at", "epoch", b"epoch", "held_microcredits", b"held_microcredits", "lease_count", b"lease_count", "leased_microcredits", b"leased_microcredits", "oldest_unposted_at", b"oldest_unposted_at", "open_reservation_count", b"open_reservation_count", "rate_card_version", b"rate_card_version", "sidecar_id", b"sidecar_id", "started_at", b"started_at", "state", b"state", "unposted_count", b"unposted_count", "unposted_microcredits", b"unposted_microcredits", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_count", b"account_count", "addresses", b"addresses", "central_clock_offset", b"central_clock_offset", "central_reachable", b"central_reachable", "central_seen_at", b"central_seen_at", "charge_count", b"charge_count", "epoch", b"epoch", "held_microcredits", b"held_microcredits", "journal_bytes", b"journal_bytes", "lease_count", b"lease_count", "leased_microcredits", b"leased_microcredits", "oldest_unposted_at", b"oldest_unposted_at", "open_reservation_count", b"open_reservation_count", "rate_card_version", b"rate_card_version", "receipt_count", b"receipt_count", "refund_count", b"refund_count", "reservation_count", b"reservation_count", "sidecar_id", b"sidecar_id", "started_at", b"started_at", "state", b"state", "unposted_count", b"unposted_count", "unposted_microcredits", b"unposted_microcredits", "uptime", b"uptime", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,7 +43,7 @@ class _ChargeFlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeFlag
     CHARGE_FLAG_MINIMUM: _ChargeFlag.ValueType  # 3
     """The rate card's minimum raised the cost."""
     CHARGE_FLAG_CAPPED: _ChargeFlag.ValueType  # 4
-    """The rate card's cap lowered the cost."""
+    """The rate card's cap lowered the cost, or the limit of 10^15 microcredits on any amount did."""
     CHARGE_FLAG_ESTIMATED: _ChargeFlag.ValueType  # 5
     """A count was missing and was priced at the reservation's bound, or the worker said that it estimated."""
     CHARGE_FLAG_DUPLICATE: _ChargeFlag.ValueType  # 6
@@ -63,7 +63,7 @@ CHARGE_FLAG_CONTRADICTORY_USAGE: ChargeFlag.ValueType  # 2
 CHARGE_FLAG_MINIMUM: ChargeFlag.ValueType  # 3
 """The rate card's minimum raised the cost."""
 CHARGE_FLAG_CAPPED: ChargeFlag.ValueType  # 4
-"""The rate card's cap lowered the cost."""
+"""The rate card's cap lowered the cost, or the limit of 10^15 microcredits on any amount did."""
 CHARGE_FLAG_ESTIMATED: ChargeFlag.ValueType  # 5
 """A count was missing and was priced at the reservation's bound, or the worker said that it estimated."""
 CHARGE_FLAG_DUPLICATE: ChargeFlag.ValueType  # 6

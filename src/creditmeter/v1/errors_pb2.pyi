@@ -55,7 +55,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ACCOUNT_CLOSED: _ErrorReason.ValueType  # 12
     """FAILED_PRECONDITION. The account starts no new work; its open holds still commit."""
     ERROR_REASON_AMOUNT_ABOVE_LIMIT: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION. The hold or charge is larger than the account's max_reservation_microcredits."""
+    """FAILED_PRECONDITION. The hold or charge is larger than the account's max_reservation_microcredits. Metadata:
+    required_microcredits, limit_microcredits.
+    """
     ERROR_REASON_GRANT_ENDED: _ErrorReason.ValueType  # 14
     """FAILED_PRECONDITION. The grant has ended: there is nothing to take back."""
     ERROR_REASON_TIME_ZONE_CHANGE_TOO_SOON: _ErrorReason.ValueType  # 15
@@ -69,19 +71,25 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RESERVATION_ELSEWHERE: _ErrorReason.ValueType  # 19
     """FAILED_PRECONDITION. Another sidecar made the reservation: ask that one. Metadata: sidecar_id."""
     ERROR_REASON_REFUND_EXCEEDS_CHARGE: _ErrorReason.ValueType  # 20
-    """FAILED_PRECONDITION. More was asked back than is left to refund, or nothing is left."""
+    """FAILED_PRECONDITION. More was asked back than is left to refund, or nothing is left. Metadata:
+    refundable_microcredits.
+    """
     ERROR_REASON_UNPRICED: _ErrorReason.ValueType  # 21
-    """FAILED_PRECONDITION. The rate card has no price for the work and names no fallback."""
+    """FAILED_PRECONDITION. The rate card has no price for the work and names no fallback. The message suggests names that
+    are nearly the same and have a price.
+    """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 22
-    """ALREADY_EXISTS. The account used this request_id for another request. Metadata: field, the first field that
-    differs, or "rpc".
+    """ALREADY_EXISTS. The account used this request_id for another request. Metadata: field, the path of the first field
+    that differs, such as "amount_microcredits" or "work.input_tokens", or "rpc".
     """
     ERROR_REASON_ACCOUNT_EXISTS: _ErrorReason.ValueType  # 23
     """ALREADY_EXISTS. There is an account of this id."""
     ERROR_REASON_RATE_CARD_EXISTS: _ErrorReason.ValueType  # 24
     """ALREADY_EXISTS. There is another rate card of this version."""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 25
-    """INVALID_ARGUMENT with BadRequest, which names all wrong fields at once."""
+    """INVALID_ARGUMENT with BadRequest, which names all wrong fields at once. Without BadRequest if the request's bytes
+    are no message of its type.
+    """
     ERROR_REASON_CENTRAL_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """UNAVAILABLE. The central store is needed and cannot be reached; retry with the same request_id."""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 27
@@ -91,7 +99,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     request_id.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 29
-    """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later."""
+    """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
+    Charge with already_incurred are taken as long as a hold is open, within its shutdown_grace.
+    """
     ERROR_REASON_FENCED: _ErrorReason.ValueType  # 30
     """FAILED_PRECONDITION. Another process runs under this sidecar's identity; this one exits."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 31
@@ -135,7 +145,9 @@ ERROR_REASON_ACCOUNT_SUSPENDED: ErrorReason.ValueType  # 11
 ERROR_REASON_ACCOUNT_CLOSED: ErrorReason.ValueType  # 12
 """FAILED_PRECONDITION. The account starts no new work; its open holds still commit."""
 ERROR_REASON_AMOUNT_ABOVE_LIMIT: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION. The hold or charge is larger than the account's max_reservation_microcredits."""
+"""FAILED_PRECONDITION. The hold or charge is larger than the account's max_reservation_microcredits. Metadata:
+required_microcredits, limit_microcredits.
+"""
 ERROR_REASON_GRANT_ENDED: ErrorReason.ValueType  # 14
 """FAILED_PRECONDITION. The grant has ended: there is nothing to take back."""
 ERROR_REASON_TIME_ZONE_CHANGE_TOO_SOON: ErrorReason.ValueType  # 15
@@ -149,19 +161,25 @@ ERROR_REASON_RESERVATION_EXPIRED: ErrorReason.ValueType  # 18
 ERROR_REASON_RESERVATION_ELSEWHERE: ErrorReason.ValueType  # 19
 """FAILED_PRECONDITION. Another sidecar made the reservation: ask that one. Metadata: sidecar_id."""
 ERROR_REASON_REFUND_EXCEEDS_CHARGE: ErrorReason.ValueType  # 20
-"""FAILED_PRECONDITION. More was asked back than is left to refund, or nothing is left."""
+"""FAILED_PRECONDITION. More was asked back than is left to refund, or nothing is left. Metadata:
+refundable_microcredits.
+"""
 ERROR_REASON_UNPRICED: ErrorReason.ValueType  # 21
-"""FAILED_PRECONDITION. The rate card has no price for the work and names no fallback."""
+"""FAILED_PRECONDITION. The rate card has no price for the work and names no fallback. The message suggests names that
+are nearly the same and have a price.
+"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 22
-"""ALREADY_EXISTS. The account used this request_id for another request. Metadata: field, the first field that
-differs, or "rpc".
+"""ALREADY_EXISTS. The account used this request_id for another request. Metadata: field, the path of the first field
+that differs, such as "amount_microcredits" or "work.input_tokens", or "rpc".
 """
 ERROR_REASON_ACCOUNT_EXISTS: ErrorReason.ValueType  # 23
 """ALREADY_EXISTS. There is an account of this id."""
 ERROR_REASON_RATE_CARD_EXISTS: ErrorReason.ValueType  # 24
 """ALREADY_EXISTS. There is another rate card of this version."""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 25
-"""INVALID_ARGUMENT with BadRequest, which names all wrong fields at once."""
+"""INVALID_ARGUMENT with BadRequest, which names all wrong fields at once. Without BadRequest if the request's bytes
+are no message of its type.
+"""
 ERROR_REASON_CENTRAL_UNAVAILABLE: ErrorReason.ValueType  # 26
 """UNAVAILABLE. The central store is needed and cannot be reached; retry with the same request_id."""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 27
@@ -171,7 +189,9 @@ ERROR_REASON_RECALL_PENDING: ErrorReason.ValueType  # 28
 request_id.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 29
-"""UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later."""
+"""UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
+Charge with already_incurred are taken as long as a hold is open, within its shutdown_grace.
+"""
 ERROR_REASON_FENCED: ErrorReason.ValueType  # 30
 """FAILED_PRECONDITION. Another process runs under this sidecar's identity; this one exits."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 31

@@ -5,9 +5,12 @@ MeteringService, for workers: reserve credits before a call, commit what it used
 
 Conventions of all services:
 
-- Amounts are whole microcredits (1 credit = 1,000,000); an amount in a request is at most 10^15. Ids are 1-128
-  printable ASCII characters without spaces. Labels are at most 16, keys 1-64 characters, values at most 256. A
-  message is at most 4 MiB.
+- Amounts are whole microcredits (1 credit = 1,000,000); an amount in a request is at most 10^15. Work or usage with
+  a higher price is invalid; in a Commit, or a Charge with already_incurred, it costs 10^15 and is flagged CAPPED,
+  since a fact is never lost. Ids are 1-128 printable ASCII characters without spaces. Labels are at most 16, keys
+  1-64 characters, values at most 256. A message is at most 4 MiB: gRPC itself refuses a larger one, with
+  RESOURCE_EXHAUSTED and no ErrorInfo. Bytes that are no message of the request's type are INVALID_REQUEST, as is a
+  Duration or Timestamp that breaks the rules of its type. Times in requests are of the years 1970 to 9999.
 - A call that changes something carries a request_id, unique within its account over all RPCs (a client may derive
   "job42/reserve" and "job42/commit"). The same id with the same payload gets the first reply again, marked
   replayed; with another payload REQUEST_ID_REUSED. This is checked before any state. A refused or malformed
@@ -528,7 +531,7 @@ class ChargeRequest(_message.Message):
     """A fixed amount, 1 or more."""
     already_incurred: _builtins.bool
     """The cost is a fact, for example of a worker that lost its reservation: never refused for credit, what cannot be
-    covered is settled like the excess of a commit.
+    covered is settled like the excess of a commit. It is taken while the sidecar stops, too, as a commit is.
     """
     @_builtins.property
     def usage(self) -> _work_pb2.Usage:

@@ -159,8 +159,8 @@ class MeteringServiceServicer:
 
     def Charge(self, request, context):
         """Charge is reserve and commit in one step, for actions whose price is known and for costs already incurred.
-        Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits or the
-        account's state.
+        Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits, the
+        account's state or a sidecar that is stopping.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

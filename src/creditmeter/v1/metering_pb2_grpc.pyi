@@ -5,9 +5,12 @@ MeteringService, for workers: reserve credits before a call, commit what it used
 
 Conventions of all services:
 
-- Amounts are whole microcredits (1 credit = 1,000,000); an amount in a request is at most 10^15. Ids are 1-128
-  printable ASCII characters without spaces. Labels are at most 16, keys 1-64 characters, values at most 256. A
-  message is at most 4 MiB.
+- Amounts are whole microcredits (1 credit = 1,000,000); an amount in a request is at most 10^15. Work or usage with
+  a higher price is invalid; in a Commit, or a Charge with already_incurred, it costs 10^15 and is flagged CAPPED,
+  since a fact is never lost. Ids are 1-128 printable ASCII characters without spaces. Labels are at most 16, keys
+  1-64 characters, values at most 256. A message is at most 4 MiB: gRPC itself refuses a larger one, with
+  RESOURCE_EXHAUSTED and no ErrorInfo. Bytes that are no message of the request's type are INVALID_REQUEST, as is a
+  Duration or Timestamp that breaks the rules of its type. Times in requests are of the years 1970 to 9999.
 - A call that changes something carries a request_id, unique within its account over all RPCs (a client may derive
   "job42/reserve" and "job42/commit"). The same id with the same payload gets the first reply again, marked
   replayed; with another payload REQUEST_ID_REUSED. This is checked before any state. A refused or malformed
@@ -80,8 +83,8 @@ class MeteringServiceStub:
     """
     Charge: _grpc.UnaryUnaryMultiCallable[_metering_pb2.ChargeRequest, _metering_pb2.ChargeResponse]
     """Charge is reserve and commit in one step, for actions whose price is known and for costs already incurred.
-    Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits or the
-    account's state.
+    Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits, the
+    account's state or a sidecar that is stopping.
     """
     Refund: _grpc.UnaryUnaryMultiCallable[_metering_pb2.RefundRequest, _metering_pb2.RefundResponse]
     """Refund gives back a charge, whole or in parts. Refundable is what was covered plus the debt that the charge left,
@@ -148,8 +151,8 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     """
     Charge: _aio.UnaryUnaryMultiCallable[_metering_pb2.ChargeRequest, _metering_pb2.ChargeResponse]  # type: ignore[assignment]
     """Charge is reserve and commit in one step, for actions whose price is known and for costs already incurred.
-    Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits or the
-    account's state.
+    Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits, the
+    account's state or a sidecar that is stopping.
     """
     Refund: _aio.UnaryUnaryMultiCallable[_metering_pb2.RefundRequest, _metering_pb2.RefundResponse]  # type: ignore[assignment]
     """Refund gives back a charge, whole or in parts. Refundable is what was covered plus the debt that the charge left,
@@ -249,8 +252,8 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_metering_pb2.ChargeResponse, _abc.Awaitable[_metering_pb2.ChargeResponse]]:
         """Charge is reserve and commit in one step, for actions whose price is known and for costs already incurred.
-        Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits or the
-        account's state.
+        Errors: those of Reserve but LIMIT_EXCEEDED; with already_incurred none that is about credit, limits, the
+        account's state or a sidecar that is stopping.
         """
 
     @_abc_1.abstractmethod

@@ -157,7 +157,7 @@ class Usage(_message.Message):
     provider: _builtins.str
     """The provider that served the call. Empty: found by the model's name."""
     request_model: _builtins.str
-    """The model asked for."""
+    """The model asked for. In a Charge, text and image need it or response_model."""
     response_model: _builtins.str
     """The model that served the call. Where given, the price follows it, else it follows request_model."""
     input_tokens: _builtins.int
@@ -185,7 +185,9 @@ class Usage(_message.Message):
     variant: _builtins.str
     """The image's size and quality as the rate card names them."""
     tool: _builtins.str
-    """The tool that was called. Every call of an external tool is a charge of its own."""
+    """The tool that was called; in a Charge the action "tool" needs it. Every call of an external tool is a charge of its
+    own.
+    """
     response_id: _builtins.str
     """The provider's id of the response, kept for tracing."""
     source: Global___UsageSource.ValueType

@@ -1,0 +1,51 @@
+"""How a sidecar is, as a message."""
+
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+
+from creditmeter import __version__
+from creditmeter.core.instants import Span
+from creditmeter.server.messages import int64, timestamp
+from creditmeter.sidecar.status import Status
+from creditmeter.v1 import admin_pb2
+
+
+def status_message(status: Status, addresses: Sequence[str]) -> admin_pb2.GetStatusResponse:
+    """How a sidecar is that listens on these addresses."""
+    tally, central = status.tally, status.central
+    return admin_pb2.GetStatusResponse(
+        sidecar_id=status.sidecar_id,
+        epoch=status.epoch,
+        version=__version__,
+        state=admin_pb2.ServingState.Value(f"SERVING_STATE_{status.condition.value}"),
+        started_at=timestamp(status.started_at),
+        uptime=_duration(status.uptime),
+        addresses=addresses,
+        central_reachable=central.is_reachable,
+        central_seen_at=timestamp(central.seen_at),
+        central_clock_offset=_duration(central.clock_offset),
+        rate_card_version=status.rate_card_version,
+        journal_bytes=status.journal_bytes,
+        account_count=tally.accounts,
+        reservation_count=tally.reservations,
+        open_reservation_count=tally.open_reservations,
+        held_microcredits=tally.held,
+        charge_count=tally.charges,
+        refund_count=tally.refunds,
+        receipt_count=tally.receipts,
+        lease_count=tally.leases,
+        leased_microcredits=tally.leased,
+        unposted_count=tally.unposted,
+        unposted_microcredits=int64(tally.unposted_cost),
+        oldest_unposted_at=timestamp(tally.oldest_unposted_at),
+    )
+
+
+def _duration(span: Span | None) -> Duration | None:
+    """A length of time, perhaps negative; None stays unset."""
+    if span is None:
+        return None
+    found = Duration()
+    found.FromMicroseconds(span)
+    return found

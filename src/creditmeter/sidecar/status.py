@@ -1,0 +1,102 @@
+"""How a sidecar is: what an operator looks at first, from what is known here, without asking anybody."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from enum import Enum
+
+from creditmeter.core.book import Book
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant, Span
+from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.books import Books
+
+_BOOKS_AT_ONCE = 100
+"""After as many books requests are let in between."""
+
+
+class Condition(Enum):
+    """Whether the sidecar can meter. Only local causes count: without the central store, commits still work."""
+
+    SERVING = "SERVING"
+    DRAINING = "DRAINING"
+    JOURNAL_UNWRITABLE = "JOURNAL_UNWRITABLE"
+    FENCED = "FENCED"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is in all books together; amounts in microcredits. `leased` is what may still be authorised or posted."""
+
+    accounts: int = 0
+    reservations: int = 0
+    open_reservations: int = 0
+    held: int = 0
+    charges: int = 0
+    refunds: int = 0
+    receipts: int = 0
+    leases: int = 0
+    leased: int = 0
+    unposted: int = 0
+    unposted_cost: int = 0
+    oldest_unposted_at: Instant | None = None
+
+    def add(self, book: Book) -> None:
+        """Count one book."""
+        self.accounts += 1
+        self.reservations += len(book.reservations)
+        self.open_reservations += book.open_reservations
+        self.held += book.held
+        self.charges += len(book.charges)
+        self.refunds += len(book.refunds)
+        self.receipts += len(book.receipts)
+        out = [each.limit - each.spent + book.unposted_on(each.lease_id) for each in book.leases.values() if not each.offline]
+        self.leases += sum(each > 0 for each in out)
+        self.leased += sum(each for each in out if each > 0)
+        self._add_unposted(book)
+
+    def _add_unposted(self, book: Book) -> None:
+        written = [each.committed_at for each in book.unposted_charges] + [each.refunded_at for each in book.unposted_refunds]
+        self.unposted += len(written)
+        self.unposted_cost += sum(each.cost for each in book.unposted_charges)
+        known = () if self.oldest_unposted_at is None else (self.oldest_unposted_at,)
+        self.oldest_unposted_at = min((*written, *known), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class CentralContact:
+    """What is known of the central store: whether it answered when it was last asked, when it last did, and how far its clock
+    was ahead of this machine's then. None: not known.
+    """
+
+    is_reachable: bool
+    seen_at: Instant | None
+    clock_offset: Span | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a sidecar is. `epoch` is 0 before the central store issued one to this run."""
+
+    sidecar_id: SidecarId
+    epoch: int
+    condition: Condition
+    started_at: Instant
+    uptime: Span
+    central: CentralContact
+    rate_card_version: str
+    journal_bytes: int
+    tally: Tally
+
+
+async def tally(books: Books) -> Tally:
+    """Count all books. Holds past their deadline are ended first, if that can be written down."""
+    found = Tally()
+    now = books.moment().now
+    for number, book in enumerate(list(books), start=1):
+        with contextlib.suppress(StorageUnavailable):
+            books.expire(book, now)
+        found.add(book)
+        if number % _BOOKS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return found

@@ -1,0 +1,102 @@
+"""Numbers in the contract's comments that are no bounds which a test could try from both sides."""
+
+LATER = {
+    ("BatchRequest.mutations", "At most 1,000 mutations, of any accounts."),
+    ("MeterGoOn.output_tokens_left", "For work that is not text, 0."),
+    (
+        "MeteringService.Meter",
+        ("A stream that breaks is charged for its last progress after a grace of 5 s, in which the same open resumes it;"),
+    ),
+    ("PipelineRequest.mutations", "At most 1,000 mutations, of any accounts."),
+}
+"""Bounds of RPCs that are not in this version: they answer NOT_IMPLEMENTED to whatever they are sent."""
+
+NO_BOUNDS = {
+    (
+        "Account",
+        (
+            "Scalars have presence because UpdateAccount with an empty mask changes just the fields that are "
+            "set: there, a set 0 or empty string is a value."
+        ),
+    ),
+    ("Account.anchor_day", "0 or unset at creation: the day of creation in the account's time zone."),
+    ("Account.max_open_reservations", "0: the server's default."),
+    ("Account.max_reservation_microcredits", "0: the server's default."),
+    ("Account.offline_allowance_microcredits", "Default 0."),
+    ("Account.overdraft_limit_microcredits", "Default 0."),
+    (
+        "AccountService.ForecastUsage",
+        (
+            "ForecastUsage looks at an account's last 30 days and says how long each bucket lasts and which plan "
+            "would have been enough."
+        ),
+    ),
+    (
+        "BucketForecast",
+        ("How long one bucket lasts, within its own window: the day for DAILY, the month for MONTHLY, 30 days for PERMANENT."),
+    ),
+    ("Charge", "of a DUPLICATE all three are 0."),
+    ("Charge.cost_usd", '"0" when the cost was given as an amount.'),
+    ("Charge.debt_microcredits", "0 until posted."),
+    ("Charge.uncovered_microcredits", "0 until posted."),
+    ("ChargeRequest.usage", "Free actions cost 0 and are allowed at balance 0."),
+    ("CommitRequest.keep_open", "A hold that is used up stays HELD with 0."),
+    (
+        "ErrorReason.ERROR_REASON_INSUFFICIENT_CREDITS",
+        "Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339).",
+    ),
+    (
+        "ForecastUsageResponse.smallest_plan",
+        (
+            "The smallest plan, by daily x 30 + monthly, with which the days looked at, refused calls included, "
+            "would have seen no refusal."
+        ),
+    ),
+    (
+        "ForecastUsageResponse.start",
+        "The beginning of the days looked at: 30 days before end, or the account's creation if that is later.",
+    ),
+    ("GetStatusResponse.epoch", "0 before it registered."),
+    ("GetStatusResponse.journal_bytes", "0: the system does not say."),
+    ("Grant.amount_microcredits", "What was given, in microcredits (1 credit = 1,000,000)."),
+    ("HistoryEntry.quantity", "0 for entries that are about no charge."),
+    ("HistoryType.HISTORY_TYPE_LOW_BALANCE", "the amount is 0."),
+    ("HistoryType.HISTORY_TYPE_PLAN_CHANGED", "the amount is 0."),
+    ("HistoryType.HISTORY_TYPE_REFUNDED", "In mode GOODWILL the amount is 0 and a GRANTED entry follows."),
+    ("HistoryType.HISTORY_TYPE_WRITTEN_OFF", "the note says how much, and the amount is 0 since it moves no credit."),
+    (
+        "ModelPrice.typical_microcredits",
+        (
+            "What a typical call costs, rounded as a charge is: for text 1,000 input and 500 output tokens, else "
+            "a quantity of 1."
+        ),
+    ),
+    (
+        "RateCard.version",
+        (
+            "The version that charges carry: as the document names it and, if its prices come from a price list, "
+            '"+" and the version of that, for example "2026-12+genai-prices.0.2.3".'
+        ),
+    ),
+    ("Refund.lapsed_microcredits", "0 until posted."),
+    ("Refund.restored_microcredits", "0 until posted."),
+    ("Reservation.held_microcredits", "0 once it has ended."),
+    ("Reservation.max_output_tokens", "0 when the whole price is held."),
+    ("UnitPrice.above_input_tokens", "0: from the first token."),
+    ("UnitPrice.unit_count", "How many units the amount buys: 1,000,000 for tokens, 1 for quantity."),
+    ("Usage", "An explicit 0 is 0, an unset count is unknown."),
+    ("Usage.quantity", "0 costs 0."),
+    ("Usage.quantity", "Unset: the work's quantity, else 1."),
+    ("Work.quantity", "Unset means 1;"),
+    ("Work.variant", 'The image\'s size and quality as the rate card names them, for example "1024x1024-high".'),
+    ("WorkQuote.affordable_output_tokens", "0 for other actions and if no account was named."),
+    (
+        "metering.proto",
+        (
+            "- A call that changes something carries a request_id, unique within its account over all RPCs (a "
+            'client may derive "job42/reserve" and "job42/commit").'
+        ),
+    ),
+    ("metering.proto", "Conventions of all services: - Amounts are whole microcredits (1 credit = 1,000,000);"),
+}
+"""What has a number and bounds nothing: units, defaults, examples, what a 0 stands for, how far back is looked."""

@@ -1,0 +1,224 @@
+"""Each bound that a comment of the contract states, from both of its sides, over the wire.
+
+A bound of a request's field is a row of BOUNDS: values within it are taken, values beyond it are INVALID_REQUEST naming the
+field. Every other bound has a test of its own, which BEYOND_REQUESTS names. Numbers that bound nothing are in NO_BOUNDS, so
+that a comment which states a bound that no case names fails a test.
+"""
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
+from creditmeter.server.app import running
+from creditmeter.server.config import Settings
+from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2
+from tests.clocks import ManualClock
+from tests.server import test_errors
+from tests.server.bounds import BOUNDS, HEAD, MOST, Bound
+from tests.server.conftest import Failure, Services, failure
+from tests.server.numbers_stated import LATER, NO_BOUNDS
+from tests.server.requests import charge, grant, new_id, reserve
+from tests.server.test_services import settled
+from tests.v1.comments import numbers_stated
+
+
+@pytest.fixture
+async def rich(services: Services) -> Services:
+    """A running program, and alice with all the credit that one grant can give."""
+    await services.create("alice", permanent=MOST)
+    return services
+
+
+async def answer(services: Services, request: Message) -> Failure | None:
+    """How a request is refused; None if it is not. It is put to the RPC whose request it is."""
+    name = request.DESCRIPTOR.name.removesuffix("Request")
+    stub = next(each for each in (services.metering, services.account, services.admin) if hasattr(each, name))
+    try:
+        await getattr(stub, name)(request)
+    except grpc.aio.AioRpcError as error:
+        return Failure(error)
+    return None
+
+
+OF_MESSAGES = {case.elements.partition(".")[0] for case in BOUNDS}
+
+
+@pytest.mark.parametrize("message", sorted(OF_MESSAGES))
+async def test_a_bound_is_where_it_is_stated_to_be(rich: Services, message: str) -> None:
+    """Within it a request is in order, whatever else speaks against it; beyond it the field, and no other, is wrong."""
+    for case in BOUNDS:
+        if case.elements.partition(".")[0] == message:
+            assert case.within, case
+            assert case.beyond, case
+            await _try_both_sides(rich, case)
+
+
+async def _try_both_sides(services: Services, case: Bound) -> None:
+    for value in case.within:
+        refused = await answer(services, case.make(value))
+        reason = refused.info.reason if refused else "none"
+        assert reason not in ("INVALID_REQUEST", "INTERNAL"), f"{case.field} {value!r:.40}: {refused and refused.message}"
+    for value in case.beyond:
+        refused = await answer(services, case.make(value))
+        assert refused is not None, f"{case.field} {value!r:.40} was taken"
+        assert (refused.info.reason, refused.fields) == ("INVALID_REQUEST", {case.field.format("")}), f"{value!r:.40}"
+
+
+async def test_a_page_has_as_many_as_asked_for(services: Services) -> None:
+    """50 unless told, and never more than 1,000. The price list has more than that."""
+    for asked, size in ((0, 50), (1, 1), (999, 999), (1_000, 1_000), (1_001, 1_000), (2**31 - 1, 1_000)):
+        page = await services.account.ListModelPrices(account_pb2.ListModelPricesRequest(page_size=asked))
+        assert len(page.prices) == size
+        assert page.next_page_token
+
+
+async def test_a_hold_lasts_ten_minutes_unless_told_and_is_committed_late_for_a_day(rich: Services, clock: ManualClock) -> None:
+    """Up to the last microsecond of the window, and not at its end."""
+    held = [(await rich.metering.Reserve(reserve())).reservation for _ in range(2)]
+    assert held[0].expires_at.ToMicroseconds() - held[0].created_at.ToMicroseconds() == 10 * MINUTE
+    clock.advance(10 * MINUTE + DAY - 1)
+    late = metering_pb2.CommitRequest(request_id="late", reservation_id=held[0].reservation_id, amount_microcredits=0)
+    assert (await rich.metering.Commit(late)).charge.late
+    clock.advance(1)
+    late = metering_pb2.CommitRequest(request_id="too-late", reservation_id=held[1].reservation_id, amount_microcredits=0)
+    assert (await failure(rich.metering.Commit(late))).info.reason == "RESERVATION_EXPIRED"
+
+
+async def test_a_hold_lasts_no_longer_than_an_hour_altogether(rich: Services) -> None:
+    """However long it is extended: the deadline moves as far as it may."""
+    held = (await rich.metering.Reserve(reserve())).reservation
+    for ttl, lasts in ((Duration(seconds=3_599), HOUR - SECOND), (Duration(seconds=315_576_000_000), HOUR)):
+        asked = metering_pb2.ExtendRequest(request_id=new_id(), reservation_id=held.reservation_id, ttl=ttl)
+        extended = (await rich.metering.Extend(asked)).reservation
+        assert extended.expires_at.ToMicroseconds() - extended.created_at.ToMicroseconds() == lasts
+
+
+async def test_the_calendar_of_an_account_changes_once_in_thirty_days(services: Services, clock: ManualClock) -> None:
+    """Time zone and anchor day together; at the end of the 30 days, and not a moment before."""
+    await services.create("alice", time_zone="UTC")
+    for moved, zone, reason in (
+        (0, "Asia/Tokyo", None),
+        (30 * DAY - 1, "UTC", "TIME_ZONE_CHANGE_TOO_SOON"),
+        (1, "UTC", None),
+    ):
+        clock.advance(moved)
+        account = admin_pb2.Account(account_id="alice", time_zone=zone)
+        refused = await answer(services, admin_pb2.UpdateAccountRequest(request_id=new_id(), account=account))
+        assert (refused.info.reason if refused else None) == reason
+
+
+async def test_a_balance_is_never_below_nothing(services: Services) -> None:
+    """What is owed is said apart."""
+    await services.create("alice", permanent=5, overdraft_limit_microcredits=100)
+    fact = charge(amount_microcredits=12, already_incurred=True)
+    await settled(services, (await services.metering.Charge(fact)).charge.charge_id)
+    balance = await services.account.GetBalance(account_pb2.GetBalanceRequest(account_id="alice"))
+    assert (balance.available_microcredits, balance.debt_microcredits) == (0, 7)
+
+
+async def test_a_balance_shows_a_hundred_grants(services: Services) -> None:
+    """The first in the order of deduction; ListGrants has all."""
+    await services.create("alice")
+    for count, shown_ in ((100, 100), (1, 100)):
+        await asyncio.gather(*(services.admin.GrantCredits(grant()) for _ in range(count)))
+        balance = await services.account.GetBalance(account_pb2.GetBalanceRequest(account_id="alice"))
+        assert len(balance.grants) == shown_
+
+
+async def test_the_note_of_a_goodwill_grant_is_no_longer_than_any_other(rich: Services) -> None:
+    """It names its charge and the reason, which may be as long as a note by itself."""
+    done = (await rich.metering.Charge(charge(amount_microcredits=5))).charge
+    goodwill = charges_pb2.REFUND_MODE_GOODWILL
+    asked = metering_pb2.RefundRequest(request_id="f", charge_id=done.charge_id, mode=goodwill, reason="x" * 512)
+    refund = (await rich.metering.Refund(asked)).refund
+    assert refund.reason == "x" * 512
+    async with asyncio.timeout(20):
+        while not refund.HasField("posted_at"):
+            refund = (await rich.metering.GetRefund(metering_pb2.GetRefundRequest(refund_id=refund.refund_id))).refund
+    grants = (await rich.account.ListGrants(account_pb2.ListGrantsRequest(account_id="alice"))).grants
+    (note,) = [each.note for each in grants if each.source == grants_pb2.GRANT_SOURCE_GOODWILL]
+    assert (len(note), note.startswith(f"{done.charge_id}: xxx")) == (512, True)
+    history = await rich.account.ListHistory(account_pb2.ListHistoryRequest(account_id="alice"))
+    assert max(len(each.note) for each in history.entries) == 512
+
+
+async def test_a_page_of_history_shows_a_thousand_charges_that_wait(data_dir: Path, clock: ManualClock) -> None:
+    """The newest; none of them settles meanwhile."""
+    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=60)
+    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        services = Services.on(program, data_dir, channel)
+        await services.create("alice", permanent=100_000)
+        held = (await services.metering.Reserve(reserve(amount_microcredits=10_000))).reservation
+        freed = metering_pb2.ReleaseRequest(request_id="free", reservation_id=held.reservation_id)
+        await services.metering.Release(freed)  # so that there is credit in hand, and nobody has to be asked for more
+        for count, shown_ in ((1, 1), (999, 1_000), (1, 1_000)):
+            await asyncio.gather(*(services.metering.Charge(charge(amount_microcredits=1)) for _ in range(count)))
+            page = await services.account.ListHistory(account_pb2.ListHistoryRequest(account_id="alice"))
+            assert len(page.pending) == shown_
+
+
+BEYOND_REQUESTS = {
+    (
+        "GetBalanceResponse.available_microcredits",
+        "What may be reserved now, in microcredits: never below 0, net of debt, idle credit on leases included.",
+    ): test_a_balance_is_never_below_nothing,
+    (HEAD, "A message is at most 4 MiB: gRPC itself refuses a larger one, with RESOURCE_EXHAUSTED and no ErrorInfo."): (
+        test_errors.test_a_message_that_is_too_large_is_refused_by_grpc_itself
+    ),
+    (
+        HEAD,
+        "in a Commit, or a Charge with already_incurred, it costs 10^15 and is flagged CAPPED, since a fact is never lost.",
+    ): (test_errors.test_a_price_beyond_all_amounts_is_refused_before_a_call_and_capped_after_it),
+    (
+        "ChargeFlag.CHARGE_FLAG_CAPPED",
+        "The rate card's cap lowered the cost, or the limit of 10^15 microcredits on any amount did.",
+    ): (test_errors.test_a_price_beyond_all_amounts_is_refused_before_a_call_and_capped_after_it),
+    (HEAD, "page_size 0 means 50, above 1,000 means 1,000, negative is invalid."): test_a_page_has_as_many_as_asked_for,
+    ("ReserveRequest.ttl", "Unset: 10 minutes."): (test_a_hold_lasts_ten_minutes_unless_told_and_is_committed_late_for_a_day),
+    ("MeteringService.Commit", "After the deadline it is accepted once within late_commit_window (24 hours)."): (
+        test_a_hold_lasts_ten_minutes_unless_told_and_is_committed_late_for_a_day
+    ),
+    ("ReservationState.RESERVATION_STATE_EXPIRED", "One late commit is accepted within 24 hours (late_commit_window)."): (
+        test_a_hold_lasts_ten_minutes_unless_told_and_is_committed_late_for_a_day
+    ),
+    ("Reservation.expires_at", "Never later than created_at + max_hold_lifetime (1 hour by default)."): (
+        test_a_hold_lasts_no_longer_than_an_hour_altogether
+    ),
+    ("Account.time_zone", "It and anchor_day may be changed at most once in 30 days."): (
+        test_the_calendar_of_an_account_changes_once_in_thirty_days
+    ),
+    (
+        "ErrorReason.ERROR_REASON_TIME_ZONE_CHANGE_TOO_SOON",
+        "The account's time zone or anchor day was changed less than 30 days ago.",
+    ): test_the_calendar_of_an_account_changes_once_in_thirty_days,
+    (
+        "GetBalanceResponse.grants",
+        "the first 100.",
+    ): test_a_balance_shows_a_hundred_grants,
+    ("Grant.note", "A note for the user's history, at most 512 characters."): (
+        test_the_note_of_a_goodwill_grant_is_no_longer_than_any_other
+    ),
+    ("Refund.reason", "The reason given, at most 512 characters."): (
+        test_the_note_of_a_goodwill_grant_is_no_longer_than_any_other
+    ),
+    ("HistoryEntry.note", "At most 512 characters."): test_the_note_of_a_goodwill_grant_is_no_longer_than_any_other,
+    (
+        "ListHistoryResponse.pending",
+        "Charges of this sidecar that are not posted yet and match the filters, newest first, at most 1,000.",
+    ): test_a_page_of_history_shows_a_thousand_charges_that_wait,
+}
+"""Bounds of replies, of whole messages, and of time."""
+
+
+def test_every_stated_bound_has_its_cases() -> None:
+    """And no case is of a bound that is stated no more."""
+    stated, others = numbers_stated(), LATER | NO_BOUNDS
+    cases = {(case.elements, case.sentence) for case in BOUNDS} | BEYOND_REQUESTS.keys()
+    assert stated - cases - others == set(), "a comment states a number of which no case knows"
+    assert (cases | others) - stated == set(), "a case is of what no comment states"
+    assert not cases & others

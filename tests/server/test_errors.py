@@ -1,0 +1,261 @@
+"""What errors say: every wrong field at once, amounts as metadata, the contract's names, and what was nearly right."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message_factory import GetMessageClass
+
+from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
+from tests.server.conftest import Failure, Services, failure
+from tests.server.test_services import settled
+from tests.v1.test_contract import SERVICES
+
+CREDIT = 1_000_000
+LATER = {"Batch", "Pipeline", "Meter"}
+"""What the contract names and a later version does."""
+
+METHODS = [(method, f"/{service.full_name}/{method.name}") for service in SERVICES.values() for method in service.methods]
+
+
+def work(action: str = "text", **fields: Any) -> work_pb2.Work:
+    """Work, as a caller may describe it."""
+    return work_pb2.Work(action=action, **fields)
+
+
+def usage(action: str = "text", **fields: Any) -> work_pb2.Usage:
+    """Usage, as a caller may report it."""
+    return work_pb2.Usage(action=action, **fields)
+
+
+async def reserved(services: Services, request_id: str, **bound: Any) -> str:
+    """The id of a new reservation."""
+    asked = metering_pb2.ReserveRequest(request_id=request_id, account_id="alice", **bound)
+    return str((await services.metering.Reserve(asked)).reservation.reservation_id)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "fields"),
+    [
+        pytest.param("Quote", metering_pb2.QuoteRequest(work=[work()]), {"work[0].request_model", "work[0].input_tokens"}),
+        pytest.param(
+            "Quote",
+            metering_pb2.QuoteRequest(account_id="two words", work=[work("image"), work("tool"), work("")]),
+            {"account_id", "work[0].request_model", "work[1].tool", "work[2].action"},
+        ),
+        pytest.param(
+            "Reserve",
+            metering_pb2.ReserveRequest(work=work(quantity=-1), ttl=Duration(seconds=1, nanos=-1)),
+            {"request_id", "account_id", "ttl", "work.request_model", "work.input_tokens", "work.quantity"},
+        ),
+        pytest.param("Reserve", metering_pb2.ReserveRequest(request_id="r", account_id="a", work=work("tool")), {"work.tool"}),
+        pytest.param(
+            "Extend",
+            metering_pb2.ExtendRequest(request_id="r", work=work(), ttl=Duration()),
+            {"reservation_id", "ttl", "work.request_model", "work.input_tokens"},
+        ),
+        pytest.param(
+            "Charge",
+            metering_pb2.ChargeRequest(account_id="a", usage=usage(output_tokens=-1)),
+            {"request_id", "usage.request_model", "usage.input_tokens", "usage.output_tokens"},
+        ),
+        pytest.param("Charge", metering_pb2.ChargeRequest(request_id="r", account_id="a", usage=usage("")), {"usage.action"}),
+        pytest.param(
+            "Charge", metering_pb2.ChargeRequest(request_id="r", account_id="a", usage=usage("image")), {"usage.request_model"}
+        ),
+        pytest.param("Charge", metering_pb2.ChargeRequest(request_id="r", account_id="a", usage=usage("tool")), {"usage.tool"}),
+    ],
+)
+async def test_what_an_action_needs_is_named_with_all_else_that_is_wrong(
+    services: Services, method: str, request_: object, fields: set[str]
+) -> None:
+    """Each wrong field once, in one answer."""
+    failed = await failure(getattr(services.metering, method)(request_))
+    assert (failed.code, failed.fields) == (grpc.StatusCode.INVALID_ARGUMENT, fields)
+    assert len(failed.bad_request.field_violations) == len(fields)
+
+
+async def test_a_commit_names_everything_that_neither_it_nor_its_work_has(services: Services) -> None:
+    """What is unset comes from the reservation: only what is missing there too is wrong."""
+    await services.create("alice", permanent=100 * CREDIT)
+    by_amount = await reserved(services, "a", amount_microcredits=CREDIT)
+    asked = metering_pb2.CommitRequest(request_id="c", reservation_id=by_amount, usage=usage())
+    failed = await failure(services.metering.Commit(asked))
+    assert failed.fields == {"usage.request_model", "usage.input_tokens", "usage.output_tokens"}
+    asked.usage.CopyFrom(usage("tool"))
+    assert (await failure(services.metering.Commit(asked))).fields == {"usage.tool"}
+    by_work = await reserved(services, "w", work=work(request_model="gpt-4o", input_tokens=10, max_output_tokens=10))
+    asked = metering_pb2.CommitRequest(request_id="d", reservation_id=by_work, usage=work_pb2.Usage(output_tokens=5))
+    assert (await services.metering.Commit(asked)).charge.usage.input_tokens == 10
+
+
+async def test_amounts_stand_in_the_metadata(services: Services) -> None:
+    """For programs, beside the message for people."""
+    await services.create("alice", permanent=100 * CREDIT, max_reservation_microcredits=5 * CREDIT)
+    asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=6 * CREDIT)
+    failed = await failure(services.metering.Reserve(asked))
+    assert failed.info.reason == "AMOUNT_ABOVE_LIMIT"
+    assert failed.info.metadata == {"required_microcredits": "6000000", "limit_microcredits": "5000000"}
+    charge = metering_pb2.ChargeRequest(request_id="c", account_id="alice", amount_microcredits=2 * CREDIT)
+    charge_id = (await services.metering.Charge(charge)).charge.charge_id
+    refund = metering_pb2.RefundRequest(request_id="f", charge_id=charge_id, amount_microcredits=3 * CREDIT)
+    failed = await failure(services.metering.Refund(refund))
+    assert failed.info.reason == "REFUND_EXCEEDS_CHARGE"
+    assert failed.info.metadata == {"refundable_microcredits": "2000000"}
+
+
+async def test_a_reused_request_id_names_the_field_of_the_contract(services: Services) -> None:
+    """By its path, whoever decides: this sidecar or the central store."""
+    await services.create("alice", permanent=100 * CREDIT)
+    metering, admin = services.metering, services.admin
+    await reserved(services, "amount", amount_microcredits=CREDIT)
+    of_text = work(request_model="gpt-4o", input_tokens=10, max_output_tokens=10)
+    await reserved(services, "work", work=of_text)
+    charged = metering_pb2.ChargeRequest(request_id="usage", account_id="alice", usage=usage("tool", tool="t", quantity=1))
+    await metering.Charge(charged)
+    charged.usage.quantity = 2
+    of_text.input_tokens = 11
+    gift = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=1)
+    account = admin_pb2.Account(account_id="alice", plan_id="plan-0", overdraft_limit_microcredits=1)
+    changed = admin_pb2.Account(account_id="alice", anchor_day=5)
+    await admin.UpdateAccount(admin_pb2.UpdateAccountRequest(request_id="update", account=changed))
+    changed.anchor_day = 6
+    cases = {
+        "amount_microcredits": metering.Reserve(
+            metering_pb2.ReserveRequest(request_id="amount", account_id="alice", amount_microcredits=2)
+        ),
+        "work.input_tokens": metering.Reserve(metering_pb2.ReserveRequest(request_id="work", account_id="alice", work=of_text)),
+        "usage.quantity": metering.Charge(charged),
+        "account.overdraft_limit_microcredits": admin.CreateAccount(
+            admin_pb2.CreateAccountRequest(request_id="create", account=account)
+        ),
+        "account.anchor_day": admin.UpdateAccount(admin_pb2.UpdateAccountRequest(request_id="update", account=changed)),
+    }
+    for field, call in cases.items():
+        failed = await failure(call)
+        assert (failed.info.reason, failed.info.metadata) == ("REQUEST_ID_REUSED", {"field": field})
+    failed = await failure(admin.GrantCredits(gift))
+    assert failed.info.metadata == {"field": "amount_microcredits"}
+    gift.kind, gift.amount_microcredits = grants_pb2.GRANT_KIND_DAILY, 100 * CREDIT
+    assert (await failure(admin.GrantCredits(gift))).info.metadata == {"field": "kind"}
+
+
+async def test_what_is_unpriced_is_answered_with_what_was_nearly_meant(services: Services) -> None:
+    """In the message, before a call and after it."""
+    await services.create("alice", permanent=100 * CREDIT)
+    mistyped = work(request_model="gpt-4o-mimi", input_tokens=1)
+    asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=mistyped)
+    failed = await failure(services.metering.Reserve(asked))
+    assert failed.info.reason == "UNPRICED"
+    assert "did you mean 'gpt-4o-mini'" in failed.message
+    failed = await failure(services.metering.Quote(metering_pb2.QuoteRequest(work=[work("engagement"), work("engagment")])))
+    assert failed.message.startswith("work[1]: ")
+    assert failed.message.endswith("; did you mean 'engagement'?")
+    held = await reserved(services, "h", amount_microcredits=CREDIT)
+    used = usage(response_model="claude-sonet-4-5", input_tokens=1, output_tokens=1)
+    failed = await failure(
+        services.metering.Commit(metering_pb2.CommitRequest(request_id="c", reservation_id=held, usage=used))
+    )
+    assert "'claude-sonnet-4-5'" in failed.message
+    asked.work.request_model = "no-such-model"
+    assert "did you mean" not in (await failure(services.metering.Reserve(asked))).message
+
+
+@pytest.mark.parametrize("quantity", [10**6 + 1, 10**9])
+async def test_a_billion_items_are_reserved_charged_and_committed(services: Services, quantity: int) -> None:
+    """As many as the contract allows; what they cost is known to the microcredit."""
+    await services.create("alice", permanent=10**15)
+    items = work("tool", tool="web_search", quantity=quantity)
+    quoted = await services.metering.Quote(metering_pb2.QuoteRequest(account_id="alice", work=[items]))
+    assert quoted.quotes[0].max_microcredits == quantity * CREDIT
+    held = await reserved(services, "r", work=items)
+    done = await services.metering.Commit(metering_pb2.CommitRequest(request_id="c", reservation_id=held, usage=usage("")))
+    assert (done.charge.cost_microcredits, done.charge.usage.quantity) == (quantity * CREDIT, quantity)
+    again = usage("tool", tool="web_search", quantity=quantity)
+    fact = metering_pb2.ChargeRequest(request_id="f", account_id="alice", usage=again, already_incurred=True)
+    assert (await services.metering.Charge(fact)).charge.cost_microcredits == quantity * CREDIT
+
+
+async def test_a_price_beyond_all_amounts_is_refused_before_a_call_and_capped_after_it(services: Services) -> None:
+    """What has been is never lost: it costs the largest amount, flagged, with its exact price beside it, and is settled."""
+    await services.create("alice", permanent=100 * CREDIT)
+    metering = services.metering
+    items = work("image", request_model="dall-e-3", quantity=10**9)
+    of_images = usage("image", request_model="dall-e-3", quantity=10**9)
+    asked = metering_pb2.ChargeRequest(request_id="n", account_id="alice", usage=of_images)
+    for call, field in (
+        (metering.Quote(metering_pb2.QuoteRequest(work=[items])), "work[0]"),
+        (metering.Reserve(metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=items)), "work"),
+        (metering.Charge(asked), "usage"),
+    ):
+        failed = await failure(call)
+        assert (failed.info.reason, failed.fields) == ("INVALID_REQUEST", {field})
+        assert "above the limit of 1,000,000,000" in failed.message
+    held = await reserved(services, "h", work=work("image", request_model="dall-e-3"))
+    done = await metering.Commit(metering_pb2.CommitRequest(request_id="c", reservation_id=held, usage=of_images))
+    asked.already_incurred = True
+    charges = [done.charge, (await metering.Charge(asked)).charge]
+    for charge in charges:
+        assert (charge.cost_microcredits, list(charge.flags)) == (10**15, [charges_pb2.CHARGE_FLAG_CAPPED])
+        assert int(charge.exact_credits) > 10**9
+        await settled(services, charge.charge_id)
+    summed = await services.account.SummarizeUsage(account_pb2.SummarizeUsageRequest(account_id="alice"))
+    assert (summed.total.cost_microcredits, summed.total.quantity) == (2 * 10**15, 2 * 10**9)
+    assert summed.total.covered_microcredits == 100 * CREDIT
+
+
+async def test_bytes_that_are_no_message_are_an_invalid_request(services: Services) -> None:
+    """With its reason, whichever RPC is called; what is not in this version says so whatever it is sent."""
+    for method, path in METHODS:
+        failed = await failure(services.send(path, b"\xff\xff\xff", streams=method.client_streaming))
+        later = (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
+        invalid = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert (failed.code, failed.info.reason) == (later if method.name in LATER else invalid), method.name
+        assert failed.kinds == ["google.rpc.ErrorInfo"]
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        pytest.param(b"\x0a\x02\xff\xfe", id="an id"),
+        pytest.param(b"\x1a\x04\x0a\x02\xff\xfe", id="within the work"),
+        pytest.param(b"\x3a\x07\x0a\x01k\x12\x02\xff\xfe", id="a label"),
+        pytest.param(b"\x0a\x7fshort", id="cut off"),
+    ],
+)
+async def test_text_that_is_not_utf_8_is_an_invalid_request(services: Services, received: bytes) -> None:
+    """Protobuf's strings are UTF-8, wherever they stand."""
+    failed = await failure(services.send("/creditmeter.v1.MeteringService/Reserve", received))
+    assert (failed.code, failed.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+
+
+async def test_a_message_that_is_too_large_is_refused_by_grpc_itself(services: Services) -> None:
+    """RESOURCE_EXHAUSTED without an ErrorInfo: no code of this program sees it. One just below the limit is read."""
+    labels = {"k": "x" * (4 * 1024**2 - 100)}
+    asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=1, labels=labels)
+    assert (await failure(services.metering.Reserve(asked))).fields == {"labels['k']"}
+    asked.labels["k"] += "x" * 200
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await services.metering.Reserve(asked)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "grpc-status-details-bin" not in dict(caught.value.trailing_metadata() or ())
+
+
+async def test_exactly_what_a_later_version_does_is_not_implemented(services: Services) -> None:
+    """Every other RPC of the contract answers, if only that an empty request is none."""
+    answers = {method.name: await _answer(services, method, path) for method, path in METHODS}
+    assert {name for name, answer in answers.items() if answer == "UNIMPLEMENTED NOT_IMPLEMENTED"} == LATER
+    others = {answer for name, answer in answers.items() if name not in LATER}
+    assert others == {"OK", "INVALID_ARGUMENT INVALID_REQUEST"}
+
+
+async def _answer(services: Services, method: MethodDescriptor, path: str) -> str:
+    """The code, and the reason if there is one, with which an empty request is answered."""
+    empty = GetMessageClass(method.input_type)().SerializeToString()
+    try:
+        await services.send(path, empty, streams=method.client_streaming)
+    except grpc.aio.AioRpcError as error:
+        return f"{error.code().name} {Failure(error).info.reason}"
+    return "OK"
