@@ -100,8 +100,9 @@ class _UsageDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageD
     USAGE_DIMENSION_TOOL: _UsageDimension.ValueType  # 4
     """The tool."""
     USAGE_DIMENSION_KIND: _UsageDimension.ValueType  # 5
-    """The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. Covered cost is split by draws; everything
-    else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
+    """The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. What was covered is split by draws, and what
+    was refunded by the draws that it undid, wherever the credit went: back, into a GOODWILL grant, or lapsed.
+    Everything else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
     """
 
 class UsageDimension(_UsageDimension, metaclass=_UsageDimensionEnumTypeWrapper):
@@ -118,8 +119,9 @@ USAGE_DIMENSION_MODEL: UsageDimension.ValueType  # 3
 USAGE_DIMENSION_TOOL: UsageDimension.ValueType  # 4
 """The tool."""
 USAGE_DIMENSION_KIND: UsageDimension.ValueType  # 5
-"""The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. Covered cost is split by draws; everything
-else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
+"""The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. What was covered is split by draws, and what
+was refunded by the draws that it undid, wherever the credit went: back, into a GOODWILL grant, or lapsed.
+Everything else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
 """
 Global___UsageDimension: _TypeAlias = UsageDimension  # noqa: Y015
 
@@ -305,7 +307,9 @@ class GetBalanceResponse(_message.Message):
 
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[_grants_pb2.Grant]:
-        """The grants usable now, in the order in which they are drawn on; the first 100. ListGrants has all."""
+        """The running grants with credit left, in the order in which they are drawn on; the first 100. What a voided one has
+        left is out on leases. ListGrants has all.
+        """
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
