@@ -431,9 +431,7 @@ class Central:
         applied_seq, applied = self._answers.get(told.sidecar_id, (0, None))
         if told.seq <= applied_seq:
             return applied if told.seq == applied_seq else None
-        ledger, whole = (
-            self.ledger(now, told.charges, refunds=told.refunds, is_whole=is_whole) for is_whole in (False, True)
-        )
+        ledger, whole = (self.ledger(now, told.charges, refunds=told.refunds, is_whole=is_whole) for is_whole in (False, True))
         replied = answer(ledger, told)
         assert (replied, ledger.changes) == (answer(whole, told), whole.changes), "what is not loaded does not matter"
         self.save(ledger)

@@ -9,7 +9,7 @@ import pytest
 from creditmeter.central.administration import AccountUpdate
 from creditmeter.central.exchanges import Fenced, Reply
 from creditmeter.core.accounts import AccountState
-from creditmeter.core.charges import RefundMode
+from creditmeter.core.charges import Refund, RefundMode
 from creditmeter.core.exchange import Message
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId, RequestId
@@ -191,6 +191,31 @@ async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: B
     assert (await bench.standing()).available == credits(16)
     await refund(other, "refund", charge_id(second))
     assert (await bench.standing()).available == credits(20)
+
+
+async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, other: Bench) -> None:
+    """Its charge turned out to be a duplicate of one that cost less: it is moved to that one, and reads as it was promised,
+    everywhere. All that the job cost is back.
+    """
+    await bench.account(permanent=20)
+    first, second = await charge(bench, "job", 4), await charge(other, "job", 6)
+    said = await refund(other, "refund", charge_id(second))
+    assert isinstance(said, Replied)
+    promised = said.receipt.refund
+    assert promised is not None
+    for each in (bench, other, other):
+        await each.sidecar.settle()
+    for each in (bench, other):
+        found = await each.sidecar.reader.refund(promised.refund_id)
+        assert isinstance(found, Refund)
+        assert found.posting is not None
+        assert (found.amount, found.charge_id) == (promised.amount, charge_id(first)) == (credits(6), charge_id(first))
+        assert (found.posting.restored, found.posting.never_paid) == (credits(4), credits(2))
+        assert (await each.standing()).available == credits(20)
+    again = await refund(bench, "refund", charge_id(first))
+    assert isinstance(again, Replied)
+    assert again.replayed
+    assert (await refund(bench, "more", charge_id(first))) == RefundExceedsCharge(credits(0))
 
 
 async def test_credit_that_is_granted_is_usable_at_once(bench: Bench, other: Bench) -> None:

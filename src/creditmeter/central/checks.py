@@ -228,7 +228,7 @@ def _column_problems(name: str, row: RowMapping, expected: Mapping[str, object])
 # Leases.
 
 
-def lease_problems(rows: Iterable[RowMapping], grants: Iterable[RowMapping], now: Instant) -> Iterator[str]:
+def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now: Instant) -> Iterator[str]:
     """Where more is out on leases than stands behind them.
 
     A lease draws on grants that were usable at any time since it was opened. The later it was opened, the fewer those are; so

@@ -51,8 +51,8 @@ class Refunds:
 
 
 def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | RequestIdReused | None:
-    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Whether it
-    had named its amount is not known.
+    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Whether
+    it had named its amount is not known.
     """
     made = ledger.refund_for(request.request_id)
     if made is None:

@@ -143,9 +143,8 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
     async for problem in _refunds_problems(connection, account_id):
         yield problem
     leases = [row async for row in _rows(connection, tables.leases, account_id)]
-    for problem in lease_problems(leases, grants.values(), stored["decided_at"]):
-        yield problem
-    for problem in void_problems(grants.values(), leases, stored["decided_at"]):
+    about = grants.values(), leases, stored["decided_at"]
+    for problem in (*lease_problems(*about), *void_problems(*about)):
         yield problem
 
 

@@ -86,7 +86,7 @@ class OutLease:
 def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
     """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
 
-    What is out on leases counts first against what voided grants have left: that is kept for leases, and nothing new may use it.
+    What is out counts first against what voided grants have left: that is kept for leases, and nothing new may use it.
     """
     grants = tuple(grants)
     usable = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
