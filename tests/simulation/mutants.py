@@ -195,10 +195,7 @@ MUTANTS = {
     "voided comes back": Mutant(
         "what returns to a voided grant is not taken back",
         ((Ledger, "_take_back_what_returned", _nothing_to_take_back),),
-    ),
-    "voided is leased": Mutant(
-        "what a voided grant has left can be leased again",
-        ((ledger, "available", leases.unclaimed),),
+        found_by=21,
     ),
     "promised less": Mutant(
         "a refund that was acknowledged is made for less",
