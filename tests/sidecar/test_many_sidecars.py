@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from creditmeter.central.administration import AccountUpdate
+from creditmeter.central.administration import AccountUpdate, VoidGrant
 from creditmeter.central.exchanges import Fenced, Reply
+from creditmeter.central.requests import Done
 from creditmeter.core.accounts import AccountState
 from creditmeter.core.charges import Refund, RefundMode
 from creditmeter.core.exchange import Message
@@ -191,6 +192,36 @@ async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: B
     assert (await bench.standing()).available == credits(16)
     await refund(other, "refund", charge_id(second))
     assert (await bench.standing()).available == credits(20)
+
+
+async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: Bench) -> None:
+    """Its holder gives it back at once, and it is nobody's. A hold commits against it, and not on what was given since;
+    and no refund brings it back.
+    """
+    await bench.account(permanent=10)
+    hold = await held(bench, "r", 6)
+    await release(bench, "gone", await held(bench, "idle", 2))
+    (given,) = await bench.history()
+    assert given.grant_id is not None
+    bench.clock.advance(MINUTE)
+    voiding = VoidGrant(RequestId("void"), ACCOUNT, given.grant_id)
+    voided = await bench.central.administration.void_grant(voiding)
+    assert isinstance(voided, Done)
+    assert voided.reply.amount <= credits(2)
+    async with asyncio.timeout(LONG):
+        while (await other.standing()).leased != credits(6):
+            await asyncio.sleep(0)
+    assert isinstance(await reserve(other, "all", 1), InsufficientCredits)
+    await bench.grant("more", 5)
+    made = charge_id(await commit(bench, "c", hold, 6))
+    async with asyncio.timeout(LONG):
+        while (await bench.history())[-1].type is not EntryType.CHARGED:
+            await bench.sidecar.settle()
+    assert isinstance(await refund(other, "f", made), Replied)
+    lines = await bench.history()
+    assert lines[-1].balance_after == credits(5)
+    assert [each.amount for each in lines if each.type is EntryType.CHARGED] == [-credits(6)]
+    assert sum(each.amount for each in lines if each.type is EntryType.VOIDED) == -credits(10)
 
 
 async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, other: Bench) -> None:

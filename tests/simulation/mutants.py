@@ -9,10 +9,10 @@ from typing import Any
 
 from creditmeter.central import exchanges
 from creditmeter.central.exchanges import Exchanges
-from creditmeter.core import answering, grants, lease_keeping, leases, ledger, metering, posting, refunding
+from creditmeter.core import answering, grants, lease_keeping, leases, ledger, metering, posting
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.book import Book, Change
-from creditmeter.core.charges import Charge, Part, Refund
+from creditmeter.core.charges import Charge, Part
 from creditmeter.core.history import EntryType
 from creditmeter.core.leases import Lease, Moment
 from creditmeter.core.ledger import Ledger
@@ -74,12 +74,6 @@ def _void_all(one: Ledger, grant_id: Any, void: Callable[[Ledger, Any], Any] = L
 
 def _nothing_to_take_back(_ledger: Ledger) -> None:
     return None
-
-
-def _refund_what_is_left(one: Ledger, decided: Refund) -> Any:
-    charge = refunding._that_stands(one, decided.charge_id)
-    assert charge.posting is not None
-    return refunding.post_refund(one, replace(decided, amount=min(decided.amount, refunding.refundable(charge.posting))))
 
 
 # What was done before.
@@ -196,10 +190,6 @@ MUTANTS = {
         "what returns to a voided grant is not taken back",
         ((Ledger, "_take_back_what_returned", _nothing_to_take_back),),
         found_by=21,
-    ),
-    "promised less": Mutant(
-        "a refund that was acknowledged is made for less",
-        ((answering, "post_refund", _refund_what_is_left),),
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
