@@ -7,7 +7,8 @@ below 0; a plan that changes counts from the next period. A change of time zone 
 running day and month, their grants, and every other grant's end extend to the first boundary of the new calendar at or
 after the old one; of a month: the first midnight, or the anchor's if that is another one, or if the new zone is not there yet.
 Cost beyond all credit is debt up to the overdraft limit, then written off. Refund: open debt of that charge is cancelled first,
-then draws are given back, last drawn first; what belongs to a grant that has ended lapses.
+then draws are given back, last drawn first; what belongs to a grant that has ended lapses, and what belongs to one that was
+voided is taken back. A grant is voided once.
 """
 
 from calendar import monthrange
@@ -33,6 +34,7 @@ class Given:
     begins: datetime
     ends: datetime
     is_of_month: bool = False
+    is_voided: bool = False
 
 
 @dataclass
@@ -169,7 +171,7 @@ class Life:
             part = min(rest, drawn - returned[0])
             returned[0] += part
             rest -= part
-            if not goodwill and given.ends > self.now:
+            if not goodwill and given.ends > self.now and not given.is_voided:
                 given.left += part
         if goodwill:
             self.grants.append(Given("PERMANENT", wanted - cancelled, self.now, NEVER))
@@ -188,11 +190,11 @@ class Life:
         self.repay()
 
     def void(self, number: int) -> bool:
-        """Take back what is left of a grant. Says whether it had not ended."""
-        if self.bought[number].ends <= self.now:
+        """Take back what is left of a grant. Says whether it had not ended, nor been voided."""
+        if self.bought[number].ends <= self.now or self.bought[number].is_voided:
             return False
         self.touch()
-        self.bought[number].left = 0
+        self.bought[number].left, self.bought[number].is_voided = 0, True
         return True
 
     def assign(self, plan: str) -> None:

@@ -3,14 +3,37 @@
 import pytest
 
 from creditmeter.central.administration import GrantCredits, Voided, VoidGrant
+from creditmeter.central.ledgers import FIRST_GRANTS
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
+from creditmeter.central.verification import verify
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.ids import GrantId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
-from creditmeter.core.refusals import AccountNotFound, GrantEnded, GrantNotFound, InvalidRequest, RequestIdReused
-from tests.central.accounts import ACME, available, count, done, give, giving, lines, opened, remaining, standing, void
+from creditmeter.core.refusals import (
+    AccountNotFound,
+    GrantEnded,
+    GrantNotFound,
+    GrantVoided,
+    InvalidRequest,
+    RequestIdReused,
+)
+from tests.central.accounts import (
+    ACME,
+    available,
+    count,
+    done,
+    give,
+    giving,
+    lines,
+    opened,
+    posted,
+    refund,
+    remaining,
+    standing,
+    void,
+)
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock
 
@@ -141,18 +164,66 @@ async def test_a_grant_that_has_not_begun_is_voided_whole(store: CentralStore, h
 
 
 async def test_voiding_twice_voids_once(store: CentralStore, here: Speaker) -> None:
-    """Also when more could be taken the second time; that is another request."""
+    """The first reply comes again; another request is told that there is nothing left to do, now and when all has returned."""
     await opened(store)
     grant = await give(store, "gift", 10)
     await here.say(need=7)
     first = await void(store, grant.grant_id)
+    assert (first.grant.remaining, first.grant.voided_at) == (7, NOON)
+    again = VoidGrant(RequestId("again"), ACME, grant.grant_id)
+    assert await store.administration.void_grant(again) == GrantVoided(grant.grant_id)
     await here.holds(0)
     voiding = VoidGrant(RequestId("void"), ACME, grant.grant_id)
     assert await store.administration.void_grant(voiding) == Done(first, replayed=True)
-    assert (await void(store, grant.grant_id, "again")).amount == 7
-    assert (await void(store, grant.grant_id, "and again")).amount == 0
+    assert await store.administration.void_grant(again) == GrantVoided(grant.grant_id)
+    assert await lines(store) == [("GRANTED", 10, 10), ("VOIDED", -3, 7), ("VOIDED", -7, 0)]
     reused = VoidGrant(RequestId("void"), ACME, GrantId("another"))
     assert await store.administration.void_grant(reused) == RequestIdReused("grant_id")
+
+
+async def test_what_was_out_is_taken_back_when_it_returns(
+    store: CentralStore, here: Speaker, clock: ManualClock, central_url: str
+) -> None:
+    """Its sidecar is asked for it. A hold commits against it, whatever else was given; verification agrees at every step."""
+    await opened(store)
+    grant = await give(store, "gift", 10)
+    await here.say(need=7)
+    held = here.charge("held", 3)
+    clock.advance(MINUTE)
+    await void(store, grant.grant_id)
+    assert (await here.say(leases=here.reports(held=4, idle=False))).standing.available == 0
+    assert (await lines(store))[-1] == ("VOIDED", -3, 4)
+    bought = await give(store, "bought", 20)
+    clock.advance(MINUTE)
+    await here.say(held, leases=here.reports(idle=True))
+    stored = (await posted(store, held.charge_id)).posting
+    assert stored is not None
+    assert [(each.grant_id, each.amount) for each in stored.draws] == [(grant.grant_id, 3)]
+    assert [(each.grant_id, each.remaining) for each in (await standing(store)).grants] == [
+        (grant.grant_id, 1),
+        (bought.grant_id, 20),
+    ]
+    assert (await verify(central_url)).problems == ()
+    await here.holds(0)
+    assert (await lines(store))[-1] == ("VOIDED", -1, 20)
+    assert (await standing(store)).grants == (bought,)
+    await refund(store, held.charge_id)
+    assert (await lines(store))[-2:] == [("REFUNDED", 3, 23), ("VOIDED", -3, 20)]
+    assert (await verify(central_url)).problems == ()
+
+
+async def test_a_voided_grant_is_found_behind_many_others(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+    """However many are drawn on before it."""
+    await opened(store)
+    for number in range(2 * FIRST_GRANTS):
+        await give(store, f"g{number:02}", 1)
+        clock.advance(MINUTE)
+    last = await give(store, "last", 9)
+    await here.say(need=2 * FIRST_GRANTS + 9)
+    assert (await void(store, last.grant_id)).amount == 0
+    await here.holds(0)
+    assert (await lines(store))[-1] == ("VOIDED", -9, 2 * FIRST_GRANTS)
+    assert await available(store) == 2 * FIRST_GRANTS
 
 
 async def test_a_grant_that_is_over_cannot_be_voided(store: CentralStore, clock: ManualClock) -> None:

@@ -111,7 +111,7 @@ async def test_all_that_ended_lapses(store: CentralStore, clock: ManualClock) ->
 
 
 async def test_refunds_and_voids_reach_the_last_ones(store: CentralStore, clock: ManualClock) -> None:
-    """Whichever grants they are about, the sums stay right."""
+    """Whichever grants they are about, the sums stay right. What comes back to the voided one, 4 of the 5, is taken back."""
     await opened(store)
     await give_many(store, 2, "a")
     last = await give(store, "last", 9, effective_at=Instant(NOON + 1))
@@ -124,7 +124,7 @@ async def test_refunds_and_voids_reach_the_last_ones(store: CentralStore, clock:
     await void(store, last.grant_id)
     assert await available(store) == MANY
     await refund(store, made.charge_id, 5, mode=RefundMode.ORIGINAL)
-    assert (await available(store), (await standing(store)).buckets[2].remaining) == (MANY + 5, MANY + 5)
+    assert (await available(store), (await standing(store)).buckets[2].remaining) == (MANY + 1, MANY + 1)
 
 
 async def test_debt_is_repaid_from_as_many_as_it_takes(store: CentralStore, clock: ManualClock) -> None:

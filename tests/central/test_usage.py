@@ -9,6 +9,7 @@ from creditmeter.central import usage
 from creditmeter.central.reading import GrantCursor
 from creditmeter.central.store import CentralStore
 from creditmeter.central.usage import UsageQuery
+from creditmeter.core.charges import RefundMode
 from creditmeter.core.grants import Grant
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
@@ -81,6 +82,24 @@ async def test_kinds_split_what_was_covered(store: CentralStore) -> None:
     assert covered["GRANT_KIND_DAILY", "j0"] == 1
     assert covered["GRANT_KIND_PERMANENT", "j0"] == 8
     assert sum(covered.values()) == 28
+
+
+@pytest.mark.parametrize("mode", RefundMode)
+@pytest.mark.parametrize("later", [0, DAY])
+async def test_a_refund_is_booked_on_the_kinds_whose_draws_it_undid(
+    store: CentralStore, here: Speaker, clock: ManualClock, mode: RefundMode, later: int
+) -> None:
+    """Last drawn first, wherever the credit went: back, lapsed, or into goodwill. Cancelled debt had been paid by none."""
+    await opened(store, daily=3, permanent=4, overdraft=5)
+    made = here.charge("c", 0, excess=9)
+    await here.say(made)
+    clock.advance(later)
+    for number, amount in enumerate((4, 3)):
+        await refund(store, made.charge_id, amount, mode=mode, name=f"refund {number}")
+    found = await summed(store, UsageQuery(ACME, group_by=[Dimension.KIND]))
+    refunded = {keys[0]: totals.refunded for keys, totals in found.page()}
+    assert refunded == {"GRANT_KIND_DAILY": 1, "GRANT_KIND_PERMANENT": 4}
+    assert found.total.refunded == 5
 
 
 async def test_a_duplicate_is_not_in_it_and_a_refund_shows(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:

@@ -118,6 +118,8 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
             "has drawn",
         ),
         ("UPDATE grants SET remaining_microcredits = -1 WHERE kind = 'DAILY'", "is overdrawn by 1"),
+        ("UPDATE grants SET voided_at = created_at WHERE kind = 'PERMANENT'", "voided grants have 15000000 left, and"),
+        ("UPDATE refunds SET never_paid_microcredits = 1", "has never_paid 1 in its row and 0 in its body"),
         ("DELETE FROM charges", "which is not there"),
         ("UPDATE charges SET body = '{}'", "cannot be read"),
         ("UPDATE charges SET request_id = 'another'", "has request_id another in its row"),

@@ -35,7 +35,7 @@ from creditmeter.core.ledger import Contents, Ledger, PlanVersion
 from creditmeter.core.loading import Demand, demand, is_enough
 from creditmeter.core.metering import Cost, Hold
 from creditmeter.core.posting import post
-from creditmeter.core.recalling import ripen
+from creditmeter.core.recalling import recall_everything, ripen
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refunding import refund
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
@@ -319,10 +319,14 @@ class Central:
         refunded: Iterable[ChargeId] = (),
         grants: Iterable[str] = (),
         *,
+        refunds: Iterable[Refund] = (),
         is_whole: bool = False,
     ) -> Ledger:
-        """Load the account for a decision about these charges, refunds of those, and these grants; or the whole of it."""
-        given_back = set(refunded)
+        """Load the account for a decision about these charges, refunds of those, these refunds, and these grants; or the whole
+        of it.
+        """
+        asked = tuple(refunds)
+        given_back, requests = {*refunded, *(each.charge_id for each in asked)}, {each.request_id for each in asked}
         now = Instant(max(now, self.decided_at))
         posts = tuple(charges)
         loaded = self._charges_about(posts, given_back)
@@ -340,7 +344,9 @@ class Central:
             rest=self._rest(looked_at, now),
             leases=tuple(open_leases.values()),
             charges=loaded,
-            refunds=tuple(each for each in self.refunds.values() if each.charge_id in given_back),
+            refunds=tuple(
+                each for each in self.refunds.values() if each.charge_id in given_back or each.request_id in requests
+            ),
             recalls=tuple(self.recalls.values()),
         )
         return Ledger(contents, now)
@@ -361,13 +367,15 @@ class Central:
         )
 
     def _grants_for(self, now: Instant, charges: tuple[Charge, ...], named: set[str]) -> tuple[Grant, ...]:
-        """Plan grants with credit left, those of the running periods, those that the charges drew on, and those named."""
+        """Plan grants and voided ones with credit left, those of the running periods, those that the charges drew on, and those
+        named.
+        """
         running = {self.schedule.day_at(now).key, self.schedule.month_at(now).key}
         drawn = {draw.grant_id for each in charges if each.posting for draw in each.posting.draws}
         found = [
             each
             for each in self.grants.values()
-            if (each.remaining and each.kind is not GrantKind.PERMANENT)
+            if (each.remaining and (each.kind is not GrantKind.PERMANENT or each.voided_at is not None))
             or each.period_key in running
             or each.grant_id in drawn
             or each.grant_id in named
@@ -423,8 +431,7 @@ class Central:
         applied_seq, applied = self._answers.get(told.sidecar_id, (0, None))
         if told.seq <= applied_seq:
             return applied if told.seq == applied_seq else None
-        refunded = {each.charge_id for each in told.refunds}
-        ledger, whole = (self.ledger(now, told.charges, refunded, is_whole=is_whole) for is_whole in (False, True))
+        ledger, whole = (self.ledger(now, told.charges, refunds=told.refunds, is_whole=is_whole) for is_whole in (False, True))
         replied = answer(ledger, told)
         assert (replied, ledger.changes) == (answer(whole, told), whole.changes), "what is not loaded does not matter"
         self.save(ledger)
@@ -440,7 +447,7 @@ class Central:
 
     def refund(self, wanted: Refund, now: Instant, *, everything: bool = False) -> Refund | RefundExceedsCharge:
         """Decide a refund of a posted charge."""
-        ledger = self.ledger(now, refunded=(wanted.charge_id,))
+        ledger = self.ledger(now, refunds=(wanted,))
         ledger.touch()
         decided = refund(ledger, wanted, everything=everything)
         ledger.repay_debt()
@@ -459,6 +466,8 @@ class Central:
         ledger = self.ledger(now, grants=(grant_id,))
         ledger.touch()
         done = ledger.void(GrantId(grant_id))
+        if not isinstance(done, Refusal) and ledger.grants[GrantId(grant_id)].remaining:
+            recall_everything(ledger)
         self.save(ledger)
         return done
 

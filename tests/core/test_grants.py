@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditmeter.core.grants import Grant, GrantKind, alive_between, draw_key, usable
+from creditmeter.core.grants import Draw, Grant, GrantKind, alive_between, draw_key, merged, usable
 from creditmeter.core.instants import Instant
 from tests.core.builders import at, daily, grant, mc, monthly
 
@@ -76,7 +76,7 @@ def test_a_grant_adds_up_through_its_life() -> None:
     returned = drawn.give_back(2)
     voided = returned.void(3)
     drawn_again = voided.draw(1)
-    steps = [monthly(20), drawn, returned, voided, drawn_again, drawn_again.lapse()]
+    steps = [monthly(20), drawn, returned, voided, drawn_again, drawn_again.lapse(drawn_again.remaining)]
     sums = [(it.remaining, it.drawn, it.refunded, it.lapsed, it.voided) for it in steps]
     assert sums == [
         (20, 0, 0, 0, 0),
@@ -108,3 +108,20 @@ def test_a_grant_is_never_overdrawn() -> None:
     """Drawing more than is left is a fault."""
     with pytest.raises(AssertionError, match="overdrawn"):
         monthly(20).draw(21)
+
+
+# Draws.
+
+DRAWS = st.lists(st.builds(Draw, st.sampled_from("abc"), st.sampled_from(GrantKind), st.integers(1, 9), st.integers(0, 1)))
+
+
+@given(DRAWS)
+def test_one_draw_for_each_grant_in_the_order_of_the_first(draws: list[Draw]) -> None:
+    """What was drawn on each, and what came back to it, stays the same."""
+    shown = merged(draws)
+    assert [each.grant_id for each in shown] == list(dict.fromkeys(each.grant_id for each in draws))
+    for each in shown:
+        pieces = [draw for draw in draws if draw.grant_id == each.grant_id]
+        assert each.kind is pieces[0].kind
+        assert (each.amount, each.returned) == (sum(one.amount for one in pieces), sum(one.returned for one in pieces))
+    assert merged(shown) == shown

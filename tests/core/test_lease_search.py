@@ -29,6 +29,7 @@ from creditmeter.core.grants import GrantKind, draw_key, usable
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import (
     ChargeId,
+    GrantId,
     RefundId,
     RequestId,
     ReservationId,
@@ -44,7 +45,7 @@ from creditmeter.core.offline import allow
 from creditmeter.core.posting import post
 from creditmeter.core.recalling import recall_everything
 from creditmeter.core.recalls import Purpose, Recall
-from creditmeter.core.refusals import Refusal
+from creditmeter.core.refusals import GrantVoided, Refusal
 from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.reservations import ReservationState
 from creditmeter.core.schedule import CALENDAR_REST
@@ -155,6 +156,7 @@ class LeaseSearch(RuleBasedStateMachine):
         self.told: set[SidecarId] = set()
         self.heard: Counter[SidecarId] = Counter()
         self.asked: dict[SidecarId, int] = {}
+        self.voided: dict[GrantId, int] = {}
         self.names = 0
         self.moves = 0
         self.checked = START, 0
@@ -449,9 +451,11 @@ class LeaseSearch(RuleBasedStateMachine):
             return
         lease = self.central.leases[posted.parts[0].lease_id]
         moment = Instant(min(max(posted.authorized_at, lease.opened_at), lease.ends_at - 1, self.central.decided_at))
-        drawn = {draw.grant_id for draw in posted.posting.draws}
-        last = max((draw_key(self.central.grants[each]) for each in drawn), default=None)
+        drawn = [self.central.grants[draw.grant_id] for draw in posted.posting.draws]
+        voided = [each for each in drawn if not each.is_usable(moment) and each.voided_at is not None]
+        last = max((draw_key(each) for each in drawn if each not in voided), default=None)
         for each in usable(self.central.grants.values(), moment):
+            assert not voided or not each.remaining, "a voided grant is the last that a later call draws on"
             assert last is None or draw_key(each) >= last or not each.remaining
 
     # The product's back end, and time.
@@ -465,10 +469,13 @@ class LeaseSearch(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 5))
     def void(self, number: int) -> None:
-        """Take back what is left of a grant."""
+        """Take a grant back, once."""
         grant_id = pick(list(self.central.grants), number)
         if grant_id is not None:
-            self.central.void(grant_id, self.now)
+            done = self.central.void(grant_id, self.now)
+            assert isinstance(done, GrantVoided) == (grant_id in self.voided)
+            if not isinstance(done, Refusal):
+                self.voided[grant_id] = self.central.grants[grant_id].remaining
 
     @rule(to=st.sampled_from(PLANS))
     def assign(self, to: Plan) -> None:
@@ -579,6 +586,19 @@ class LeaseSearch(RuleBasedStateMachine):
                 assert posting.covered >= each.cost - each.excess
 
     @invariant()
+    def what_is_voided_stays_voided(self) -> None:
+        """No more is left of it than before, nor than is out on leases; and nothing new is leased of it."""
+        now, grants = self.central.decided_at, self.central.grants
+        for name, before in self.voided.items():
+            assert grants[name].voided_at is not None
+            assert grants[name].remaining <= before
+            self.voided[name] = grants[name].remaining
+        kept = sum(left for name, left in self.voided.items() if grants[name].is_running(now))
+        assert kept <= sum(each.out for each in self.central.leases.values() if not each.closed)
+        usable_now = sum(each.remaining for each in usable(grants.values(), self._central_now()))
+        assert self.central.available(self.now) <= usable_now
+
+    @invariant()
     def whatever_is_out_is_good(self) -> None:
         """All that is and may be leased could be charged to the last credit, whenever authorised, in any order."""
         if self.checked == (self.now, self.central.decisions):
@@ -659,6 +679,7 @@ class LeaseSearch(RuleBasedStateMachine):
         assert not self.central.recalls
         assert all(each.closed for each in self.central.leases.values() if each.ends_at <= self.now)
         assert not any(each.remaining for each in self.central.grants.values() if each.has_ended(self.now))
+        assert not any(self.central.grants[name].remaining for name in self.voided)
         self.nothing_is_overspent()
         self.grants_add_up()
         self.history_adds_up()
@@ -695,7 +716,7 @@ class LeaseSearch(RuleBasedStateMachine):
         charges = self.central.charges
         firsts = Counter(each.request_id for each in charges.values() if each.posting and not each.posting.duplicate_of)
         assert set(firsts.values()) <= {1}, "a request is charged once"
-        given_back = _sums((self._that_stands(each.charge_id), each.amount) for each in self.central.refunds.values())
+        given_back = _sums((self._that_stands(each.charge_id), _paid_back(each)) for each in self.central.refunds.values())
         for each in self.charged.values():
             posting = charges[each.charge_id].posting
             assert posting is not None
@@ -703,13 +724,21 @@ class LeaseSearch(RuleBasedStateMachine):
                 cancelled = given_back[each.charge_id] - posting.refunded
                 assert posting.covered + posting.debt + posting.uncovered + cancelled == each.cost
         for refund in self.refunded.values():
-            assert refund.refund_id in self.central.refunds
+            stored = self.central.refunds[refund.refund_id]
+            assert stored.amount == refund.amount, "what was acknowledged never reads as less"
+            assert stored.charge_id == self._that_stands(refund.charge_id)
         assert not self.central.ledger(self.now).debt or not self.central.available(self.now)
 
     def _that_stands(self, name: ChargeId) -> ChargeId:
         """The charge itself, or the one that it is a duplicate of."""
         posting = self.central.charges[name].posting
         return (posting.duplicate_of if posting else None) or name
+
+
+def _paid_back(refund: Refund) -> int:
+    """What of a refund was given back or took debt away, in microcredits."""
+    assert refund.posting is not None
+    return refund.amount - refund.posting.never_paid
 
 
 def _sums(items: Iterable[tuple[str | None, int]]) -> Counter[str | None]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from creditmeter.core.charges import Refund, RefundMode
-from creditmeter.core.grants import GrantKind, GrantSource
+from creditmeter.core.grants import GrantKind, GrantSource, merged
 from creditmeter.core.history import EntryType
 from creditmeter.core.instants import Instant
 from creditmeter.core.refunding import post_refund, refundable
@@ -199,6 +199,25 @@ def test_a_repaid_debt_is_refunded_as_credit() -> None:
     assert central.remaining()["more"] == 5
 
 
+def alternating() -> Central:
+    """A charge of 8 that drew on one grant, on another, and on the first again: what repaid its debt had come back there."""
+    central = Central(account(overdraft_limit=5), grants=[grant("a", 5, ends=at("20 00:00")), grant("b", 2)])
+    central.post(charge("c0", excess=2, committed=MORNING), MORNING)
+    central.post(charge("c1", excess=8, committed=MORNING), MORNING)
+    central.refund(refund_of("c0", 2, name="f0", when=NOON), NOON)
+    assert central.drawn("c1") == [("a", 3), ("b", 2), ("a", 2)]
+    return central
+
+
+@pytest.mark.parametrize(("amount", "left"), [(1, (0, 0)), (3, (2, 0)), (4, (2, 1)), (5, (2, 2)), (6, (3, 2)), (8, (5, 2))])
+def test_a_refund_gives_back_piece_by_piece_where_grants_alternate(amount: int, left: tuple[int, int]) -> None:
+    """Although each grant is shown once: the last draw on the first grant comes back before that on the second."""
+    central = alternating()
+    ask(central, amount, NOON)
+    assert tuple(central.remaining().values()) == left
+    assert [(each.grant_id, each.amount) for each in merged(central.posting("c1").draws)] == [("a", 5), ("b", 2)]
+
+
 # Refunds that a sidecar decided before it sent the charge.
 
 
@@ -220,6 +239,9 @@ def test_no_more_comes_back_than_was_covered() -> None:
     central.exchange(message(1, charge("c1", part(5, MORNING)), refunds=[refund_of("c1", 5, when=NOON)]), NOON)
     assert central.posting("c1").uncovered == 2
     assert central.remaining() == {"g": 3}
+    (kept,) = central.refunds.values()
+    assert kept.posting is not None
+    assert (kept.amount, kept.posting.restored, kept.posting.never_paid) == (5, 3, 2)
 
 
 def test_one_request_is_refunded_once_whoever_decides_it_first() -> None:
@@ -258,7 +280,9 @@ def test_refunding_a_duplicate_refunds_what_was_charged() -> None:
 
 @pytest.mark.parametrize(("amount", "back"), [(2, 2), (6, 6), (8, 6)])
 def test_a_refund_that_was_promised_for_a_duplicate_is_kept(amount: int, back: int) -> None:
-    """The second sidecar decided it before it knew: as much comes back as the first charge cost."""
+    """The second sidecar decided it before it knew: as much comes back as the first charge cost. What it cost more was freed
+    with the duplicate; the refund is of the first, and reads as it was promised.
+    """
     central = doubled()
     central.exchange(message(1, need=8, sidecar_id=ELSEWHERE), NOON)
     second = charge("c2", part(8, NOON, ELSEWHERE), request="job")
@@ -267,8 +291,26 @@ def test_a_refund_that_was_promised_for_a_duplicate_is_kept(amount: int, back: i
         told = message(seq, second, leases=[report(NOON, 8, sidecar_id=ELSEWHERE)], refunds=[promised], sidecar_id=ELSEWHERE)
         replied = central.exchange(told, NOON)
         assert replied is not None
-        assert [each.restored for each in replied.refund_postings.values()] == [back]
+        assert [(each.restored, each.never_paid) for each in replied.refund_postings.values()] == [(back, amount - back)]
     assert central.remaining() == {"first": back, "second": 8}
+    (kept,) = central.refunds.values()
+    assert (kept.charge_id, kept.amount) == ("c1", amount)
+
+
+def test_a_promise_for_a_duplicate_of_what_was_refunded_before_brings_nothing_more() -> None:
+    """The job was paid once, and given back once. What the second sidecar took is free again; its refund reads as promised."""
+    central = doubled()
+    assert came_back(ask(central, 4, NOON, name="before")) == (4, 4, 0)
+    central.exchange(message(1, need=8, sidecar_id=ELSEWHERE), NOON)
+    second = charge("c2", part(8, NOON, ELSEWHERE, opened=NOON), request="job")
+    promised = refund_of("c2", 8, when=NOON)
+    told = message(2, second, leases=[report(NOON, 8, sidecar_id=ELSEWHERE)], refunds=[promised], sidecar_id=ELSEWHERE)
+    replied = central.exchange(told, NOON)
+    assert replied is not None
+    assert [(each.restored, each.never_paid) for each in replied.refund_postings.values()] == [(2, 6)]
+    assert (central.refunds[promised.refund_id].amount, central.posting("c1").refunded) == (8, 6)
+    central.exchange(message(3, sidecar_id=ELSEWHERE), NOON)
+    assert central.available(NOON) == 14
 
 
 def test_only_a_posted_charge_is_refunded() -> None:

@@ -8,6 +8,7 @@
 | of two models asked for one    | model       | by the one that served                                                      |
 | at 23:59 and 00:00 local time  | day         | two                                                                         |
 | paid by two kinds              | kind        | each has what it paid; the first drawn has everything else                  |
+| refunded in part               | kind        | each has what was undone of its own draws                                   |
 | without any draw               | kind        | GRANT_KIND_UNSPECIFIED                                                      |
 | some without the label         | label       | "" for these                                                                |
 | of text, with a quantity       | -           | counts no images, tool calls and actions                                    |
@@ -60,17 +61,23 @@ NUMBERS = (
 def charge(
     cost: int = 10,
     *draws: tuple[GrantKind, int],
+    refunded: int = 0,
     usage: Spent | None = None,
     at: int = 0,
     usd: str = "0.1",
     debt: int = 0,
     **labels: str,
 ) -> UsedCharge:
-    """A charge so long after midnight."""
-    paid_by = tuple(PaidBy(kind, Microcredits(amount)) for kind, amount in draws)
+    """A charge so long after midnight, of which so much was refunded, last drawn first."""
+    left, undone = refunded, []
+    for kind, amount in reversed(draws):
+        returned = min(left, amount)
+        left -= returned
+        undone.append(PaidBy(kind, Microcredits(amount), Microcredits(returned)))
+    paid_by = tuple(reversed(undone))
     covered = sum(each.amount for each in paid_by)
     rest = Microcredits(cost - covered - debt)
-    paid = Paid(Microcredits(covered), Microcredits(debt), rest, Microcredits(covered // 2), paid_by)
+    paid = Paid(Microcredits(covered), Microcredits(debt), rest, Microcredits(refunded), paid_by)
     return UsedCharge(Microcredits(cost), Decimal(usd), Instant(MIDNIGHT + at), paid, usage, labels)
 
 
@@ -141,6 +148,17 @@ def test_what_kinds_paid_is_split() -> None:
     assert found["GRANT_KIND_DAILY",].quantity == 1
 
 
+@pytest.mark.parametrize(("refunded", "daily", "permanent"), [(0, 0, 0), (1, 1, 0), (2, 1, 1), (4, 1, 3), (5, 2, 3), (6, 3, 3)])
+def test_a_refund_is_where_its_own_draws_were(refunded: int, daily: int, permanent: int) -> None:
+    """The last drawn are undone first, so it is not all where the first draw is."""
+    draws = (GrantKind.DAILY, 2), (GrantKind.PERMANENT, 3), (GrantKind.DAILY, 1)
+    found = dict(summed([charge(6, *draws, refunded=refunded)], [Dimension.KIND]).page())
+    assert {keys[0]: each.refunded for keys, each in found.items()} == {
+        "GRANT_KIND_DAILY": daily,
+        "GRANT_KIND_PERMANENT": permanent,
+    }
+
+
 @pytest.mark.parametrize(
     ("usage", "quantity"),
     [
@@ -175,10 +193,18 @@ SPENT = st.none() | st.builds(
 )
 CHARGES = st.lists(
     st.builds(
-        lambda draws, rest, debt, usage, at, usd, labels: charge(
-            sum(amount for _, amount in draws) + rest + debt, *draws, usage=usage, at=at, usd=usd, debt=debt, **labels
+        lambda draws, back, rest, debt, usage, at, usd, labels: charge(
+            sum(amount for _, amount in draws) + rest + debt,
+            *draws,
+            refunded=back * sum(amount for _, amount in draws) // 4,
+            usage=usage,
+            at=at,
+            usd=usd,
+            debt=debt,
+            **labels,
         ),
         DRAWS,
+        st.integers(0, 4),
         st.integers(0, 10**15),
         st.integers(0, 10**15),
         SPENT,
@@ -208,12 +234,12 @@ def naive(charges: Sequence[UsedCharge], group_by: Sequence[Grouping]) -> dict[K
             keys = tuple(each.labels.get(by.key, "") if isinstance(by, LabelKey) else named[by] for by in group_by)
             group = found[keys]
             group.covered += sum(draw.amount for draw in each.posting.draws if kind in (None, draw.kind))
+            group.refunded += sum(draw.returned for draw in each.posting.draws if kind in (None, draw.kind))
             if number == 0:
                 group.charges += 1
                 group.cost += each.cost
                 group.debt += each.posting.debt
                 group.uncovered += each.posting.uncovered
-                group.refunded += each.posting.refunded
                 group.cost_usd += each.cost_usd
                 group.input_tokens += usage.input_tokens or 0
                 group.output_tokens += usage.output_tokens or 0

@@ -34,12 +34,17 @@ async def used(services: Services, name: str, usage: work_pb2.Usage, **labels: s
 
 
 async def settled(services: Services, reply: metering_pb2.ChargeResponse) -> str:
-    """Wait until a charge is posted; its sidecar settles without being asked."""
-    asked = metering_pb2.GetChargeRequest(charge_id=reply.charge.charge_id)
+    """Wait until a charge is posted; returns its id."""
+    return (await settled_charge(services, reply.charge.charge_id)).charge_id
+
+
+async def settled_charge(services: Services, charge_id: str) -> charges_pb2.Charge:
+    """A charge as soon as it is posted; its sidecar settles without being asked."""
+    asked = metering_pb2.GetChargeRequest(charge_id=charge_id)
     async with asyncio.timeout(60):
-        while not (await services.metering.GetCharge(asked)).charge.HasField("posted_at"):
+        while not (charge := (await services.metering.GetCharge(asked)).charge).HasField("posted_at"):
             await asyncio.sleep(0)
-    return reply.charge.charge_id
+    return charge
 
 
 async def give(services: Services, name: str, amount: int, source: str = "PROMOTION") -> str:
@@ -118,6 +123,30 @@ async def live(services: Services, clock: ManualClock) -> list[str]:
     clock.advance(DAY)
     await give(services, "last", 7)
     return charges
+
+
+async def test_each_grant_is_shown_once_among_the_draws(services: Services) -> None:
+    """A hold of 4 that was extended to 6 and committed at 9 has three parts; each drew on the daily and the permanent grant, or
+    on one of them. So it is in the charge, in its line, and in that of its refund.
+    """
+    await services.create(ALICE, permanent=50, daily=3)
+    metering = services.metering
+    hold = await metering.Reserve(metering_pb2.ReserveRequest(request_id="r", account_id=ALICE, amount_microcredits=4))
+    name = hold.reservation.reservation_id
+    await metering.Extend(metering_pb2.ExtendRequest(request_id="e", reservation_id=name, amount_microcredits=6))
+    asked = metering_pb2.CommitRequest(request_id="c", reservation_id=name, amount_microcredits=9)
+    charge_id = (await metering.Commit(asked)).charge.charge_id
+    stored = await settled_charge(services, charge_id)
+    assert [each.amount_microcredits for each in stored.draws] == [3, 6]
+    await refunded(services, "f", charge_id, 8, "ORIGINAL")
+    found = {each.type: each async for each in entries(services)}
+    drawn = found[account_pb2.HISTORY_TYPE_CHARGED].draws
+    assert list(drawn) == list(stored.draws)
+    back = found[account_pb2.HISTORY_TYPE_REFUNDED].draws
+    assert [(each.grant_id, each.amount_microcredits) for each in back] == [
+        (drawn[1].grant_id, 6),
+        (drawn[0].grant_id, 2),
+    ]
 
 
 async def test_every_credit_of_a_busy_account_is_traced_by_its_history(services: Services, clock: ManualClock) -> None:

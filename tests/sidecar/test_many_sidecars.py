@@ -6,10 +6,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from creditmeter.central.administration import AccountUpdate
+from creditmeter.central.administration import AccountUpdate, VoidGrant
 from creditmeter.central.exchanges import Fenced, Reply
+from creditmeter.central.requests import Done
 from creditmeter.core.accounts import AccountState
-from creditmeter.core.charges import RefundMode
+from creditmeter.core.charges import Refund, RefundMode
 from creditmeter.core.exchange import Message
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import AccountId, RequestId
@@ -191,6 +192,61 @@ async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: B
     assert (await bench.standing()).available == credits(16)
     await refund(other, "refund", charge_id(second))
     assert (await bench.standing()).available == credits(20)
+
+
+async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: Bench) -> None:
+    """Its holder gives it back at once, and it is nobody's. A hold commits against it, and not on what was given since;
+    and no refund brings it back.
+    """
+    await bench.account(permanent=10)
+    hold = await held(bench, "r", 6)
+    await release(bench, "gone", await held(bench, "idle", 2))
+    (given,) = await bench.history()
+    assert given.grant_id is not None
+    bench.clock.advance(MINUTE)
+    voiding = VoidGrant(RequestId("void"), ACCOUNT, given.grant_id)
+    voided = await bench.central.administration.void_grant(voiding)
+    assert isinstance(voided, Done)
+    assert voided.reply.amount <= credits(2)
+    async with asyncio.timeout(LONG):
+        while (await other.standing()).leased != credits(6):
+            await asyncio.sleep(0)
+    assert isinstance(await reserve(other, "all", 1), InsufficientCredits)
+    await bench.grant("more", 5)
+    made = charge_id(await commit(bench, "c", hold, 6))
+    async with asyncio.timeout(LONG):
+        while (await bench.history())[-1].type is not EntryType.CHARGED:
+            await bench.sidecar.settle()
+    assert isinstance(await refund(other, "f", made), Replied)
+    lines = await bench.history()
+    assert lines[-1].balance_after == credits(5)
+    assert [each.amount for each in lines if each.type is EntryType.CHARGED] == [-credits(6)]
+    assert sum(each.amount for each in lines if each.type is EntryType.VOIDED) == -credits(10)
+
+
+async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, other: Bench) -> None:
+    """Its charge turned out to be a duplicate of one that cost less: it is moved to that one, and reads as it was promised,
+    everywhere. All that the job cost is back.
+    """
+    await bench.account(permanent=20)
+    first, second = await charge(bench, "job", 4), await charge(other, "job", 6)
+    said = await refund(other, "refund", charge_id(second))
+    assert isinstance(said, Replied)
+    promised = said.receipt.refund
+    assert promised is not None
+    for each in (bench, other, other):
+        await each.sidecar.settle()
+    for each in (bench, other):
+        found = await each.sidecar.reader.refund(promised.refund_id)
+        assert isinstance(found, Refund)
+        assert found.posting is not None
+        assert (found.amount, found.charge_id) == (promised.amount, charge_id(first)) == (credits(6), charge_id(first))
+        assert (found.posting.restored, found.posting.never_paid) == (credits(4), credits(2))
+        assert (await each.standing()).available == credits(20)
+    again = await refund(bench, "refund", charge_id(first))
+    assert isinstance(again, Replied)
+    assert again.replayed
+    assert (await refund(bench, "more", charge_id(first))) == RefundExceedsCharge(credits(0))
 
 
 async def test_credit_that_is_granted_is_usable_at_once(bench: Bench, other: Bench) -> None:

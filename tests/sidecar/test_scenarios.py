@@ -365,19 +365,6 @@ async def test_a_refund_through_another_sidecar(bench: Bench, other: Bench) -> N
 # Voids, debt, write-offs.
 
 
-async def test_a_void_of_a_grant_that_is_partly_leased(bench: Bench) -> None:
-    """What is out on the lease, 6 that are held and 2 that are idle, stays good and is charged."""
-    told = await scenario(bench)
-    await told.play("""
-        2026-03-10 09:00 | give g 10   | 0 0 10 | GRANTED PERMANENT 10 = 10
-        2026-03-10 09:00 | hold a 6    | 0 0 10 |
-        2026-03-10 09:01 | void g      | 0 0 8  | VOIDED PERMANENT -2 = 8
-        2026-03-10 09:02 | commit a 5  | 0 0 3  | CHARGED -5 = 3
-        2026-03-10 09:03 | void g      | 0 0 3  |
-        2026-03-10 09:04 | charge b 3  | 0 0 0  | CHARGED -3 = 0
-    """)
-
-
 async def test_debt_and_its_repayment(bench: Bench) -> None:
     """What later grants bring pays the debt first; what is beyond the overdraft is written off for good. What paid the debt is
     given back to where it came from: to the two days that are over nothing.

@@ -208,6 +208,8 @@ def _check_refunds(world: "World", lost: tuple[str, ...]) -> None:
     for refund_id, told in world.record.refunds.items():
         if refund_id not in rows and not any(each in refund_id for each in lost):
             world.fail(f"refund {refund_id} was acknowledged and is not in the store")
+        if refund_id in rows and rows[refund_id]["amount_microcredits"] != told.amount:
+            world.fail(f"refund {refund_id} was acknowledged for {told.amount}, and reads otherwise in the store")
         asked[told.charge_id] += told.amount
     for charge_id, amount in asked.items():
         charge = world.record.charges.get(charge_id)  # type: ignore[call-overload]  # the counter's keys are the charges' ids

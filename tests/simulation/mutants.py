@@ -72,6 +72,10 @@ def _void_all(one: Ledger, grant_id: Any, void: Callable[[Ledger, Any], Any] = L
     return grant.remaining
 
 
+def _nothing_to_take_back(_ledger: Ledger) -> None:
+    return None
+
+
 # What was done before.
 
 
@@ -181,6 +185,11 @@ MUTANTS = {
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
         found_by=5,
+    ),
+    "voided comes back": Mutant(
+        "what returns to a voided grant is not taken back",
+        ((Ledger, "_take_back_what_returned", _nothing_to_take_back),),
+        found_by=21,
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",

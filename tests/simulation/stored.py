@@ -98,5 +98,5 @@ class Stored:
             leases = self.rows("SELECT * FROM leases WHERE account_id = ? AND NOT closed", row["account_id"])
             if leases:
                 grants = self.rows("SELECT * FROM grants WHERE account_id = ?", row["account_id"])
-                for problem in lease_problems(leases, grants, row["decided_at"]):
+                for problem in lease_problems(grants, leases, row["decided_at"]):
                     yield f"{row['account_id']}: {problem}"

@@ -65,7 +65,10 @@ FIELDS = {
         " committed_at posted_at draws debt_microcredits duplicate_of_charge_id"
     ),
     "Draw": "grant_id kind amount_microcredits",
-    "Refund": ("refund_id charge_id amount_microcredits restored_microcredits lapsed_microcredits posted_at mode reason"),
+    "Refund": (
+        "refund_id charge_id amount_microcredits restored_microcredits lapsed_microcredits posted_at mode reason"
+        " never_paid_microcredits"
+    ),
     # MeteringService.
     "QuoteRequest": "account_id work",
     "WorkQuote": "min_microcredits max_microcredits rate_card_version affordable affordable_output_tokens",
@@ -134,6 +137,7 @@ FIELDS = {
     "Plan": "plan_id daily_microcredits monthly_microcredits",
     "Grant": (
         "grant_id account_id kind amount_microcredits remaining_microcredits effective_at expires_at source note created_at"
+        " voided_at"
     ),
 }
 
@@ -192,7 +196,7 @@ ENUM_VALUES = {
         " AMOUNT_ABOVE_LIMIT GRANT_ENDED TIME_ZONE_CHANGE_TOO_SOON RESERVATION_COMMITTED RESERVATION_RELEASED"
         " RESERVATION_EXPIRED RESERVATION_ELSEWHERE REFUND_EXCEEDS_CHARGE UNPRICED REQUEST_ID_REUSED ACCOUNT_EXISTS"
         " RATE_CARD_EXISTS INVALID_REQUEST CENTRAL_UNAVAILABLE STORAGE_UNAVAILABLE RECALL_PENDING SHUTTING_DOWN FENCED"
-        " UNAUTHENTICATED PERMISSION_DENIED NOT_IMPLEMENTED INTERNAL"
+        " UNAUTHENTICATED PERMISSION_DENIED NOT_IMPLEMENTED INTERNAL GRANT_VOIDED"
     ),
 }
 

@@ -86,7 +86,7 @@ class GrantCredits:
 
 @dataclass(frozen=True, slots=True)
 class VoidGrant:
-    """Take back what of a grant is neither spent nor out on a lease."""
+    """Take a grant back: what is neither spent nor out on a lease at once, what is out when it returns."""
 
     request_id: RequestId
     account_id: AccountId
@@ -238,7 +238,7 @@ class Administration:
             return Done(grant)
 
     async def void_grant(self, request: VoidGrant) -> Done[Voided] | Refusal:
-        """Take back what can be taken back of a grant, once; earlier use stays charged."""
+        """Take a grant back, once and for good; earlier use stays charged. Who has some of it out is asked to give it back."""
         async with self._database.write() as connection:
             topic = Topic(grants=frozenset({request.grant_id}))
             opened = await open_ledger(connection, request.account_id, await self._clock.now(connection), topic)
@@ -253,6 +253,8 @@ class Administration:
             if isinstance(amount, Refusal):
                 return amount
             voided = Voided(opened.ledger.grants[request.grant_id], amount)
+            if voided.grant.remaining:
+                recall_everything(opened.ledger)
             await opened.save(connection)
             await remember(connection, request.account_id, request.request_id, request, voided, opened.ledger.now)
             return Done(voided)

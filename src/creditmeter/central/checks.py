@@ -145,6 +145,15 @@ def _paid_by(entry: Entry, history: History, paid: Mapping[str, tuple[Draw, ...]
 # Grants and the balance.
 
 
+def void_problems(grants: Iterable[RowMapping], leases: Iterable[RowMapping], now: Instant) -> Iterator[str]:
+    """Where voided grants have more left than leases may need: it should have been taken back when it returned."""
+    kept = [each for each in grants if each["voided_at"] is not None and each["remaining_microcredits"]]
+    left = sum(each["remaining_microcredits"] for each in kept if each["expires_at"] is None or each["expires_at"] > now)
+    out = sum(each["limit_microcredits"] - each["posted_microcredits"] for each in leases if not each["closed"])
+    if left > out:
+        yield f"voided grants have {left} left, and {out} is out on leases"
+
+
 def grant_problems(grants: Mapping[str, RowMapping], history: History) -> Iterator[str]:
     """Where a grant does not add up, or is not what history says."""
     for name, row in grants.items():
@@ -219,7 +228,7 @@ def _column_problems(name: str, row: RowMapping, expected: Mapping[str, object])
 # Leases.
 
 
-def lease_problems(rows: Iterable[RowMapping], grants: Iterable[RowMapping], now: Instant) -> Iterator[str]:
+def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now: Instant) -> Iterator[str]:
     """Where more is out on leases than stands behind them.
 
     A lease draws on grants that were usable at any time since it was opened. The later it was opened, the fewer those are; so

@@ -199,7 +199,8 @@ async def _pages(
 
 def _to_draw_on(ledger: Ledger) -> Iterator[Grant]:
     """What is left to draw on, now or later. Permanent grants behind the first thousand are taken for one without an end."""
-    yield from (each for each in ledger.grants.values() if each.remaining and not each.has_ended(ledger.now))
+    kept = (each for each in ledger.grants.values() if each.voided_at is None and not each.has_ended(ledger.now))
+    yield from (each for each in kept if each.remaining)
     if (left := ledger.rest.remaining) > 0:
         yield Grant(
             grant_id=GrantId("the rest"),

@@ -204,9 +204,9 @@ async def _grants(
 ) -> tuple[tuple[Grant, ...], bool]:
     """The grants that a decision may need, and whether they are all that are usable now.
 
-    Those of the running periods, DAILY and MONTHLY ones with credit left, those that a refund may give back to (which charge it
-    is of may turn out only when its own is posted, so all that are loaded count), and of the PERMANENT ones with credit left as
-    many of the first in the order of deduction as are enough.
+    Those of the running periods, DAILY, MONTHLY and voided ones with credit left, those that a refund may give back to (which
+    charge it is of may turn out only when its own is posted, so all that are loaded count), and of the PERMANENT ones with
+    credit left as many of the first in the order of deduction as are enough.
     """
     named = set(topic.grants)
     for charge in charges if topic.refunded_charges else ():
@@ -347,6 +347,7 @@ def _grants_query(*, some_are_named: bool) -> CompoundSelect[Any]:
     first = lasting.order_by(*order).limit(bindparam("limit")).subquery()
     found = [
         others.where(grants.c.kind.in_((GrantKind.DAILY.value, GrantKind.MONTHLY.value)), tables.HAS_CREDIT),
+        others.where(tables.IS_VOIDED_WITH_CREDIT),
         others.where(_any_of(grants.c.period_key, "running")),
         *([others.where(_any_of(grants.c.grant_id, "grants"))] if some_are_named else []),
         select(first),

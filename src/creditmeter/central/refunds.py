@@ -51,8 +51,8 @@ class Refunds:
 
 
 def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | RequestIdReused | None:
-    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Of the
-    amount it is known that it was not less.
+    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Whether
+    it had named its amount is not known.
     """
     made = ledger.refund_for(request.request_id)
     if made is None:
@@ -61,7 +61,7 @@ def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | 
     stands = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
     if made.charge_id not in (request.charge_id, stands):
         return RequestIdReused("charge_id")
-    if request.amount is not None and request.amount < made.amount:
+    if request.amount not in (None, made.amount):
         return RequestIdReused("amount")
     return Done(made, replayed=True) if request.mode is made.mode else RequestIdReused("mode")
 

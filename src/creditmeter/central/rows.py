@@ -117,6 +117,7 @@ def grant_row(account_id: AccountId, grant: Grant) -> Row:
         "refunded_microcredits": grant.refunded,
         "lapsed_microcredits": grant.lapsed,
         "voided_microcredits": grant.voided,
+        "voided_at": grant.voided_at,
     }
 
 
@@ -138,6 +139,7 @@ def grant_of(row: RowMapping) -> Grant:
         refunded=row["refunded_microcredits"],
         lapsed=row["lapsed_microcredits"],
         voided=row["voided_microcredits"],
+        voided_at=row["voided_at"],
     )
 
 
@@ -266,6 +268,7 @@ def refund_row(refund: Refund) -> Row:
         "amount_microcredits": refund.amount,
         "restored_microcredits": refund.posting.restored,
         "lapsed_microcredits": refund.posting.lapsed,
+        "never_paid_microcredits": refund.posting.never_paid,
         "body": encode(refund),
     }
 

@@ -82,6 +82,7 @@ grants = Table(
     Column("refunded_microcredits", BigInteger, nullable=False),
     Column("lapsed_microcredits", BigInteger, nullable=False),
     Column("voided_microcredits", BigInteger, nullable=False),
+    Column("voided_at", BigInteger),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
 Index("grants_by_creation", grants.c.account_id, grants.c.created_at, grants.c.grant_id)
@@ -102,6 +103,15 @@ Index(
     *(grants.c.account_id, grants.c.kind, grants.c.effective_at, grants.c.remaining_microcredits),
     sqlite_where=HAS_CREDIT,
     postgresql_where=HAS_CREDIT,
+)
+IS_VOIDED_WITH_CREDIT = grants.c.voided_at.is_not(None) & HAS_CREDIT
+"""What is left of such a grant is out on leases."""
+
+Index(
+    "grants_voided",
+    grants.c.account_id,
+    sqlite_where=IS_VOIDED_WITH_CREDIT,
+    postgresql_where=IS_VOIDED_WITH_CREDIT,
 )
 
 leases = Table(
@@ -182,6 +192,7 @@ refunds = Table(
     Column("amount_microcredits", BigInteger, nullable=False),
     Column("restored_microcredits", BigInteger, nullable=False),
     Column("lapsed_microcredits", BigInteger, nullable=False),
+    Column("never_paid_microcredits", BigInteger, nullable=False, server_default="0"),
     Column("body", Text, nullable=False),
 )
 Index("refunds_by_charge", refunds.c.account_id, refunds.c.charge_id)

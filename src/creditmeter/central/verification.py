@@ -25,6 +25,7 @@ from creditmeter.central.checks import (
     lease_problems,
     line_problems,
     refund_problems,
+    void_problems,
 )
 from creditmeter.central.database import Database
 from creditmeter.core.grants import Draw
@@ -142,7 +143,8 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
     async for problem in _refunds_problems(connection, account_id):
         yield problem
     leases = [row async for row in _rows(connection, tables.leases, account_id)]
-    for problem in lease_problems(leases, grants.values(), stored["decided_at"]):
+    about = grants.values(), leases, stored["decided_at"]
+    for problem in (*lease_problems(*about), *void_problems(*about)):
         yield problem
 
 
@@ -186,7 +188,7 @@ async def _refunded(
     back = refunds.restored_microcredits + refunds.lapsed_microcredits
     paid = func.coalesce(charges.duplicate_of, charges.charge_id)
     query = (
-        select(paid, func.sum(back), func.sum(refunds.amount_microcredits - back))
+        select(paid, func.sum(back), func.sum(refunds.amount_microcredits - back - refunds.never_paid_microcredits))
         .join_from(tables.refunds, tables.charges, charges.charge_id == refunds.charge_id)
         .where(refunds.account_id == account_id, charges.account_id == account_id, paid.in_(sorted(charge_ids)))
         .group_by(paid)
@@ -208,7 +210,8 @@ async def _refunds_problems(connection: AsyncConnection, account_id: AccountId) 
 async def _moved_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
     """Where the lines of a refund move other credit than it says: what came back, or was given anew, and what of it lapsed."""
     refunds, history = tables.refunds.c, tables.history.c
-    lapsed = case((history.type == EntryType.LAPSED.value, -history.amount_microcredits), else_=0)
+    is_lost = history.type.in_((EntryType.LAPSED.value, EntryType.VOIDED.value))
+    lapsed = case((is_lost, -history.amount_microcredits), else_=0)
     moved = (
         select(history.refund_id, func.sum(history.amount_microcredits).label("back"), func.sum(lapsed).label("lapsed"))
         .where(history.account_id == account_id, history.refund_id.is_not(None))

@@ -107,13 +107,15 @@ def void(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back what is left of a grant; what was spent of it stays charged."""
+    """Take a grant back: what is left at once, what is out on leases when it returns. What was spent of it stays charged."""
     request = admin_pb2.VoidGrantRequest(request_id=request_id or new_request_id(), account_id=account_id, grant_id=grant_id)
     reply = ask(address, lambda client: call(client.admin.VoidGrant, request, PATIENCE), request.request_id)
     if as_json:
         print_json(json_of(reply) | {"request_id": request.request_id})
         return
     print(f"taken back: {format_credits(reply.voided_microcredits)} credits")
+    if reply.grant.remaining_microcredits:
+        print(f"out on leases: {format_credits(reply.grant.remaining_microcredits)} credits, taken back when they return")
     print_table(grants_table([reply.grant]))
     print_request_id(request.request_id, replayed=reply.replayed)
 

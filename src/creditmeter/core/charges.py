@@ -87,11 +87,14 @@ class RefundMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RefundPosting:
-    """What the central store did with a refund: credit that came back, and credit whose grant had ended, in microcredits."""
+    """What the central store did with a refund, in microcredits: credit that came back, and credit whose grant had ended or was
+    voided. `never_paid` is what of the amount its charge had not cost the account after all. The rest of it cancelled debt.
+    """
 
     posted_at: Instant
     restored: Microcredits
     lapsed: Microcredits
+    never_paid: Microcredits = Microcredits(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class GrantSource(Enum):
 class Grant:
     """Credits given to an account, and what became of them.
 
-    Amounts in microcredits; usable in ``[effective_at, expires_at)``. At every instant
+    Amounts in microcredits; usable in ``[effective_at, expires_at)``, and not from `voided_at` on. What is left of a voided
+    grant is out on leases that were opened before; it is taken back when it returns. At every instant
     ``amount = remaining + drawn - refunded + lapsed + voided``.
     """
 
@@ -60,6 +61,7 @@ class Grant:
     refunded: Microcredits = Microcredits(0)
     lapsed: Microcredits = Microcredits(0)
     voided: Microcredits = Microcredits(0)
+    voided_at: Instant | None = None
 
     def __post_init__(self) -> None:
         assert self.remaining >= 0, f"grant {self.grant_id} is overdrawn"
@@ -76,9 +78,13 @@ class Grant:
         """Whether nothing authorised from `now` on may use it."""
         return self.expires_at is not None and self.expires_at <= now
 
-    def is_usable(self, at: Instant) -> bool:
-        """Whether a call at this moment may use it: beginning inclusive, end exclusive."""
+    def is_running(self, at: Instant) -> bool:
+        """Whether it has begun and not ended, voided or not: beginning inclusive, end exclusive."""
         return self.effective_at <= at and not self.has_ended(at)
+
+    def is_usable(self, at: Instant) -> bool:
+        """Whether a call at this moment may use it: it is running, and was not voided until then."""
+        return self.is_running(at) and (self.voided_at is None or at < self.voided_at)
 
     def draw(self, amount: int) -> "Grant":
         """The grant after `amount` of it was spent."""
@@ -88,9 +94,9 @@ class Grant:
         """The grant after `amount` that was drawn came back to it."""
         return replace(self, remaining=Microcredits(self.remaining + amount), refunded=Microcredits(self.refunded + amount))
 
-    def lapse(self) -> "Grant":
-        """The grant after all that was left of it ended unused."""
-        return replace(self, remaining=Microcredits(0), lapsed=Microcredits(self.lapsed + self.remaining))
+    def lapse(self, amount: int) -> "Grant":
+        """The grant after `amount` of what was left ended unused."""
+        return replace(self, remaining=Microcredits(self.remaining - amount), lapsed=Microcredits(self.lapsed + amount))
 
     def void(self, amount: int) -> "Grant":
         """The grant after `amount` of what was left was taken back."""
@@ -132,5 +138,23 @@ def usable(grants: Iterable[Grant], at: Instant) -> list[Grant]:
 
 
 def alive_between(grants: Iterable[Grant], start: Instant, end: Instant) -> list[Grant]:
-    """The grants that were usable at any moment in ``[start, end]``, in the order of deduction."""
+    """The grants that were running at any moment in ``[start, end]``, voided or not, in the order of deduction."""
     return sorted((grant for grant in grants if grant.effective_at <= end and not grant.has_ended(start)), key=draw_key)
+
+
+def merged(draws: Iterable[Draw]) -> tuple[Draw, ...]:
+    """One draw for each grant, in the order in which the grants were first drawn on.
+
+    A charge draws on a grant once for each part of its cost; people are shown the sum. What is stored stays in pieces: a
+    refund gives back the last piece first, and pieces of two grants may alternate.
+    """
+    found: dict[GrantId, Draw] = {}
+    for draw in draws:
+        before = found.get(draw.grant_id)
+        found[draw.grant_id] = draw if before is None else _sum(before, draw)
+    return tuple(found.values())
+
+
+def _sum(one: Draw, other: Draw) -> Draw:
+    amount, returned = one.amount + other.amount, one.returned + other.returned
+    return replace(one, amount=Microcredits(amount), returned=Microcredits(returned))

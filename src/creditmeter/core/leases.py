@@ -86,11 +86,22 @@ class OutLease:
 def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
     """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
 
+    What is out counts first against what voided grants have left: that is kept for leases, and nothing new may use it.
+    """
+    grants = tuple(grants)
+    usable = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
+    return Microcredits(min(usable, unclaimed(grants, leases, now, rest)))
+
+
+def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
+    """What is left of the running grants, voided ones too, and of the rest, less what is out on all unclosed leases; never
+    negative.
+
     What is out on leases of ended days counts first against what the ended plan grants that were usable when the lease was
     opened have left, since that is where it will be drawn: yesterday's open holds do not eat today's credits.
     """
     grants = tuple(grants)
-    backing = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
+    backing = rest.remaining + sum(grant.remaining for grant in grants if grant.is_running(now))
     buckets = sorted((grant for grant in grants if grant.kind is not GrantKind.PERMANENT), key=draw_key)
     left = {grant.grant_id: int(grant.remaining) for grant in buckets}
     claimed = sum(
@@ -104,16 +115,21 @@ def _claim_of_an_ended_day(lease: OutLease, buckets: list[Grant], left: dict[Gra
     """What an ended day's lease claims of today's credit, after it took what it can from `left`, in the order of deduction.
 
     Of the ended grants only the plan's count: every charge of that day may draw on them, so whichever is posted first, as
-    much is drawn there. Credit given within the day may not be open to the charge that is left for last. A grant that still
-    runs and is drawn on before an ended one (daily credit given for several days, at the end of a month) is claimed first.
+    much is drawn there. Credit given within the day may not be open to the charge that is left for last, and a voided grant is
+    the last that a later charge draws on. A grant that still runs and is drawn on before an ended one (daily credit given for
+    several days, at the end of a month) is claimed first.
     """
     need = int(lease.out)
     claimed = 0
     for grant in buckets:
         runs = not grant.has_ended(now) and grant.effective_at < lease.ends_at
-        if runs or (grant.has_ended(now) and grant.period_key is not None and grant.is_usable(lease.opened_at)):
+        if runs or (_is_ended_plan_grant(grant, now) and grant.is_usable(lease.opened_at)):
             part = min(need, left[grant.grant_id])
             left[grant.grant_id] -= part
             need -= part
             claimed += part if runs else 0
     return claimed + need
+
+
+def _is_ended_plan_grant(grant: Grant, now: Instant) -> bool:
+    return grant.has_ended(now) and grant.period_key is not None and grant.voided_at is None

@@ -17,9 +17,9 @@ from creditmeter.core.grants import NO_REST, Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
-from creditmeter.core.leases import OutLease, available
+from creditmeter.core.leases import OutLease, available, unclaimed
 from creditmeter.core.recalls import Purpose, Recall
-from creditmeter.core.refusals import GrantEnded, GrantNotFound, Refusal
+from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
 from creditmeter.core.schedule import CalendarChange, Schedule
 from creditmeter.core.work import Usage
 
@@ -119,12 +119,13 @@ class Ledger:
     @property
     def reading(self) -> Reading:
         """What alerts are held against, as it stands. Holds and leases do not count: only what is posted does."""
-        now = [each for each in self.grants.values() if each.is_usable(self.now)]
-        others_left = self.rest.remaining + sum(each.remaining for each in now if not each.period_key)
-        plan_left = sum(each.remaining for each in now if each.period_key)
+        running = [each for each in self.grants.values() if each.is_running(self.now)]
+        usable_now = [each for each in running if each.is_usable(self.now)]
+        others_left = self.rest.remaining + sum(each.remaining for each in usable_now if not each.period_key)
+        plan_left = sum(each.remaining for each in usable_now if each.period_key)
         return Reading(
             left=Microcredits(max(0, plan_left + others_left - self.debt)),
-            plan_given=Microcredits(sum(each.given for each in now if each.period_key)),
+            plan_given=Microcredits(sum(each.given for each in running if each.period_key)),
             others_left=Microcredits(others_left),
         )
 
@@ -269,27 +270,55 @@ class Ledger:
         self.record(replace(entry, note=note or grant.note, charge_id=grant.charge_id, refund_id=refund_id))
 
     def void(self, grant_id: GrantId) -> Refusal | Microcredits:
-        """Take back what of a grant is neither spent nor out on a lease; says how much that was."""
+        """Take back what of a grant is neither spent nor out on a lease, once and for good; says how much that was. What is out
+        is taken back when it returns.
+        """
         grant = self.grants.get(grant_id)
         if grant is None:
             return GrantNotFound(grant_id)
+        if grant.voided_at is not None:
+            return GrantVoided(grant_id)
         if grant.has_ended(self.now):
             return GrantEnded(grant_id)
         not_begun = grant.effective_at > self.now
-        amount = grant.remaining if not_begun else min(grant.remaining, self.available)
-        if amount:
-            self.put_grant(grant.void(amount))
-            self.record(self.entry(EntryType.VOIDED, -amount, self.now, grant))
+        amount = grant.remaining if not_begun else Microcredits(min(grant.remaining, self.available))
+        self._take_back(replace(grant, voided_at=self.now), amount)
         return amount
 
     def lapse(self) -> None:
-        """Write off ended grants that nothing can draw on any more: no unclosed lease was opened before their end."""
+        """Write off ended grants that nothing can draw on any more: no unclosed lease was opened before their end. Take back of
+        voided ones what returned.
+        """
+        self._take_back_what_returned()
         for grant in sorted(self.grants.values(), key=draw_key):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at
-                if not any(lease.opened_at < end for lease in self.leases.values()):
-                    self.put_grant(grant.lapse())
+                if any(lease.opened_at < end for lease in self.leases.values()):
+                    continue
+                if grant.voided_at is not None:
+                    self._take_back(grant, grant.remaining)
+                else:
+                    self.put_grant(grant.lapse(grant.remaining))
                     self.record(self.entry(EntryType.LAPSED, -grant.remaining, end, grant))
+
+    def _take_back_what_returned(self) -> None:
+        """Take back of voided grants that have not ended what the leases that were opened before do not have out any more. What
+        later leases have come to rest on meanwhile stays until they return it.
+        """
+        voided = [each for each in self.grants.values() if each.voided_at and each.remaining and each.is_running(self.now)]
+        kept = 0
+        for grant in sorted(voided, key=lambda each: (each.voided_at or 0, draw_key(each))):
+            assert grant.voided_at is not None
+            out = sum(each.out for each in self.leases.values() if each.opened_at <= grant.voided_at)
+            keep = min(int(grant.remaining), max(0, out - kept))
+            kept += keep
+            free = unclaimed(self.grants.values(), self.leases.values(), self.now, self.rest)
+            self._take_back(grant, Microcredits(min(grant.remaining - keep, free)))
+
+    def _take_back(self, grant: Grant, amount: Microcredits) -> None:
+        self.put_grant(grant.void(amount))
+        if amount:
+            self.record(self.entry(EntryType.VOIDED, -amount, self.now, grant))
 
     def draw(self, grants: Iterable[Grant], need: int) -> tuple[Draw, ...]:
         """Take up to `need` from these grants, in their order. A grant may be named twice: its newest version counts."""

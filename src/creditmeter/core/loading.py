@@ -38,13 +38,14 @@ def is_enough(first: Sequence[Grant], wanted: Demand, now: Instant, listed: int 
     """Whether the first permanent grants in the order of deduction have all that may be drawn, with so many behind these to be
     shown, and are all that have ended.
 
-    Of one that began after the earliest draw it does not count what it has: that draw passes it over for those behind it.
+    Of one that began after the earliest draw, or was voided, it does not count what it has: a draw may pass it over for those
+    behind it.
     """
     if not first or first[-1].has_ended(now):
         return False
     left, spare = int(wanted.amount), 0
     for each in first:
-        if each.has_ended(now) or each.effective_at > wanted.since:
+        if each.has_ended(now) or each.effective_at > wanted.since or each.voided_at is not None:
             continue
         spare += left <= 0
         left -= each.remaining

@@ -106,11 +106,14 @@ def _settle_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> t
 
 
 def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
-    """Draw what a lease stands behind."""
+    """Draw what a lease stands behind. What was authorised before a grant was voided draws on it in its place; what was
+    authorised later does only if nothing else is left.
+    """
     lease = ledger.leases[part.lease_id]
     at = drawn_at(part, lease, ledger.now)
     grants = ledger.grants.values()
-    draws = ledger.draw([*usable(grants, at), *alive_between(grants, at, ledger.now)], part.amount)
+    alive = sorted(alive_between(grants, at, ledger.now), key=lambda each: each.voided_at is not None)
+    draws = ledger.draw([*usable(grants, at), *alive], part.amount)
     assert total_of(draws) == part.amount, f"lease {lease.lease_id} has no credit behind it"
     return draws
 

@@ -1,7 +1,10 @@
 """Refunds at the central store: where credit that comes back goes.
 
 Debt that the charge still owes is cancelled first; then its draws are given back, last drawn first. What belongs to a grant
-that has ended lapses.
+that has ended lapses, and what belongs to one that was voided is taken back.
+
+A refund that a sidecar decided before its charge was posted keeps its amount, whatever the charge turns out to be: what of it
+was never paid (the charge is a duplicate, or was written off) is said beside it.
 """
 
 from dataclasses import replace
@@ -11,6 +14,7 @@ from creditmeter.core.charges import Charge, Posting, Refund, RefundMode, Refund
 from creditmeter.core.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import ChargeId, GrantId
+from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.posting import total_of
 from creditmeter.core.refusals import RefundExceedsCharge
@@ -41,15 +45,15 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
 def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
     """Post a refund that a sidecar decided before its charge was sent.
 
-    It never asks for more than is left, unless the charge turned out a duplicate or was written off in part. If the same
-    request was made through another sidecar meanwhile, that is the refund: it is not made again.
+    It never asks for more than is left, unless the charge turned out a duplicate, whose refund is of the first one, or was
+    written off in part. If the same request was made through another sidecar meanwhile, that is the refund: it is not made
+    again.
     """
     charge = _that_stands(ledger, decided.charge_id)
     assert charge.posting is not None
-    amount = min(decided.amount, refundable(charge.posting))
     known = _made_before(ledger, decided, charge)
     if known is None:
-        known = _give_back(ledger, replace(decided, amount=amount), charge, charge.posting)
+        known = _give_back(ledger, replace(decided, charge_id=charge.charge_id), charge, charge.posting)
     assert known.posting is not None
     return known.posting
 
@@ -69,8 +73,9 @@ def _that_stands(ledger: Ledger, charge_id: ChargeId) -> Charge:
 
 
 def _give_back(ledger: Ledger, wanted: Refund, charge: Charge, posting: Posting) -> Refund:
-    cancelled = min(wanted.amount, posting.debt)
-    draws, returned = _undo(posting.draws, wanted.amount - cancelled)
+    amount = min(wanted.amount, refundable(posting))
+    cancelled = min(amount, posting.debt)
+    draws, returned = _undo(posting.draws, amount - cancelled)
     ledger.put_charge(
         replace(
             charge,
@@ -88,7 +93,7 @@ def _give_back(ledger: Ledger, wanted: Refund, charge: Charge, posting: Posting)
     else:
         lapsed = _restore(ledger, wanted, charge, returned)
     restored = Microcredits(total_of(returned) - lapsed)
-    made = replace(wanted, posting=RefundPosting(ledger.now, restored, lapsed))
+    made = replace(wanted, posting=RefundPosting(ledger.now, restored, lapsed, Microcredits(wanted.amount - amount)))
     ledger.put_refund(made)
     return made
 
@@ -108,23 +113,28 @@ def _undo(draws: tuple[Draw, ...], amount: int) -> tuple[tuple[Draw, ...], tuple
 
 
 def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Draw, ...]) -> Microcredits:
-    """Put credit back into the grants it came from; says how much of it lapsed because its grant had ended."""
+    """Put credit back into the grants it came from; says how much of it was lost because its grant had ended or was voided."""
     entry = ledger.entry_about(charge, EntryType.REFUNDED, total_of(returned), wanted.refunded_at)
     ledger.record(replace(entry, refund_id=wanted.refund_id, draws=returned, note=wanted.reason))
-    lapsed = 0
+    lost = 0
     for draw in returned:
         grant = ledger.grants[draw.grant_id].give_back(draw.amount)
-        if grant.has_ended(ledger.now):
-            grant = replace(
-                grant,
-                remaining=Microcredits(grant.remaining - draw.amount),
-                lapsed=Microcredits(grant.lapsed + draw.amount),
-            )
-            lapsed += draw.amount
-            entry = ledger.entry(EntryType.LAPSED, -draw.amount, ledger.now, grant)
+        after, why = _without_what_is_lost(grant, draw.amount, ledger.now)
+        ledger.put_grant(after)
+        if why is not None:
+            lost += draw.amount
+            entry = ledger.entry(why, -draw.amount, ledger.now, grant)
             ledger.record(replace(entry, charge_id=charge.charge_id, refund_id=wanted.refund_id))
-        ledger.put_grant(grant)
-    return Microcredits(lapsed)
+    return Microcredits(lost)
+
+
+def _without_what_is_lost(grant: Grant, amount: Microcredits, now: Instant) -> tuple[Grant, EntryType | None]:
+    """A grant after an amount came back to it, and what became of that amount; None if it can be used again."""
+    if grant.voided_at is not None:
+        return grant.void(amount), EntryType.VOIDED
+    if grant.has_ended(now):
+        return grant.lapse(amount), EntryType.LAPSED
+    return grant, None
 
 
 def _give_goodwill(ledger: Ledger, wanted: Refund, charge: Charge, amount: Microcredits) -> None:

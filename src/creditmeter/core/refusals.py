@@ -113,6 +113,13 @@ class GrantEnded(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
+class GrantVoided(Refusal):
+    """The grant was voided before: there is nothing left to do."""
+
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimeZoneChangeTooSoon(Refusal):
     """The account's time zone or anchor day was changed less than 30 days ago."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.exchange import Bucket, Standing
-from creditmeter.core.grants import NO_REST, Grant, GrantKind, usable
+from creditmeter.core.grants import NO_REST, Grant, GrantKind, draw_key
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.recalling import without_idle
 
@@ -13,12 +13,12 @@ MAX_LISTED_GRANTS = 100
 
 
 def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
-    """How the account stands, counting idle credit on leases as available. Lists up to `max_grants` grants that
-    a call could draw on now.
+    """How the account stands, counting idle credit on leases as available. Lists up to `max_grants` running grants that have
+    credit left; that of voided ones is out on leases.
     """
     leases = ledger.leases.values()
     busy = tuple(without_idle(each) for each in leases)
-    grants = usable(ledger.grants.values(), ledger.now)
+    grants = sorted((each for each in ledger.grants.values() if each.is_running(ledger.now)), key=draw_key)
     return Standing(
         as_of=ledger.now,
         available=Microcredits(max(0, ledger.available_if(busy) - ledger.debt)),

@@ -48,15 +48,16 @@ Keys: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class PaidBy:
-    """What a charge drew on a grant of this kind, in microcredits."""
+    """What a charge drew on a grant of this kind, and how much of it refunds undid, in microcredits."""
 
     kind: GrantKind
     amount: Microcredits
+    returned: Microcredits = ZERO
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """How a charge was paid, in microcredits."""
+    """How a charge was paid, in microcredits. What the draws returned adds up to `refunded`."""
 
     covered: Microcredits
     debt: Microcredits
@@ -105,19 +106,22 @@ class Totals:
     output_tokens: int = 0
     quantity: int = 0
 
-    def add(self, charge: UsedCharge, covered: int) -> None:
-        """Count a charge, of which grants paid this much here."""
+    def add(self, charge: UsedCharge) -> None:
+        """Count a charge, but for what grants paid of it and what came back to them: that is split by their kinds."""
         self.charges += 1
         self.cost += charge.cost
-        self.covered += covered
         self.debt += charge.posting.debt
         self.uncovered += charge.posting.uncovered
-        self.refunded += charge.posting.refunded
         self.cost_usd = _EXACT.add(self.cost_usd, charge.cost_usd)
         if charge.usage is not None:
             self.input_tokens += charge.usage.input_tokens or 0
             self.output_tokens += charge.usage.output_tokens or 0
             self.quantity += _quantity(charge.usage)
+
+    def add_paid(self, covered: int, refunded: int) -> None:
+        """Count what grants paid, and what refunds undid of that."""
+        self.covered += covered
+        self.refunded += refunded
 
 
 class UsageSummary:
@@ -139,18 +143,19 @@ class UsageSummary:
 
     def add(self, charge: UsedCharge) -> None:
         """Count a charge. Those of one day are quickest one after another."""
-        self.total.add(charge, charge.posting.covered)
+        whole = charge.posting.covered, charge.posting.refunded
+        self.total.add(charge)
+        self.total.add_paid(*whole)
         if not self._group_by:
             return
-        kinds = _paid_by_kind(charge) if Dimension.KIND in self._group_by else {"": charge.posting.covered}
-        for number, (kind, covered) in enumerate(kinds.items()):
+        kinds = _paid_by_kind(charge) if Dimension.KIND in self._group_by else {"": whole}
+        for number, (kind, paid) in enumerate(kinds.items()):
             totals = self._group(tuple(self._key(each, charge, kind) for each in self._group_by))
             if totals is None:
                 continue
             if number == 0:
-                totals.add(charge, covered)
-            else:
-                totals.covered += covered
+                totals.add(charge)
+            totals.add_paid(*paid)
 
     def page(self) -> list[tuple[Keys, Totals]]:
         """The groups, in the order of their keys."""
@@ -196,13 +201,16 @@ class UsageSummary:
         return self._day.key
 
 
-def _paid_by_kind(charge: UsedCharge) -> dict[str, int]:
-    """What grants of each kind paid, by the kind's name in the contract; the first drawn kind comes first."""
-    paid: dict[str, int] = {}
+def _paid_by_kind(charge: UsedCharge) -> dict[str, tuple[int, int]]:
+    """What grants of each kind paid, and what refunds undid of that, by the kind's name in the contract; the first drawn kind
+    comes first.
+    """
+    paid: dict[str, tuple[int, int]] = {}
     for draw in charge.posting.draws:
         name = f"GRANT_KIND_{draw.kind.value}"
-        paid[name] = paid.get(name, 0) + draw.amount
-    return paid or {"GRANT_KIND_UNSPECIFIED": ZERO}
+        covered, refunded = paid.get(name, (0, 0))
+        paid[name] = covered + draw.amount, refunded + draw.returned
+    return paid or {"GRANT_KIND_UNSPECIFIED": (0, 0)}
 
 
 def _quantity(usage: Spent) -> int:

@@ -221,6 +221,10 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
         "ACCOUNT_CLOSED", "the account {account_id} is closed; what it has reserved may still be committed"
     ),
     refusals.GrantEnded: _precondition("GRANT_ENDED", "the grant {grant_id} has ended: there is nothing to take back"),
+    refusals.GrantVoided: _precondition(
+        "GRANT_VOIDED",
+        "the grant {grant_id} was voided before: there is nothing left to do; what is still out is taken back as it returns",
+    ),
     refusals.TimeZoneChangeTooSoon: _calendar_rests,
     refusals.ReservationElsewhere: lambda refusal: Problem(
         grpc.StatusCode.FAILED_PRECONDITION,

@@ -7,7 +7,7 @@ from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.exchange import Bucket
-from creditmeter.core.grants import Draw, Grant
+from creditmeter.core.grants import Draw, Grant, merged
 from creditmeter.core.history import Entry
 from creditmeter.core.ids import AccountId, entry_id
 from creditmeter.core.instants import Instant
@@ -123,7 +123,7 @@ def charge_message(charge: Charge) -> charges_pb2.Charge:
         authorized_at=timestamp(charge.authorized_at),
         committed_at=timestamp(charge.committed_at),
         posted_at=timestamp(posting.posted_at) if posting else None,
-        draws=[draw_message(draw) for draw in posting.draws] if posting else [],
+        draws=[draw_message(draw) for draw in merged(posting.draws)] if posting else [],
         duplicate_of_charge_id=(posting.duplicate_of or "") if posting else "",
     )
 
@@ -149,6 +149,7 @@ def refund_message(refund: Refund) -> charges_pb2.Refund:
         posted_at=timestamp(posting.posted_at) if posting else None,
         mode=charges_pb2.RefundMode.Value(f"REFUND_MODE_{refund.mode.value}"),
         reason=refund.reason,
+        never_paid_microcredits=posting.never_paid if posting else 0,
     )
 
 
@@ -168,6 +169,7 @@ def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
         source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{grant.source.value}"),
         note=note[:MAX_TEXT],
         created_at=timestamp(grant.created_at),
+        voided_at=timestamp(grant.voided_at),
     )
 
 
@@ -295,7 +297,7 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
         grant_id=entry.grant_id or "",
         charge_id=entry.charge_id or "",
         refund_id=entry.refund_id or "",
-        draws=[draw_message(draw) for draw in entry.draws],
+        draws=[draw_message(draw) for draw in merged(entry.draws)],
         action=entry.action,
         model=entry.model,
         tool=entry.tool,

@@ -40,13 +40,13 @@ class _HistoryTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryTy
     HISTORY_TYPE_CHARGED: _HistoryType.ValueType  # 2
     """A charge was posted; what its draws took is taken."""
     HISTORY_TYPE_REFUNDED: _HistoryType.ValueType  # 3
-    """A refund was posted; what it gave back to grants is added. What lapses of it at once follows as LAPSED. In mode
-    GOODWILL the amount is 0 and a GRANTED entry follows.
+    """A refund was posted; what it gave back to grants is added. What of it is lost at once follows as LAPSED, or as
+    VOIDED if its grant was voided. In mode GOODWILL the amount is 0 and a GRANTED entry follows.
     """
     HISTORY_TYPE_LAPSED: _HistoryType.ValueType  # 4
     """A grant ended; what was left of it is taken."""
     HISTORY_TYPE_VOIDED: _HistoryType.ValueType  # 5
-    """A grant was voided; what was taken back is taken."""
+    """A grant was voided, or what was out of it then has returned; what was taken back is taken."""
     HISTORY_TYPE_WRITTEN_OFF: _HistoryType.ValueType  # 6
     """Cost of a charge was written off; the note says how much, and the amount is 0 since it moves no credit."""
     HISTORY_TYPE_DEBT_REPAID: _HistoryType.ValueType  # 7
@@ -66,13 +66,13 @@ HISTORY_TYPE_GRANTED: HistoryType.ValueType  # 1
 HISTORY_TYPE_CHARGED: HistoryType.ValueType  # 2
 """A charge was posted; what its draws took is taken."""
 HISTORY_TYPE_REFUNDED: HistoryType.ValueType  # 3
-"""A refund was posted; what it gave back to grants is added. What lapses of it at once follows as LAPSED. In mode
-GOODWILL the amount is 0 and a GRANTED entry follows.
+"""A refund was posted; what it gave back to grants is added. What of it is lost at once follows as LAPSED, or as
+VOIDED if its grant was voided. In mode GOODWILL the amount is 0 and a GRANTED entry follows.
 """
 HISTORY_TYPE_LAPSED: HistoryType.ValueType  # 4
 """A grant ended; what was left of it is taken."""
 HISTORY_TYPE_VOIDED: HistoryType.ValueType  # 5
-"""A grant was voided; what was taken back is taken."""
+"""A grant was voided, or what was out of it then has returned; what was taken back is taken."""
 HISTORY_TYPE_WRITTEN_OFF: HistoryType.ValueType  # 6
 """Cost of a charge was written off; the note says how much, and the amount is 0 since it moves no credit."""
 HISTORY_TYPE_DEBT_REPAID: HistoryType.ValueType  # 7
@@ -100,8 +100,9 @@ class _UsageDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageD
     USAGE_DIMENSION_TOOL: _UsageDimension.ValueType  # 4
     """The tool."""
     USAGE_DIMENSION_KIND: _UsageDimension.ValueType  # 5
-    """The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. Covered cost is split by draws; everything
-    else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
+    """The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. What was covered is split by draws, and what
+    was refunded by the draws that it undid, wherever the credit went: back, into a GOODWILL grant, or lapsed.
+    Everything else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
     """
 
 class UsageDimension(_UsageDimension, metaclass=_UsageDimensionEnumTypeWrapper):
@@ -118,8 +119,9 @@ USAGE_DIMENSION_MODEL: UsageDimension.ValueType  # 3
 USAGE_DIMENSION_TOOL: UsageDimension.ValueType  # 4
 """The tool."""
 USAGE_DIMENSION_KIND: UsageDimension.ValueType  # 5
-"""The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. Covered cost is split by draws; everything
-else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
+"""The kind of the grants that paid, by its name, as GRANT_KIND_DAILY. What was covered is split by draws, and what
+was refunded by the draws that it undid, wherever the credit went: back, into a GOODWILL grant, or lapsed.
+Everything else of a charge is counted where its first draw is, and under GRANT_KIND_UNSPECIFIED if it has none.
 """
 Global___UsageDimension: _TypeAlias = UsageDimension  # noqa: Y015
 
@@ -305,7 +307,9 @@ class GetBalanceResponse(_message.Message):
 
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[_grants_pb2.Grant]:
-        """The grants usable now, in the order in which they are drawn on; the first 100. ListGrants has all."""
+        """The running grants with credit left, in the order in which they are drawn on; the first 100. What a voided one has
+        left is out on leases. ListGrants has all.
+        """
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
@@ -505,7 +509,9 @@ class HistoryEntry(_message.Message):
     """The grant's note, the refund's reason, or what else there is to say. At most 512 characters."""
     @_builtins.property
     def draws(self) -> _containers.RepeatedCompositeFieldContainer[_charges_pb2.Draw]:
-        """What was drawn on each grant, in the order drawn; for a refund, what went back to each."""
+        """What was drawn on each grant, each once, in the order in which they were first drawn on; for a refund, what went
+        back to each.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

@@ -701,12 +701,12 @@ class VoidGrantResponse(_message.Message):
     VOIDED_MICROCREDITS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     voided_microcredits: _builtins.int
-    """What was taken back, in microcredits."""
+    """What was taken back at once, in microcredits."""
     replayed: _builtins.bool
     """Whether this is the first reply again."""
     @_builtins.property
     def grant(self) -> _grants_pb2.Grant:
-        """The grant after it."""
+        """The grant after it. What it has left is out on leases, and is taken back when it returns."""
 
     def __init__(
         self,

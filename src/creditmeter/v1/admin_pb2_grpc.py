@@ -164,8 +164,9 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VoidGrant(self, request, context):
-        """VoidGrant takes back what is left of a grant and not out on a lease; earlier use stays charged. Errors:
-        ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, CENTRAL_UNAVAILABLE.
+        """VoidGrant takes a grant back for good: at once what is left of it and not out on a lease, the rest by itself when
+        it returns. Earlier use stays charged, and holds that were placed may still commit against it. Errors:
+        ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, GRANT_VOIDED, CENTRAL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,8 +59,9 @@ class AdminServiceStub:
     CENTRAL_UNAVAILABLE.
     """
     VoidGrant: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VoidGrantRequest, _admin_pb2.VoidGrantResponse]
-    """VoidGrant takes back what is left of a grant and not out on a lease; earlier use stays charged. Errors:
-    ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, CENTRAL_UNAVAILABLE.
+    """VoidGrant takes a grant back for good: at once what is left of it and not out on a lease, the rest by itself when
+    it returns. Earlier use stays charged, and holds that were placed may still commit against it. Errors:
+    ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, GRANT_VOIDED, CENTRAL_UNAVAILABLE.
     """
     PublishRateCard: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PublishRateCardRequest, _admin_pb2.PublishRateCardResponse]
     """PublishRateCard publishes a version of the price list for good; running sidecars pick it up by themselves.
@@ -103,8 +104,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     CENTRAL_UNAVAILABLE.
     """
     VoidGrant: _aio.UnaryUnaryMultiCallable[_admin_pb2.VoidGrantRequest, _admin_pb2.VoidGrantResponse]  # type: ignore[assignment]
-    """VoidGrant takes back what is left of a grant and not out on a lease; earlier use stays charged. Errors:
-    ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, CENTRAL_UNAVAILABLE.
+    """VoidGrant takes a grant back for good: at once what is left of it and not out on a lease, the rest by itself when
+    it returns. Earlier use stays charged, and holds that were placed may still commit against it. Errors:
+    ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, GRANT_VOIDED, CENTRAL_UNAVAILABLE.
     """
     PublishRateCard: _aio.UnaryUnaryMultiCallable[_admin_pb2.PublishRateCardRequest, _admin_pb2.PublishRateCardResponse]  # type: ignore[assignment]
     """PublishRateCard publishes a version of the price list for good; running sidecars pick it up by themselves.
@@ -192,8 +194,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.VoidGrantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.VoidGrantResponse, _abc.Awaitable[_admin_pb2.VoidGrantResponse]]:
-        """VoidGrant takes back what is left of a grant and not out on a lease; earlier use stays charged. Errors:
-        ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, CENTRAL_UNAVAILABLE.
+        """VoidGrant takes a grant back for good: at once what is left of it and not out on a lease, the rest by itself when
+        it returns. Earlier use stays charged, and holds that were placed may still commit against it. Errors:
+        ACCOUNT_NOT_FOUND, GRANT_NOT_FOUND, GRANT_ENDED, GRANT_VOIDED, CENTRAL_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -79,7 +79,9 @@ class _RefundModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundMode
     REFUND_MODE_UNSPECIFIED: _RefundMode.ValueType  # 0
     """In a request this means ORIGINAL; replies never carry it."""
     REFUND_MODE_ORIGINAL: _RefundMode.ValueType  # 1
-    """Back to the grants drawn on, last drawn first; what belongs to a grant that has ended lapses."""
+    """Back to the grants drawn on, last drawn first; what belongs to a grant that has ended lapses, and what belongs to
+    one that was voided is taken back.
+    """
     REFUND_MODE_GOODWILL: _RefundMode.ValueType  # 2
     """Into a new PERMANENT grant whose note names the charge."""
 
@@ -89,7 +91,9 @@ class RefundMode(_RefundMode, metaclass=_RefundModeEnumTypeWrapper):
 REFUND_MODE_UNSPECIFIED: RefundMode.ValueType  # 0
 """In a request this means ORIGINAL; replies never carry it."""
 REFUND_MODE_ORIGINAL: RefundMode.ValueType  # 1
-"""Back to the grants drawn on, last drawn first; what belongs to a grant that has ended lapses."""
+"""Back to the grants drawn on, last drawn first; what belongs to a grant that has ended lapses, and what belongs to
+one that was voided is taken back.
+"""
 REFUND_MODE_GOODWILL: RefundMode.ValueType  # 2
 """Into a new PERMANENT grant whose note names the charge."""
 Global___RefundMode: _TypeAlias = RefundMode  # noqa: Y015
@@ -235,7 +239,9 @@ class Charge(_message.Message):
 
     @_builtins.property
     def draws(self) -> _containers.RepeatedCompositeFieldContainer[Global___Draw]:
-        """The grants that paid, in the order drawn; they sum to covered_microcredits. Empty until posted."""
+        """The grants that paid, each once, in the order in which they were first drawn on; they sum to covered_microcredits.
+        Empty until posted.
+        """
 
     def __init__(
         self,
@@ -285,20 +291,26 @@ class Refund(_message.Message):
     POSTED_AT_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    NEVER_PAID_MICROCREDITS_FIELD_NUMBER: _builtins.int
     refund_id: _builtins.str
     """The refund's id, which carries the account's key and the sidecar."""
     charge_id: _builtins.str
-    """The charge refunded."""
+    """The charge refunded. If that turns out to be a DUPLICATE when it is posted, the charge that stands in its place."""
     amount_microcredits: _builtins.int
-    """What is refunded, in microcredits; once posted, cancelled debt + restored + lapsed."""
+    """What is refunded, in microcredits; once posted, cancelled debt + restored + lapsed + never_paid."""
     restored_microcredits: _builtins.int
     """What came back as usable credit, in microcredits. 0 until posted."""
     lapsed_microcredits: _builtins.int
-    """What belonged to grants that have ended, and so lapsed at once, in microcredits. 0 until posted."""
+    """What belonged to grants that have ended or were voided, and so was lost at once, in microcredits. 0 until posted."""
     mode: Global___RefundMode.ValueType
     """Where the credit went."""
     reason: _builtins.str
     """The reason given, at most 512 characters."""
+    never_paid_microcredits: _builtins.int
+    """What of the amount had not been paid after all when it was posted, in microcredits: the refund was decided before
+    its charge was settled, and that turned out to be a DUPLICATE of one that cost less or was refunded before, or was
+    written off in part. Neither took this from the account, so there is nothing to give back. 0 until posted.
+    """
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:
         """When the central store settled it. Unset until then."""
@@ -314,10 +326,11 @@ class Refund(_message.Message):
         posted_at: _timestamp_pb2.Timestamp | None = ...,
         mode: Global___RefundMode.ValueType = ...,
         reason: _builtins.str = ...,
+        never_paid_microcredits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["posted_at", b"posted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "charge_id", b"charge_id", "lapsed_microcredits", b"lapsed_microcredits", "mode", b"mode", "posted_at", b"posted_at", "reason", b"reason", "refund_id", b"refund_id", "restored_microcredits", b"restored_microcredits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "charge_id", b"charge_id", "lapsed_microcredits", b"lapsed_microcredits", "mode", b"mode", "never_paid_microcredits", b"never_paid_microcredits", "posted_at", b"posted_at", "reason", b"reason", "refund_id", b"refund_id", "restored_microcredits", b"restored_microcredits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,6 +112,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED. The contract names it, this version of the server does not do it."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 34
     """INTERNAL. A fault of the server; the outcome is unknown. Retrying with the same request_id is safe."""
+    ERROR_REASON_GRANT_VOIDED: _ErrorReason.ValueType  # 35
+    """FAILED_PRECONDITION. The grant was voided by another request: there is nothing left to do."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons of all errors, with the status code of each and whether a retry helps."""
@@ -202,4 +204,6 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 33
 """UNIMPLEMENTED. The contract names it, this version of the server does not do it."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 34
 """INTERNAL. A fault of the server; the outcome is unknown. Retrying with the same request_id is safe."""
+ERROR_REASON_GRANT_VOIDED: ErrorReason.ValueType  # 35
+"""FAILED_PRECONDITION. The grant was voided by another request: there is nothing left to do."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63reditmeter/v1/grants.proto\x12\x0e\x63reditmeter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x02\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\'\n\x04kind\x18\x03 \x01(\x0e\x32\x19.creditmeter.v1.GrantKind\x12\x1b\n\x13\x61mount_microcredits\x18\x04 \x01(\x03\x12\x1e\n\x16remaining_microcredits\x18\x05 \x01(\x03\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06source\x18\x08 \x01(\x0e\x32\x1b.creditmeter.v1.GrantSource\x12\x0c\n\x04note\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x61ily_microcredits\x18\x02 \x01(\x03\x12\x1c\n\x14monthly_microcredits\x18\x03 \x01(\x03*o\n\tGrantKind\x12\x1a\n\x16GRANT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANT_KIND_DAILY\x10\x01\x12\x16\n\x12GRANT_KIND_MONTHLY\x10\x02\x12\x18\n\x14GRANT_KIND_PERMANENT\x10\x03*\xc7\x01\n\x0bGrantSource\x12\x1c\n\x18GRANT_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11GRANT_SOURCE_PLAN\x10\x01\x12\x19\n\x15GRANT_SOURCE_REFERRAL\x10\x02\x12\x1a\n\x16GRANT_SOURCE_PROMOTION\x10\x03\x12\x16\n\x12GRANT_SOURCE_BONUS\x10\x04\x12\x19\n\x15GRANT_SOURCE_PURCHASE\x10\x05\x12\x19\n\x15GRANT_SOURCE_GOODWILL\x10\x06\x42HZFgithub.com/creditmeter/creditmeter/gen/go/creditmeter/v1;creditmeterv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63reditmeter/v1/grants.proto\x12\x0e\x63reditmeter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x03\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\'\n\x04kind\x18\x03 \x01(\x0e\x32\x19.creditmeter.v1.GrantKind\x12\x1b\n\x13\x61mount_microcredits\x18\x04 \x01(\x03\x12\x1e\n\x16remaining_microcredits\x18\x05 \x01(\x03\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06source\x18\x08 \x01(\x0e\x32\x1b.creditmeter.v1.GrantSource\x12\x0c\n\x04note\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tvoided_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x61ily_microcredits\x18\x02 \x01(\x03\x12\x1c\n\x14monthly_microcredits\x18\x03 \x01(\x03*o\n\tGrantKind\x12\x1a\n\x16GRANT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANT_KIND_DAILY\x10\x01\x12\x16\n\x12GRANT_KIND_MONTHLY\x10\x02\x12\x18\n\x14GRANT_KIND_PERMANENT\x10\x03*\xc7\x01\n\x0bGrantSource\x12\x1c\n\x18GRANT_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11GRANT_SOURCE_PLAN\x10\x01\x12\x19\n\x15GRANT_SOURCE_REFERRAL\x10\x02\x12\x1a\n\x16GRANT_SOURCE_PROMOTION\x10\x03\x12\x16\n\x12GRANT_SOURCE_BONUS\x10\x04\x12\x19\n\x15GRANT_SOURCE_PURCHASE\x10\x05\x12\x19\n\x15GRANT_SOURCE_GOODWILL\x10\x06\x42HZFgithub.com/creditmeter/creditmeter/gen/go/creditmeter/v1;creditmeterv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +33,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'creditmeter.v1.grants_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/creditmeter/creditmeter/gen/go/creditmeter/v1;creditmeterv1'
-  _globals['_GRANTKIND']._serialized_start=518
-  _globals['_GRANTKIND']._serialized_end=629
-  _globals['_GRANTSOURCE']._serialized_start=632
-  _globals['_GRANTSOURCE']._serialized_end=831
+  _globals['_GRANTKIND']._serialized_start=565
+  _globals['_GRANTKIND']._serialized_end=676
+  _globals['_GRANTSOURCE']._serialized_start=679
+  _globals['_GRANTSOURCE']._serialized_end=878
   _globals['_GRANT']._serialized_start=81
-  _globals['_GRANT']._serialized_end=433
-  _globals['_PLAN']._serialized_start=435
-  _globals['_PLAN']._serialized_end=516
+  _globals['_GRANT']._serialized_end=480
+  _globals['_PLAN']._serialized_start=482
+  _globals['_PLAN']._serialized_end=563
 # @@protoc_insertion_point(module_scope)

@@ -104,6 +104,7 @@ class Grant(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    VOIDED_AT_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """The grant's id, made by the central store."""
     account_id: _builtins.str
@@ -132,6 +133,12 @@ class Grant(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was written down."""
 
+    @_builtins.property
+    def voided_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was voided. Nothing authorised from then on draws on it while anything else is left; what it has left is
+        out on leases, and is taken back when it returns. Unset: it was not.
+        """
+
     def __init__(
         self,
         *,
@@ -145,10 +152,11 @@ class Grant(_message.Message):
         source: Global___GrantSource.ValueType = ...,
         note: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        voided_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "voided_at", b"voided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount_microcredits", b"amount_microcredits", "created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "kind", b"kind", "note", b"note", "remaining_microcredits", b"remaining_microcredits", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount_microcredits", b"amount_microcredits", "created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "kind", b"kind", "note", b"note", "remaining_microcredits", b"remaining_microcredits", "source", b"source", "voided_at", b"voided_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
