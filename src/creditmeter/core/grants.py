@@ -88,9 +88,9 @@ class Grant:
         """The grant after `amount` that was drawn came back to it."""
         return replace(self, remaining=Microcredits(self.remaining + amount), refunded=Microcredits(self.refunded + amount))
 
-    def lapse(self) -> "Grant":
-        """The grant after all that was left of it ended unused."""
-        return replace(self, remaining=Microcredits(0), lapsed=Microcredits(self.lapsed + self.remaining))
+    def lapse(self, amount: int) -> "Grant":
+        """The grant after `amount` of what was left ended unused."""
+        return replace(self, remaining=Microcredits(self.remaining - amount), lapsed=Microcredits(self.lapsed + amount))
 
     def void(self, amount: int) -> "Grant":
         """The grant after `amount` of what was left was taken back."""
