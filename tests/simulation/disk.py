@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
+from pathlib import Path
 from typing import TypeVar
 
 from creditmeter.core.ids import SidecarId
@@ -51,7 +52,7 @@ class Disk:
             self.raw.execute("ROLLBACK")
         connection = _InLine(self)
         identity = await connection.run(journals._load_identity, Identity(sidecar_id))
-        return Journal(connection, identity)
+        return Journal(connection, Path("journal.db"), identity)
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Have the disk do something. In a crash nobody hears of it any more."""
