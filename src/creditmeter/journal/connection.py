@@ -69,8 +69,9 @@ def _open(path: Path, durability: Durability) -> sqlite3.Connection:
     except RowUnreadable as error:
         raise JournalUnusable(damaged(path, error)) from error
     except (OSError, sqlite3.Error) as error:
+        problem = str(error).splitlines()[0]
         raise JournalUnusable(
-            f"the journal {path} cannot be used: {str(error).splitlines()[0]}. Restore the file, or move it away only if you accept that charges"
+            f"the journal {path} cannot be used: {problem}. Restore the file, or move it away only if you accept that charges"
             " not yet settled are lost"
         ) from error
 
