@@ -18,7 +18,9 @@ CONTRACT = sorted(path.relative_to(REPOSITORY / "proto") for path in (REPOSITORY
 _SHOWN = re.compile(r"^// region README\n(.*?)\n+// endregion$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(("program", "language"), [("docs/examples/go/main.go", "go"), ("docs/examples/node/worker.mjs", "javascript")])
+@pytest.mark.parametrize(
+    ("program", "language"), [("docs/examples/go/main.go", "go"), ("docs/examples/node/worker.mjs", "javascript")]
+)
 def test_readme_shows_the_programs_that_run(program: str, language: str) -> None:
     """The region that is marked, to the letter; the test of README runs the whole."""
     shown = [block.text for block in page("README.md").blocks if block.language == language]

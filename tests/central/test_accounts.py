@@ -1,5 +1,6 @@
 """Accounts at the central store: opened and changed once per request, whatever is repeated."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,13 +13,27 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import (
+    AccountClosed,
     AccountExists,
     AccountNotFound,
     PlanNotFound,
     Refusal,
     RequestIdReused,
 )
-from tests.central.accounts import ACME, account, assign, count, create, done, lines, opened, put_plan, remaining, update
+from tests.central.accounts import (
+    ACME,
+    account,
+    assign,
+    count,
+    create,
+    done,
+    lines,
+    opened,
+    put_plan,
+    remaining,
+    suspend,
+    update,
+)
 from tests.clocks import NOON, ManualClock
 
 
@@ -218,3 +233,51 @@ async def test_reading_an_account_does_not_move_its_clock(store: CentralStore, c
     assert granted.max_open_reservations == 2
     assert await remaining(store) == (3, 0, 0)
     assert granted.created_at == NOON > Instant(clock.wall())
+
+
+@pytest.mark.parametrize("state", [AccountState.ACTIVE, AccountState.SUSPENDED])
+async def test_a_closed_account_stays_closed(store: CentralStore, state: AccountState) -> None:
+    """No update opens it again, whatever else is in it; what else is agreed may change, and it may be closed once more."""
+    await opened(store, permanent=5)
+    await update(store, "close", AccountUpdate(state=AccountState.CLOSED))
+    wanted = UpdateAccount(RequestId("open"), ACME, AccountUpdate(state=state, overdraft_limit=Microcredits(7)))
+    assert await store.administration.update_account(wanted) == AccountClosed(ACME)
+    closed = await store.administration.get_account(ACME)
+    assert isinstance(closed, Account)
+    assert (closed.state, closed.overdraft_limit) == (AccountState.CLOSED, 0)
+    changed = await update(store, "more", AccountUpdate(overdraft_limit=Microcredits(7), alerts=(Alert(Microcredits(1)),)))
+    assert (changed.state, changed.overdraft_limit, len(changed.alerts)) == (AccountState.CLOSED, 7, 1)
+    assert (await update(store, "again", AccountUpdate(state=AccountState.CLOSED))).state is AccountState.CLOSED
+    first = await store.administration.update_account(
+        UpdateAccount(RequestId("close"), ACME, AccountUpdate(state=AccountState.CLOSED))
+    )
+    assert isinstance(first, Done)
+    assert first.replayed, "a repeated request is what it was, before any state is looked at"
+
+
+async def test_a_suspended_account_may_be_active_again(store: CentralStore) -> None:
+    """Suspending is for now."""
+    await opened(store)
+    await suspend(store)
+    assert (await update(store, "on", AccountUpdate(state=AccountState.ACTIVE))).state is AccountState.ACTIVE
+
+
+async def test_of_changes_that_race_with_closing_none_opens_it_again(
+    central_url: str, store: CentralStore, clock: ManualClock
+) -> None:
+    """Whichever comes first: those after it are refused."""
+    async with CentralStore(central_url, clock.wall) as other:
+        for number in range(5):
+            account_id = AccountId(f"account-{number}")
+            await opened(store, account_id)
+            changes = [
+                UpdateAccount(RequestId(f"{each.value}-{turn}"), account_id, AccountUpdate(state=each))
+                for turn in range(2)
+                for each in (AccountState.SUSPENDED, AccountState.CLOSED, AccountState.ACTIVE)
+            ]
+            doing = (each.administration.update_account(change) for change in changes for each in (store, other))
+            for outcome in await asyncio.gather(*doing):
+                assert isinstance(outcome, Done) or outcome == AccountClosed(account_id)
+            closed = await store.administration.get_account(account_id)
+            assert isinstance(closed, Account)
+            assert closed.state is AccountState.CLOSED

@@ -246,7 +246,7 @@ async def test_what_is_left_of_a_day_lapses_once(store: CentralStore, here: Spea
 
 
 async def test_yesterdays_hold_is_drawn_on_yesterdays_credit(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
-    """However late it is posted: the grant waits for the lease, and the new day's credit is not touched."""
+    """However late it is posted: what is out stays for it, and the new day's credit is not touched."""
     await opened(store, daily=5, permanent=10)
     await here.say(need=4)
     charge, lease = here.charge("late", 4), here.lease
@@ -259,7 +259,7 @@ async def test_yesterdays_hold_is_drawn_on_yesterdays_credit(store: CentralStore
     posting = (await here.say(charge)).postings[charge.charge_id]
     assert [(each.kind, each.amount) for each in posting.draws] == [(GrantKind.DAILY, 4)]
     assert lease not in [each.lease_id for each in (await here.say()).leases], "it is over"
-    assert ("LAPSED", -1, 15) in await lines(store)
+    assert (await lines(store))[2:] == [("LAPSED", -1, 14), ("GRANTED", 5, 19), ("CHARGED", -4, 15)]
 
 
 async def test_a_lease_of_an_ended_day_is_not_used_for_new_needs(
@@ -274,15 +274,16 @@ async def test_a_lease_of_an_ended_day_is_not_used_for_new_needs(
 
 
 @pytest.mark.parametrize("idle", [False, True])
-async def test_a_grant_that_ended_lapses_when_no_lease_may_draw_on_it(
+async def test_of_a_grant_that_ended_all_lapses_that_no_lease_may_draw(
     store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock, idle: bool
 ) -> None:
-    """Whichever sidecar has it, and whether it is in use or only not given back."""
+    """Before the new day is granted; the rest as it comes home, whichever sidecar has it, in use or only not given back."""
     await opened(store, daily=5)
     await elsewhere.say(need=2)
     await elsewhere.say(leases=elsewhere.reports(held=0 if idle else 2))
     clock.advance(DAY)
     await here.say()
-    assert "LAPSED" not in [line[0] for line in await lines(store)]
+    midnight = [("GRANTED", 5, 5), ("LAPSED", -3, 2), ("GRANTED", 5, 7)]
+    assert await lines(store) == midnight
     await elsewhere.say(leases=())
-    assert ("LAPSED", -5, 5) in await lines(store)
+    assert await lines(store) == [*midnight, ("LAPSED", -2, 5)]

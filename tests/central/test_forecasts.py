@@ -15,7 +15,7 @@ from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.work import Usage
-from tests.central.accounts import ACME, count, opened, put_plan
+from tests.central.accounts import ACME, count, lines, opened, put_plan
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock
 
@@ -50,15 +50,14 @@ async def test_an_account_that_nobody_opened(store: CentralStore) -> None:
 
 
 async def test_an_account_without_a_past(store: CentralStore) -> None:
-    """Its whole credit lasts, and the smallest plan there is would have been enough. Nothing is written."""
+    """Its whole credit lasts, and the smallest plan there is would have been enough. What it is owed is written first."""
     await opened(store, daily=5)
-    before = await count(store, "history")
     found = await forecast(store)
     assert (found.start, found.end, found.refused_count, found.runs_out_at, found.findings) == (NOON, NOON, 0, None, ())
     assert [each.spent_per_day for each in found.buckets] == [0, 0, 0]
     assert [each.remaining for each in found.buckets] == [5, 0, 0]
     assert found.smallest_plan is not None
-    assert await count(store, "history") == before
+    assert await lines(store) == [("GRANTED", 5, 5)]
 
 
 async def test_what_was_drawn_and_what_lapsed(store: CentralStore, clock: ManualClock, here: Speaker) -> None:

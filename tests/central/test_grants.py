@@ -2,14 +2,16 @@
 
 import pytest
 
-from creditmeter.central.administration import GrantCredits, Voided, VoidGrant
+from creditmeter.central.administration import AccountUpdate, GrantCredits, Voided, VoidGrant
 from creditmeter.central.ledgers import FIRST_GRANTS
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import verify
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.calendar import LAST_MOMENT, Calendar, day_of
+from creditmeter.core.forecasting import Forecast
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
-from creditmeter.core.ids import GrantId, RequestId
+from creditmeter.core.ids import AccountId, GrantId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.refusals import (
     AccountNotFound,
@@ -32,6 +34,7 @@ from tests.central.accounts import (
     refund,
     remaining,
     standing,
+    update,
     void,
 )
 from tests.central.speaker import Speaker
@@ -259,3 +262,42 @@ async def test_a_plans_grant_can_be_voided_and_does_not_come_again(store: Centra
     assert await remaining(store) == (0, 0, 1)
     clock.advance(DAY)
     assert await remaining(store) == (5, 0, 1)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "America/Los_Angeles"])
+@pytest.mark.parametrize("before_the_last", [0, 12 * HOUR, DAY, 3 * DAY])
+@pytest.mark.parametrize("kind", [GrantKind.MONTHLY, GrantKind.PERMANENT])
+async def test_an_end_at_the_end_of_time(store: CentralStore, zone: str, before_the_last: int, kind: GrantKind) -> None:
+    """As "never" is often written: it is the last midnight at the latest, also after the account moved; and all can be read."""
+    await opened(store, daily=5, time_zone="UTC")
+    wanted = Instant(LAST_MOMENT - before_the_last)
+    assert_is_midnight(await give(store, "never", 5, kind, expires_at=wanted), "UTC", wanted)
+    await update(store, "move", AccountUpdate(time_zone=zone, anchor_day=31))
+    assert_is_midnight(await give(store, "again", 5, kind, expires_at=wanted), zone, wanted)
+    listed = await store.reader.list_grants(ACME, 10)
+    assert isinstance(listed, list)
+    for each in listed:
+        if not each.period_key:
+            assert_is_midnight(each, zone, wanted)
+    assert sum(await remaining(store)) == 15
+    assert isinstance(await store.forecasts.forecast(ACME), Forecast)
+
+
+def assert_is_midnight(grant: Grant, zone: str, wanted: Instant) -> None:
+    """It ends where a day of the zone begins, no more than a day and the width of the world's zones from where it was to."""
+    assert grant.expires_at is not None
+    assert day_of(Calendar(zone), grant.expires_at).starts_at == grant.expires_at
+    assert abs(grant.expires_at - wanted) < 3 * DAY
+
+
+@pytest.mark.parametrize("kind", GrantKind)
+@pytest.mark.parametrize("moment", [0, 1, NOON])
+async def test_an_end_at_the_beginning_of_time_is_refused(store: CentralStore, kind: GrantKind, moment: int) -> None:
+    """In zones east and west of it: the grant would end before it begins. So would one that begins when time is over."""
+    for zone in ("Pacific/Kiritimati", "Etc/GMT+12"):
+        account_id = AccountId(f"in-{zone.replace('/', '-')}")
+        await opened(store, account_id, time_zone=zone)
+        too_early = giving("early", 5, kind, account_id=account_id, expires_at=Instant(moment - moment % DAY))
+        at_last = giving("last", 5, kind, account_id=account_id, effective_at=LAST_MOMENT, expires_at=LAST_MOMENT)
+        for each in (too_early, at_last):
+            assert isinstance(await store.administration.grant_credits(each), InvalidRequest)

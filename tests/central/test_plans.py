@@ -69,14 +69,16 @@ async def test_a_plan_that_changed_before_an_account_came_counts_at_once(store: 
 
 
 async def test_a_plan_grants_once_a_period(store: CentralStore, clock: ManualClock) -> None:
-    """However often the account is touched; what is left over lapses, with its line."""
+    """However often the account is read; what is left over lapses, with its line, and then comes the new day's."""
     await opened(store, daily=3, monthly=10)
     for _ in range(3):
         await put_plan(store, "another", 1)
         assert await remaining(store) == (3, 10, 0)
-    assert await lines(store) == [], "reading writes nothing"
+    first = [("GRANTED", 3, 3), ("GRANTED", 10, 13)]
+    assert await lines(store) == first
     clock.advance(DAY)
     assert await remaining(store) == (3, 10, 0)
+    assert await lines(store) == [*first, ("LAPSED", -3, 10), ("GRANTED", 3, 13)]
 
 
 @pytest.mark.parametrize(("zone", "hours"), [("UTC", 12), ("Asia/Tokyo", 3), ("America/Los_Angeles", 20)])

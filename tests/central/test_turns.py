@@ -14,7 +14,7 @@ from creditmeter.central import forecasts, turns, usage
 from creditmeter.central.database import Database
 from creditmeter.central.store import CentralStore
 from creditmeter.central.turns import Turns
-from creditmeter.central.usage import UsageQuery, UsageReader
+from creditmeter.central.usage import UsageQuery
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.exchange import RefusedCall
 from creditmeter.core.forecasting import Forecast
@@ -107,7 +107,7 @@ async def test_every_page_begins_where_the_last_one_ended(
             asked.append((statement, parameters))
 
     event.listen(store.database.engine.sync_engine, "before_cursor_execute", seen)
-    found = await UsageReader(store.database, Turns()).summarize(UsageQuery(ACME, NOON, Instant(NOON + 2 * HOUR)), 1)
+    found = await store.usage.summarize(UsageQuery(ACME, NOON, Instant(NOON + 2 * HOUR)), 1)
     assert isinstance(found, UsageSummary)
     assert found.total.charges == 5
     forecast = await store.forecasts.forecast(ACME)

@@ -172,3 +172,27 @@ def test_alerts_that_contradict_each_other_are_refused(cli: CommandLine) -> None
     refused = cli("account", "create", "carl", *many)
     assert refused.code == 1
     assert "must be at most 16" in refused.err
+
+
+def test_a_closed_account_is_not_opened_again(cli: CommandLine) -> None:
+    """A suspended one is."""
+    assert cli("account", "create", "cloe").code == 0
+    for state in ("suspended", "active", "closed"):
+        assert cli("account", "update", "cloe", "--state", state).code == 0
+    for state in ("suspended", "active"):
+        ended = cli("account", "update", "cloe", "--state", state)
+        assert "ACCOUNT_CLOSED: the account cloe is closed for good" in ended.complaint
+    assert cli.read("account", "show", "cloe")["account"]["state"] == "ACCOUNT_STATE_CLOSED"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_grant_that_never_ends_by_its_date(cli: CommandLine, zone: str) -> None:
+    """Its end is shown, in every listing and after the account moved."""
+    account = f"nev-{zone.replace('/', '-')}"
+    assert cli("account", "create", account, "--time-zone", zone).code == 0
+    assert cli("grant", "add", account, "5", "--expires-at", "9999-12-31T23:59:59Z").code == 0
+    assert cli("account", "update", account, "--time-zone", "Asia/Tokyo").code == 0
+    for command in (("grant", "list"), ("balance",), ("history",), ("forecast",)):
+        ended = cli(*command, account)
+        assert ended.code == 0, ended.err
+    assert "9999-12-30" in cli("grant", "list", account).out

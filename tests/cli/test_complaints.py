@@ -1,5 +1,6 @@
 """What an operator reads when something is wrong: one line that says what, and an exit code that says which kind."""
 
+import asyncio
 import socket
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from creditmeter.cli import connection
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import COMMAND, environment, run_process, sidecar_process
+from tests.journal.files import KEYS, made_full, overwrite_cell
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,20 @@ def test_a_damaged_database(short_path: Path, file: str) -> None:
     assert file in ended.complaint
     assert ended.code == ExitCode.DAMAGED
     assert (short_path / file).read_bytes().startswith(b"not a database")
+
+
+@pytest.mark.parametrize("table", [*KEYS, "receipts", "identity"])
+def test_a_damaged_row(short_path: Path, table: str) -> None:
+    """In whichever table of the journal it is: one line, the code for damage, and a file that stays as it was."""
+    path = asyncio.run(made_full(short_path / "journal.db"))
+    column = {"receipts": "reply", "identity": "epoch"}.get(table, "body")
+    overwrite_cell(path, table, column, b"\xff no such thing")
+    before = path.read_bytes()
+    ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path))
+    assert f"the journal {path} is damaged: the row " in ended.complaint
+    assert "Restore it from a copy" in ended.complaint
+    assert ended.code == ExitCode.DAMAGED
+    assert path.read_bytes() == before
 
 
 def test_verify_finds_what_was_changed_behind_the_back(cli: CommandLine) -> None:

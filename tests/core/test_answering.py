@@ -8,6 +8,7 @@ import pytest
 from creditmeter.core.accounts import Account, AccountState
 from creditmeter.core.answering import answer
 from creditmeter.core.book import Change
+from creditmeter.core.calendar import Calendar
 from creditmeter.core.charges import Charge
 from creditmeter.core.exchange import Answer, Message, Need
 from creditmeter.core.grants import GrantKind
@@ -25,7 +26,7 @@ from creditmeter.core.lease_keeping import (
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.requests import ChargeNow, Receipt, RefundCharge
 from creditmeter.core.reservations import ReservationState
-from creditmeter.core.standing import standing
+from creditmeter.core.standing import standing, with_later_resets
 from tests.core.builders import (
     ACCOUNT,
     ALWAYS,
@@ -318,6 +319,55 @@ def test_a_standing_shows_the_buckets() -> None:
         (GrantKind.PERMANENT, 10, 10, None),
     ]
     assert it.next_reset_at == MIDNIGHT
+
+
+APRIL = Instant(at("31 00:00") + DAY)
+
+
+@pytest.mark.parametrize("state", AccountState)
+@pytest.mark.parametrize(
+    ("daily_credit", "monthly_credit", "resets"),
+    [(5, 20, (MIDNIGHT, APRIL)), (5, 0, (MIDNIGHT, None)), (0, 20, (None, APRIL)), (0, 0, (None, None)), (-1, 0, (None, None))],
+)
+def test_a_reset_is_when_the_plan_next_gives_credit_of_the_kind(
+    daily_credit: int, monthly_credit: int, resets: tuple[Instant | None, Instant | None], state: AccountState
+) -> None:
+    """None for a kind that the plan does not give, none without a plan (-1 here), whatever other grants there are."""
+    plans = () if daily_credit < 0 else (plan("p", daily_credit, monthly_credit),)
+    central = Central(account(plan_id="p" if plans else None, state=state), *plans, grants=[daily(10, 4), grant("g", 10)])
+    it = standing(central.ledger(MORNING))
+    assert tuple(each.next_reset_at for each in it.buckets) == (*resets, None)
+    assert it.next_reset_at == min((each for each in resets if each is not None), default=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "resets"),
+    [((5, 0), (0, 20), (None, APRIL)), ((0, 20), (5, 0), (MIDNIGHT, None)), ((5, 20), (0, 0), (None, None))],
+)
+def test_a_reset_goes_by_what_the_plan_gives_then(
+    before: tuple[int, int], after: tuple[int, int], resets: tuple[Instant | None, Instant | None]
+) -> None:
+    """A plan that was changed counts from the coming period on: what it gives in the running one is no reset."""
+    central = Central(account(plan_id="p"), plan("p", *before))
+    central.touch(MORNING)
+    central.put_plan(plan("p", *after), NOON)
+    shown = standing(central.ledger(EVENING)).buckets
+    assert tuple(each.next_reset_at for each in shown) == (*resets, None)
+
+
+@pytest.mark.parametrize(
+    ("later", "resets"),
+    [
+        (EVENING, (MIDNIGHT, APRIL)),
+        (MIDNIGHT, (Instant(MIDNIGHT + DAY), APRIL)),
+        (Instant(APRIL + 9 * HOUR), (Instant(APRIL + DAY), Instant(APRIL + 30 * DAY))),
+    ],
+)
+def test_an_older_standing_names_no_reset_that_is_over(later: Instant, resets: tuple[Instant, Instant]) -> None:
+    """It says what comes next by the calendar that it knows."""
+    central = Central(account(plan_id="p"), plan("p", 5, 20))
+    shown = with_later_resets(standing(central.ledger(MORNING)), Calendar(), later)
+    assert tuple(each.next_reset_at for each in shown.buckets) == (*resets, None)
 
 
 # The sidecar's side: composing a message.

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from creditmeter.core.calendar import Calendar, Period, _zone, day_of, end_of_day, month_of, valid_time_zone
+from creditmeter.core.calendar import (
+    FIRST_MOMENT,
+    LAST_MOMENT,
+    Calendar,
+    Period,
+    _zone,
+    day_of,
+    end_of_day,
+    month_of,
+    valid_time_zone,
+)
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, from_datetime, to_datetime
 
 ZONES = sorted(filter(valid_time_zone, available_timezones()))
@@ -232,3 +242,49 @@ def test_an_anchor_is_a_day_of_a_month(anchor: int) -> None:
 def _local_date(zone: str, moment: Instant) -> str:
     """The date that the zone's clocks show, found without the calendar's boundaries."""
     return to_datetime(moment).astimezone(_zone(zone)).date().isoformat()
+
+
+# The ends of time.
+
+
+at_the_ends = st.integers(0, 70 * DAY).map(lambda span: Instant(FIRST_MOMENT + span)) | st.integers(0, 70 * DAY).map(
+    lambda span: Instant(LAST_MOMENT - span)
+)
+
+
+@given(calendars, at_the_ends)
+@example(Calendar("Pacific/Kiritimati"), LAST_MOMENT)
+@example(Calendar("Etc/GMT+12", 31), LAST_MOMENT)
+@example(Calendar("Etc/GMT-14", 31), FIRST_MOMENT)
+@example(Calendar("America/Los_Angeles", 15), FIRST_MOMENT)
+def test_every_moment_that_can_be_written_has_a_day_and_a_month(calendar: Calendar, moment: Instant) -> None:
+    """Also in the first and the last days of all, whose boundaries cannot be written in some zones."""
+    for period in (day_of(calendar, moment), month_of(calendar, moment)):
+        assert FIRST_MOMENT <= period.starts_at <= moment
+        assert moment < period.ends_at <= LAST_MOMENT or moment == period.ends_at == LAST_MOMENT
+
+
+@given(calendars, at_the_ends)
+@example(Calendar("Etc/GMT+12"), LAST_MOMENT)
+@example(Calendar("Etc/GMT-14"), LAST_MOMENT)
+def test_what_ends_ends_on_a_midnight_that_can_be_written(calendar: Calendar, moment: Instant) -> None:
+    """No later than the last one, the beginning of 31 December 9999, and for all moments before it at or after them."""
+    end = end_of_day(calendar, moment)
+    last = end_of_day(calendar, LAST_MOMENT)
+    assert day_of(calendar, end).starts_at == end == end_of_day(calendar, end)
+    assert day_of(calendar, last).key == "9999-12-31"
+    assert min(moment, last) <= end <= last
+
+
+@pytest.mark.parametrize(
+    ("zone", "last"),
+    [
+        ("UTC", "9999-12-31T00:00"),
+        ("Pacific/Kiritimati", "9999-12-30T10:00"),
+        ("Etc/GMT+12", "9999-12-31T12:00"),
+    ],
+)
+@pytest.mark.parametrize("never", ["9999-12-31T00:00", "9999-12-31T12:00:01", "9999-12-31T23:59:59.999999"])
+def test_the_last_midnight_is_that_of_the_last_day(zone: str, last: str, never: str) -> None:
+    """Usual ways to write "never" become it, the same one wherever within the last day they are."""
+    assert end_of_day(Calendar(zone), at(never)) == at(last)

@@ -565,7 +565,7 @@ def test_the_output_tokens_that_a_budget_pays_for(budget: str, tokens: int | Non
 @pytest.mark.parametrize(
     ("work", "credits"),
     [
-        (Work("text", "", "gpt-4o", 8_001, 1_000_000), "3"),
+        (Work("text", "", "gpt-4o", 8_001, 1_000_000), "2"),
         (Work("text", "", "gpt-4o", 1, 1_000_000), "1"),
         (Work("text", "", "gpt-4o", 0, 1), "0"),
         (Work("image", "", "dall-e-3", variant="hd", quantity=2), "40"),
@@ -573,7 +573,7 @@ def test_the_output_tokens_that_a_budget_pays_for(budget: str, tokens: int | Non
     ],
 )
 def test_the_low_end_of_a_quote(work: Work, credits: str) -> None:
-    """Text costs at least its input; the rest costs what it costs."""
+    """Text costs at least its input, read from the cache; the rest costs what it costs."""
     assert low_price(CARD, work, bound(CARD, work), NOW) == from_credits(credits)
 
 
@@ -714,16 +714,33 @@ def test_the_affordable_tokens_are_the_most_that_are(
         assert bound(card, replace(work, max_output_tokens=one_more)).microcredits > budget
 
 
-@given(cards(), counts, counts)
-def test_a_quote_has_its_ends_in_order(card: RateCard, input_tokens: int, output_tokens: int) -> None:
-    """The low end is not above the high one, and a call that has the input, none of it cached, does not cost less."""
-    work = Work("text", "", "m", input_tokens, output_tokens)
-    assume(input_tokens or output_tokens)
+@given(cards(), usages())
+def test_a_quote_has_its_ends_in_order(card: RateCard, usage: Usage) -> None:
+    """The low end is not above the high one, and no call that has the input costs less, whatever its parts."""
+    written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
+    of_input = (usage.cache_read_input_tokens or 0) + written, (usage.audio_input_tokens or 0) + (usage.image_input_tokens or 0)
+    whole = replace(usage, input_tokens=max(usage.input_tokens or 0, *of_input))
+    assume(whole.input_tokens or whole.output_tokens)
+    work = Work("text", "", "m", whole.input_tokens, whole.output_tokens)
     low = low_price(card, work, bound(card, work), NOW)
-    assert isinstance(low, int)
-    assert low <= bound(card, work).microcredits
-    outcome = price(card, Usage("text", "", "m", "", input_tokens, output_tokens))
-    assert outcome.microcredits >= low
+    assert low <= min(bound(card, work).microcredits, price(card, whole).microcredits)
+
+
+@given(cards(), counts)
+def test_the_low_end_is_reached(card: RateCard, tokens: int) -> None:
+    """By the call whose input is all of the cheapest class, without any output."""
+    assume(tokens)
+    work = Work("text", "", "m", tokens, 0)
+    classes: list[dict[str, Any]] = [
+        {},
+        {"cache_read_input_tokens": tokens},
+        {"cache_creation_input_tokens": tokens},
+        {"cache_creation_input_tokens": tokens, "cache_creation_1h_input_tokens": tokens},
+        {"audio_input_tokens": tokens},
+        {"image_input_tokens": tokens},
+    ]
+    outcomes = [price(card, Usage("text", "", "m", "", tokens, 0, **each)).microcredits for each in classes]
+    assert low_price(card, work, bound(card, work), NOW) == min(outcomes)
 
 
 @given(cards(), st.sampled_from(["image", "tool", "engagement"]), st.integers(0, 1_000))

@@ -129,14 +129,14 @@ def test_who_waits_is_told_of_reclaimed_credit() -> None:
 
 
 def test_what_stood_behind_a_reclaimed_lease_of_an_ended_day_lapses() -> None:
-    """It kept the day's grant from lapsing until then."""
+    """It kept as much of the day's grant from lapsing until then; the rest lapsed at midnight."""
     central = Central(account(), grants=[daily(10, 8)])
     lost, other = Talker(central, "lost"), Talker(central, "other")
     lost.says(at("10 23:30"), asks=need(5))
     other.says(at("11 00:30"), is_steady=True)
-    assert central.lines()[-1] == (EntryType.GRANTED, 8)
+    assert central.lines()[-1] == (EntryType.LAPSED, -3)
     other.says(NEXT_DAY, is_steady=True)
-    assert central.lines()[-1] == (EntryType.LAPSED, -8)
+    assert central.lines()[-1] == (EntryType.LAPSED, -5)
 
 
 def test_a_lease_after_a_reclaimed_one_is_another() -> None:

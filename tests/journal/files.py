@@ -7,11 +7,28 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from creditmeter.core.ids import SidecarId
+from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.core.accounts import Account
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.book import Change
+from creditmeter.core.charges import Refund, RefundMode
+from creditmeter.core.ids import ChargeId, RefundId, RequestId, SidecarId
+from creditmeter.core.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import Journal
+from tests.journal.things import ACCOUNT, NOON, charge, lease, reserving
 
 HERE = SidecarId("s1")
+
+KEYS = {
+    "accounts": "account_id",
+    "leases": "lease_id",
+    "reservations": "reservation_id",
+    "charges": "charge_id",
+    "refunds": "refund_id",
+    "rate_cards": "version",
+}
+"""The tables of things, each with what it is found by."""
 
 
 @contextlib.asynccontextmanager
@@ -28,6 +45,24 @@ def rows(path: Path, table: str) -> list[str]:
     """The ids of what is on disk in a table."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return [row[0] for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1")]
+
+
+async def made_full(path: Path) -> Path:
+    """A journal with a row in each table, closed in good order."""
+    account = Account(ACCOUNT, NOON)
+    refund = Refund(RefundId("f"), ChargeId("c"), ACCOUNT, RequestId("f"), Microcredits(1), RefundMode.ORIGINAL, "", NOON)
+    card = load('version = "v1"\neffective_from = 1970-01-01T00:00:00Z\n', bundled_price_list).kept
+    async with journal_at(path) as journal:
+        journal.write(reserving("r"), NOON)
+        journal.write(Change(ACCOUNT, account=account, leases=(lease("l"),), charges=(charge("c"),), refunds=(refund,)), NOON)
+        await journal.put_rate_card(card)
+    return path
+
+
+def overwrite_cell(path: Path, table: str, column: str, content: bytes | str) -> None:
+    """Put something else into a column of a table's rows."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (content,))
 
 
 def run(path: Path, script: str) -> None:

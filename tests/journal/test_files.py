@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import random
 import shutil
 import sqlite3
+import zlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal
 from creditmeter.journal.schema import VERSION
-from tests.journal.files import HERE, journal_at, rows, run
+from tests.journal.files import HERE, KEYS, journal_at, made_full, overwrite_cell, rows, run
 from tests.journal.things import NOON, reserving
 
 PAGE = 4096
@@ -54,6 +56,17 @@ async def refusal(path: Path) -> str:
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
     return str(refused.value)
+
+
+async def outcome(path: Path) -> str | None:
+    """Why a file is refused; None if it is not, and all of it was read."""
+    try:
+        async with journal_at(path) as journal:
+            await journal.load()
+            await journal.rate_cards()
+    except JournalUnusable as refused:
+        return str(refused)
+    return None
 
 
 async def test_a_damaged_page_is_found(path: Path) -> None:
@@ -154,9 +167,62 @@ async def test_a_log_is_left_as_it_was_if_its_journal_is_refused(path: Path, tmp
 async def test_a_row_that_cannot_be_understood_is_told(path: Path) -> None:
     """Its place in the file is sound, its content is not."""
     run(path, "UPDATE reservations SET body = substr(body, 1, 20) WHERE reservation_id = 'r7'")
-    async with journal_at(path) as journal:
-        with pytest.raises(JournalUnusable, match="the journal is damaged"):
-            await journal.load()
+    assert "is damaged: the row 'r7' of reservations cannot be read" in await refusal(path)
+
+
+GARBAGE = (b"\xff\x00 no such thing", "no such thing", b"", zlib.compress(b'{"version": 1}'))
+CELLS = [
+    *((table, column) for table, key in KEYS.items() for column in (key, "body")),
+    *(("receipts", column) for column in ("account_id", "request_id", "kind", "request", "reply")),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), CELLS)
+async def test_garbage_in_any_cell_is_found(tmp_path: Path, table: str, column: str) -> None:
+    """Before anything is changed, in whichever table it is."""
+    path = await made_full(tmp_path / "journal.db")
+    for garbage in GARBAGE:
+        overwrite_cell(path, table, column, garbage)
+        assert f" of {table} cannot be read (" in await refusal(path)
+
+
+@pytest.mark.parametrize("column", ["sidecar_id", "epoch", "pending_nonce", "clock"])
+async def test_garbage_in_who_a_sidecar_is_is_found(tmp_path: Path, column: str) -> None:
+    """It speaks for no other sidecar."""
+    path = await made_full(tmp_path / "journal.db")
+    overwrite_cell(path, "identity", column, GARBAGE[0])
+    assert "the row '1' of identity cannot be read (" in await refusal(path)
+
+
+async def test_a_journal_that_does_not_know_whose_it_is_is_refused(tmp_path: Path) -> None:
+    """What is in it was promised under another id than a new one."""
+    path = await made_full(tmp_path / "journal.db")
+    run(path, "DELETE FROM identity")
+    assert "the row '1' of identity cannot be read (it is gone)" in await refusal(path)
+
+
+@pytest.mark.parametrize("table", [*KEYS, "receipts", "identity"])
+async def test_a_table_that_is_gone_or_another_one_is_found(tmp_path: Path, table: str) -> None:
+    """Each of them is looked at."""
+    path = await made_full(tmp_path / "journal.db")
+    run(path, f"ALTER TABLE {table} RENAME TO away")
+    assert f"no such table: {table}" in await refusal(path)
+    run(path, f"CREATE TABLE {table} (something)")
+    assert "no such column" in await refusal(path)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_flipped_bytes_are_found_or_harmless(tmp_path: Path, seed: int) -> None:
+    """Whatever they hit, nothing but one thing is said, and nothing is changed; if it is not found, all can be read."""
+    path = await made_full(tmp_path / "journal.db")
+    chance = random.Random(seed)  # noqa: S311 - damage, no secret
+    content = bytearray(path.read_bytes())
+    for _ in range(8):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+    if (refused := await outcome(path)) is not None:
+        assert "\n" not in refused
+        assert path.read_bytes() == content
 
 
 async def test_a_journal_without_a_table_is_refused(path: Path) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
-import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import chain
@@ -336,20 +335,6 @@ async def test_rate_cards_are_kept_until_they_are_dropped(path: Path) -> None:
         journal.drop_rate_card("v")
         await journal.durable()
         assert await journal.rate_cards() == [rests]
-
-
-async def test_a_rate_card_that_cannot_be_read_leaves_the_others(path: Path) -> None:
-    """Damaged, or written by another version."""
-    document = 'version = "{}"\neffective_from = 1970-01-01T00:00:00Z\n'
-    good, torn, other = (load(document.format(each), bundled_price_list).kept for each in ("good", "torn", "other"))
-    async with journal_at(path) as journal:
-        for each in (good, torn, other):
-            await journal.put_rate_card(each)
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        change = "UPDATE rate_cards SET body = ? WHERE version = ?"
-        connection.executemany(change, [(b"torn", "torn"), (zlib.compress(b'{"version": 1}'), "other")])
-    async with journal_at(path) as journal:
-        assert await journal.rate_cards() == [good]
 
 
 async def test_a_journal_of_an_older_version_is_brought_up_to_this_one(path: Path) -> None:

@@ -60,9 +60,9 @@ class Services:
         await stream.write(received)
         return await stream.read()
 
-    async def create(self, account_id: str, *, permanent: int = 0, daily: int = 0, **terms: Any) -> None:
+    async def create(self, account_id: str, *, permanent: int = 0, daily: int = 0, monthly: int = 0, **terms: Any) -> None:
         """Open an account with so many microcredits."""
-        plan = grants_pb2.Plan(plan_id=f"plan-{daily}", daily_microcredits=daily)
+        plan = grants_pb2.Plan(plan_id=f"plan-{daily}-{monthly}", daily_microcredits=daily, monthly_microcredits=monthly)
         await self.admin.PutPlan(admin_pb2.PutPlanRequest(plan=plan))
         account = admin_pb2.Account(account_id=account_id, plan_id=plan.plan_id, **terms)
         await self.admin.CreateAccount(admin_pb2.CreateAccountRequest(request_id="create", account=account))

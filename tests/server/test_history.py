@@ -5,12 +5,16 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from creditmeter.core.instants import DAY
+from creditmeter.cli.exits import CommandFailed
+from creditmeter.cli.past_balance import read_past_balance
+from creditmeter.client import Client
+from creditmeter.core.instants import DAY, to_datetime
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
@@ -373,3 +377,15 @@ def edited(token: str, cursor: object) -> str:
     """A token with another cursor in it."""
     filters, _ = json.loads(base64.urlsafe_b64decode(token))
     return base64.urlsafe_b64encode(json.dumps([filters, cursor]).encode()).decode()
+
+
+async def test_whether_a_moment_is_over_is_for_the_stores_clock_to_say(services: Services, clock: ManualClock) -> None:
+    """Not for that of whoever asks, which is ahead of it here, or behind it."""
+    await services.create("alice", permanent=3)
+    async with Client(services.tcp) as client:
+        now = to_datetime(clock.wall())
+        assert (await read_past_balance(client, "alice", now)).balance == 3
+        with pytest.raises(CommandFailed, match="is yet to come"):
+            await read_past_balance(client, "alice", now + timedelta(microseconds=1))
+        clock.advance(400 * DAY)
+        assert (await read_past_balance(client, "alice", now + timedelta(days=399))).balance == 3

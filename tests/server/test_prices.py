@@ -136,7 +136,7 @@ async def test_quotes(services: Services) -> None:
     ]
     alone = (await services.metering.Quote(metering_pb2.QuoteRequest(work=works))).quotes
     assert [(each.min_microcredits // CREDIT, each.max_microcredits // CREDIT) for each in alone] == [
-        (2, 10),
+        (1, 10),
         (40, 40),
         (2, 2),
         (0, 0),
@@ -184,7 +184,7 @@ async def test_the_price_table(services: Services) -> None:
         ("image", "paint", "", 10),
         ("image", "paint", "hd", 20),
         ("text", "house", "", 1),
-        ("tool", "", "", 1),
+        ("tool", "", "*", 1),
         ("tool", "", "web_search", 2),
         ("view", "", "", 0),
     ]

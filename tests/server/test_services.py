@@ -133,6 +133,17 @@ async def test_insufficient_credits_say_what_is_there_and_when_more_comes(servic
     assert "google.rpc.QuotaFailure" in failed.kinds
 
 
+@pytest.mark.parametrize(("daily", "monthly", "reset"), [(0, 0, None), (0, 5, "2026-12-24T00:00:00Z")])
+async def test_a_refusal_names_no_reset_that_brings_nothing(
+    services: Services, daily: int, monthly: int, reset: str | None
+) -> None:
+    """The end of a day or month counts only if the plan gives credit then."""
+    await services.create("alice", daily=daily * CREDIT, monthly=monthly * CREDIT)
+    failed = await failure(services.metering.Reserve(reserve("r", 6 * CREDIT)))
+    assert failed.info.reason == "INSUFFICIENT_CREDITS"
+    assert failed.info.metadata.get("next_reset_at") == reset
+
+
 async def test_errors_carry_their_reason(services: Services) -> None:
     """One of each kind that a worker meets."""
     await services.create("alice", permanent=10 * CREDIT, max_open_reservations=1, max_reservation_microcredits=5 * CREDIT)
@@ -205,7 +216,7 @@ async def test_accounts_plans_and_grants(services: Services) -> None:
         account=admin_pb2.Account(account_id="alice", overdraft_limit_microcredits=3, state=admin_pb2.ACCOUNT_STATE_SUSPENDED),
     )
     changed = (await services.admin.UpdateAccount(update)).account
-    assert (changed.overdraft_limit_microcredits, changed.state, changed.plan_id) == (3, 2, "plan-5000000")
+    assert (changed.overdraft_limit_microcredits, changed.state, changed.plan_id) == (3, 2, "plan-5000000-0")
     assert (await services.admin.UpdateAccount(update)).replayed
     masked = admin_pb2.UpdateAccountRequest(
         request_id="masked",

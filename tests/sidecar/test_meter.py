@@ -432,6 +432,45 @@ async def test_a_stale_balance_counts_what_others_hold_once(bench: Bench, other:
     assert (stale.standing.available, stale.standing.held) == (live.available - credits(3), live.held + credits(3))
 
 
+@pytest.mark.parametrize("first", ["history", "grants", "balance", "forecast"])
+async def test_what_is_idle_here_at_midnight_lapses_before_the_new_day_is_granted(bench: Bench, first: str) -> None:
+    """Whatever is read first: the lease of the ended day is given back before."""
+    await bench.account(daily=5)
+    await charge(bench, "c", 1)
+    await bench.sidecar.settle()
+    await release(bench, "release", await held(bench, "h", 3))
+    bench.clock.advance(DAY)
+    reader = bench.sidecar.reader
+    match first:
+        case "grants":
+            await reader.grants(ACCOUNT, 10)
+        case "balance":
+            await reader.balance(ACCOUNT)
+        case "forecast":
+            await reader.forecast(ACCOUNT)
+    page = await reader.history(ACCOUNT, HistoryFilter(), 10)
+    assert isinstance(page, HistoryPage)
+    assert [(each.type.value, each.amount) for each in reversed(page.entries)] == [
+        ("GRANTED", credits(5)),
+        ("CHARGED", -credits(1)),
+        ("LAPSED", -credits(4)),
+        ("GRANTED", credits(5)),
+    ]
+
+
+async def test_a_stale_balance_names_no_reset_that_is_over(bench: Bench) -> None:
+    """Midnight passes while the store is away: the reset that it names is the one to come."""
+    await bench.account(daily=5, permanent=100)
+    await charge(bench, "c", 1)
+    then = (await bench.standing()).next_reset_at
+    assert then is not None
+    bench.wire.is_cut = True
+    bench.clock.advance(DAY)
+    stale = await bench.sidecar.reader.balance(ACCOUNT)
+    assert isinstance(stale, Balance)
+    assert (stale.stale, stale.standing.next_reset_at) == (True, then + DAY)
+
+
 async def test_reading_leaves_nothing_behind(bench: Bench) -> None:
     """A balance of an account that this sidecar does not meter, or of one that nobody knows, also while the store is away."""
     await bench.account(permanent=5)

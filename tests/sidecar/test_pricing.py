@@ -1,8 +1,11 @@
 """From requests to amounts: what a reservation's bound and a provider's report make of each other."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
@@ -10,11 +13,14 @@ from creditmeter.core.charges import Part
 from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering import Cost, Hold
+from creditmeter.core.price_table import Place, PriceTable
+from creditmeter.core.rate_card import RateCard, ToolRules
 from creditmeter.core.rate_cards import LoadedCard, RateCards, load
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.sidecar.pricing import Pricing, Quoted
+from tests.core.test_prices import cards
 
 NOW = Instant(1_800_000_000_000_000)
 TEXT = Work(action="text", provider="openai", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=2_000)
@@ -198,3 +204,32 @@ def test_a_quote_is_what_would_be_held(pricing: Pricing) -> None:
     assert isinstance(
         pricing.quote(Work("text", request_model="unheard-of", input_tokens=1), from_credits(0), NOW), UnpricedWork
     )
+
+
+def least_work(place: Place) -> Work:
+    """The least work that a line of a table of prices is about."""
+    tokens = 1 if place.action == "text" else None
+    return Work(place.action, place.provider, place.model, tokens, tokens, variant=place.variant, tool=place.tool)
+
+
+def assert_each_line_is_quoted(card: RateCard) -> None:
+    """What the table lists is priced as the line says, by the names that the line has."""
+    pricing = Pricing(RateCards(card))
+    lines = PriceTable(card).lines(NOW, "", None, 10_000)
+    assert lines
+    for line in lines:
+        quoted = pricing.quote(least_work(line.place), from_credits(0), NOW)
+        assert isinstance(quoted, Quoted), line.place
+        if line.place.action != "text":
+            assert (quoted.least, quoted.most) == (line.typical, line.typical), line.place
+
+
+def test_each_line_of_the_packages_own_prices_is_quoted(card: LoadedCard) -> None:
+    """All models of the price list, the images, the tools, and the actions."""
+    assert_each_line_is_quoted(card.card)
+
+
+@given(cards(), st.dictionaries(st.sampled_from(["web_search", "*", "seo"]), st.decimals(0, 10, places=2)))
+def test_each_line_of_any_prices_is_quoted(card: RateCard, by_name: dict[str, Decimal]) -> None:
+    """Tools that a card names and those that it does not."""
+    assert_each_line_is_quoted(replace(card, tools=ToolRules(Decimal("0.5"), by_name), free=frozenset({"view"})))

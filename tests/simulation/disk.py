@@ -52,7 +52,7 @@ class Disk:
             self.raw.execute("ROLLBACK")
         connection = _InLine(self)
         identity = await connection.run(journals._load_identity, Identity(sidecar_id))
-        return Journal(connection, identity, Path(":memory:"))
+        return Journal(connection, identity, Path("journal.db"))
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Have the disk do something. In a crash nobody hears of it any more."""

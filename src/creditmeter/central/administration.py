@@ -26,6 +26,7 @@ from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId, grant_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.recalling import recall_everything
 from creditmeter.core.refusals import (
+    AccountClosed,
     AccountExists,
     AccountNotFound,
     InvalidRequest,
@@ -146,7 +147,9 @@ class Administration:
             return [account_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def update_account(self, request: UpdateAccount) -> Done[Account] | Refusal:
-        """Change what is agreed with an account. A new plan counts at once: it grants what the running periods lack."""
+        """Change what is agreed with an account. A new plan counts at once: it grants what the running periods lack. A closed
+        account stays closed; what else is agreed with it may change.
+        """
         account_id = request.account_id
         async with self._database.write() as connection:
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
@@ -156,6 +159,8 @@ class Administration:
             if done is not None:
                 return done
             old = opened.ledger.account
+            if old.state is AccountState.CLOSED and request.update.state not in (None, AccountState.CLOSED):
+                return AccountClosed(account_id)
             calendar = wanted_calendar(old, request.update.time_zone, request.update.anchor_day)
             schedule = opened.ledger.schedule.moved(calendar, opened.ledger.now)
             if isinstance(schedule, TimeZoneChangeTooSoon):

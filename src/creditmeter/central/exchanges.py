@@ -14,6 +14,7 @@ from creditmeter.central.database import Database
 from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_ledger, upsert
 from creditmeter.central.refused_calls import put_refused_calls
 from creditmeter.central.rows import encode
+from creditmeter.central.touching import Touching
 from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.answering import answer, reclaim_lost
@@ -76,8 +77,11 @@ Reply = Answer | AccountNotFound | Outdated
 class Exchanges:
     """Applies what sidecars say."""
 
-    def __init__(self, database: Database, clock: StoreClock, auto_create_plan: PlanId | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: StoreClock, touching: Touching, auto_create_plan: PlanId | None = None
+    ) -> None:
         self._database = database
+        self._touching = touching
         self._clock = clock
         self._auto_create_plan = auto_create_plan
 
@@ -168,12 +172,12 @@ class Exchanges:
         return tuple(replies[message.account_id] for message in messages)
 
     async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
-        """How the account would stand if this message were applied now. Nothing is changed.
+        """How the account would stand if this message were applied now. The message changes nothing.
 
         Raises:
             CentralUnavailable: the store did not answer.
         """
-        async with self._database.read() as connection:
+        async with self._touching.read(message.account_id) as connection:
             now = await self._clock.now(connection)
             topic = replace(_topic(message), listed=max_grants)
             opened = await open_ledger(connection, message.account_id, now, topic, lock=False)

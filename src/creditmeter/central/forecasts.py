@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
-from creditmeter.central.database import Database
 from creditmeter.central.ledgers import Topic, open_ledger
+from creditmeter.central.touching import Touching
 from creditmeter.central.turns import Turns
 from creditmeter.core.accounts import Plan
 from creditmeter.core.answering import close_ended
@@ -122,8 +122,8 @@ class _Sums:
 class Forecasts:
     """Reads and forecasts."""
 
-    def __init__(self, database: Database, clock: StoreClock, turns: Turns) -> None:
-        self._database = database
+    def __init__(self, touching: Touching, clock: StoreClock, turns: Turns) -> None:
+        self._touching = touching
         self._clock = clock
         self._turns = turns
 
@@ -136,7 +136,7 @@ class Forecasts:
         return await self._turns.read(lambda: self._forecast(account_id))
 
     async def _forecast(self, account_id: AccountId) -> Forecast | AccountNotFound:
-        async with self._database.read() as connection:
+        async with self._touching.read(account_id) as connection:
             topic = Topic(listed=MAX_GRANTS)
             opened = await open_ledger(connection, account_id, await self._clock.now(connection), topic, lock=False)
             if opened is None:

@@ -17,9 +17,12 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central import tables
 from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable, Database
 
 _ADVISORY_LOCK = 4_743_001
+
+_COLUMNS = text("SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'")
 
 _NOT_PERMITTED = ("42501", "3F000")
 """PostgreSQL's error codes for what a role may not do: the privilege is missing, or no schema is open to it."""
@@ -47,6 +50,8 @@ async def migrate(database: Database) -> Migration:
     """
     newest = newest_version()
     before = await version(database)
+    if database.is_sqlite:
+        await _examine(database, newest)
     if before != newest:
         with _explained(database, _may_not_change(database, before, newest)):
             async with database.write_for_long() as connection:
@@ -67,6 +72,31 @@ async def version(database: Database) -> str | None:
     with _explained(database, _may_not_read(database)):
         async with database.read() as connection:
             return await connection.run_sync(_version)
+
+
+async def _examine(database: Database, newest: str) -> None:
+    """Refuse a file whose tables are not those that its version says, seen in one snapshot: others may be migrating it.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        CentralDamaged: it is damaged, or another program's.
+    """
+    with _explained(database, _may_not_read(database)):
+        async with database.read() as connection:
+            found = await connection.run_sync(_version)
+            columns = {(table, column) for table, column in await connection.execute(_COLUMNS)}
+    ours = {(table.name, column.name) for table in tables.metadata.tables.values() for column in table.columns}
+    there = {table for table, _ in columns} & set(tables.metadata.tables)
+    if found is None and there:
+        problem = (
+            f"it has a table {min(there)}, but does not say of which version: it is another program's, or damaged."
+            " Name another file, or restore this one from a copy"
+        )
+    elif found == newest and (lost := ours - columns):
+        problem = f"it is damaged: it has no {'.'.join(min(lost))}. Restore it from a copy"
+    else:
+        return
+    raise CentralDamaged(f"the central store {database.address} cannot be used: {problem}")
 
 
 def newest_version() -> str:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central import tables
 from creditmeter.central.database import Database
 from creditmeter.central.rows import bits_of_kinds, bits_of_sources, charge_of, entry_of, grant_of, refund_of
+from creditmeter.central.touching import Touching
 from creditmeter.core.charges import Charge, Refund
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.history import Entry, EntryType
@@ -118,8 +119,9 @@ class GrantCursor:
 class Reader:
     """Reads what was posted. Each method raises CentralUnavailable if the store does not answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, touching: Touching) -> None:
         self._database = database
+        self._touching = touching
 
     async def find_charge(self, charge_id: ChargeId) -> Charge | None:
         """A posted charge."""
@@ -157,7 +159,7 @@ class Reader:
         Of the charges that were `waiting` to be posted it says which were, as of the same moment.
         """
         accounts = tables.accounts
-        async with self._database.read() as connection:
+        async with self._touching.read(account_id) as connection:
             known = select(accounts.c.last_entry).where(accounts.c.account_id == account_id)
             last = (await connection.execute(known)).scalar_one_or_none()
             if last is None:
@@ -177,16 +179,13 @@ class Reader:
     async def list_grants(
         self, account_id: AccountId, limit: int, after: GrantCursor | None = None
     ) -> list[Grant] | AccountNotFound:
-        """All grants of an account as they are stored, ended ones too, newest first, at most `limit`, those after `after`.
-
-        What the plan gives for a period is there once something touched the account in it.
-        """
+        """All grants of an account, ended ones too, newest first, at most `limit`, those after `after`."""
         grants, accounts = tables.grants, tables.accounts
         place = grants.c.created_at, grants.c.grant_id
         query = select(grants).where(grants.c.account_id == account_id).order_by(*(column.desc() for column in place))
         if after is not None:
             query = query.where(tuple_(*place) < tuple_(after.created_at, after.grant_id))
-        async with self._database.read() as connection:
+        async with self._touching.read(account_id) as connection:
             known = select(accounts.c.account_id).where(accounts.c.account_id == account_id)
             if (await connection.execute(known)).one_or_none() is None:
                 return AccountNotFound(account_id)

@@ -23,6 +23,9 @@ FILE_MODE = 0o640
 _ASK_AGAIN_SECONDS = 0.01
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NO_TEXT = "Could not decode to UTF-8"
+"""How the driver begins to say that what is stored as text is none; such an error has no code."""
+
 _UNUSABLE = {
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_PERM,
@@ -156,12 +159,12 @@ async def version(connection: Connection) -> int:
 
 def is_lasting(error: sqlite3.Error) -> bool:
     """Whether an error will not pass by itself: no file there, no database in it, not of this program, not writable."""
-    return _code(error) in _UNUSABLE
+    return _code(error) in _UNUSABLE or is_damage(error)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file is damaged, or no database at all."""
-    return _code(error) in _DAMAGED
+    return _code(error) in _DAMAGED or str(error).startswith(_NO_TEXT)
 
 
 def _code(error: sqlite3.Error) -> int:

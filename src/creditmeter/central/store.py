@@ -19,6 +19,7 @@ from creditmeter.central.postgresql import Servers
 from creditmeter.central.rate_cards import Publications
 from creditmeter.central.reading import Reader
 from creditmeter.central.refunds import Refunds
+from creditmeter.central.touching import Touching
 from creditmeter.central.turns import Turns
 from creditmeter.central.usage import UsageReader
 from creditmeter.core.ids import PlanId
@@ -46,16 +47,17 @@ class CentralStore:
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite
         self.news: News = Notifications(Servers(self.database.url), poll) if can_notify else poll
-        self.exchanges = Exchanges(self.database, clock, auto_create_plan)
+        touching = Touching(self.database, clock)
+        self.exchanges = Exchanges(self.database, clock, touching, auto_create_plan)
         self.administration = Administration(self.database, clock)
         self.refunds = Refunds(self.database, clock)
         self.rate_cards = Publications(self.database, clock)
-        self.reader = Reader(self.database)
+        self.reader = Reader(self.database, touching)
         self.deliveries = Deliveries(self.database, clock)
         turns = Turns()
-        self.usage = UsageReader(self.database, turns)
+        self.usage = UsageReader(touching, turns)
         self.listing = Listing(self.database, clock)
-        self.forecasts = Forecasts(self.database, clock, turns)
+        self.forecasts = Forecasts(touching, clock, turns)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

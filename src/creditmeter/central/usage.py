@@ -11,8 +11,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central import tables
-from creditmeter.central.database import Database
 from creditmeter.central.rows import account_of
+from creditmeter.central.touching import Touching
 from creditmeter.central.turns import Turns
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
@@ -38,8 +38,8 @@ class UsageQuery:
 class UsageReader:
     """Sums up posted charges. Raises CentralUnavailable if the store does not answer."""
 
-    def __init__(self, database: Database, turns: Turns) -> None:
-        self._database = database
+    def __init__(self, touching: Touching, turns: Turns) -> None:
+        self._touching = touching
         self._turns = turns
 
     async def summarize(
@@ -49,7 +49,7 @@ class UsageReader:
         return await self._turns.read(lambda: self._summarize(wanted, limit, after))
 
     async def _summarize(self, wanted: UsageQuery, limit: int, after: Keys | None) -> UsageSummary | AccountNotFound:
-        async with self._database.read() as connection:
+        async with self._touching.read(wanted.account_id) as connection:
             query = select(tables.accounts).where(tables.accounts.c.account_id == wanted.account_id)
             row = (await connection.execute(query)).mappings().one_or_none()
             if row is None:

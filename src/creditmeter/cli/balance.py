@@ -1,13 +1,12 @@
 """`creditmeter balance`: what an account may spend now, or what its balance was."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
-from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.grant import grants_table
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, read_moment
 from creditmeter.cli.output import (
@@ -39,7 +38,6 @@ def balance(
 ) -> None:
     """Show what an account may spend now, by bucket and by grant; or with --at what was left of its grants at a moment."""
     if at is not None:
-        _check_past(at)
         then = ask(address, lambda client: read_past_balance(client, account_id, at))
         _print_past(account_id, then, as_json=as_json, as_csv=as_csv)
         return
@@ -51,12 +49,6 @@ def balance(
         print_csv([account_pb2.GetBalanceResponse], [[reply]])
     else:
         _print_present(account_id, reply)
-
-
-def _check_past(at: datetime) -> None:
-    if at > datetime.now(UTC):
-        when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-        raise CommandFailed(f"{when} is yet to come: without --at the balance of now is shown", ExitCode.USAGE)
 
 
 def _print_past(account_id: str, then: PastBalance, *, as_json: bool, as_csv: bool) -> None:

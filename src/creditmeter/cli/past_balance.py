@@ -8,13 +8,13 @@ was made before and posted later is not in it.
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.cli.connection import PATIENCE
-from creditmeter.cli.exits import CommandFailed
+from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import timestamp
 from creditmeter.cli.paging import LARGEST_PAGE
 from creditmeter.client import Client, call
@@ -74,12 +74,19 @@ class PastBalance:
 async def read_past_balance(client: Client, account_id: str, at: datetime) -> PastBalance:
     """The balance of an account at a moment; 0 before it had any history.
 
+    Whether the moment is over is for the central store's clock to say, which also says when things were posted: that of this
+    host may differ.
+
     Raises:
         CallError: the sidecar refused, or did not answer.
-        CommandFailed: the history does not add up.
+        CommandFailed: the moment is yet to come, or the history does not add up.
     """
     moment = timestamp(at)
     assert moment is not None
+    present = await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id=account_id), PATIENCE)
+    if not present.stale and (moment.seconds, moment.nanos) > (present.as_of.seconds, present.as_of.nanos):
+        when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+        raise CommandFailed(f"{when} is yet to come: without --at the balance of now is shown", ExitCode.USAGE)
     found = PastBalance(moment)
     request = account_pb2.ListHistoryRequest(account_id=account_id, page_size=LARGEST_PAGE)
     pages = 0

@@ -6,13 +6,16 @@ instant whose local date is that date or a later one, and a moment belongs to th
 one counts) and dates that a zone skipped altogether all give one period to each instant, and the periods follow on each
 other without gap or overlap.
 
+Calendars end with the years that can be written, 1 to 9999. The first day begins and the last one ends with them, whatever
+the zone says; the last midnight is the beginning of 31 December 9999, and what would end after it ends there.
+
 Time zones are IANA names, and their rules come from the `tzdata` package rather than from the host: every process with
 the same package version agrees on every midnight. The tables are read on first use of a zone and kept.
 """
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -20,6 +23,10 @@ from zoneinfo import ZoneInfo
 from creditmeter.core.instants import Instant, from_datetime, to_datetime
 
 LAST_ANCHOR_DAY = 31
+
+FIRST_MOMENT = from_datetime(datetime.min.replace(tzinfo=UTC))
+LAST_MOMENT = from_datetime(datetime.max.replace(tzinfo=UTC))
+"""The first and the last moment that can be written as a date."""
 
 _DAY_STARTS_KEPT = 16_384
 _ZONES_KEPT = 1_024
@@ -63,7 +70,7 @@ def day_of(calendar: Calendar, now: Instant) -> Period:
     """The local day that contains the moment."""
     zone = calendar.time_zone
     day = _local_date(zone, now)  # it has started; clocks put back may show a date that is over
-    while now >= (ends_at := _day_start(zone, day + _ONE_DAY)):
+    while (ends_at := _day_end(zone, day)) <= now < LAST_MOMENT:
         day += _ONE_DAY
     return Period(day.isoformat(), _day_start(zone, day), ends_at)
 
@@ -83,16 +90,20 @@ def month_of(calendar: Calendar, now: Instant) -> Period:
     month = _Month(today.year, today.month)
     while now < month.starts_at(calendar):
         month = month.shifted(-1)
-    while now >= (ends_at := month.shifted(1).starts_at(calendar)):
+    while (ends_at := month.shifted(1).starts_at(calendar)) <= now < LAST_MOMENT:
         month = month.shifted(1)
     starts_at = month.starts_at(calendar)
     return Period(_local_date(calendar.time_zone, starts_at).isoformat(), starts_at, ends_at)
 
 
 def end_of_day(calendar: Calendar, moment: Instant) -> Instant:
-    """The first day boundary at or after the moment: within a day it is that day's end, a boundary stays."""
+    """The first day boundary at or after the moment: within a day it is that day's end, a boundary stays.
+
+    From the last midnight on it is the last midnight.
+    """
     day = day_of(calendar, moment)
-    return moment if moment == day.starts_at else day.ends_at
+    is_last = day.ends_at >= LAST_MOMENT
+    return day.starts_at if is_last or moment == day.starts_at else day.ends_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,10 @@ class _Month:
         return _Month(self.year + years, month + 1)
 
     def starts_at(self, calendar: Calendar) -> Instant:
+        if self.year < MINYEAR:
+            return FIRST_MOMENT
+        if self.year > MAXYEAR:
+            return LAST_MOMENT
         _, last_day = monthrange(self.year, self.month)
         first = date(self.year, self.month, min(calendar.anchor_day, last_day))
         return _day_start(calendar.time_zone, first)
@@ -125,7 +140,15 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _local_date(zone: str, moment: Instant) -> date:
-    return to_datetime(moment).astimezone(_zone(zone)).date()
+    """The date that clocks show; the first or last one there is, where the zone's own cannot be written."""
+    try:
+        return to_datetime(moment).astimezone(_zone(zone)).date()
+    except OverflowError:
+        return date.max if moment > 0 else date.min
+
+
+def _day_end(zone: str, day: date) -> Instant:
+    return LAST_MOMENT if day == date.max else _day_start(zone, day + _ONE_DAY)
 
 
 @lru_cache(maxsize=_DAY_STARTS_KEPT)
@@ -136,6 +159,8 @@ def _day_start(zone: str, day: date) -> Instant:
     the jump (PEP 495), which lies at the jump or after it; read with `fold=1` it then lies at the jump or before it.
     Between the two there is one jump, which is where the day starts.
     """
+    if day == date.min:
+        return FIRST_MOMENT
     midnight = datetime.combine(day, time(), tzinfo=_zone(zone))
     first = from_datetime(midnight.astimezone(UTC))
     before = from_datetime(midnight.replace(fold=1).astimezone(UTC))

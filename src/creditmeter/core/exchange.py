@@ -92,7 +92,9 @@ class LeaseTerms:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One kind's grants that are usable now, in microcredits, and the moment at which the kind is next refilled or ends."""
+    """One kind's grants that are usable now, in microcredits, and when the plan next gives credit of this kind (None: it gives
+    none of it).
+    """
 
     kind: GrantKind
     granted: Microcredits
@@ -118,7 +120,7 @@ class Standing:
 
     @property
     def next_reset_at(self) -> Instant | None:
-        """When the next plan grant comes."""
+        """When the plan next gives credit of any kind; None if it gives none."""
         return min((each.next_reset_at for each in self.buckets if each.next_reset_at is not None), default=None)
 
 

@@ -20,7 +20,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.leases import OutLease, available, unclaimed
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
-from creditmeter.core.schedule import CalendarChange, Schedule
+from creditmeter.core.schedule import PLAN_KINDS, CalendarChange, Schedule
 from creditmeter.core.work import Usage
 
 
@@ -110,9 +110,15 @@ class Ledger:
         return Microcredits(sum(each.posting.debt for each in self.charges.values() if each.posting is not None))
 
     def periods(self) -> tuple[tuple[GrantKind, Period], ...]:
-        """The running day and month of the account."""
-        day, month = self.schedule.day_at(self.now), self.schedule.month_at(self.now)
-        return (GrantKind.DAILY, day), (GrantKind.MONTHLY, month)
+        """The running day and month of the account, in this order."""
+        return tuple((kind, self.schedule.period_at(kind, self.now)) for kind in PLAN_KINDS)
+
+    def next_reset(self, kind: GrantKind) -> Instant | None:
+        """When the plan next gives credit of a kind; None if it gives none of it in the coming period."""
+        if kind not in PLAN_KINDS:
+            return None
+        resets_at = self.schedule.period_at(kind, self.now).ends_at
+        return resets_at if self._planned(kind, self.schedule.period_at(kind, resets_at)) else None
 
     # What alerts look at.
 
@@ -286,20 +292,20 @@ class Ledger:
         return amount
 
     def lapse(self) -> None:
-        """Write off ended grants that nothing can draw on any more: no unclosed lease was opened before their end. Take back of
-        voided ones what returned.
+        """Write off what of ended grants nothing can draw on any more: all but what is out on leases that were opened before
+        their end. What is out lapses as it comes home. What is voided is taken back in the same way.
         """
         self._take_back_what_returned()
         for grant in sorted(self.grants.values(), key=draw_key):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at
-                if any(lease.opened_at < end for lease in self.leases.values()):
-                    continue
-                if grant.voided_at is not None:
-                    self._take_back(grant, grant.remaining)
-                else:
-                    self.put_grant(grant.lapse(grant.remaining))
-                    self.record(self.entry(EntryType.LAPSED, -grant.remaining, end, grant))
+                out = sum(lease.out for lease in self.leases.values() if lease.opened_at < end)
+                amount = Microcredits(max(0, grant.remaining - out))
+                if amount and grant.voided_at is not None:
+                    self._take_back(grant, amount)
+                elif amount:
+                    self.put_grant(grant.lapse(amount))
+                    self.record(self.entry(EntryType.LAPSED, -amount, end, grant))
 
     def _take_back_what_returned(self) -> None:
         """Take back of voided grants that have not ended what the leases that were opened before do not have out any more. What

@@ -36,8 +36,8 @@ class Unit(Enum):
     QUANTITY = "QUANTITY"
 
 
-_ANY_OTHER = "any other tool"
-"""Stands for a tool that the card does not name."""
+ANY_OTHER_TOOL = "*"
+"""Stands for every tool that the card does not name."""
 
 _RATES: Mapping[Unit, str] = {
     Unit.INPUT_TOKENS: "input",
@@ -119,7 +119,7 @@ def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
         variants = (*image.variants, *(("",) if image.credits is not None else ()))
         yield from ((Place(IMAGE, image.provider, image.model, variant), None) for variant in variants)
     if card.tools is not None:
-        yield from ((Place(TOOL, tool=tool), None) for tool in ("", *card.tools.by_name))
+        yield from ((Place(TOOL, tool=tool), None) for tool in {ANY_OTHER_TOOL, *card.tools.by_name})
     for name in card.actions:
         yield from ((Place(name, model=model), None) for model in ("", *sorted(card.higher_cost_models)))
     yield from ((Place(name), None) for name in card.free)
@@ -127,7 +127,7 @@ def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
 
 def _line(card: RateCard, at: Instant, place: Place, rule: TextRule | None) -> PriceLine:
     is_higher_cost = bool(place.model) and card.is_higher_cost(place.provider, place.model)
-    usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool or _ANY_OTHER, quantity=1)
+    usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
     if rule is None:
         price = price_usage(card, usage, at)
         assert isinstance(price, Price), "what the card lists has a price"

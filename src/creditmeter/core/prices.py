@@ -187,15 +187,20 @@ def affordable_output_tokens(card: RateCard, work: Work, budget: Microcredits, a
     return covered - 1 if covered else None
 
 
-def low_price(card: RateCard, work: Work, bound: Bound, at: Instant) -> Microcredits | Unpriced | Invalid:
-    """The low end of a quote of a work with this bound: for text its input, none of it cached, without any output; otherwise
-    the price itself.
+def low_price(card: RateCard, work: Work, bound: Bound, at: Instant) -> Microcredits:
+    """The low end of a quote of a work with this bound: for text its input at the rate of its cheapest class, which is that of
+    the cache where the model has one, without any output; otherwise the price itself.
     """
-    if work.action != TEXT:
+    if work.action != TEXT or work.action in card.free:
         return bound.microcredits
-    usage = Usage(TEXT, work.provider, work.request_model, input_tokens=work.input_tokens, output_tokens=0)
-    price = price_usage(card, usage, at)
-    return min(price.microcredits, bound.microcredits) if isinstance(price, Price) else price
+    rule, _ = _text_rule(card, work.provider, work.request_model, by_fallback=True)
+    assert rule is not None, "what has a bound has a price"
+    assert work.input_tokens is not None, "what has a bound has an input"
+    prices = rule.prices_at(at)
+    least = _cost(work.input_tokens, prices.for_input(work.input_tokens).lowest_input)
+    price = _settled_text(card, rule, prices, least, ())
+    assert isinstance(price, Price), "the least is no more than the bound"
+    return price.microcredits
 
 
 def price_text(

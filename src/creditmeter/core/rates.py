@@ -43,6 +43,11 @@ class TextRates:
         return max(self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
 
     @property
+    def lowest_input(self) -> Decimal:
+        """What an input token costs at least, whatever it turns out to be."""
+        return min(self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
+
+    @property
     def highest_output(self) -> Decimal:
         """What an output token costs at most, whatever it turns out to be."""
         return max(self.output, self.reasoning, self.audio_output, self.image_output)

@@ -15,6 +15,9 @@ from creditmeter.core.grants import GrantKind
 from creditmeter.core.instants import DAY, Instant, Span, after
 from creditmeter.core.refusals import TimeZoneChangeTooSoon
 
+PLAN_KINDS = (GrantKind.DAILY, GrantKind.MONTHLY)
+"""The kinds of credit that a plan gives, each once in a period of its own: the day and the month."""
+
 CALENDAR_REST = Span(30 * DAY)
 """How long after a change of its calendar an account's calendar stays as it is."""
 
@@ -55,10 +58,16 @@ class Schedule:
             return replace(month, starts_at=self.change.month.ends_at)  # after a move east, it had begun there before
         return month
 
+    def period_at(self, kind: GrantKind, moment: Instant) -> Period:
+        """The account's period of a plan's kind that contains the moment: the day for DAILY, the month for MONTHLY."""
+        assert kind in PLAN_KINDS, f"{kind.value} credit has no periods"
+        return self.day_at(moment) if kind is GrantKind.DAILY else self.month_at(moment)
+
     def end_of_day(self, moment: Instant) -> Instant:
-        """The first end of a day at or after the moment."""
-        day = self.day_at(moment)
-        return moment if moment == day.starts_at else day.ends_at
+        """The first end of a day at or after the moment; the last midnight of the calendar if there is none after it."""
+        if self.change is not None and _contains(self.change.day, moment):
+            return moment if moment == self.change.day.starts_at else self.change.day.ends_at
+        return end_of_day(self.calendar, moment)
 
     def moved(self, calendar: Calendar, now: Instant) -> "Schedule | TimeZoneChangeTooSoon":
         """The periods if the calendar is this one from now on. The one that it is already may be named at any time."""

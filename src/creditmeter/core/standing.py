@@ -1,12 +1,16 @@
 """How an account stands at the central store."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.calendar import Calendar
 from creditmeter.core.exchange import Bucket, Standing
 from creditmeter.core.grants import NO_REST, Grant, GrantKind, draw_key
+from creditmeter.core.instants import Instant
 from creditmeter.core.ledger import Ledger
 from creditmeter.core.recalling import without_idle
+from creditmeter.core.schedule import Schedule
 
 MAX_LISTED_GRANTS = 100
 """As many grants as one reading of an account shows."""
@@ -31,11 +35,22 @@ def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
     )
 
 
+def with_later_resets(shown: Standing, calendar: Calendar, now: Instant) -> Standing:
+    """An older standing at a later moment: a reset that is over by then is followed by those of the calendar."""
+    schedule = Schedule(calendar)
+    buckets = (
+        each
+        if each.next_reset_at is None or now < each.next_reset_at
+        else replace(each, next_reset_at=schedule.period_at(each.kind, now).ends_at)
+        for each in shown.buckets
+    )
+    return replace(shown, buckets=tuple(buckets))
+
+
 def _buckets(ledger: Ledger, grants: Sequence[Grant]) -> tuple[Bucket, ...]:
     """What each kind's grants gave and have left. One that was used up counts only if the plan gave it for the running period:
     of the others there may be many.
     """
-    resets = {kind: period.ends_at for kind, period in ledger.periods()}
     rest = {GrantKind.PERMANENT: ledger.rest}
     counted = [each for each in grants if each.remaining or each.period_key is not None]
     of_kind = {kind: [each for each in counted if each.kind is kind] for kind in GrantKind}
@@ -44,7 +59,7 @@ def _buckets(ledger: Ledger, grants: Sequence[Grant]) -> tuple[Bucket, ...]:
             kind=kind,
             granted=Microcredits(rest.get(kind, NO_REST).given + sum(each.given for each in found)),
             remaining=Microcredits(rest.get(kind, NO_REST).remaining + sum(each.remaining for each in found)),
-            next_reset_at=resets.get(kind),
+            next_reset_at=ledger.next_reset(kind),
         )
         for kind, found in of_kind.items()
     )

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import aiosqlite
 
-from creditmeter.journal.schema import APPLICATION_ID, TABLES, UPGRADES, VERSION
+from creditmeter.journal.rows import RowUnreadable, read_all, read_identity, read_rate_cards
+from creditmeter.journal.schema import APPLICATION_ID, RATE_CARDS_SINCE, TABLES, UPGRADES, VERSION
 
 BUSY_TIMEOUT_MILLISECONDS = 2_000
 
@@ -69,20 +70,33 @@ def _open(path: Path, durability: Durability) -> sqlite3.Connection:
         if path.is_file() and path.stat().st_size:
             _examine(path)
         return _open_to_write(path, durability)
+    except RowUnreadable as error:
+        raise JournalUnusable(damaged(path, error)) from error
     except (OSError, sqlite3.Error) as error:
+        problem = str(error).splitlines()[0]
         raise JournalUnusable(
-            f"the journal {path} cannot be used: {error}. Restore the file, or move it away only if you accept that charges"
+            f"the journal {path} cannot be used: {problem}. Restore the file, or move it away only if you accept that charges"
             " not yet settled are lost"
         ) from error
 
 
+def damaged(path: Path, what: object) -> str:
+    """The line that tells an operator of damage."""
+    return (
+        f"the journal {path} is damaged: {what}. Restore it from a copy, or move it away only if you accept that charges"
+        " not yet settled are lost"
+    )
+
+
 def _examine(path: Path) -> None:
-    """Refuse a file that is damaged or no journal of this version. It is only read, so that it stays as it was found."""
+    """Refuse a file that is damaged or no journal of this version, whatever row the damage is in. It is only read, so that it
+    stays as it was found.
+    """
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
-            raise JournalUnusable(f"the journal {path} is damaged: {damage.splitlines()[-1]}. Restore it from a copy")
+            raise JournalUnusable(damaged(path, damage.splitlines()[-1]))
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return  # a process died before it could make the tables
@@ -90,6 +104,20 @@ def _examine(path: Path) -> None:
             raise JournalUnusable(f"{path} is a database, but not a journal of this program")
         if version > VERSION:
             raise JournalUnusable(f"the journal {path} is of a newer version ({version}) than this program ({VERSION})")
+        _examine_rows(connection, version)
+
+
+def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
+    """Read what a start will read.
+
+    Raises:
+        RowUnreadable: a row is not as it was written.
+    """
+    read_identity(connection)
+    for _ in read_all(connection):
+        pass
+    if version >= RATE_CARDS_SINCE:
+        read_rate_cards(connection)
 
 
 def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:

@@ -8,25 +8,24 @@ until `reopen` shows that writing works again and `load` takes the books anew fr
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Self
-
-import msgspec
-import structlog
+from typing import Self, TypeVar
 
 from creditmeter.core.book import Change, Forgotten
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.rate_cards import KeptCard
-from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect
+from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect, damaged
 from creditmeter.journal.rows import (
     DroppedCard,
-    UnreadableCard,
+    RowUnreadable,
     delete_forgotten,
     delete_rate_cards,
     read_all,
+    read_identity,
     read_rate_cards,
     write_changes,
     write_rate_cards,
@@ -35,7 +34,7 @@ from creditmeter.journal.rows import (
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
 
-_log = structlog.get_logger()
+_Found = TypeVar("_Found")
 
 
 class StorageUnavailable(Exception):
@@ -73,8 +72,8 @@ class Journal:
     """The journal's writer. One task gathers groups, one thread writes them."""
 
     def __init__(self, connection: Connection, identity: Identity, path: Path) -> None:
-        self._path = path
         self._connection = connection
+        self._path = path
         self._identity = identity
         self._gathering = self._new_group()
         self._writing: _Group | None = None
@@ -156,19 +155,13 @@ class Journal:
         self._work.set()
 
     async def rate_cards(self) -> list[KeptCard]:
-        """The rate cards that are kept. One that cannot be read is told of and left out: the others are as good without it.
+        """The rate cards that are kept.
 
         Raises:
             StorageUnavailable: the file could not be read.
+            JournalUnusable: one is not as it was written.
         """
-        try:
-            found = await self._connection.run(read_rate_cards)
-        except sqlite3.Error as error:
-            raise StorageUnavailable(str(error)) from error
-        for each in found:
-            if isinstance(each, UnreadableCard):
-                _log.error("a rate card in the journal cannot be read", version=each.version, reason=each.reason)
-        return [each for each in found if isinstance(each, KeptCard)]
+        return await self._read(read_rate_cards)
 
     async def put_identity(self, identity: Identity) -> None:
         """Write who this sidecar is, and wait until it is on disk.
@@ -198,17 +191,20 @@ class Journal:
 
         Raises:
             StorageUnavailable: the file could not be read.
-            JournalUnusable: what is in it could not be understood.
+            JournalUnusable: a row is not as it was written.
         """
-        try:
-            changes = await self._connection.run(_load)
-        except sqlite3.Error as error:
-            raise StorageUnavailable(str(error)) from error
-        except (msgspec.MsgspecError, AssertionError) as error:
-            raise JournalUnusable(f"the journal is damaged: {error}. Restore it from a copy") from error
+        changes = await self._read(_load)
         if self._is_mended:
             self._failure, self._is_mended = None, False
         return changes
+
+    async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        try:
+            return await self._connection.run(read)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        except RowUnreadable as error:
+            raise JournalUnusable(damaged(self._path, error)) from error
 
     async def reopen(self) -> None:
         """Try whether writing works again after a failure. If so, the caller loads its books anew.
@@ -309,11 +305,12 @@ def _put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
 
 def _load_identity(connection: sqlite3.Connection, new: Identity) -> Identity:
     """Who the file says it belongs to; a file that says nothing yet is given to `new`."""
-    row = connection.execute("SELECT sidecar_id, epoch, pending_nonce, clock FROM identity").fetchone()
+    row = read_identity(connection)
     if row is None:
         _put_identity(connection, new)
         return new
-    return Identity(*row)
+    sidecar_id, epoch, pending_nonce, clock = row
+    return Identity(SidecarId(sidecar_id), epoch, pending_nonce, Instant(clock))
 
 
 def _load(connection: sqlite3.Connection) -> list[Change]:

@@ -2,8 +2,9 @@
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NoReturn, TypeVar
 
 import msgspec
 
@@ -34,13 +35,17 @@ class DroppedCard:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableCard:
-    """The version of a rate card that this program cannot read, and why."""
+class RowUnreadable(Exception):
+    """A row is not as it was written: which one, and what is wrong with it."""
 
-    version: str
-    reason: str
+    def __init__(self, table: str, key: object, reason: str) -> None:
+        super().__init__(f"the row {key!r} of {table} cannot be read ({reason})")
 
+
+_Thing = TypeVar("_Thing")
+
+_KEPT = ("accounts", "leases", "reservations", "charges", "refunds", "receipts")
+"""The tables of what a sidecar did under its identity."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -119,35 +124,90 @@ def delete_rate_cards(connection: sqlite3.Connection, dropped: Iterable[DroppedC
     connection.executemany("DELETE FROM rate_cards WHERE version = ?", ((each.version,) for each in dropped))
 
 
-def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard | UnreadableCard]:
-    """The rate cards in the journal."""
-    return [_rate_card(*row) for row in connection.execute("SELECT version, body FROM rate_cards")]
+def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
+    """The rate cards in the journal.
+
+    Raises:
+        RowUnreadable: one cannot be read.
+    """
+    rows = connection.execute("SELECT version, body FROM rate_cards")
+    return [_decoded("rate_cards", version, _rate_card, version, body) for version, body in rows]
 
 
-def _rate_card(version: str, body: bytes) -> KeptCard | UnreadableCard:
-    try:
-        return _decode_rate_card(zlib.decompress(body))
-    except (msgspec.MsgspecError, zlib.error) as error:
-        return UnreadableCard(version, str(error))
+def read_identity(connection: sqlite3.Connection) -> tuple[str, int, str, int] | None:
+    """The sidecar's id, its epoch, the nonce of a registration under way and the clock; None in a file that says nothing yet.
+
+    Raises:
+        RowUnreadable: it is not what was written, or is gone from a file that has other rows.
+    """
+    rows = connection.execute("SELECT sidecar_id, epoch, pending_nonce, clock FROM identity").fetchall()
+    if not rows:
+        if any(connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in _KEPT):  # noqa: S608 - named below
+            raise RowUnreadable("identity", "1", "it is gone")
+        return None
+    return _decoded("identity", "1", _identity, *rows[0])
 
 
 def read_all(connection: sqlite3.Connection) -> Iterator[Change]:
-    """Everything in the journal, as changes to empty books."""
-    for account_id, body in connection.execute("SELECT account_id, body FROM accounts"):
-        yield Change(account_id, account=_decode_account(body))
-    for (body,) in connection.execute("SELECT body FROM leases"):
-        lease = replace(_decode_lease(body), trusted_until=Span(0))
-        yield Change(lease.account_id, leases=(lease,))
-    for (body,) in connection.execute("SELECT body FROM reservations"):
-        reservation = _decode_reservation(body)
+    """Everything in the journal, as changes to empty books.
+
+    Raises:
+        RowUnreadable: a row cannot be read.
+    """
+    for account in _things(connection, "accounts", _decode_account, "account_id"):
+        yield Change(account.account_id, account=account)
+    for lease in _things(connection, "leases", _decode_lease, "lease_id"):
+        yield Change(lease.account_id, leases=(replace(lease, trusted_until=Span(0)),))
+    for reservation in _things(connection, "reservations", _decode_reservation, "reservation_id"):
         yield Change(reservation.account_id, reservations=(reservation,))
-    charges = (_decode_charge(body) for (body,) in connection.execute("SELECT body FROM charges"))
+    charges = _things(connection, "charges", _decode_charge, "charge_id")
     for charge in sorted(charges, key=lambda each: each.committed_at):  # a book knows them from the oldest on
         yield Change(charge.account_id, charges=(charge,))
-    refunds = (_decode_refund(body) for (body,) in connection.execute("SELECT body FROM refunds"))
+    refunds = _things(connection, "refunds", _decode_refund, "refund_id")
     for refund in sorted(refunds, key=lambda each: each.refunded_at):
         yield Change(refund.account_id, refunds=(refund,))
-    for account_id, kind, request, reply in connection.execute("SELECT account_id, kind, request, reply FROM receipts"):
-        said = _decode_reply(reply)
-        receipt = Receipt(msgspec.json.decode(request, type=_REQUEST_KINDS[kind]), said.reservation, said.charge, said.refund)
-        yield Change(account_id, receipts=(receipt,))
+    for row in connection.execute("SELECT account_id, request_id, kind, request, reply FROM receipts"):
+        yield Change(row[0], receipts=(_decoded("receipts", row[1], _receipt, *row),))
+
+
+def _things(connection: sqlite3.Connection, table: str, decode: Callable[[bytes], _Thing], key: str) -> Iterator[_Thing]:
+    """The rows of a table whose body names its own key."""
+
+    def checked(name: str, body: bytes) -> _Thing:
+        thing = decode(body)
+        return thing if getattr(thing, key) == name else _differs(key)
+
+    for name, body in connection.execute(f"SELECT {key}, body FROM {table}"):  # noqa: S608 - the names are this module's
+        yield _decoded(table, name, checked, name, body)
+
+
+def _decoded(table: str, key: object, decode: Callable[..., _Thing], *cells: object) -> _Thing:
+    """What a row says, by `decode`. Whatever garbage makes of that, it is told as one thing."""
+    try:
+        return decode(*cells)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RowUnreadable(table, key, reason) from error
+
+
+def _differs(column: str) -> NoReturn:
+    raise ValueError(f"{column} is not that of its body")
+
+
+def _identity(sidecar_id: object, epoch: object, pending_nonce: object, clock: object) -> tuple[str, int, str, int]:
+    row = msgspec.convert((sidecar_id, epoch, pending_nonce, clock), tuple[str, int, str, int])
+    return row if row[0] and row[1] >= 0 else _differs("sidecar_id or epoch")
+
+
+def _rate_card(version: str, body: bytes) -> KeptCard:
+    card = _decode_rate_card(zlib.decompress(body))
+    return card if card.version == version else _differs("version")
+
+
+def _receipt(account_id: str, request_id: str, kind: str, request: bytes, reply: bytes) -> Receipt:
+    said = _decode_reply(reply)
+    receipt = Receipt(msgspec.json.decode(request, type=_REQUEST_KINDS[kind]), said.reservation, said.charge, said.refund)
+    replied = {each.account_id for each in (said.reservation, said.charge, said.refund) if each is not None}
+    if receipt.request.request_id != request_id:
+        _differs("request_id")
+    return receipt if replied <= {account_id} else _differs("account_id")

@@ -17,6 +17,9 @@ CREATE TABLE rate_cards (
 ) WITHOUT ROWID;
 """
 
+RATE_CARDS_SINCE = 2
+"""The version from which on there is a table of rate cards."""
+
 UPGRADES = {1: f"{_RATE_CARDS} PRAGMA user_version = 2;"}
 """What brings a file of an older version to the next one."""
 

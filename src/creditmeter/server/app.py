@@ -342,6 +342,8 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
         raise StartupError(f"{error}: its journal was copied, or the central store was set back", FENCED) from error
     except CardChanged as error:
         raise StartupError(str(error)) from error
+    except JournalUnusable as error:
+        raise StartupError(str(error), DAMAGED) from error
     except StorageUnavailable as error:
         raise StartupError(f"the journal cannot be written: {error}") from error
     sidecar.watch(health.on_condition)

@@ -218,7 +218,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
         "ACCOUNT_SUSPENDED", "the account {account_id} is suspended; what it has reserved may still be committed"
     ),
     refusals.AccountClosed: _precondition(
-        "ACCOUNT_CLOSED", "the account {account_id} is closed; what it has reserved may still be committed"
+        "ACCOUNT_CLOSED", "the account {account_id} is closed for good; what it has reserved may still be committed"
     ),
     refusals.GrantEnded: _precondition("GRANT_ENDED", "the grant {grant_id} has ended: there is nothing to take back"),
     refusals.GrantVoided: _precondition(

@@ -110,8 +110,6 @@ class Pricing:
         if isinstance(bound, Unpriced | Invalid):
             return _work_refused(card, described, bound)
         low = low_price(card, described, bound, at)
-        if isinstance(low, Unpriced | Invalid):
-            return _work_refused(card, described, low)
         tokens = affordable_output_tokens(card, described, credit, at)
         return Quoted(low, bound.microcredits, card.version, tokens or 0)
 

@@ -19,9 +19,9 @@ from creditmeter.core.exchange import Standing
 from creditmeter.core.forecasting import Forecast
 from creditmeter.core.grants import Grant
 from creditmeter.core.history import Entry
-from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, origin_of
+from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import Instant
-from creditmeter.core.lease_keeping import Envelope, compose
+from creditmeter.core.lease_keeping import Envelope, compose, idle_of_ended_days
 from creditmeter.core.price_table import Place, PriceLine, PriceTable
 from creditmeter.core.refusals import (
     AccountNotFound,
@@ -35,11 +35,12 @@ from creditmeter.core.refusals import (
     UnpricedWork,
 )
 from creditmeter.core.reservations import Reservation, ReservationState
-from creditmeter.core.standing import MAX_LISTED_GRANTS
+from creditmeter.core.standing import MAX_LISTED_GRANTS, with_later_resets
 from creditmeter.core.usage_summary import Keys, UsageSummary
 from creditmeter.core.work import Work
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.exchanger import Exchanger
 from creditmeter.sidecar.pricing import Pricing, Quoted
 
 MAX_PENDING = 1_000
@@ -77,8 +78,9 @@ class Quotes:
 class Reader:
     """Answers questions."""
 
-    def __init__(self, books: Books, journal: Journal, central: CentralStore, pricing: Pricing) -> None:
+    def __init__(self, books: Books, journal: Journal, central: CentralStore, pricing: Pricing, exchanger: Exchanger) -> None:
         self._books = books
+        self._exchanger = exchanger
         self._pricing = pricing
         self._journal = journal
         self._central = central
@@ -154,24 +156,36 @@ class Reader:
         Raises:
             CentralUnavailable: the store did not answer, and this sidecar has no reading.
         """
+        try:
+            await self._give_back_ended(account_id)
+            return await self._fresh_balance(account_id)
+        except CentralUnavailable:
+            stale = await self._stale_balance(account_id)
+            if stale is None:
+                raise
+            return stale
+
+    async def _fresh_balance(self, account_id: AccountId) -> Balance | AccountNotFound:
         book = self._books.open(account_id)
         now = self._books.moment().now
         self._books.expire(book, now)
         envelope = Envelope(self._journal.identity.sidecar_id, 0, 0)
         message, _ = compose(book, envelope, now, None, give_back=False)
-        stale = _stale_balance(book)
         self._books.drop_if_empty(account_id)
         await self._books.durable()
-        try:
-            previewed = await self._central.exchanges.preview(message, MAX_LISTED_GRANTS)
-        except CentralUnavailable:
-            if stale is None:
-                raise
-            return stale
+        previewed = await self._central.exchanges.preview(message, MAX_LISTED_GRANTS)
         if isinstance(previewed, AccountNotFound):
             return previewed
         unposted = sum(each.cost for each in message.charges) + previewed.standing.unposted
         return Balance(previewed.account, replace(previewed.standing, unposted=Microcredits(unposted)), stale=False)
+
+    async def _stale_balance(self, account_id: AccountId) -> Balance | None:
+        book = self._book_if_any(account_id)
+        now = self._books.moment().now
+        self._books.expire(book, now)
+        stale = _stale_balance(book, now)
+        await self._books.durable()
+        return stale
 
     async def quote(self, works: Sequence[Work], account_id: AccountId | None) -> Quotes | Refusal:
         """What works would cost now; if an account is named, also what it could pay of them. Holds nothing.
@@ -210,6 +224,7 @@ class Reader:
         Raises:
             CentralUnavailable: the store did not answer.
         """
+        await self._give_back_ended(account_id)
         book = self._book_if_any(account_id)
         pending = [each for each in book.unposted_charges if wanted.has(each)] if before is None else []
         pending = sorted(pending, key=lambda each: each.committed_at, reverse=True)[:MAX_PENDING]
@@ -229,6 +244,7 @@ class Reader:
         Raises:
             CentralUnavailable: the store did not answer.
         """
+        await self._give_back_ended(account_id)
         return await self._central.reader.list_grants(account_id, limit, after)
 
     async def usage(
@@ -239,6 +255,7 @@ class Reader:
         Raises:
             CentralUnavailable: the store did not answer.
         """
+        await self._give_back_ended(wanted.account_id)
         return await self._central.usage.summarize(wanted, limit, after)
 
     async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound | Overloaded:
@@ -247,7 +264,24 @@ class Reader:
         Raises:
             CentralUnavailable: the store did not answer.
         """
+        await self._give_back_ended(account_id)
         return await self._central.forecasts.forecast(account_id)
+
+    async def _give_back_ended(self, account_id: AccountId) -> None:
+        """Give back what is idle here on leases of ended days, so that it lapses before the new day's credit is granted.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        book = self._books.find(account_key(account_id))
+        if book is None:
+            return
+        now = self._books.moment().now
+        self._books.expire(book, now)
+        while idle_of_ended_days(book, now) and self._exchanger.is_busy(account_id):
+            await self._exchanger.one_finished()
+        if idle_of_ended_days(book, now):
+            await self._exchanger.speak([account_id])
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)
@@ -274,7 +308,7 @@ def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:
     return reservation.created_at, reservation.reservation_id
 
 
-def _stale_balance(book: Book) -> Balance | None:
+def _stale_balance(book: Book, now: Instant) -> Balance | None:
     """The last reading, less what was held and committed here since; None if there is none."""
     if book.reading is None or book.account is None:
         return None
@@ -282,7 +316,7 @@ def _stale_balance(book: Book) -> Balance | None:
     unposted = Microcredits(sum(each.cost for each in book.unposted_charges))
     held_more, unposted_more = book.held - then.own_held, unposted - then.own_unposted
     standing = replace(
-        then.standing,
+        with_later_resets(then.standing, book.account.calendar, now),
         available=Microcredits(max(0, then.standing.available - held_more - unposted_more)),
         held=Microcredits(then.standing.held + held_more),
         unposted=Microcredits(then.standing.unposted + unposted_more),

@@ -81,7 +81,7 @@ class Sidecar:
         self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books)
         pricing = Pricing(self.cards)
         self.meter = Meter(self.books, journal, self._keeper, self._settler, central, pricing, limits, rhythm.recall_timeout)
-        self.reader = Reader(self.books, journal, central, pricing)
+        self.reader = Reader(self.books, journal, central, pricing, self._exchanger)
 
     @property
     def sidecar_id(self) -> SidecarId:

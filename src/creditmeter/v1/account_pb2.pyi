@@ -355,7 +355,9 @@ class Bucket(_message.Message):
     """What is left of them: neither charged, lapsed nor voided. Holds and unposted charges are not taken off."""
     @_builtins.property
     def next_reset_at(self) -> _timestamp_pb2.Timestamp:
-        """When the bucket ends and the plan fills it anew. Unset for PERMANENT."""
+        """When the plan next gives credit of this kind: the beginning of the account's next day or month. Unset if the plan
+        gives none of it then, without a plan, and for PERMANENT.
+        """
 
     def __init__(
         self,
@@ -1155,7 +1157,7 @@ Global___UnitPrice: _TypeAlias = UnitPrice  # noqa: Y015
 
 @_typing.final
 class ModelPrice(_message.Message):
-    """What one model, tool or action costs."""
+    """What one model, tool or action costs. Quote prices work that names what the line does."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1176,7 +1178,7 @@ class ModelPrice(_message.Message):
     variant: _builtins.str
     """The image's size and quality. Empty for the model's default and for other actions."""
     tool: _builtins.str
-    """The tool. Empty for other actions."""
+    """The tool; "*" for every tool that the rate card does not name. Empty for other actions."""
     tier: Global___ModelTier.ValueType
     """The model's tier."""
     typical_microcredits: _builtins.int

@@ -41,7 +41,7 @@ class _AccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountS
     ACCOUNT_STATE_SUSPENDED: _AccountState.ValueType  # 2
     """It may not for now; its leases are recalled. In force everywhere within a lease's TTL."""
     ACCOUNT_STATE_CLOSED: _AccountState.ValueType  # 3
-    """It may not, for good; its leases are recalled."""
+    """It may not, for good: no later UpdateAccount changes the state. Its leases are recalled."""
 
 class AccountState(_AccountState, metaclass=_AccountStateEnumTypeWrapper):
     """Whether an account may start new work. Open holds commit in every state."""
@@ -53,7 +53,7 @@ ACCOUNT_STATE_ACTIVE: AccountState.ValueType  # 1
 ACCOUNT_STATE_SUSPENDED: AccountState.ValueType  # 2
 """It may not for now; its leases are recalled. In force everywhere within a lease's TTL."""
 ACCOUNT_STATE_CLOSED: AccountState.ValueType  # 3
-"""It may not, for good; its leases are recalled."""
+"""It may not, for good: no later UpdateAccount changes the state. Its leases are recalled."""
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
 
 class _ServingState:
@@ -610,6 +610,7 @@ class GrantCreditsRequest(_message.Message):
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When it ends; a moment within a day of the account is moved to that day's end. It must lie after effective_at.
+        The latest end is the beginning of 31 December 9999 in the account's time zone; what is later becomes it.
         Unset: for DAILY and MONTHLY the end of the period that effective_at is in, for PERMANENT never.
         """
 

@@ -126,8 +126,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAccount(self, request, context):
-        """UpdateAccount changes fields of an account. Errors: ACCOUNT_NOT_FOUND, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON,
-        CENTRAL_UNAVAILABLE.
+        """UpdateAccount changes fields of an account. A closed account stays closed; its other fields may change. Errors:
+        ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON, CENTRAL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,8 +43,8 @@ class AdminServiceStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetAccountRequest, _admin_pb2.GetAccountResponse]
     """GetAccount reads an account. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE."""
     UpdateAccount: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateAccountRequest, _admin_pb2.UpdateAccountResponse]
-    """UpdateAccount changes fields of an account. Errors: ACCOUNT_NOT_FOUND, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON,
-    CENTRAL_UNAVAILABLE.
+    """UpdateAccount changes fields of an account. A closed account stays closed; its other fields may change. Errors:
+    ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON, CENTRAL_UNAVAILABLE.
     """
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAccountsRequest, _admin_pb2.ListAccountsResponse]
     """ListAccounts pages all accounts. Errors: CENTRAL_UNAVAILABLE."""
@@ -88,8 +88,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetAccountRequest, _admin_pb2.GetAccountResponse]  # type: ignore[assignment]
     """GetAccount reads an account. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE."""
     UpdateAccount: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateAccountRequest, _admin_pb2.UpdateAccountResponse]  # type: ignore[assignment]
-    """UpdateAccount changes fields of an account. Errors: ACCOUNT_NOT_FOUND, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON,
-    CENTRAL_UNAVAILABLE.
+    """UpdateAccount changes fields of an account. A closed account stays closed; its other fields may change. Errors:
+    ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON, CENTRAL_UNAVAILABLE.
     """
     ListAccounts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAccountsRequest, _admin_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """ListAccounts pages all accounts. Errors: CENTRAL_UNAVAILABLE."""
@@ -148,8 +148,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.UpdateAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.UpdateAccountResponse, _abc.Awaitable[_admin_pb2.UpdateAccountResponse]]:
-        """UpdateAccount changes fields of an account. Errors: ACCOUNT_NOT_FOUND, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON,
-        CENTRAL_UNAVAILABLE.
+        """UpdateAccount changes fields of an account. A closed account stays closed; its other fields may change. Errors:
+        ACCOUNT_NOT_FOUND, ACCOUNT_CLOSED, PLAN_NOT_FOUND, TIME_ZONE_CHANGE_TOO_SOON, CENTRAL_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -30,7 +30,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Never used."""
     ERROR_REASON_INSUFFICIENT_CREDITS: _ErrorReason.ValueType  # 1
     """RESOURCE_EXHAUSTED. The central store confirmed that the credit is not there; retry after a top-up or a reset.
-    Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339).
+    Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339; when the account's plan next gives
+    credit of any kind, left out if it gives none).
     """
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 2
     """RESOURCE_EXHAUSTED with RetryInfo. The account has as many open reservations on this sidecar as it may have."""
@@ -53,7 +54,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ACCOUNT_SUSPENDED: _ErrorReason.ValueType  # 11
     """FAILED_PRECONDITION. The account starts no new work for now; its open holds still commit."""
     ERROR_REASON_ACCOUNT_CLOSED: _ErrorReason.ValueType  # 12
-    """FAILED_PRECONDITION. The account starts no new work; its open holds still commit."""
+    """FAILED_PRECONDITION. The account starts no new work, for good; its open holds still commit."""
     ERROR_REASON_AMOUNT_ABOVE_LIMIT: _ErrorReason.ValueType  # 13
     """FAILED_PRECONDITION. The hold or charge is larger than the account's max_reservation_microcredits. Metadata:
     required_microcredits, limit_microcredits.
@@ -122,7 +123,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never used."""
 ERROR_REASON_INSUFFICIENT_CREDITS: ErrorReason.ValueType  # 1
 """RESOURCE_EXHAUSTED. The central store confirmed that the credit is not there; retry after a top-up or a reset.
-Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339).
+Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339; when the account's plan next gives
+credit of any kind, left out if it gives none).
 """
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 2
 """RESOURCE_EXHAUSTED with RetryInfo. The account has as many open reservations on this sidecar as it may have."""
@@ -145,7 +147,7 @@ ERROR_REASON_RATE_CARD_NOT_FOUND: ErrorReason.ValueType  # 10
 ERROR_REASON_ACCOUNT_SUSPENDED: ErrorReason.ValueType  # 11
 """FAILED_PRECONDITION. The account starts no new work for now; its open holds still commit."""
 ERROR_REASON_ACCOUNT_CLOSED: ErrorReason.ValueType  # 12
-"""FAILED_PRECONDITION. The account starts no new work; its open holds still commit."""
+"""FAILED_PRECONDITION. The account starts no new work, for good; its open holds still commit."""
 ERROR_REASON_AMOUNT_ABOVE_LIMIT: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION. The hold or charge is larger than the account's max_reservation_microcredits. Metadata:
 required_microcredits, limit_microcredits.

@@ -142,8 +142,8 @@ class WorkQuote(_message.Message):
     AFFORDABLE_FIELD_NUMBER: _builtins.int
     AFFORDABLE_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     min_microcredits: _builtins.int
-    """The low end, in microcredits: for text, its input, none of it cached, without any output; for fixed prices, the
-    price.
+    """The low end, in microcredits: for text, its input at the rate of its cheapest class, which is that of the cache where
+    the model has one, without any output; for fixed prices, the price. No call with this input costs less.
     """
     max_microcredits: _builtins.int
     """The most it can cost, and what Reserve would hold, in microcredits."""
