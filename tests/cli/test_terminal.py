@@ -3,7 +3,7 @@
 import pytest
 
 from creditmeter.cli.main import run
-from creditmeter.cli.output import print_lines, print_table, table, visible
+from creditmeter.cli.screen import print_lines, print_table, table, visible
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import run_process
 
