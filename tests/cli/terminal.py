@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import wait
+from pathlib import Path
 
 import pyte
 
@@ -91,11 +92,15 @@ _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload([__name__])
 
 
-def on_terminal(columns: int, arguments: Sequence[str], at: datetime | None = None, **environment: str) -> Shown:
-    """Run a command on a terminal of its own. `at`: what the command takes for the present moment, if not the clock's."""
+def on_terminal(
+    columns: int, arguments: Sequence[str], at: datetime | None = None, directory: Path | None = None, **environment: str
+) -> Shown:
+    """Run a command on a terminal of its own. `at`: what it takes for the present moment, if not the clock's; `directory`:
+    where it runs, if not here.
+    """
     terminal = Terminal(columns)
     try:
-        child = _forking.Process(target=_perform, args=(terminal.name, tuple(arguments), at, environment))
+        child = _forking.Process(target=_perform, args=(terminal.name, tuple(arguments), at, directory, environment))
         child.start()
         written = terminal.read_until(child.sentinel)
         child.join()
@@ -105,8 +110,11 @@ def on_terminal(columns: int, arguments: Sequence[str], at: datetime | None = No
         terminal.close()
 
 
-def _perform(terminal: str, arguments: Sequence[str], at: datetime | None, environment: dict[str, str]) -> None:
+def _perform(
+    terminal: str, arguments: Sequence[str], at: datetime | None, directory: Path | None, environment: dict[str, str]
+) -> None:
     """In the child: take the terminal for one's own, and run the command."""
+    os.chdir(directory or ".")
     os.setsid()
     opened = os.open(terminal, os.O_RDWR)
     for number in range(3):

@@ -79,7 +79,7 @@ def _print_present(account_id: str, reply: account_pb2.GetBalanceResponse) -> No
     print_table(_figures(reply), f"Account {account_id}, plan {reply.plan_id or '-'}, as of {moment(reply, 'as_of')}", notes)
     print_table(buckets_table(reply), "Buckets, in the order they are drawn on", notes)
     title = "Grants usable now, in the order they are drawn on"
-    print_table(grants_table(reply.grants), title, notes, empty="No grant is usable now.")
+    print_table(grants_table(reply.grants, with_ids=False), title, notes, empty="No grant is usable now.")
     notes.print()
     if reply.stale:
         print_lines("The central store could not be asked: these are the last figures heard from it.")

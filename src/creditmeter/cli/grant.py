@@ -140,14 +140,18 @@ def list_grants(
         say_more(reply.next_page_token)
 
 
-def grants_table(grants: Iterable[grants_pb2.Grant]) -> Table:
-    """Grants, one a row."""
+_LESS_THAN_IDS = ("from", "source", "note")
+_LESS_THAN_NOTES = ("from", "grant", "source", "note")
+
+
+def grants_table(grants: Iterable[grants_pb2.Grant], *, with_ids: bool = True) -> Table:
+    """Grants, one a row. On a narrow terminal either their ids stay, by which they are voided, or what they were given for."""
     shown = table(
         *("kind", "granted", "left", "from", "until", "source", "grant", "note"),
         right=("granted", "left"),
         ids=("grant",),
         times=("from", "until"),
-        goes=("from", "source", "note"),
+        goes=_LESS_THAN_IDS if with_ids else _LESS_THAN_NOTES,
     )
     for each in grants:
         shown.add_row(

@@ -35,7 +35,7 @@ def leases(
 
     reply = ask(address, read)
     if not print_listing(reply, admin_pb2.Lease, reply.leases, as_json=as_json, as_csv=as_csv):
-        _print_leases(reply.leases, "No open lease is of these." if account_id or sidecar_id else "No leases are open.")
+        _print_leases(reply.leases, "No open lease matches." if account_id or sidecar_id else "No leases are open.")
         say_more(reply.next_page_token)
 
 

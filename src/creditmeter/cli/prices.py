@@ -53,7 +53,7 @@ def prices(
 
 def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
     numbers = ("typical", "1M input", "1M output")
-    goes = ("tier", "provider", "variant/tool")
+    goes = ("tier", "provider", "variant/tool", "1M output", "1M input")
     shown = table("action", "provider", "model", "variant/tool", "tier", *numbers, ids=("model",), right=numbers, goes=goes)
     for each in found:
         shown.add_row(

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -158,7 +159,7 @@ class Notes:
         if self.with_times:
             print_lines(f"Times are local: {local_zone()}.")
         cut = [f"left out: {', '.join(self.left_out)}"] if self.left_out else []
-        cut += [f"shortened: what has a {_ellipsis()}"] if self.is_shortened else []
+        cut += [f"shortened where there is a {_ellipsis()}"] if self.is_shortened else []
         if cut:
             text = "; ".join(cut)
             print_lines(f"{text[0].upper()}{text[1:]}. Shown by {' or '.join((*self.forms, 'a wider terminal'))}.")
@@ -172,22 +173,21 @@ def print_table(made: Table, title: str = "", notes: Notes | None = None, *, emp
     """Print a table under its title, or `empty` if it has no rows. Notes that are handed in are printed by who made them; else
     they follow the table. `with_times`: the title or a word has a time.
     """
-    if not made.rows and empty:
-        print_lines(visible(empty))
-        return
-    if title:
-        print_lines(visible(title))
-    layout = fit(made.columns, made.rows, width_of(sys.stdout))
-    sys.stdout.write(_drawn(layout, made.sections))
-    print()
     own = notes or Notes(with_times=with_times)
-    own.add(layout)
+    if empty and not made.rows:
+        print_lines(visible(empty))
+    else:
+        layout = fit(made.columns, made.rows, width_of(sys.stdout))
+        own.add(layout)
+        if title:
+            print_lines(visible(title))
+        sys.stdout.write(drawn(layout, made.sections) + "\n")
     if notes is None:
         own.print()
 
 
-def _drawn(layout: Layout, sections: set[int]) -> str:
-    """The table as it is written, with the escape sequences that this output understands."""
+def drawn(layout: Layout, sections: AbstractSet[int] = frozenset()) -> str:
+    """A table as it is written: lines that each end in a newline, with the escape sequences that this output understands."""
     utf_8 = _is_utf_8(sys.stdout)
     drawing = Drawing(box=_RULE if utf_8 else _ASCII_RULE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column, head, width in zip(layout.columns, layout.heads, layout.widths, strict=True):

@@ -1,6 +1,7 @@
 """Times for people: in the time zone of their terminal, and no longer than needed.
 
-A time of today is shown without its date, any other without its seconds. `--json` and `--csv` have the full time in UTC.
+A time of today is shown without its date, unless it is a midnight, which might be taken for tomorrow's. Any other time is shown
+without its seconds. `--json` and `--csv` have the full time in UTC.
 """
 
 import os
@@ -41,13 +42,14 @@ def now() -> datetime:
 
 
 def short_time(at: datetime) -> str:
-    """A moment in local time: `14:03:27` today, `2026-11-24 14:03` on any other day."""
+    """A moment in local time: `14:03:27` today, `2026-11-24 14:03` on any other day or at midnight."""
     try:
         local = at.astimezone()
     except (OverflowError, OSError, ValueError):  # the calendar ends before the day does in this time zone
         return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
     is_today = local.date() == now().astimezone().date()
-    return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M}"
+    is_midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
+    return f"{local:%H:%M:%S}" if is_today and not is_midnight else f"{local:%Y-%m-%d %H:%M}"
 
 
 def local_zone() -> str:
@@ -64,5 +66,5 @@ def local_zone() -> str:
 def _is_zone(name: str) -> bool:
     try:
         return ZoneInfo(name).key == name
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):  # a zone that is not known is a KeyError
         return False
