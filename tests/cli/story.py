@@ -5,7 +5,7 @@ show of it is always the same, but for the sidecar's id.
 import asyncio
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ PRESENT = to_datetime(NOON)
 ZONE = "Europe/Berlin"
 LONG_NAME = "workspace-0c1d7a52-team-growth-marketing"
 _START_SECONDS = 60
+_ALL_LEASES = admin_pb2.ListLeasesRequest()
 
 
 @contextmanager
@@ -84,10 +85,13 @@ class Story:
             self._clock.advance(DAY - (self._clock.wall() - MORNING) % DAY)
         await self._work_a_day(3)
         self._clock.advance(NOON - self._clock.wall() - HOUR)
-        await self._until_leases_are([])  # how much was leased so far depends on how quick this machine is
+        await self._until(
+            lambda lease: not lease.out_microcredits
+        )  # what was leased so far depends on how quick this machine is
         self._clock.advance(HOUR)
         held = await self._reserve("gpt-4o", 8_000, 2_000)
-        await self._until_leases_are([held.held_microcredits])
+        await self._charge(work_pb2.Usage(action="tool", tool="web_search"), then=0)  # with it goes what is held
+        await self._until(lambda lease: lease.held_microcredits == held.held_microcredits)
 
     async def _open_accounts(self) -> None:
         for plan_id, daily, monthly in (("basic", 20, 300), ("pro", 100, 3_000)):
@@ -141,11 +145,11 @@ class Story:
         request = metering_pb2.ReserveRequest(request_id=self._request_id(), account_id="ada", work=work)
         return (await call(self._client.metering.Reserve, request, PATIENCE)).reservation
 
-    async def _charge(self, usage: work_pb2.Usage) -> str:
+    async def _charge(self, usage: work_pb2.Usage, then: int = HOUR // 4) -> str:
         request = metering_pb2.ChargeRequest(request_id=self._request_id(), account_id="ada", usage=usage)
         charge_id = (await call(self._client.metering.Charge, request, PATIENCE)).charge.charge_id
         await self._settled(charge_id)
-        self._clock.advance(HOUR // 4)
+        self._clock.advance(then)
         return charge_id
 
     async def _settled(self, charge_id: str) -> None:
@@ -154,13 +158,10 @@ class Story:
             while not (await call(self._client.metering.GetCharge, asked, PATIENCE)).charge.HasField("posted_at"):
                 await asyncio.sleep(0.01)
 
-    async def _until_leases_are(self, held: list[int]) -> None:
-        """Wait until each open lease was reported to have so much held."""
+    async def _until(self, is_so: Callable[[admin_pb2.Lease], bool]) -> None:
+        """Wait until something is so of all open leases."""
         async with asyncio.timeout(_START_SECONDS):
-            while True:
-                reply = await call(self._client.admin.ListLeases, admin_pb2.ListLeasesRequest(), PATIENCE)
-                if [each.held_microcredits for each in reply.leases] == held:
-                    return
+            while not all(map(is_so, (await call(self._client.admin.ListLeases, _ALL_LEASES, PATIENCE)).leases)):
                 await asyncio.sleep(0.01)
 
     def _request_id(self) -> str:

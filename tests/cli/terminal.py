@@ -77,9 +77,13 @@ class Terminal:
         while True:
             ready = wait([self._master, sentinel])
             if self._master in ready:
-                found += os.read(self._master, _CHUNK)
+                found += self.read()
             elif sentinel in ready:
                 return found
+
+    def read(self) -> bytes:
+        """What was written since it was read last, once there is something."""
+        return os.read(self._master, _CHUNK)
 
     def close(self) -> None:
         """Take the terminal away: who runs on it is told by SIGHUP."""

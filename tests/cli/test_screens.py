@@ -11,7 +11,7 @@ import typer.main
 
 from creditmeter.cli.demo.command import NOON as NOON_HOUR
 from creditmeter.cli.main import app
-from tests.cli.pictures import compare, with_placeholders
+from tests.cli.pictures import UPDATE, compare, kept, with_placeholders
 from tests.cli.story import LONG_NAME, PRESENT, ZONE, still_sidecar
 from tests.cli.terminal import Shown, on_terminal
 
@@ -186,3 +186,19 @@ def test_what_is_seen_of_a_replay(tmp_path: Path) -> None:
     ):
         assert each.code == 0
         check("replay", each, moments=True)
+
+
+SCREENSHOT = re.compile(r"^```text\n\$ creditmeter (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+
+
+def test_the_documentation_shows_what_is_seen() -> None:
+    """Each screenshot is the kept picture; `UPDATE_SNAPSHOTS=1` puts it there."""
+    pictures = {line: kept(name, 80).read_text() for name, line in (READS | {"demo": "demo"}).items()}
+    page = Path(__file__).parents[2] / "docs" / "terminal.md"
+    if UPDATE:
+        page.write_text(
+            SCREENSHOT.sub(lambda shot: f"```text\n$ creditmeter {shot[1]}\n{pictures[shot[1]]}```", page.read_text())
+        )
+    shown = dict(SCREENSHOT.findall(page.read_text()))
+    assert {each.split()[0] for each in shown} == {"balance", "demo", "forecast", "history", "leases", "quote", "usage"}
+    assert shown == {line: pictures[line] for line in shown}

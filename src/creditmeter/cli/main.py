@@ -1,6 +1,5 @@
 """The console script: all commands, and the one place where what goes wrong becomes a line and an exit code."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -33,8 +32,8 @@ from creditmeter.cli.replay.command import replay
 from creditmeter.cli.screen import print_document, print_lines, say
 from creditmeter.cli.times import Clock, by_clock, system_clock
 
-TERMINATED = 128 + 15
-"""What a shell says of a process that SIGTERM ended."""
+INTERRUPTED = 128 + 2
+"""What a shell says of a process that Ctrl-C ended."""
 
 DEBUG = "CREDITMETER_DEBUG"
 """The environment variable with which an internal error shows its traceback."""
@@ -106,8 +105,8 @@ def _run(arguments: Sequence[str]) -> int:
         return _say(str(failure), failure.exit_code)
     except typer.TyperException as error:
         return _say(" ".join(error.format_message().split()), error.exit_code)
-    except (typer.Abort, asyncio.CancelledError):
-        return _say("terminated", TERMINATED)
+    except typer.Abort:
+        return _say("interrupted", INTERRUPTED)
     except Exception as error:
         if os.environ.get(DEBUG) or isinstance(error, BrokenPipeError):
             raise

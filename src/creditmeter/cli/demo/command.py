@@ -1,6 +1,5 @@
 """The command itself: starts a sidecar, lives through a day, and shows where the credits went."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from creditmeter.cli.balance import buckets_table
 from creditmeter.cli.connection import PATIENCE, failed_call
 from creditmeter.cli.demo.day import Job, draw_day
 from creditmeter.cli.demo.user import Spent, User
+from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.history import entries_table
 from creditmeter.cli.output import counted
@@ -34,7 +34,7 @@ NOON = 12
 
 def demo(seed: Annotated[int, typer.Option(metavar="SEED", help="Draws the day; the same seed, the same day.")] = 1) -> None:
     """Run a sidecar on a temporary directory, live through a day of AI calls, and show where the credits went."""
-    balances, report = asyncio.run(_demo(seed))
+    balances, report = run_to_its_end(_demo(seed))
     print_lines(report_text(report))
     if report.problems or not balances:
         raise typer.Exit(ExitCode.NOT_CLEAN)

@@ -1,6 +1,5 @@
 """The command itself: its options, and the course of a replay."""
 
-import asyncio
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import failed_call, sidecar_address
+from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir, read_credits
 from creditmeter.cli.output import print_json
@@ -125,9 +125,9 @@ def replay(
         Pace(workers, speed),
     )
     if address:
-        outcome = asyncio.run(_on_running(script, sidecar_address(address), central))
+        outcome = run_to_its_end(_on_running(script, sidecar_address(address), central))
     else:
-        outcome = asyncio.run(_on_own(script, data_dir, central))
+        outcome = run_to_its_end(_on_own(script, data_dir, central))
     if as_json:
         print_json(outcome_json(outcome))
     else:
