@@ -109,7 +109,7 @@ class Story:
         await self._grant("ada", 500, grants_pb2.GRANT_SOURCE_REFERRAL, "for inviting 友達 and two more")
         await self._grant("bob", 5, grants_pb2.GRANT_SOURCE_GOODWILL, "\x1b[31msorry\x1b[0m \u202eabout that")
 
-    async def _grant(self, account_id: str, credits: int, source: "grants_pb2.GrantSource", note: str) -> None:
+    async def _grant(self, account_id: str, credits: int, source: "grants_pb2.GrantSource.ValueType", note: str) -> None:
         ends = Timestamp()
         ends.FromDatetime(datetime(2027, 6, 30, 12, tzinfo=UTC))
         request = admin_pb2.GrantCreditsRequest(

@@ -14,7 +14,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import wait
@@ -97,14 +97,18 @@ _forking.set_forkserver_preload([__name__])
 
 
 def on_terminal(
-    columns: int, arguments: Sequence[str], at: datetime | None = None, directory: Path | None = None, **environment: str
+    columns: int,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    at: datetime | None = None,
+    directory: Path | None = None,
 ) -> Shown:
     """Run a command on a terminal of its own. `at`: what it takes for the present moment, if not the clock's; `directory`:
     where it runs, if not here.
     """
     terminal = Terminal(columns)
     try:
-        child = _forking.Process(target=_perform, args=(terminal.name, tuple(arguments), at, directory, environment))
+        child = _forking.Process(target=_perform, args=(terminal.name, tuple(arguments), at, directory, dict(environment)))
         child.start()
         written = terminal.read_until(child.sentinel)
         child.join()

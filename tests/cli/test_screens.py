@@ -16,7 +16,7 @@ from tests.cli.story import LONG_NAME, PRESENT, ZONE, still_sidecar
 from tests.cli.terminal import Shown, on_terminal
 
 WIDTHS = (80, 120)
-COLOURS = ({}, {"NO_COLOR": "1"})
+COLOURS: tuple[dict[str, str], ...] = ({}, {"NO_COLOR": "1"})
 
 READS = {
     "account-list": "account list",
@@ -109,8 +109,8 @@ def _write_cards(folder: Path) -> None:
 
 def shown(data_dir: Path, arguments: Sequence[str], columns: int, **environment: str) -> Shown:
     """A command put to the sidecar at its own moment."""
-    address = f"unix:{data_dir / 'creditmeter.sock'}"
-    return on_terminal(columns, arguments, PRESENT, data_dir, TZ=ZONE, CREDITMETER_ADDRESS=address, **environment)
+    settings = {"TZ": ZONE, "CREDITMETER_ADDRESS": f"unix:{data_dir / 'creditmeter.sock'}"}
+    return on_terminal(columns, arguments, settings | environment, PRESENT, data_dir)
 
 
 def look(data_dir: Path, name: str, arguments: Sequence[str]) -> None:
@@ -153,6 +153,16 @@ def test_every_command_is_looked_at() -> None:
             assert words[0] in ("serve", "demo", "replay") or any(each[: len(words)] == words for each in looked_at), words
 
 
+@pytest.mark.parametrize("arguments", ["history bob", "grant list bob", "grant list bob --csv", "balance bob"])
+def test_users_cannot_steer_a_terminal(past: Path, arguments: str) -> None:
+    """What was drawn is intact, and of what a user wrote no sequence has survived."""
+    found = shown(past, arguments.split(), 200)
+    assert found.code == 0
+    assert found.stray == []
+    assert b"\x1b[31m" not in found.written
+    assert "\N{REPLACEMENT CHARACTER}[31msorry" in found.screen
+
+
 def test_colour_is_used_and_can_be_forgone(past: Path) -> None:
     """Heads are bold on a terminal that can do it; one that cannot gets no escape sequences."""
     assert shown(past, ["plan", "list"], 80).sequences
@@ -162,9 +172,7 @@ def test_colour_is_used_and_can_be_forgone(past: Path) -> None:
 def run_all(arguments: Sequence[str], **environment: str) -> list[Shown]:
     """A command with its own sidecar, at all widths and with colours and without, at once: each takes some seconds."""
     with ThreadPoolExecutor(len(WIDTHS) * len(COLOURS)) as together:
-        taken = [
-            together.submit(on_terminal, width, arguments, **environment, **colour) for width in WIDTHS for colour in COLOURS
-        ]
+        taken = [together.submit(on_terminal, width, arguments, environment | colour) for width in WIDTHS for colour in COLOURS]
     return [each.result() for each in taken]
 
 

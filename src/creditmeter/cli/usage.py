@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import LONG_READ, ask
+from creditmeter.cli.layout import Bar
 from creditmeter.cli.options import EPOCH, AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
 from creditmeter.cli.output import json_of, moment, print_cells, print_json, say_more
 from creditmeter.cli.paging import pages
-from creditmeter.cli.screen import Bar, Table, print_table, table
+from creditmeter.cli.screen import Table, print_table, table
 from creditmeter.cli.times import now
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
