@@ -90,8 +90,8 @@ async def _step_by_step(user: User) -> None:
     _print_step(
         "Reserve",
         f"A text by {work.request_model} from {work.input_tokens:,} tokens, {work.max_output_tokens:,} more at most, may cost"
-        f" {format_credits(held.held_microcredits)} credits: they are held before the call, so that no other can"
-        " spend them.",
+        f" {format_credits(held.held_microcredits)} credits: they are held before the call, so that no other call"
+        " can spend them.",
     )
     usage = work_pb2.Usage(output_tokens=1_150)
     charge = await user.commit("text", held, usage)
