@@ -1,6 +1,7 @@
 """A running sidecar, and commands put to it."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,17 @@ import pytest
 
 from creditmeter.cli.main import run
 from tests.cli.processes import Ended, SidecarProcess, sidecar_process
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever runs the tests: times are shown in UTC, and lines are as long as they need to be."""
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,11 @@ def test_an_account_is_made_shown_changed_and_listed(cli: CommandLine) -> None:
         "3",
     )
     assert made.code == 0, made.err
-    assert rows(made.out)[2][:4] == ["zoe", "-", "Europe/Berlin", "active"]
-    assert rows(made.out)[2][-5:] == ["31", "2.5", "7", "50", "3"]
+    head, _, *terms = rows(made.out)
+    assert head == ["account", "zoe"]
+    assert terms[:3] == [["plan", "-"], ["time zone", "Europe/Berlin"], ["state", "active"]]
+    assert [row[1] for row in terms[5:10]] == ["31", "2.5", "7", "50", "3"]
+    assert terms[10] == ["Times are local: UTC."]
     assert "request id: cli-" in made.out
     cli.read("account", "update", "zoe", "--state", "suspended", "--max-reservation", "0")
     shown = cli.read("account", "show", "zoe")["account"]
@@ -146,9 +149,9 @@ def test_alerts_are_set_shown_replaced_and_taken_away(cli: CommandLine) -> None:
     """Credits or a share; what is not named stays, and what is set beside it is set."""
     made = cli("account", "create", "ann", "--alert", "50", "--alert", "10%", "--alert", "0.5")
     assert made.code == 0, made.err
-    assert "50, 10%, 0.5" in rows(made.out)[2]
+    assert ["alerts at", "50, 10%, 0.5"] in rows(made.out)
     cli.read("account", "update", "ann", "--max-reservation", "5")
-    assert "50, 10%, 0.5" in rows(cli("account", "show", "ann").out)[2]
+    assert ["alerts at", "50, 10%, 0.5"] in rows(cli("account", "show", "ann").out)
     replaced = cli.read("account", "update", "ann", "--alert", "100%")["account"]
     assert replaced["alerts"] == [{"percent": 100}]
     none = cli.read("account", "update", "ann", "--no-alerts", "--max-reservation", "7", "--state", "suspended")["account"]

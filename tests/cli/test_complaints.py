@@ -217,7 +217,7 @@ def test_verify_finds_what_was_changed_behind_the_back(cli: CommandLine) -> None
         cli.read("grant", "add", "ada", "5", *at)
         assert own.stop() == ExitCode.OK
         clean = cli("verify", "--data-dir", str(own.data_dir))
-        assert clean.out == "verify: 1 accounts, 1 history entries: clean\n"
+        assert clean.out == "verify: 1 account, 1 history entry: clean\n"
         with sqlite3.connect(own.data_dir / "central.db") as database:
             database.execute("UPDATE grants SET remaining_microcredits = remaining_microcredits + 1")
         database.close()

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.forecast import conclusions, forecast_table
 from creditmeter.cli.main import run
-from creditmeter.cli.output import print_table
+from creditmeter.cli.screen import print_table
 from creditmeter.v1 import account_pb2, grants_pb2
 from tests.cli.conftest import CommandLine
 from tests.cli.test_commands import rows
@@ -41,11 +41,11 @@ def test_a_forecast_is_a_table_and_what_follows(capsys: pytest.CaptureFixture[st
         ],
     )
     print_table(forecast_table(reply))
-    head, _, row = rows(capsys.readouterr().out)
+    head, _, row, _ = rows(capsys.readouterr().out)
     assert head == ["bucket", "left", "a day", "lasts", "runs out", "lapsed", "days used up"]
-    assert row == ["monthly", "30", "10", "3 d 2 h", "2026-11-27 12:00:00Z", "2", "4"]
+    assert row == ["monthly", "30", "10", "3 d 2 h", "2026-11-27 12:00", "2", "4"]
     assert conclusions(reply) == [
-        "At this rate all credit is used up at 2026-11-27 12:00:00Z.",
+        "At this rate all credit is used up at 2026-11-27 12:00.",
         "3 calls were refused for lack of credit.",
         "The smallest plan that would have been enough: pro (1 a day, 0 a month).",
         "Why more may be needed: image heavy: 55 % of the cost is for images (from 40 on).",

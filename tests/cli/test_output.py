@@ -2,7 +2,7 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from creditmeter.cli.output import draws_of, json_of, moment, signed, subject, word
+from creditmeter.cli.output import counted, draws_of, json_of, moment, signed, subject, word
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
 
 
@@ -50,8 +50,19 @@ def test_amounts_are_signed_credits() -> None:
 def test_a_moment_that_is_unset_is_a_dash() -> None:
     """Grants without an end have none to show."""
     grant = grants_pb2.Grant(effective_at=Timestamp(seconds=0))
-    assert moment(grant, "effective_at") == "1970-01-01 00:00:00Z"
+    assert moment(grant, "effective_at") == "1970-01-01 00:00"
     assert moment(grant, "expires_at") == "-"
+
+
+def test_one_thing_is_not_called_by_its_plural() -> None:
+    """And thousands are grouped."""
+    assert [counted(each, "account") for each in (0, 1, 2, 1_000)] == [
+        "0 accounts",
+        "1 account",
+        "2 accounts",
+        "1,000 accounts",
+    ]
+    assert [counted(each, "entry", "entries") for each in (1, 3)] == ["1 entry", "3 entries"]
 
 
 def test_draws_are_summed_by_bucket_in_their_order() -> None:

@@ -3,6 +3,7 @@
 import typer.main
 
 from creditmeter.cli.exits import ExitCode
+from creditmeter.cli.help_texts import command_of
 from creditmeter.cli.main import app
 from creditmeter.server import app as server
 
@@ -102,6 +103,19 @@ def test_the_commands_and_what_they_take() -> None:
                     each.metavar if each.param_type_name == "argument" else each.opts[0] for each in parameters
                 }
     assert found == COMMANDS
+
+
+def test_help_says_what_to_type_and_no_types() -> None:
+    """Of every parameter: an amount is CREDITS, a flag nothing; never `<int>` or `<bool>`."""
+    refused = []
+    commands = [("creditmeter", command_of(app))]
+    for name, command in commands:
+        commands += [(f"{name} {inner}", each) for inner, each in getattr(command, "commands", {}).items()]
+        with typer.Context(command) as context:
+            shown = [(each.name, each.display_type_rich(context)) for each in command.get_params(context)]  # type: ignore[attr-defined]
+        refused += [(name, *each) for each in shown if each[1] and each[1].startswith("<")]
+    assert len(commands) > len(COMMANDS)
+    assert refused == []
 
 
 def test_exit_codes() -> None:

@@ -1,9 +1,15 @@
 """What reaches an operator's terminal: nothing that users wrote to steer it, in whatever encoding it has."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from creditmeter.cli.account import _print_accounts
+from creditmeter.cli.leases import _print_leases
 from creditmeter.cli.main import run
-from creditmeter.cli.output import print_lines, print_table, table, visible
+from creditmeter.cli.plan import _print_plans
+from creditmeter.cli.screen import print_lines, print_table, table, visible
+from creditmeter.cli.sidecars import _print_sidecars
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import run_process
 
@@ -24,6 +30,32 @@ def test_what_steers_a_terminal_is_not_shown(capsys: pytest.CaptureFixture[str],
     assert head.endswith("note")
     assert row.endswith("x")
     assert rest[0] == ""
+
+
+def test_a_pipe_has_all_of_a_table_unless_it_is_told_its_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the environment's COLUMNS, if that is a width."""
+    shown = table("account", "note", ids=("account",))
+    shown.add_row("a" * 100, "n " * 50)
+    for columns, widest in (("", 202), ("0", 202), ("wide", 202), ("60", 60)):
+        monkeypatch.setenv("COLUMNS", columns)
+        print_table(shown)
+        assert max(map(len, capsys.readouterr().out.splitlines())) == widest
+
+
+def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """In words, and without a head."""
+    _print_accounts([])
+    _print_leases([])
+    _print_plans([])
+    _print_sidecars([], datetime.now(UTC))
+    assert capsys.readouterr().out.splitlines() == [
+        "No accounts yet: `creditmeter account create` makes one.",
+        "No leases are open.",
+        "No plans yet: `creditmeter plan put` makes one.",
+        "No sidecar has registered yet.",
+    ]
 
 
 def test_what_people_write_is_shown() -> None:

@@ -1,9 +1,7 @@
 """Replays of a short trace against real processes, one of which is killed in the middle."""
 
 import json
-import os
 import random
-import signal
 import subprocess
 from pathlib import Path
 
@@ -106,23 +104,3 @@ def test_accounts_that_are_missing_where_nobody_administers(trace: Path) -> None
         replay = run_process("replay", str(trace), "--address", sidecar.address, "--account-prefix", "acc")
     assert "there is no account acc-0001, and the sidecar does not administer" in replay.complaint
     assert replay.code == 1
-
-
-def test_a_replay_that_is_terminated_takes_its_sidecar_along(trace: Path, short_path: Path) -> None:
-    """No process and no file is left behind."""
-    with subprocess.Popen(
-        [*COMMAND, "replay", str(trace), "--speed", "20"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(TMPDIR=str(short_path)),
-        process_group=0,
-    ) as replay:
-        assert replay.stderr is not None
-        assert replay.stderr.readline().startswith("replay: 24 of 240")
-        replay.send_signal(signal.SIGTERM)
-        assert replay.wait(60) == 128 + signal.SIGTERM
-        assert replay.stderr.read() == "creditmeter: terminated\n"
-        with pytest.raises(ProcessLookupError):
-            os.killpg(replay.pid, 0)
-    assert list(short_path.iterdir()) == []

@@ -25,12 +25,11 @@ from creditmeter.cli.output import (
     print_json,
     print_listing,
     print_request_id,
-    print_table,
     say_more,
-    table,
     word,
 )
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import print_table, table
 from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
@@ -51,10 +50,12 @@ TimeZone = Annotated[
     str | None, typer.Option(metavar="ZONE", help="Where its days begin, such as Europe/Berlin. Default: UTC.")
 ]
 AnchorDay = Annotated[
-    int | None, typer.Option(min=0, max=31, help="The day its months begin. Default, and 0: the day it is made.")
+    int | None, typer.Option(min=0, max=31, metavar="DAY", help="The day its months begin. Default, and 0: the day it is made.")
 ]
 Overdraft = Annotated[int | None, typer.Option(parser=read_credits, metavar="CREDITS", help="How much debt it may run into.")]
-MaxOpen = Annotated[int | None, typer.Option(min=0, help="The most open reservations a sidecar. 0: the default.")]
+MaxOpen = Annotated[
+    int | None, typer.Option(min=0, metavar="COUNT", help="The most open reservations a sidecar. 0: the default.")
+]
 MaxReservation = Annotated[
     int | None, typer.Option(parser=read_credits, metavar="CREDITS", help="The most for one call. 0: the default.")
 ]
@@ -117,7 +118,7 @@ def show(account_id: AccountId, address: Address = None, as_json: AsJson = False
     if as_json:
         print_json(json_of(reply))
     else:
-        _print_accounts([reply.account])
+        _print_account(reply.account)
 
 
 @commands.command()
@@ -196,28 +197,45 @@ def _print_changed(
     if as_json:
         print_json(json_of(reply) | {"request_id": request_id})
         return
-    _print_accounts([reply.account])
+    _print_account(reply.account)
     print_request_id(request_id, replayed=reply.replayed)
 
 
+_COLUMNS = ("account", "plan", "time zone", "state", "created", "alerts at")
+_LIMITS = ("month begins on", "overdraft", "open at most", "a call at most", "in outages")
+
+
 def _print_accounts(accounts: Sequence[admin_pb2.Account]) -> None:
-    numbers = ("month begins on", "overdraft", "open at most", "a call at most", "in outages")
-    shown = table("account", "plan", "time zone", "state", "created", "alerts at", *numbers, right=numbers)
+    goes = (*reversed(_LIMITS), "created", "alerts at", "time zone")
+    shown = table(*_COLUMNS, *_LIMITS, ids=("account", "plan"), times=("created",), right=_LIMITS, goes=goes)
     for each in accounts:
-        shown.add_row(
-            each.account_id,
-            each.plan_id or "-",
-            each.time_zone,
-            word(admin_pb2.AccountState, each.state),
-            moment(each, "created_at"),
-            ", ".join(map(_alert, each.alerts)) or "-",
-            str(each.anchor_day),
-            format_credits(each.overdraft_limit_microcredits),
-            str(each.max_open_reservations or "default"),
-            format_credits(each.max_reservation_microcredits) if each.max_reservation_microcredits else "default",
-            format_credits(each.offline_allowance_microcredits),
-        )
-    print_table(shown)
+        shown.add_row(*_terms(each))
+    print_table(shown, empty="No accounts yet: `creditmeter account create` makes one.")
+
+
+def _print_account(account: admin_pb2.Account) -> None:
+    """One account: a line for each of its terms."""
+    names, (account_id, *terms) = (*_COLUMNS, *_LIMITS), _terms(account)
+    shown = table("account", account_id)
+    for name, value in zip(names[1:], terms, strict=True):
+        shown.add_row(name, value)
+    print_table(shown, with_times=True)
+
+
+def _terms(account: admin_pb2.Account) -> tuple[str, ...]:
+    return (
+        account.account_id,
+        account.plan_id or "-",
+        account.time_zone,
+        word(admin_pb2.AccountState, account.state),
+        moment(account, "created_at"),
+        ", ".join(map(_alert, account.alerts)) or "-",
+        str(account.anchor_day),
+        format_credits(account.overdraft_limit_microcredits),
+        str(account.max_open_reservations or "default"),
+        format_credits(account.max_reservation_microcredits) if account.max_reservation_microcredits else "default",
+        format_credits(account.offline_allowance_microcredits),
+    )
 
 
 def _alert(alert: admin_pb2.Alert) -> str:

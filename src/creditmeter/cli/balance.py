@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.grant import grants_table
@@ -16,11 +15,10 @@ from creditmeter.cli.output import (
     print_cells,
     print_csv,
     print_json,
-    print_table,
-    table,
     word,
 )
 from creditmeter.cli.past_balance import KINDS, PastBalance, read_past_balance
+from creditmeter.cli.screen import Notes, Table, print_lines, print_table, table
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, grants_pb2
@@ -65,15 +63,18 @@ def _print_past(account_id: str, then: PastBalance, *, as_json: bool, as_csv: bo
     for kind in KINDS:
         shown.add_row(word(grants_pb2.GrantKind, kind), format_credits(then.by_kind[kind]))
     shown.add_row("balance", format_credits(then.balance))
-    print_table(shown, f"Account {account_id} at {moment_of(then.at)}, by its history")
+    print_table(shown, f"Account {account_id} at {moment_of(then.at)}, by its history", with_times=True)
 
 
 def _print_present(account_id: str, reply: account_pb2.GetBalanceResponse) -> None:
-    print_table(_figures(reply), f"Account {account_id}, plan {reply.plan_id or '-'}, as of {moment(reply, 'as_of')}")
-    print_table(buckets_table(reply), "Buckets, in the order they are drawn on")
-    print_table(grants_table(reply.grants), "Grants usable now, in the order they are drawn on")
+    notes = Notes(with_times=True)
+    print_table(_figures(reply), f"Account {account_id}, plan {reply.plan_id or '-'}, as of {moment(reply, 'as_of')}", notes)
+    print_table(buckets_table(reply), "Buckets, in the order they are drawn on", notes)
+    title = "Grants usable now, in the order they are drawn on"
+    print_table(grants_table(reply.grants, with_ids=False), title, notes, empty="No grant is usable now.")
+    notes.print()
     if reply.stale:
-        print("The central store could not be asked: these are the last figures heard from it.")
+        print_lines("The central store could not be asked: these are the last figures heard from it.")
 
 
 def _figures(reply: account_pb2.GetBalanceResponse) -> Table:
@@ -88,7 +89,7 @@ def _figures(reply: account_pb2.GetBalanceResponse) -> Table:
 
 def buckets_table(reply: account_pb2.GetBalanceResponse) -> Table:
     """One row for each kind of credit."""
-    shown = table("bucket", "granted", "left", "next reset", right=("granted", "left"))
+    shown = table("bucket", "granted", "left", "next reset", right=("granted", "left"), times=("next reset",))
     for each in reply.buckets:
         shown.add_row(
             word(grants_pb2.GrantKind, each.kind),

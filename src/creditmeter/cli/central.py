@@ -9,6 +9,7 @@ import typer
 from creditmeter.cli.connection import central_url
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Central
+from creditmeter.cli.screen import print_document, print_lines
 
 if TYPE_CHECKING:
     from creditmeter.central.database import Database
@@ -28,7 +29,7 @@ def migrate(central: Central = None) -> None:
     """
     from creditmeter.central import migrating  # noqa: PLC0415 - most commands need no database
 
-    print(_migrated(_done(_opened(central), migrating.migrate)))
+    print_lines(_migrated(_done(_opened(central), migrating.migrate)))
 
 
 @commands.command("grant-role")
@@ -55,9 +56,9 @@ def grant_role(
     except roles.RoleUnusable as error:
         raise CommandFailed(str(error), ExitCode.USAGE) from error
     if sql:
-        print("\n".join(f"{each};" for each in ("BEGIN", *statements, "COMMIT")))
+        print_document("".join(f"{each};\n" for each in ("BEGIN", *statements, "COMMIT")))
     else:
-        print(_granted(_done(database, lambda opened: roles.grant_role(opened, name, access))))
+        print_lines(_granted(_done(database, lambda opened: roles.grant_role(opened, name, access))))
 
 
 def _opened(central: str | None) -> "Database":

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, read_credits, read_some_credits
-from creditmeter.cli.output import print_json, print_lines, print_table, table
+from creditmeter.cli.output import counted, print_json
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import Table, print_lines, print_table, table
 from creditmeter.client import Client
 from creditmeter.core.accounts import Plan
 from creditmeter.core.amounts import Microcredits, format_credits
@@ -44,13 +44,13 @@ _RateCard = Annotated[
 
 
 def estimate(
-    actions: Annotated[int, typer.Option(min=0, max=_MOST, help="Actions each day.")] = 0,
-    pieces: Annotated[int, typer.Option(min=0, max=_MOST, help="Pieces of content in a month.")] = 0,
-    images: Annotated[int, typer.Option(min=0, max=1_000, help="Images of each piece.")] = 2,
+    actions: Annotated[int, typer.Option(min=0, max=_MOST, metavar="COUNT", help="Actions each day.")] = 0,
+    pieces: Annotated[int, typer.Option(min=0, max=_MOST, metavar="COUNT", help="Pieces of content in a month.")] = 0,
+    images: Annotated[int, typer.Option(min=0, max=1_000, metavar="COUNT", help="Images of each piece.")] = 2,
     text_credits: Annotated[
         int, typer.Option(parser=read_credits, metavar="CREDITS", help="What the text of a piece costs.", show_default="10")
     ] = TYPICAL_TEXT,
-    searches: Annotated[int, typer.Option(min=0, max=_MOST, help="Searches in a month.")] = 0,
+    searches: Annotated[int, typer.Option(min=0, max=_MOST, metavar="COUNT", help="Searches in a month.")] = 0,
     credits: Annotated[
         int | None,
         typer.Option(parser=read_some_credits, metavar="CREDITS", help="Say instead what so many credits a month support."),
@@ -143,9 +143,9 @@ def _range_json(amount: Range) -> dict[str, int]:
 def _needs_table(found: Estimate, prices: Prices, month: Month) -> Table:
     shown = table("for", "credits each", "low", "typical", "high", right=("credits each", "low", "typical", "high"))
     lines = (
-        (f"{month.actions_a_day:,} actions a day", prices.action, found.actions),
-        (f"{month.pieces:,} pieces with {month.images_a_piece} images", prices.piece(month), found.pieces),
-        (f"{month.searches:,} searches", prices.search, found.searches),
+        (f"{counted(month.actions_a_day, 'action')} a day", prices.action, found.actions),
+        (f"{counted(month.pieces, 'piece')} with {counted(month.images_a_piece, 'image')}", prices.piece(month), found.pieces),
+        (counted(month.searches, "search", "searches"), prices.search, found.searches),
     )
     for name, each, need in lines:
         if need.high:
@@ -163,7 +163,7 @@ def _between(low: int, high: int) -> str:
 
 
 def _plans_table(plans: Sequence[Plan], need: Range) -> Table:
-    shown = table("plan", "a day", "a month", "low", "typical", "high", right=("a day", "a month"))
+    shown = table("plan", "a day", "a month", "low", "typical", "high", ids=("plan",), right=("a day", "a month"))
     for each in plans:
         answers = ("yes" if covers(each, amount) else "no" for amount in (need.low, need.typical, need.high))
         shown.add_row(each.plan_id, format_credits(each.daily), format_credits(each.monthly), *answers)
@@ -189,18 +189,21 @@ def _tell_support(card: RateCard, found: Support, month: Month, *, as_json: bool
         return
     print_lines(f"{format_credits(found.credits)} credits a month, by rate card {card.version}, support one of:")
     for line in support_lines(found, month):
-        print(f"  {line}")
+        print_lines(f"  {line}", hang=4)
 
 
 def support_lines(found: Support, month: Month) -> list[str]:
     """What an amount supports, a line for each thing that all of it may go to."""
-    pieces = f"{found.pieces:,}" if found.pieces == found.most_pieces else f"{found.pieces:,}-{found.most_pieces:,}"
+    pieces = counted(found.most_pieces, "piece")
+    if found.pieces != found.most_pieces:
+        pieces = f"{found.pieces:,}-{pieces}"
     cost = _between(found.piece.low, found.piece.typical)
+    one = "credit" if cost == "1" else "credits"
     images = {0: "no images", 1: "one image each", 2: "two images each"}.get(
         month.images_a_piece, f"{month.images_a_piece} images each"
     )
     return [
-        f"about {found.actions_a_day:,} actions a day for 30 days, each at its lowest price",
-        f"{pieces} pieces of {cost} credits with {images}",
-        f"{found.searches:,} searches",
+        f"about {counted(found.actions_a_day, 'action')} a day for 30 days, each at its lowest price",
+        f"{pieces} of {cost} {one} with {images}",
+        counted(found.searches, "search", "searches"),
     ]

@@ -1,11 +1,11 @@
 """`creditmeter forecast`: how long an account's credit lasts, and which plan would have been enough."""
 
 from google.protobuf.duration_pb2 import Duration
-from rich.table import Table
 
 from creditmeter.cli.connection import LONG_READ, ask
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson
-from creditmeter.cli.output import json_of, moment, print_csv, print_json, print_lines, print_table, table, word
+from creditmeter.cli.output import counted, json_of, moment, print_csv, print_json, word
+from creditmeter.cli.screen import Notes, Table, print_lines, print_table, table
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, grants_pb2
@@ -30,15 +30,18 @@ def forecast(account_id: AccountId, address: Address = None, as_json: AsJson = F
         print_csv([account_pb2.BucketForecast], ([each] for each in reply.buckets))
         return
     title = f"Account {account_id}, by what was used from {moment(reply, 'start')} to {moment(reply, 'end')}"
-    print_table(forecast_table(reply), title)
+    notes = Notes(with_times=True)
+    print_table(forecast_table(reply), title, notes)
     for line in conclusions(reply):
-        print_lines(line)
+        print_lines(line, hang=2)
+    notes.print()
 
 
 def forecast_table(reply: account_pb2.ForecastUsageResponse) -> Table:
     """One row for each bucket."""
     numbers = ("left", "a day", "lapsed", "days used up")
-    shown = table("bucket", "left", "a day", "lasts", "runs out", "lapsed", "days used up", right=numbers)
+    columns = ("bucket", "left", "a day", "lasts", "runs out", "lapsed", "days used up")
+    shown = table(*columns, right=numbers, times=("runs out",), goes=("lapsed", "days used up"))
     for each in reply.buckets:
         shown.add_row(
             word(grants_pb2.GrantKind, each.kind),
@@ -59,7 +62,8 @@ def conclusions(reply: account_pb2.ForecastUsageResponse) -> list[str]:
     else:
         lines = ["At this rate the credit lasts to the end of the running month."]
     if reply.refused_count:
-        lines.append(f"{reply.refused_count:,} calls were refused for lack of credit.")
+        were = "was" if reply.refused_count == 1 else "were"
+        lines.append(f"{counted(reply.refused_count, 'call')} {were} refused for lack of credit.")
     if reply.HasField("smallest_plan"):
         plan = reply.smallest_plan
         daily, monthly = format_credits(plan.daily_microcredits), format_credits(plan.monthly_microcredits)

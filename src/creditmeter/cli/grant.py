@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.options import (
@@ -28,12 +27,11 @@ from creditmeter.cli.output import (
     print_json,
     print_listing,
     print_request_id,
-    print_table,
     say_more,
-    table,
     word,
 )
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import Table, print_lines, print_table, table
 from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2
@@ -113,9 +111,9 @@ def void(
     if as_json:
         print_json(json_of(reply) | {"request_id": request.request_id})
         return
-    print(f"taken back: {format_credits(reply.voided_microcredits)} credits")
+    print_lines(f"taken back: {format_credits(reply.voided_microcredits)} credits")
     if reply.grant.remaining_microcredits:
-        print(f"out on leases: {format_credits(reply.grant.remaining_microcredits)} credits, taken back when they return")
+        print_lines(f"out on leases: {format_credits(reply.grant.remaining_microcredits)} credits, taken back when they return")
     print_table(grants_table([reply.grant]))
     print_request_id(request.request_id, replayed=reply.replayed)
 
@@ -137,13 +135,26 @@ def list_grants(
 
     reply = ask(address, read)
     if not print_listing(reply, grants_pb2.Grant, reply.grants, as_json=as_json, as_csv=as_csv):
-        print_table(grants_table(reply.grants), f"Grants of {account_id}, newest first")
+        title = f"Grants of {account_id}, newest first"
+        print_table(
+            grants_table(reply.grants), title, empty=f"{account_id} has no grants yet: `creditmeter grant add` makes one."
+        )
         say_more(reply.next_page_token)
 
 
-def grants_table(grants: Iterable[grants_pb2.Grant]) -> Table:
-    """Grants, one a row."""
-    shown = table("kind", "granted", "left", "from", "until", "source", "grant", "note", right=("granted", "left"))
+_LESS_THAN_IDS = ("from", "source", "note")
+_LESS_THAN_NOTES = ("from", "grant", "source", "note")
+
+
+def grants_table(grants: Iterable[grants_pb2.Grant], *, with_ids: bool = True) -> Table:
+    """Grants, one a row. On a narrow terminal either their ids stay, by which they are voided, or what they were given for."""
+    shown = table(
+        *("kind", "granted", "left", "from", "until", "source", "grant", "note"),
+        right=("granted", "left"),
+        ids=("grant",),
+        times=("from", "until"),
+        goes=_LESS_THAN_IDS if with_ids else _LESS_THAN_NOTES,
+    )
     for each in grants:
         shown.add_row(
             word(grants_pb2.GrantKind, each.kind),

@@ -1,29 +1,27 @@
 """`creditmeter history`: what happened to an account's credit."""
 
-import sys
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.grant import Kind, Source
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
 from creditmeter.cli.output import (
+    counted,
     draws_of,
     moment,
     print_listing,
-    print_table,
     say_more,
     signed,
     subject,
-    table,
     word,
 )
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import Notes, Table, print_table, say, table
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, charges_pb2, grants_pb2
@@ -98,18 +96,22 @@ def history(
     reply = ask(address, read)
     if print_listing(reply, account_pb2.HistoryEntry, reply.entries, as_json=as_json, as_csv=as_csv):
         if as_csv and reply.pending:
-            print(f"{len(reply.pending)} charges are not settled yet and not in the list.", file=sys.stderr)
+            say(f"not settled yet and not in the list: {counted(len(reply.pending), 'charge')}")
         return
+    notes = Notes()
     if reply.pending:
-        print_table(_pending_table(reply.pending), "Charged, not yet settled")
-    print_table(entries_table(reply.entries), f"History of {account_id}, newest first")
+        print_table(_pending_table(reply.pending), "Charged, not yet settled", notes)
+    is_all = not (types or kinds or source or label or action or model or tool or start or end or page_token)
+    empty = f"Nothing has happened to the credit of {account_id} yet." if is_all else "No entry on this page matches."
+    print_table(entries_table(reply.entries), f"History of {account_id}, newest first", notes, empty=empty)
+    notes.print()
     say_more(reply.next_page_token)
 
 
 def entries_table(entries: Iterable[account_pb2.HistoryEntry]) -> Table:
     """Entries, one a row, with the balance after each."""
     columns = ("when", "what", "of", "credits", "balance", "by bucket", "note")
-    shown = table(*columns, right=("credits", "balance"))
+    shown = table(*columns, right=("credits", "balance"), times=("when",), goes=("note", "by bucket"))
     for each in entries:
         kind = word(grants_pb2.GrantKind, each.kind)
         shown.add_row(
@@ -125,7 +127,7 @@ def entries_table(entries: Iterable[account_pb2.HistoryEntry]) -> Table:
 
 
 def _pending_table(charges: Iterable[charges_pb2.Charge]) -> Table:
-    shown = table("when", "of", "credits", right=("credits",))
+    shown = table("when", "of", "credits", right=("credits",), times=("when",))
     for each in charges:
         shown.add_row(moment(each, "committed_at"), subject(each), signed(-each.cost_microcredits))
     return shown

@@ -7,8 +7,9 @@ import typer
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
-from creditmeter.cli.output import moment, print_listing, print_table, say_more, table
+from creditmeter.cli.output import moment, print_listing, say_more
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import print_table, table
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
@@ -34,21 +35,22 @@ def leases(
 
     reply = ask(address, read)
     if not print_listing(reply, admin_pb2.Lease, reply.leases, as_json=as_json, as_csv=as_csv):
-        _print_leases(reply.leases)
+        _print_leases(reply.leases, "No open lease matches." if account_id or sidecar_id else "No leases are open.")
         say_more(reply.next_page_token)
 
 
-def _print_leases(found: Sequence[admin_pb2.Lease]) -> None:
+def _print_leases(found: Sequence[admin_pb2.Lease], empty: str = "No leases are open.") -> None:
     numbers = ("out", "held", "unposted", "idle")
     moments = ("opened_at", "renewed_at", "ttl_ends_at", "ends_at", "reclaim_at")
     columns = ("opened", "renewed", "TTL ends", "day ends", "reclaimed")
-    shown = table("account", "sidecar", *numbers, *columns, right=numbers)
+    goes = ("reclaimed", "opened", "day ends", "renewed", "unposted", "TTL ends")
+    shown = table("account", "sidecar", *numbers, *columns, ids=("account", "sidecar"), right=numbers, times=columns, goes=goes)
     for each in found:
         amounts = (each.out_microcredits, each.held_microcredits, each.unposted_microcredits, _idle(each))
         shown.add_row(
             each.account_id, each.sidecar_id, *map(format_credits, amounts), *(moment(each, field) for field in moments)
         )
-    print_table(shown)
+    print_table(shown, empty=empty)
 
 
 def _idle(lease: admin_pb2.Lease) -> int:

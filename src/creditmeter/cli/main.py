@@ -1,6 +1,5 @@
 """The console script: all commands, and the one place where what goes wrong becomes a line and an exit code."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -31,11 +30,13 @@ from creditmeter.cli import (
 )
 from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
-from creditmeter.cli.output import visible
+from creditmeter.cli.help_texts import command_of
 from creditmeter.cli.replay.command import replay
+from creditmeter.cli.screen import print_document, print_lines, say
+from creditmeter.cli.times import Clock, by_clock, system_clock
 
-TERMINATED = 128 + 15
-"""What a shell says of a process that SIGTERM ended."""
+INTERRUPTED = 128 + 2
+"""What a shell says of a process that Ctrl-C ended."""
 
 DEBUG = "CREDITMETER_DEBUG"
 """The environment variable with which an internal error shows its traceback."""
@@ -74,10 +75,10 @@ def _root(
     version: bool = typer.Option(False, "--version", help="Print the version and end."),
 ) -> None:
     if version:
-        print(f"creditmeter {__version__}")
+        print_lines(f"creditmeter {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        print_document(f"{context.get_help()}\n")
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -95,16 +96,23 @@ def main() -> None:
     sys.exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code. What went wrong is one line on stderr, never a traceback."""
+def run(arguments: Sequence[str], clock: Clock = system_clock) -> int:
+    """Run one command and return its exit code. What went wrong is one line on stderr, never a traceback. `clock` says when
+    it is: what is a time of today, and how long ago something was.
+    """
+    with by_clock(clock):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
-        result = app(list(arguments), prog_name="creditmeter", standalone_mode=False)
+        result = command_of(app).main(args=list(arguments), prog_name="creditmeter", standalone_mode=False)
     except CommandFailed as failure:
         return _say(str(failure), failure.exit_code)
     except typer.TyperException as error:
         return _say(" ".join(error.format_message().split()), error.exit_code)
-    except (typer.Abort, asyncio.CancelledError):
-        return _say("terminated", TERMINATED)
+    except typer.Abort:
+        return _say("interrupted", INTERRUPTED)
     except Exception as error:
         if os.environ.get(DEBUG) or isinstance(error, BrokenPipeError):
             raise
@@ -120,7 +128,7 @@ def _was_typed(error: UnicodeEncodeError, arguments: Sequence[str]) -> bool:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"creditmeter: {visible(message)}", file=sys.stderr)
+    say(f"creditmeter: {message}")
     return code
 
 

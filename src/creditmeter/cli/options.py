@@ -112,7 +112,7 @@ RequestIdOption = Annotated[
     typer.Option(metavar="ID", help="Makes the command safe to repeat. Made, and shown, when none is given."),
 ]
 AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id.", show_default=False)]
-Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many to show at most.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, metavar="COUNT", help="How many to show at most.")]
 PageToken = Annotated[str, typer.Option(metavar="TOKEN", help="Go on where an earlier listing ended.")]
 DataDir = Annotated[
     Path | None,

@@ -1,12 +1,10 @@
-"""What commands print: JSON and CSV for programs, tables for people.
+"""What commands print: JSON and CSV for programs, and words for people.
 
 In JSON and CSV a message has its fields' names, amounts are integers and enums are names. In tables amounts are credits.
 """
 
 import csv
 import json
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,20 +13,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from creditmeter.cli.screen import print_document, print_lines, say
+from creditmeter.cli.times import short_time
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1.account_pb2 import HistoryEntry
 from creditmeter.v1.charges_pb2 import Charge, Draw
 from creditmeter.v1.grants_pb2 import GrantKind
-
-WIDEST_TABLE = 200
-"""Tables are as wide as they need to be, up to this: an id that is broken over lines cannot be copied."""
-
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters (C0 and C1), line separators, and those that set the direction of writing."""
 
 _INT64 = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
@@ -77,9 +68,9 @@ class _Lines:
     carriage return is a line's end to who reads.
     """
 
-    def write(self, line: str) -> int:
+    def write(self, line: str) -> None:
         """Print a line, which ends in a newline."""
-        return sys.stdout.write(f"{line.removesuffix(_CRLF)}\n")
+        print_document(f"{line.removesuffix(_CRLF)}\n")
 
 
 def print_csv(kinds: Sequence[Any], rows: Iterable[Sequence[Message]]) -> None:
@@ -112,58 +103,21 @@ def _harmless(text: str) -> str:
     return APOSTROPHE + text if text.startswith(FORMULA) else text
 
 
-def visible(text: str) -> str:
-    """Text for a terminal: a mark stands for each character that would steer it, or turn the direction of what follows. Users
-    choose labels and notes.
-    """
-    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def print_lines(text: str) -> None:
-    """Print lines for people."""
-    print("\n".join(map(visible, text.split("\n"))))
-
-
-class _VisibleTable(Table):
-    """A table whose cells show no control characters."""
-
-    def add_row(self, *cells: Any, **style: Any) -> None:
-        """Add a row of texts."""
-        super().add_row(*(visible(str(cell)) for cell in cells), **style)
-
-
-def print_table(made: Table, title: str = "") -> None:
-    """Print a table under its title."""
-    out = Console(width=WIDEST_TABLE, markup=False, emoji=False)
-    with out.capture() as captured:
-        out.print(made)
-    body = "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
-    print_lines(f"{title}\n{body}\n" if title else f"{body}\n")
-
-
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table; the columns named in `right` hold numbers."""
-    made = _VisibleTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        made.add_column(visible(name), justify="right" if name in right else "left", no_wrap=name != "note", overflow="fold")
-    return made
-
-
 def signed(amount: int) -> str:
     """Credits with their sign."""
     return f"+{format_credits(amount)}" if amount > 0 else format_credits(amount)
 
 
 def moment(message: Message, field: str) -> str:
-    """A timestamp of a message in UTC, to the second; a dash if it is unset."""
+    """A timestamp of a message as people read it; a dash if it is unset."""
     if not message.HasField(field):
         return "-"
     return moment_of(getattr(message, field))
 
 
 def moment_of(timestamp: Timestamp) -> str:
-    """A timestamp in UTC, to the second."""
-    return timestamp.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """A timestamp as people read it."""
+    return short_time(timestamp.ToDatetime(tzinfo=UTC))
 
 
 def ago(message: Message, field: str, now: datetime) -> str:
@@ -176,6 +130,11 @@ def ago(message: Message, field: str, now: datetime) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit} ago"
     return "now"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """How many there are: `1 account`, `2 accounts`, `0 entries`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def word(enum: Any, value: int) -> str:
@@ -221,8 +180,8 @@ def print_listing(reply: Any, kind: Any, items: Iterable[Message], *, as_json: b
 def say_more(next_page_token: str, *, aside: bool = False) -> None:
     """Say how to go on, if a listing has more than was shown; aside, where it is in nobody's way."""
     if next_page_token:
-        out = sys.stderr if aside else sys.stdout
-        print(f"There is more: raise --limit, or go on with --page-token {next_page_token}", file=out)
+        out = say if aside else print_lines
+        out(f"There is more: raise --limit, or go on with --page-token {next_page_token}")
 
 
 def print_request_id(request_id: str, *, replayed: bool) -> None:

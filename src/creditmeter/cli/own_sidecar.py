@@ -65,9 +65,6 @@ class OwnSidecar:
         Raises:
             CommandFailed: it did not start; the message is its own.
         """
-        this = asyncio.current_task()
-        assert this is not None, "a sidecar is started in a task"
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # else the child would be left behind
         child = cls(place, await _spawn(place))
         try:
             await child._ready()

@@ -5,7 +5,6 @@ store had in its books then. It does not change afterwards, but for what was bei
 was made before and posted later is not in it.
 """
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import timestamp
 from creditmeter.cli.paging import LARGEST_PAGE
+from creditmeter.cli.screen import say
 from creditmeter.client import Client, call
 from creditmeter.v1 import account_pb2, grants_pb2
 
@@ -98,5 +98,5 @@ async def read_past_balance(client: Client, account_id: str, at: datetime) -> Pa
             found.check()
             return found
         if pages % LONG == 0:
-            print(f"read {pages * LARGEST_PAGE:,} entries of history", file=sys.stderr)
+            say(f"read {pages * LARGEST_PAGE:,} entries of history")
         request.page_token = page.next_page_token

@@ -8,8 +8,9 @@ import typer
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.estimate import estimate
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken, read_credits
-from creditmeter.cli.output import json_of, print_json, print_listing, print_table, say_more, table
+from creditmeter.cli.output import json_of, print_json, print_listing, say_more
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import print_table, table
 from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2, grants_pb2
@@ -52,7 +53,7 @@ def list_plans(
 
 
 def _print_plans(plans: Sequence[grants_pb2.Plan]) -> None:
-    shown = table("plan", "credits a day", "credits a month", right=("credits a day", "credits a month"))
+    shown = table("plan", "credits a day", "credits a month", ids=("plan",), right=("credits a day", "credits a month"))
     for each in plans:
         shown.add_row(each.plan_id, format_credits(each.daily_microcredits), format_credits(each.monthly_microcredits))
-    print_table(shown)
+    print_table(shown, empty="No plans yet: `creditmeter plan put` makes one.")

@@ -9,8 +9,9 @@ import typer
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
-from creditmeter.cli.output import print_listing, print_table, say_more, table, word
+from creditmeter.cli.output import print_listing, say_more, word
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import print_table, table
 from creditmeter.client import Client
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
 from creditmeter.core.instants import Instant
@@ -52,7 +53,8 @@ def prices(
 
 def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
     numbers = ("typical", "1M input", "1M output")
-    shown = table("action", "provider", "model", "variant/tool", "tier", *numbers, right=numbers)
+    goes = ("tier", "provider", "variant/tool", "1M output", "1M input")
+    shown = table("action", "provider", "model", "variant/tool", "tier", *numbers, ids=("model",), right=numbers, goes=goes)
     for each in found:
         shown.add_row(
             each.action,
@@ -64,7 +66,7 @@ def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
             _per_million(each, account_pb2.PRICE_UNIT_INPUT_TOKENS),
             _per_million(each, account_pb2.PRICE_UNIT_OUTPUT_TOKENS),
         )
-    print_table(shown, title)
+    print_table(shown, title, empty="The rate card in force has no such price.")
 
 
 def _per_million(price: account_pb2.ModelPrice, unit: account_pb2.PriceUnit.ValueType) -> str:

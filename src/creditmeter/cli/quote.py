@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, AsCsv, AsJson
-from creditmeter.cli.output import json_of, print_csv, print_json, print_table, table
+from creditmeter.cli.output import json_of, print_csv, print_json
+from creditmeter.cli.screen import Table, print_table, table
 from creditmeter.client import CallError, Client, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.rate_card import IMAGE, TEXT
@@ -46,13 +46,17 @@ def quote(
     ] = None,
     provider: Annotated[str, typer.Option(metavar="PROVIDER", help="Whose. Default: found by the model's name.")] = "",
     input_tokens: Annotated[
-        int | None, typer.Option("--input", min=0, max=MAX_COUNT, help="Tokens of input. Needed for text.")
+        int | None, typer.Option("--input", min=0, max=MAX_COUNT, metavar="TOKENS", help="Tokens of input. Needed for text.")
     ] = None,
     output_tokens: Annotated[
-        int | None, typer.Option("--output", min=0, max=MAX_COUNT, help="The most tokens of output. Default: the rate card's.")
+        int | None,
+        typer.Option(
+            "--output", min=0, max=MAX_COUNT, metavar="TOKENS", help="The most tokens of output. Default: the rate card's."
+        ),
     ] = None,
     quantity: Annotated[
-        int | None, typer.Option(min=0, max=MAX_COUNT, help="How many images, tool calls or actions. Default: 1.")
+        int | None,
+        typer.Option(min=0, max=MAX_COUNT, metavar="COUNT", help="Of images, tool calls or actions. Default: 1."),
     ] = None,
     variant: Annotated[str, typer.Option(metavar="VARIANT", help="The image's, as the rate card names it.")] = "",
     tool: Annotated[str, typer.Option(metavar="TOOL", help="The tool that is called.")] = "",
@@ -161,7 +165,7 @@ def _quotes_table(quoted: Sequence[_Quoted], account_id: str) -> Table:
     """One row a model; with an account also whether it can pay the most, and how much output its credit pays for."""
     is_text = quoted[0][0].action == TEXT
     columns = [*(["affordable"] if account_id else ()), *(["output tokens"] if account_id and is_text else ())]
-    shown = table("model", "at least", "at most", *columns, right=("at least", "at most", "output tokens"))
+    shown = table("model", "at least", "at most", *columns, ids=("model",), right=("at least", "at most", "output tokens"))
     for work, each in quoted:
         affordable = ("yes" if each.affordable else "no", f"{each.affordable_output_tokens:,}")
         amounts = (format_credits(each.min_microcredits), format_credits(each.max_microcredits))

@@ -1,21 +1,20 @@
 """`creditmeter rates`: publish rate cards, look at them, check one before it is published, and see what it would change."""
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
-from creditmeter.cli.output import json_of, moment, print_json, print_lines, print_listing, print_table, say_more, table
+from creditmeter.cli.output import json_of, moment, print_json, print_listing, say_more
 from creditmeter.cli.paging import pages
 from creditmeter.cli.prices import PriceChange, price_changes
+from creditmeter.cli.screen import Notes, Table, print_document, print_lines, print_table, say, table
+from creditmeter.cli.times import now, short_time
 from creditmeter.client import CallError, Client, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.instants import Instant, from_datetime, to_datetime
@@ -47,8 +46,9 @@ def publish(file: File, address: Address = None, as_json: AsJson = False) -> Non
         return
     card = reply.rate_card
     print_lines(f"published: {card.version}" + (" (done before; nothing changed now)" if reply.replayed else ""))
-    print(f"effective from: {moment(card, 'effective_from')}")
+    print_lines(f"effective from: {moment(card, 'effective_from')}")
     print_lines(_standing(card, in_force))
+    Notes(with_times=True).print()
 
 
 @commands.command()
@@ -65,7 +65,7 @@ def show(
     if as_json:
         print_json(json_of(reply))
     else:
-        print(reply.rate_card.document, end="")
+        print_document(reply.rate_card.document)
 
 
 @commands.command("list")
@@ -100,9 +100,11 @@ def check(file: File) -> None:
         card = _card(_document(file))
     except RateCardError as error:
         for problem in error.problems:
-            print(f"creditmeter: {' '.join(problem.split())}", file=sys.stderr)
+            say(f"creditmeter: {' '.join(problem.split())}")
         raise typer.Exit(ExitCode.FAILED) from None
-    print_table(_summary(card), f"{file}: no problems")
+    notes = Notes(forms=(), with_times=True)
+    print_table(_summary(card), f"{file}: no problems", notes)
+    notes.print()
 
 
 @commands.command()
@@ -119,18 +121,18 @@ def diff(
     """
     before, after = _compared((old, new), address)
     values = list(_value_changes(before.card, after.card))
-    prices = list(price_changes(before.card, after.card, from_datetime(datetime.now(UTC))))
+    prices = list(price_changes(before.card, after.card, from_datetime(now())))
     if as_json:
         print_json(_difference_json(before, after, values, prices))
         return
     for name, each in (("old", before), ("new", after)):
-        print_lines(f"{name}: {each.description}")
+        print_lines(f"{name}: {each.description}", hang=5)
+    print_lines("")
+    notes = Notes(with_times=True)
     if values:
-        print_table(_values_table(values), "\nOn the card")
-    if prices:
-        print_table(_prices_table(prices), "\nPrices in credits")
-    else:
-        print("No price differs.")
+        print_table(_values_table(values), "On the card", notes)
+    print_table(_prices_table(prices), "Prices in credits", notes, empty="No price differs.")
+    notes.print()
 
 
 def _document(file: Path) -> str:
@@ -176,11 +178,11 @@ def _standing(card: admin_pb2.RateCard, in_force: admin_pb2.RateCard) -> str:
 
 
 def _print_cards(cards: Sequence[admin_pb2.RateCard], in_force: admin_pb2.RateCard) -> None:
-    shown = table("version", "effective from", "published", "in force")
+    shown = table("version", "effective from", "published", "in force", ids=("version",), times=("effective from", "published"))
     for each in cards:
         is_in_force = "yes" if each.version == in_force.version else ""
         shown.add_row(each.version, moment(each, "effective_from"), moment(each, "published_at"), is_in_force)
-    print_table(shown)
+    print_table(shown, empty="No rate card is published yet: `creditmeter rates publish` does it.")
     if in_force.version not in [each.version for each in cards]:
         own = "" if in_force.HasField("published_at") else ", which came with the sidecar"
         print_lines(f"In force: {in_force.version}{own}")
@@ -205,7 +207,7 @@ def _summary(card: RateCard) -> Table:
 
 
 def _at(instant: Instant) -> str:
-    return f"{to_datetime(instant):%Y-%m-%d %H:%M:%SZ}"
+    return short_time(to_datetime(instant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +341,8 @@ def _value(name: str, value: _Value) -> str:
 def _prices_table(changes: Iterable[PriceChange]) -> Table:
     """One row a price. A dash is no price: such a call is refused, or priced by the card's fallback."""
     numbers = ("above", "old", "new")
-    shown = table("action", "provider", "model", "variant/tool", "unit", *numbers, right=numbers)
+    goes = ("provider", "variant/tool", "above")
+    shown = table("action", "provider", "model", "variant/tool", "unit", *numbers, ids=("model",), right=numbers, goes=goes)
     for each in changes:
         what = "each" if each.unit is Unit.QUANTITY else f"1M {each.unit.value.lower().replace('_', ' ')}"
         above = f"{each.above_input_tokens:,}" if each.above_input_tokens else ""

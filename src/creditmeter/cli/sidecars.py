@@ -1,7 +1,7 @@
 """`creditmeter sidecars`: which sidecars there are, whether they speak, and what is out to them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,8 +9,10 @@ import typer
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
-from creditmeter.cli.output import ago, print_listing, print_table, say_more, table, word
+from creditmeter.cli.output import ago, print_listing, say_more, word
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import print_table, table
+from creditmeter.cli.times import now
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
@@ -46,23 +48,24 @@ def sidecars(
 
     reply = ask(address, read)
     if not print_listing(reply, admin_pb2.Sidecar, reply.sidecars, as_json=as_json, as_csv=as_csv):
-        _print_sidecars(reply.sidecars, datetime.now(UTC))
+        _print_sidecars(reply.sidecars, now(), in_state=state is not None)
         say_more(reply.next_page_token)
 
 
-def _print_sidecars(found: Sequence[admin_pb2.Sidecar], now: datetime) -> None:
+def _print_sidecars(found: Sequence[admin_pb2.Sidecar], at: datetime, *, in_state: bool = False) -> None:
     numbers = ("epoch", "leases", "leased", "held", "unposted")
-    shown = table("sidecar", "state", "last seen", "registered", *numbers, right=numbers)
+    goes = ("epoch", "registered", "leases")
+    shown = table("sidecar", "state", "last seen", "registered", *numbers, ids=("sidecar",), right=numbers, goes=goes)
     for each in found:
         shown.add_row(
             each.sidecar_id,
             word(admin_pb2.SidecarState, each.state),
-            ago(each, "last_seen_at", now),
-            ago(each, "registered_at", now),
+            ago(each, "last_seen_at", at),
+            ago(each, "registered_at", at),
             str(each.epoch),
             str(each.lease_count),
             format_credits(each.leased_microcredits),
             format_credits(each.held_microcredits),
             format_credits(each.unposted_microcredits),
         )
-    print_table(shown)
+    print_table(shown, empty="No sidecar is in this state." if in_state else "No sidecar has registered yet.")

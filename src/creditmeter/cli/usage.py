@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from creditmeter.cli.connection import LONG_READ, ask
+from creditmeter.cli.layout import Bar
 from creditmeter.cli.options import EPOCH, AccountId, Address, AsCsv, AsJson, Limit, PageToken, read_moment, timestamp
-from creditmeter.cli.output import json_of, moment, print_cells, print_json, print_table, say_more, table
+from creditmeter.cli.output import json_of, moment, print_cells, print_json, say_more
 from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import Table, print_table, table
+from creditmeter.cli.times import now
 from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2
@@ -18,13 +20,11 @@ from creditmeter.v1 import account_pb2
 LOOKS_BACK = timedelta(days=30)
 """Usage is shown of so long a time and the rest of its first day, if no start is named."""
 
-BAR = 30
-"""How wide the longest bar is, in characters."""
-
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LABEL = "label:"
 _NAMES = {name.removeprefix("USAGE_DIMENSION_").lower(): value for name, value in account_pb2.UsageDimension.items() if value}
 _KIND = "kind"
+_BARS = ""
+"""The head of the column of bars: they need none."""
 
 
 def read_grouping(text: str) -> str:
@@ -83,13 +83,15 @@ def usage(
         _print_csv(names, reply)
     else:
         until = f" until {moment(request, 'end')}" if end else " on"
-        print_table(usage_table(names, reply), f"Usage of {account_id} from {moment(request, 'start')}{until}, settled charges")
+        title = f"Usage of {account_id} from {moment(request, 'start')}{until}, settled charges"
+        empty = f"No charge of {account_id} was settled from {moment(request, 'start')}{until}."
+        print_table(usage_table(names, reply), title, empty=empty, with_times=True)
     say_more(reply.next_page_token, aside=as_csv)
 
 
 def _default_start(end: datetime | None) -> datetime:
     """A midnight, so that a listing can be gone on with for the rest of the day."""
-    moment = (end or datetime.now(UTC)).astimezone(UTC)
+    moment = (end or now()).astimezone(UTC)
     if moment - EPOCH < LOOKS_BACK:
         return EPOCH
     return (moment - LOOKS_BACK).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -107,23 +109,17 @@ def usage_table(names: Sequence[str], reply: account_pb2.SummarizeUsageResponse)
     By kind the bars are of what each kind paid, else of cost.
     """
     numbers = ("charges", "credits", "paid", "refunded", "USD")
-    shown = table(*names, *numbers, "", right=numbers)
+    goes = ("USD", _BARS, "refunded", "charges", "paid")
+    shown = table(*names, *numbers, _BARS, ids=names, right=numbers, bars=(_BARS,), goes=goes)
+    if not reply.groups:
+        return shown
     most = max((_bar_amount(names, each.totals) for each in reply.groups), default=0)
     for each in reply.groups:
         keys = [_shown_key(name, key) for name, key in zip(names, each.keys, strict=True)]
-        shown.add_row(*keys, *_figures(each.totals), bar(_bar_amount(names, each.totals), most))
+        shown.add_row(*keys, *_figures(each.totals), Bar(_bar_amount(names, each.totals), most))
     shown.add_section()
     shown.add_row("total", *[""] * (len(names) - 1), *_figures(reply.total), "")
     return shown
-
-
-def bar(amount: int, most: int) -> str:
-    """A bar for an amount, the largest one being `BAR` wide; what is there at all is seen."""
-    if amount <= 0:
-        return ""
-    eighths = max(1, amount * BAR * 8 // most)
-    whole, rest = divmod(eighths, 8)
-    return "█" * whole + _EIGHTHS[rest].strip()
 
 
 def _bar_amount(names: Sequence[str], totals: account_pb2.UsageTotals) -> int:

@@ -11,7 +11,8 @@ from rich.progress import Progress
 from creditmeter.cli.connection import central_url
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir
-from creditmeter.cli.output import print_json, print_lines
+from creditmeter.cli.output import counted, print_json
+from creditmeter.cli.screen import print_lines
 
 if TYPE_CHECKING:
     from creditmeter.central.verification import Report
@@ -52,10 +53,10 @@ async def verified(url: str) -> "Report":
 
 def report_text(report: "Report") -> str:
     """What a person reads."""
-    head = f"verify: {report.accounts:,} accounts, {report.entries:,} history entries"
+    head = f"verify: {counted(report.accounts, 'account')}, {counted(report.entries, 'history entry', 'history entries')}"
     if not report.problems:
         return f"{head}: clean"
-    return "\n".join([f"{head}: {len(report.problems):,} problems", *report.problems])
+    return "\n".join([f"{head}: {counted(len(report.problems), 'problem')}", *report.problems])
 
 
 def report_json(report: "Report") -> dict[str, object]:

@@ -1,6 +1,5 @@
 """The command itself: starts a sidecar, lives through a day, and shows where the credits went."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +10,12 @@ from creditmeter.cli.balance import buckets_table
 from creditmeter.cli.connection import PATIENCE, failed_call
 from creditmeter.cli.demo.day import Job, draw_day
 from creditmeter.cli.demo.user import Spent, User
+from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.history import entries_table
-from creditmeter.cli.output import print_table, table
+from creditmeter.cli.output import counted
 from creditmeter.cli.own_sidecar import OwnSidecar, temporary_place
+from creditmeter.cli.screen import Notes, print_lines, print_table, table
 from creditmeter.cli.settling import settled_balance
 from creditmeter.cli.verify import report_text, verified
 from creditmeter.client import CallError, Client, call
@@ -31,21 +32,21 @@ LAST_LINES = 10
 NOON = 12
 
 
-def demo(seed: Annotated[int, typer.Option(help="Draws the day; the same seed, the same day.")] = 1) -> None:
+def demo(seed: Annotated[int, typer.Option(metavar="SEED", help="Draws the day; the same seed, the same day.")] = 1) -> None:
     """Run a sidecar on a temporary directory, live through a day of AI calls, and show where the credits went."""
-    balances, report = asyncio.run(_demo(seed))
-    print(report_text(report))
+    balances, report = run_to_its_end(_demo(seed))
+    print_lines(report_text(report))
     if report.problems or not balances:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
 async def _demo(seed: int) -> tuple[bool, "Report"]:
     with temporary_place() as place:
-        print("Starting a sidecar of its own, with its files in a temporary directory …")
+        print_lines("Starting a sidecar of its own, with its files in a temporary directory …\n")
         async with OwnSidecar.running(place) as sidecar:
             balances = await sidecar.while_running(_show(place.address, seed))
             code = await sidecar.stop()
-        print(f"The sidecar has settled everything and stopped (exit code {code}).")
+        print_lines(f"The sidecar has settled everything and stopped (exit code {code}).")
         return balances and code == ExitCode.OK, await verified(place.central)
 
 
@@ -55,13 +56,15 @@ async def _show(address: str, seed: int) -> bool:
         async with Client(address) as client:
             await _open_account(client)
             before = await _balance(client)
-            print_table(buckets_table(before), "\nThe account in the morning; 1 credit is about $0.01")
+            notes = Notes(forms=())
+            print_table(buckets_table(before), "The account in the morning; 1 credit is about $0.01", notes)
             user = User(client, ACCOUNT)
             await _step_by_step(user)
-            await _rest_of_the_day(user, draw_day(seed))
+            await _rest_of_the_day(user, draw_day(seed), notes)
             after = await _balance(client)
-            await _print_history(client)
-            print_table(buckets_table(after), "The account in the evening")
+            await _print_history(client, notes)
+            print_table(buckets_table(after), "The account in the evening", notes)
+            notes.print()
             return _is_balanced(user, before, after)
     except CallError as error:
         raise failed_call(address, error) from error
@@ -81,24 +84,26 @@ async def _balance(client: Client) -> account_pb2.GetBalanceResponse:
 
 async def _step_by_step(user: User) -> None:
     """One call of each kind, explained."""
-    print("Three calls, step by step")
+    print_lines("Three calls, step by step")
     work = work_pb2.Work(action="text", request_model="claude-sonnet-4-5", input_tokens=9_400, max_output_tokens=4_000)
     held = await user.reserve("text", work)
-    print(
-        f"  Reserve  A text by {work.request_model} from {work.input_tokens:,} tokens, {work.max_output_tokens:,} more at"
-        f" most, may cost {format_credits(held.held_microcredits)} credits:\n"
-        "           they are held before the call, so that no other call can spend them."
+    _print_step(
+        "Reserve",
+        f"A text by {work.request_model} from {work.input_tokens:,} tokens, {work.max_output_tokens:,} more at most, may cost"
+        f" {format_credits(held.held_microcredits)} credits: they are held before the call, so that no other call"
+        " can spend them.",
     )
     usage = work_pb2.Usage(output_tokens=1_150)
     charge = await user.commit("text", held, usage)
     back = held.held_microcredits - charge.cost_microcredits
-    print(
-        f"  Commit   It wrote {usage.output_tokens:,} tokens: {format_credits(charge.cost_microcredits)} credits are"
-        f" charged, and the other {format_credits(back)} are free again at once."
+    _print_step(
+        "Commit",
+        f"It wrote {usage.output_tokens:,} tokens: {format_credits(charge.cost_microcredits)} credits are charged, and the"
+        f" other {format_credits(back)} are free again at once.",
     )
     held = await user.reserve("text", work)
     await user.release("text", held)
-    print(f"  Release  The next one fails: all {format_credits(held.held_microcredits)} credits held for it go back.")
+    _print_step("Release", f"The next one fails: all {format_credits(held.held_microcredits)} credits held for it go back.")
     await _refunded_image(user)
 
 
@@ -106,24 +111,30 @@ async def _refunded_image(user: User) -> None:
     held = await user.reserve("image", work_pb2.Work(action="image", request_model="gpt-image-1", variant="high"))
     charge = await user.commit("image", held, work_pb2.Usage(quantity=1))
     refund = await user.refund("image", charge)
-    print(
-        f"  Refund   An image is charged with {format_credits(charge.cost_microcredits)} credits, and the user does not"
-        f" like it: {format_credits(refund.amount_microcredits)} credits return\n"
-        "           to the buckets that they came from."
+    _print_step(
+        "Refund",
+        f"An image is charged with {format_credits(charge.cost_microcredits)} credits, and the user does not like it:"
+        f" {format_credits(refund.amount_microcredits)} credits return to the buckets that they came from.",
     )
 
 
-async def _rest_of_the_day(user: User, jobs: list[Job]) -> None:
+def _print_step(name: str, text: str) -> None:
+    """What a step does, beside its name."""
+    print_lines(f"  {name:<8} {text}", hang=11)
+
+
+async def _rest_of_the_day(user: User, jobs: list[Job], notes: Notes) -> None:
     for job in jobs:
         await user.do(job)
-    print(f"\nThen the day goes on with {len(jobs)} more calls. What has a fixed price is charged in one step.\n")
+    calls = counted(len(jobs), "more call")
+    print_lines(f"\nThen the day goes on with {calls}. What has a fixed price is charged in one step.\n")
     numbers = ("calls", "failed", "held", "charged", "refunded")
     shown = table("action", *numbers, right=numbers)
     for name, spent in sorted(user.spent.items(), key=lambda item: -item[1].charged):
         shown.add_row(name, *_columns(spent))
     shown.add_section()
     shown.add_row("all", *_columns(_total(user)))
-    print_table(shown, "Where the credits went")
+    print_table(shown, "Where the credits went", notes)
 
 
 def _columns(spent: Spent) -> list[str]:
@@ -142,17 +153,17 @@ def _total(user: User) -> Spent:
     return total
 
 
-async def _print_history(client: Client) -> None:
+async def _print_history(client: Client, notes: Notes) -> None:
     request = account_pb2.ListHistoryRequest(account_id=ACCOUNT, page_size=LAST_LINES)
     reply = await call(client.account.ListHistory, request)
-    print_table(entries_table(reply.entries), f"The last {LAST_LINES} lines of the account's history, newest first")
+    print_table(entries_table(reply.entries), f"The last {LAST_LINES} lines of the account's history, newest first", notes)
 
 
 def _is_balanced(user: User, before: account_pb2.GetBalanceResponse, after: account_pb2.GetBalanceResponse) -> bool:
     total = _total(user)
     expected = before.available_microcredits - total.charged + total.refunded
     is_right = expected == after.available_microcredits
-    print(
+    print_lines(
         f"{format_credits(before.available_microcredits)} credits - {format_credits(total.charged)} charged"
         f" + {format_credits(total.refunded)} refunded = {format_credits(expected)};"
         f" the account has {format_credits(after.available_microcredits)}: {'right' if is_right else 'WRONG'}."

@@ -1,6 +1,5 @@
 """The command itself: its options, and the course of a replay."""
 
-import asyncio
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from creditmeter.cli.connection import failed_call, sidecar_address
+from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir, read_credits
 from creditmeter.cli.output import print_json
@@ -71,21 +71,35 @@ def replay(
     address: Annotated[
         str | None, typer.Option(metavar="ADDR", help="A running sidecar. Default: one of its own, on a new directory.")
     ] = None,
-    accounts: Annotated[int, typer.Option(min=1, max=10_000, help="How many accounts the calls are spread over.")] = 50,
+    accounts: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="COUNT", help="How many accounts the calls are spread over.")
+    ] = 50,
     account_prefix: Annotated[
         str | None, typer.Option(metavar="NAME", help="Accounts NAME-0001 and on, which may exist. Default: new ones.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1_000, help="How many calls run at once.")] = 16,
+    workers: Annotated[int, typer.Option(min=1, max=1_000, metavar="COUNT", help="How many calls run at once.")] = 16,
     speed: Annotated[
         float, typer.Option(parser=read_speed, metavar="X|max", show_default="max", help="How often as fast as the trace.")
     ] = 0.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first calls of the trace.")] = None,
-    max_output: Annotated[int, typer.Option(min=1, max=1_000_000, help="The bound on output that is reserved.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Draws accounts, models and ends; the same seed, the same replay.")] = 1,
-    release_share: Annotated[float, typer.Option(min=0, max=1, help="How many calls fail and are released.")] = 0.02,
-    refund_share: Annotated[float, typer.Option(min=0, max=1, help="How many calls are refunded.")] = 0.01,
-    kill_share: Annotated[float, typer.Option(min=0, max=1, help="How many workers die in a call.")] = 0.002,
-    hold_seconds: Annotated[int, typer.Option(min=1, max=3600, help="How long a call's credit is held.")] = 10,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="COUNT", help="Only the first calls of the trace.")] = None,
+    max_output: Annotated[
+        int, typer.Option(min=1, max=1_000_000, metavar="TOKENS", help="The bound on output that is reserved.")
+    ] = 1024,
+    seed: Annotated[
+        int, typer.Option(metavar="SEED", help="Draws accounts, models and ends; the same seed, the same replay.")
+    ] = 1,
+    release_share: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="How many of the calls fail and are released.")
+    ] = 0.02,
+    refund_share: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="How many of the calls are refunded.")
+    ] = 0.01,
+    kill_share: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="In how many of the calls the worker dies.")
+    ] = 0.002,
+    hold_seconds: Annotated[
+        int, typer.Option(min=1, max=3600, metavar="SECONDS", help="How long the credit of a call is held.")
+    ] = 10,
     daily: Annotated[
         int, typer.Option(parser=read_credits, metavar="CREDITS", show_default="100", help="Granted a day.")
     ] = DAILY,
@@ -116,9 +130,9 @@ def replay(
         Pace(workers, speed),
     )
     if address:
-        outcome = asyncio.run(_on_running(script, sidecar_address(address), central))
+        outcome = run_to_its_end(_on_running(script, sidecar_address(address), central))
     else:
-        outcome = asyncio.run(_on_own(script, data_dir, central))
+        outcome = run_to_its_end(_on_own(script, data_dir, central))
     if as_json:
         print_json(outcome_json(outcome))
     else:

@@ -60,6 +60,7 @@ async def _post(
             await asyncio.wait({worker})
         finally:
             worker.cancel()
+            await asyncio.wait({worker})  # it gives back what it holds
         if not worker.cancelled():
             return worker.result()
         tally.killed += 1

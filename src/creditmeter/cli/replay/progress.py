@@ -1,11 +1,13 @@
 """How far a replay is: a bar on a terminal, else a line for each tenth, all on stderr."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from creditmeter.cli.output import counted
+from creditmeter.cli.screen import say
 
 _TENTHS = 10
 
@@ -30,6 +32,6 @@ def _lines(total: int) -> Callable[[], None]:
         nonlocal done
         done += 1
         if done * _TENTHS // total != (done - 1) * _TENTHS // total:
-            print(f"replay: {done:,} of {total:,} calls", file=sys.stderr, flush=True)
+            say(f"replay: {done:,} of {counted(total, 'call')}")
 
     return count

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from creditmeter.cli.exits import ExitCode
-from creditmeter.cli.output import print_table, table
 from creditmeter.cli.replay.audit import Audit, Found
 from creditmeter.cli.replay.tally import PERCENTILES, Tally, percentile
+from creditmeter.cli.screen import Table, print_lines, print_table, table
 from creditmeter.cli.verify import report_json, report_text
 from creditmeter.core.amounts import format_credits
 
@@ -86,20 +84,20 @@ def print_outcome(outcome: Outcome) -> None:
     rate = round(tally.calls / tally.seconds) if tally.seconds else 0
     print_table(_calls_table(tally), f"Calls: {rate:,} a second for {tally.seconds:.1f} s")
     print_table(_latency_table(tally), "Milliseconds a request, repetitions included")
-    print(_credits_line(tally))
-    print(_found_line("acknowledged charges", audit.charges))
-    print(_found_line("acknowledged refunds", audit.refunds))
+    print_lines(_credits_line(tally), hang=2)
+    print_lines(_found_line("acknowledged charges", audit.charges), hang=2)
+    print_lines(_found_line("acknowledged refunds", audit.refunds), hang=2)
     for text in audit.charges.different:
-        print(f"  {text}")
+        print_lines(f"  {text}", hang=4)
     if audit.unposted or audit.held:
-        print(
+        print_lines(
             f"not settled in time: {format_credits(audit.unposted)} credits unposted,"
             f" {format_credits(audit.held)} credits still held"
         )
     if outcome.sidecar_exit_code:
-        print(f"the sidecar ended with exit code {outcome.sidecar_exit_code}")
-    print(report_text(outcome.report) if outcome.report else "verify: not run (name the central store with --central)")
-    print("clean" if outcome.is_clean else "NOT CLEAN")
+        print_lines(f"the sidecar ended with exit code {outcome.sidecar_exit_code}")
+    print_lines(report_text(outcome.report) if outcome.report else "verify: not run (name the central store with --central)")
+    print_lines("clean" if outcome.is_clean else "NOT CLEAN")
 
 
 def _calls_table(tally: Tally) -> Table:

@@ -37,6 +37,10 @@ EXPECTED = {
 """The reasons for which a sound sidecar may refuse. A commit is a record of fact: it is never refused."""
 
 
+LAST_WORDS = Retry(total=0, attempt=2)
+"""A replay that is broken off gives back what it holds, if the sidecar answers at once."""
+
+
 class CallRefusedError(Exception):
     """The sidecar said no, and it was counted."""
 
@@ -52,13 +56,16 @@ class Terms:
 
 
 class Worker:
-    """Works on calls until there are no more. It dies in a call that is to end so; then another takes its place."""
+    """Works on calls until there are no more. It dies in a call that is to end so; then another takes its place. `_holds` says
+    whether it gives back what it holds when it is cancelled, which one that dies does not.
+    """
 
     def __init__(self, client: Client, terms: Terms, tally: Tally, done: Callable[[], None]) -> None:
         self._client = client
         self._terms = terms
         self._tally = tally
         self._done = done
+        self._holds = False
 
     async def work(self, calls: "asyncio.Queue[Call | None]") -> None:
         """Take calls from the queue until it says that there are no more.
@@ -68,8 +75,14 @@ class Worker:
         """
         while (next_call := await calls.get()) is not None:
             self._tally.calls += 1
-            with contextlib.suppress(CallRefusedError):
-                await self._perform(next_call)
+            self._holds = True
+            try:
+                with contextlib.suppress(CallRefusedError):
+                    await self._perform(next_call)
+            except asyncio.CancelledError:
+                if self._holds:  # the replay is broken off: what it holds would be missed by others
+                    await self._give_back(next_call)
+                raise
             self._done()
 
     async def _perform(self, one: Call) -> None:
@@ -126,8 +139,20 @@ class Worker:
         """End as a process does that is killed while the model writes: at once, and without a word to the sidecar."""
         this = asyncio.current_task()
         assert this is not None, "a worker runs in a task"
+        self._holds = False
         this.cancel()
         await asyncio.sleep(0)
+
+    async def _give_back(self, one: Call) -> None:
+        """Release what a call that is broken off may hold: asked again, the sidecar says which reservation it made."""
+        with contextlib.suppress(CallError):
+            reply = await call(self._client.metering.Reserve, self._reserve(one), LAST_WORDS)
+            request = metering_pb2.ReleaseRequest(
+                request_id=self._request_id(one, "give-back"),
+                reservation_id=reply.reservation.reservation_id,
+                reason="the replay was broken off",
+            )
+            await call(self._client.metering.Release, request, LAST_WORDS)
 
     async def _asked(self, rpc: str, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request) -> _Reply:
         """Call, and count what comes of it."""

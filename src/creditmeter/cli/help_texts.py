@@ -1,0 +1,39 @@
+"""What `--help` says of a parameter beside its meaning: what is to be typed, in the user's words, and no Python type."""
+
+import typer.main
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+
+def command_of(app: typer.Typer) -> TyperGroup:
+    """The application's commands. In their help texts a flag takes no value, an argument is what its name says, and the text
+    of an option that takes one of several words names them.
+    """
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup), "there are several commands"
+    _tidy(command)
+    return command
+
+
+def _tidy(command: TyperCommand | TyperGroup) -> None:
+    """A command, those below it, and the parameters of all of them."""
+    if command.help:  # else a line's end in the source is one on the terminal
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in command.help.split("\n\n"))
+    with typer.Context(command) as context:
+        parameters = command.get_params(context)
+    for each in parameters:
+        if isinstance(each, TyperArgument):
+            each.display_type_rich = lambda ctx: None  # type: ignore[method-assign]  # noqa: ARG005 - called by its name
+        elif isinstance(each, TyperOption):
+            _tidy_option(each)
+    for inner in getattr(command, "commands", {}).values():
+        _tidy(inner)
+
+
+def _tidy_option(option: TyperOption) -> None:
+    if option.metavar is None and option.is_flag:
+        option.metavar = ""
+    if option.metavar is None and option.type_descriptor.choices:
+        option.metavar = option.opts[0].removeprefix("--").upper().replace("-", "_")
+        option.help = f"{option.help} One of: {', '.join(map(str, option.type_descriptor.choices))}."
+    if isinstance(option.show_default, str):
+        option.help, option.show_default = f"{option.help} Default: {option.show_default}.", False

@@ -1,0 +1,213 @@
+"""The one way to a terminal: whatever people are to read is printed here.
+
+Users choose names, labels and notes, and none of them may steer the terminal of who reads them. So every text is made harmless
+first, cell by cell and line by line. Only then is a table drawn: the escape sequences that are left are those of its drawing.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table as Drawing
+
+from creditmeter.cli.layout import Bar, Cell, Column, Form, Layout, fit, wrapped
+from creditmeter.cli.times import local_zone
+
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters (C0 and C1), line separators, and those that set the direction of writing."""
+
+_TRAILING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+"""Spaces at the end of a line, with the end of a style behind them."""
+
+_RULE = Box("    \n    \n ── \n    \n    \n ── \n    \n    \n")
+_ASCII_RULE = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
+_ASCII = str.maketrans("…█▏▎▍▌▋▊▉", "~########")
+"""What is drawn instead where the output is not UTF-8, cell for cell."""
+
+
+# What the output is.
+
+
+def width_of(out: TextIO) -> int | None:
+    """How many cells a line of this output has: the environment's COLUMNS, else the terminal's; None if it has no limit."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdecimal() and int(columns):
+        return int(columns)
+    if not out.isatty():
+        return None
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _USUAL_WIDTH
+    except OSError:
+        return _USUAL_WIDTH
+
+
+_USUAL_WIDTH = 80
+"""Of a terminal that does not know its own."""
+
+
+def _is_utf_8(out: TextIO) -> bool:
+    return (out.encoding or "utf-8").lower().startswith("utf")
+
+
+# Lines.
+
+
+def visible(text: str) -> str:
+    """Text for a terminal: a mark stands for each character that would steer it, or turn the direction of what follows."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def print_lines(text: str, hang: int = 0) -> None:
+    """Print lines for people, broken at spaces where the terminal ends; what follows a break is indented by `hang`."""
+    _write_lines(text, sys.stdout, hang)
+
+
+def say(text: str) -> None:
+    """Print progress and complaints, on stderr."""
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+def print_document(text: str) -> None:
+    """Print a document to the byte, as it is; but a terminal shows no control characters in it."""
+    sys.stdout.write("\n".join(map(visible, text.split("\n"))) if sys.stdout.isatty() else text)
+
+
+def _write_lines(text: str, out: TextIO, hang: int = 0) -> None:
+    width = width_of(out)
+    for line in text.split("\n"):
+        shown = _encodable(visible(line), out)
+        for each in [shown] if width is None else wrapped(shown, width, hang):
+            print(each, file=out)
+
+
+def _encodable(text: str, out: TextIO) -> str:
+    """The text with escapes for what this output cannot show, so that it is measured as it is shown."""
+    return text if _is_utf_8(out) else text.encode(out.encoding, "backslashreplace").decode(out.encoding)
+
+
+# Tables.
+
+
+@dataclass(slots=True)
+class Table:
+    """A table in the making: harmless cells, in rows. A blank line is drawn before the rows numbered in `sections`."""
+
+    columns: tuple[Column, ...]
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
+    sections: set[int] = field(default_factory=set)
+
+    def add_row(self, *cells: Cell) -> None:
+        """Add a row, with a cell for each column."""
+        assert len(cells) == len(self.columns), "a row has a cell for each column"
+        self.rows.append(tuple(cell if isinstance(cell, Bar) else _encodable(visible(cell), sys.stdout) for cell in cells))
+
+    def add_section(self) -> None:
+        """Set the next row apart."""
+        self.sections.add(len(self.rows))
+
+
+_NOTE = "note"
+
+
+def table(
+    *columns: str,
+    right: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    times: Sequence[str] = (),
+    bars: Sequence[str] = (),
+    goes: Sequence[str] = (),
+) -> Table:
+    """An empty table. The columns named in `right` hold numbers, those in `ids`, `times` and `bars` just that,
+    `note` free text, and all others words. Those in `goes` are left out where the terminal is too narrow, in this order.
+    """
+    named = {Form.NUMBER: right, Form.ID: ids, Form.TIME: times, Form.BAR: bars, Form.TEXT: (_NOTE,)}
+    forms = {name: form for form, names in named.items() for name in names}
+    places = {name: number for number, name in enumerate(goes, 1)}
+    return Table(
+        tuple(
+            Column(_encodable(visible(name), sys.stdout), forms.get(name, Form.WORD), places.get(name, 0)) for name in columns
+        )
+    )
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is said once, below one or more tables: in which time zone their times are, and what was left out of them.
+
+    `forms` are options of the command with which it prints everything.
+    """
+
+    forms: Sequence[str] = ("--json",)
+    with_times: bool = False
+    left_out: list[str] = field(default_factory=list)
+    is_shortened: bool = False
+
+    def add(self, layout: Layout) -> None:
+        """Take note of what was done to a table."""
+        self.left_out += [head for head in layout.left_out if head not in self.left_out]
+        self.is_shortened = self.is_shortened or layout.is_shortened
+        self.with_times = self.with_times or layout.has_times
+
+    def print(self) -> None:
+        """Print them, if there are any."""
+        if self.with_times:
+            print_lines(f"Times are local: {local_zone()}.")
+        cut = [f"left out: {', '.join(self.left_out)}"] if self.left_out else []
+        cut += [f"shortened where there is a {_ellipsis()}"] if self.is_shortened else []
+        if cut:
+            text = "; ".join(cut)
+            print_lines(f"{text[0].upper()}{text[1:]}. Shown by {' or '.join((*self.forms, 'a wider terminal'))}.")
+
+
+def _ellipsis() -> str:
+    return "…" if _is_utf_8(sys.stdout) else "…".translate(_ASCII)
+
+
+def print_table(made: Table, title: str = "", notes: Notes | None = None, *, empty: str = "", with_times: bool = False) -> None:
+    """Print a table under its title, or `empty` if it has no rows. Notes that are handed in are printed by who made them; else
+    they follow the table. `with_times`: the title or a word has a time.
+    """
+    own = notes or Notes(with_times=with_times)
+    if empty and not made.rows:
+        print_lines(visible(empty))
+    else:
+        layout = fit(made.columns, made.rows, width_of(sys.stdout))
+        own.add(layout)
+        if title:
+            print_lines(visible(title))
+        sys.stdout.write(drawn(layout, made.sections) + "\n")
+    if notes is None:
+        own.print()
+
+
+def drawn(layout: Layout, sections: AbstractSet[int] = frozenset()) -> str:
+    """A table as it is written: lines that each end in a newline, with the escape sequences that this output understands."""
+    utf_8 = _is_utf_8(sys.stdout)
+    drawing = Drawing(box=_RULE if utf_8 else _ASCII_RULE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, head, width in zip(layout.columns, layout.heads, layout.widths, strict=True):
+        is_text = column.form is Form.TEXT
+        drawing.add_column(
+            _for(head, utf_8=utf_8),
+            justify="right" if column.form is Form.NUMBER else "left",
+            width=width,
+            no_wrap=not is_text,
+            overflow="fold" if is_text else "crop",
+        )
+    for number, row in enumerate(layout.rows):
+        if number in sections:
+            drawing.add_section()
+        drawing.add_row(*(_for(cell, utf_8=utf_8) for cell in row))
+    out = Console(file=sys.stdout, width=layout.width, markup=False, emoji=False, highlight=False)
+    with out.capture() as captured:
+        out.print(drawing)
+    return _TRAILING.sub(r"\1", captured.get())
+
+
+def _for(text: str, *, utf_8: bool) -> str:
+    return text if utf_8 else text.translate(_ASCII)

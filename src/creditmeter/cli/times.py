@@ -1,0 +1,70 @@
+"""Times for people: in the time zone of their terminal, and no longer than needed.
+
+A time of today is shown without its date, unless it is a midnight, which might be taken for tomorrow's. Any other time is shown
+without its seconds. `--json` and `--csv` have the full time in UTC.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+Clock = Callable[[], datetime]
+"""Gives the present moment, with a time zone."""
+
+
+def system_clock() -> datetime:
+    """The present moment by this machine's clock."""
+    return datetime.now(UTC)
+
+
+_LOCAL_TIME = Path("/etc/localtime")
+_ZONES = "zoneinfo/"
+_clock: ContextVar[Clock] = ContextVar("clock", default=system_clock)
+
+
+@contextmanager
+def by_clock(clock: Clock) -> Iterator[None]:
+    """Within the block the present moment is what `clock` says."""
+    token = _clock.set(clock)
+    try:
+        yield
+    finally:
+        _clock.reset(token)
+
+
+def now() -> datetime:
+    """The present moment."""
+    return _clock.get()()
+
+
+def short_time(at: datetime) -> str:
+    """A moment in local time: `14:03:27` today, `2026-11-24 14:03` on any other day or at midnight."""
+    try:
+        local = at.astimezone()
+    except (OverflowError, OSError, ValueError):  # the calendar ends before the day does in this time zone
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
+    is_today = local.date() == now().astimezone().date()
+    is_midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
+    return f"{local:%H:%M:%S}" if is_today and not is_midnight else f"{local:%Y-%m-%d %H:%M}"
+
+
+def local_zone() -> str:
+    """What the terminal's time zone is called: `Europe/Berlin` where its name is known, else its abbreviation: `CET`."""
+    named = os.environ.get("TZ")
+    if named is None:
+        named = os.path.realpath(_LOCAL_TIME).partition(_ZONES)[2]
+    named = named.removeprefix(":")
+    if _is_zone(named):
+        return named
+    return now().astimezone().tzname() or "UTC"
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return ZoneInfo(name).key == name
+    except (KeyError, OSError, ValueError):  # a zone that is not known is a KeyError
+        return False

@@ -1,0 +1,124 @@
+"""`demo` and `replay` broken off in the middle, in each of the ways of people and systems: nothing is left behind."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from creditmeter.client import Client, call
+from creditmeter.v1 import account_pb2, admin_pb2
+from tests.cli.processes import COMMAND, SidecarProcess, environment, sidecar_process
+from tests.cli.terminal import Terminal
+
+SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """A trace that takes a while: a hundred calls, a second apart."""
+    lines = [f"2026-01-01 00:{number // 60:02d}:{number % 60:02d},1000,100" for number in range(100)]
+    path = tmp_path / "trace.csv"
+    path.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *lines, ""]))
+    return path
+
+
+@contextmanager
+def begun(arguments: tuple[str, ...], folder: Path, until: str) -> Iterator["subprocess.Popen[str]"]:
+    """A command in a process group of its own, whose temporary files are in `folder`, once it has said something."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(TMPDIR=str(folder), PYTHONUNBUFFERED="1"),
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        while until not in (line := process.stdout.readline()):
+            assert line, "it ended first"
+        yield process
+
+
+def check_nothing_is_left(process: "subprocess.Popen[str]", folder: Path) -> None:
+    """Neither a process of its group nor a file."""
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGHUP, True)],
+)
+@pytest.mark.parametrize("name", ["demo", "replay"])
+def test_a_signal(trace: Path, short_path: Path, name: str, number: signal.Signals, to_all: bool) -> None:
+    """To the process alone, as by `kill`, or to its sidecar too, as by Ctrl-C. One line says it, and so does the exit code."""
+    arguments, until = {
+        "demo": (("demo",), "Three calls"),
+        "replay": (("replay", str(trace), "--speed", "20"), "replay: 10 of 100"),
+    }[name]
+    with begun(arguments, short_path, until) as process:
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        assert process.wait(60) == 128 + number
+        assert process.stdout is not None
+        assert process.stdout.read().endswith(f"creditmeter: {SAID[number]}\n")
+        check_nothing_is_left(process, short_path)
+
+
+def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path: Path) -> None:
+    """With what was settled in it."""
+    arguments = ("replay", str(trace), "--speed", "20", "--data-dir", str(tmp_path / "mine"))
+    with begun(arguments, short_path, "replay: 10 of 100") as process:
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+        check_nothing_is_left(process, short_path)
+    assert (tmp_path / "mine" / "central.db").is_file()
+
+
+def test_a_terminal_that_is_closed(trace: Path, short_path: Path) -> None:
+    """All that runs on it is told by SIGHUP, and nothing can be printed any more."""
+    terminal = Terminal(80)
+    device = os.open(terminal.name, os.O_RDWR | os.O_NOCTTY)
+    process = subprocess.Popen(
+        [*COMMAND, "replay", str(trace), "--speed", "20"],
+        stdin=device,
+        stdout=device,
+        stderr=device,
+        env=environment(TMPDIR=str(short_path), TERM="xterm"),
+        start_new_session=True,
+    )
+    os.close(device)
+    shown = b""
+    while b"10/100" not in shown:
+        shown += terminal.read()
+    terminal.close()
+    os.killpg(process.pid, signal.SIGHUP)  # the kernel does, where it is the controlling terminal
+    process.wait(60)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert list(short_path.iterdir()) == []
+
+
+async def test_what_is_held_is_given_back(trace: Path, short_path: Path) -> None:
+    """On a sidecar that others use, too: the holds would stay for an hour. Every worker is in the middle of a call."""
+    with trace.open("a") as more:
+        more.writelines(f"2026-01-01 01:00:{number % 60:02d},1000,100\n" for number in range(4_900))
+    with sidecar_process("--enable-admin") as sidecar:
+        options = ("--hold-seconds", "3600", "--kill-share", "0", "--workers", "4", "--accounts", "2")
+        arguments = ("replay", str(trace), "--address", sidecar.address, "--account-prefix", "acc", *options)
+        with begun(arguments, short_path, "replay: 500 of 5,000") as process:
+            process.terminate()
+            assert process.wait(60) == 128 + signal.SIGTERM
+        assert await held(sidecar) == [0, 0]
+
+
+async def held(sidecar: SidecarProcess) -> list[int]:
+    """What is held of each account, in microcredits."""
+    async with Client(sidecar.address) as client:
+        accounts = (await call(client.admin.ListAccounts, admin_pb2.ListAccountsRequest())).accounts
+        asked = [account_pb2.GetBalanceRequest(account_id=each.account_id) for each in accounts]
+        return [(await call(client.account.GetBalance, each)).held_microcredits for each in asked]
