@@ -59,8 +59,8 @@ async def test_a_day_is_refilled_and_nothing_rolls_over(bench: Bench) -> None:
     await told.play("""
         2026-03-10 09:00 | charge a 2  | 1 10 0 | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -2 = 11
         2026-03-10 23:59 | look        | 1 10 0 |
-        2026-03-11 00:00 | look        | 3 10 0 |
-        2026-03-11 00:00 | charge b 4  | 0 9 0  | LAPSED DAILY -1 = 10, GRANTED DAILY 3 = 13, CHARGED -4 = 9
+        2026-03-11 00:00 | look        | 3 10 0 | LAPSED DAILY -1 = 10, GRANTED DAILY 3 = 13
+        2026-03-11 00:00 | charge b 4  | 0 9 0  | CHARGED -4 = 9
         2026-03-12 12:00 | charge c 1  | 2 9 0  | GRANTED DAILY 3 = 12, CHARGED -1 = 11
         2026-03-31 23:59 | charge d 1  | 2 9 0  | LAPSED DAILY -2 = 9, GRANTED DAILY 3 = 12, CHARGED -1 = 11
         2026-04-01 00:00 | charge e 1  | 2 10 0 | LAPSED DAILY -2 = 9, LAPSED MONTHLY -9 = 0
