@@ -1,6 +1,7 @@
 """`demo` and `replay` broken off in the middle, in each of the ways of people and systems: nothing is left behind."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -83,23 +84,23 @@ def test_a_terminal_that_is_closed(trace: Path, short_path: Path) -> None:
     """All that runs on it is told by SIGHUP, and nothing can be printed any more."""
     terminal = Terminal(80)
     device = os.open(terminal.name, os.O_RDWR | os.O_NOCTTY)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "replay", str(trace), "--speed", "20"],
         stdin=device,
         stdout=device,
         stderr=device,
         env=environment(TMPDIR=str(short_path), TERM="xterm"),
         start_new_session=True,
-    )
-    os.close(device)
-    shown = b""
-    while b"10/100" not in shown:
-        shown += terminal.read()
-    terminal.close()
-    os.killpg(process.pid, signal.SIGHUP)  # the kernel does, where it is the controlling terminal
-    process.wait(60)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    ) as process:
+        os.close(device)
+        shown = b""
+        while not re.search(rb"\d\d/100", shown):
+            shown += terminal.read()
+        terminal.close()
+        os.killpg(process.pid, signal.SIGHUP)  # the kernel does, where it is the controlling terminal
+        process.wait(60)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
     assert list(short_path.iterdir()) == []
 
 

@@ -241,9 +241,9 @@ async def test_moving_to_and_fro_gains_nothing(bench: Bench) -> None:
         2026-03-11 00:00 | charge b 1      | 2 0 0  | GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-04-01 00:00 | look            | 3 0 0  | LAPSED DAILY -2 = 0, GRANTED DAILY 3 = 3
         2026-04-10 12:00 | move UTC 1      | 3 0 0  | LAPSED DAILY -3 = 0, GRANTED DAILY 3 = 3
-        2026-04-20 00:00 | look            | 3 0 0  |
-        2026-04-30 23:59 | look            | 3 0 0  |
-        2026-05-01 00:00 | look            | 3 10 0 |
+        2026-04-20 00:00 | look            | 3 0 0  | LAPSED DAILY -3 = 0, GRANTED DAILY 3 = 3
+        2026-04-30 23:59 | look            | 3 0 0  | LAPSED DAILY -3 = 0, GRANTED DAILY 3 = 3
+        2026-05-01 00:00 | look            | 3 10 0 | LAPSED DAILY -3 = 0, GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13
     """)
 
 
@@ -266,8 +266,8 @@ async def test_a_hold_of_before_midnight_is_committed_below_it(bench: Bench) -> 
     told = await scenario(bench, daily=10)
     await told.play("""
         2026-03-10 23:59 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
-        2026-03-11 00:01 | look        | 10 0 0 |
-        2026-03-11 00:01 | commit a 4  | 10 0 0 | GRANTED DAILY 10 = 20, CHARGED -4 = 16, LAPSED DAILY -6 = 10
+        2026-03-11 00:01 | look        | 10 0 0 | LAPSED DAILY -4 = 6, GRANTED DAILY 10 = 16
+        2026-03-11 00:01 | commit a 4  | 10 0 0 | LAPSED DAILY -2 = 14, CHARGED -4 = 10
     """)
 
 
@@ -276,7 +276,7 @@ async def test_a_hold_of_before_midnight_is_committed_at_it(bench: Bench) -> Non
     told = await scenario(bench, daily=10)
     await told.play("""
         2026-03-10 23:59 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
-        2026-03-11 00:01 | commit a 6  | 10 0 0 | GRANTED DAILY 10 = 20, CHARGED -6 = 14, LAPSED DAILY -4 = 10
+        2026-03-11 00:01 | commit a 6  | 10 0 0 | LAPSED DAILY -4 = 6, GRANTED DAILY 10 = 16, CHARGED -6 = 10
     """)
 
 
@@ -285,7 +285,7 @@ async def test_a_hold_of_before_midnight_is_committed_above_it(bench: Bench) -> 
     told = await scenario(bench, daily=10)
     await told.play("""
         2026-03-10 23:59 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
-        2026-03-11 00:01 | commit a 9  | 7 0 0  | GRANTED DAILY 10 = 20, CHARGED -9 = 11, LAPSED DAILY -4 = 7
+        2026-03-11 00:01 | commit a 9  | 7 0 0  | LAPSED DAILY -4 = 6, GRANTED DAILY 10 = 16, CHARGED -9 = 7
     """)
 
 
@@ -306,8 +306,8 @@ async def test_a_permanent_grant_ends_while_it_is_held(bench: Bench) -> None:
         2026-03-10 09:00 | give ends 10 2026-03-11 | 0 0 10 | GRANTED PERMANENT 10 = 10
         2026-03-10 09:00 | give stays 5     | 0 0 15 | GRANTED PERMANENT 5 = 15
         2026-03-10 23:59 | hold a 6         | 0 0 15 |
-        2026-03-11 00:01 | look             | 0 0 5  |
-        2026-03-11 00:01 | commit a 8       | 0 0 3  | CHARGED -8 = 7, LAPSED PERMANENT -4 = 3
+        2026-03-11 00:01 | look             | 0 0 5  | LAPSED PERMANENT -4 = 11
+        2026-03-11 00:01 | commit a 8       | 0 0 3  | CHARGED -8 = 3
     """)
 
 
@@ -397,8 +397,8 @@ async def test_plans_that_change_and_are_changed(bench: Bench) -> None:
     """A changed plan counts from the next period, another one at once; going back and forth and taking it away mint nothing."""
     told = await scenario(bench, daily=3, monthly=10)
     await told.play("""
-        2026-03-10 09:00 | plan 5 20         | 3 10 0 |
-        2026-03-10 10:00 | charge a 1        | 2 10 0 | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -1 = 12
+        2026-03-10 09:00 | plan 5 20         | 3 10 0 | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13
+        2026-03-10 10:00 | charge a 1        | 2 10 0 | CHARGED -1 = 12
         2026-03-11 00:00 | look              | 5 10 0 | LAPSED DAILY -2 = 10, GRANTED DAILY 5 = 15
         2026-03-17 00:00 | assign big 6 15   | 6 15 0 | LAPSED DAILY -5 = 10, GRANTED DAILY 5 = 15, PLAN_CHANGED 0 = 15
                          |                   |        | GRANTED DAILY 1 = 16, GRANTED MONTHLY 5 = 21

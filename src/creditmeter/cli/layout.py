@@ -183,7 +183,7 @@ def _natural(cell: Cell) -> int:
 
 def _shown(cell: Cell, form: Form, width: int) -> str:
     if isinstance(cell, Bar):
-        return cell.drawn(width)
+        return cell.drawn(min(width, BAR))
     return cell if form is Form.TEXT else shortened(cell, width, at_end=form is not Form.ID)
 
 
