@@ -1,6 +1,5 @@
 """`creditmeter config`: what settings hold and where they come from, and whether a sidecar could use them."""
 
-import sys
 from pathlib import Path
 
 import typer
@@ -8,7 +7,8 @@ import typer
 from creditmeter.cli.connection import load_settings
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.options import AsJson
-from creditmeter.cli.output import print_json, print_table, table, visible
+from creditmeter.cli.output import print_json
+from creditmeter.cli.screen import print_lines, print_table, say, table
 from creditmeter.cli.setting_options import ConfigFile, takes_settings
 from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.settings_reference import described, plain_in_use, text_in_use
@@ -36,10 +36,10 @@ def check(config: ConfigFile = None, **given: object) -> None:
     """Say what is wrong with the settings: each problem in a line, and exit code 2. Nothing is connected to or changed."""
     problems = _problems(config, given)
     for each in problems:
-        print(f"creditmeter: {visible(each)}", file=sys.stderr)
+        say(f"creditmeter: {each}")
     if problems:
         raise typer.Exit(ExitCode.USAGE)
-    print("the settings can be used")
+    print_lines("the settings can be used")
 
 
 def _document(settings: Settings, name: str) -> dict[str, object]:

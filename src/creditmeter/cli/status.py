@@ -6,7 +6,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsJson
-from creditmeter.cli.output import json_of, moment, print_json, print_table, table, word
+from creditmeter.cli.output import json_of, moment, print_json, word
+from creditmeter.cli.screen import print_table, table
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
@@ -31,7 +32,7 @@ def _print_status(found: admin_pb2.GetStatusResponse) -> None:
     shown = table("what", "status")
     for name, value in _lines(found):
         shown.add_row(name, value)
-    print_table(shown)
+    print_table(shown, with_times=True)
 
 
 def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[tuple[str, str]]:

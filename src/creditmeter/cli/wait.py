@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.cli.connection import named_address
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, read_duration
+from creditmeter.cli.screen import print_lines
 from creditmeter.cli.socket_access import denial
 from creditmeter.server.durations import format_seconds
 from creditmeter.server.health import METERING
@@ -44,7 +45,7 @@ def wait(
     seen = asyncio.run(_wait(target, timeout))
     if seen:
         raise CommandFailed(f"{seen}; waited for {format_seconds(timeout)}", ExitCode.UNREACHABLE)
-    print(f"the sidecar at {target} takes work")
+    print_lines(f"the sidecar at {target} takes work")
 
 
 async def _wait(address: str, seconds: float) -> str:
