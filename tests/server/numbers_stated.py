@@ -43,7 +43,7 @@ NO_BOUNDS = {
     ("CommitRequest.keep_open", "A hold that is used up stays HELD with 0."),
     (
         "ErrorReason.ERROR_REASON_INSUFFICIENT_CREDITS",
-        "Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339).",
+        "Metadata: required_microcredits, available_microcredits, next_reset_at (RFC 3339;",
     ),
     (
         "ForecastUsageResponse.smallest_plan",
@@ -71,6 +71,7 @@ NO_BOUNDS = {
             "a quantity of 1."
         ),
     ),
+    ("Refund.never_paid_microcredits", "0 until posted."),
     (
         "RateCard.version",
         (

@@ -6,6 +6,7 @@ that a comment which states a bound that no case names fails a test.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
@@ -162,7 +163,21 @@ async def test_a_page_of_history_shows_a_thousand_charges_that_wait(data_dir: Pa
             assert len(page.pending) == shown_
 
 
+async def test_the_last_end_is_the_last_midnight_of_the_calendar(services: Services) -> None:
+    """A day before it is an end of its own; what is later becomes it."""
+    await services.create("alice", time_zone="Asia/Tokyo")
+    day_before, last = datetime(9999, 12, 29, 15, tzinfo=UTC), datetime(9999, 12, 30, 15, tzinfo=UTC)
+    beyond = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    for wanted, ends in ((day_before, day_before), (last, last), (beyond, last)):
+        given = (await services.admin.GrantCredits(grant(expires_at=wanted))).grant
+        assert given.expires_at.ToDatetime(tzinfo=UTC) == ends
+
+
 BEYOND_REQUESTS = {
+    (
+        "GrantCreditsRequest.expires_at",
+        "The latest end is the beginning of 31 December 9999 in the account's time zone;",
+    ): test_the_last_end_is_the_last_midnight_of_the_calendar,
     (
         "GetBalanceResponse.available_microcredits",
         "What may be reserved now, in microcredits: never below 0, net of debt, idle credit on leases included.",
