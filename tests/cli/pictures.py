@@ -4,7 +4,7 @@
 compares.
 
 What is different each time is replaced by something of the same width, so that the layout is still checked: the ids of sidecars
-by `x`, moments and measured times by `0`. Where even the width differs, as in the table of measured times that `replay` prints,
+and the names of temporary folders by `x`, the size of a file, moments and measured times by `0`. Where even the width differs, as in the table of measured times that `replay` prints,
 each run of spaces, each number and each rule is one character.
 """
 
@@ -16,13 +16,16 @@ FOLDER = Path(__file__).parent / "snapshots"
 UPDATE = os.environ.get("UPDATE_SNAPSHOTS") == "1" and os.environ.get("CI") != "true"
 
 _SIDECAR_ID = re.compile(r"\bs[0-9a-f]{12}\b")
+_TEMPORARY = re.compile(r"(?<=/cm)[a-z0-9_]{8}\b")
+_SIZE = re.compile(r"[\d,]+(?= KiB\b)")
 _MOMENTS = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}:\d{2}(:\d{2})?\b")
 _MEASURED = re.compile(r"^(Calls: .*| *requests +p.*\n─+|(Reserve|Commit|Release|Refund) +\d.*)$", re.MULTILINE)
 
 
 def with_placeholders(screen: str, *, moments: bool = False) -> str:
     """A screen without what is different each time. `moments`: the present is the clock's."""
-    screen = _SIDECAR_ID.sub("s" + "x" * 12, screen)
+    screen = _TEMPORARY.sub("x" * 8, _SIDECAR_ID.sub("s" + "x" * 12, screen))
+    screen = _SIZE.sub(lambda found: re.sub(r"\d", "0", found[0]), screen)
     if not moments:
         return screen
     screen = _MOMENTS.sub(lambda found: re.sub(r"\d", "0", found[0]), screen)

@@ -24,6 +24,9 @@ READS = {
     "balance": "balance ada",
     "balance-at": "balance ada --at 2026-11-23T12:00",
     "balance-refused": "balance nobody",
+    "config-check": "config check --data-dir .",
+    "config-check-wrong": "config check --lease-ttl soon --listen here",
+    "config-show": "config show --data-dir . --central sqlite:////srv/central.db",
     "forecast": "forecast ada",
     "grant-list": "grant list ada",
     "grant-list-empty": f"grant list {LONG_NAME}",
@@ -47,6 +50,7 @@ READS = {
     "rates-list-empty": "rates list",
     "sidecars": "sidecars",
     "sidecars-none": "sidecars --state gone",
+    "status": "status",
     "usage": "usage ada",
     "usage-by-model": "usage ada --group-by model --group-by action",
     "usage-by-kind": "usage ada --group-by kind",
@@ -54,6 +58,7 @@ READS = {
     "usage-empty": "usage bob",
     "verify": "verify --data-dir .",
     "version": "--version",
+    "wait": "wait",
     "wrong-option": "balance --sideways",
 }
 """Commands that change nothing, on a sidecar with a past."""

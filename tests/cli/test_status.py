@@ -41,7 +41,7 @@ def test_a_status_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         "state": "journal unwritable",
         "version": "1.2",
         "epoch": "3",
-        "running": "2 h, since 1970-01-01 00:00:00Z",
+        "running": "2 h, since 1970-01-01 00:00",
         "central store": "not reachable",
         "last answer": "-",
         "its clock": "1,500 ms behind",

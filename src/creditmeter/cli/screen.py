@@ -69,8 +69,9 @@ def print_lines(text: str, hang: int = 0) -> None:
 
 
 def say(text: str) -> None:
-    """Print progress and complaints, on stderr."""
-    print(visible(text), file=sys.stderr, flush=True)
+    """Print progress and complaints, on stderr: one line each, which a terminal breaks at spaces."""
+    _write_lines(text.replace("\n", " "), sys.stderr)
+    sys.stderr.flush()
 
 
 def print_document(text: str) -> None:

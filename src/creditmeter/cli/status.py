@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsJson
-from creditmeter.cli.output import json_of, moment, print_json, word
+from creditmeter.cli.output import counted, json_of, moment, print_json, word
 from creditmeter.cli.screen import print_table, table
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
@@ -53,8 +53,8 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[tuple[str, str]]:
     yield "not settled", f"{found.unposted_count:,}, of {format_credits(found.unposted_microcredits)} credits"
     yield "oldest of them", moment(found, "oldest_unposted_at")
     kept = (found.reservation_count, found.charge_count, found.refund_count, found.receipt_count)
-    names = ("reservations", "charges", "refunds", "receipts")
-    yield "remembers", ", ".join(f"{count:,} {name}" for count, name in zip(kept, names, strict=True))
+    names = ("reservation", "charge", "refund", "receipt")
+    yield "remembers", ", ".join(counted(count, name) for count, name in zip(kept, names, strict=True))
 
 
 def _length(span: Duration) -> str:
