@@ -17,7 +17,7 @@ from creditmeter.client import Client, call
 from creditmeter.core.instants import DAY, HOUR, MINUTE, from_datetime, to_datetime
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
-from creditmeter.v1 import admin_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
+from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import NOON, ManualClock
 
 CREDIT = 1_000_000
@@ -92,6 +92,8 @@ class Story:
         held = await self._reserve("gpt-4o", 8_000, 2_000)
         await self._charge(work_pb2.Usage(action="tool", tool="web_search"), then=0)  # with it goes what is held
         await self._until(lambda lease: lease.held_microcredits == held.held_microcredits)
+        for account_id in (LONG_NAME, "bob", "ada"):  # what midnight brought is written by whoever reads first
+            await call(self._client.account.GetBalance, account_pb2.GetBalanceRequest(account_id=account_id), PATIENCE)
 
     async def _open_accounts(self) -> None:
         for plan_id, daily, monthly in (("basic", 20, 300), ("pro", 100, 3_000)):

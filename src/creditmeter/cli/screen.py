@@ -69,8 +69,12 @@ def print_lines(text: str, hang: int = 0) -> None:
 
 
 def say(text: str) -> None:
-    """Print progress and complaints, on stderr: one line each, which a terminal breaks at spaces."""
-    _write_lines(text.replace("\n", " "), sys.stderr)
+    """Print progress and complaints, on stderr: one line each. A terminal's is broken at spaces."""
+    line = visible(text)
+    if sys.stderr.isatty():
+        _write_lines(line, sys.stderr)
+    else:
+        print(line, file=sys.stderr)
     sys.stderr.flush()
 
 
