@@ -10,7 +10,7 @@ import pytest
 
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
-from creditmeter.core.rate_cards import LoadedCard
+from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.server.app import load_rate_card
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer

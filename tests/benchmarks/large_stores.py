@@ -18,7 +18,7 @@ from time import perf_counter
 
 from sqlalchemy import text
 
-from creditmeter.central.reading import HistoryFilter, Lines
+from creditmeter.central.queries.history import HistoryFilter, Lines
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT
 from creditmeter.core.ids import AccountId

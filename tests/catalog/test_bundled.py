@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import _clause, _compiled, _provider, bundled_price_list
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, from_datetime
-from creditmeter.core.price_list import Clause, Model, Operator, PriceList
-from creditmeter.core.rate_card import RateCard
-from creditmeter.core.rates import TextPrices
+from creditmeter.core.prices.price_list import Clause, Model, Operator, PriceList
+from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rates import TextPrices
 from tests.catalog import campaign
 from tests.catalog.campaign import compare_names, compare_prices, known_models
 

@@ -4,8 +4,7 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 
-from creditmeter.central import tables
-from creditmeter.central.administration import (
+from creditmeter.central.decisions.administration import (
     AccountUpdate,
     CreateAccount,
     GrantCredits,
@@ -13,20 +12,21 @@ from creditmeter.central.administration import (
     Voided,
     VoidGrant,
 )
-from creditmeter.central.exchanges import Preview
-from creditmeter.central.reading import HistoryFilter, Lines
-from creditmeter.central.requests import Done
+from creditmeter.central.decisions.exchanges import Preview
+from creditmeter.central.decisions.replays import Done
+from creditmeter.central.queries.history import HistoryFilter, Lines
+from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
-from creditmeter.core.accounts import Account, AccountState, Plan
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.charges import Charge, Refund, RefundMode
-from creditmeter.core.exchange import Message, Standing
-from creditmeter.core.grants import Grant, GrantKind
-from creditmeter.core.history import Entry
+from creditmeter.core.credit.accounts import Account, AccountState, Plan
+from creditmeter.core.credit.charges import Charge, Refund, RefundMode
+from creditmeter.core.credit.grants import Grant, GrantKind
+from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.messages import Message, Standing
+from creditmeter.core.credit.requests import RefundCharge
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, PlanId, RefundId, RequestId, SidecarId, refund_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import Refusal
-from creditmeter.core.requests import RefundCharge
 
 ACME = AccountId("acme")
 NOBODY = SidecarId("nobody")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from creditmeter.central.store import CentralStore
-from creditmeter.central.verification import verify
+from creditmeter.central.verification.verification import verify
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
 

@@ -2,13 +2,13 @@
 
 from sqlalchemy import insert
 
-from creditmeter.central import tables
-from creditmeter.central.deliveries import delivery_row
+from creditmeter.central.decisions.deliveries import delivery_row
+from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
-from creditmeter.core.accounts import Alert
-from creditmeter.core.alerts import LowBalance, Measure
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.ids import AccountId
+from creditmeter.core.settlement.alerts import LowBalance, Measure
 from tests.clocks import NOON
 
 

@@ -13,21 +13,21 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from creditmeter.central import tables
-from creditmeter.central.administration import AccountUpdate, UpdateAccount, VoidGrant
-from creditmeter.central.requests import Done
-from creditmeter.central.rows import grant_of
+from creditmeter.central.decisions.administration import AccountUpdate, UpdateAccount, VoidGrant
+from creditmeter.central.decisions.replays import Done
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.rows import grant_of
 from creditmeter.central.store import CentralStore
-from creditmeter.central.verification import verify
-from creditmeter.core.calendar import Calendar
-from creditmeter.core.charges import Charge, RefundMode
-from creditmeter.core.grants import Grant, GrantKind
-from creditmeter.core.history import EntryType
+from creditmeter.central.verification.verification import verify
+from creditmeter.core.credit.calendar import Calendar
+from creditmeter.core.credit.charges import Charge, RefundMode
+from creditmeter.core.credit.grants import Grant, GrantKind
+from creditmeter.core.credit.history import EntryType
 from creditmeter.core.ids import GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
-from creditmeter.core.refunding import refund
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
-from creditmeter.core.standing import standing as standing_of
+from creditmeter.core.settlement.refunding import refund
+from creditmeter.core.settlement.standing import standing as standing_of
 from tests.central.accounts import ACME, account, create, give, giving_back, history, put_plan, standing
 from tests.central.one_pass import NEVER, Life
 from tests.central.speaker import Speaker

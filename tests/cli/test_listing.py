@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from creditmeter.cli.commands.leases import _print_leases
+from creditmeter.cli.commands.sidecars import _print_sidecars
 from creditmeter.cli.connection import PATIENCE
-from creditmeter.cli.leases import _print_leases
 from creditmeter.cli.output import ago
-from creditmeter.cli.sidecars import _print_sidecars
 from creditmeter.cli.times import by_clock
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2, metering_pb2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from creditmeter.cli.commands.verify import verified
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.own_sidecar import OwnSidecar, Place, temporary_place
-from creditmeter.cli.verify import verified
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.central.verification import Report
+from creditmeter.central.verification.verification import Report
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.replay.audit import Audit, audit
 from creditmeter.cli.replay.calls import Ending, Shares, TracedCall, plan_calls, read_trace

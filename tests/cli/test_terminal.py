@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from creditmeter.cli.account import _print_accounts
-from creditmeter.cli.leases import _print_leases
+from creditmeter.cli.commands.account import _print_accounts
+from creditmeter.cli.commands.leases import _print_leases
+from creditmeter.cli.commands.plan import _print_plans
+from creditmeter.cli.commands.sidecars import _print_sidecars
 from creditmeter.cli.main import run
-from creditmeter.cli.plan import _print_plans
 from creditmeter.cli.screen import print_lines, print_table, table, visible
-from creditmeter.cli.sidecars import _print_sidecars
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import run_process
 

@@ -13,7 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from creditmeter.cli import connection, forecast, usage
+from creditmeter.cli import connection
+from creditmeter.cli.commands import forecast, usage
 from creditmeter.cli.connection import LONG_READ, PATIENCE
 from creditmeter.cli.exits import ExitCode
 from creditmeter.client import Retry

@@ -8,15 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from creditmeter.core.accounts import Account, AccountState, Plan
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.answering import answer
-from creditmeter.core.book import Book, Change
-from creditmeter.core.calendar import Calendar
-from creditmeter.core.charges import Charge, Part, Posting, Refund, RefundMode
-from creditmeter.core.exchange import Answer, LeaseReport, Message, Need
-from creditmeter.core.grants import Grant, GrantKind, GrantSource, Rest, draw_key
-from creditmeter.core.history import Entry, EntryType
+from creditmeter.core.credit.accounts import Account, AccountState, Plan
+from creditmeter.core.credit.calendar import Calendar
+from creditmeter.core.credit.charges import Charge, Part, Posting, Refund, RefundMode
+from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource, Rest, draw_key
+from creditmeter.core.credit.history import Entry, EntryType
+from creditmeter.core.credit.leases import Lease, Moment, OutLease
+from creditmeter.core.credit.messages import Answer, LeaseReport, Message, Need
+from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import (
     AccountId,
     ChargeId,
@@ -30,17 +31,16 @@ from creditmeter.core.ids import (
     lease_id,
 )
 from creditmeter.core.instants import DAY, Instant, Span, from_datetime
-from creditmeter.core.leases import Lease, Moment, OutLease
-from creditmeter.core.ledger import Contents, Ledger, PlanVersion
-from creditmeter.core.loading import Demand, demand, is_enough
-from creditmeter.core.metering import Cost, Hold
-from creditmeter.core.posting import post
-from creditmeter.core.recalling import recall_everything, ripen
-from creditmeter.core.recalls import Purpose, Recall
-from creditmeter.core.refunding import refund
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.decisions import Cost, Hold
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
-from creditmeter.core.reservations import Reservation, ReservationState
-from creditmeter.core.schedule import Schedule
+from creditmeter.core.settlement.answering import answer
+from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
+from creditmeter.core.settlement.loading import Demand, demand, is_enough
+from creditmeter.core.settlement.posting import post
+from creditmeter.core.settlement.recalling import recall_everything, ripen
+from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.settlement.refunding import refund
 
 ACCOUNT = AccountId("acme")
 HERE = SidecarId("s1")

@@ -1,10 +1,10 @@
 """Sidecars that speak to the central store in memory by hand: each counts its messages and remembers its leases."""
 
-from creditmeter.core.charges import Charge
-from creditmeter.core.exchange import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.credit.charges import Charge
+from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
-from creditmeter.core.recalls import Purpose, Recall
+from creditmeter.core.settlement.recalls import Purpose, Recall
 from tests.core.builders import ACCOUNT, Central, mc
 
 PATIENCE = Span(SECOND // 4)

@@ -18,15 +18,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from creditmeter.core import metering
-from creditmeter.core.accounts import Plan
-from creditmeter.core.answering import EXCESS_PATIENCE, answer
-from creditmeter.core.book import Book, Change
-from creditmeter.core.calendar import Calendar
-from creditmeter.core.charges import Charge, Part, Refund, RefundMode
-from creditmeter.core.exchange import Answer, Message, Need
-from creditmeter.core.grants import GrantKind, draw_key, usable
-from creditmeter.core.history import EntryType
+from creditmeter.core.credit.accounts import Plan
+from creditmeter.core.credit.calendar import Calendar
+from creditmeter.core.credit.charges import Charge, Part, Refund, RefundMode
+from creditmeter.core.credit.grants import GrantKind, draw_key, usable
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.leases import Moment, OutLease, available
+from creditmeter.core.credit.messages import Answer, Message, Need
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
+from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.credit.schedule import CALENDAR_REST
 from creditmeter.core.ids import (
     ChargeId,
     GrantId,
@@ -39,16 +40,15 @@ from creditmeter.core.ids import (
     reservation_id,
 )
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
-from creditmeter.core.lease_keeping import Envelope, accept, compose, has_idle, has_unfinished
-from creditmeter.core.leases import Moment, OutLease, available
-from creditmeter.core.offline import allow
-from creditmeter.core.posting import post
-from creditmeter.core.recalling import recall_everything
-from creditmeter.core.recalls import Purpose, Recall
+from creditmeter.core.metering import decisions as metering
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.composing import Envelope, accept, compose, has_idle, has_unfinished
+from creditmeter.core.metering.offline import allow
 from creditmeter.core.refusals import GrantVoided, Refusal
-from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
-from creditmeter.core.reservations import ReservationState
-from creditmeter.core.schedule import CALENDAR_REST
+from creditmeter.core.settlement.answering import EXCESS_PATIENCE, answer
+from creditmeter.core.settlement.posting import post
+from creditmeter.core.settlement.recalling import recall_everything
+from creditmeter.core.settlement.recalls import Purpose, Recall
 from tests.core.builders import ACCOUNT, Central, account, at, charge, cost, grant, hold, mc, message, plan
 
 LIMITS = metering.Limits()

@@ -12,7 +12,7 @@ from creditmeter.client import Client, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
 from tests.cli.processes import SidecarProcess, run_process
 from tests.e2e.fleet import CREDIT, assert_clean
-from tests.sidecar.receiver import SECRET, Receiver
+from tests.sidecar.alerts.receiver import SECRET, Receiver
 
 PATIENT = Retry(total=30, attempt=10)
 WAIT_SECONDS = 90

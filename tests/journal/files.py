@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Change
-from creditmeter.core.charges import Refund, RefundMode
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.charges import Refund, RefundMode
 from creditmeter.core.ids import ChargeId, RefundId, RequestId, SidecarId
-from creditmeter.core.rate_cards import load
+from creditmeter.core.metering.book import Change
+from creditmeter.core.prices.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import Journal
 from tests.journal.things import ACCOUNT, NOON, charge, lease, reserving

@@ -10,9 +10,9 @@ from typing import cast
 
 import pytest
 
-from creditmeter.core.book import Book, Change
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.instants import Instant
-from creditmeter.core.reservations import Reservation
+from creditmeter.core.metering.book import Book, Change
 from creditmeter.journal.journal import Identity, Journal, StorageUnavailable
 from tests.journal.files import HERE, held_up, journal_at, rows, until_taken
 from tests.journal.things import ACCOUNT, NOON, lease, reserving

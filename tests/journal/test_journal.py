@@ -14,12 +14,12 @@ from hypothesis import given, settings
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book, Change
-from creditmeter.core.charges import Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span
-from creditmeter.core.rate_cards import load
-from creditmeter.core.reservations import ReservationState
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.prices.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import MAX_WAITING, Identity, Journal
 from creditmeter.journal.schema import VERSION

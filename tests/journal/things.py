@@ -6,16 +6,16 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from creditmeter.core.accounts import Account, AccountState, Alert
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Change
-from creditmeter.core.charges import Charge, Part, Posting, Refund, RefundMode, RefundPosting
-from creditmeter.core.grants import Draw, GrantKind
+from creditmeter.core.credit.accounts import Account, AccountState, Alert
+from creditmeter.core.credit.charges import Charge, Part, Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.grants import Draw, GrantKind
+from creditmeter.core.credit.leases import Lease
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, LeaseId, PlanId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.leases import Lease
-from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
-from creditmeter.core.reservations import Reservation, ReservationState
+from creditmeter.core.metering.book import Change
 from creditmeter.core.work import ChargeFlag, Usage, UsageSource, Work
 
 ACCOUNT = AccountId("acme")

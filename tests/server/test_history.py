@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from creditmeter.cli.commands.past_balance import read_past_balance
 from creditmeter.cli.exits import CommandFailed
-from creditmeter.cli.past_balance import read_past_balance
 from creditmeter.client import Client
 from creditmeter.core.instants import DAY, to_datetime
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2

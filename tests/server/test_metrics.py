@@ -12,14 +12,14 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from creditmeter.core.webhooks import Outcome
 from creditmeter.server.app import MISUNDERSTOOD, StartupError, running
 from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.metrics import Metrics, MetricsPage
+from creditmeter.sidecar.alerts.standard_webhooks import Outcome
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
-from tests.sidecar.receiver import SECRET, Receiver
+from tests.sidecar.alerts.receiver import SECRET, Receiver
 
 CREDIT = 1_000_000
 
@@ -56,7 +56,7 @@ async def services(
     data_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Services]:
     """A running program that shows metrics and tells a webhook."""
-    monkeypatch.setattr("creditmeter.sidecar.courier.INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr("creditmeter.sidecar.alerts.courier.INTERVAL_SECONDS", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     settings = Settings.load(
         None,

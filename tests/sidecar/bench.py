@@ -6,21 +6,21 @@ import sqlite3
 from pathlib import Path
 from typing import cast
 
-from creditmeter.central.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.exchanges import Exchanges
-from creditmeter.central.reading import HistoryFilter
-from creditmeter.central.requests import Done
+from creditmeter.central.decisions.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
+from creditmeter.central.decisions.exchanges import Exchanges
+from creditmeter.central.decisions.replays import Done
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.queries.history import HistoryFilter
 from creditmeter.central.store import CentralStore
-from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.amounts import Microcredits, from_credits
-from creditmeter.core.exchange import Standing
-from creditmeter.core.grants import GrantKind
-from creditmeter.core.history import Entry
+from creditmeter.core.credit.accounts import Account, Plan
+from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.messages import Standing
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import Instant
-from creditmeter.core.metering import Limits
-from creditmeter.core.rate_cards import LoadedCard
+from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced

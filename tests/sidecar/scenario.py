@@ -27,17 +27,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from creditmeter.central.administration import AccountUpdate, GrantCredits, UpdateAccount, VoidGrant
-from creditmeter.central.requests import Done
-from creditmeter.core.accounts import Plan
+from creditmeter.central.decisions.administration import AccountUpdate, GrantCredits, UpdateAccount, VoidGrant
+from creditmeter.central.decisions.replays import Done
 from creditmeter.core.amounts import format_credits
-from creditmeter.core.charges import RefundMode
-from creditmeter.core.grants import GrantKind
-from creditmeter.core.history import Entry
+from creditmeter.core.credit.accounts import Plan
+from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import ChargeId, GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refusals import Refusal
-from creditmeter.core.reservations import Reservation
 from creditmeter.sidecar.meter import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.test_meter import charge, charge_id, commit, refund, release, reservation, reserve

@@ -2,7 +2,7 @@
 
 import pytest
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.instants import Span
 from creditmeter.sidecar.contact import FIRST_WAIT, LONGEST_SILENCE, LONGEST_WAIT, STEADY_AFTER, Contact
 

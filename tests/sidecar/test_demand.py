@@ -6,15 +6,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.core.accounts import Account, AccountState
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book, Change
-from creditmeter.core.burn import FIRST_LEASE, HORIZON
-from creditmeter.core.exchange import Answer, Standing
+from creditmeter.core.credit.accounts import Account, AccountState
+from creditmeter.core.credit.leases import Lease, Moment
+from creditmeter.core.credit.messages import Answer, Standing
 from creditmeter.core.ids import AccountId, LeaseId
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.leases import Lease, Moment
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.burn import FIRST_LEASE, HORIZON
 from creditmeter.sidecar.demand import REFILL_PAUSE, Demand, Waiter
 
 ACME, OTHER = AccountId("acme"), AccountId("other")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import HOUR, MINUTE
-from creditmeter.core.rate_cards import LoadedCard
+from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.refusals import Refusal
-from creditmeter.core.reservations import ReservationState
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from creditmeter.central import tables
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.exchanges import Fenced, Reply
-from creditmeter.central.verification import verify
-from creditmeter.core.answering import RECLAIM_GRACE, SKEW_MARGIN
-from creditmeter.core.exchange import Message
-from creditmeter.core.history import EntryType
+from creditmeter.central.decisions.exchanges import Fenced, Reply
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.schema import tables
+from creditmeter.central.verification.verification import verify
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.messages import Message
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
-from creditmeter.core.lease_keeping import MAX_CHARGES_PER_MESSAGE
+from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE
 from creditmeter.core.refusals import InsufficientCredits, RecallPending
-from creditmeter.core.reservations import ReservationState
+from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced

@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from creditmeter.central.administration import AccountUpdate, VoidGrant
-from creditmeter.central.exchanges import Fenced, Reply
-from creditmeter.central.requests import Done
-from creditmeter.core.accounts import AccountState
-from creditmeter.core.charges import Refund, RefundMode
-from creditmeter.core.exchange import Message
-from creditmeter.core.history import EntryType
+from creditmeter.central.decisions.administration import AccountUpdate, VoidGrant
+from creditmeter.central.decisions.exchanges import Fenced, Reply
+from creditmeter.central.decisions.replays import Done
+from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.charges import Refund, RefundMode
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.messages import Message
+from creditmeter.core.credit.requests import Extend
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.core.refusals import (
@@ -23,8 +24,7 @@ from creditmeter.core.refusals import (
     Refusal,
     RequestIdReused,
 )
-from creditmeter.core.requests import Extend
-from creditmeter.sidecar.keeper import MAX_AT_ONCE
+from creditmeter.sidecar.lease_keeper import MAX_AT_ONCE
 from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.administration import AccountUpdate
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.reading import HistoryFilter
-from creditmeter.core.accounts import AccountState
-from creditmeter.core.charges import RefundMode
-from creditmeter.core.history import EntryType
+from creditmeter.central.decisions.administration import AccountUpdate
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.queries.history import HistoryFilter
+from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
-from creditmeter.core.rate_cards import LoadedCard, load
+from creditmeter.core.prices.rate_cards import LoadedCard, load
 from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
@@ -32,8 +34,6 @@ from creditmeter.core.refusals import (
     ShuttingDown,
     UnpricedWork,
 )
-from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
-from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import Usage, Work
 from creditmeter.sidecar.meter import Outcome, Replied
 from creditmeter.sidecar.reader import Balance, HistoryPage

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
-from creditmeter.core.charges import Part
+from creditmeter.core.credit.charges import Part
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
-from creditmeter.core.metering import Cost, Hold
-from creditmeter.core.price_table import Place, PriceTable
-from creditmeter.core.rate_card import RateCard, ToolRules
-from creditmeter.core.rate_cards import LoadedCard, RateCards, load
+from creditmeter.core.metering.decisions import Cost, Hold
+from creditmeter.core.prices.price_table import Place, PriceTable
+from creditmeter.core.prices.rate_card import RateCard, ToolRules
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCards, load
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
-from creditmeter.core.reservations import Reservation, ReservationState
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.sidecar.pricing import Pricing, Quoted
-from tests.core.test_prices import cards
+from tests.core.prices.test_pricing import cards
 
 NOW = Instant(1_800_000_000_000_000)
 TEXT = Work(action="text", provider="openai", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=2_000)

@@ -8,18 +8,18 @@ import pytest
 from sqlalchemy import update
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central import tables
-from creditmeter.central.requests import Done
+from creditmeter.central.decisions.replays import Done
+from creditmeter.central.schema import tables
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.history import EntryType
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Reserve
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, to_datetime
-from creditmeter.core.metering import Limits
-from creditmeter.core.price_table import PriceLine
-from creditmeter.core.rate_cards import LoadedCard, load
+from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.prices.price_table import PriceLine
+from creditmeter.core.prices.rate_cards import LoadedCard, load
 from creditmeter.core.refusals import UnpricedWork
-from creditmeter.core.requests import ChargeNow, Commit, Extend, Reserve
-from creditmeter.core.reservations import Reservation
 from creditmeter.core.work import Usage, Work
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged

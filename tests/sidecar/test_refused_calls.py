@@ -1,12 +1,12 @@
 """Refusals for lack of credit reach the central store, beside what is said anyway."""
 
-from creditmeter.core.book import MAX_REFUSED_CALLS, Book
-from creditmeter.core.exchange import RefusedCall
-from creditmeter.core.forecasting import Forecast
+from creditmeter.core.credit.messages import RefusedCall
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import SECOND
+from creditmeter.core.metering.book import MAX_REFUSED_CALLS, Book
 from creditmeter.core.refusals import InsufficientCredits
-from creditmeter.sidecar.keeper import REFUSED_TOLD_WITHIN
+from creditmeter.core.reports.forecasting import Forecast
+from creditmeter.sidecar.lease_keeper import REFUSED_TOLD_WITHIN
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.test_meter import charge, held, reserve

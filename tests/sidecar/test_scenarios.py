@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from creditmeter.central.verification import verify
+from creditmeter.central.verification.verification import verify
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.history import EntryType
+from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import HOUR, MINUTE, from_datetime
 from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench, credits

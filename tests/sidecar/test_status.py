@@ -2,11 +2,11 @@
 
 import pytest
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.requests import ChargeNow, Commit, RefundCharge, Reserve
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
-from creditmeter.core.requests import ChargeNow, Commit, RefundCharge, Reserve
 from creditmeter.core.work import Usage
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.meter import Outcome, Replied

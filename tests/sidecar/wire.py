@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.exchanges import Exchanges, Fenced, Registered, Reply
-from creditmeter.core.exchange import Message
+from creditmeter.central.decisions.exchanges import Exchanges, Fenced, Registered, Reply
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.credit.messages import Message
 
 _Reply = TypeVar("_Reply")
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from creditmeter.central import verification
+from creditmeter.central.verification import verification
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.charges import Charge
+from creditmeter.core.credit.charges import Charge
 from creditmeter.core.instants import MINUTE, Instant
-from creditmeter.core.lease_keeping import has_unfinished
+from creditmeter.core.metering.composing import has_unfinished
 from creditmeter.sidecar.meter import Replied
 from tests.simulation.machine import LIMITS, Machine, Silence, State
 from tests.simulation.stored import Stored

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
 from creditmeter.core.ids import AccountId, SidecarId, account_key
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.metering import Limits
-from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
+from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.decisions import Limits
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Outcome

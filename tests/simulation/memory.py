@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection as EngineConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from creditmeter.central import sqlite
+from creditmeter.central.engine import sqlite
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
 

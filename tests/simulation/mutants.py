@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from creditmeter.central import exchanges
-from creditmeter.central.exchanges import Exchanges
-from creditmeter.core import answering, grants, lease_keeping, leases, ledger, metering, posting
+from creditmeter.central.decisions import exchanges
+from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book, Change
-from creditmeter.core.charges import Charge, Part
-from creditmeter.core.history import EntryType
-from creditmeter.core.leases import Lease, Moment
-from creditmeter.core.ledger import Ledger
-from creditmeter.core.reservations import Reservation
+from creditmeter.core.credit import grants, leases
+from creditmeter.core.credit.charges import Charge, Part
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.leases import Lease, Moment
+from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.metering import composing as lease_keeping
+from creditmeter.core.metering import decisions as metering
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.settlement import answering, ledger, posting
+from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.journal import journal, rows
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books

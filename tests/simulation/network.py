@@ -11,9 +11,9 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from creditmeter.central.clock import StoreClock
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.news import ChangePoll
+from creditmeter.central.decisions.news import ChangePoll
+from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant

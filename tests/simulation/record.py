@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.requests import Receipt, Request
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
-from creditmeter.core.requests import Receipt, Request
-from creditmeter.core.reservations import Reservation
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from creditmeter.central.checks import lease_problems
-from creditmeter.central.rows import charge_of, grant_of, lease_of
+from creditmeter.central.schema.rows import charge_of, grant_of, lease_of
+from creditmeter.central.verification.checks import lease_problems
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.charges import Charge
-from creditmeter.core.grants import Grant
+from creditmeter.core.credit.charges import Charge
+from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.leases import OutLease, available
 from creditmeter.core.ids import GrantId
 from creditmeter.core.instants import Instant
-from creditmeter.core.leases import OutLease, available
 
 _UNSOUND = """
 SELECT account_id, grant_id FROM grants

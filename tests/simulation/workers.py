@@ -11,12 +11,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from creditmeter.core.amounts import Microcredits, from_credits
-from creditmeter.core.charges import RefundMode
+from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.refusals import Overloaded, RecallPending, Refusal, ShuttingDown
-from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
-from creditmeter.core.reservations import Reservation
 from creditmeter.sidecar.meter import Outcome, Replied
 from tests.simulation.machine import Machine, Silence, State
 from tests.simulation.watch import REMEMBERED

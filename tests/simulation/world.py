@@ -13,7 +13,7 @@ from typing import Any
 
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import HOUR, SECOND, Instant, Span, from_datetime
-from creditmeter.core.rate_cards import LoadedCard
+from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.simulation import memory
 from tests.simulation.admin import Admin
 from tests.simulation.machine import Machine

@@ -13,9 +13,9 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, from_datetime
-from creditmeter.core.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
-from creditmeter.core.rate_card_document import GENAI_PRICES
-from creditmeter.core.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
+from creditmeter.core.prices.rate_card_document import GENAI_PRICES
+from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 
 if TYPE_CHECKING:
     from genai_prices import types

@@ -6,22 +6,22 @@ from typing import Self
 
 from sqlalchemy import select
 
-from creditmeter.central.administration import Administration
-from creditmeter.central.clock import StoreClock
-from creditmeter.central.database import Database
-from creditmeter.central.deliveries import Deliveries
-from creditmeter.central.exchanges import Exchanges
-from creditmeter.central.forecasts import Forecasts
-from creditmeter.central.listing import Listing
-from creditmeter.central.migrating import migrate
-from creditmeter.central.news import ChangePoll, News, Notifications
-from creditmeter.central.postgresql import Servers
-from creditmeter.central.rate_cards import Publications
-from creditmeter.central.reading import Reader
-from creditmeter.central.refunds import Refunds
-from creditmeter.central.touching import Touching
-from creditmeter.central.turns import Turns
-from creditmeter.central.usage import UsageReader
+from creditmeter.central.decisions.administration import Administration
+from creditmeter.central.decisions.deliveries import Deliveries
+from creditmeter.central.decisions.exchanges import Exchanges
+from creditmeter.central.decisions.news import ChangePoll, News, Notifications
+from creditmeter.central.decisions.publications import Publications
+from creditmeter.central.decisions.refunds import Refunds
+from creditmeter.central.decisions.touching import Touching
+from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.postgresql import Servers
+from creditmeter.central.queries.forecasts import Forecasts
+from creditmeter.central.queries.history import Reader
+from creditmeter.central.queries.holders import Listing
+from creditmeter.central.queries.turns import Turns
+from creditmeter.central.queries.usage import UsageReader
+from creditmeter.central.schema.migrating import migrate
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
 

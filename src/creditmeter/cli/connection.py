@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import grpc
 
+from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.socket_access import denial
 from creditmeter.client import CallError, Client, Retry
@@ -36,7 +37,7 @@ def load_settings(config_file: Path | None = None, **overrides: object) -> Setti
 
 def central_url(central: str | None, data_dir: Path | None = None) -> str:
     """The address of the central store that is meant, checked: as given, else by the settings."""
-    from creditmeter.central.database import CentralMisconfigured, parse_url  # noqa: PLC0415 - most commands need no database
+    from creditmeter.central.engine.database import parse_url  # noqa: PLC0415 - most commands need no database
 
     settings = load_settings(central=central, data_dir=data_dir)
     try:

@@ -8,7 +8,7 @@ from io import TextIOWrapper
 import typer
 
 from creditmeter import __version__
-from creditmeter.cli import (
+from creditmeter.cli.commands import (
     account,
     balance,
     central,

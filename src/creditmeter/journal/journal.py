@@ -14,10 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Self, TypeVar
 
-from creditmeter.core.book import Change, Forgotten
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
-from creditmeter.core.rate_cards import KeptCard
+from creditmeter.core.metering.book import Change, Forgotten
+from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect, damaged
 from creditmeter.journal.rows import (
     DroppedCard,

@@ -8,15 +8,15 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
-from creditmeter.core.accounts import Account
-from creditmeter.core.book import Change, Forgotten
-from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.leases import Lease
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Span
-from creditmeter.core.leases import Lease
-from creditmeter.core.rate_cards import KeptCard
-from creditmeter.core.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
-from creditmeter.core.reservations import Reservation
+from creditmeter.core.metering.book import Change, Forgotten
+from creditmeter.core.prices.rate_cards import KeptCard
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from typing import Any
 
 import grpc
 
-from creditmeter.central.reading import GrantCursor
-from creditmeter.core.grants import Grant
+from creditmeter.central.queries.history import GrantCursor
+from creditmeter.core.credit.grants import Grant
 from creditmeter.core.ids import AccountId
-from creditmeter.core.price_table import Place
+from creditmeter.core.prices.price_table import Place
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import refuse
 from creditmeter.server.forecast_messages import forecast_message

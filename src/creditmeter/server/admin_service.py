@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 
-from creditmeter.central.administration import (
+from creditmeter.central.decisions.administration import (
     AccountUpdate,
     CreateAccount,
     Cursor,
@@ -13,10 +13,10 @@ from creditmeter.central.administration import (
     UpdateAccount,
     VoidGrant,
 )
-from creditmeter.central.listing import AccountLease, LeaseCursor, SidecarCursor, SidecarState
-from creditmeter.core.accounts import Account, AccountState, Alert, Plan
-from creditmeter.core.calendar import LAST_ANCHOR_DAY, valid_time_zone
-from creditmeter.core.grants import GrantKind, GrantSource
+from creditmeter.central.queries.holders import AccountLease, LeaseCursor, SidecarCursor, SidecarState
+from creditmeter.core.credit.accounts import Account, AccountState, Alert, Plan
+from creditmeter.core.credit.calendar import LAST_ANCHOR_DAY, valid_time_zone
+from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.ids import AccountId, GrantId, LeaseId, PlanId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.server.errors import refuse

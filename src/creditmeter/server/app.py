@@ -21,13 +21,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.database import CentralDamaged, CentralMisconfigured, CentralUnavailable
+from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Span
-from creditmeter.core.metering import Limits
-from creditmeter.core.rate_card_document import RateCardError
-from creditmeter.core.rate_cards import LoadedCard, load
+from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.prices.rate_card_document import RateCardError
+from creditmeter.core.prices.rate_cards import LoadedCard, load
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
@@ -41,15 +41,15 @@ from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.metrics import Metrics, MetricsPage
 from creditmeter.server.permissions import FILE_MODE, Access, GroupUnusable, make_directory
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
+from creditmeter.sidecar.alerts.courier import Courier
+from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
 from creditmeter.sidecar.card_keeper import CardChanged
 from creditmeter.sidecar.clock import Clock, SystemClock
-from creditmeter.sidecar.courier import Courier
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.sidecar.status import Condition
-from creditmeter.sidecar.webhook import ProxyUnusable, Webhook
 from creditmeter.v1 import (
     account_pb2,
     account_pb2_grpc,
@@ -230,7 +230,7 @@ def load_rate_card(path: Path | None) -> LoadedCard:
     Raises:
         StartupError: it cannot be read, or is wrong; every problem is named.
     """
-    source = files("creditmeter.core").joinpath("default_rate_card.toml") if path is None else path
+    source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if path is None else path
     try:
         return load(source.read_text(encoding="utf-8"), bundled_price_list)
     except (OSError, UnicodeDecodeError) as error:

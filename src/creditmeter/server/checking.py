@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from creditmeter.central.database import CentralMisconfigured, parse_url
+from creditmeter.central.engine.database import parse_url
+from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.server.app import StartupError, load_rate_card, open_webhook
 from creditmeter.server.config import Settings
 

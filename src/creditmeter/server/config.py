@@ -14,7 +14,6 @@ from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from creditmeter.core.webhooks import LONGEST_TIMEOUT_SECONDS, WebhookMisconfigured, check_url, read_secret
 from creditmeter.journal.connection import Durability
 from creditmeter.server import setting_sources as sources
 from creditmeter.server.setting_sources import Given
@@ -32,6 +31,7 @@ from creditmeter.server.setting_values import (
     setting,
     word_of,
 )
+from creditmeter.sidecar.alerts.standard_webhooks import LONGEST_TIMEOUT_SECONDS, WebhookMisconfigured, check_url, read_secret
 
 __all__ = ["ConfigError", "LogLevel", "RecallBy", "Settings", "is_address"]
 

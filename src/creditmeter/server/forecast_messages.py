@@ -2,9 +2,9 @@
 
 from google.protobuf.duration_pb2 import Duration
 
-from creditmeter.core.findings import Finding
-from creditmeter.core.forecasting import BucketForecast, Forecast
 from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.reports.findings import Finding
+from creditmeter.core.reports.forecasting import BucketForecast, Forecast
 from creditmeter.server.messages import timestamp
 from creditmeter.v1 import account_pb2, grants_pb2
 

@@ -10,7 +10,7 @@ import asyncio
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.sidecar.status import Condition
 

@@ -13,8 +13,8 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.migrating import is_refused
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.schema.migrating import is_refused
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.server.errors import CallEnded, Problem, abort
 from creditmeter.server.metrics import Metrics

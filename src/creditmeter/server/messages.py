@@ -2,19 +2,19 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from creditmeter.central.listing import AccountLease, SeenSidecar
-from creditmeter.core.accounts import Account, Plan
+from creditmeter.central.queries.holders import AccountLease, SeenSidecar
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.charges import Charge, Refund
-from creditmeter.core.exchange import Bucket
-from creditmeter.core.grants import Draw, Grant, merged
-from creditmeter.core.history import Entry
+from creditmeter.core.credit.accounts import Account, Plan
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.grants import Draw, Grant, merged
+from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.messages import Bucket
+from creditmeter.core.credit.reservations import Reservation, total
 from creditmeter.core.ids import AccountId, entry_id
 from creditmeter.core.instants import Instant
-from creditmeter.core.price_table import PriceLine
-from creditmeter.core.rate_cards import KeptCard
-from creditmeter.core.reservations import Reservation, total
-from creditmeter.core.usage_summary import Totals
+from creditmeter.core.prices.price_table import PriceLine
+from creditmeter.core.prices.rate_cards import KeptCard
+from creditmeter.core.reports.usage_summary import Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.server.reading import MAX_TEXT
 from creditmeter.sidecar.pricing import Quoted

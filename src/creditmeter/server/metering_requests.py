@@ -3,12 +3,12 @@
 from typing import Any
 
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.charges import RefundMode
+from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
-from creditmeter.core.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.work import Usage, UsageSource, Work
 from creditmeter.server.reading import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2

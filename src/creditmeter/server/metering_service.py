@@ -4,11 +4,11 @@ from typing import Any, TypeVar
 
 import grpc
 
-from creditmeter.core.charges import Charge, Refund
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.refusals import Refusal
-from creditmeter.core.reservations import ReservationState
 from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import refuse
 from creditmeter.server.messages import charge_message, quote_message, refund_message, reservation_message

@@ -14,9 +14,9 @@ from wsgiref.simple_server import WSGIServer
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 
-from creditmeter.core.alerts import LowBalance
-from creditmeter.core.webhooks import Outcome
+from creditmeter.core.settlement.alerts import LowBalance
 from creditmeter.server.addresses import AddressUnusable
+from creditmeter.sidecar.alerts.standard_webhooks import Outcome
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 from creditmeter.core.ids import is_id
-from creditmeter.core.webhooks import WebhookMisconfigured
 from creditmeter.server.durations import format_seconds, read_seconds
+from creditmeter.sidecar.alerts.standard_webhooks import WebhookMisconfigured
 
 MAX_PORT = 65_535
 _MODE = re.compile(r"0?[0-7]{3}")

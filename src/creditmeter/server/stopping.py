@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from creditmeter.core.book import Book
+from creditmeter.core.metering.book import Book
 
 
 class StopRequest:

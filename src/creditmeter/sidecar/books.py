@@ -8,11 +8,11 @@ anew after every wait, never kept across one.
 import asyncio
 from collections.abc import Iterator
 
-from creditmeter.core.book import Book, Change
+from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import AccountId, AccountKey, account_key
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.leases import Moment
-from creditmeter.core.metering import expire
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.decisions import expire
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.clock import Clock
 

@@ -9,11 +9,11 @@ import asyncio
 import structlog
 
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.instants import MINUTE, Instant, Span
-from creditmeter.core.rate_card import RateCard
-from creditmeter.core.rate_card_document import RateCardError
-from creditmeter.core.rate_cards import UNPUBLISHED, KeptCard, LoadedCard, RateCards
-from creditmeter.core.reservations import Reservation, ReservationState
+from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card_document import RateCardError
+from creditmeter.core.prices.rate_cards import UNPUBLISHED, KeptCard, LoadedCard, RateCards
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 

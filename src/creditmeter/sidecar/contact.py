@@ -6,7 +6,7 @@ not come back all at once, and whoever needs the store before that is told at on
 
 import random
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.instants import MINUTE, SECOND, Span
 
 FIRST_WAIT = Span(SECOND // 5)

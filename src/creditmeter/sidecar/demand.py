@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from creditmeter.core.accounts import AccountState
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book
-from creditmeter.core.burn import FIRST_LEASE, LOW_WATER, Burn
-from creditmeter.core.exchange import Answer, Need
+from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.leases import Moment
+from creditmeter.core.credit.messages import Answer, Need
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.leases import Moment
+from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
 from creditmeter.core.refusals import AccountNotFound
 
 REFILL_PAUSE = Span(5 * SECOND)

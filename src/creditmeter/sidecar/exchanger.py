@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.exchanges import Fenced, Outdated, Reply
+from creditmeter.central.decisions.exchanges import Fenced, Outdated, Reply
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.core.exchange import Answer, Message
+from creditmeter.core.credit.messages import Answer, Message
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Span
-from creditmeter.core.lease_keeping import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, reading
+from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, reading
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books

@@ -9,11 +9,11 @@ import itertools
 
 import structlog
 
-from creditmeter.central.exchanges import Fenced
+from creditmeter.central.decisions.exchanges import Fenced
 from creditmeter.central.store import CentralStore
-from creditmeter.core.book import Book, Change
-from creditmeter.core.exchange import Answer
-from creditmeter.core.lease_keeping import Envelope, accept, farewell
+from creditmeter.core.credit.messages import Answer
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.composing import Envelope, accept, farewell
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.naming import new_nonce, new_sidecar_id
 

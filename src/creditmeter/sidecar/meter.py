@@ -9,16 +9,27 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.requests import Done
+from creditmeter.central.decisions.replays import Done
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
-from creditmeter.core.book import Book, Change
-from creditmeter.core.exchange import Answer
+from creditmeter.core.credit.leases import Moment
+from creditmeter.core.credit.messages import Answer
+from creditmeter.core.credit.requests import (
+    ChargeNow,
+    Commit,
+    Extend,
+    Receipt,
+    RefundCharge,
+    Release,
+    Request,
+    Reserve,
+)
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import SECOND
-from creditmeter.core.leases import Moment
-from creditmeter.core.metering import (
+from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.decisions import (
     Limits,
     SettleFirst,
     Short,
@@ -30,7 +41,7 @@ from creditmeter.core.metering import (
     replay,
     reserve,
 )
-from creditmeter.core.offline import allow
+from creditmeter.core.metering.offline import allow
 from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
@@ -43,21 +54,10 @@ from creditmeter.core.refusals import (
     ReservationNotFound,
     ShuttingDown,
 )
-from creditmeter.core.requests import (
-    ChargeNow,
-    Commit,
-    Extend,
-    Receipt,
-    RefundCharge,
-    Release,
-    Request,
-    Reserve,
-)
-from creditmeter.core.reservations import Reservation
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.demand import Said, Waiter
-from creditmeter.sidecar.keeper import LeaseKeeper
+from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.settler import Settler

@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import TypeVar
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
+from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.instants import Instant
-from creditmeter.core.metering import Cost, Hold
-from creditmeter.core.prices import (
+from creditmeter.core.metering.decisions import Cost, Hold
+from creditmeter.core.prices.pricing import (
     Bound,
     Invalid,
     Price,
@@ -22,14 +23,13 @@ from creditmeter.core.prices import (
     price_bound,
     price_usage,
 )
-from creditmeter.core.provider_usage import UnknownUsageError, with_provider_usage
-from creditmeter.core.providers import price_list_name
-from creditmeter.core.rate_card import RateCard
-from creditmeter.core.rate_cards import RateCards
+from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.providers import price_list_name
+from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_cards import RateCards
+from creditmeter.core.prices.requirements import Missing, missing_in_usage, missing_in_work
+from creditmeter.core.prices.suggestions import near_names
 from creditmeter.core.refusals import InvalidRequest, Refusal, UnpricedWork
-from creditmeter.core.requirements import Missing, missing_in_usage, missing_in_work
-from creditmeter.core.reservations import Reservation
-from creditmeter.core.suggestions import near_names
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 _Described = TypeVar("_Described", Work, Usage)

@@ -7,22 +7,23 @@ what it shows is on disk.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from creditmeter.central.database import CentralUnavailable
-from creditmeter.central.reading import GrantCursor, HistoryFilter
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.queries.history import GrantCursor, HistoryFilter
+from creditmeter.central.queries.usage import UsageQuery
 from creditmeter.central.store import CentralStore
-from creditmeter.central.usage import UsageQuery
-from creditmeter.core.accounts import Account
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book
-from creditmeter.core.charges import Charge, Refund
-from creditmeter.core.exchange import Standing
-from creditmeter.core.forecasting import Forecast
-from creditmeter.core.grants import Grant
-from creditmeter.core.history import Entry
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.messages import MAX_LISTED_GRANTS, Standing
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import Instant
-from creditmeter.core.lease_keeping import Envelope, compose, idle_of_ended_days
-from creditmeter.core.price_table import Place, PriceLine, PriceTable
+from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.composing import Envelope, compose, idle_of_ended_days
+from creditmeter.core.metering.offline import with_later_resets
+from creditmeter.core.prices.price_table import Place, PriceLine, PriceTable
 from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
@@ -34,9 +35,8 @@ from creditmeter.core.refusals import (
     ReservationNotFound,
     UnpricedWork,
 )
-from creditmeter.core.reservations import Reservation, ReservationState
-from creditmeter.core.standing import MAX_LISTED_GRANTS, with_later_resets
-from creditmeter.core.usage_summary import Keys, UsageSummary
+from creditmeter.core.reports.forecasting import Forecast
+from creditmeter.core.reports.usage_summary import Keys, UsageSummary
 from creditmeter.core.work import Work
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books

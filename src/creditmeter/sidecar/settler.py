@@ -9,10 +9,10 @@ import random
 
 import structlog
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.ids import AccountId, ChargeId, account_key
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.lease_keeping import MAX_CHARGES_PER_MESSAGE, has_unfinished
+from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, has_unfinished
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import structlog
 
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.book import Book
-from creditmeter.core.exchange import Answer, RefusedCall
+from creditmeter.core.credit.leases import Moment
+from creditmeter.core.credit.messages import Answer, RefusedCall
+from creditmeter.core.credit.requests import ChargeNow, Extend, Request, Reserve
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Instant, Span
-from creditmeter.core.leases import Moment
-from creditmeter.core.metering import Short
+from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.decisions import Short
 from creditmeter.core.refusals import InsufficientCredits, RecallPending, Refusal
-from creditmeter.core.requests import ChargeNow, Extend, Request, Reserve
 
 RECALL_RETRY_AFTER = Span(SECOND // 4)
 

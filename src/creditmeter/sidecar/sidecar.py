@@ -13,14 +13,14 @@ from functools import partial
 
 import structlog
 
-from creditmeter.central.database import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
-from creditmeter.core.lease_keeping import has_idle
-from creditmeter.core.leases import Moment
-from creditmeter.core.metering import Limits
-from creditmeter.core.rate_cards import LoadedCard, RateCards
+from creditmeter.core.metering.composing import has_idle
+from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.card_keeper import CardKeeper
@@ -29,7 +29,7 @@ from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.demand import Demand
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.farewell import say_farewell
-from creditmeter.sidecar.keeper import LeaseKeeper
+from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Reader

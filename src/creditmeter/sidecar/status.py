@@ -5,9 +5,9 @@ import contextlib
 from dataclasses import dataclass
 from enum import Enum
 
-from creditmeter.core.book import Book
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.metering.book import Book
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
 

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from creditmeter.cli.balance import buckets_table
+from creditmeter.cli.commands.balance import buckets_table
+from creditmeter.cli.commands.history import entries_table
+from creditmeter.cli.commands.verify import report_text, verified
 from creditmeter.cli.connection import PATIENCE, failed_call
 from creditmeter.cli.demo.day import Job, draw_day
 from creditmeter.cli.demo.user import Spent, User
 from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import ExitCode
-from creditmeter.cli.history import entries_table
 from creditmeter.cli.output import counted
 from creditmeter.cli.own_sidecar import OwnSidecar, temporary_place
 from creditmeter.cli.screen import Notes, print_lines, print_table, table
 from creditmeter.cli.settling import settled_balance
-from creditmeter.cli.verify import report_text, verified
 from creditmeter.client import CallError, Client, call
 from creditmeter.core.amounts import format_credits, from_credits
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, work_pb2
 
 if TYPE_CHECKING:
-    from creditmeter.central.verification import Report
+    from creditmeter.central.verification.verification import Report
 
 ACCOUNT = "ada"
 PLAN = grants_pb2.Plan(plan_id="pro", daily_microcredits=from_credits(100), monthly_microcredits=from_credits(3000))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from creditmeter.cli.commands.verify import verified
 from creditmeter.cli.connection import failed_call, sidecar_address
 from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import CommandFailed, ExitCode
@@ -21,7 +22,6 @@ from creditmeter.cli.replay.progress import progress_of
 from creditmeter.cli.replay.report import Outcome, outcome_json, print_outcome
 from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.replay.worker import Terms
-from creditmeter.cli.verify import verified
 from creditmeter.client import CallError, Client, Retry
 from creditmeter.core.amounts import from_credits
 

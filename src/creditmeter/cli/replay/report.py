@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from creditmeter.cli.commands.verify import report_json, report_text
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.replay.audit import Audit, Found
 from creditmeter.cli.replay.tally import PERCENTILES, Tally, percentile
 from creditmeter.cli.screen import Table, print_lines, print_table, table
-from creditmeter.cli.verify import report_json, report_text
 from creditmeter.core.amounts import format_credits
 
 if TYPE_CHECKING:
-    from creditmeter.central.verification import Report
+    from creditmeter.central.verification.verification import Report
 
 _MILLISECONDS = 1_000
 

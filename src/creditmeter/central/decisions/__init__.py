@@ -1,0 +1,1 @@
+"""Decisions: the transactions that change the central store."""

@@ -1,0 +1,205 @@
+"""How sidecars are told that they should speak about an account: to give credit back, or to ask again for it.
+
+PostgreSQL tells them with NOTIFY, each on a channel of its own, once the transaction that calls for them is committed. On
+engines without it (SQLite is one) they look at the recalls that stand, again and again.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Protocol
+
+import asyncpg
+from sqlalchemy import or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central.engine import sqlite
+from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.postgresql import Servers
+from creditmeter.central.schema import tables
+from creditmeter.core.ids import AccountId, SidecarId
+
+POLL_INTERVAL_SECONDS = 0.02
+"""Often enough for credit to come back and be fetched within the time that a request waits for it."""
+
+LOOK_INTERVAL_SECONDS = 0.1
+"""Where each look is a transaction."""
+
+SILENCE_SECONDS = 30.0
+"""After this long without news, whether there could be any is found out."""
+
+_MAX_RECALLS_PER_POLL = 1_000
+_NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
+
+
+class News(Protocol):
+    """Where a sidecar hears that it should speak."""
+
+    def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+        """The accounts about which a sidecar should speak, as they come up; some more than once.
+
+        Raises:
+            CentralUnavailable: the store does not answer any more. What comes up meanwhile is told when it is listened to
+                again, while it still matters.
+        """
+        ...
+
+
+class ChangePoll:
+    """Looks at the recalls that stand, again and again, where it can be told only if anything changed."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+        self._interval = POLL_INTERVAL_SECONDS if database.is_sqlite else LOOK_INTERVAL_SECONDS
+
+    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+        """See `News`. An account comes up again until the sidecar has spoken."""
+        async with _changes(self._database) as has_changed:
+            found: list[AccountId] = []
+            while True:
+                if found or await has_changed():
+                    found = await self.look(sidecar_id)
+                for account_id in found:
+                    yield account_id
+                await asyncio.sleep(self._interval)
+
+    async def look(self, sidecar_id: SidecarId) -> list[AccountId]:
+        """The accounts about which a sidecar should speak now."""
+        recalls = tables.recalls
+        asked = recalls.c.awaited.contains(f'"{sidecar_id}"', autoescape=True)
+        answered = (recalls.c.sidecar_id == sidecar_id) & recalls.c.is_ripe
+        async with self._database.read() as connection:
+            now = await self._clock.now(connection)
+            query = select(recalls.c.account_id).where(recalls.c.deadline > now, or_(asked, answered))
+            found = await connection.execute(query.distinct().limit(_MAX_RECALLS_PER_POLL))
+            return [AccountId(each) for each in found.scalars()]
+
+
+@contextlib.asynccontextmanager
+async def _changes(database: Database) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Asks whether a database may have changed since it was last asked, at less cost than by looking."""
+    if database.connect_observer is None:
+
+        async def always() -> bool:
+            return True
+
+        yield always
+        return
+    try:
+        connection = await database.connect_observer()
+    except (OSError, sqlite3.Error) as error:
+        raise CentralUnavailable(str(error)) from error
+    seen = 0
+
+    async def has_changed() -> bool:
+        nonlocal seen
+        try:
+            before, seen = seen, await sqlite.version(connection)
+        except sqlite3.Error as error:
+            raise CentralUnavailable(str(error)) from error
+        return before != seen
+
+    try:
+        yield has_changed
+    finally:
+        await connection.close()
+
+
+class Notifications:
+    """Hears what `summon` sends, on a connection of its own. What was sent before it listened is looked up once."""
+
+    def __init__(self, servers: Servers, earlier: ChangePoll) -> None:
+        self._servers = servers
+        self._earlier = earlier
+
+    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+        """See `News`."""
+        inbox = _Inbox()
+        connection = await _connected(self._servers)
+        try:
+            connection.add_termination_listener(inbox.close)
+            await _listening(connection, _channel(sidecar_id), inbox.put)
+            for account_id in await self._earlier.look(sidecar_id):
+                yield account_id
+            while True:
+                try:
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        taken = await inbox.take()
+                except TimeoutError:
+                    await _still_there(connection)
+                    continue
+                for account_id in taken:
+                    yield account_id
+        finally:
+            connection.terminate()
+
+
+class _Inbox:
+    """What was heard and not taken yet: each account once, so it cannot outgrow their number."""
+
+    def __init__(self) -> None:
+        self._accounts: set[AccountId] = set()
+        self._is_closed = False
+        self._changed = asyncio.Event()
+
+    def put(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        self._accounts.add(AccountId(payload))
+        self._changed.set()
+
+    def close(self, _connection: object) -> None:
+        self._is_closed = True
+        self._changed.set()
+
+    async def take(self) -> list[AccountId]:
+        """Wait for something. Raises CentralUnavailable if the connection was lost."""
+        await self._changed.wait()
+        self._changed.clear()
+        if self._is_closed:
+            raise CentralUnavailable("the connection on which recalls are told was lost")
+        taken, self._accounts = sorted(self._accounts), set()
+        return taken
+
+
+async def summon(connection: AsyncConnection, account_id: AccountId, sidecars: Iterable[SidecarId]) -> None:
+    """Tell sidecars to speak about an account, once this transaction is committed; nothing is sent if it is not.
+
+    Where there is no NOTIFY they find it out by looking.
+    """
+    if connection.dialect.name == "postgresql" and _notifies(connection):
+        for sidecar_id in sorted(sidecars):
+            await connection.execute(_NOTIFY, {"channel": _channel(sidecar_id), "account_id": account_id})
+
+
+def _notifies(connection: AsyncConnection) -> bool:
+    assert connection.sync_connection is not None, "a transaction has a connection"
+    return bool(connection.sync_connection.get_execution_options().get("notifies", True))
+
+
+def _channel(sidecar_id: SidecarId) -> str:
+    return f"creditmeter_{sidecar_id}"
+
+
+async def _connected(servers: Servers) -> Any:
+    try:
+        return await servers.connect()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CentralUnavailable(str(error) or type(error).__name__) from error
+
+
+async def _still_there(connection: Any) -> None:
+    """A host that vanished says nothing, and neither does one that has nothing to say."""
+    try:
+        await connection.execute("SELECT 1")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CentralUnavailable(str(error) or type(error).__name__) from error
+
+
+async def _listening(connection: Any, channel: str, heard: Any) -> None:
+    try:
+        await connection.add_listener(channel, heard)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CentralUnavailable(str(error) or type(error).__name__) from error

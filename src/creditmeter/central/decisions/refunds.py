@@ -1,0 +1,85 @@
+"""Refunds that the central store decides: of charges that were sent to it, whichever sidecar is asked."""
+
+from creditmeter.central.decisions.accounts import Topic, account_with_key, open_ledger
+from creditmeter.central.decisions.replays import Done, remember, replay
+from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.database import Database
+from creditmeter.core.amounts import ZERO
+from creditmeter.core.credit.charges import Refund
+from creditmeter.core.credit.requests import RefundCharge
+from creditmeter.core.ids import RefundId, origin_of
+from creditmeter.core.refusals import ChargeNotFound, Refusal, RequestIdReused
+from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.settlement.refunding import refund
+
+
+class Refunds:
+    """Decides refunds."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def refund(self, request: RefundCharge, refund_id: RefundId) -> Done[Refund] | Refusal:
+        """Refund a posted charge, once. A duplicate's refund is of the charge that stands for it.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        origin = origin_of(request.charge_id)
+        if origin is None:
+            return ChargeNotFound(request.charge_id)
+        async with self._database.write() as connection:
+            account_id = await account_with_key(connection, origin.account_key)
+            if account_id is None:
+                return ChargeNotFound(request.charge_id)
+            topic = Topic(refunded_charges=frozenset({request.charge_id}), refund_requests=frozenset({request.request_id}))
+            opened = await open_ledger(connection, account_id, await self._clock.now(connection), topic)
+            assert opened is not None, "an account is never deleted"
+            done = await replay(connection, account_id, request.request_id, request, Refund)
+            if done is None:
+                done = _made_by_a_sidecar(opened.ledger, request)
+            if done is not None:
+                return done
+            decided = _decide(opened.ledger, request, refund_id)
+            if isinstance(decided, Refusal):
+                return decided
+            await opened.save(connection)
+            await remember(connection, account_id, request.request_id, request, decided, opened.ledger.now)
+            return Done(decided)
+
+
+def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | RequestIdReused | None:
+    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Whether
+    it had named its amount is not known.
+    """
+    made = ledger.refund_for(request.request_id)
+    if made is None:
+        return None
+    charge = ledger.charges.get(request.charge_id)
+    stands = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
+    if made.charge_id not in (request.charge_id, stands):
+        return RequestIdReused("charge_id")
+    if request.amount not in (None, made.amount):
+        return RequestIdReused("amount")
+    return Done(made, replayed=True) if request.mode is made.mode else RequestIdReused("mode")
+
+
+def _decide(ledger: Ledger, request: RefundCharge, refund_id: RefundId) -> Refund | Refusal:
+    charge = ledger.charges.get(request.charge_id)
+    if charge is None or charge.posting is None:
+        return ChargeNotFound(request.charge_id)
+    ledger.touch()
+    wanted = Refund(
+        refund_id=refund_id,
+        charge_id=charge.posting.duplicate_of or charge.charge_id,
+        account_id=ledger.account.account_id,
+        request_id=request.request_id,
+        amount=request.amount or ZERO,
+        mode=request.mode,
+        reason=request.reason,
+        refunded_at=ledger.now,
+    )
+    decided = refund(ledger, wanted, everything=request.amount is None)
+    ledger.repay_debt()
+    return decided

@@ -1,0 +1,165 @@
+"""The connection to the central store's database, and the two kinds of transaction on it.
+
+SQLite: one writer at a time in this process, and `BEGIN IMMEDIATE`, so that a transaction that will write never waits in the
+middle for another process's. PostgreSQL: READ COMMITTED; decisions lock their account's row first.
+"""
+
+import asyncio
+import contextlib
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from creditmeter.central.engine import postgresql, sqlite
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
+from creditmeter.core.settlement.alerts import LowBalance
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_SQLITE_POOL_SIZE = 5
+_FIRED = "creditmeter_fired"
+
+
+def parse_url(text: str) -> URL:
+    """Read `sqlite:///PATH`, `postgresql://USER@HOST:PORT/NAME`, or `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT`.
+
+    Raises:
+        CentralMisconfigured: the text is none of these.
+    """
+    try:
+        url = make_url(text)
+        postgresql.servers_in(url)
+    except (ArgumentError, ValueError):  # a port that is no number is the latter
+        shown = re.sub(r":[^:@/]*@", ":***@", text)  # an address may carry a password
+        raise CentralMisconfigured(f"{shown!r} is not a central store: use sqlite:///PATH or postgresql://…") from None
+    driver = _DRIVERS.get(url.get_backend_name()) if url.drivername in _DRIVERS else None
+    if driver is None:
+        raise CentralMisconfigured(f"{url.drivername!r} is no central engine: use sqlite:///PATH or postgresql://…")
+    if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise CentralMisconfigured("the SQLite central store needs a file: sqlite:///PATH")
+    return url.set(drivername=driver)
+
+
+class Database:
+    """A pool of connections. Opening it connects to nothing yet.
+
+    Statements end in time unless it is not `is_timed`; a file that is `read_only` is not changed, whoever may write it.
+    `on_low_balance` are told of each alert that fired, once its transaction is committed.
+    `connect_observer` makes a connection apart from the pool on which it shows whether anybody changed the database, if the
+    engine has such a thing.
+    """
+
+    def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True, read_only: bool = False) -> None:
+        self.url = parse_url(url) if isinstance(url, str) else url
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
+        servers = postgresql.Servers(self.url, is_timed=is_timed)
+        self.engine = _sqlite_engine(self.url, read_only=read_only) if self.is_sqlite else postgresql.create_engine(servers)
+        self.engine = self.engine.execution_options(notifies=notifies)
+        self.on_low_balance: list[Callable[[LowBalance], None]] = []
+        self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
+
+    @property
+    def address(self) -> str:
+        """Where the database is, to be shown: without its password, wherever that stands."""
+        shown = self.url.set(drivername=self.url.get_backend_name())
+        hidden = {name: "***" for name in shown.query if "password" in name}
+        return shown.update_query_dict(hidden).render_as_string(hide_password=True)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write: committed when the block ends well, else rolled back.
+
+        Raises:
+            CentralUnavailable: it could not be begun, or not be known to have been committed.
+        """
+        async with self._writer, _transaction(self.engine) as connection:
+            fired: list[LowBalance] = []
+            connection.info[_FIRED] = fired
+            yield connection
+        for each in fired:
+            for listener in self.on_low_balance:
+                listener(each)
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads, from one snapshot.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        async with _transaction(self.engine.execution_options(**options)) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write, and whose statements may take as long as they need.
+
+        Raises:
+            CentralUnavailable: it could not be begun, or not be known to have been committed.
+        """
+        patient = Database(self.url, is_timed=False)
+        try:
+            async with patient.write() as connection:
+                yield connection
+        finally:
+            await patient.close()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+
+def announce(connection: AsyncConnection, fired: LowBalance) -> None:
+    """Have it told that an alert fired, once the transaction of this connection is committed; nothing is told if it is not."""
+    connection.info[_FIRED].append(fired)
+
+
+@contextlib.asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except (IntegrityError, DataError):  # a fault of the program, not of the store
+        raise
+    except DBAPIError as error:
+        if postgresql.is_fault_of_program(error.orig):
+            raise
+        raise CentralUnavailable(
+            _first_line(error.orig or error),
+            is_lasting=_is_lasting(error.orig),
+            is_damage=isinstance(error.orig, sqlite3.Error) and sqlite.is_damage(error.orig),
+            is_crowded=postgresql.is_crowded(error.orig),
+        ) from error
+    except PoolTimeoutError as error:
+        raise CentralUnavailable(_first_line(error), is_crowded=True) from error
+    except (OSError, TimeoutError) as error:
+        raise CentralUnavailable(_first_line(error)) from error
+
+
+def _is_lasting(error: BaseException | None) -> bool:
+    return sqlite.is_lasting(error) if isinstance(error, sqlite3.Error) else postgresql.is_lasting(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _sqlite_engine(url: URL, *, read_only: bool) -> AsyncEngine:
+    connect = partial(sqlite.connect, Path(url.database or ""), read_only=read_only)
+    engine = create_async_engine(url, async_creator=connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
+
+    def begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine

@@ -1,0 +1,271 @@
+"""Reading charges, refunds, grants and history from the central store.
+
+A page costs no more in a large store than in a small one: all go by an index that leads with the account. A page of history
+looks at so many lines and no more. Those of a range of time are found by the index of times, wherever in the history they are;
+if there are more of them than are looked at, the page is looked for from the newest line on, as any filtered one is. If that
+did not fill it, it says where to go on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, cast, func, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central.decisions.accounts import account_with_key
+from creditmeter.central.decisions.touching import Touching
+from creditmeter.central.engine.database import Database
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.rows import bits_of_kinds, bits_of_sources, charge_of, entry_of, grant_of, refund_of
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
+from creditmeter.core.credit.history import Entry, EntryType
+from creditmeter.core.ids import AccountId, ChargeId, GrantId, RefundId, origin_of
+from creditmeter.core.instants import Instant
+from creditmeter.core.refusals import AccountNotFound
+
+MAX_LINES_LOOKED_AT = 50_000
+"""As many lines of history are looked at for one page."""
+
+PART = 1_000
+"""As many of them are fetched at once where they are named by their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFilter:
+    """Which labels to look for: a key with this value, or (None) with any."""
+
+    key: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which lines of history to show: those that match every filter that is set. `[start, end)` is on `occurred_at`."""
+
+    types: tuple[EntryType, ...] = ()
+    kinds: tuple[GrantKind, ...] = ()
+    source: GrantSource | None = None
+    label: LabelFilter | None = None
+    action: str = ""
+    model: str = ""
+    tool: str = ""
+    start: Instant | None = None
+    end: Instant | None = None
+
+    def conditions(self, *, is_sqlite: bool) -> list[ColumnElement[bool]]:
+        """The filter as SQL."""
+        columns = tables.history.c
+        found: list[ColumnElement[bool]] = []
+        if self.types:
+            found.append(columns.type.in_([each.value for each in self.types]))
+        if self.kinds:
+            found.append(columns.kinds.bitwise_and(bits_of_kinds(set(self.kinds))) != 0)
+        if self.source is not None:
+            found.append(columns.sources.bitwise_and(bits_of_sources([self.source])) != 0)
+        if self.label is not None:
+            found.append(_has_label(self.label, is_sqlite=is_sqlite))
+        words = {columns.action: self.action, columns.model: self.model, columns.tool: self.tool}
+        return found + [column == word for column, word in words.items() if word] + self.in_time
+
+    @property
+    def in_time(self) -> list[ColumnElement[bool]]:
+        """What it says of time, as SQL; nothing if it says nothing."""
+        occurred_at = tables.history.c.occurred_at
+        bounds = None if self.start is None else occurred_at >= self.start, None if self.end is None else occurred_at < self.end
+        return [each for each in bounds if each is not None]
+
+    def has(self, pending: Charge) -> bool:
+        """Whether a charge that waits to be posted is known to be among the lines that will be there.
+
+        Which grants it will draw on is not: where kinds or a source are asked for, it is not.
+        """
+        usage = pending.usage
+        model = (usage.response_model or usage.request_model) if usage else ""
+        tool = usage.tool if usage else ""
+        words = ((self.action, pending.action), (self.model, model), (self.tool, tool))
+        return (
+            (not self.types or EntryType.CHARGED in self.types)
+            and not self.kinds
+            and self.source is None
+            and (self.label is None or _carries(pending.labels, self.label))
+            and (self.start is None or self.start <= pending.committed_at)
+            and (self.end is None or pending.committed_at < self.end)
+            and all(wanted in ("", word) for wanted, word in words)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A page of history, newest first. `next_before` is the number below which the next one goes on; None: there is no more.
+
+    `posted` are those of the charges asked about that were posted when the page was read.
+    """
+
+    entries: list[Entry]
+    next_before: int | None
+    posted: frozenset[ChargeId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class GrantCursor:
+    """Where a page of grants ended."""
+
+    created_at: Instant
+    grant_id: GrantId
+
+
+class Reader:
+    """Reads what was posted. Each method raises CentralUnavailable if the store does not answer."""
+
+    def __init__(self, database: Database, touching: Touching) -> None:
+        self._database = database
+        self._touching = touching
+
+    async def find_charge(self, charge_id: ChargeId) -> Charge | None:
+        """A posted charge."""
+        charges = tables.charges
+        row = await self._find(select(charges).where(charges.c.charge_id == charge_id), charges.c.account_id, charge_id)
+        return None if row is None else charge_of(row)
+
+    async def find_refund(self, refund_id: RefundId) -> Refund | None:
+        """A posted refund."""
+        refunds = tables.refunds
+        row = await self._find(select(refunds).where(refunds.c.refund_id == refund_id), refunds.c.account_id, refund_id)
+        return None if row is None else refund_of(row)
+
+    async def _find(self, query: Select[Any], account: ColumnElement[str], made_id: str) -> RowMapping | None:
+        """One row by an id that carries its account's key."""
+        origin = origin_of(made_id)
+        if origin is None:
+            return None
+        async with self._database.read() as connection:
+            account_id = await account_with_key(connection, origin.account_key)
+            rows = await connection.execute(query.where(account == account_id))
+            found: RowMapping | None = rows.mappings().one_or_none()
+            return found
+
+    async def list_history(
+        self,
+        account_id: AccountId,
+        wanted: HistoryFilter,
+        limit: int,
+        before: int | None = None,
+        waiting: Sequence[ChargeId] = (),
+    ) -> Lines | AccountNotFound:
+        """Lines of an account's history, newest first, at most `limit`, those numbered below `before`.
+
+        Of the charges that were `waiting` to be posted it says which were, as of the same moment.
+        """
+        accounts = tables.accounts
+        async with self._touching.read(account_id) as connection:
+            known = select(accounts.c.last_entry).where(accounts.c.account_id == account_id)
+            last = (await connection.execute(known)).scalar_one_or_none()
+            if last is None:
+                return AccountNotFound(account_id)
+            posted = await _posted(connection, account_id, waiting)
+            page = _Page(connection, account_id, wanted.conditions(is_sqlite=self._database.is_sqlite), limit + 1)
+            before = last + 1 if before is None else before
+            if wanted.in_time and await _are_few(connection, account_id, wanted):
+                first, found = 1, await page.of_time(wanted, before)
+            else:
+                first = max(1, before - MAX_LINES_LOOKED_AT)
+                found = await page.walked(first, before)
+        if len(found) > limit:
+            return Lines(found[:limit], found[limit - 1].number, posted)
+        return Lines(found, first if first > 1 else None, posted)
+
+    async def list_grants(
+        self, account_id: AccountId, limit: int, after: GrantCursor | None = None
+    ) -> list[Grant] | AccountNotFound:
+        """All grants of an account, ended ones too, newest first, at most `limit`, those after `after`."""
+        grants, accounts = tables.grants, tables.accounts
+        place = grants.c.created_at, grants.c.grant_id
+        query = select(grants).where(grants.c.account_id == account_id).order_by(*(column.desc() for column in place))
+        if after is not None:
+            query = query.where(tuple_(*place) < tuple_(after.created_at, after.grant_id))
+        async with self._touching.read(account_id) as connection:
+            known = select(accounts.c.account_id).where(accounts.c.account_id == account_id)
+            if (await connection.execute(known)).one_or_none() is None:
+                return AccountNotFound(account_id)
+            return [grant_of(row) for row in (await connection.execute(query.limit(limit))).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Looks for up to `limit` lines of an account, newest first, that meet some conditions."""
+
+    connection: AsyncConnection
+    account_id: AccountId
+    conditions: list[ColumnElement[bool]]
+    limit: int
+
+    async def walked(self, first: int, before: int) -> list[Entry]:
+        """Those in a range of numbers. Lines are numbered without gaps, so that it bounds how many are looked at."""
+        number = tables.history.c.number
+        return await self._fetch(self.limit, number >= first, number < before)
+
+    async def of_time(self, wanted: HistoryFilter, before: int) -> list[Entry]:
+        """Those numbered below `before` of a range of time that has few lines."""
+        at_once = self.limit if len(self.conditions) == len(wanted.in_time) else PART
+        found: list[Entry] = []
+        while len(found) < self.limit:
+            numbers = await self._numbers(wanted, before, at_once)
+            found += await self._fetch(self.limit - len(found), tables.history.c.number.in_(numbers))
+            if len(numbers) < at_once:
+                break
+            before = numbers[-1]
+        return found
+
+    async def _numbers(self, wanted: HistoryFilter, before: int, at_once: int) -> Sequence[int]:
+        """The highest numbers below `before` in the range. Its limit keeps the engines from looking by number instead."""
+        few = _numbers_in_time(self.account_id, wanted).limit(MAX_LINES_LOOKED_AT).subquery()
+        highest = select(few.c.number).where(few.c.number < before).order_by(few.c.number.desc()).limit(at_once)
+        return (await self.connection.execute(highest)).scalars().all()
+
+    async def _fetch(self, limit: int, *numbered: ColumnElement[bool]) -> list[Entry]:
+        history = tables.history
+        query = select(history).where(history.c.account_id == self.account_id, *numbered, *self.conditions)
+        rows = await self.connection.execute(query.order_by(history.c.number.desc()).limit(limit))
+        return [entry_of(row) for row in rows.mappings()]
+
+
+def _numbers_in_time(account_id: AccountId, wanted: HistoryFilter) -> Select[tuple[int]]:
+    """The numbers of the lines of a range of time, in the order of the index."""
+    history = tables.history.c
+    query = select(history.number).where(history.account_id == account_id, *wanted.in_time)
+    return query.order_by(history.occurred_at, history.number)
+
+
+async def _are_few(connection: AsyncConnection, account_id: AccountId, wanted: HistoryFilter) -> bool:
+    """Whether a range of time has no more lines than are looked at for a page."""
+    too_many = _numbers_in_time(account_id, wanted).offset(MAX_LINES_LOOKED_AT).limit(1)
+    return (await connection.execute(too_many)).one_or_none() is None
+
+
+async def _posted(connection: AsyncConnection, account_id: AccountId, waiting: Sequence[ChargeId]) -> frozenset[ChargeId]:
+    """Those of these charges that are posted."""
+    if not waiting:
+        return frozenset()
+    charges = tables.charges.c
+    query = select(charges.charge_id).where(charges.account_id == account_id, charges.charge_id.in_(waiting))
+    return frozenset(ChargeId(each) for each in (await connection.execute(query)).scalars())
+
+
+def _has_label(label: LabelFilter, *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Whether a line has a label. The JSON is read, not searched as text: no value can look like another label."""
+    stored = tables.history.c.labels
+    if is_sqlite:
+        each = func.json_each(stored).table_valued("key", "value")
+        found = select(each.c.key).where(each.c.key == label.key)
+        if label.value is not None:
+            found = found.where(each.c.value == label.value)
+        return found.correlate(tables.history).exists()
+    value = func.jsonb_extract_path_text(cast(stored, JSONB), label.key)
+    return value.is_not(None) if label.value is None else value == label.value
+
+
+def _carries(labels: Mapping[str, str], label: LabelFilter) -> bool:
+    return label.key in labels and label.value in (None, labels[label.key])

@@ -1,0 +1,170 @@
+"""Who holds what: the sidecars that ever registered, and the leases that are not closed.
+
+What is held and what is not posted is as of each sidecar's last report. A page is one query from one snapshot.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, case, func, select, tuple_
+
+from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.database import Database
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.rows import lease_of
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.leases import OutLease
+from creditmeter.core.ids import AccountId, LeaseId, SidecarId
+from creditmeter.core.instants import SECOND, Instant, Span
+
+SEEN_WITHIN = Span(45 * SECOND)
+"""A sidecar that is there says so three times within this long, also if it has nothing else to say."""
+
+
+class SidecarState(Enum):
+    """Whether a sidecar spoke within the TTL of a lease, and if not, whether anything is out to it."""
+
+    ACTIVE = "ACTIVE"
+    SILENT = "SILENT"
+    GONE = "GONE"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSidecar:
+    """A sidecar as the central store sees it; amounts are over all its unclosed leases."""
+
+    sidecar_id: SidecarId
+    epoch: int
+    state: SidecarState
+    registered_at: Instant
+    last_seen_at: Instant
+    leases: int
+    out: Microcredits
+    held: Microcredits
+    unposted: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLease:
+    """An unclosed lease and the account it is on."""
+
+    account_id: AccountId
+    lease: OutLease
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarCursor:
+    """Where a page of sidecars ended."""
+
+    last_seen_at: Instant
+    sidecar_id: SidecarId
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseCursor:
+    """Where a page of leases ended."""
+
+    opened_at: Instant
+    account_id: AccountId
+    lease_id: LeaseId
+
+
+class Listing:
+    """Lists sidecars and leases. Each method raises CentralUnavailable if the store does not answer."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def sidecars(
+        self, limit: int, state: SidecarState | None = None, after: SidecarCursor | None = None
+    ) -> list[SeenSidecar]:
+        """Sidecars, the last seen first, at most `limit`; with `state` only those in that state.
+
+        One that speaks while its listing is read moves to the front, and so is not on the pages that follow.
+        """
+        async with self._database.read() as connection:
+            query = _sidecars(await self._clock.now(connection), state, after).limit(limit)
+            return [_sidecar_of(row) for row in (await connection.execute(query)).mappings()]
+
+    async def leases(
+        self,
+        limit: int,
+        account_id: AccountId | None = None,
+        sidecar_id: SidecarId | None = None,
+        after: LeaseCursor | None = None,
+    ) -> list[AccountLease]:
+        """Leases that are not closed, the last opened first, at most `limit`; of one account or of one sidecar, if named."""
+        query = _leases(account_id, sidecar_id, after).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [AccountLease(AccountId(row["account_id"]), lease_of(row)) for row in rows]
+
+
+def _sidecars(now: Instant, state: SidecarState | None, after: SidecarCursor | None) -> Select[Any]:
+    """Sidecars with the sums of their leases. A sidecar was last seen when it said so, or when it renewed a lease."""
+    sidecars, leases = tables.sidecars, tables.leases
+    sums = (
+        select(
+            leases.c.sidecar_id,
+            func.count().label("leases"),
+            func.sum(leases.c.limit_microcredits - leases.c.posted_microcredits).label("out"),
+            func.sum(leases.c.held_microcredits).label("held"),
+            func.sum(leases.c.unposted_microcredits).label("unposted"),
+            func.max(leases.c.renewed_at).label("renewed_at"),
+        )
+        .where(leases.c.closed.is_(False))
+        .group_by(leases.c.sidecar_id)
+        .subquery()
+    )
+    seen_at = case((sums.c.renewed_at > sidecars.c.last_seen_at, sums.c.renewed_at), else_=sidecars.c.last_seen_at)
+    silence = case((sidecars.c.lease_ttl > SEEN_WITHIN, sidecars.c.lease_ttl), else_=SEEN_WITHIN)
+    named = case(
+        (seen_at + silence > now, SidecarState.ACTIVE.value),
+        (sums.c.out > 0, SidecarState.SILENT.value),
+        else_=SidecarState.GONE.value,
+    )
+    shown = (
+        select(
+            *(sidecars.c.sidecar_id, sidecars.c.epoch, sidecars.c.registered_at),
+            *(seen_at.label("seen_at"), named.label("state")),
+            *(func.coalesce(sums.c[name], 0).label(name) for name in ("leases", "out", "held", "unposted")),
+        )
+        .join_from(sidecars, sums, sums.c.sidecar_id == sidecars.c.sidecar_id, isouter=True)
+        .subquery()
+    )
+    query = select(shown).order_by(shown.c.seen_at.desc(), shown.c.sidecar_id.desc())
+    if state is not None:
+        query = query.where(shown.c.state == state.value)
+    if after is not None:
+        query = query.where(tuple_(shown.c.seen_at, shown.c.sidecar_id) < tuple_(after.last_seen_at, after.sidecar_id))
+    return query
+
+
+def _leases(account_id: AccountId | None, sidecar_id: SidecarId | None, after: LeaseCursor | None) -> Select[Any]:
+    leases = tables.leases
+    place = leases.c.opened_at, leases.c.account_id, leases.c.lease_id
+    query = select(leases).where(leases.c.closed.is_(False)).order_by(*(column.desc() for column in place))
+    if account_id is not None:
+        query = query.where(leases.c.account_id == account_id)
+    if sidecar_id is not None:
+        query = query.where(leases.c.sidecar_id == sidecar_id)
+    if after is not None:
+        query = query.where(tuple_(*place) < tuple_(after.opened_at, after.account_id, after.lease_id))
+    return query
+
+
+def _sidecar_of(row: RowMapping) -> SeenSidecar:
+    """A sidecar from its row. PostgreSQL's sums are Decimals."""
+    return SeenSidecar(
+        sidecar_id=row["sidecar_id"],
+        epoch=row["epoch"],
+        state=SidecarState(row["state"]),
+        registered_at=row["registered_at"],
+        last_seen_at=row["seen_at"],
+        leases=row["leases"],
+        out=Microcredits(int(row["out"])),
+        held=Microcredits(int(row["held"])),
+        unposted=Microcredits(int(row["unposted"])),
+    )

@@ -1,0 +1,82 @@
+"""Reading an account's posted charges to sum them up: all from one snapshot, a page at a time, none kept.
+
+Summaries take turns: each keeps a connection until it is done.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central.decisions.touching import Touching
+from creditmeter.central.queries.turns import Turns
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.rows import account_of
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import Instant
+from creditmeter.core.refusals import AccountNotFound, Overloaded
+from creditmeter.core.reports.usage_summary import Grouping, Keys, UsageSummary, UsedCharge
+
+PAGE = 500
+"""As many charges are read at once. Between pages the sidecar serves others."""
+
+_decode = msgspec.json.Decoder(UsedCharge).decode
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which charges to sum up, those with `committed_at` in `[start, end)`, and by what."""
+
+    account_id: AccountId
+    start: Instant | None = None
+    end: Instant | None = None
+    group_by: Sequence[Grouping] = ()
+
+
+class UsageReader:
+    """Sums up posted charges. Raises CentralUnavailable if the store does not answer."""
+
+    def __init__(self, touching: Touching, turns: Turns) -> None:
+        self._touching = touching
+        self._turns = turns
+
+    async def summarize(
+        self, wanted: UsageQuery, limit: int, after: Keys | None = None
+    ) -> UsageSummary | AccountNotFound | Overloaded:
+        """The sums of all charges asked for, and of up to `limit` groups of them, those after the keys `after`."""
+        return await self._turns.read(lambda: self._summarize(wanted, limit, after))
+
+    async def _summarize(self, wanted: UsageQuery, limit: int, after: Keys | None) -> UsageSummary | AccountNotFound:
+        async with self._touching.read(wanted.account_id) as connection:
+            query = select(tables.accounts).where(tables.accounts.c.account_id == wanted.account_id)
+            row = (await connection.execute(query)).mappings().one_or_none()
+            if row is None:
+                return AccountNotFound(wanted.account_id)
+            summary = UsageSummary(account_of(row).calendar, wanted.group_by, limit, after)
+            async for body in _bodies(connection, wanted):
+                summary.add(_decode(body))
+            return summary
+
+
+async def _bodies(connection: AsyncConnection, wanted: UsageQuery) -> AsyncIterator[str]:
+    """The charges asked for, by the time of their commit. A duplicate costs nothing and is left out.
+
+    Each page has one lower bound, the place where the last one ended: with the start beside it SQLite would go by the start,
+    and read all pages before this one again.
+    """
+    charges = tables.charges.c
+    place = charges.committed_at, charges.charge_id
+    query = select(*place, charges.body).where(charges.account_id == wanted.account_id, charges.duplicate_of.is_(None))
+    if wanted.end is not None:
+        query = query.where(charges.committed_at < wanted.end)
+    query = query.order_by(*place).limit(PAGE)
+    after = (Instant(0) if wanted.start is None else wanted.start, "")
+    while True:
+        page = (await connection.execute(query.where(tuple_(*place) > after))).all()
+        for _, _, body in page:
+            yield body
+        if len(page) < PAGE:
+            return
+        after = page[-1].committed_at, page[-1].charge_id

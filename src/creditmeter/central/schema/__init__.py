@@ -1,0 +1,1 @@
+"""The schema: tables, rows, migrations and database roles."""

@@ -1,0 +1,171 @@
+"""Bringing the central store's schema up to date with Alembic's migrations.
+
+Several sidecars may start at once: SQLite's write lock, or an advisory lock on PostgreSQL, lets one migrate and the others
+find it done. A schema that is up to date is only looked at, so a role that may change nothing about it can start on it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
+from creditmeter.central.schema import tables
+
+_ADVISORY_LOCK = 4_743_001
+
+_COLUMNS = text("SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'")
+
+_NOT_PERMITTED = ("42501", "3F000")
+"""PostgreSQL's error codes for what a role may not do: the privilege is missing, or no schema is open to it."""
+
+
+class NotPermitted(CentralMisconfigured):
+    """The role that connects to the store may not do what is needed; the message names the command and whose role may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The schema's version before and after; None is a store without a schema."""
+
+    before: str | None
+    after: str
+
+
+async def migrate(database: Database) -> Migration:
+    """Apply the migrations that are missing.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        NotPermitted: some are missing, and this role may not apply them.
+        CentralMisconfigured: the store is not there, is damaged, is another program's, or is newer than this one.
+    """
+    newest = newest_version()
+    before = await version(database)
+    if database.is_sqlite:
+        await _examine(database, newest)
+    if before != newest:
+        with _explained(database, _may_not_change(database, before, newest)):
+            async with database.write_for_long() as connection:
+                await lock_schema(connection)
+                before = await connection.run_sync(_version)
+                await connection.run_sync(_upgrade)
+    return Migration(before, newest)
+
+
+async def version(database: Database) -> str | None:
+    """The version of the schema; None if there is none.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        NotPermitted: this role may not read it.
+        CentralMisconfigured: the store is not there or is damaged.
+    """
+    with _explained(database, _may_not_read(database)):
+        async with database.read() as connection:
+            return await connection.run_sync(_version)
+
+
+async def _examine(database: Database, newest: str) -> None:
+    """Refuse a file whose tables are not those that its version says, seen in one snapshot: others may be migrating it.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        CentralDamaged: it is damaged, or another program's.
+    """
+    with _explained(database, _may_not_read(database)):
+        async with database.read() as connection:
+            found = await connection.run_sync(_version)
+            columns = {(table, column) for table, column in await connection.execute(_COLUMNS)}
+    ours = {(table.name, column.name) for table in tables.metadata.tables.values() for column in table.columns}
+    there = {table for table, _ in columns} & set(tables.metadata.tables)
+    if found is None and there:
+        problem = (
+            f"it has a table {min(there)}, but does not say of which version: it is another program's, or damaged."
+            " Name another file, or restore this one from a copy"
+        )
+    elif found == newest and (lost := ours - columns):
+        problem = f"it is damaged: it has no {'.'.join(min(lost))}. Restore it from a copy"
+    else:
+        return
+    raise CentralDamaged(f"the central store {database.address} cannot be used: {problem}")
+
+
+def newest_version() -> str:
+    """The version of the schema that this program needs."""
+    with as_file(files("creditmeter.central.schema").joinpath("migrations")) as scripts:
+        head = ScriptDirectory(str(scripts)).get_current_head()
+    assert head is not None, "there is at least one migration"
+    return head
+
+
+async def lock_schema(connection: AsyncConnection) -> None:
+    """Keep others from changing tables and privileges until the transaction ends."""
+    if connection.dialect.name != "sqlite":  # there the transaction itself does
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+
+
+def is_refused(error: CentralUnavailable) -> bool:
+    """Whether the store did not do it because the role may not."""
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _NOT_PERMITTED
+
+
+def owners_address(database: Database) -> str:
+    """The store's address with a blank for its owner's role."""
+    if database.is_sqlite:
+        return database.address
+    url = database.url
+    return URL.create("postgresql", "OWNER", None, url.host, url.port, url.database, url.query).render_as_string()
+
+
+@contextmanager
+def _explained(database: Database, refused: str) -> Iterator[None]:
+    """Turn what will not pass by itself into a line for the operator; `refused` is the line if the role may not."""
+    try:
+        yield
+    except CommandError as error:
+        raise CentralDamaged(f"the central store {database.address} is not of this version: {error}") from error
+    except CentralUnavailable as error:
+        if is_refused(error):
+            raise NotPermitted(refused) from error
+        if error.is_lasting:
+            kind = CentralDamaged if error.is_damage else CentralMisconfigured
+            raise kind(f"the central store {database.address} cannot be used: {error}") from error
+        raise
+
+
+def _may_not_change(database: Database, found: str | None, newest: str) -> str:
+    has = f"has a schema of version {found}" if found else "has no schema yet"
+    return (
+        f"the central store {database.address} {has}, this program needs version {newest}, and this role may not change it:"
+        f" run `creditmeter central migrate --central {owners_address(database)}` with the owner's role"
+    )
+
+
+def _may_not_read(database: Database) -> str:
+    role = database.url.username or "ROLE"
+    return (
+        f"the role {role} may not use the central store {database.address}:"
+        f" run `creditmeter central grant-role {role} --central {owners_address(database)}` with the owner's role"
+    )
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection, to: str = "head") -> None:
+    with as_file(files("creditmeter.central.schema").joinpath("migrations")) as scripts:
+        config = Config()
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)

@@ -1,0 +1,256 @@
+"""What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
+
+History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
+they are: only the columns that say how they stand may be changed, and no row deleted. What is no account of credit comes and
+goes: recalls, refused calls, and what is to be told to webhooks. Of an account only its running totals change. What an account
+or a plan is, is the owner's to say, or that of a role which was given administration; that one moves the ends of grants too,
+with an account's calendar.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.migrating import NotPermitted, is_refused, lock_schema, newest_version, owners_address, version
+
+_VERSION_TABLE = "alembic_version"
+_ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
+_RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
+_ADDED_TO = (tables.history, tables.refunds, tables.requests)
+_UPDATED = (
+    tables.grants,
+    tables.leases,
+    tables.charges,
+    tables.exchanges,
+    tables.sidecars,
+    tables.recalls,
+    tables.refused_calls,
+    tables.alert_watches,
+    tables.alert_deliveries,
+)
+_DELETED = (tables.recalls, tables.refused_calls, tables.alert_deliveries)
+
+_quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
+"""A name as SQL has it, in quotes where it needs them."""
+
+_ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}")
+_RESERVED = ("public", "none")
+
+
+_OWNS = text(
+    "WITH owners AS (SELECT tableowner AS name FROM pg_tables WHERE schemaname = :schema AND tablename = ANY(:tables)"
+    " UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = :schema"
+    " UNION SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :database)"
+    " SELECT count(*) FROM owners WHERE pg_has_role(:role, name, 'MEMBER')"
+)
+
+_HAS = text(
+    "WITH ours AS (SELECT c.oid, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+    " WHERE nspname = :schema AND relname = ANY(:tables))"
+    " SELECT relname, word FROM ours,"
+    " unnest(ARRAY['SELECT', 'INSERT', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS word"
+    " WHERE has_table_privilege(:role, oid, word)"
+    " UNION ALL SELECT relname, 'UPDATE ' || attname FROM ours JOIN pg_attribute ON attrelid = oid"
+    " WHERE attnum > 0 AND NOT attisdropped AND has_column_privilege(:role, oid, attname, 'UPDATE')"
+    " UNION ALL SELECT nspname, 'USAGE' FROM pg_namespace"
+    " WHERE nspname = :schema AND has_schema_privilege(:role, oid, 'USAGE')"
+    " UNION ALL SELECT datname, 'CONNECT' FROM pg_database"
+    " WHERE datname = :database AND has_database_privilege(:role, oid, 'CONNECT')"
+)
+
+_WHO_MAY = "use the role that owns the tables and may make roles, or hand what --sql prints to one that may"
+
+
+class RoleUnusable(CentralMisconfigured):
+    """The role cannot be the one that was asked for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a role is for beside settlement: administering accounts and plans, or opening accounts on first touch."""
+
+    admin: bool = False
+    auto_create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tables are."""
+
+    database: str
+    schema: str = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What was done: where, and whether the role was made just now, without a password."""
+
+    role: str
+    place: Place
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Privileges:
+    """What is granted on one table. UPDATE always names its columns."""
+
+    table: str
+    words: tuple[str, ...]
+    updated: tuple[str, ...] = ()
+
+    @property
+    def one_by_one(self) -> tuple[str, ...]:
+        """Each of them; UPDATE once for each column."""
+        return (*self.words, *(f"UPDATE {column}" for column in self.updated))
+
+    def granted(self, place: Place, role: str) -> str:
+        """The statement that grants them."""
+        update = (f"UPDATE ({', '.join(map(_quoted, self.updated))})",) if self.updated else ()
+        what = ", ".join((*self.words, *update))
+        return f"GRANT {what} ON {_quoted(place.schema)}.{_quoted(self.table)} TO {_quoted(role)}"
+
+
+def place_in(database: Database) -> Place:
+    """Where the tables are, as far as the address says.
+
+    Raises:
+        RoleUnusable: the store's engine has no roles.
+    """
+    if database.is_sqlite:
+        raise RoleUnusable("SQLite has no roles: whoever can write the central store's file can change all of it")
+    return Place(database.url.database or database.url.username or "")
+
+
+def statements(role: str, access: Access, place: Place) -> list[str]:
+    """The SQL that makes the role if it is missing, takes from it what it had on the store's tables, and grants what it needs.
+
+    Raises:
+        RoleUnusable: no role can have this name.
+    """
+    if role.lower() in _RESERVED or role.lower().startswith("pg_"):
+        raise RoleUnusable(f"{role!r} is a name that PostgreSQL keeps for itself: name a role of your own")
+    if not _ROLE_NAME.fullmatch(role):
+        raise RoleUnusable(f"{role!r} cannot be the name of a role: use 1 to 63 of the letters A to Z, digits, _ . @ and -")
+    to, schema = _quoted(role), _quoted(place.schema)
+    is_missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
+    everything = ", ".join(f"{schema}.{_quoted(name)}" for name in _ALL_TABLES)
+    return [
+        f"DO $$ BEGIN IF {is_missing} THEN CREATE ROLE {to} LOGIN; END IF; END $$",
+        f"REVOKE ALL ON {everything} FROM {to}",
+        f"REVOKE CREATE ON SCHEMA {schema} FROM {to}",
+        f"GRANT CONNECT ON DATABASE {_quoted(place.database)} TO {to}",
+        f"GRANT USAGE ON SCHEMA {schema} TO {to}",
+        *(each.granted(place, role) for each in _privileges(access)),
+    ]
+
+
+async def grant_role(database: Database, role: str, access: Access) -> Granted:
+    """Let a role settle, and no more. May be repeated: what it had before on the store's tables does not stay.
+
+    Raises:
+        CentralUnavailable: the store did not answer.
+        NotPermitted: the role that connects may not do this.
+        RoleUnusable: the role owns the tables, or may do more by another way than what is granted to it.
+        CentralMisconfigured: the store is not of this version.
+    """
+    statements(role, access, place_in(database))  # what is wrong with the name or the engine is said before anything is asked
+    found, newest = await version(database), newest_version()
+    if found != newest:
+        raise RoleUnusable(
+            f"the central store {database.address} has {f'a schema of version {found}' if found else 'no schema yet'}, this"
+            f" program needs version {newest}: run `creditmeter central migrate --central {owners_address(database)}` first"
+        )
+    try:
+        async with database.write() as connection:
+            await lock_schema(connection)
+            return await _grant(connection, role, access)
+    except CentralUnavailable as error:
+        if not is_refused(error):
+            raise
+        reason = str(error).rpartition(">: ")[2]  # without the name of the driver's class
+        raise NotPermitted(f"the role that connected may not do this ({reason}): {_WHO_MAY}") from error
+
+
+async def _grant(connection: AsyncConnection, role: str, access: Access) -> Granted:
+    place = await _place(connection)
+    is_new = (await connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})).first() is None
+    if not is_new:
+        await _check_owns_nothing(connection, role, place)
+    for statement in statements(role, access, place):
+        await connection.exec_driver_sql(statement)
+    await _check_has_just_this(connection, role, place, access)
+    return Granted(role, place, is_new)
+
+
+async def _place(connection: AsyncConnection) -> Place:
+    query = text(
+        "SELECT current_database(), nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.oid = to_regclass(:name)"
+    )
+    return Place(*(await connection.execute(query, {"name": _VERSION_TABLE})).one())
+
+
+async def _check_owns_nothing(connection: AsyncConnection, role: str, place: Place) -> None:
+    """Whoever owns the tables or what they are in, or may act as its owner, changes them whatever was granted."""
+    if (await connection.execute(_OWNS, _about(role, place))).scalar_one():
+        raise RoleUnusable(
+            f"the role {role} owns the central store's tables, schema or database, is a member of a role that does, or is a"
+            " superuser: nothing keeps it from changing history; name another role for sidecars"
+        )
+
+
+async def _check_has_just_this(connection: AsyncConnection, role: str, place: Place, access: Access) -> None:
+    """What comes by PUBLIC or by membership in another role is not taken away by revoking it from this one. And whoever may
+    not grant is only warned by the server, while nothing happens.
+    """
+    has = {(table, word) for table, word in await connection.execute(_HAS, _about(role, place))}
+    wanted = {(each.table, word) for each in _privileges(access) for word in each.one_by_one}
+    wanted |= {(place.schema, "USAGE"), (place.database, "CONNECT")}
+    if has - wanted:
+        raise RoleUnusable(
+            f"the role {role} would still have {_listed(has - wanted)}, by PUBLIC or by another role that it is a member of:"
+            " take that away first; nothing was changed"
+        )
+    if wanted - has:
+        raise NotPermitted(f"{_listed(wanted - has)} cannot be granted by the role that connected: {_WHO_MAY}")
+
+
+def _about(role: str, place: Place) -> dict[str, object]:
+    return {"role": role, "tables": _ALL_TABLES, "schema": place.schema, "database": place.database}
+
+
+def _listed(privileges: set[tuple[str, str]]) -> str:
+    """Privileges on tables in words; columns are left out."""
+    return ", ".join(sorted({f"{word.partition(' ')[0]} on {table}" for table, word in privileges}))
+
+
+def _privileges(access: Access) -> Iterator[_Privileges]:
+    for table in _ADDED_TO:
+        yield _Privileges(table.name, ("SELECT", "INSERT"))
+    for table in _UPDATED:
+        forgets = table in _DELETED or (access.admin and table is tables.alert_watches)
+        delete = ("DELETE",) if forgets else ()
+        moved = (tables.grants.c.expires_at.name,) if access.admin and table is tables.grants else ()  # with a calendar
+        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), (*_names(tables.changing(table)), *moved))
+    if access.admin:
+        yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))
+        yield _Privileges(tables.accounts.name, ("SELECT", "INSERT"), tuple(tables.accounts.columns.keys()))
+        yield _Privileges(tables.rate_cards.name, ("SELECT", "INSERT"))
+    else:
+        insert = ("INSERT",) if access.auto_create else ()
+        yield _Privileges(tables.plans.name, ("SELECT",))
+        yield _Privileges(tables.rate_cards.name, ("SELECT",))
+        yield _Privileges(tables.accounts.name, ("SELECT", *insert), _RUNNING_TOTALS)
+    yield _Privileges(_VERSION_TABLE, ("SELECT",))
+
+
+def _names(columns: Iterable[Column[Any]]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)

@@ -1,0 +1,1 @@
+"""Verification: every balance computed again from its history."""

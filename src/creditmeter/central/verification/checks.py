@@ -1,0 +1,263 @@
+"""What must hold of an account's rows at the central store. Each check says what is wrong, in one sentence a problem.
+
+Nothing is read from the database here: `verification` does that.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import RowMapping
+
+from creditmeter.central.schema.rows import (
+    bits_of_kinds,
+    charge_of,
+    charge_row,
+    entry_of,
+    grant_of,
+    lease_of,
+    refund_of,
+    refund_row,
+)
+from creditmeter.core.credit.grants import Draw, Grant, alive_between
+from creditmeter.core.credit.history import Entry, EntryType
+from creditmeter.core.credit.leases import OutLease
+from creditmeter.core.instants import Instant
+
+_Raw = TypeVar("_Raw")
+_Read = TypeVar("_Read")
+
+_SPENT = {EntryType.CHARGED, EntryType.DEBT_REPAID}
+_OF_A_GRANT = {EntryType.GRANTED: "amount", EntryType.LAPSED: "lapsed", EntryType.VOIDED: "voided"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why something that is stored makes no sense."""
+
+    reason: str
+
+
+def read(decode: Callable[[_Raw], _Read], raw: _Raw) -> _Read | Unreadable:
+    """What is stored, or why it makes no sense."""
+    try:
+        return decode(raw)
+    except (msgspec.MsgspecError, AssertionError, ValueError) as error:
+        return Unreadable(str(error))
+
+
+@dataclass(frozen=True)
+class _Posting:
+    """Of a charge's body no more than its draws, which is quick to read."""
+
+    draws: tuple[Draw, ...]
+
+
+@dataclass(frozen=True)
+class _Paid:
+    posting: _Posting
+
+
+_decode_paid = msgspec.json.Decoder(_Paid).decode
+
+
+def draws_in(body: str) -> tuple[Draw, ...]:
+    """What the charge with this body drew. One that cannot be read is told of by `charge_problems`."""
+    paid = read(_decode_paid, body)
+    return () if isinstance(paid, Unreadable) else paid.posting.draws
+
+
+# History.
+
+
+@dataclass(slots=True)
+class History:
+    """What an account's history adds up to so far, in microcredits.
+
+    `sources` says where each grant is from. `by_grant` has an amount for each (grant, part): amount, drawn, refunded, lapsed,
+    voided. `owed` has, for charges that were not paid at once, the draws that lines yet to come should name.
+    """
+
+    sources: dict[str, str] = field(default_factory=dict)
+    entries: int = 0
+    last_number: int = 0
+    balance: int = 0
+    by_grant: Counter[tuple[str, str]] = field(default_factory=Counter)
+    owed: dict[str, tuple[Draw, ...]] = field(default_factory=dict)
+
+
+def line_problems(row: RowMapping, history: History, paid: Mapping[str, tuple[Draw, ...]]) -> Iterator[str]:
+    """What is wrong with a line, after it was added up."""
+    number, expected = row["number"], history.last_number + 1
+    if number != expected:
+        yield f"history has {number} where {expected} should stand"
+    history.last_number = number
+    history.entries += 1
+    history.balance += row["amount_microcredits"]
+    if row["balance_after_microcredits"] != history.balance:
+        stated = row["balance_after_microcredits"]
+        yield f"history line {number} says a balance of {stated}, but it adds up to {history.balance}"
+    entry = read(entry_of, row)
+    if isinstance(entry, Unreadable):
+        yield f"history line {number} cannot be read: {entry.reason}"
+        return
+    if entry.charge_id is not None and entry.charge_id not in paid:
+        yield f"history line {number} is about charge {entry.charge_id}, which is not there"
+    if entry.amount != _amount_of_draws(entry):
+        yield f"history line {number} of {entry.amount} is not the sum of its draws"
+    if row["kinds"] != bits_of_kinds(entry.kinds) or not _names_its_sources(entry, history):
+        yield f"history line {number} is not filed under the kinds and sources of its grants"
+    _add_up(entry, history)
+    if entry.type in _SPENT and not _paid_by(entry, history, paid):
+        yield f"history line {number} has other draws than charge {entry.charge_id}"
+
+
+def _amount_of_draws(entry: Entry) -> int:
+    """What a line's amount should be; that of a line about one grant stands for itself."""
+    if entry.type in _OF_A_GRANT:
+        return entry.amount
+    drawn = sum(draw.amount for draw in entry.draws)
+    return -drawn if entry.type in _SPENT else drawn
+
+
+def _names_its_sources(entry: Entry, history: History) -> bool:
+    """Whether a line says where its grants are from. A grant that is not there is told of by `grant_problems`."""
+    if not entry.grant_ids <= history.sources.keys():
+        return True
+    return {history.sources[name] for name in entry.grant_ids} == {each.value for each in entry.sources}
+
+
+def _add_up(entry: Entry, history: History) -> None:
+    """Count what a line says of each grant."""
+    if entry.type in _OF_A_GRANT:
+        sign = 1 if entry.type is EntryType.GRANTED else -1
+        history.by_grant[entry.grant_id or "", _OF_A_GRANT[entry.type]] += sign * entry.amount
+    part = "drawn" if entry.type in _SPENT else "refunded"
+    for draw in entry.draws:
+        history.by_grant[draw.grant_id, part] += draw.amount
+
+
+def _paid_by(entry: Entry, history: History, paid: Mapping[str, tuple[Draw, ...]]) -> bool:
+    """Whether a line names the draws of its charge: the first of them if it is the charge's own line, else those that follow
+    on what earlier lines named.
+    """
+    charge_id = entry.charge_id or ""
+    due = paid.get(charge_id, ()) if entry.type is EntryType.CHARGED else history.owed.pop(charge_id, ())
+    named, rest = due[: len(entry.draws)], due[len(entry.draws) :]
+    if rest:
+        history.owed[charge_id] = rest
+    return [(each.grant_id, each.amount) for each in named] == [(each.grant_id, each.amount) for each in entry.draws]
+
+
+# Grants and the balance.
+
+
+def void_problems(grants: Iterable[RowMapping], leases: Iterable[RowMapping], now: Instant) -> Iterator[str]:
+    """Where voided grants have more left than leases may need: it should have been taken back when it returned."""
+    kept = [each for each in grants if each["voided_at"] is not None and each["remaining_microcredits"]]
+    left = sum(each["remaining_microcredits"] for each in kept if each["expires_at"] is None or each["expires_at"] > now)
+    out = sum(each["limit_microcredits"] - each["posted_microcredits"] for each in leases if not each["closed"])
+    if left > out:
+        yield f"voided grants have {left} left, and {out} is out on leases"
+
+
+def grant_problems(grants: Mapping[str, RowMapping], history: History) -> Iterator[str]:
+    """Where a grant does not add up, or is not what history says."""
+    for name, row in grants.items():
+        parts = {part: row[f"{part}_microcredits"] for part in ("amount", "drawn", "refunded", "lapsed", "voided")}
+        remaining = row["remaining_microcredits"]
+        if remaining < 0:
+            yield f"grant {name} is overdrawn by {-remaining}"
+        if parts["amount"] != remaining + parts["drawn"] - parts["refunded"] + parts["lapsed"] + parts["voided"]:
+            yield f"grant {name} does not add up: {remaining} left of {parts}"
+        for part, stored in parts.items():
+            if stored != history.by_grant[name, part]:
+                yield f"grant {name} has {part} {stored}, its history says {history.by_grant[name, part]}"
+    for name in sorted({name for name, _ in history.by_grant} - grants.keys()):
+        yield f"grant {name or 'without a name'} is in history, but is not there"
+
+
+def balance_problems(account: RowMapping, grants: Iterable[RowMapping], history: History) -> Iterator[str]:
+    """Where the account's row is not what its grants and its history say."""
+    grants = list(grants)
+    balance, last_entry = account["balance_microcredits"], account["last_entry"]
+    remaining = sum(row["remaining_microcredits"] for row in grants)
+    if not balance == history.balance == remaining:
+        yield f"the balance is {balance}, its history adds up to {history.balance}, and its grants have {remaining} left"
+    if last_entry != history.entries:
+        yield f"history has {history.entries} lines where {last_entry} were written"
+
+
+# Charges and refunds.
+
+
+def charge_problems(row: RowMapping, back: int, cancelled: int) -> Iterator[str]:
+    """Where a charge does not add up. `back` is what refunds say came back to it, `cancelled` what they took off its debt."""
+    name = row["charge_id"]
+    charge = read(charge_of, row)
+    if isinstance(charge, Unreadable):
+        yield f"charge {name} cannot be read: {charge.reason}"
+        return
+    posting = charge.posting
+    if posting is None:
+        yield f"charge {name} is not posted"
+        return
+    yield from _column_problems(f"charge {name}", row, charge_row(charge))
+    drawn, returned = sum(draw.amount for draw in posting.draws), sum(draw.returned for draw in posting.draws)
+    if posting.covered != drawn:
+        yield f"charge {name} is covered by {posting.covered}, but drew {drawn}"
+    if not posting.refunded == returned == back:
+        yield f"charge {name} was refunded {posting.refunded}, its draws {returned}, and its refunds say {back}"
+    accounted = posting.covered + posting.debt + posting.uncovered + cancelled
+    if accounted != (charge.cost if posting.duplicate_of is None else 0):
+        yield f"charge {name} costs {charge.cost}, but {accounted} is covered, owed, cancelled or written off"
+
+
+def refund_problems(row: RowMapping) -> Iterator[str]:
+    """Where a refund makes no sense by itself."""
+    name = row["refund_id"]
+    refund = read(refund_of, row)
+    if isinstance(refund, Unreadable):
+        yield f"refund {name} cannot be read: {refund.reason}"
+    elif refund.posting is None:
+        yield f"refund {name} is not posted"
+    else:
+        yield from _column_problems(f"refund {name}", row, refund_row(refund))
+
+
+def _column_problems(name: str, row: RowMapping, expected: Mapping[str, object]) -> Iterator[str]:
+    """Where a row's columns are not what its body says. The body's text itself may be written in more than one way."""
+    for column, value in expected.items():
+        if column != "body" and row[column] != value:
+            yield f"{name} has {column.removesuffix('_microcredits')} {row[column]} in its row and {value} in its body"
+
+
+# Leases.
+
+
+def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now: Instant) -> Iterator[str]:
+    """Where more is out on leases than stands behind them.
+
+    A lease draws on grants that were usable at any time since it was opened. The later it was opened, the fewer those are; so
+    there is enough for all if, for each lease, there is enough for it and all that were opened later.
+    """
+    leases: list[OutLease] = []
+    for row in rows:
+        lease = read(lease_of, row)
+        if isinstance(lease, Unreadable):
+            yield f"lease {row['lease_id']} cannot be read: {lease.reason}"
+        elif lease.closed and lease.out:
+            yield f"lease {lease.lease_id} is closed with {lease.out} out on it"
+        elif not lease.closed:
+            leases.append(lease)
+    sound = [grant for grant in (read(grant_of, row) for row in grants) if isinstance(grant, Grant)]
+    out = 0
+    for lease in sorted(leases, key=lambda each: each.opened_at, reverse=True):
+        if lease.held + lease.unposted > lease.out:
+            yield f"lease {lease.lease_id} has {lease.out} out and more than that held and unposted"
+        out += lease.out
+        behind = sum(grant.remaining for grant in alive_between(sound, lease.opened_at, now))
+        if out > behind:
+            yield f"lease {lease.lease_id} and those opened since have {out} out on leases, and {behind} is left behind them"

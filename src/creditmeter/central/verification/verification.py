@@ -1,0 +1,280 @@
+"""Verification: recompute every balance from history, and hold what is stored against it.
+
+Each account is read from one snapshot, so this may run beside sidecars. What is checked is what credit rests on: every grant
+adds up, and its parts are what history says they are; every charge is paid by its draws and stands in history once, and so
+does every refund; what is out on leases has credit behind it.
+
+Of an account the grants and the unclosed leases are kept in memory; history, charges and refunds are read page by page, and
+what has to be counted over all of them is counted by the database.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, case, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from creditmeter.central.engine.database import Database
+from creditmeter.central.schema import tables
+from creditmeter.central.verification.checks import (
+    History,
+    balance_problems,
+    charge_problems,
+    draws_in,
+    grant_problems,
+    lease_problems,
+    line_problems,
+    refund_problems,
+    void_problems,
+)
+from creditmeter.core.credit.grants import Draw
+from creditmeter.core.credit.history import EntryType
+from creditmeter.core.ids import AccountId
+
+MAX_PROBLEMS = 100
+"""As many problems are listed; the rest are counted."""
+
+PAGE = 2_000
+"""As many rows are read at once."""
+
+_OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was looked at, and what is wrong: one sentence a problem."""
+
+    accounts: int
+    entries: int
+    problems: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Found:
+    """Problems: the first of them, and how many there were."""
+
+    listed: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, problem: str) -> None:
+        """Count a problem, and list it if there is room."""
+        self.count += 1
+        if self.count <= MAX_PROBLEMS:
+            self.listed.append(problem)
+
+    def told(self) -> tuple[str, ...]:
+        """What is listed, and a count of the rest."""
+        rest = self.count - len(self.listed)
+        return (*self.listed, f"and {rest} more problems") if rest else tuple(self.listed)
+
+
+async def verify(url: str, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Check a whole central store. `progress` is told how many accounts of how many are done.
+
+    Raises:
+        CentralUnavailable: the store did not answer, or is none.
+        CentralMisconfigured: the address is none.
+    """
+    database = Database(url, is_timed=False, read_only=True)  # a large account takes long
+    try:
+        return await _verify(database, progress or (lambda _done, _all: None))
+    finally:
+        await database.close()
+
+
+async def _verify(database: Database, progress: Callable[[int, int], None]) -> Report:
+    found, accounts, entries = _Found(), 0, 0
+    async with database.read() as connection:
+        expected = (await connection.execute(select(func.count()).select_from(tables.accounts))).scalar_one()
+    async for account_id in _account_ids(database):
+        history = History()
+        async with database.read() as connection:
+            async for problem in _problems(connection, account_id, history):
+                found.add(f"account {account_id}: {problem}")
+        accounts, entries = accounts + 1, entries + history.entries
+        progress(accounts, max(accounts, expected))
+    async with database.read() as connection:
+        async for problem in _rows_of_nobody(connection):
+            found.add(problem)
+    return Report(accounts, entries, found.told())
+
+
+async def _account_ids(database: Database) -> AsyncIterator[AccountId]:
+    """All accounts, in pages: nothing is held open while they are looked at."""
+    column = tables.accounts.c.account_id
+    after = ""
+    while True:
+        async with database.read() as connection:
+            page = (await connection.execute(select(column).where(column > after).order_by(column).limit(PAGE))).scalars().all()
+        for account_id in page:
+            yield AccountId(account_id)
+        if len(page) < PAGE:
+            return
+        after = page[-1]
+
+
+async def _rows_of_nobody(connection: AsyncConnection) -> AsyncGenerator[str]:
+    known = select(tables.accounts.c.account_id)
+    for table in _OF_ACCOUNTS:
+        query = select(table.c.account_id).distinct().except_(known).order_by(table.c.account_id)
+        for account_id in (await connection.execute(query)).scalars():
+            yield f"account {account_id}: is not there, but has rows in {table.name}"
+
+
+async def _problems(connection: AsyncConnection, account_id: AccountId, history: History) -> AsyncGenerator[str]:
+    """Everything that is wrong with one account."""
+    grants = {row["grant_id"]: row async for row in _rows(connection, tables.grants, account_id)}
+    history.sources = {name: row["source"] for name, row in grants.items()}
+    async for page in _pages(connection, tables.history, account_id):
+        paid = await _draws_of_charges(connection, account_id, page)
+        for row in page:
+            for problem in line_problems(row, history, paid):
+                yield problem
+    for charge_id in history.owed:
+        yield f"charge {charge_id} drew more than the lines of its history say"
+    for problem in grant_problems(grants, history):
+        yield problem
+    stored = (await connection.execute(_of(tables.accounts, account_id))).mappings().one()
+    for problem in balance_problems(stored, grants.values(), history):
+        yield problem
+    async for problem in _charges_problems(connection, account_id):
+        yield problem
+    async for problem in _refunds_problems(connection, account_id):
+        yield problem
+    leases = [row async for row in _rows(connection, tables.leases, account_id)]
+    about = grants.values(), leases, stored["decided_at"]
+    for problem in (*lease_problems(*about), *void_problems(*about)):
+        yield problem
+
+
+# History.
+
+
+async def _draws_of_charges(
+    connection: AsyncConnection, account_id: AccountId, lines: Iterable[RowMapping]
+) -> dict[str, tuple[Draw, ...]]:
+    """What the charges that some lines are about drew."""
+    charges = tables.charges
+    named = {line["charge_id"] for line in lines if line["charge_id"]}
+    query = select(charges.c.charge_id, charges.c.body).where(
+        charges.c.account_id == account_id, charges.c.charge_id.in_(sorted(named))
+    )
+    return {charge_id: draws_in(body) for charge_id, body in await connection.execute(query)}
+
+
+# Charges and refunds.
+
+
+async def _charges_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    async for page in _pages(connection, tables.charges, account_id):
+        refunded = await _refunded(connection, account_id, [row["charge_id"] for row in page])
+        for row in page:
+            for problem in charge_problems(row, *refunded.get(row["charge_id"], (0, 0))):
+                yield problem
+    wanted = case((tables.charges.c.duplicate_of.is_(None), 1), else_=0)
+    query = _not_as_often_as(wanted, account_id, tables.charges, "charge_id", EntryType.CHARGED)
+    for name, count in await connection.execute(query):
+        yield f"charge {name} stands in history {count} times"
+
+
+async def _refunded(
+    connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[str]
+) -> dict[str, tuple[int, int]]:
+    """For charges with refunds, of their own or of a duplicate: what came back to them in all, and how much of their debt was
+    cancelled.
+    """
+    refunds, charges = tables.refunds.c, tables.charges.c
+    back = refunds.restored_microcredits + refunds.lapsed_microcredits
+    paid = func.coalesce(charges.duplicate_of, charges.charge_id)
+    query = (
+        select(paid, func.sum(back), func.sum(refunds.amount_microcredits - back - refunds.never_paid_microcredits))
+        .join_from(tables.refunds, tables.charges, charges.charge_id == refunds.charge_id)
+        .where(refunds.account_id == account_id, charges.account_id == account_id, paid.in_(sorted(charge_ids)))
+        .group_by(paid)
+    )
+    return {row[0]: (int(row[1]), int(row[2])) for row in await connection.execute(query)}
+
+
+async def _refunds_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    async for row in _rows(connection, tables.refunds, account_id):
+        for problem in refund_problems(row):
+            yield problem
+    query = _not_as_often_as(literal(1), account_id, tables.refunds, "refund_id", EntryType.REFUNDED)
+    for name, count in await connection.execute(query):
+        yield f"refund {name} stands in history {count} times"
+    async for problem in _moved_problems(connection, account_id):
+        yield problem
+
+
+async def _moved_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    """Where the lines of a refund move other credit than it says: what came back, or was given anew, and what of it lapsed."""
+    refunds, history = tables.refunds.c, tables.history.c
+    is_lost = history.type.in_((EntryType.LAPSED.value, EntryType.VOIDED.value))
+    lapsed = case((is_lost, -history.amount_microcredits), else_=0)
+    moved = (
+        select(history.refund_id, func.sum(history.amount_microcredits).label("back"), func.sum(lapsed).label("lapsed"))
+        .where(history.account_id == account_id, history.refund_id.is_not(None))
+        .group_by(history.refund_id)
+        .subquery()
+    )
+    its_own = (refunds.account_id == account_id) & (refunds.refund_id == moved.c.refund_id)
+    differs = (moved.c.back != refunds.restored_microcredits) | (moved.c.lapsed != refunds.lapsed_microcredits)
+    query = (
+        select(moved.c.refund_id, moved.c.back, moved.c.lapsed, refunds.restored_microcredits, refunds.lapsed_microcredits)
+        .join_from(moved, tables.refunds, its_own, isouter=True)
+        .where(refunds.refund_id.is_(None) | differs)
+        .order_by(moved.c.refund_id)
+    )
+    for name, back, gone, said_back, said_gone in await connection.execute(query):
+        if said_back is None:
+            yield f"refund {name} is in history, but is not there"
+        else:
+            yield f"refund {name} says {said_back} restored and {said_gone} lapsed, its history {back} and {gone}"
+
+
+def _not_as_often_as(
+    wanted: ColumnElement[int], account_id: AccountId, table: Table, key: str, type_: EntryType
+) -> Select[str, int]:
+    """The things of a table that do not have as many lines of a type as they should, and how many they have."""
+    history = tables.history.c
+    lines = (
+        select(history[key].label("name"), func.count().label("lines"))
+        .where(history.account_id == account_id, history.type == type_.value)
+        .group_by(history[key])
+        .subquery()
+    )
+    count = func.coalesce(lines.c.lines, 0)
+    return (
+        select(table.c[key], count)
+        .join_from(table, lines, lines.c.name == table.c[key], isouter=True)
+        .where(table.c.account_id == account_id, count != wanted)
+        .order_by(table.c[key])
+    )
+
+
+# Reading.
+
+
+def _of(table: Table, account_id: AccountId) -> Select[Any]:
+    return select(table).where(table.c.account_id == account_id)
+
+
+async def _rows(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[RowMapping]:
+    """An account's rows of a table by primary key."""
+    async for page in _pages(connection, table, account_id):
+        for row in page:
+            yield row
+
+
+async def _pages(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[Sequence[RowMapping]]:
+    """An account's rows of a table by primary key, a page at a time."""
+    key = list(table.primary_key.columns)[1]
+    after: object = None
+    while True:
+        query = _of(table, account_id).order_by(key).limit(PAGE)
+        page = (await connection.execute(query if after is None else query.where(key > after))).mappings().all()
+        yield page
+        if len(page) < PAGE:
+            return
+        after = page[-1][key.name]

@@ -1,0 +1,144 @@
+"""`creditmeter prices`: what models, tools and actions cost by the rate card in force; and how two cards' prices differ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING
+from typing import Annotated
+
+import typer
+
+from creditmeter.cli.connection import ask
+from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
+from creditmeter.cli.output import print_listing, say_more, word
+from creditmeter.cli.paging import pages
+from creditmeter.cli.screen import print_table, table
+from creditmeter.client import Client
+from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.price_table import Place, PriceTable, Unit, wider
+from creditmeter.core.prices.pricing import Price, price_usage
+from creditmeter.core.prices.rate_card import TEXT, RateCard
+from creditmeter.core.work import Usage
+from creditmeter.v1 import account_pb2
+
+MAX_LINES = 10**6
+"""As many lines of two cards are compared: more than cards have."""
+
+_UNITS = tuple(Unit)
+
+
+def prices(
+    action: Annotated[str, typer.Option(metavar="ACTION", help="Only prices of this action.")] = "",
+    limit: Limit = 50,
+    page_token: PageToken = "",
+    address: Address = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List what models, tools and actions cost by the rate card in force, by action, provider and model.
+
+    Typical is one image, tool call or action; of text it is a call with 1,000 input and 500 output tokens. What other classes
+    of tokens and long inputs cost is in --json.
+    """
+    request = account_pb2.ListModelPricesRequest(action=action, page_token=page_token)
+
+    async def read(client: Client) -> account_pb2.ListModelPricesResponse:
+        return await pages(client.account.ListModelPrices, request, lambda page: len(page.prices), limit)
+
+    reply = ask(address, read)
+    if not print_listing(reply, account_pb2.ModelPrice, reply.prices, as_json=as_json, as_csv=as_csv):
+        _print_prices(reply.prices, f"Prices in credits by the rate card {reply.rate_card_version}")
+        say_more(reply.next_page_token)
+
+
+def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
+    numbers = ("typical", "1M input", "1M output")
+    goes = ("tier", "provider", "variant/tool", "1M output", "1M input")
+    shown = table("action", "provider", "model", "variant/tool", "tier", *numbers, ids=("model",), right=numbers, goes=goes)
+    for each in found:
+        shown.add_row(
+            each.action,
+            each.provider,
+            each.model,
+            each.variant or each.tool,
+            word(account_pb2.ModelTier, each.tier).replace("_", " "),
+            format_credits(each.typical_microcredits),
+            _per_million(each, account_pb2.PRICE_UNIT_INPUT_TOKENS),
+            _per_million(each, account_pb2.PRICE_UNIT_OUTPUT_TOKENS),
+        )
+    print_table(shown, title, empty="The rate card in force has no such price.")
+
+
+def _per_million(price: account_pb2.ModelPrice, unit: account_pb2.PriceUnit.ValueType) -> str:
+    """What so many of these tokens cost where the input is not long; empty if there is no such price."""
+    amounts = (each.amount_microcredits for each in price.unit_prices if each.unit == unit and not each.above_input_tokens)
+    return next(map(format_credits, amounts), "")
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """What a unit costs by each card, in microcredits, in calls with more than so many input tokens; None: it has no price."""
+
+    place: Place
+    above_input_tokens: int
+    unit: Unit
+    old: Microcredits | None
+    new: Microcredits | None
+
+
+def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceChange]:
+    """What differs at a moment, in the order of the table of prices; also where only one card names the model or tool."""
+    before, after = _Prices(old, at), _Prices(new, at)
+    for place in sorted({*before.places, *after.places}):
+        lines = before.line(place), after.line(place)
+        for above, number in sorted({(above, _UNITS.index(unit)) for line in lines for above, unit in line}):
+            unit = _UNITS[number]
+            was, becomes = (_amount(line, above, unit) for line in lines)
+            if was != becomes:
+                yield PriceChange(place, above, unit, was, becomes)
+
+
+_Line = Mapping[tuple[int, Unit], Microcredits]
+"""What units cost from how many input tokens on; empty without any price."""
+
+
+class _Prices:
+    """What everything costs by a card at a moment, whether or not the card names it."""
+
+    def __init__(self, card: RateCard, at: Instant) -> None:
+        self._card = card
+        self._at = at
+        self.places: dict[Place, _Line] = {
+            line.place: {(each.above_input_tokens, each.unit): each.amount for each in line.units}
+            for line in PriceTable(card).lines(at, "", None, MAX_LINES)
+        }
+
+    def line(self, place: Place) -> _Line:
+        """The prices that count for a place of this card's table or of another one's."""
+        if place in self.places:
+            return self.places[place]
+        return self._line_of_rule(place) if place.action == TEXT else self._line_of_item(place)
+
+    def _line_of_rule(self, place: Place) -> _Line:
+        rule = self._card.text_rule(place.provider, place.model)
+        return {} if rule is None else self.places.get(Place(TEXT, rule.provider, rule.model), {})
+
+    def _line_of_item(self, place: Place) -> _Line:
+        usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
+        price = price_usage(self._card, usage, self._at)
+        if not isinstance(price, Price):
+            return {}
+        exactly = (price.exact_credits * MICROCREDITS_PER_CREDIT).to_integral_value(ROUND_CEILING)
+        return {(0, Unit.QUANTITY): Microcredits(int(exactly))}
+
+
+def _amount(line: _Line, above: int, unit: Unit) -> Microcredits | None:
+    """A price from a line, which leaves out what costs the same as a wider class of tokens or as with shorter inputs."""
+    if not line:
+        return None
+    if unit is Unit.QUANTITY:
+        return line.get((0, unit), Microcredits(0))
+    tier = max(start for start, _ in line if start <= above)
+    while (tier, unit) not in line:
+        unit = wider(unit)
+    return line[tier, unit]

@@ -1,0 +1,173 @@
+"""`creditmeter quote`: what work would cost, at one model or at several to choose from."""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import typer
+
+from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.options import Address, AsCsv, AsJson
+from creditmeter.cli.output import json_of, print_csv, print_json
+from creditmeter.cli.screen import Table, print_table, table
+from creditmeter.client import CallError, Client, call
+from creditmeter.core.amounts import format_credits
+from creditmeter.core.prices.rate_card import IMAGE, TEXT
+from creditmeter.v1 import metering_pb2, work_pb2
+
+COMMON_MODELS = (
+    "gpt-4o-mini",
+    "gpt-4o",
+    "gpt-5",
+    "claude-haiku-4-5",
+    "claude-sonnet-4-5",
+    "claude-opus-4-5",
+    "gemini-2.5-flash",
+    "gemini-2.5-pro",
+)
+"""What text is compared at where no model is named: small and large ones of well-known providers."""
+
+MAX_MODELS = 50
+"""As many works are priced by one Quote."""
+
+MAX_COUNT = 10**9
+"""The contract's limit of every count."""
+
+_Quoted: TypeAlias = tuple[work_pb2.Work, metering_pb2.WorkQuote]
+
+
+def quote(
+    action: Annotated[str, typer.Option(metavar="ACTION", help="What is to be done: text, image, tool, engagement, …")] = TEXT,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="MODEL", help="May be given several times, to compare. Default for text: well-known ones."
+        ),
+    ] = None,
+    provider: Annotated[str, typer.Option(metavar="PROVIDER", help="Whose. Default: found by the model's name.")] = "",
+    input_tokens: Annotated[
+        int | None, typer.Option("--input", min=0, max=MAX_COUNT, metavar="TOKENS", help="Tokens of input. Needed for text.")
+    ] = None,
+    output_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--output", min=0, max=MAX_COUNT, metavar="TOKENS", help="The most tokens of output. Default: the rate card's."
+        ),
+    ] = None,
+    quantity: Annotated[
+        int | None,
+        typer.Option(min=0, max=MAX_COUNT, metavar="COUNT", help="Of images, tool calls or actions. Default: 1."),
+    ] = None,
+    variant: Annotated[str, typer.Option(metavar="VARIANT", help="The image's, as the rate card names it.")] = "",
+    tool: Annotated[str, typer.Option(metavar="TOOL", help="The tool that is called.")] = "",
+    account_id: Annotated[
+        str, typer.Option("--account", metavar="ACCOUNT", help="Say whether this account can pay for it.")
+    ] = "",
+    address: Address = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Say what work would cost, at least and at most. Nothing is held.
+
+    Text without --model is compared at well-known models, the cheapest first; one without a price is left out.
+    """
+    compares = action == TEXT and not models
+    named = COMMON_MODELS if compares else models or [""]
+    _check(action, named, input_tokens)
+    works = [
+        work_pb2.Work(
+            action=action,
+            provider=provider,
+            request_model=model,
+            input_tokens=input_tokens,
+            max_output_tokens=output_tokens,
+            quantity=quantity,
+            variant=variant,
+            tool=tool,
+        )
+        for model in named
+    ]
+    quoted = ask(address, lambda client: (_compared if compares else _quoted)(client, works, account_id))
+    if as_json:
+        print_json({"quotes": [{"work": json_of(work)} | json_of(each) for work, each in quoted]})
+    elif as_csv:
+        print_csv([work_pb2.Work, metering_pb2.WorkQuote], quoted)
+    else:
+        print_table(_quotes_table(quoted, account_id), _title(quoted))
+
+
+def _check(action: str, models: Sequence[str], input_tokens: int | None) -> None:
+    """Say what is missing in the words of the command line; the rest is the sidecar's to judge.
+
+    Raises:
+        CommandFailed: something is.
+    """
+    if action == TEXT and input_tokens is None:
+        raise CommandFailed("text is priced by its tokens: give --input", ExitCode.USAGE)
+    if action == IMAGE and not all(models):
+        raise CommandFailed("images are priced by model: give --model", ExitCode.USAGE)
+    if len(models) > MAX_MODELS:
+        raise CommandFailed(f"{len(models)} models are too many: at most {MAX_MODELS} are compared", ExitCode.USAGE)
+
+
+async def _quoted(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
+    """Quotes of all of these works, in their order.
+
+    Raises:
+        CallError: one of them has no price, or the sidecar did not answer.
+    """
+    request = metering_pb2.QuoteRequest(work=works, account_id=account_id)
+    reply = await call(client.metering.Quote, request, PATIENCE)
+    return list(zip(works, reply.quotes, strict=True))
+
+
+async def _compared(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
+    """Quotes of those works that have a price, the cheapest first.
+
+    Raises:
+        CallError: the sidecar refused for another cause, or did not answer.
+        CommandFailed: none has a price.
+    """
+    found = await _quoted_if_priced(client, works, account_id)
+    if found is None:
+        each_alone = [await _quoted_if_priced(client, [work], account_id) for work in works]
+        found = [quoted for alone in each_alone if alone for quoted in alone]
+    if not found:
+        raise CommandFailed("the rate card in force prices none of the well-known models: give --model")
+    return sorted(found, key=lambda quoted: (quoted[1].max_microcredits, quoted[1].min_microcredits))
+
+
+async def _quoted_if_priced(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted] | None:
+    """Quotes of all of these works; None if one of them has no price."""
+    try:
+        return await _quoted(client, works, account_id)
+    except CallError as error:
+        if error.reason != "UNPRICED":
+            raise
+        return None
+
+
+def _title(quoted: Sequence[_Quoted]) -> str:
+    """What is quoted, and by which card. The works differ in their models only."""
+    work, first = quoted[0]
+    return f"Credits for {_work_but_model(work)}, by the rate card {first.rate_card_version}"
+
+
+def _work_but_model(work: work_pb2.Work) -> str:
+    if work.action == TEXT:
+        most = f"at most {work.max_output_tokens:,}" if work.HasField("max_output_tokens") else "the card's default of"
+        return f"text of {work.input_tokens:,} input and {most} output tokens"
+    quantity = f"x{work.quantity:,}" if work.HasField("quantity") else ""
+    return " ".join(filter(None, (work.action, work.tool, work.variant, quantity)))
+
+
+def _quotes_table(quoted: Sequence[_Quoted], account_id: str) -> Table:
+    """One row a model; with an account also whether it can pay the most, and how much output its credit pays for."""
+    is_text = quoted[0][0].action == TEXT
+    columns = [*(["affordable"] if account_id else ()), *(["output tokens"] if account_id and is_text else ())]
+    shown = table("model", "at least", "at most", *columns, ids=("model",), right=("at least", "at most", "output tokens"))
+    for work, each in quoted:
+        affordable = ("yes" if each.affordable else "no", f"{each.affordable_output_tokens:,}")
+        amounts = (format_credits(each.min_microcredits), format_credits(each.max_microcredits))
+        shown.add_row(work.request_model or "-", *amounts, *affordable[: len(columns)])
+    return shown

@@ -1,0 +1,1 @@
+"""Credit: accounts, grants, reservations, charges and leases, as both the sidecar and the central store know them."""

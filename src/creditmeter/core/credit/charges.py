@@ -1,0 +1,112 @@
+"""Charges and refunds: settled cost, and cost given back.
+
+A charge is a record of fact. The sidecar writes it when a call ends; the central store later adds what it decides when the
+charge is posted: which grants it drew on, what became debt, and what was written off.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.grants import Draw
+from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
+from creditmeter.core.instants import Instant
+from creditmeter.core.work import ChargeFlag, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Credit of one lease, in microcredits, and the moment at which the sidecar authorised its use."""
+
+    lease_id: LeaseId
+    amount: Microcredits
+    authorized_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What the central store decided about a charge, in microcredits.
+
+    ``cost = covered + debt + uncovered``, less the debt that refunds cancelled; all are 0 for the duplicate of a charge.
+    """
+
+    posted_at: Instant
+    covered: Microcredits
+    debt: Microcredits
+    uncovered: Microcredits
+    refunded: Microcredits
+    draws: tuple[Draw, ...]
+    duplicate_of: ChargeId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The cost of one call, in microcredits.
+
+    `parts` is the cost that leases stand behind, `excess` the cost beyond them. `commit_number` counts the commits of one
+    reservation from 1. `sent` is true from before it is first sent to the central store.
+    """
+
+    charge_id: ChargeId
+    account_id: AccountId
+    request_id: RequestId
+    reservation_id: ReservationId | None
+    commit_number: int
+    cost: Microcredits
+    parts: tuple[Part, ...]
+    excess: Microcredits
+    exact_credits: Decimal
+    cost_usd: Decimal
+    usage: Usage | None
+    rate_card_version: str
+    authorized_at: Instant
+    committed_at: Instant
+    late: bool = False
+    flags: tuple[ChargeFlag, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sent: bool = False
+    posting: Posting | None = None
+
+    def __post_init__(self) -> None:
+        assert self.cost == self.excess + sum(part.amount for part in self.parts), "a charge's parts make up its cost"
+
+    @property
+    def action(self) -> str:
+        """What was done, for the user's history; empty when only an amount was given."""
+        return self.usage.action if self.usage else ""
+
+
+class RefundMode(Enum):
+    """Where refunded credit goes: back to the grants it came from, or into a new permanent grant."""
+
+    ORIGINAL = "ORIGINAL"
+    GOODWILL = "GOODWILL"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPosting:
+    """What the central store did with a refund, in microcredits: credit that came back, and credit whose grant had ended or was
+    voided. `never_paid` is what of the amount its charge had not cost the account after all. The rest of it cancelled debt.
+    """
+
+    posted_at: Instant
+    restored: Microcredits
+    lapsed: Microcredits
+    never_paid: Microcredits = Microcredits(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Cost given back, in microcredits."""
+
+    refund_id: RefundId
+    charge_id: ChargeId
+    account_id: AccountId
+    request_id: RequestId
+    amount: Microcredits
+    mode: RefundMode
+    reason: str
+    refunded_at: Instant
+    posting: RefundPosting | None = None

@@ -1,0 +1,65 @@
+"""The credit history: one entry for each thing that happened to an account's credit, with the balance after it.
+
+An account's balance is what is left of all its grants that have not lapsed. The signed amounts of its entries add up to it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.grants import Draw, GrantKind, GrantSource
+from creditmeter.core.ids import ChargeId, GrantId, RefundId
+from creditmeter.core.instants import Instant
+
+
+class EntryType(Enum):
+    """What happened. WRITTEN_OFF, PLAN_CHANGED and LOW_BALANCE move no credit: their amount is 0."""
+
+    GRANTED = "GRANTED"
+    CHARGED = "CHARGED"
+    REFUNDED = "REFUNDED"
+    LAPSED = "LAPSED"
+    VOIDED = "VOIDED"
+    WRITTEN_OFF = "WRITTEN_OFF"
+    DEBT_REPAID = "DEBT_REPAID"
+    PLAN_CHANGED = "PLAN_CHANGED"
+    LOW_BALANCE = "LOW_BALANCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of history; amounts in microcredits, signed by what it did to the balance.
+
+    `sources` are those of the grants that it names.
+    """
+
+    type: EntryType
+    amount: Microcredits
+    balance_after: Microcredits
+    occurred_at: Instant
+    posted_at: Instant
+    kind: GrantKind | None = None
+    grant_id: GrantId | None = None
+    charge_id: ChargeId | None = None
+    refund_id: RefundId | None = None
+    draws: tuple[Draw, ...] = ()
+    action: str = ""
+    model: str = ""
+    tool: str = ""
+    quantity: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rate_card_version: str = ""
+    note: str = ""
+    number: int = 0
+    sources: frozenset[GrantSource] = frozenset()
+
+    @property
+    def kinds(self) -> frozenset[GrantKind]:
+        """The kinds of the grants that it names: its own and those that its draws are on."""
+        return frozenset(kind for kind in (self.kind, *(draw.kind for draw in self.draws)) if kind is not None)
+
+    @property
+    def grant_ids(self) -> frozenset[GrantId]:
+        """The grants that it names."""
+        return frozenset(name for name in (self.grant_id, *(draw.grant_id for draw in self.draws)) if name is not None)

@@ -1,0 +1,112 @@
+"""The six requests that change something, and the receipt that each leaves.
+
+A receipt is the request together with its first reply. It makes every request safe to repeat: the same id with the same
+request gets the same reply; the same id with another request is refused and told which field differs.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.charges import Charge, Refund, RefundMode
+from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
+from creditmeter.core.instants import Span
+from creditmeter.core.work import Usage, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Hold credit for work, or a stated amount: exactly one of `work` and `amount` is set."""
+
+    request_id: RequestId
+    account_id: AccountId
+    work: Work | None = None
+    amount: Microcredits | None = None
+    ttl: Span | None = None
+    allow_partial: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Raise a hold to a new total (charged + held) by work or amount, push its deadline, or both."""
+
+    request_id: RequestId
+    reservation_id: ReservationId
+    work: Work | None = None
+    amount: Microcredits | None = None
+    ttl: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Charge what a reserved call used: exactly one of `usage` and `amount` is set."""
+
+    request_id: RequestId
+    reservation_id: ReservationId
+    usage: Usage | None = None
+    amount: Microcredits | None = None
+    keep_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give a hold back unused."""
+
+    request_id: RequestId
+    reservation_id: ReservationId
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeNow:
+    """Reserve and commit in one step: exactly one of `usage` and `amount` is set."""
+
+    request_id: RequestId
+    account_id: AccountId
+    usage: Usage | None = None
+    amount: Microcredits | None = None
+    already_incurred: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundCharge:
+    """Give back all of a charge that is left (`amount` None), or a part of it."""
+
+    request_id: RequestId
+    charge_id: ChargeId
+    amount: Microcredits | None = None
+    mode: RefundMode = RefundMode.ORIGINAL
+    reason: str = ""
+
+
+Request = Reserve | Extend | Commit | Release | ChargeNow | RefundCharge
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A request that took effect, and its first reply."""
+
+    request: Request
+    reservation: Reservation | None = None
+    charge: Charge | None = None
+    refund: Refund | None = None
+
+
+def difference(first: object, second: object) -> str | None:
+    """The path of the first field in which two requests with one id differ, such as `amount` or `work.input_tokens`; `rpc` if
+    they are not even of one kind; None if they are equal.
+    """
+    return next(_differences(first, second), None) if type(first) is type(second) else "rpc"
+
+
+def _differences(first: Any, second: Any) -> Iterator[str]:
+    """The paths of all fields in which two values of one dataclass differ. What is unset on one side differs as a whole."""
+    for each in fields(first):
+        one, other = getattr(first, each.name), getattr(second, each.name)
+        if one != other:
+            nests = is_dataclass(one) and type(one) is type(other)
+            yield from (f"{each.name}.{path}" for path in _differences(one, other)) if nests else (each.name,)

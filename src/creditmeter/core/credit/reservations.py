@@ -1,0 +1,82 @@
+"""Reservations: a hold on credit with a deadline, and the one end that it reaches.
+
+HELD becomes COMMITTED, RELEASED or EXPIRED; EXPIRED may still become COMMITTED by a late commit.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.charges import Part
+from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
+from creditmeter.core.instants import Instant
+from creditmeter.core.work import Work
+
+
+class ReservationState(Enum):
+    """Where a reservation is in its life."""
+
+    HELD = "HELD"
+    COMMITTED = "COMMITTED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A hold; amounts in microcredits.
+
+    `parts` is what is held now, oldest first, and is empty once the reservation has ended.
+    """
+
+    reservation_id: ReservationId
+    account_id: AccountId
+    request_id: RequestId
+    state: ReservationState
+    parts: tuple[Part, ...]
+    created_at: Instant
+    expires_at: Instant
+    rate_card_version: str
+    work: Work | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    charged: Microcredits = Microcredits(0)
+    charge_ids: tuple[ChargeId, ...] = ()
+    max_output_tokens: int | None = None
+    ended_at: Instant | None = None
+    release_reason: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.state is ReservationState.HELD or not self.parts, "only an open reservation holds credit"
+
+    @property
+    def held(self) -> Microcredits:
+        """What it holds now."""
+        return total(self.parts)
+
+    def is_due(self, now: Instant) -> bool:
+        """Whether it is open past its deadline: the deadline itself is already past."""
+        return self.state is ReservationState.HELD and self.expires_at <= now
+
+    def end(self, state: ReservationState, now: Instant) -> "Reservation":
+        """The reservation after it reached an end and let go of what it held."""
+        return replace(self, state=state, parts=(), ended_at=now)
+
+
+def total(parts: Iterable[Part]) -> Microcredits:
+    """The sum of some parts, in microcredits."""
+    return Microcredits(sum(part.amount for part in parts))
+
+
+def take(parts: tuple[Part, ...], amount: int) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Split parts into those that make up `amount`, oldest first (or all, if it is more), and those that stay."""
+    taken: list[Part] = []
+    left: list[Part] = []
+    for part in parts:
+        used = min(amount, part.amount)
+        amount -= used
+        if used:
+            taken.append(replace(part, amount=Microcredits(used)))
+        if used < part.amount:
+            left.append(replace(part, amount=Microcredits(part.amount - used)))
+    return tuple(taken), tuple(left)

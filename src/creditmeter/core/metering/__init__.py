@@ -1,0 +1,1 @@
+"""Metering: what a sidecar decides on its own, from its book of an account."""

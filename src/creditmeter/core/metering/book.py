@@ -1,0 +1,294 @@
+"""One account as its sidecar knows it: leases, reservations, charges, refunds and receipts.
+
+A decision reads the book and returns a `Change`; the change is applied to the book in memory and written to the journal, and
+both hold the same thing: whatever a change names replaces what was there under that id. Loading the journal is applying one
+large change to an empty book.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.leases import Lease, Moment
+from creditmeter.core.credit.messages import RefusedCall, Standing
+from creditmeter.core.credit.requests import Receipt
+from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
+from creditmeter.core.instants import Instant, Span
+
+MAX_REFUSED_CALLS = 1_000
+"""As many calls that were refused for lack of credit are remembered until the central store was told; the oldest go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New versions of what one decision touched, all of one account."""
+
+    account_id: AccountId
+    reservations: tuple[Reservation, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    account: Account | None = None
+
+    def __add__(self, later: "Change") -> "Change":
+        """Both changes as one; where both touch a thing, the later version comes later and so wins."""
+        return Change(
+            self.account_id,
+            self.reservations + later.reservations,
+            self.charges + later.charges,
+            self.refunds + later.refunds,
+            self.leases + later.leases,
+            self.receipts + later.receipts,
+            later.account or self.account,
+        )
+
+    def __bool__(self) -> bool:
+        """Whether it changes anything."""
+        return bool(self.reservations or self.charges or self.refunds or self.leases or self.receipts or self.account)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the account stood when the central store last said so, and what of that was this sidecar's own, in microcredits."""
+
+    standing: Standing
+    own_held: Microcredits
+    own_unposted: Microcredits
+
+
+class Book:
+    """The state of one account on one sidecar. Changed only by `apply` and `forget`.
+
+    `refused`, the calls refused for lack of credit of which the central store was not told yet, is in memory only.
+    """
+
+    def __init__(self, account_id: AccountId) -> None:
+        self.account_id = account_id
+        self.account: Account | None = None
+        self.reading: Reading | None = None
+        self.leases: dict[LeaseId, Lease] = {}
+        self.reservations: dict[ReservationId, Reservation] = {}
+        self.charges: dict[ChargeId, Charge] = {}
+        self.refunds: dict[RefundId, Refund] = {}
+        self.receipts: dict[RequestId, Receipt] = {}
+        self.refused: dict[RequestId, RefusedCall] = {}
+        self.open_reservations = 0
+        self._held: dict[LeaseId, int] = {}
+        self._unposted_charges: dict[ChargeId, Charge] = {}
+        self._unposted_refunds: dict[RefundId, Refund] = {}
+        self._deadlines: list[tuple[Instant, ReservationId]] = []
+
+    def apply(self, change: Change) -> None:
+        """Take over what the change names."""
+        for reservation in change.reservations:
+            self._put_reservation(reservation)
+        for charge in change.charges:
+            self.charges[charge.charge_id] = charge
+            if charge.posting is None:
+                self._unposted_charges[charge.charge_id] = charge
+            else:
+                self._unposted_charges.pop(charge.charge_id, None)
+        for refund in change.refunds:
+            self.refunds[refund.refund_id] = refund
+            if refund.posting is None:
+                self._unposted_refunds[refund.refund_id] = refund
+            else:
+                self._unposted_refunds.pop(refund.refund_id, None)
+        for lease in change.leases:
+            self.leases[lease.lease_id] = lease
+        for receipt in change.receipts:
+            self.receipts[receipt.request.request_id] = receipt
+            self.refused.pop(receipt.request.request_id, None)  # it was refused, but went well in the end
+        if change.account is not None:
+            self.account = change.account
+
+    def _put_reservation(self, new: Reservation) -> None:
+        old = self.reservations.get(new.reservation_id)
+        if old is not None:
+            self._count(old, -1)
+        self._count(new, 1)
+        self.reservations[new.reservation_id] = new
+        if new.state is ReservationState.HELD and (old is None or old.expires_at != new.expires_at):
+            heapq.heappush(self._deadlines, (new.expires_at, new.reservation_id))
+
+    def _count(self, reservation: Reservation, sign: int) -> None:
+        if reservation.state is not ReservationState.HELD:
+            return
+        self.open_reservations += sign
+        for part in reservation.parts:
+            self._held[part.lease_id] = self._held.get(part.lease_id, 0) + sign * part.amount
+            assert self._held[part.lease_id] >= 0, "held is the sum of open reservations"
+
+    def refuse(self, call: RefusedCall) -> None:
+        """Remember that a call was refused for lack of credit; of one that is refused again the last time counts."""
+        self.refused.pop(call.request_id, None)
+        self.refused[call.request_id] = call
+        if len(self.refused) > MAX_REFUSED_CALLS:
+            del self.refused[next(iter(self.refused))]
+
+    def told_of_refused(self, calls: Iterable[RefusedCall]) -> None:
+        """Forget refused calls that the central store has written down, unless they were refused again since."""
+        for call in calls:
+            if self.refused.get(call.request_id) == call:
+                del self.refused[call.request_id]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is written in it."""
+        return not (self.account or self.leases or self.reservations or self.charges or self.refunds or self.receipts)
+
+    def due(self, now: Instant) -> list[Reservation]:
+        """Open reservations whose deadline is past. At most as many as the account may have open."""
+        found: dict[ReservationId, Reservation] = {}
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, reservation_id = heapq.heappop(self._deadlines)
+            reservation = self.reservations.get(reservation_id)
+            if reservation is not None and reservation.is_due(now):
+                found[reservation_id] = reservation
+        return list(found.values())
+
+    def held_on(self, lease_id: LeaseId) -> Microcredits:
+        """What open reservations hold on a lease."""
+        return Microcredits(self._held.get(lease_id, 0))
+
+    @property
+    def held(self) -> Microcredits:
+        """What open reservations hold on all leases."""
+        return Microcredits(sum(self._held.values()))
+
+    def idle_on(self, lease: Lease) -> Microcredits:
+        """What of a lease is neither held nor spent. Less than nothing is nothing: a journal that was set back to an older copy
+        holds what was spent since.
+        """
+        return Microcredits(max(0, lease.limit - lease.spent - self.held_on(lease.lease_id)))
+
+    def authorising(self, at: Moment) -> list[Lease]:
+        """The leases that new work may use at this moment, the one that ends first before the others."""
+        return sorted((each for each in self.leases.values() if each.authorises(at)), key=lambda each: each.ends_at)
+
+    def idle(self, at: Moment) -> Microcredits:
+        """What new work may use at this moment without asking anybody."""
+        return Microcredits(sum(self.idle_on(lease) for lease in self.authorising(at)))
+
+    def idle_once_renewed(self, now: Instant) -> Microcredits:
+        """What new work may use once the central store has renewed the leases of this day, as every message asks it to."""
+        leases = (each for each in self.leases.values() if now < each.ends_at and not each.offline)
+        return Microcredits(sum(self.idle_on(lease) for lease in leases))
+
+    @property
+    def unposted_charges(self) -> Iterable[Charge]:
+        """Charges that the central store has not confirmed, oldest first."""
+        return self._unposted_charges.values()
+
+    @property
+    def unposted_charge_count(self) -> int:
+        """How many those are."""
+        return len(self._unposted_charges)
+
+    @property
+    def unposted_refunds(self) -> Iterable[Refund]:
+        """Refunds that the central store has not confirmed, oldest first."""
+        return self._unposted_refunds.values()
+
+    @property
+    def has_unposted(self) -> bool:
+        """Whether anything waits to be posted."""
+        return bool(self._unposted_charges or self._unposted_refunds)
+
+    def unposted_on(self, lease_id: LeaseId) -> Microcredits:
+        """What is committed on a lease and not confirmed by the central store."""
+        return Microcredits(
+            sum(part.amount for charge in self._unposted_charges.values() for part in charge.parts if part.lease_id == lease_id)
+        )
+
+    def refunded_here(self, charge_id: ChargeId) -> Microcredits:
+        """What this sidecar decided to refund of a charge and has not posted yet."""
+        return Microcredits(sum(refund.amount for refund in self._unposted_refunds.values() if refund.charge_id == charge_id))
+
+    def distrust_leases(self) -> None:
+        """Authorise nothing more on any lease until the central store renews it."""
+        self.leases = {key: replace(lease, trusted_until=Span(0)) for key, lease in self.leases.items()}
+
+    def forget(self, before: Instant) -> "Forgotten":
+        """Drop what ended, is posted and older than `before`, with its receipts, and closed leases. Says what it dropped."""
+        gone = self._forgettable(before)
+        for reservation_id in gone.reservations:
+            del self.reservations[reservation_id]
+        for charge_id in gone.charges:
+            del self.charges[charge_id]
+        for refund_id in gone.refunds:
+            del self.refunds[refund_id]
+        for request_id in gone.receipts:
+            del self.receipts[request_id]
+        for lease_id in gone.leases:
+            del self.leases[lease_id]
+            self._held.pop(lease_id, None)
+        if self._has_nothing_but_its_account():
+            self.account = None
+            return replace(gone, account=True)
+        return gone
+
+    def _has_nothing_but_its_account(self) -> bool:
+        others = self.leases or self.reservations or self.charges or self.refunds or self.receipts or self.refused
+        return self.account is not None and not others
+
+    def _forgettable(self, before: Instant) -> "Forgotten":
+        reservations = {
+            each.reservation_id
+            for each in self.reservations.values()
+            if each.ended_at is not None
+            and each.ended_at < before
+            and not any(charge_id in self._unposted_charges for charge_id in each.charge_ids)
+        }
+        refunds = {each.refund_id for each in self.refunds.values() if each.posting is not None and each.refunded_at < before}
+        remaining = self.reservations.keys() - reservations
+        kept = {each.charge_id for each in self.refunds.values() if each.refund_id not in refunds}
+        charges = {
+            each.charge_id
+            for each in self.charges.values()
+            if each.posting is not None
+            and each.committed_at < before
+            and each.charge_id not in kept
+            and (each.reservation_id is None or each.reservation_id not in remaining)
+        }
+        receipts = {key for key, each in self.receipts.items() if _has_gone(each, reservations, charges, refunds)}
+        leases = {
+            each.lease_id
+            for each in self.leases.values()
+            if each.ends_at < before
+            and (each.limit == each.spent or each.offline)
+            and not self.held_on(each.lease_id)
+            and not self.unposted_on(each.lease_id)
+        }
+        return Forgotten(self.account_id, reservations, charges, refunds, receipts, leases)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The ids of what a book dropped; and whether, with nothing else left, it dropped what it knew of its account."""
+
+    account_id: AccountId
+    reservations: set[ReservationId]
+    charges: set[ChargeId]
+    refunds: set[RefundId]
+    receipts: set[RequestId]
+    leases: set[LeaseId]
+    account: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether anything was dropped."""
+        return self.account or bool(self.reservations or self.charges or self.refunds or self.receipts or self.leases)
+
+
+def _has_gone(receipt: Receipt, reservations: set[ReservationId], charges: set[ChargeId], refunds: set[RefundId]) -> bool:
+    """A receipt goes with its reservation; with its charge if there is none; with its refund if it is a refund's."""
+    if receipt.refund is not None:
+        return receipt.refund.refund_id in refunds
+    if receipt.reservation is not None:
+        return receipt.reservation.reservation_id in reservations
+    return receipt.charge is not None and receipt.charge.charge_id in charges

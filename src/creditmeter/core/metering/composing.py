@@ -1,0 +1,182 @@
+"""The sidecar's side of an exchange with the central store: what to say about a book, and what an answer changes in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.leases import Lease
+from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.ids import LeaseId, SidecarId
+from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
+from creditmeter.core.metering.book import Book, Change, Reading
+from creditmeter.core.metering.offline import ended
+
+MAX_CHARGES_PER_MESSAGE = 500
+"""More are left for the next message, so that one transaction at the central store stays short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends a message, which of its messages about the account it is, and how long what it authorises can last."""
+
+    sidecar_id: SidecarId
+    epoch: int
+    seq: int
+    lease_ttl: Span = Span(10 * MINUTE)
+    max_hold_lifetime: Span = HOUR
+
+
+def compose(
+    book: Book, envelope: Envelope, now: Instant, need: Need | None, *, give_back: bool, keep: Microcredits = ZERO
+) -> tuple[Message, Change]:
+    """A message about a book, and the change that must be durable before it is sent.
+
+    Idle credit of ended days always goes back; with `give_back` all idle credit does but for `keep`; and as much as the cost
+    beyond the leases that goes along, which comes before any lease. What goes back may not be used from here on, and a charge
+    that was sent is the central store's to refund.
+    """
+    charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
+    idle = book.idle_once_renewed(now)
+    owed = sum(charge.excess for charge in charges)
+    leases = tuple(_given_back(book, now, Microcredits(max(0, min(keep if give_back else idle, idle - owed)))))
+    sent = tuple(replace(charge, sent=True) for charge in charges)
+    message = Message(
+        envelope.sidecar_id,
+        envelope.epoch,
+        book.account_id,
+        envelope.seq,
+        leases=tuple(_report(book, lease, charges) for lease in leases if not _is_over(book, lease, now)),
+        charges=sent,
+        refunds=_refunds_with(book, charges),
+        need=need,
+        lease_ttl=envelope.lease_ttl,
+        max_hold_lifetime=envelope.max_hold_lifetime,
+        refused=tuple(book.refused.values()),
+    )
+    changed = Change(
+        book.account_id,
+        leases=tuple(lease for lease in leases if lease is not book.leases[lease.lease_id]),
+        charges=tuple(new for old, new in zip(charges, sent, strict=True) if not old.sent),
+    )
+    return message, changed
+
+
+def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) -> Change:
+    """What an answer changes: leases are as the central store has them and may be used until `trusted_until` on the boot-time
+    clock; charges and refunds are posted.
+    """
+    charges = tuple(
+        replace(book.charges[charge.charge_id], posting=answer.postings[charge.charge_id])
+        for charge in message.charges
+        if charge.charge_id in answer.postings and charge.charge_id in book.charges
+    )
+    refunds = tuple(
+        replace(refund, posting=answer.refund_postings[refund.refund_id])
+        for refund in message.refunds
+        if refund.refund_id in answer.refund_postings
+    )
+    posted = tuple(charge for charge in message.charges if charge.charge_id in answer.postings)
+    leases = tuple(_renewed(book, terms, posted, trusted_until) for terms in answer.leases)
+    leases += _over(book, message, answer)
+    return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
+
+
+def reading(message: Message, answer: Answer) -> Reading:
+    """What an answer says of the account, and what of it the message said of this sidecar."""
+    held = sum(report.held for report in message.leases)
+    waiting = (charge for charge in message.charges if charge.charge_id not in answer.postings)
+    unposted = sum(report.unposted for report in message.leases) + sum(part.amount for each in waiting for part in each.parts)
+    return Reading(answer.standing, Microcredits(held), Microcredits(unposted))
+
+
+def farewell(book: Book, envelope: Envelope) -> Message:
+    """What a fenced sidecar leaves behind, said under a new id: its charges, which no lease stands behind any more."""
+    charges = tuple(replace(each, sent=True) for each in book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
+    refunds = _refunds_with(book, charges)
+    return Message(envelope.sidecar_id, envelope.epoch, book.account_id, envelope.seq, charges=charges, refunds=refunds)
+
+
+def has_idle(book: Book) -> bool:
+    """Whether any lease has credit that is neither held nor spent."""
+    return any(book.idle_on(lease) for lease in book.leases.values() if not lease.offline)
+
+
+def has_unfinished(book: Book, now: Instant) -> bool:
+    """Whether the central store should hear about this book even if nobody uses it: there is something to post, or a lease
+    of an ended day to give back.
+    """
+    return book.has_unposted or bool(idle_of_ended_days(book, now))
+
+
+def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
+    """What is idle on leases that nothing can be authorised on any more."""
+    ended = (lease for lease in book.leases.values() if lease.ends_at <= now and not lease.offline)
+    return Microcredits(sum(book.idle_on(lease) for lease in ended))
+
+
+def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:
+    for lease in book.leases.values():
+        if not lease.offline:
+            kept = min(keep, book.idle_on(lease)) if now < lease.ends_at else 0
+            keep = Microcredits(keep - kept)
+            yield _without_idle(book, lease, kept)
+
+
+def _without_idle(book: Book, lease: Lease, kept: int = 0) -> Lease:
+    given = book.idle_on(lease) - kept
+    return replace(lease, limit=Microcredits(lease.limit - given)) if given else lease
+
+
+def _is_over(book: Book, lease: Lease, now: Instant) -> bool:
+    """Whether nothing is left to say of a lease: its day has ended, and all of it is spent and posted."""
+    return lease.ends_at <= now and lease.limit == lease.spent and not book.unposted_on(lease.lease_id)
+
+
+def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseReport:
+    return LeaseReport(
+        lease_id=lease.lease_id,
+        limit=lease.limit,
+        held=book.held_on(lease.lease_id),
+        unposted=Microcredits(book.unposted_on(lease.lease_id) - _parts_on(lease.lease_id, charges)),
+    )
+
+
+def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]:
+    """The refunds that can be posted now: those of charges that go along or are posted already."""
+    going = {charge.charge_id for charge in charges}
+    return tuple(
+        refund
+        for refund in book.unposted_refunds
+        if refund.charge_id in going or book.charges[refund.charge_id].posting is not None
+    )
+
+
+def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_until: Span) -> Lease:
+    """A lease as the central store has it after charges were posted.
+
+    A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges. Where
+    more was posted than the journal knows of, it was set back to an older copy: what is posted is spent all the same, also if
+    that leaves less than the journal says is held.
+    """
+    known = book.leases.get(terms.lease_id)
+    if known is None:
+        return Lease(terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until)
+    waiting = book.unposted_on(terms.lease_id) - _parts_on(terms.lease_id, posted)
+    spent = Microcredits(max(known.spent, terms.posted + waiting))
+    limit = Microcredits(max(terms.limit, spent))
+    return replace(known, limit=limit, spent=spent, trusted_until=trusted_until)
+
+
+def _parts_on(lease_id: LeaseId, charges: tuple[Charge, ...]) -> int:
+    return sum(part.amount for charge in charges for part in charge.parts if part.lease_id == lease_id)
+
+
+def _over(book: Book, message: Message, answer: Answer) -> tuple[Lease, ...]:
+    """Leases of which the central store says nothing any more, because it closed or reclaimed them, and the allowance of an
+    outage that is over: what is idle on them is gone.
+    """
+    named = {report.lease_id for report in message.leases} - {terms.lease_id for terms in answer.leases}
+    closed = tuple(_without_idle(book, book.leases[each]) for each in named if each in book.leases)
+    offline = tuple(ended(book, each) for each in book.leases.values() if each.offline)
+    return tuple(replace(each, trusted_until=Span(0)) for each in closed) + offline

@@ -1,0 +1,161 @@
+"""A rate card as a table: what each model, variant, tool and action costs, for those who choose among them."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from enum import Enum
+from itertools import islice
+
+from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.pricing import Price, price_text, price_usage
+from creditmeter.core.prices.rate_card import IMAGE, TEXT, TOOL, PriceUnit, RateCard, TextRule
+from creditmeter.core.prices.rates import STAND_INS, TextRates
+from creditmeter.core.work import Usage
+
+TYPICAL_INPUT_TOKENS = 1_000
+TYPICAL_OUTPUT_TOKENS = 500
+TOKENS = 1_000_000
+"""Prices of tokens are for so many."""
+
+
+class Unit(Enum):
+    """What a price is for: tokens of a class, or one image, tool call, action or call."""
+
+    INPUT_TOKENS = "INPUT_TOKENS"
+    OUTPUT_TOKENS = "OUTPUT_TOKENS"
+    CACHE_READ_INPUT_TOKENS = "CACHE_READ_INPUT_TOKENS"
+    CACHE_CREATION_INPUT_TOKENS = "CACHE_CREATION_INPUT_TOKENS"
+    CACHE_CREATION_1H_INPUT_TOKENS = "CACHE_CREATION_1H_INPUT_TOKENS"
+    REASONING_OUTPUT_TOKENS = "REASONING_OUTPUT_TOKENS"
+    AUDIO_INPUT_TOKENS = "AUDIO_INPUT_TOKENS"
+    AUDIO_OUTPUT_TOKENS = "AUDIO_OUTPUT_TOKENS"
+    IMAGE_INPUT_TOKENS = "IMAGE_INPUT_TOKENS"
+    IMAGE_OUTPUT_TOKENS = "IMAGE_OUTPUT_TOKENS"
+    QUANTITY = "QUANTITY"
+
+
+ANY_OTHER_TOOL = "*"
+"""Stands for every tool that the card does not name."""
+
+_RATES: Mapping[Unit, str] = {
+    Unit.INPUT_TOKENS: "input",
+    Unit.OUTPUT_TOKENS: "output",
+    Unit.CACHE_READ_INPUT_TOKENS: "cache_read",
+    Unit.CACHE_CREATION_INPUT_TOKENS: "cache_write",
+    Unit.CACHE_CREATION_1H_INPUT_TOKENS: "cache_write_1h",
+    Unit.REASONING_OUTPUT_TOKENS: "reasoning",
+    Unit.AUDIO_INPUT_TOKENS: "audio_input",
+    Unit.AUDIO_OUTPUT_TOKENS: "audio_output",
+    Unit.IMAGE_INPUT_TOKENS: "image_input",
+    Unit.IMAGE_OUTPUT_TOKENS: "image_output",
+}
+_UNITS = {rate: unit for unit, rate in _RATES.items()}
+
+
+def wider(unit: Unit) -> Unit:
+    """The class of tokens that a class is told apart from: where they cost the same it is not shown."""
+    return _UNITS[STAND_INS[_RATES[unit]]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrice:
+    """What `count` units cost in microcredits, rounded up, from an input of more than `above_input_tokens` on."""
+
+    unit: Unit
+    count: int
+    above_input_tokens: int
+    amount: Microcredits
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """What a line of the table is about; lines stand in the order of their places. What is empty does not matter."""
+
+    action: str
+    provider: str = ""
+    model: str = ""
+    variant: str = ""
+    tool: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLine:
+    """A line of the table: whether the model is one of higher cost, what a typical call costs, and each unit."""
+
+    place: Place
+    is_higher_cost: bool
+    typical: Microcredits
+    units: tuple[UnitPrice, ...]
+
+
+class PriceTable:
+    """The table of a card. What it has lines for is found once; what they say depends on the moment."""
+
+    def __init__(self, card: RateCard) -> None:
+        self.card = card
+        self._rules = dict(_places(card))
+        self._places = sorted(self._rules)
+
+    def lines(self, at: Instant, action: str, after: Place | None, limit: int) -> list[PriceLine]:
+        """Lines as of a moment, of one action or (empty) of all: at most `limit`, those that come after a place."""
+        begin = 0 if after is None else bisect_right(self._places, after)
+        wanted = (place for place in islice(self._places, begin, None) if action in ("", place.action))
+        return [_line(self.card, at, place, self._rules[place]) for place in islice(wanted, limit)]
+
+
+def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
+    """What the card has prices for, with the rule where that is of text. What a rule of its own names it does not take from
+    its price list.
+    """
+    for listed in card.price_list.models() if card.price_list is not None else ():
+        if card.own_text_rule(listed.provider, listed.model.model) is None:
+            rule = TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=card.markup)
+            yield Place(TEXT, listed.provider, listed.model.model), rule
+    for text in card.text:
+        yield Place(TEXT, text.provider, text.model), text
+    for image in card.images:
+        variants = (*image.variants, *(("",) if image.credits is not None else ()))
+        yield from ((Place(IMAGE, image.provider, image.model, variant), None) for variant in variants)
+    if card.tools is not None:
+        yield from ((Place(TOOL, tool=tool), None) for tool in {ANY_OTHER_TOOL, *card.tools.by_name})
+    for name in card.actions:
+        yield from ((Place(name, model=model), None) for model in ("", *sorted(card.higher_cost_models)))
+    yield from ((Place(name), None) for name in card.free)
+
+
+def _line(card: RateCard, at: Instant, place: Place, rule: TextRule | None) -> PriceLine:
+    is_higher_cost = bool(place.model) and card.is_higher_cost(place.provider, place.model)
+    usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
+    if rule is None:
+        price = price_usage(card, usage, at)
+        assert isinstance(price, Price), "what the card lists has a price"
+        return PriceLine(place, is_higher_cost, price.microcredits, (UnitPrice(Unit.QUANTITY, 1, 0, _exactly(price)),))
+    price = price_text(card, rule, usage, (TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS), at)
+    return PriceLine(place, is_higher_cost, price.microcredits, tuple(_units(card, rule, at)))
+
+
+def _units(card: RateCard, rule: TextRule, at: Instant) -> Iterator[UnitPrice]:
+    prices = rule.prices_at(at)
+    factor = rule.markup * card.credits_per_usd if rule.unit is PriceUnit.USD else Decimal(1)
+    for above, rates in ((0, prices.rates), *((tier.above_input_tokens, tier.rates) for tier in prices.long_context)):
+        for unit, rate in _rates(rates):
+            yield UnitPrice(unit, TOKENS, above, _rounded_up(rate * factor))
+    if prices.per_call:
+        yield UnitPrice(Unit.QUANTITY, 1, 0, _rounded_up(prices.per_call * factor))
+
+
+def _rates(rates: TextRates) -> Iterator[tuple[Unit, Decimal]]:
+    for unit, name in _RATES.items():
+        rate: Decimal = getattr(rates, name)
+        if name not in STAND_INS or rate != getattr(rates, STAND_INS[name]):
+            yield unit, rate
+
+
+def _exactly(price: Price) -> Microcredits:
+    return _rounded_up(price.exact_credits)
+
+
+def _rounded_up(credits: Decimal) -> Microcredits:
+    return Microcredits(int((credits * MICROCREDITS_PER_CREDIT).to_integral_value(ROUND_CEILING)))

@@ -1,0 +1,235 @@
+"""The rate card: the versioned price list that turns work and usage into credits.
+
+A card is a TOML document; `default_rate_card.toml` beside this module is the one that ships and explains each section.
+It is read once (`rate_card_document`) into frozen rules with their indexes, and pricing then finds a model's rule in a few
+dictionary look-ups.
+
+**How a model finds its rule.** A rule has a name (`model`), more names (`also`) and perhaps a `provider`; names are
+compared whole, capitals or not. A call's (provider, model) finds the rule that names both, else the rule of that model that
+names no provider. A call that names no provider finds the only rule of that model, whatever its provider; if there are several,
+none. What is not found so is looked for once more without a trailing snapshot date: `gpt-4o-2024-08-06`,
+`claude-sonnet-4-5-20250929` and `claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A
+snapshot with a price of its own is given a rule of its own, which is then found first.
+
+What no rule names is looked for in the card's price list, if it has one. That is slow, so what was found is remembered.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import TypeVar
+
+from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.model_names import bare_name, undated
+from creditmeter.core.prices.near_names import NearNames
+from creditmeter.core.prices.price_list import Listed, PriceList
+from creditmeter.core.prices.rates import TextPrices
+
+TEXT = "text"
+IMAGE = "image"
+TOOL = "tool"
+SECTION_ACTIONS = frozenset({TEXT, IMAGE, TOOL})
+"""The actions that have sections of their own; any other is priced under `actions` or listed as `free`."""
+
+MAX_TOKENS = 10**9
+"""The most tokens of a kind that one call may count."""
+
+MAX_REMEMBERED = 10_000
+"""As many names of models are remembered with what a price list says of them; then all are forgotten."""
+
+ONE_CREDIT = Microcredits(MICROCREDITS_PER_CREDIT)
+_WHOLE = Decimal(1)
+
+
+class PriceUnit(Enum):
+    """What a text rule's rates are written in."""
+
+    USD = "usd"
+    CREDITS = "credits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRule:
+    """Whose price it is: the model by its names, at one provider or (empty) at any."""
+
+    model: str
+    provider: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that the model goes by, the rule's own first."""
+        return (self.model, *self.also)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRule(ModelRule):
+    """What a language model costs: by prices of the card's own, or by those of the card's price list.
+
+    `listed` is the model in that list; then `unit` is USD and what it costs is multiplied by `markup`.
+    """
+
+    unit: PriceUnit = PriceUnit.USD
+    prices: TextPrices | None = None
+    listed: Listed | None = None
+    markup: Decimal = _WHOLE
+
+    def prices_at(self, at: Instant) -> TextPrices:
+        """What its calls cost at a moment."""
+        if self.listed is not None:
+            return self.listed.model.prices_at(at)
+        assert self.prices is not None, "a rule has prices, or names a model that has"
+        return self.prices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRule(ModelRule):
+    """What an image of a model costs, in credits: by variant, else `credits` (None: only the variants are priced)."""
+
+    credits: Decimal | None
+    variants: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRules:
+    """What a call of an external tool costs, in credits."""
+
+    default: Decimal
+    by_name: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRule:
+    """What an action costs, in credits: at a model of standard cost (or none), and at one of higher cost."""
+
+    standard: Decimal
+    higher_cost: Decimal
+
+
+_Rule = TypeVar("_Rule", bound=ModelRule)
+_Index = Mapping[tuple[str, str], _Rule]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateCard:
+    """One version of what calls cost. Nothing on it ever changes: other prices are another version.
+
+    `version` is the document's and, behind a `+`, `data_version`: the version of the price list that it rests on, if any.
+    `increment`, `minimum` (text only) and `cap` (any call; None is none) bound the price of one call;
+    `default_max_output_tokens` stands for an unknown bound; `fallback` names the text model at whose rates an unlisted
+    one is priced (empty: it is refused). `price_list` prices text models that no rule names, times `markup`. What the card
+    has no section for has no price. `names_by_action` remembers the names of models that were searched for near ones.
+    """
+
+    version: str
+    effective_from: Instant
+    data_version: str = ""
+    credits_per_usd: Decimal = Decimal(100)
+    increment: Microcredits = ONE_CREDIT
+    minimum: Microcredits = ONE_CREDIT
+    cap: Microcredits | None = None
+    default_max_output_tokens: int = 4096
+    fallback: str = ""
+    text: tuple[TextRule, ...] = ()
+    price_list: PriceList | None = None
+    markup: Decimal = _WHOLE
+    images: tuple[ImageRule, ...] = ()
+    tools: ToolRules | None = None
+    actions: Mapping[str, ActionRule] = field(default_factory=dict)
+    higher_cost_models: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
+    _text_index: _Index[TextRule] = field(init=False, repr=False, compare=False)
+    _image_index: _Index[ImageRule] = field(init=False, repr=False, compare=False)
+    _higher_cost: frozenset[str] = field(init=False, repr=False, compare=False)
+    _from_list: dict[tuple[str, str], TextRule | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _is_higher_cost: dict[tuple[str, str], bool] = field(init=False, repr=False, compare=False, default_factory=dict)
+    names_by_action: dict[str, NearNames] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Index the rules, so that a price is found without a search."""
+        object.__setattr__(self, "_text_index", _index(self.text))
+        object.__setattr__(self, "_image_index", _index(self.images))
+        higher_cost = frozenset().union(*(self._names("", model) for model in self.higher_cost_models))
+        object.__setattr__(self, "_higher_cost", higher_cost)
+
+    @property
+    def document_version(self) -> str:
+        """The version as the document has it."""
+        return self.version.removesuffix(f"+{self.data_version}") if self.data_version else self.version
+
+    def text_rule(self, provider: str, model: str) -> TextRule | None:
+        """The rule of a language model, by the rules of this module; None if it has no price."""
+        rule = self.own_text_rule(provider, model)
+        return rule if rule is not None or self.price_list is None else self._listed_rule(self.price_list, provider, model)
+
+    def own_text_rule(self, provider: str, model: str) -> TextRule | None:
+        """The same, if it is a rule of the card's own."""
+        return _find(self._text_index, provider, model)
+
+    def _listed_rule(self, price_list: PriceList, provider: str, model: str) -> TextRule | None:
+        """The rule that the price list makes for a model, from memory if it was asked for before."""
+        key = provider, model
+        if key not in self._from_list:
+            if len(self._from_list) >= MAX_REMEMBERED:
+                self._from_list.clear()
+            self._from_list[key] = rule_from(price_list.find(provider, model), self.markup)
+        return self._from_list[key]
+
+    def image_rule(self, provider: str, model: str) -> ImageRule | None:
+        """The rule of an image model, by the rules of this module; None if it has no price."""
+        return _find(self._image_index, provider, model)
+
+    def is_higher_cost(self, provider: str, model: str) -> bool:
+        """Whether the model, by any of its names and whoever sells it, is one of the card's `higher_cost_models`."""
+        if not self._higher_cost or not model:
+            return False
+        key = provider, model
+        if key not in self._is_higher_cost:
+            if len(self._is_higher_cost) >= MAX_REMEMBERED:
+                self._is_higher_cost.clear()
+            self._is_higher_cost[key] = not self._higher_cost.isdisjoint(self._names(provider, model))
+        return self._is_higher_cost[key]
+
+    def _names(self, provider: str, model: str) -> frozenset[str]:
+        """The bare names of a model: as it is called, and as its rules call it, at its provider and at its maker."""
+        name = bare_name(model)
+        rules = self.text_rule(provider, model), self.text_rule("", model), self.text_rule("", name)
+        found = {bare_name(rule.model) for rule in rules if rule is not None}
+        return frozenset({name, *(found or {undated(name)})})
+
+
+def rule_from(listed: Listed | None, markup: Decimal) -> TextRule | None:
+    """The rule of a model of a price list; None without one."""
+    if listed is None:
+        return None
+    return TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=markup)
+
+
+def _index(rules: Sequence[_Rule]) -> _Index[_Rule]:
+    """Each rule under (provider, name), and under ("", name) if no other rule has the name."""
+    index = {(rule.provider, name.lower()): rule for rule in rules for name in rule.names}
+    providers: dict[str, set[str]] = {}
+    for provider, name in index:
+        providers.setdefault(name, set()).add(provider)
+    only = {("", name): index[min(of), name] for name, of in providers.items() if len(of) == 1}
+    return only | index
+
+
+def _find(index: _Index[_Rule], provider: str, model: str) -> _Rule | None:
+    if not index:
+        return None
+    name = model.lower()
+    rule = _find_exactly(index, provider, name)
+    if rule is None and (without_date := undated(name)) != name:
+        rule = _find_exactly(index, provider, without_date)
+    return rule
+
+
+def _find_exactly(index: _Index[_Rule], provider: str, name: str) -> _Rule | None:
+    rule = index.get((provider, name))
+    if rule is None and provider:
+        rule = index.get(("", name))
+        return None if rule is None or rule.provider else rule
+    return rule

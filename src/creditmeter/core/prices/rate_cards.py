@@ -1,0 +1,159 @@
+"""The rate cards there are, which of them is in force, and how one is kept.
+
+A published card is kept as it was published: its document, together with the price list that it was published with if it
+names one. So it means the same for ever, whatever release of that list is installed later.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.price_list import PriceList
+from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card_document import RateCardError, parse_rate_card
+
+UNPUBLISHED = 0
+"""The number of a card that a sidecar was started with."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(PriceList).decode
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCard:
+    """A rate card as it is kept. `number` counts publications from 1.
+
+    `version` is the one that charges carry: the document's and, behind a `+`, that of its price list. The list stays packed
+    until it is used: one that this program cannot read harms no other card.
+    """
+
+    version: str
+    document_version: str
+    effective_from: Instant
+    published_at: Instant
+    number: int
+    document: str
+    price_list: bytes | None = None
+
+    def card(self) -> RateCard:
+        """The card, ready to price by.
+
+        Raises:
+            RateCardError: the document or the price list says what this program does not know.
+        """
+        packed = self.price_list
+        return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
+
+
+def packed(price_list: PriceList) -> bytes:
+    """A price list as it is kept, which is a tenth of it."""
+    return zlib.compress(_encode(price_list))
+
+
+def unpacked(packed: bytes) -> PriceList:
+    """A price list that was kept.
+
+    Raises:
+        RateCardError: it is not one that this program knows how to read.
+    """
+    try:
+        return _decode(zlib.decompress(packed))
+    except (msgspec.MsgspecError, zlib.error) as error:
+        raise RateCardError((f"the price list cannot be read: {error}",)) from None
+
+
+def kept(card: RateCard, document: str, price_list: bytes | None, published_at: Instant, number: int) -> KeptCard:
+    """A card that was read from its document, to be kept with the price list that it rests on, if any."""
+    return KeptCard(
+        version=card.version,
+        document_version=card.document_version,
+        effective_from=card.effective_from,
+        published_at=published_at,
+        number=number,
+        document=document,
+        price_list=price_list,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCard:
+    """A card, and how it is kept."""
+
+    card: RateCard
+    kept: KeptCard
+
+
+def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
+    """A card that is used without being published.
+
+    Raises:
+        RateCardError: the document is no usable card.
+    """
+    card = parse_rate_card(document, price_list)
+    return LoadedCard(card, kept(card, document, packed(price_list()) if card.data_version else None, Instant(0), UNPUBLISHED))
+
+
+class RateCards:
+    """The cards that a sidecar can price by: the published ones, the one it was started with, and those that reservations are
+    pinned to. Changed only by `add`, `replace_own` and `drop`. `newest` is the number of the last publication heard of.
+    """
+
+    def __init__(self, own: RateCard) -> None:
+        self._own = own.version
+        self._cards: dict[str, tuple[int, RateCard]] = {}
+        self._in_turn: list[RateCard] = []
+        self.newest = UNPUBLISHED
+        self.add(own, UNPUBLISHED)
+
+    def knows(self, version: str, number: int = UNPUBLISHED) -> bool:
+        """Whether a card of this version is known, as published under such a number or a later one."""
+        known = self._cards.get(version)
+        return known is not None and known[0] >= number
+
+    def has_another(self, card: RateCard) -> bool:
+        """Whether the version of a card is that of a known one with another content."""
+        known = self._cards.get(card.version)
+        return known is not None and known[1] != card
+
+    def add(self, card: RateCard, number: int) -> None:
+        """Know one more card. Where another one has its version, that one stays: something was priced by it."""
+        self.newest = max(self.newest, number)
+        known = self._cards.get(card.version)
+        if known is None or (known[0] < number and known[1] == card):
+            self._cards[card.version] = number, card
+            self._put_in_turn()
+
+    def replace_own(self, card: RateCard, number: int) -> None:
+        """Let a published card stand for the own one of its version. Only before anything is priced."""
+        assert card.version == self._own, "it stands for the one of its version"
+        self.drop(card.version)
+        self.add(card, number)
+
+    def drop(self, version: str) -> None:
+        """Forget a card that nobody needs any more."""
+        self._cards.pop(version, None)
+        self._put_in_turn()
+
+    def _put_in_turn(self) -> None:
+        """The cards that may be in force, the one that takes effect last first; at one moment the one published last."""
+        candidates = [each for each in self._cards.values() if each[0] != UNPUBLISHED or each[1].version == self._own]
+        candidates.sort(key=lambda each: (each[1].effective_from, each[0]), reverse=True)
+        self._in_turn = [card for _, card in candidates]
+
+    def in_force(self, at: Instant) -> RateCard:
+        """The card that new work is priced by at a moment: of those that are in effect the one that took effect last."""
+        return next((card for card in self._in_turn if card.effective_from <= at), self._in_turn[-1])
+
+    def pinned(self, version: str, at: Instant) -> RateCard:
+        """The card of a reservation; the one in force if it is not known any more."""
+        known = self._cards.get(version)
+        return self.in_force(at) if known is None else known[1]
+
+    def unneeded(self, pinned: Iterable[str], at: Instant) -> set[str]:
+        """The versions that nothing is pinned to and that will not be in force any more."""
+        needed = {*pinned, self._own, self.in_force(at).version}
+        needed.update(card.version for card in self._in_turn if card.effective_from > at)
+        return self._cards.keys() - needed

@@ -1,0 +1,219 @@
+"""Summing up an account's usage in groups.
+
+Charges come one at a time and none is kept. Of the groups only as many are kept as a page has, so that a summary by a label of
+which each charge has its own takes no more memory than any other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Context, Decimal, Inexact
+from enum import Enum
+from typing import TypeAlias
+
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.credit.calendar import Calendar, Period, day_of
+from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.rate_card import TEXT
+
+MAX_GROUPINGS = 4
+"""By as many things is usage grouped at once."""
+
+_EXACT = Context(prec=200, traps=[Inexact])
+"""Adds prices without rounding: far more digits than any sum of prices has."""
+
+
+class Dimension(Enum):
+    """A property that every charge has."""
+
+    DAY = "DAY"
+    ACTION = "ACTION"
+    MODEL = "MODEL"
+    TOOL = "TOOL"
+    KIND = "KIND"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelKey:
+    """The value of the label with this key; empty for charges without it."""
+
+    key: str
+
+
+Grouping: TypeAlias = Dimension | LabelKey
+
+Keys: TypeAlias = tuple[str, ...]
+"""A group's values, in the order of the groupings."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaidBy:
+    """What a charge drew on a grant of this kind, and how much of it refunds undid, in microcredits."""
+
+    kind: GrantKind
+    amount: Microcredits
+    returned: Microcredits = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """How a charge was paid, in microcredits. What the draws returned adds up to `refunded`."""
+
+    covered: Microcredits
+    debt: Microcredits
+    uncovered: Microcredits
+    refunded: Microcredits
+    draws: tuple[PaidBy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Of what a charge used, no more than a summary says."""
+
+    action: str = ""
+    request_model: str = ""
+    response_model: str = ""
+    tool: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    quantity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedCharge:
+    """Of a posted charge, no more than a summary says."""
+
+    cost: Microcredits
+    cost_usd: Decimal
+    committed_at: Instant
+    posting: Paid
+    usage: Spent | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over charges; amounts in microcredits. `quantity` counts images, tool calls and actions, not calls for text."""
+
+    charges: int = 0
+    cost: int = 0
+    covered: int = 0
+    debt: int = 0
+    uncovered: int = 0
+    refunded: int = 0
+    cost_usd: Decimal = Decimal(0)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    quantity: int = 0
+
+    def add(self, charge: UsedCharge) -> None:
+        """Count a charge, but for what grants paid of it and what came back to them: that is split by their kinds."""
+        self.charges += 1
+        self.cost += charge.cost
+        self.debt += charge.posting.debt
+        self.uncovered += charge.posting.uncovered
+        self.cost_usd = _EXACT.add(self.cost_usd, charge.cost_usd)
+        if charge.usage is not None:
+            self.input_tokens += charge.usage.input_tokens or 0
+            self.output_tokens += charge.usage.output_tokens or 0
+            self.quantity += _quantity(charge.usage)
+
+    def add_paid(self, covered: int, refunded: int) -> None:
+        """Count what grants paid, and what refunds undid of that."""
+        self.covered += covered
+        self.refunded += refunded
+
+
+class UsageSummary:
+    """Adds up charges: all of them in `total`, and by group those of one page.
+
+    The page has the `limit` groups that come after the keys `after`, in the order of their keys.
+    """
+
+    def __init__(self, calendar: Calendar, group_by: Sequence[Grouping], limit: int, after: Keys | None = None) -> None:
+        assert limit > 0, "a page has room for a group"
+        self.total = Totals()
+        self._calendar = calendar
+        self._group_by = tuple(group_by)
+        self._limit = limit
+        self._after = after
+        self._last: Keys | None = None
+        self._groups: dict[Keys, Totals] = {}
+        self._day: Period | None = None
+
+    def add(self, charge: UsedCharge) -> None:
+        """Count a charge. Those of one day are quickest one after another."""
+        whole = charge.posting.covered, charge.posting.refunded
+        self.total.add(charge)
+        self.total.add_paid(*whole)
+        if not self._group_by:
+            return
+        kinds = _paid_by_kind(charge) if Dimension.KIND in self._group_by else {"": whole}
+        for number, (kind, paid) in enumerate(kinds.items()):
+            totals = self._group(tuple(self._key(each, charge, kind) for each in self._group_by))
+            if totals is None:
+                continue
+            if number == 0:
+                totals.add(charge)
+            totals.add_paid(*paid)
+
+    def page(self) -> list[tuple[Keys, Totals]]:
+        """The groups, in the order of their keys."""
+        return sorted(self._groups.items(), key=lambda group: group[0])[: self._limit]
+
+    def _group(self, keys: Keys) -> Totals | None:
+        """The sums of a group; None if it is not on this page."""
+        found = self._groups.get(keys)
+        if found is not None:
+            return found
+        if (self._after is not None and keys <= self._after) or (self._last is not None and keys > self._last):
+            return None
+        if len(self._groups) >= 2 * self._limit:
+            self._drop_what_is_on_later_pages()
+            return self._group(keys)
+        made = self._groups[keys] = Totals()
+        return made
+
+    def _drop_what_is_on_later_pages(self) -> None:
+        kept = sorted(self._groups)[: self._limit]
+        self._groups = {keys: self._groups[keys] for keys in kept}
+        self._last = kept[-1]
+
+    def _key(self, grouping: Grouping, charge: UsedCharge, kind: str) -> str:
+        usage = charge.usage or Spent()
+        match grouping:
+            case LabelKey(key):
+                return charge.labels.get(key, "")
+            case Dimension.DAY:
+                return self._day_at(charge.committed_at)
+            case Dimension.ACTION:
+                return usage.action
+            case Dimension.MODEL:
+                return usage.response_model or usage.request_model
+            case Dimension.TOOL:
+                return usage.tool
+            case Dimension.KIND:
+                return kind
+
+    def _day_at(self, moment: Instant) -> str:
+        if self._day is None or not self._day.starts_at <= moment < self._day.ends_at:
+            self._day = day_of(self._calendar, moment)
+        return self._day.key
+
+
+def _paid_by_kind(charge: UsedCharge) -> dict[str, tuple[int, int]]:
+    """What grants of each kind paid, and what refunds undid of that, by the kind's name in the contract; the first drawn kind
+    comes first.
+    """
+    paid: dict[str, tuple[int, int]] = {}
+    for draw in charge.posting.draws:
+        name = f"GRANT_KIND_{draw.kind.value}"
+        covered, refunded = paid.get(name, (0, 0))
+        paid[name] = covered + draw.amount, refunded + draw.returned
+    return paid or {"GRANT_KIND_UNSPECIFIED": (0, 0)}
+
+
+def _quantity(usage: Spent) -> int:
+    if usage.action == TEXT:
+        return 0
+    return 1 if usage.quantity is None else usage.quantity

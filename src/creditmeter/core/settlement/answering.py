@@ -1,0 +1,220 @@
+"""The central store's side of an exchange: what a message changes in an account's ledger, and the answer to it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosting
+from creditmeter.core.credit.leases import OutLease
+from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
+from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
+from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.settlement.posting import excess_of, post
+from creditmeter.core.settlement.recalling import Wish, free_for, free_for_excess, hear, idle_elsewhere, recall, waiting_needs
+from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.settlement.refunding import post_refund
+from creditmeter.core.settlement.standing import standing
+
+LEASE_SHARE = 2
+"""A lease grows by no more than one part in this many of what is available, unless more is needed now."""
+
+SKEW_MARGIN = Span(5 * SECOND)
+"""How much longer than it promised a sidecar is trusted to authorise, for clocks that do not run at the same rate."""
+
+RECLAIM_GRACE = MINUTE
+"""How long after the end of its last possible hold a silent sidecar has to post what was committed."""
+
+EXCESS_PATIENCE = Span(5 * SECOND)
+"""How long cost that no lease stands behind waits for credit that is idle elsewhere before it becomes debt or is lost."""
+
+
+def answer(ledger: Ledger, message: Message) -> Answer:
+    """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
+    hear(ledger, message.sidecar_id, answers=message.answers)
+    _hear_of_leases(ledger, message)
+    if message.is_steady:
+        reclaim_lost(ledger)
+    close_ended(ledger)  # what ended lapses before anything is granted, if no lease may need it any more
+    ledger.touch()
+    posted, refund_postings = _post_in_order(ledger, message)
+    close_ended(ledger)
+    ledger.lapse()
+    ledger.repay_debt()
+    granted, is_pending = _serve(ledger, message)
+    required = message.need.required if message.need else ZERO
+    return Answer(
+        seq=message.seq,
+        account=ledger.account,
+        standing=standing(ledger),
+        leases=_terms(ledger, message.sidecar_id),
+        postings=_postings(ledger, posted),
+        refund_postings=refund_postings,
+        granted=granted,
+        short=Microcredits(max(0, required - granted)),
+        free=ledger.available,
+        elsewhere=idle_elsewhere(ledger, message.sidecar_id),
+        is_pending=is_pending,
+        pending_for=_time_left(ledger, message.sidecar_id) if is_pending else Span(0),
+    )
+
+
+def reclaim_lost(ledger: Ledger) -> None:
+    """Close the leases of sidecars that were silent for as long as anything authorised on them can last, for good. What is
+    posted on them later is booked as excess.
+    """
+    for lease in list(ledger.leases.values()):
+        if lease.reclaim_at <= ledger.now:
+            ledger.put_lease(replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO, closed=True))
+
+
+def _hear_of_leases(ledger: Ledger, message: Message) -> None:
+    """Take over what a sidecar says of its leases. One that it does not name has nothing on it but what is posted."""
+    said = {report.lease_id: report for report in message.leases}
+    for lease in [each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id]:
+        nothing = LeaseReport(lease.lease_id, lease.posted, ZERO, ZERO)
+        heard = _as_reported(lease, said.get(lease.lease_id, nothing))
+        ledger.put_lease(_renewed(ledger, heard, message))
+
+
+def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
+    """A lease as its sidecar has it. What is held stays out, also if the sidecar says that its limit is less than that with
+    what was posted: its journal was set back to an older copy, which does not know of all that was posted.
+    """
+    used = lease.posted + report.held + report.unposted
+    limit = max(lease.posted, min(lease.limit, max(report.limit, used)))
+    unposted = min(report.unposted, limit - lease.posted)
+    held = min(report.held, limit - lease.posted - unposted)
+    return replace(lease, limit=Microcredits(limit), held=Microcredits(held), unposted=Microcredits(unposted))
+
+
+def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
+    """A lease of which its sidecar just spoke."""
+    trusted_until = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
+    reclaim_at = after(trusted_until, Span(message.max_hold_lifetime + RECLAIM_GRACE))
+    return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
+
+
+def _post_in_order(ledger: Ledger, message: Message) -> tuple[list[Charge], dict[RefundId, RefundPosting]]:
+    """Post what can be posted now, in the order in which the sidecar decided it: what a refund brought back is there for the
+    charges made after it. Says which charges were posted, and what became of the refunds.
+
+    A charge with cost that neither its leases nor what is available cover waits while that credit is recalled from others; it
+    comes again with the next message, and its refunds with it.
+    """
+    sender = message.sidecar_id
+    posted: list[Charge] = []
+    waiting: list[Charge] = []
+    refunded: dict[RefundId, RefundPosting] = {}
+    missing = 0
+    decisions: list[Charge | Refund] = [*message.charges, *message.refunds]
+    for made in sorted(decisions, key=_decided_at):
+        if isinstance(made, Refund):
+            if made.charge_id in ledger.charges:
+                refunded[made.refund_id] = post_refund(ledger, made)
+            continue
+        excess = excess_of(ledger, made, sender)
+        whole = Microcredits(missing + excess)
+        lacks = excess > 0 and whole > free_for_excess(ledger, sender)
+        if lacks and _may_wait(ledger, Wish(sender, Purpose.EXCESS, whole, whole, EXCESS_PATIENCE)):
+            missing = whole
+            waiting.append(made)
+        else:
+            post(ledger, made, sender)
+            posted.append(made)
+    if not waiting:
+        ledger.drop_recall((sender, Purpose.EXCESS))
+    for charge in waiting:
+        _count_as_unposted(ledger, charge, sender)
+    return posted, refunded
+
+
+def _decided_at(made: Charge | Refund) -> Instant:
+    return made.committed_at if isinstance(made, Charge) else made.refunded_at
+
+
+def _may_wait(ledger: Ledger, wish: Wish) -> bool:
+    """Whether there is something to wait for, and the patience for it is not over."""
+    waited = ledger.recalls.get((wish.sidecar_id, wish.purpose))
+    return (waited is None or waited.stands(ledger.now)) and recall(ledger, wish)
+
+
+def _count_as_unposted(ledger: Ledger, charge: Charge, sender: SidecarId) -> None:
+    """What a charge that waits is to spend on its leases is neither held nor idle."""
+    for part in charge.parts:
+        lease = ledger.leases.get(part.lease_id)
+        if lease is not None and lease.sidecar_id == sender:
+            ledger.put_lease(replace(lease, unposted=Microcredits(lease.unposted + part.amount)))
+
+
+def _postings(ledger: Ledger, charges: Iterable[Charge]) -> dict[ChargeId, Posting]:
+    """How charges stand once refunds and repaid debt are counted in."""
+    found = (ledger.charges[charge.charge_id] for charge in charges)
+    return {each.charge_id: each.posting for each in found if each.posting is not None}
+
+
+def close_ended(ledger: Ledger) -> None:
+    """Close the leases of ended days on which nothing is out any more, whoever has them: a sidecar that has no more to say
+    must not keep grants from lapsing.
+    """
+    for lease in list(ledger.leases.values()):
+        if lease.ends_at <= ledger.now and not lease.out:
+            ledger.put_lease(replace(lease, closed=True))
+
+
+def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
+    """Lease what is needed; what lacks is recalled from others. Says how much was leased, and whether more may come."""
+    need = message.need
+    key = message.sidecar_id, Purpose.LEASE
+    if need is None or ledger.account.state is not AccountState.ACTIVE:
+        ledger.drop_recall(key)
+        return ZERO, False
+    granted = _how_much(ledger, need, ledger.recalls.get(key))
+    if granted:
+        lease = _todays_lease(ledger, message)
+        ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + granted)))
+    missing = Microcredits(need.required - granted)
+    if missing <= 0:
+        ledger.drop_recall(key)
+        return granted, False
+    smallest = Microcredits(1 if granted else max(1, min(need.smallest, missing)))  # with a part of it, any more may do
+    is_pending = recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
+    return granted, is_pending
+
+
+def _time_left(ledger: Ledger, sidecar_id: SidecarId) -> Span:
+    """How long the recall for a sidecar's need stands yet."""
+    recalled = ledger.recalls.get((sidecar_id, Purpose.LEASE))
+    return Span(recalled.deadline - ledger.now if recalled else 0)
+
+
+def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredits:
+    """What is required, or what there is of it if that is of use. More of what is wanted while there is plenty, and nobody
+    else waits.
+    """
+    free = free_for(ledger, waiting)
+    others_wait = any(each is not waiting for each in waiting_needs(ledger))
+    spare = ZERO if others_wait else min(need.wanted, free // LEASE_SHARE)
+    amount = min(free, max(need.required, spare))
+    return ZERO if amount < need.smallest else Microcredits(amount)
+
+
+def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
+    """The lease of a sidecar that still runs, a new one until the coming midnight if there is none. If the account's day was
+    made longer, one that was opened before ends earlier than the day.
+    """
+    for lease in ledger.leases.values():
+        if lease.sidecar_id == message.sidecar_id and ledger.now < lease.ends_at:
+            return lease
+    ends_at = ledger.schedule.day_at(ledger.now).ends_at
+    key = lease_id(ledger.account.account_id, message.sidecar_id, ledger.now)
+    return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message)
+
+
+def _terms(ledger: Ledger, sidecar_id: SidecarId) -> tuple[LeaseTerms, ...]:
+    return tuple(
+        LeaseTerms(each.lease_id, each.opened_at, each.ends_at, each.limit, each.posted)
+        for each in ledger.leases.values()
+        if each.sidecar_id == sidecar_id
+    )

@@ -1,0 +1,375 @@
+"""One account at the central store, for the length of one transaction.
+
+The central store loads an account's grants, leases and charges into a `Ledger`, lets it decide, and saves what it changed.
+Only here is a grant ever drawn on, and only when a charge is posted: that is what makes the order of deduction exact across
+all sidecars. `posting` and `answering` build on it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.credit.accounts import Account, Plan
+from creditmeter.core.credit.calendar import Period
+from creditmeter.core.credit.charges import Charge, Posting, Refund
+from creditmeter.core.credit.grants import NO_REST, Draw, Grant, GrantKind, GrantSource, Rest, draw_key, usable
+from creditmeter.core.credit.history import Entry, EntryType
+from creditmeter.core.credit.leases import OutLease, available, unclaimed
+from creditmeter.core.credit.schedule import PLAN_KINDS, CalendarChange, Schedule
+from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
+from creditmeter.core.instants import Instant
+from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
+from creditmeter.core.settlement.alerts import Reading
+from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.work import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A plan as it stands from a moment on."""
+
+    plan: Plan
+    effective_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is stored of an account that its next decision may need.
+
+    `grants` are those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of
+    the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
+    them, and those that begin later are left out. `leases` are the unclosed ones; `charges` those that owe debt and those that
+    the decision is about, with their `refunds` and those of the same request, the charges that stand for duplicates of these,
+    and those of the same request or commit.
+    """
+
+    account: Account
+    calendar_change: CalendarChange | None = None
+    balance: Microcredits = ZERO
+    plan_versions: tuple[PlanVersion, ...] = ()
+    plan_since: Instant = Instant(0)
+    grants: tuple[Grant, ...] = ()
+    rest: Rest = NO_REST
+    leases: tuple[OutLease, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    recalls: tuple[Recall, ...] = ()
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a ledger decided and is to be saved: the last version of each thing (None: it is gone), and new lines of history
+    in order. `summoned` are the sidecars that should speak about the account now.
+    """
+
+    grants: dict[GrantId, Grant] = field(default_factory=dict)
+    leases: dict[LeaseId, OutLease] = field(default_factory=dict)
+    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    refunds: dict[RefundId, Refund] = field(default_factory=dict)
+    recalls: dict[tuple[SidecarId, Purpose], Recall | None] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    summoned: set[SidecarId] = field(default_factory=set)
+
+
+class Ledger:
+    """Decides for one account at one moment, `now`. All amounts in microcredits."""
+
+    def __init__(self, contents: Contents, now: Instant) -> None:
+        self.account = contents.account
+        self.schedule = Schedule(contents.account.calendar, contents.calendar_change)
+        self.now = now
+        self.balance = contents.balance
+        self.changes = Changes()
+        self.readings: list[Reading] = []
+        self.grants = {grant.grant_id: grant for grant in contents.grants}
+        self.rest = contents.rest
+        self.leases = {lease.lease_id: lease for lease in contents.leases}
+        self.charges = {charge.charge_id: charge for charge in contents.charges}
+        self._firsts: dict[object, Charge] = {}
+        for charge in contents.charges:
+            self._remember_first(charge)
+        self.refunds = {refund.refund_id: refund for refund in contents.refunds}
+        self.recalls = {recall.key: recall for recall in contents.recalls}
+        self._plan_versions = contents.plan_versions
+        self._plan_since = contents.plan_since
+
+    # What there is.
+
+    @property
+    def available(self) -> Microcredits:
+        """What may be leased, drawn by excess, or voided now."""
+        return self.available_if(self.leases.values())
+
+    def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
+        """What would be available if the unclosed leases were these."""
+        return available(self.grants.values(), leases, self.now, self.rest)
+
+    @property
+    def debt(self) -> Microcredits:
+        """What charges owe that no grant covered yet."""
+        return Microcredits(sum(each.posting.debt for each in self.charges.values() if each.posting is not None))
+
+    def periods(self) -> tuple[tuple[GrantKind, Period], ...]:
+        """The running day and month of the account, in this order."""
+        return tuple((kind, self.schedule.period_at(kind, self.now)) for kind in PLAN_KINDS)
+
+    def next_reset(self, kind: GrantKind) -> Instant | None:
+        """When the plan next gives credit of a kind; None if it gives none of it in the coming period."""
+        if kind not in PLAN_KINDS:
+            return None
+        resets_at = self.schedule.period_at(kind, self.now).ends_at
+        return resets_at if self._planned(kind, self.schedule.period_at(kind, resets_at)) else None
+
+    # What alerts look at.
+
+    @property
+    def reading(self) -> Reading:
+        """What alerts are held against, as it stands. Holds and leases do not count: only what is posted does."""
+        running = [each for each in self.grants.values() if each.is_running(self.now)]
+        usable_now = [each for each in running if each.is_usable(self.now)]
+        others_left = self.rest.remaining + sum(each.remaining for each in usable_now if not each.period_key)
+        plan_left = sum(each.remaining for each in usable_now if each.period_key)
+        return Reading(
+            left=Microcredits(max(0, plan_left + others_left - self.debt)),
+            plan_given=Microcredits(sum(each.given for each in running if each.period_key)),
+            others_left=Microcredits(others_left),
+        )
+
+    @property
+    def alert_period(self) -> tuple[GrantKind, Period]:
+        """The period in which an alert fires once: the day if the plan gives credit daily, else the month."""
+        day, month = self.periods()
+        return day if self._planned(*day) else month
+
+    # Writing down what was decided.
+
+    def put_grant(self, grant: Grant) -> None:
+        """Keep a new version of a grant."""
+        self.grants[grant.grant_id] = self.changes.grants[grant.grant_id] = grant
+
+    def put_lease(self, lease: OutLease) -> None:
+        """Keep a new version of a lease; a closed one counts no more."""
+        self.changes.leases[lease.lease_id] = lease
+        if lease.closed:
+            self.leases.pop(lease.lease_id, None)
+        else:
+            self.leases[lease.lease_id] = lease
+
+    def put_charge(self, charge: Charge) -> None:
+        """Keep a new version of a charge."""
+        self.charges[charge.charge_id] = self.changes.charges[charge.charge_id] = charge
+        self._remember_first(charge)
+
+    def first_like(self, charge: Charge) -> Charge | None:
+        """The charge that was posted for the same request, or for the same commit of a reservation: the first one wins."""
+        return next((self._firsts[key] for key in _keys(charge) if key in self._firsts), None)
+
+    def _remember_first(self, charge: Charge) -> None:
+        if charge.posting is not None and charge.posting.duplicate_of is None:
+            for key in _keys(charge):
+                self._firsts.setdefault(key, charge)
+
+    def refund_for(self, request_id: RequestId) -> Refund | None:
+        """The refund that was made for a request."""
+        return next((each for each in self.refunds.values() if each.request_id == request_id), None)
+
+    def put_refund(self, refund: Refund) -> None:
+        """Keep a refund."""
+        self.refunds[refund.refund_id] = self.changes.refunds[refund.refund_id] = refund
+
+    def put_recall(self, recall: Recall) -> None:
+        """Keep a new version of a recall."""
+        self.recalls[recall.key] = self.changes.recalls[recall.key] = recall
+
+    def drop_recall(self, key: tuple[SidecarId, Purpose]) -> None:
+        """Forget a recall for which nobody waits any more, if it is there."""
+        if self.recalls.pop(key, None) is not None:
+            self.changes.recalls[key] = None
+
+    def record(self, entry: Entry) -> None:
+        """Add a line of history; the balance after it follows from its amount."""
+        self.balance = Microcredits(self.balance + entry.amount)
+        assert self.balance >= 0, "an account has no less than nothing"
+        sources = frozenset(self.grants[name].source for name in entry.grant_ids)
+        self.changes.entries.append(replace(entry, balance_after=self.balance, sources=sources))
+
+    def entry(self, type_: EntryType, amount: int, occurred_at: Instant, grant: Grant | None = None) -> Entry:
+        """A line of history about a grant, or about none, for `record`."""
+        return Entry(
+            type=type_,
+            amount=Microcredits(amount),
+            balance_after=ZERO,
+            occurred_at=occurred_at,
+            posted_at=self.now,
+            kind=grant.kind if grant else None,
+            grant_id=grant.grant_id if grant else None,
+        )
+
+    def entry_about(self, charge: Charge, type_: EntryType, amount: int, occurred_at: Instant) -> Entry:
+        """A line of history about a charge, for `record`."""
+        usage = charge.usage
+        return replace(
+            self.entry(type_, amount, occurred_at),
+            charge_id=charge.charge_id,
+            action=charge.action,
+            model=(usage.response_model or usage.request_model) if usage else "",
+            tool=usage.tool if usage else "",
+            quantity=_quantity(usage),
+            labels=charge.labels,
+            rate_card_version=charge.rate_card_version,
+        )
+
+    # Grants.
+
+    def touch(self) -> None:
+        """End what has ended, then give what the plan owes for the running periods, once.
+
+        It owes what it says now, less what was given for the period.
+        """
+        self.lapse()
+        for kind, period in self.periods():
+            named = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
+            given = (each.amount for each in named if not each.has_ended(period.starts_at))  # a date may come twice
+            missing = self._planned(kind, period) - sum(given)
+            if missing > 0:
+                self.give(self._plan_grant(kind, period, missing, len(named)))
+        if self.account.alerts:
+            self.readings.append(self.reading)
+
+    def plan_gave(self, kind: GrantKind, period: Period) -> int:
+        """What the plan gives for a period, also for one that is over and that nobody touched; 0 if it ended before the account
+        had this plan.
+        """
+        return self._planned(kind, period) if period.ends_at > self._plan_since else 0
+
+    def _planned(self, kind: GrantKind, period: Period) -> int:
+        """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
+        at = max(period.starts_at, self._plan_since)
+        plan = next((each.plan for each in reversed(self._plan_versions) if each.effective_at <= at), None)
+        if plan is None:
+            return 0
+        return plan.daily if kind is GrantKind.DAILY else plan.monthly
+
+    def _plan_grant(self, kind: GrantKind, period: Period, amount: int, before: int) -> Grant:
+        """A grant for the whole period, also if it is given within it.
+
+        What is out on leases when a day ends is counted against that day's grants, so every charge of the day has to be
+        able to draw on each of them.
+        """
+        suffix = f"-{before + 1}" if before else ""
+        return Grant(
+            grant_id=GrantId(f"{kind.value.lower()}-{period.key}{suffix}"),
+            kind=kind,
+            amount=Microcredits(amount),
+            remaining=Microcredits(amount),
+            effective_at=period.starts_at,
+            expires_at=period.ends_at,
+            source=GrantSource.PLAN,
+            created_at=self.now,
+            period_key=period.key,
+        )
+
+    def give(self, grant: Grant, note: str = "", refund_id: RefundId | None = None) -> None:
+        """Add a grant to the account."""
+        self.put_grant(grant)
+        entry = self.entry(EntryType.GRANTED, grant.amount, max(grant.effective_at, grant.created_at), grant)
+        self.record(replace(entry, note=note or grant.note, charge_id=grant.charge_id, refund_id=refund_id))
+
+    def void(self, grant_id: GrantId) -> Refusal | Microcredits:
+        """Take back what of a grant is neither spent nor out on a lease, once and for good; says how much that was. What is out
+        is taken back when it returns.
+        """
+        grant = self.grants.get(grant_id)
+        if grant is None:
+            return GrantNotFound(grant_id)
+        if grant.voided_at is not None:
+            return GrantVoided(grant_id)
+        if grant.has_ended(self.now):
+            return GrantEnded(grant_id)
+        not_begun = grant.effective_at > self.now
+        amount = grant.remaining if not_begun else Microcredits(min(grant.remaining, self.available))
+        self._take_back(replace(grant, voided_at=self.now), amount)
+        return amount
+
+    def lapse(self) -> None:
+        """Write off what of ended grants nothing can draw on any more: all but what is out on leases that were opened before
+        their end. What is out lapses as it comes home. What is voided is taken back in the same way.
+        """
+        self._take_back_what_returned()
+        for grant in sorted(self.grants.values(), key=draw_key):
+            if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
+                end = grant.expires_at
+                out = sum(lease.out for lease in self.leases.values() if lease.opened_at < end)
+                amount = Microcredits(max(0, grant.remaining - out))
+                if amount and grant.voided_at is not None:
+                    self._take_back(grant, amount)
+                elif amount:
+                    self.put_grant(grant.lapse(amount))
+                    self.record(self.entry(EntryType.LAPSED, -amount, end, grant))
+
+    def _take_back_what_returned(self) -> None:
+        """Take back of voided grants that have not ended what the leases that were opened before do not have out any more. What
+        later leases have come to rest on meanwhile stays until they return it.
+        """
+        voided = [each for each in self.grants.values() if each.voided_at and each.remaining and each.is_running(self.now)]
+        kept = 0
+        for grant in sorted(voided, key=lambda each: (each.voided_at or 0, draw_key(each))):
+            assert grant.voided_at is not None
+            out = sum(each.out for each in self.leases.values() if each.opened_at <= grant.voided_at)
+            keep = min(int(grant.remaining), max(0, out - kept))
+            kept += keep
+            free = unclaimed(self.grants.values(), self.leases.values(), self.now, self.rest)
+            self._take_back(grant, Microcredits(min(grant.remaining - keep, free)))
+
+    def _take_back(self, grant: Grant, amount: Microcredits) -> None:
+        self.put_grant(grant.void(amount))
+        if amount:
+            self.record(self.entry(EntryType.VOIDED, -amount, self.now, grant))
+
+    def draw(self, grants: Iterable[Grant], need: int) -> tuple[Draw, ...]:
+        """Take up to `need` from these grants, in their order. A grant may be named twice: its newest version counts."""
+        draws = []
+        for named in grants:
+            grant = self.grants[named.grant_id]
+            amount = min(need, grant.remaining)
+            if amount:
+                self.put_grant(grant.draw(amount))
+                draws.append(Draw(grant.grant_id, grant.kind, Microcredits(amount)))
+                need -= amount
+        assert not need or not self.rest.remaining, "what may be drawn is loaded"
+        return tuple(draws)
+
+    def repay_debt(self) -> None:
+        """Let what is available pay what charges still owe, the oldest first."""
+        owing = [each for each in self.charges.values() if each.posting is not None and each.posting.debt]
+        for charge in sorted(owing, key=lambda each: (each.posting.posted_at if each.posting else 0, each.charge_id)):
+            assert charge.posting is not None
+            draws = self.draw(usable(self.grants.values(), self.now), min(charge.posting.debt, self.available))
+            if draws:
+                self._repaid(charge, charge.posting, draws)
+
+    def _repaid(self, charge: Charge, posting: Posting, draws: tuple[Draw, ...]) -> None:
+        amount = sum(draw.amount for draw in draws)
+        settled = replace(
+            posting,
+            covered=Microcredits(posting.covered + amount),
+            debt=Microcredits(posting.debt - amount),
+            draws=posting.draws + draws,
+        )
+        self.put_charge(replace(charge, posting=settled))
+        entry = self.entry_about(charge, EntryType.DEBT_REPAID, -amount, self.now)
+        self.record(replace(entry, draws=draws))
+
+
+def _quantity(usage: Usage | None) -> int:
+    """The quantity charged: one if nobody said how many, and none if that was said."""
+    if usage is None:
+        return 0
+    return 1 if usage.quantity is None else usage.quantity
+
+
+def _keys(charge: Charge) -> tuple[object, ...]:
+    """What a charge is known by beside its id: its request, and which commit of its reservation it is."""
+    if charge.reservation_id is None:
+        return (charge.request_id,)
+    return charge.request_id, (charge.reservation_id, charge.commit_number)

@@ -1,0 +1,148 @@
+"""The courier: tells a webhook of alerts that fired, in the background and at least once each.
+
+What waits lies at the central store, so any sidecar with a webhook delivers it, whichever saw the alert fire. Sidecars without
+one only drop what nobody delivers.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from http import HTTPStatus
+
+import structlog
+
+from creditmeter.central.decisions.deliveries import Deliveries, Delivery
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.instants import MINUTE, SECOND, Span
+from creditmeter.sidecar.alerts.standard_webhooks import Outcome, next_attempt, outcome_of
+from creditmeter.sidecar.alerts.webhook import Unanswered, Webhook
+from creditmeter.sidecar.clock import Clock
+
+INTERVAL_SECONDS = 2.0
+"""How often it is looked for what is due."""
+
+AT_ONCE = 16
+"""As many deliveries are under way at a time."""
+
+CLAIMED_FOR = Span(2 * MINUTE)
+"""Longer than an attempt may take: then whoever claimed it is taken for lost."""
+
+DROP_INTERVAL = Span(10 * MINUTE)
+"""How often it is looked for what nobody delivers."""
+
+JITTER_PERCENT = (75, 125)
+
+_log = structlog.get_logger()
+
+
+class Courier:
+    """Delivers. `told` hears what became of each attempt, and how many deliveries that is about."""
+
+    def __init__(
+        self, deliveries: Deliveries, webhook: Webhook | None, clock: Clock, told: Callable[[Outcome, int], None]
+    ) -> None:
+        self._deliveries = deliveries
+        self._webhook = webhook
+        self._clock = clock
+        self._told = told
+        self._drop_at = Span(0)
+        self._stops = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look for what is due."""
+        self._task = asyncio.create_task(self._run(), name="courier")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop. What is under way may end within `grace_seconds`; what does not is due again when its claim is over."""
+        self._stops.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=grace_seconds)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._webhook is not None:
+            await self._webhook.close()
+
+    async def _run(self) -> None:
+        while not self._stops.is_set():
+            try:
+                await self.deliver()
+                await self.tidy()
+            except CentralUnavailable:
+                pass  # what waits still does
+            except Exception:  # noqa: BLE001 - else nothing would be delivered any more: it is tried again
+                _log.exception("alerts cannot be delivered")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311 - so that a fleet is spread
+                    await self._stops.wait()
+
+    async def deliver(self) -> None:
+        """Deliver what is due, some at a time, until nothing is.
+
+        Raises:
+            CentralUnavailable: the store did not answer; what was not delivered, or may not have been, is due again later.
+        """
+        if self._webhook is None:
+            return
+        while not self._stops.is_set():
+            claimed = await self._deliveries.claim(AT_ONCE, CLAIMED_FOR)
+            ended = await asyncio.gather(*(self._attempt(self._webhook, each) for each in claimed), return_exceptions=True)
+            for each in ended:
+                if isinstance(each, BaseException):
+                    raise each
+            if len(claimed) < AT_ONCE:
+                return
+
+    async def tidy(self) -> None:
+        """Drop what nobody delivers, from time to time.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        boot = self._clock.boot()
+        if boot < self._drop_at:
+            return
+        dropped = await self._deliveries.drop_old()
+        self._drop_at = Span(boot + DROP_INTERVAL)
+        if dropped:
+            _log.info("alerts were not delivered, for there was no webhook", count=dropped)
+            self._told(Outcome.EXPIRED, dropped)
+
+    async def _attempt(self, webhook: Webhook, delivery: Delivery) -> None:
+        """Try once, and write down what became of it."""
+        try:
+            status = await webhook.send(delivery.delivery_id, self._clock.wall() // SECOND, delivery.body)
+        except Unanswered as error:
+            outcome, reason = Outcome.FAILED, str(error)
+        else:
+            outcome, reason = outcome_of(status), _named(status)
+        retry_at = None
+        if outcome is Outcome.FAILED:
+            jitter = random.randint(*JITTER_PERCENT)  # noqa: S311 - so that not all come at once
+            retry_at = next_attempt(delivery.created_at, delivery.claimed_at, delivery.attempt, jitter)
+            outcome = Outcome.FAILED if retry_at is not None else Outcome.GAVE_UP
+        self._say(webhook, delivery, outcome, reason)
+        if retry_at is None:
+            await self._deliveries.finish(delivery)
+        else:
+            await self._deliveries.postpone(delivery, retry_at)
+
+    def _say(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, reason: str) -> None:
+        self._told(outcome, 1)
+        about = {"delivery_id": delivery.delivery_id, "attempt": delivery.attempt, "host": webhook.host, "reason": reason}
+        match outcome:
+            case Outcome.DELIVERED:
+                _log.debug("alert delivered", **about)
+            case Outcome.FAILED:
+                _log.warning("alert not delivered yet", **about)
+            case _:
+                _log.error("alert given up: history has it", **about)
+
+
+def _named(status: int) -> str:
+    """A status in words, where it has any."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

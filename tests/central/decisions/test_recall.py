@@ -1,0 +1,356 @@
+"""Recalls, lost sidecars and the server's clock, as they are stored on each engine; and how sidecars are told to speak."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import select, text
+
+from creditmeter.central.decisions.accounts import open_ledger
+from creditmeter.central.decisions.administration import AccountUpdate
+from creditmeter.central.decisions.exchanges import Fenced
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.schema import tables
+from creditmeter.central.store import CentralStore
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.messages import Answer, Message, Need
+from creditmeter.core.ids import AccountId, SidecarId
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
+from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
+from creditmeter.core.settlement.recalling import recall_everything
+from tests.central.accounts import ACME, available, count, create, give, lines, opened, remaining, standing, update
+from tests.central.accounts import account as wanted
+from tests.central.speaker import Speaker
+from tests.clocks import NOON, ManualClock
+
+PATIENCE = Span(MINUTE)
+SILENCE = Span(10 * MINUTE + SKEW_MARGIN + HOUR + RECLAIM_GRACE)
+A, B, C, D = (AccountId(name) for name in "abcd")
+SOON = 10.0
+"""Seconds within which a busy machine tells what is to be told."""
+
+
+def need(amount: int, patience: Span = PATIENCE) -> Need:
+    """Credit that is waited for."""
+    return Need(Microcredits(amount), Microcredits(amount), Microcredits(amount), patience)
+
+
+async def recalls(store: CentralStore, account_id: AccountId = ACME) -> list[tuple[Any, ...]]:
+    """The recalls of an account: who waits, for what, how much, until when, for whose word, and whether it may ask again."""
+    table = tables.recalls
+    query = select(table).where(table.c.account_id == account_id).order_by(table.c.number)
+    async with store.database.read() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    names = ("sidecar_id", "purpose", "amount_microcredits", "deadline", "awaited", "is_ripe")
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+# What is stored.
+
+
+async def test_a_need_that_waits_is_a_row(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
+    """It names whose word is missing; with that word it turns ripe, and it is gone once it is met."""
+    await opened(store, permanent=10)
+    await elsewhere.say(need=10)
+    answer = await here.say(need=need(4))
+    assert (answer.granted, answer.short, answer.is_pending) == (0, 4, True)
+    row = "s1", "LEASE", 4, NOON + PATIENCE
+    assert await recalls(store) == [(*row, '["s2"]', False)]
+    clock.advance(SECOND)
+    await elsewhere.holds(6)
+    assert await recalls(store) == [(*row, "[]", True)]
+    assert (await here.say(need=need(4))).granted == 4
+    assert await recalls(store) == []
+
+
+async def test_a_message_that_comes_again_changes_no_recall(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+    """It gets its answer again, that more may come, also when more has come or somebody else has it."""
+    await opened(store, permanent=10)
+    await elsewhere.say(need=10)
+    message = here.message(need=need(4))
+    first = await here.send(message)
+    asked = await recalls(store)
+    assert await here.send(message) == first
+    assert await recalls(store) == asked
+    await elsewhere.holds(0)
+    ripe = await recalls(store)
+    assert await here.send(message) == first
+    assert await recalls(store) == ripe
+    assert [row[-1] for row in ripe] == [True]
+    assert (await standing(store)).leased == 0
+    assert (await elsewhere.say(need=replace(need(10), smallest=Microcredits(1)))).granted == 6, "the rest is promised"
+
+
+async def test_recalls_of_each_purpose_stand_side_by_side(
+    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+) -> None:
+    """Excess comes before a need; a change of the account waits for both sidecars."""
+    await opened(store, permanent=10)
+    await elsewhere.say(need=9)
+    await here.say(need=1)
+    charge = here.charge("c", 1, excess=5)
+    assert not (await here.say(charge, need=need(4))).postings
+    await update(store, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
+    await update(store, "resume", AccountUpdate(state=AccountState.ACTIVE))
+    stored = await recalls(store)
+    assert [(row[0], row[1], row[2], row[4]) for row in stored] == [
+        ("s1", "EXCESS", 5, '["s2"]'),
+        ("s1", "LEASE", 4, '["s2"]'),
+        ("", "STATE", 0, '["s1","s2"]'),
+    ]
+    await elsewhere.holds(2)
+    assert [(row[1], row[4], row[5]) for row in await recalls(store)] == [
+        ("EXCESS", "[]", True),
+        ("LEASE", "[]", False),
+        ("STATE", '["s1"]', False),
+    ]
+    answer = await here.say(charge, need=need(4))
+    assert (answer.postings[charge.charge_id].covered, answer.granted, answer.is_pending) == (6, 0, False)
+    assert await recalls(store) == []
+    assert await remaining(store) == (0, 0, 4)
+
+
+# Who is told.
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql without NOTIFY"])
+async def told(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[CentralStore]:
+    """A store on each engine, and on one that has to be polled though it speaks like PostgreSQL."""
+    engine = str(request.param)
+    url = f"sqlite:///{tmp_path / 'central.db'}" if engine == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    async with CentralStore(url, clock.wall, notifies=engine != "postgresql without NOTIFY") as store:
+        await store.migrate()
+        yield store
+
+
+class Ear:
+    """What a sidecar hears."""
+
+    def __init__(self, news: AsyncGenerator[AccountId, None]) -> None:
+        self._news = news
+        self.heard: list[AccountId] = []
+
+    async def hears(self, account_id: AccountId) -> None:
+        """Wait until it is told to speak about an account."""
+        async with asyncio.timeout(SOON):
+            while True:
+                self.heard.append(await anext(self._news))
+                if self.heard[-1] == account_id:
+                    return
+
+
+@asynccontextmanager
+async def listening(store: CentralStore, sidecar: Speaker) -> AsyncIterator[Ear]:
+    """A sidecar that listens."""
+    news = store.news.listen(sidecar.sidecar_id)
+    async with aclosing(cast("AsyncGenerator[AccountId, None]", news)) as generator:
+        yield Ear(generator)
+
+
+async def test_those_who_should_speak_are_told(told: CentralStore, clock: ManualClock) -> None:
+    """Who has credit out, and then who waits for it; also of what came up before they listened. Nobody else is."""
+    holder, asker, other = [await Speaker.registered(told, clock, name) for name in ("s11", "s1", "s111")]
+    for name in (A, B, C):
+        await opened(told, name, permanent=10)
+    await holder.say(account=A, need=10)
+    await holder.say(account=B, need=10)
+    await other.say(account=C, need=10)
+    await asker.say(account=A, need=need(4))
+    async with listening(told, holder) as holders, listening(told, asker) as askers:
+        await holders.hears(A)
+        await holder.say(account=A, leases=())
+        await askers.hears(A)
+        await asker.say(account=A, need=need(4))
+        await asker.say(account=B, need=need(11))
+        await asker.say(account=B, need=need(4))
+        await holders.hears(B)
+        await holder.say(account=B, leases=())
+        await askers.hears(B)
+        assert set(holders.heard) == {A, B}
+        await asker.say(account=C, need=need(4))
+        await other.say(account=C, leases=())
+        await askers.hears(C)
+
+
+async def test_what_an_operator_does_is_told(told: CentralStore, clock: ManualClock) -> None:
+    """A grant to who waits for credit; a suspension to all who may authorise, and it is forgotten when all have spoken."""
+    holder, asker = [await Speaker.registered(told, clock, name) for name in ("s1", "s2")]
+    await opened(told, permanent=10)
+    await holder.say(need=10)
+    await asker.say(need=need(4))
+    async with listening(told, asker) as askers, listening(told, holder) as holders:
+        await holders.hears(ACME)
+        await give(told, "more", 4)
+        await askers.hears(ACME)
+    assert (await asker.say(need=need(4))).granted == 4
+    await update(told, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
+    for each in (holder, asker):
+        async with listening(told, each) as ear:
+            await ear.hears(ACME)
+        assert (await each.holds(0)).account.state is AccountState.SUSPENDED
+    assert await count(told, "recalls") == 0
+
+
+async def test_what_concerns_nobody_is_not_told(told: CentralStore, clock: ManualClock) -> None:
+    """What is past its deadline, what its sidecar spoke about, and what a transaction recalled that failed at the end."""
+    speaker, asker = [await Speaker.registered(told, clock, name) for name in ("s1", "s2")]
+    for name in (A, B, C, D):
+        await opened(told, name, permanent=10)
+        await speaker.say(account=name, need=10)
+    await asker.say(account=A, need=need(1, Span(SECOND)))
+    await asker.say(account=B, need=need(1))
+    clock.advance(SECOND)
+    await speaker.say(account=B, leases=())
+    await asker.say(account=C, need=need(1))
+    async with listening(told, speaker) as ear:
+        await ear.hears(C)
+        assert ear.heard == [C]
+        with pytest.raises(ZeroDivisionError):
+            await _change_in_vain(told, B)
+        await asker.say(account=D, need=need(1))
+        await ear.hears(D)
+        assert set(ear.heard) == {C, D}
+
+
+async def _change_in_vain(store: CentralStore, account_id: AccountId) -> None:
+    async with store.database.write() as connection:
+        found = await open_ledger(connection, account_id, NOON)
+        assert found is not None
+        recall_everything(found.ledger)
+        assert "s1" in found.ledger.changes.summoned
+        await found.save(connection)
+        raise ZeroDivisionError
+
+
+async def test_a_lost_connection_is_noticed(postgres_url: str, clock: ManualClock) -> None:
+    """Whoever listens is told so at once, and finds what was recalled meanwhile when it listens again."""
+    async with CentralStore(postgres_url, clock.wall) as store:
+        await store.migrate()
+        speaker, asker = [await Speaker.registered(store, clock, name) for name in ("s1", "s2")]
+        for name in (A, B):
+            await opened(store, name, permanent=10)
+            await speaker.say(account=name, need=10)
+        await asker.say(account=A, need=need(1))
+        async with listening(store, speaker) as ear:
+            await ear.hears(A)
+            await speaker.say(account=A, leases=())
+            async with store.database.write() as connection:
+                listeners = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                ended = await connection.execute(text(f"SELECT pg_terminate_backend(pid) {listeners}"))
+                assert ended.scalars().all() == [True]
+            with pytest.raises(CentralUnavailable, match="lost"):
+                await ear.hears(B)
+        await asker.say(account=B, need=need(1))
+        async with listening(store, speaker) as ear:
+            await ear.hears(B)
+            assert ear.heard == [B]
+
+
+async def test_a_server_that_is_not_there_cannot_be_listened_to(tmp_path: object) -> None:
+    """It is said at once, by each kind of news."""
+    for notifies in (True, False):
+        async with CentralStore(f"postgresql://nobody@/none?host={tmp_path}", None, notifies=notifies) as store:
+            with pytest.raises(CentralUnavailable):
+                await anext(aiter(store.news.listen(SidecarId("s1"))))
+
+
+# Sidecars that are there, and sidecars that are lost.
+
+
+async def test_a_sidecar_is_heard(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
+    """Also if it has nothing to say; unless it is not the one that was registered last."""
+    clock.advance(MINUTE)
+    assert await store.exchanges.beat(here.sidecar_id, here.epoch) is None
+    for sidecar_id, epoch in ((here.sidecar_id, 0), (here.sidecar_id, 2), (SidecarId("s9"), 1)):
+        assert await store.exchanges.beat(sidecar_id, epoch) == Fenced(sidecar_id)
+    await store.exchanges.register(elsewhere.sidecar_id, 1, "next")
+    clock.advance(MINUTE)
+    assert await store.exchanges.beat(elsewhere.sidecar_id, 1) == Fenced(elsewhere.sidecar_id)
+    sidecars = tables.sidecars
+    async with store.database.read() as connection:
+        query = select(sidecars.c.sidecar_id, sidecars.c.last_seen_at - NOON).order_by(sidecars.c.sidecar_id)
+        seen = [tuple(row) for row in await connection.execute(query)]
+    assert seen == [("s1", MINUTE), ("s2", MINUTE)]
+
+
+async def reclaimed(store: CentralStore, limit: int) -> int:
+    """Give up what is lost on so many accounts; says on how many there was anything."""
+    accounts = await store.exchanges.reclaimable(None, limit)
+    for account_id in accounts:
+        await store.exchanges.reclaim(account_id)
+    return len(accounts)
+
+
+async def test_lost_leases_are_reclaimed(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
+    """Those that are due and no others, on so many accounts at once; debt is repaid and who waits is told."""
+    for name in (A, B, C):
+        await opened(store, name, permanent=10, overdraft=5 if name == A else 0)
+        await here.say(account=name, need=10)
+    await here.say(account=A, leases=here.reports(A, held=10))
+    owing = elsewhere.charge("c", 0, excess=4, account=A)
+    posting = (await elsewhere.say(owing, account=A)).postings.get(owing.charge_id)
+    assert posting is None
+    clock.advance(SECOND)
+    await here.say(account=C, leases=here.reports(C, held=10))
+    clock.advance(SILENCE - SECOND - 1)
+    assert await reclaimed(store, 10) == 0
+    await elsewhere.say(account=B, need=need(3))
+    clock.advance(1)
+    assert (await elsewhere.say(owing, account=A)).postings[owing.charge_id].debt == 4
+    assert await store.exchanges.reclaimable(AccountId(A), 10) == [B]
+    assert [await reclaimed(store, 1) for _ in range(3)] == [1, 1, 0]
+    assert (await standing(store, A)).debt == 0
+    assert [await available(store, name) for name in (A, B, C)] == [6, 10, 0]
+    assert [(row[0], row[5]) for row in await recalls(store, B)] == [("s2", True)]
+    clock.advance(SECOND)
+    assert [await reclaimed(store, 10) for _ in range(2)] == [1, 0]
+    late = here.charge("late", 10, account=B)
+    assert (await elsewhere.say(account=B, need=need(3))).granted == 3
+    await elsewhere.say(account=B, leases=elsewhere.reports(B, unposted=3))
+    assert (await here.say(late, account=B)).postings[late.charge_id].uncovered == 3
+
+
+# The clock.
+
+
+async def test_the_servers_clock_is_the_one_that_counts(postgres_url: str) -> None:
+    """Whoever asks; for each account it never goes back, if it was ahead once."""
+    async with CentralStore(postgres_url, None) as store, CentralStore(postgres_url, _tomorrow) as ahead:
+        await store.migrate()
+        before = _now()
+        for name in (A, B):
+            await create(store, wanted(name))
+            await give(store, "first", 10, account_id=name)
+        registered = await store.exchanges.register(SidecarId("s1"), 0, "nonce")
+        assert not isinstance(registered, Fenced)
+        first = await _told(store, A, 1)
+        assert before <= first.leases[0].opened_at <= _now()
+        later = await _told(store, A, 2)
+        assert later.standing.as_of > first.standing.as_of
+        await give(ahead, "more", 10, account_id=A)
+        assert (await _told(store, A, 3)).standing.as_of >= before + DAY
+        assert (await _told(store, B, 1)).standing.as_of <= _now()
+        assert [line[0] for line in await lines(store, A)] == ["GRANTED", "GRANTED"]
+
+
+def _now() -> Instant:
+    """The server of the tests runs on this machine, so its clock is this one."""
+    return Instant(time.time_ns() // 1_000)
+
+
+def _tomorrow() -> Instant:
+    return Instant(_now() + DAY)
+
+
+async def _told(store: CentralStore, account_id: AccountId, seq: int) -> Answer:
+    replies = await store.exchanges.exchange([Message(SidecarId("s1"), 1, account_id, seq, need=need(1))])
+    assert isinstance(replies, tuple)
+    (reply,) = replies
+    assert isinstance(reply, Answer)
+    return reply

@@ -1,0 +1,155 @@
+"""The schema: what the migrations make is what the program expects, however often and by however many they are applied."""
+
+import asyncio
+import contextlib
+import importlib.util
+import sqlite3
+import subprocess
+import sys
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import Connection, select, text, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex
+
+from creditmeter.central.engine.faults import CentralMisconfigured
+from creditmeter.central.schema import tables
+from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.instants import Instant
+from tests.central.accounts import ACME, give, lines, opened, refund, void
+from tests.central.speaker import Speaker
+
+MIGRATE = """
+import asyncio, sys
+from creditmeter.central.store import CentralStore
+
+async def main():
+    async with CentralStore(sys.argv[1], lambda: 0) as store:
+        await store.migrate()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def central_url(new_central_url: str) -> str:
+    """A store that has no schema yet."""
+    return new_central_url
+
+
+def at_no_time() -> Instant:
+    """A clock for what needs none."""
+    return Instant(0)
+
+
+def differences(connection: Connection) -> list[object]:
+    """Where the tables are not what the program expects. SQLite's index of an expression is left to its own test."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* expression-based index '?grants_with_credit")
+        return list(compare_metadata(context, tables.metadata))
+
+
+async def test_the_migrations_make_the_tables_that_the_program_expects(store: CentralStore) -> None:
+    """Every table, column, type and index, on each engine."""
+    async with store.database.write() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_the_index_of_an_expression_is_the_one_that_the_program_expects(tmp_path: Path) -> None:
+    """SQLite tells of it only in words."""
+    path = tmp_path / "central.db"
+    async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
+        await store.migrate()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        ((made,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'grants_with_credit'").fetchall()
+    (expected,) = (each for each in tables.grants.indexes if each.name == "grants_with_credit")
+    assert made == str(CreateIndex(expected).compile(dialect=sqlite.dialect()))
+
+
+async def test_migrating_again_changes_nothing(store: CentralStore) -> None:
+    """What is in the store stays."""
+    await opened(store, ACME, permanent=5)
+    for _ in range(2):
+        await store.migrate()
+    assert await lines(store) == [("GRANTED", 5, 5)]
+    async with store.database.write() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_several_programs_migrate_at_once(central_url: str) -> None:
+    """One does, the others find it done."""
+    async with contextlib.AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(CentralStore(central_url, at_no_time)) for _ in range(6)]
+        await asyncio.gather(*(each.migrate() for each in stores))
+        async with stores[0].database.write() as connection:
+            assert await connection.run_sync(differences) == []
+
+
+def test_several_processes_migrate_at_once(central_url: str) -> None:
+    """As when a host's sidecars start together on a new store."""
+    command = [sys.executable, "-W", "error", "-c", MIGRATE, central_url]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for each in started:
+        _, complaint = each.communicate()
+        assert (each.returncode, complaint) == (0, "")
+
+
+async def test_a_store_of_a_newer_program_is_refused(store: CentralStore) -> None:
+    """An older one would write what the newer does not expect."""
+    async with store.database.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(CentralMisconfigured, match="is not of this version") as refused:
+        await store.migrate()
+    assert "\n" not in str(refused.value)
+
+
+async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    """If one of its tables has a name that is needed; half a schema is not left there."""
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE history (url TEXT)")
+    async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
+        with pytest.raises(CentralMisconfigured, match="has a table history, but does not say of which version"):
+            await store.migrate()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("history",)]
+
+
+def file_what_is_there(connection: Connection) -> None:
+    """Do to lines of an older version what the migration does to them."""
+    path = str(files("creditmeter.central.schema").joinpath("migrations/versions/0006_history_filters.py"))
+    spec = importlib.util.spec_from_file_location("migration", path)
+    assert spec is not None
+    assert spec.loader is not None
+    migration = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(migration)
+    with Operations.context(MigrationContext.configure(connection)):
+        migration._say_kinds_and_sources_of_what_is_there()
+
+
+async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Speaker) -> None:
+    """Every line gets what it would be written with now: those about a grant, with draws on several, and about none."""
+    await opened(store, daily=5, monthly=6, permanent=7)
+    await here.say(need=15)
+    charge = here.charge("c", 15)
+    await here.say(charge, here.charge("over", 0, excess=9))
+    await refund(store, charge.charge_id, 3, name="back")
+    await refund(store, charge.charge_id, 2, mode=RefundMode.GOODWILL, name="sorry")
+    gift = await give(store, "gift", 4)
+    await void(store, gift.grant_id)
+    history = tables.history
+    query = select(history.c.number, history.c.type, history.c.kinds, history.c.sources).order_by(history.c.number)
+    async with store.database.write() as connection:
+        written = (await connection.execute(query)).all()
+        await connection.execute(update(history).values(kinds=0, sources=0))
+        await connection.run_sync(file_what_is_there)
+        assert (await connection.execute(query)).all() == written
+    assert {(row.kinds, row.sources) for row in written} >= {(0, 0), (1, 1), (4, 4), (4, 32), (7, 5)}

@@ -1,0 +1,208 @@
+"""Verification bites: each way of damaging a store is found and named."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from creditmeter.central.decisions.administration import CreateAccount, GrantCredits
+from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.schema import tables
+from creditmeter.central.store import CentralStore
+from creditmeter.central.verification.verification import Report, verify
+from creditmeter.core.amounts import from_credits
+from creditmeter.core.credit.accounts import Account, Plan
+from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.ids import AccountId, PlanId, RequestId
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.rate_cards import LoadedCard
+from tests.clocks import ManualClock
+from tests.sidecar.bench import Bench
+from tests.sidecar.test_meter import charge, charge_id, commit, held, refund
+
+DOUBLED_LINE = """
+INSERT INTO history SELECT account_id, 1000, type, amount_microcredits, balance_after_microcredits, occurred_at, posted_at,
+    kind, grant_id, charge_id, refund_id, action, model, tool, quantity, rate_card_version, labels, draws, note, kinds,
+    sources
+FROM history WHERE type = 'CHARGED' LIMIT 1
+"""
+ALICE = AccountId("alice")
+
+
+@pytest.fixture
+async def url(tmp_path: Path, clock: ManualClock, card: LoadedCard, central_url: str) -> str:
+    """A store with grants of every kind, charges, refunds, debt that was repaid, a write-off, and a hold."""
+    bench = Bench(tmp_path, clock, card, central_url)
+    await bench.start()
+    await bench.account(daily=3, monthly=4, permanent=10, overdraft_limit=from_credits(5))
+    burnt = await charge(bench, "burn", 9)
+    await bench.sidecar.settle()
+    await refund(bench, "part", charge_id(burnt), 2)
+    await commit(bench, "above", await held(bench, "r", 1), 30)
+    await bench.sidecar.settle()
+    await bench.grant("more", 20)
+    await held(bench, "open", 5)
+    await bench.sidecar.settle()
+    await bench.crash()
+    return central_url
+
+
+async def damaged(url: str, statement: str) -> Report:
+    """The report on a store after a statement was run on it."""
+    store = CentralStore(url, lambda: Instant(0))
+    async with store, store.database.write() as connection:
+        assert (await connection.exec_driver_sql(statement)).rowcount, "the statement does damage"
+    return await verify(url)
+
+
+async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
+    """Progress is told, and there is nothing to say."""
+    told: list[tuple[int, int]] = []
+    report = await verify(url, lambda done, of: told.append((done, of)))
+    assert report == Report(1, report.entries, ())
+    assert report.entries >= 7
+    assert told == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE grants SET remaining_microcredits = remaining_microcredits + 1 WHERE kind = 'PERMANENT'", "does not add up"),
+        (
+            "UPDATE grants SET amount_microcredits = amount_microcredits + 5, lapsed_microcredits = lapsed_microcredits + 5",
+            "has amount",
+        ),
+        (
+            "UPDATE grants SET drawn_microcredits = drawn_microcredits + 1, refunded_microcredits = refunded_microcredits + 1",
+            "has drawn",
+        ),
+        ("DELETE FROM history WHERE type = 'CHARGED'", "stands in history 0 times"),
+        ("UPDATE history SET kinds = 0 WHERE type = 'CHARGED'", "is not filed under the kinds and sources of its grants"),
+        ("UPDATE history SET sources = 63 WHERE type = 'LAPSED' OR number = 1", "is not filed under"),
+        ("DELETE FROM history WHERE number = 2", "where 2 should stand"),
+        ("UPDATE history SET amount_microcredits = amount_microcredits - 1 WHERE type = 'CHARGED'", "adds up to"),
+        ("UPDATE history SET balance_after_microcredits = 1 WHERE number = 3", "says a balance of 1"),
+        ("UPDATE accounts SET balance_microcredits = 0", "the balance is 0"),
+        ("UPDATE accounts SET last_entry = last_entry + 1", "lines where"),
+        ("UPDATE charges SET covered_microcredits = covered_microcredits + 1", "has covered"),
+        ("DELETE FROM refunds", "was refunded"),
+        ("UPDATE history SET type = 'LAPSED' WHERE type = 'REFUNDED'", "stands in history 0 times"),
+        ("UPDATE leases SET limit_microcredits = limit_microcredits + 100000000", "out on leases"),
+        ("UPDATE leases SET held_microcredits = held_microcredits + 100000000", "held and unposted"),
+        (DOUBLED_LINE, "stands in history 2 times"),
+        ("DELETE FROM history WHERE number = (SELECT max(number) FROM history)", "lines where"),
+        ("DELETE FROM history WHERE type = 'DEBT_REPAID'", "drew more than the lines of its history say"),
+        ("UPDATE history SET type = 'NONSENSE' WHERE number = 1", "history line 1 cannot be read"),
+        ("UPDATE history SET draws = '[' WHERE type = 'CHARGED'", "cannot be read"),
+        ("UPDATE history SET draws = '[]' WHERE type = 'CHARGED'", "is not the sum of its draws"),
+        (
+            "UPDATE history SET draws = replace(draws, 'monthly-', 'daily-') WHERE type = 'CHARGED'",
+            "has other draws than charge",
+        ),
+        (
+            "UPDATE history SET charge_id = 'chg-unknown' WHERE type = 'WRITTEN_OFF'",
+            "is about charge chg-unknown, which is not",
+        ),
+        (
+            "UPDATE history SET refund_id = 'ref-unknown' WHERE type = 'REFUNDED'",
+            "refund ref-unknown is in history, but is not",
+        ),
+        ("DELETE FROM grants WHERE kind = 'DAILY'", "is in history, but is not there"),
+        (
+            "UPDATE grants SET lapsed_microcredits = 1, voided_microcredits = -1 WHERE kind = 'DAILY'",
+            "has voided -1, its history",
+        ),
+        (
+            "UPDATE grants SET refunded_microcredits = 0, drawn_microcredits = drawn_microcredits - refunded_microcredits",
+            "has drawn",
+        ),
+        ("UPDATE grants SET remaining_microcredits = -1 WHERE kind = 'DAILY'", "is overdrawn by 1"),
+        ("UPDATE grants SET voided_at = created_at WHERE kind = 'PERMANENT'", "voided grants have 15000000 left, and"),
+        ("UPDATE refunds SET never_paid_microcredits = 1", "has never_paid 1 in its row and 0 in its body"),
+        ("DELETE FROM charges", "which is not there"),
+        ("UPDATE charges SET body = '{}'", "cannot be read"),
+        ("UPDATE charges SET request_id = 'another'", "has request_id another in its row"),
+        ("UPDATE charges SET duplicate_of = 'another'", "stands in history 1 times"),
+        ("UPDATE charges SET body = replace(body, '\"returned\":2000000', '\"returned\":1999999')", "its draws 1999999"),
+        (
+            "UPDATE charges SET body = replace(body, '\"uncovered\":0', '\"uncovered\":1')",
+            "covered, owed, cancelled or written off",
+        ),
+        ("UPDATE refunds SET amount_microcredits = amount_microcredits + 1", "has amount"),
+        ("UPDATE refunds SET body = 'nothing'", "cannot be read"),
+        ("UPDATE refunds SET restored_microcredits = 1, lapsed_microcredits = 1999999", "says 1 restored and 1999999 lapsed"),
+        ("UPDATE leases SET posted_microcredits = limit_microcredits + 1", "has less than nothing out"),
+        ("UPDATE leases SET closed = (1 = 1)", "is closed with"),
+        ("UPDATE grants SET effective_at = effective_at + 1000000000000 WHERE kind = 'PERMANENT'", "is left behind them"),
+        ("DELETE FROM accounts", "is not there, but has rows in history"),
+    ],
+)
+async def test_damage_is_found(url: str, statement: str, words: str) -> None:
+    """In words that name the account and the thing."""
+    report = await damaged(url, statement)
+    assert any(words in problem for problem in report.problems), report.problems
+    assert all(problem.startswith(f"account {ALICE}: ") for problem in report.problems)
+
+
+async def test_a_lease_is_backed_to_the_microcredit(url: str) -> None:
+    """As much out as is left is sound; one more is not."""
+    left = "(SELECT sum(remaining_microcredits) FROM grants)"
+    assert (await damaged(url, f"UPDATE leases SET limit_microcredits = posted_microcredits + {left}")).problems == ()
+    report = await damaged(url, "UPDATE leases SET limit_microcredits = limit_microcredits + 1")
+    assert [problem.partition(" have ")[2] for problem in report.problems] == [
+        "15000001 out on leases, and 15000000 is left behind them"
+    ]
+
+
+async def test_it_does_not_depend_on_where_pages_end(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sound or damaged, it is found the same a row at a time."""
+    whole = await verify(url)
+    broken = await damaged(url, "UPDATE history SET amount_microcredits = amount_microcredits + 1")
+    for size in (1, 2, 3):
+        monkeypatch.setattr("creditmeter.central.verification.verification.PAGE", size)
+        assert await verify(url) == broken
+    await damaged(url, "UPDATE history SET amount_microcredits = amount_microcredits - 1")
+    assert await verify(url) == whole
+
+
+async def test_a_store_that_is_none_is_told(tmp_path: Path) -> None:
+    """Rather than called clean."""
+    with pytest.raises(CentralUnavailable) as refused:
+        await verify(f"sqlite:///{tmp_path / 'empty.db'}")
+    assert refused.value.is_lasting
+
+
+async def test_many_problems_are_listed_up_to_a_bound(tmp_path: Path, clock: ManualClock) -> None:
+    """And the rest are counted."""
+    url = f"sqlite:///{tmp_path / 'central.db'}"
+    async with CentralStore(url, clock.wall) as store:
+        await store.migrate()
+        await store.administration.put_plan(Plan(PlanId("p"), from_credits(0), from_credits(0)))
+        for number in range(101):
+            account = Account(AccountId(f"a{number}"), Instant(0))
+            await store.administration.create_account(CreateAccount(RequestId("c"), account))
+            asked = GrantCredits(RequestId("g"), account.account_id, GrantKind.PERMANENT, from_credits(1))
+            await store.administration.grant_credits(asked)
+    report = await damaged(url, "UPDATE accounts SET balance_microcredits = 7")
+    assert len(report.problems) == 101
+    assert report.problems[-1] == "and 1 more problems"
+
+
+def test_a_file_that_is_verified_is_not_written(tmp_path: Path, migrated_file: Path) -> None:
+    """Nor could it be: whoever verifies needs no right to."""
+    file = tmp_path / "central.db"
+    file.write_bytes(migrated_file.read_bytes())
+    assert asyncio.run(verify(f"sqlite:///{file}")).problems == ()
+    assert file.read_bytes() == migrated_file.read_bytes()
+    with pytest.raises(CentralUnavailable, match="readonly"):
+        asyncio.run(_write(Database(f"sqlite:///{file}", read_only=True)))
+
+
+async def _write(database: Database) -> None:
+    try:
+        async with database.write() as connection:
+            await connection.execute(delete(tables.plans))
+    finally:
+        await database.close()

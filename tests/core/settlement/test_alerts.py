@@ -1,0 +1,167 @@
+"""When an alert of low credit fires: a table of cases, then any sequence of balances and periods at all."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import Instant
+from creditmeter.core.settlement.alerts import LowBalance, Measure, Reading, Watch, is_low, look
+from tests.core.builders import mc
+
+AT_50 = Alert(amount=mc(50))
+AT_10_PERCENT = Alert(percent=10)
+AT_50_PERCENT = Alert(percent=50)
+AT_100_PERCENT = Alert(percent=100)
+
+
+def reading(told: str) -> Reading:
+    """Told as `left`, `left/plan_given` or `left/plan_given/others_left`; the plan gave 100 if it is not said."""
+    left, plan_given, others_left = (int(each) for each in (told.split("/") + ["100", "0"][told.count("/") :]))
+    return Reading(mc(left), mc(plan_given), mc(others_left))
+
+
+def fired(alert: Alert, told: str) -> str:
+    """The readings at which an alert fired. `told` is a line of readings, `|` where a period ends; those joined by `>` are of
+    one transaction.
+    """
+    watch: Watch | None = None
+    found = []
+    for number, period in enumerate(told.split("|")):
+        for transaction in period.split():
+            readings = [reading(each) for each in transaction.split(">")]
+            watch, low = look(alert, watch, readings, Instant(10 * number), Instant(10 * number))
+            if low is not None:
+                found.append(f"{number}:{low.left}")
+    return " ".join(found)
+
+
+CASES = {
+    "nothing happens": (AT_50, "100 90 51", ""),
+    "it falls below": (AT_50, "100 49", "0:49"),
+    "it falls to the threshold just so": (AT_50, "100 50", "0:50"),
+    "one microcredit above is above": (AT_50, "100 51", ""),
+    "it falls further": (AT_50, "100 40 30 0", "0:40"),
+    "it comes back within the period and falls again": (AT_50, "100 40 90 30", "0:40"),
+    "it falls once in each period": (AT_50, "100 40 | 100 30 | 100 20", "0:40 1:30 2:20"),
+    "it stays low over a period's end": (AT_50, "100 40 | 40 30 | 20", "0:40"),
+    "it comes back in a later period only": (AT_50, "100 40 | 40 90 45", "0:40 1:45"),
+    "it came back in the old period and falls in the new one": (AT_50, "100 40 90 | 45", "0:40 1:45"),
+    "a new alert on an account with less": (AT_50, "40 30", ""),
+    "a new alert on an account with less, which is topped up": (AT_50, "40 100 30", "0:30"),
+    "a new alert on an account with less, over periods": (AT_50, "40 | 30 | 60 | 50", "3:50"),
+    "a new alert and a charge in one transaction": (AT_50, "100>30", "0:30"),
+    "a period's credit comes and goes in one transaction": (AT_50, "100 40 | 100>20", "0:40 1:20"),
+    "it is low for a moment of a transaction": (AT_50, "100 100>30>90 20", "0:30"),
+    "a share is reached": (AT_10_PERCENT, "100 11 10", "0:10"),
+    "a share rounds nowhere": (AT_10_PERCENT, "1/1 101/1001 100/1001", "0:100"),
+    "a share of other grants: of the most that was left": (AT_50_PERCENT, "90/0/90 100/0/100 60/0/60 51/0/51 50/0/50", "0:50"),
+    "a share of other grants: a new period begins with what is left": (
+        AT_50_PERCENT,
+        "90/0/90 | 60/0/60 45/0/45 30/0/30",
+        "1:30",
+    ),
+    "a share of both": (AT_50_PERCENT, "200/100/100 101/100/80 100/100/80", "0:100"),
+    "what the plan gave grows with what is left": (AT_10_PERCENT, "100 15 65/150 14/150", "0:14"),
+    "what was granted grows alone, and more is spent": (AT_10_PERCENT, "100 15>15/200 15/200 14/200", "0:14"),
+    "what was granted grows by more than what is left": (AT_10_PERCENT, "100 15>16/200 16/200>17/200 17/200>16/200", "0:16"),
+    "a refund to a grant that was used up, and a real fall": (AT_10_PERCENT, "100 100>101/100/1 6/100/1", "0:6"),
+    "all is used up and nothing was granted any more": (AT_10_PERCENT, "100 0/0", "0:0"),
+    "nothing was ever granted": (AT_10_PERCENT, "0/0 0/0 | 0/0", ""),
+    "a whole hundred: the first use": (AT_100_PERCENT, "100 99", "0:99"),
+    "a whole hundred: unused is above": (AT_100_PERCENT, "100 100 | 100 | 99", "2:99"),
+    "a whole hundred: all at once": (AT_100_PERCENT, "100 0/0", "0:0"),
+}
+
+
+@pytest.mark.parametrize(("alert", "told", "expected"), CASES.values(), ids=CASES)
+def test_cases(alert: Alert, told: str, expected: str) -> None:
+    """Which readings an alert fires at."""
+    assert fired(alert, told) == expected
+
+
+def test_a_date_that_comes_twice_is_two_periods() -> None:
+    """And moments before the running period's beginning are of another one, also if that began later than this one."""
+    above = Watch(True, Instant(20), mc(0), fired_at=Instant(25))
+    for begins, fires in ((30, True), (26, True), (25, False), (20, False), (0, False)):
+        _, low = look(AT_50, above, [reading("40")], Instant(begins), Instant(40))
+        assert (low is not None) is fires
+
+
+balances = st.integers(0, 120)
+packs = st.integers(0, 120)
+steps = st.lists(st.tuples(balances, packs), max_size=6)
+days = st.lists(st.tuples(st.integers(0, 50), steps), max_size=6)
+alerts = st.one_of(
+    st.builds(lambda amount: Alert(amount=mc(amount)), st.integers(1, 120)),
+    st.builds(lambda percent: Alert(percent=percent), st.integers(1, 100)),
+)
+
+Days = list[tuple[int, list[tuple[int, int]]]]
+
+
+@given(alerts, days)
+def test_it_fires_once_a_period_and_only_on_crossings(alert: Alert, days: Days) -> None:
+    """Held against a plain account of it: the first crossing of each period, and nothing else. Each reading is of a transaction
+    of its own.
+    """
+    watch: Watch | None = None
+    found, expected = [], []
+    was_above = False
+    for number, (plan_given, steps) in enumerate(days):
+        crossings = []
+        for step, (left, _) in enumerate(steps):
+            granted = plan_given + max(others for _, others in steps[: step + 1])
+            low = is_low(alert, Measure(mc(left), mc(granted)))
+            if low and was_above:
+                crossings.append((number, left, granted))
+            was_above = not low
+        expected += crossings[:1]
+        for left, others in steps:
+            now = Instant(10 * number)
+            watch, low_at = look(alert, watch, [Reading(mc(left), mc(plan_given), mc(others))], now, now)
+            found += [(number, low_at.left, low_at.granted)] if low_at else []
+    assert found == expected
+
+
+@given(alerts, days)
+def test_within_a_transaction_it_fires_on_falls_only(alert: Alert, days: Days) -> None:
+    """Where no less is left than at the reading before, it never does; and the most that others left never shrinks."""
+    watch: Watch | None = None
+    for number, (plan_given, steps) in enumerate(days):
+        now, most = Instant(10 * number), 0
+        for (before, some), (after, others) in itertools.pairwise(steps):
+            was_above = watch is not None and watch.is_above
+            readings = [Reading(mc(before), mc(plan_given), mc(some)), Reading(mc(after), mc(plan_given), mc(others))]
+            watch, low_at = look(alert, watch, readings, now, now)
+            most = max(most, some, others)
+            assert watch.others_most == most
+            if low_at is not None:
+                assert was_above or after < before
+                assert low_at.left == before or after < before
+            assert watch.waits_at is None or (watch.is_above and watch.waits_at == after)
+
+
+@given(alerts, balances, balances, st.integers(0, 200))
+def test_less_is_never_less_low(alert: Alert, left: int, less: int, granted: int) -> None:
+    """Of one amount granted: what is low stays low when more is spent, and nothing left is low always."""
+    left, less = max(left, less), min(left, less)
+    assert is_low(alert, Measure(mc(less), mc(granted))) >= is_low(alert, Measure(mc(left), mc(granted)))
+    assert is_low(alert, Measure(mc(0), mc(granted)))
+
+
+@pytest.mark.parametrize(
+    ("alert", "note"),
+    [
+        (Alert(amount=mc(50_000_000)), "9.5 credits left: the alert is at 50"),
+        (Alert(percent=10), "9.5 of 100 credits left: the alert is at 10%"),
+    ],
+)
+def test_the_note_says_the_threshold_and_what_is_left(alert: Alert, note: str) -> None:
+    """In credits, for people."""
+    measure = Measure(mc(9_500_000), mc(100_000_000))
+    low = LowBalance(AccountId("acme"), alert, measure, "DAILY 2026-03-10", Instant(0))
+    assert low.note == note
