@@ -1,12 +1,11 @@
 """The whole program, wired: the only place that knows all its parts.
 
 Start: lock the data directory, open the journal and the central store, load the books, register, listen, say so. Stop, on
-SIGTERM or SIGINT: no new work, finish what is under way, settle, give back, close.
+SIGTERM, SIGINT or SIGHUP: no new work, finish what is under way, settle, give back, close.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -31,15 +30,17 @@ from creditmeter.core.rate_cards import LoadedCard, load
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
-from creditmeter.server.addresses import AddressUnusable, bind
+from creditmeter.server.addresses import AddressUnusable, bind, reserved
 from creditmeter.server.admin_service import AdminService
 from creditmeter.server.config import ConfigError, RecallBy, Settings
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
+from creditmeter.server.locks import lock
 from creditmeter.server.logs import configure_logging
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.metrics import Metrics, MetricsPage
-from creditmeter.server.permissions import FILE_MODE, Access, GroupUnusable, make_directory
+from creditmeter.server.permissions import Access, GroupUnusable, make_directory
+from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.card_keeper import CardChanged
 from creditmeter.sidecar.clock import Clock, SystemClock
@@ -175,8 +176,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     """
     card = load_rate_card(settings.rate_card)
     webhook = open_webhook(settings)
+    own_socket(settings)
     metrics = Metrics()
-    with _locked(settings):
+    with _locked(settings), _reserved(settings):
         async with (
             _journal(settings) as journal,
             _central(settings, clock, journal) as central,
@@ -224,6 +226,19 @@ def open_webhook(settings: Settings) -> Webhook | None:
         raise StartupError(str(error), MISUNDERSTOOD) from error
 
 
+def own_socket(settings: Settings) -> str:
+    """The address of the socket in the data directory.
+
+    Raises:
+        StartupError: its path is longer than a socket's may be.
+    """
+    if is_too_long(settings.socket_address):
+        path = settings.socket_address.removeprefix("unix:")
+        text = f"the socket's path {path} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter data directory"
+        raise StartupError(settings.problem("data_dir", text), MISUNDERSTOOD)
+    return settings.socket_address
+
+
 def load_rate_card(path: Path | None) -> LoadedCard:
     """The rate card in a file, or the one that comes with the package.
 
@@ -245,23 +260,28 @@ def _locked(settings: Settings) -> Iterator[None]:
     data_dir = settings.data_dir
     try:
         make_directory(data_dir, settings.socket_group)
-        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
+        held = lock(data_dir / "lock")
     except GroupUnusable as error:
         raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
+    except BlockingIOError:
+        raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
     except OSError as error:
         raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
     try:
-        _lock(lock, data_dir)
         yield
     finally:
-        os.close(lock)
+        os.close(held)
 
 
-def _lock(lock: int, data_dir: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
+@contextlib.contextmanager
+def _reserved(settings: Settings) -> Iterator[None]:
+    """Hold the other sockets for this process alone."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
+        except AddressUnusable as error:
+            raise StartupError(str(error)) from error
+        yield
 
 
 @contextlib.asynccontextmanager
@@ -332,7 +352,7 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
     server = _server(settings, sidecar, health, metrics, addresses)
     try:
         access = Access(settings.socket_mode, settings.socket_group)
-        addresses += (bind(server, address, access) for address in (*settings.listen, settings.socket_address))
+        addresses += (bind(server, address, access) for address in settings.addresses)
         await sidecar.start()
     except AddressUnusable as error:
         raise StartupError(str(error)) from error

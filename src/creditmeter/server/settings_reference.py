@@ -85,10 +85,10 @@ def _without(name: str) -> str:
 
 def _without_password(url: str) -> str:
     """The central store's address; one that is wrong may have its password anywhere."""
-    from creditmeter.central.database import CentralMisconfigured, Database, parse_url  # noqa: PLC0415 - slow to load
+    from creditmeter.central.database import CentralMisconfigured, parse_url, shown_address  # noqa: PLC0415 - slow to load
 
     try:
-        return Database(parse_url(url)).address
+        return shown_address(parse_url(url))
     except CentralMisconfigured:
         return HIDDEN
 
