@@ -17,7 +17,9 @@ def command_of(app: typer.Typer) -> TyperGroup:
 def _tidy(command: TyperCommand | TyperGroup) -> None:
     """A command, those below it, and the parameters of all of them."""
     if command.help:  # else a line's end in the source is one on the terminal
-        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in command.help.split("\n\n"))
+        paragraphs = [" ".join(each.split()) for each in command.help.split("\n\n")]
+        command.help = "\n\n".join(paragraphs)
+        command.short_help = command.short_help or paragraphs[0]  # else a list of commands has its beginning only
     with typer.Context(command) as context:
         parameters = command.get_params(context)
     for each in parameters:

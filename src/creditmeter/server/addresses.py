@@ -1,7 +1,7 @@
 """Binding the addresses that a server listens on.
 
-gRPC takes a socket that is there away from whoever serves it. So a path is looked at first, and between that look and the end of
-the process a lock beside it keeps others from doing the same. The socket in the data directory needs none: it has the
+gRPC takes a socket that is there away from whoever serves it. So a path is looked at first, and from before that look to the
+end of the process a lock beside it keeps others from doing the same. The socket in the data directory needs none: it has the
 directory's.
 """
 

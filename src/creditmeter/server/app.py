@@ -177,11 +177,12 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     card = load_rate_card(settings.rate_card)
     webhook = open_webhook(settings)
     own_socket(settings)
+    store = _central_store(settings, clock)
     metrics = Metrics()
-    with _locked(settings), _reserved(settings):
+    with _locked(settings):
         async with (
             _journal(settings) as journal,
-            _central(settings, clock, journal) as central,
+            _central(store, journal) as central,
             _page(settings, metrics) as page,
         ):
             central.database.on_low_balance.append(metrics.low_balance)
@@ -256,31 +257,21 @@ def load_rate_card(path: Path | None) -> LoadedCard:
 
 @contextlib.contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the data directory for this process alone."""
+    """Hold the data directory, and the sockets elsewhere, for this process alone."""
     data_dir = settings.data_dir
-    try:
-        make_directory(data_dir, settings.socket_group)
-        held = lock(data_dir / "lock")
-    except GroupUnusable as error:
-        raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
-    except BlockingIOError:
-        raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
-    except OSError as error:
-        raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        os.close(held)
-
-
-@contextlib.contextmanager
-def _reserved(settings: Settings) -> Iterator[None]:
-    """Hold the other sockets for this process alone."""
     with contextlib.ExitStack() as held:
         try:
+            make_directory(data_dir, settings.socket_group)
+            held.callback(os.close, lock(data_dir / "lock"))
             held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
+        except GroupUnusable as error:
+            raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
         except AddressUnusable as error:
             raise StartupError(str(error)) from error
+        except BlockingIOError:
+            raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
+        except OSError as error:
+            raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
         yield
 
 
@@ -297,12 +288,8 @@ async def _journal(settings: Settings) -> AsyncIterator[Journal]:
 
 
 @contextlib.asynccontextmanager
-async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncIterator[CentralStore]:
-    """The central store. One that was never reached is a mistake in the settings; one that is known may be away."""
-    try:
-        central = _central_store(settings, clock)
-    except CentralMisconfigured as error:
-        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
+async def _central(central: CentralStore, journal: Journal) -> AsyncIterator[CentralStore]:
+    """The central store, open. One that was never reached is a mistake in the settings; one that is known may be away."""
     async with central:
         try:
             await central.migrate()
@@ -321,7 +308,10 @@ def _central_store(settings: Settings, clock: Clock) -> CentralStore:
     """The store, by its server's clock; a file is on this host, and so is its clock."""
     wall = clock.wall if settings.central_url.startswith("sqlite") else None
     notifies = settings.recall is RecallBy.NOTIFY
-    return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
+    try:
+        return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
+    except CentralMisconfigured as error:
+        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
 
 
 def _plan(name: str | None) -> PlanId | None:

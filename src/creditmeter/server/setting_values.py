@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args
 
@@ -48,8 +49,8 @@ def place_of(address: str) -> str:
     """What two addresses have in common if they are one: a socket's directory may be written in several ways."""
     if not address.startswith("unix:"):
         return address
-    directory, name = os.path.split(address.removeprefix("unix:"))
-    return f"unix:{os.path.join(os.path.realpath(directory), name)}"
+    path = Path(address.removeprefix("unix:"))
+    return f"unix:{Path(os.path.realpath(path.parent)) / path.name}"
 
 
 def _read_duration(value: object) -> object:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from creditmeter.core.book import Book
 
-
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
