@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from creditmeter.cli.account import _print_accounts
+from creditmeter.cli.connection import _say_waiting
 from creditmeter.cli.leases import _print_leases
 from creditmeter.cli.main import run
 from creditmeter.cli.plan import _print_plans
@@ -76,6 +77,7 @@ def test_a_complaint_shows_what_was_typed_without_steering(capsys: pytest.Captur
     """Whoever made the operator type it."""
     assert run(["balance", "a", "--at", "x", "--address", "\x1b[2J"]) != 0
     assert run(["\x1b[2J"]) != 0
+    _say_waiting("unix:/\x1b[2J")
     assert "\x1b" not in capsys.readouterr().err
 
 

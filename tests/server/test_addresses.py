@@ -26,6 +26,21 @@ async def server() -> AsyncIterator[grpc.aio.Server]:
 
 
 @pytest.fixture
+def closed(short_path: Path) -> Iterator[Path]:
+    """A directory that this process may not enter without privileges."""
+    short_path.chmod(0o700 if IS_ROOT else 0o000)
+    yield short_path
+    short_path.chmod(0o700)
+
+
+@pytest.fixture
+def closed_socket(served: Path) -> Path:
+    """A socket that is served, and that this process may not connect to without privileges."""
+    served.chmod(0o600 if IS_ROOT else 0o000)
+    return served
+
+
+@pytest.fixture
 def served(short_path: Path) -> Iterator[Path]:
     """A socket that another process serves, whose queue of connections has room for one."""
     short_path.chmod(0o777)
@@ -35,17 +50,16 @@ def served(short_path: Path) -> Iterator[Path]:
         yield short_path / "s.sock"
 
 
-async def check_it_stays(server: grpc.aio.Server, path: Path) -> None:
-    """The socket is refused, and still the one that was there."""
-    before = path.stat().st_ino
+def check_it_stays(server: grpc.aio.Server, path: Path) -> None:
+    """The socket is refused, and still there."""
     with pytest.raises(AddressUnusable, match=rf"^cannot listen on {path}: another process does$"):
         bind(server, f"unix:{path}", ACCESS)
-    assert path.stat().st_ino == before
+    assert path.is_socket()
 
 
 async def test_a_socket_that_is_served(server: grpc.aio.Server, served: Path) -> None:
     """The usual case: whoever serves it takes the connection."""
-    await check_it_stays(server, served)
+    check_it_stays(server, served)
 
 
 async def test_a_socket_of_somebody_who_does_not_answer(server: grpc.aio.Server, served: Path) -> None:
@@ -56,14 +70,13 @@ async def test_a_socket_of_somebody_who_does_not_answer(server: grpc.aio.Server,
         first.connect(str(served))
         with pytest.raises(BlockingIOError):
             second.connect(str(served))
-        await check_it_stays(server, served)
+        check_it_stays(server, served)
 
 
-async def test_a_socket_that_this_user_may_not_connect_to(server: grpc.aio.Server, served: Path) -> None:
+async def test_a_socket_that_this_user_may_not_connect_to(server: grpc.aio.Server, closed_socket: Path) -> None:
     """Another user's: in a directory that both may write it could be removed."""
-    served.chmod(0o600 if IS_ROOT else 0o000)
     with unprivileged():
-        await check_it_stays(server, served)
+        check_it_stays(server, closed_socket)
 
 
 async def test_a_socket_that_a_dead_process_left(server: grpc.aio.Server, short_path: Path) -> None:
@@ -84,16 +97,14 @@ async def test_a_file_that_is_no_socket(server: grpc.aio.Server, short_path: Pat
     assert (short_path / "s.sock").read_text() == "diary"
 
 
-async def test_a_directory_that_may_not_be_entered(server: grpc.aio.Server, short_path: Path) -> None:
+async def test_a_directory_that_may_not_be_entered(server: grpc.aio.Server, closed: Path) -> None:
     """The line says why, for the socket and for the lock beside it."""
-    short_path.chmod(0o700 if IS_ROOT else 0o000)
-    address = f"unix:{short_path}/s.sock"
+    address = f"unix:{closed}/s.sock"
     with unprivileged():
         with pytest.raises(AddressUnusable, match=r"s\.sock: Permission denied$"):
             bind(server, address, ACCESS)
         with pytest.raises(AddressUnusable, match=r"s\.sock\.lock cannot be locked: Permission denied$"), reserved([address]):
             raise AssertionError("it is reserved")
-    short_path.chmod(0o700)
 
 
 def test_a_path_is_reserved_for_one(short_path: Path) -> None:
