@@ -5,8 +5,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 
 def command_of(app: typer.Typer) -> TyperGroup:
-    """The application's commands. In their help texts a flag takes no value, an argument is what its name says, and the text
-    of an option that takes one of several words names them.
+    """The application's commands. In their help texts an option that takes one of several words names them, and an
+    argument is what its name says.
     """
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup), "there are several commands"
@@ -32,8 +32,6 @@ def _tidy(command: TyperCommand | TyperGroup) -> None:
 
 
 def _tidy_option(option: TyperOption) -> None:
-    if option.metavar is None and option.is_flag:
-        option.metavar = ""
     if option.metavar is None and option.type_descriptor.choices:
         option.metavar = option.opts[0].removeprefix("--").upper().replace("-", "_")
         option.help = f"{option.help} One of: {', '.join(map(str, option.type_descriptor.choices))}."

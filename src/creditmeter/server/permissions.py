@@ -40,9 +40,9 @@ def for_owner_alone() -> Iterator[None]:
         os.umask(before)
 
 
-def open_to_group(path: Path, access: Access) -> None:
+def open_to_group(path: Path, access: Access, name: Path | None = None) -> None:
     """Give what was made for the owner alone to the group, and its permissions. A directory that hands its group on to what is
-    made in it (setgid) goes on doing so.
+    made in it (setgid) goes on doing so. `name` is what it will be called, if not so.
 
     Raises:
         GroupUnusable: there is no such group, or this process may not give it anything.
@@ -53,7 +53,7 @@ def open_to_group(path: Path, access: Access) -> None:
             os.chown(path, -1, _number(access.group))
         except (OSError, KeyError, OverflowError):  # not a member, or a number that this container does not map
             why = "run as a member of it, or name another"
-            raise GroupUnusable(f"{path} cannot be given to group {access.group}: {why}") from None
+            raise GroupUnusable(f"{name or path} cannot be given to group {access.group}: {why}") from None
     path.chmod(access.mode | (found & stat.S_ISGID if stat.S_ISDIR(found) else 0))
 
 
@@ -70,7 +70,7 @@ def make_directory(path: Path, group: str | None) -> None:
     make_directory(path.parent, group)
     made = Path(tempfile.mkdtemp(prefix=".creditmeter-", dir=path.parent))
     try:
-        open_to_group(made, Access(DIRECTORY_MODE, group))
+        open_to_group(made, Access(DIRECTORY_MODE, group), path)
         made.rename(path)
     except BaseException as error:
         made.rmdir()
