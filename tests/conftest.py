@@ -1,8 +1,8 @@
 """What all tests share: the outside programs they run against, and how loudly a missing one is told.
 
 A test that needs PostgreSQL or a gRPC client from outside asks for a fixture of this file. Where the program cannot be
-had the test is skipped, and the run's summary says so in capitals. CREDITMETER_REQUIRE_POSTGRES=1 and
-CREDITMETER_REQUIRE_CLIENTS=1 turn such a skip into a failure.
+had the test is skipped, and the run's summary says so in capitals. TESTS_REQUIRE_POSTGRES=1 and
+TESTS_REQUIRE_CLIENTS=1 turn such a skip into a failure.
 """
 
 import os
@@ -43,7 +43,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         with PostgresServer() as server:
             yield server
     except PostgresUnavailableError as error:
-        raise _missing(f"PostgreSQL: {error}", "CREDITMETER_REQUIRE_POSTGRES") from None
+        raise _missing(f"PostgreSQL: {error}", "TESTS_REQUIRE_POSTGRES") from None
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def _client(name: str) -> Path:
     places = [f"{sys.prefix}/bin", os.environ.get("PATH", ""), os.environ.get("GOBIN", ""), str(Path.home() / "go/bin")]
     found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
     if found is None:
-        raise _missing(f"{name} (scripts/install-clients installs it)", "CREDITMETER_REQUIRE_CLIENTS")
+        raise _missing(f"{name} (scripts/install-clients installs it)", "TESTS_REQUIRE_CLIENTS")
     return Path(found)
 
 

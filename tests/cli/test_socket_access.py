@@ -4,12 +4,15 @@ import grp
 import os
 import pwd
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from creditmeter.cli.exits import ExitCode
+from creditmeter.cli.socket_access import denial
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import SidecarProcess
 from tests.privileges import A_GROUP, IS_ROOT, unprivileged
@@ -57,6 +60,42 @@ def test_a_directory_of_others(cli: CommandLine, short_path: Path, command: tupl
     assert f"you may not enter {closed}, where the sidecar's socket {closed}/inner/s.sock is" in ended.complaint
     assert f"it is of user {USER}, group {GROUP}, mode {mode:04o}; join the group" in ended.complaint
     assert ended.code == ExitCode.UNREACHABLE
+
+
+@COMMANDS
+def test_a_link_into_a_directory_of_others(cli: CommandLine, short_path: Path, command: tuple[str, ...]) -> None:
+    """The directory that it leads into is named, not the link."""
+    short_path.chmod(0o755)
+    (closed := short_path / "closed").mkdir()
+    (closed / "inner").mkdir()
+    (short_path / "link").symlink_to(closed / "inner")
+    (short_path / "s.sock").symlink_to(closed / "inner" / "s.sock")
+    closed.chmod(0o700 if IS_ROOT else 0o600)
+    for socket_path in (short_path / "link" / "s.sock", short_path / "s.sock"):
+        with unprivileged():
+            ended = cli(*command, "--address", f"unix:{socket_path}")
+        assert f"you may not enter {closed}, where the sidecar's socket {socket_path} is" in ended.complaint
+        assert ended.code == ExitCode.UNREACHABLE
+    closed.chmod(0o755)
+
+
+def test_a_socket_that_goes_while_it_is_looked_at(listening: Path) -> None:
+    """Between the refusal and the look at whose it is: it is no matter of permissions any more."""
+    listening.parent.chmod(0o777)
+    listening.chmod(0o600 if IS_ROOT else 0o000)
+
+    def remove(frame: FrameType, event: str, argument: object) -> None:
+        if (event, frame.f_code.co_name) == ("call", "_owner"):
+            listening.unlink()
+
+    with unprivileged():
+        assert "you may not connect" in denial(f"unix:{listening}")
+        sys.setprofile(remove)
+        try:
+            assert denial(f"unix:{listening}") == ""
+        finally:
+            sys.setprofile(None)
+    assert not listening.exists()
 
 
 def test_a_sidecar_whose_group_may_connect(cli: CommandLine, short_path: Path) -> None:

@@ -1,11 +1,16 @@
 """The command line as it is promised: which commands there are, what they take, and what their exit codes mean."""
 
+import re
+from collections.abc import Iterator
+
 import typer.main
+from typer.core import TyperCommand, TyperGroup
 
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.help_texts import command_of
 from creditmeter.cli.main import app
 from creditmeter.server import app as server
+from tests.cli.terminal import on_terminal
 
 ASKS = {"--address", "--json", "--help"}
 CHANGES = ASKS | {"--request-id"}
@@ -105,17 +110,33 @@ def test_the_commands_and_what_they_take() -> None:
     assert found == COMMANDS
 
 
-def test_help_says_what_to_type_and_no_types() -> None:
-    """Of every parameter: an amount is CREDITS, a flag nothing; never `<int>` or `<bool>`."""
-    refused = []
-    commands = [("creditmeter", command_of(app))]
-    for name, command in commands:
-        commands += [(f"{name} {inner}", each) for inner, each in getattr(command, "commands", {}).items()]
+TYPES = re.compile(r"<\w+>|\b(INTEGER|FLOAT|BOOLEAN|FILENAME|DIRECTORY|UUID|DATETIME|RANGE|\[.*\|.*\])\b")
+"""What is said where nobody said what to type."""
+
+
+def every_command() -> Iterator[tuple[tuple[str, ...], TyperCommand | TyperGroup]]:
+    """All commands and groups of them, with what is typed for each."""
+    found: list[tuple[tuple[str, ...], TyperCommand | TyperGroup]] = [((), command_of(app))]
+    for name, command in found:
+        found += [((*name, inner), each) for inner, each in getattr(command, "commands", {}).items()]
+        yield name, command
+
+
+def test_help_is_whole_and_says_what_to_type() -> None:
+    """Of every command, on a terminal of the usual width: what is said of it and of each parameter is there to its last word.
+    An amount is CREDITS, a flag nothing; never `<int>` or `BOOLEAN`.
+    """
+    count = 0
+    for count, (name, command) in enumerate(every_command(), 1):  # noqa: B007 - it is looked at below
+        shown = on_terminal(80, [*name, "--help"], {})
+        text = " ".join(shown.screen.split())
         with typer.Context(command) as context:
-            shown = [(each.name, each.display_type_rich(context)) for each in command.get_params(context)]  # type: ignore[attr-defined]
-        refused += [(name, *each) for each in shown if each[1] and each[1].startswith("<")]
-    assert len(commands) > len(COMMANDS)
-    assert refused == []
+            parameters = command.get_params(context)
+        said = [command.help or "", *(getattr(each, "help", None) or "" for each in parameters)]
+        said += [each.short_help or "" for each in getattr(command, "commands", {}).values()]
+        assert [each for each in said if " ".join(each.split()) not in text] == []
+        assert TYPES.search(text) is None
+    assert count > len(COMMANDS)
 
 
 def test_exit_codes() -> None:

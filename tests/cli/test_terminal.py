@@ -8,6 +8,7 @@ from creditmeter.cli.commands.account import _print_accounts
 from creditmeter.cli.commands.leases import _print_leases
 from creditmeter.cli.commands.plan import _print_plans
 from creditmeter.cli.commands.sidecars import _print_sidecars
+from creditmeter.cli.connection import _say_waiting
 from creditmeter.cli.main import run
 from creditmeter.cli.screen import print_lines, print_table, table, visible
 from tests.cli.conftest import CommandLine
@@ -76,6 +77,7 @@ def test_a_complaint_shows_what_was_typed_without_steering(capsys: pytest.Captur
     """Whoever made the operator type it."""
     assert run(["balance", "a", "--at", "x", "--address", "\x1b[2J"]) != 0
     assert run(["\x1b[2J"]) != 0
+    _say_waiting("unix:/\x1b[2J")
     assert "\x1b" not in capsys.readouterr().err
 
 

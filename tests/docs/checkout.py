@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.docs.pages import REPOSITORY
 
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-OWN_SETTINGS = ("CREDITMETER_", "PYTHON", "VIRTUAL_ENV", "COLUMNS", "LINES", "NO_COLOR", "PYTEST_")
+OWN_SETTINGS = ("CREDITMETER_", "TESTS_", "PYTHON", "VIRTUAL_ENV", "COLUMNS", "LINES", "NO_COLOR", "PYTEST_")
 
 
 def copy_files(target: Path) -> None:

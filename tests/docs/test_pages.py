@@ -1,6 +1,6 @@
 """README and docs are followed as written: every block of shell, pasted in order on a terminal, in a fresh directory.
 
-CREDITMETER_FRESH_CLONE=1 follows README without any environment made before, as somebody does who has just cloned; else it has
+TESTS_FRESH_CLONE=1 follows README without any environment made before, as somebody does who has just cloned; else it has
 the one that the tests run in, and what takes long is cut short.
 """
 
@@ -17,7 +17,7 @@ from tests.docs.pages import SHELL, Pasted, page, pages
 from tests.docs.terminal import NeverEndedError, Terminal
 from tests.postgres import free_port
 
-FRESH_CLONE = os.environ.get("CREDITMETER_FRESH_CLONE") == "1"
+FRESH_CLONE = os.environ.get("TESTS_FRESH_CLONE") == "1"
 BLOCK_SECONDS = 600
 """Where nothing is cached, the stubs' plugins and the worker in Go are compiled first."""
 

@@ -1,6 +1,6 @@
 """PostgreSQL goes away under load, in good order or not, and comes back: nobody has to start a sidecar again.
 
-CREDITMETER_OUTAGE_SECONDS says how long the store stays away; scripts/outage runs a long one.
+TESTS_OUTAGE_SECONDS says how long the store stays away; scripts/outage runs a long one.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tests.e2e.fleet import CREDIT, assert_clean, balance, fleet, open_account, 
 from tests.e2e.load import Load, assert_charged_once
 from tests.postgres import PostgresServer
 
-OUTAGE_SECONDS = float(os.environ.get("CREDITMETER_OUTAGE_SECONDS", "3"))
+OUTAGE_SECONDS = float(os.environ.get("TESTS_OUTAGE_SECONDS", "3"))
 SETTLED_WITHIN_SECONDS = 15
 SIDECARS = 2
 WORKERS = 8

@@ -1,14 +1,20 @@
 """How a sidecar's process ends, and what it leaves behind."""
 
 import asyncio
+import json
+import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from creditmeter.client import CallError, Client, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
-from tests.cli.processes import SidecarProcess, run_process
+from tests.cli.processes import COMMAND, SidecarProcess, environment, run_process
+from tests.cli.terminal import Terminal
 from tests.postgres import PostgresServer
 
 CREDIT = 1_000_000
@@ -33,7 +39,7 @@ async def balance(client: Client) -> account_pb2.GetBalanceResponse:
     return await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id="alice"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Path, number: signal.Signals) -> None:
     """Exit code 0; nothing is out on leases, and the charge is in the store."""
     sidecar = SidecarProcess(short_path, "--enable-admin")
@@ -54,6 +60,48 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
     finally:
         sidecar.stop()
     assert run_process("verify", "--central", sidecar.central).code == 0
+
+
+@contextmanager
+def serving_on_a_terminal(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Terminal]]:
+    """A sidecar whose output is a terminal, once it is ready."""
+    terminal = Terminal(200)
+    device = os.open(terminal.name, os.O_RDWR | os.O_NOCTTY)
+    command = [*COMMAND, "serve", "--enable-admin", "--listen", "127.0.0.1:0", "--data-dir", str(folder)]
+    with subprocess.Popen(
+        command, stdin=device, stdout=device, stderr=device, env=environment(), start_new_session=True
+    ) as process:
+        os.close(device)
+        shown = b""
+        while b'"event": "ready"' not in shown:
+            shown += terminal.read()
+        yield process, terminal
+
+
+async def test_a_terminal_that_is_closed(short_path: Path) -> None:
+    """Nothing can be logged any more; charges are settled all the same, and the exit code says so."""
+    with serving_on_a_terminal(short_path) as (process, terminal):
+        async with Client(f"unix:{short_path}/creditmeter.sock") as client:
+            await open_account(client, 50)
+            await call(client.metering.Charge, charge("c", 7))
+        terminal.close()
+        process.send_signal(signal.SIGHUP)  # the kernel does, where it is the controlling terminal
+        assert await asyncio.to_thread(process.wait, 60) == 0
+    verified = run_process("verify", "--data-dir", str(short_path), "--json")
+    assert (verified.code, json.loads(verified.out)["entries"]) == (0, 2)
+
+
+def test_whoever_started_it_may_have_it_outlive_its_terminal(short_path: Path) -> None:
+    """As `nohup` does: the signal is ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sidecar = SidecarProcess(short_path)
+    try:
+        sidecar.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    sidecar._signal(signal.SIGHUP)
+    assert sidecar.stop() == 0
+    assert sidecar.log[-1]["reason"] == "SIGTERM"
 
 
 async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:

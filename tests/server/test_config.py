@@ -81,8 +81,9 @@ def test_durations_everywhere(monkeypatch: pytest.MonkeyPatch, file: Path, name:
         (problem,) = problems(None, **{name: written})
         assert problem.startswith(f"{name} (option --{name.replace('_', '-')}): {written!r} ")
         assert "write" in problem
-    file.write_text(f"{name} = inf\n")
-    assert "write" in problems(file)[0]
+    for written in ("inf", "nan", f"1{'0' * 400}", "[]"):
+        file.write_text(f"{name} = {written}\n")
+        assert "write" in problems(file)[0]
 
 
 WRONG = {
@@ -125,6 +126,25 @@ def test_whatever_takes_any_text_is_known() -> None:
     assert set(Settings.model_fields) - set(WRONG) == free
 
 
+@pytest.mark.parametrize("value", ["4294967295", "99999999999", "9" * 5_000, "-1", "٣"])
+def test_a_group_that_there_cannot_be(value: str) -> None:
+    """The largest number means none to the system."""
+    assert "write a group's name" in problems(None, socket_group=value)[0]
+    assert Settings.load(None, socket_group="4294967294").socket_group == "4294967294"
+
+
+@pytest.mark.parametrize(
+    "text", [r"unix:/s\u0000b", r"unix:/s\nb", "", f"unix:/{'x' * 107}", f"a:{'9' * 5_000}", "a:65536", "a:٣"]
+)
+def test_each_of_a_list_is_checked(file: Path, text: str) -> None:
+    """In whichever place it stands, and in text with commas too."""
+    for written in (f'["a:1", "{text}"]', f'["a:1,{text}"]', f'"a:1,{text}"'):
+        file.write_text(f"listen = {written}\n")
+        (problem,) = problems(file)
+        assert problem.startswith(f"listen (file {file}): ")
+        assert "write" in problem or "use host:port" in problem or "choose a shorter one" in problem
+
+
 @pytest.mark.parametrize("value", ["true", "660", "0o660", '"rw"', '"01777"', '"068"'])
 def test_a_mode_is_text_in_octal_digits(file: Path, value: str) -> None:
     """A number in TOML would mean something else than it looks."""
@@ -163,6 +183,8 @@ def test_all_problems_at_once(monkeypatch: pytest.MonkeyPatch, file: Path) -> No
         ("CREDITMETER_XYZ", "`creditmeter config show` lists all of them"),
         ("CREDITMETER_", "`creditmeter config show` lists all of them"),
         ("CREDITMETER_PORT", "is no setting"),
+        ("creditmeter_lease_ttl", "did you mean CREDITMETER_LEASE_TTL?"),
+        ("Creditmeter_LEASE_TL", "did you mean CREDITMETER_LEASE_TTL?"),
     ],
 )
 def test_an_unknown_variable(monkeypatch: pytest.MonkeyPatch, written: str, meant: str) -> None:
@@ -174,9 +196,16 @@ def test_an_unknown_variable(monkeypatch: pytest.MonkeyPatch, written: str, mean
 
 
 def test_what_others_set_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our own commands and tests, and Kubernetes for Services whose name begins with ours."""
-    ours = ("ADDRESS", "DEBUG", "REQUIRE_POSTGRES", "REQUIRE_CLIENTS", "OUTAGE_SECONDS")
-    for name in (*ours, "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT_50151_TCP_ADDR", "PORT_50151_TCP_PORT"):
+    """Our own commands, and Kubernetes for Services whose name begins with ours."""
+    for name in (
+        "ADDRESS",
+        "DEBUG",
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_GRPC",
+        "PORT_50151_TCP_ADDR",
+        "PORT_50151_TCP_PORT",
+    ):
         monkeypatch.setenv(f"CREDITMETER_{name}", "x")
     for name in ("PORT_50151_TCP_PROTO", "STORE_SERVICE_HOST", "STORE_PORT_5432_TCP_ADDR"):
         monkeypatch.setenv(f"CREDITMETER_{name}", "x")
@@ -192,7 +221,17 @@ def test_a_variable_that_is_set_to_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings.load() == Settings()
 
 
-@pytest.mark.parametrize("content", [b"lease_ttl = ", b"\xff\xfe", b"lease_ttl = 1\nlease_ttl = 2\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"lease_ttl = ",
+        b"\xff\xfe",
+        b"lease_ttl = 1\nlease_ttl = 2\n",
+        b"lease_ttl = 1" + b"0" * 5_000,
+        b"x = " + b"[" * 5_000 + b"]" * 5_000,
+    ],
+    ids=["no value", "no UTF-8", "twice", "a number too large", "too deep"],
+)
 def test_a_file_that_is_no_toml(monkeypatch: pytest.MonkeyPatch, file: Path, content: bytes) -> None:
     """It is named, and so is what is wrong elsewhere."""
     file.write_bytes(content)

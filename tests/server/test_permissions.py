@@ -3,7 +3,10 @@
 import grp
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -99,9 +102,49 @@ FOREIGN = "0"
 
 def test_a_group_that_this_process_may_not_give_anything(unprivileged_place: Path) -> None:
     """No directory is left behind that the next start would take for the owner's choice."""
-    with pytest.raises(GroupUnusable, match="cannot be given to group 0: run as a member of it"):
+    with pytest.raises(GroupUnusable, match=r"/a cannot be given to group 0: run as a member of it"):
         make_directory(unprivileged_place / "a" / "b", FOREIGN)
     assert list(unprivileged_place.iterdir()) == []
+
+
+DIES_AT = """
+import os, sys
+from pathlib import Path
+from creditmeter.server.permissions import make_directory
+sys.addaudithook(lambda event, arguments: os._exit(9) if event == sys.argv[3] else None)
+make_directory(Path(sys.argv[1]), sys.argv[2])
+"""
+"""A process that makes a directory for a group, and is dead before the system does a certain thing for it."""
+
+
+@pytest.mark.parametrize("event", ["os.mkdir", "os.chown", "os.chmod", "os.rename"])
+def test_a_directory_is_whole_or_not_there(data_dir: Path, event: str) -> None:
+    """Whenever the process that makes it dies: the next one makes it for the group."""
+    place = data_dir / "new" / "data"
+    assert subprocess.run([sys.executable, "-c", DIES_AT, place, str(A_GROUP), event], check=False).returncode == 9
+    assert not (data_dir / "new").exists()
+    make_directory(place, str(A_GROUP))
+    assert {(mode_of(each), group_of(each)) for each in (place, place.parent)} == {(0o750, A_GROUP)}
+
+
+def test_a_directory_that_another_process_was_faster_to_make(data_dir: Path) -> None:
+    """Is taken as it is; nothing is left beside it."""
+    with ThreadPoolExecutor(8) as threads:
+        made = [threads.submit(make_directory, data_dir / "a" / "b", None) for _ in range(64)]
+    assert not [each.exception() for each in made if each.exception()]
+    assert [each.name for each in data_dir.iterdir()] == ["a"]
+    assert [each.name for each in (data_dir / "a").iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("group", [None, str(os.getegid())])
+def test_a_directory_that_hands_its_group_on(data_dir: Path, group: str | None) -> None:
+    """Has what is made in it do so too, whichever group that is."""
+    os.chown(data_dir, -1, A_GROUP)
+    data_dir.chmod(0o2775)
+    make_directory(data_dir / "a" / "b", group)
+    for each in (data_dir / "a", data_dir / "a" / "b"):
+        assert mode_of(each) == 0o2750
+        assert group_of(each) == (A_GROUP if group is None else int(group))
 
 
 async def test_a_socket_is_opened_last(unprivileged_place: Path, umask: int) -> None:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from creditmeter.server.app import Program
-from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
+from creditmeter.server.stopping import STOPS, LeftBehind, Parts, StopRequest
 from creditmeter.v1 import metering_pb2
 from tests.server.conftest import Services
 
@@ -23,7 +23,7 @@ async def test_the_first_reason_counts() -> None:
     assert stop.reason == "fenced"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signals_are_reasons(number: signal.Signals) -> None:
     """By their names."""
     stop = StopRequest()
@@ -33,7 +33,7 @@ async def test_signals_are_reasons(number: signal.Signals) -> None:
         async with asyncio.timeout(10):
             await stop.wait()
     finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in STOPS:
             asyncio.get_running_loop().remove_signal_handler(each)
     assert stop.reason == number.name
 

@@ -1,7 +1,6 @@
 """Asking a sidecar: which one, and what its refusals mean to an operator."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,10 +9,11 @@ import grpc
 
 from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.screen import say
 from creditmeter.cli.socket_access import denial
 from creditmeter.client import CallError, Client, Retry
-from creditmeter.server.addresses import MAX_SOCKET_PATH_BYTES
 from creditmeter.server.config import ConfigError, Settings, is_address
+from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 
 _Answer = TypeVar("_Answer")
 
@@ -76,7 +76,7 @@ async def _ask(address: str, question: Callable[[Client], Awaitable[_Answer]]) -
 
 
 def _say_waiting(address: str) -> None:
-    print(f"waiting for the sidecar at {address}", file=sys.stderr)
+    say(f"waiting for the sidecar at {address}")
 
 
 def named_address(address: str | None) -> str:
@@ -84,7 +84,7 @@ def named_address(address: str | None) -> str:
     if address is not None and not is_address(address):
         raise CommandFailed(f"{address!r} is no address: use host:port or unix:/path", ExitCode.USAGE)
     target = address or load_settings().socket_address
-    if target.startswith("unix:") and len(target.removeprefix("unix:").encode()) > MAX_SOCKET_PATH_BYTES:
+    if is_too_long(target):
         raise CommandFailed(f"{target} is longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path", ExitCode.USAGE)
     return target
 

@@ -5,8 +5,8 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 
 def command_of(app: typer.Typer) -> TyperGroup:
-    """The application's commands. In their help texts a flag takes no value, an argument is what its name says, and the text
-    of an option that takes one of several words names them.
+    """The application's commands. In their help texts an option that takes one of several words names them, and an
+    argument is what its name says.
     """
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup), "there are several commands"
@@ -17,7 +17,9 @@ def command_of(app: typer.Typer) -> TyperGroup:
 def _tidy(command: TyperCommand | TyperGroup) -> None:
     """A command, those below it, and the parameters of all of them."""
     if command.help:  # else a line's end in the source is one on the terminal
-        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in command.help.split("\n\n"))
+        paragraphs = [" ".join(each.split()) for each in command.help.split("\n\n")]
+        command.help = "\n\n".join(paragraphs)
+        command.short_help = command.short_help or paragraphs[0]  # else a list of commands has its beginning only
     with typer.Context(command) as context:
         parameters = command.get_params(context)
     for each in parameters:
@@ -30,8 +32,6 @@ def _tidy(command: TyperCommand | TyperGroup) -> None:
 
 
 def _tidy_option(option: TyperOption) -> None:
-    if option.metavar is None and option.is_flag:
-        option.metavar = ""
     if option.metavar is None and option.type_descriptor.choices:
         option.metavar = option.opts[0].removeprefix("--").upper().replace("-", "_")
         option.help = f"{option.help} One of: {', '.join(map(str, option.type_descriptor.choices))}."

@@ -44,6 +44,7 @@ DEBUG = "CREDITMETER_DEBUG"
 app = typer.Typer(
     name="creditmeter",
     help="Meters AI credits: reserve before a call, commit what it used, never overspend.",
+    rich_markup_mode=None,  # its tables cut what is wider than their columns
     pretty_exceptions_enable=False,
     add_completion=False,
 )

@@ -17,8 +17,14 @@ def denial(address: str) -> str:
     """
     if not address.startswith("unix:"):
         return ""
-    path = Path(address.removeprefix("unix:"))
-    for directory in reversed(path.parents):
+    try:
+        return _denial(Path(address.removeprefix("unix:")))
+    except OSError:  # what was there has just gone
+        return ""
+
+
+def _denial(path: Path) -> str:
+    for directory in reversed(Path(os.path.realpath(path)).parents):  # a link may lead into a closed one
         if not directory.is_dir():
             return ""
         if not os.access(directory, os.X_OK, effective_ids=True):

@@ -1,17 +1,23 @@
-"""Binding the addresses that a server listens on."""
+"""Binding the addresses that a server listens on.
+
+gRPC takes a socket that is there away from whoever serves it. So a path is looked at first, and from before that look to the
+end of the process a lock beside it keeps others from doing the same. The socket in the data directory needs none: it has the
+directory's.
+"""
 
 import contextlib
+import os
 import socket
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import grpc
 
+from creditmeter.server.locks import lock
 from creditmeter.server.permissions import Access, for_owner_alone, open_to_group
 
-MAX_SOCKET_PATH_BYTES = 107
-"""What Linux allows for the path of a Unix socket."""
-
+_UNIX = "unix:"
 _PROBE_SECONDS = 1.0
 
 
@@ -19,18 +25,36 @@ class AddressUnusable(Exception):
     """An address cannot be listened on; the message says which and why."""
 
 
+@contextlib.contextmanager
+def reserved(addresses: Iterable[str]) -> Iterator[None]:
+    """In the block no other process of ours listens on the Unix sockets among these addresses. A file beside each, `PATH.lock`,
+    is locked for that; it stays, for to remove it would take it away from who waits for it.
+
+    Raises:
+        AddressUnusable: another process does, or there can be no such file.
+    """
+    with contextlib.ExitStack() as locks:
+        for each in addresses:
+            if each.startswith(_UNIX):
+                locks.enter_context(_locked(_path(each)))
+        yield
+
+
 def bind(server: grpc.aio.Server, address: str, access: Access) -> str:
     """Have the server listen on `host:port` or, for those who have access, `unix:/path`; says where it really does, port 0
     replaced by the one it got.
 
     Raises:
-        AddressUnusable: somebody else listens there, the path is too long, or the system refuses.
+        AddressUnusable: somebody else listens there, or the system refuses.
         GroupUnusable: the socket cannot be given to the group.
     """
-    if not address.startswith("unix:"):
+    if not address.startswith(_UNIX):
         return f"{address.rpartition(':')[0]}:{_listen(server, address)}"
-    path = Path(address.removeprefix("unix:"))
-    _check_socket(path)
+    path = _path(address)
+    try:
+        _check_socket(path)
+    except OSError as error:
+        raise AddressUnusable(f"cannot listen on {path}: {error.strerror}") from error
     with for_owner_alone():
         _listen(server, address)
     open_to_group(path, access)
@@ -47,17 +71,30 @@ def _listen(server: grpc.aio.Server, address: str) -> int:
     return port
 
 
+def _path(address: str) -> Path:
+    return Path(address.removeprefix(_UNIX))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        held = lock(Path(f"{path}.lock"))
+    except BlockingIOError:
+        raise AddressUnusable(f"cannot listen on {path}: another process does") from None
+    except FileNotFoundError:
+        raise AddressUnusable(f"cannot listen on {path}: there is no directory {path.parent}") from None
+    except OSError as error:
+        raise AddressUnusable(f"cannot listen on {path}: {path}.lock cannot be locked: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
 def _check_socket(path: Path) -> None:
-    """Refuse a path that is too long, a file that is no socket, and a socket that somebody serves: binding would take it away
-    from them. One that is left over from a process that died is removed.
+    """Refuse a file that is no socket, and a socket that somebody serves: binding would take it away from them. One that is
+    left over from a process that died is removed.
     """
-    if len(str(path).encode()) > MAX_SOCKET_PATH_BYTES:
-        raise AddressUnusable(
-            f"the socket path {path} is longer than the {MAX_SOCKET_PATH_BYTES} bytes that the system allows:"
-            " choose a shorter data directory"
-        )
-    if not path.parent.is_dir():
-        raise AddressUnusable(f"cannot listen on {path}: there is no directory {path.parent}")
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise AddressUnusable(f"cannot listen on {path}: there is a file, and it is no socket")
@@ -67,10 +104,13 @@ def _check_socket(path: Path) -> None:
 
 
 def _is_served(path: Path) -> bool:
+    """Whether somebody has a socket: one who is too busy to answer, or lets us not connect, does."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:
             probe.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:
+            return True
     return True

@@ -1,12 +1,11 @@
 """The whole program, wired: the only place that knows all its parts.
 
 Start: lock the data directory, open the journal and the central store, load the books, register, listen, say so. Stop, on
-SIGTERM or SIGINT: no new work, finish what is under way, settle, give back, close.
+SIGTERM, SIGINT or SIGHUP: no new work, finish what is under way, settle, give back, close.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -31,15 +30,17 @@ from creditmeter.core.prices.rate_cards import LoadedCard, load
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService
-from creditmeter.server.addresses import AddressUnusable, bind
+from creditmeter.server.addresses import AddressUnusable, bind, reserved
 from creditmeter.server.admin_service import AdminService
 from creditmeter.server.config import ConfigError, RecallBy, Settings
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
+from creditmeter.server.locks import lock
 from creditmeter.server.logs import configure_logging
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.metrics import Metrics, MetricsPage
-from creditmeter.server.permissions import FILE_MODE, Access, GroupUnusable, make_directory
+from creditmeter.server.permissions import Access, GroupUnusable, make_directory
+from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
 from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
@@ -175,11 +176,13 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     """
     card = load_rate_card(settings.rate_card)
     webhook = open_webhook(settings)
+    own_socket(settings)
+    store = _central_store(settings, clock)
     metrics = Metrics()
     with _locked(settings):
         async with (
             _journal(settings) as journal,
-            _central(settings, clock, journal) as central,
+            _central(store, journal) as central,
             _page(settings, metrics) as page,
         ):
             central.database.on_low_balance.append(metrics.low_balance)
@@ -224,6 +227,19 @@ def open_webhook(settings: Settings) -> Webhook | None:
         raise StartupError(str(error), MISUNDERSTOOD) from error
 
 
+def own_socket(settings: Settings) -> str:
+    """The address of the socket in the data directory.
+
+    Raises:
+        StartupError: its path is longer than a socket's may be.
+    """
+    if is_too_long(settings.socket_address):
+        path = settings.socket_address.removeprefix("unix:")
+        text = f"the socket's path {path} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter data directory"
+        raise StartupError(settings.problem("data_dir", text), MISUNDERSTOOD)
+    return settings.socket_address
+
+
 def load_rate_card(path: Path | None) -> LoadedCard:
     """The rate card in a file, or the one that comes with the package.
 
@@ -241,27 +257,22 @@ def load_rate_card(path: Path | None) -> LoadedCard:
 
 @contextlib.contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the data directory for this process alone."""
+    """Hold the data directory, and the sockets elsewhere, for this process alone."""
     data_dir = settings.data_dir
-    try:
-        make_directory(data_dir, settings.socket_group)
-        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
-    except GroupUnusable as error:
-        raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
-    except OSError as error:
-        raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
-    try:
-        _lock(lock, data_dir)
+    with contextlib.ExitStack() as held:
+        try:
+            make_directory(data_dir, settings.socket_group)
+            held.callback(os.close, lock(data_dir / "lock"))
+            held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
+        except GroupUnusable as error:
+            raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
+        except AddressUnusable as error:
+            raise StartupError(str(error)) from error
+        except BlockingIOError:
+            raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
+        except OSError as error:
+            raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
         yield
-    finally:
-        os.close(lock)
-
-
-def _lock(lock: int, data_dir: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
 
 
 @contextlib.asynccontextmanager
@@ -277,12 +288,8 @@ async def _journal(settings: Settings) -> AsyncIterator[Journal]:
 
 
 @contextlib.asynccontextmanager
-async def _central(settings: Settings, clock: Clock, journal: Journal) -> AsyncIterator[CentralStore]:
-    """The central store. One that was never reached is a mistake in the settings; one that is known may be away."""
-    try:
-        central = _central_store(settings, clock)
-    except CentralMisconfigured as error:
-        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
+async def _central(central: CentralStore, journal: Journal) -> AsyncIterator[CentralStore]:
+    """The central store, open. One that was never reached is a mistake in the settings; one that is known may be away."""
     async with central:
         try:
             await central.migrate()
@@ -301,7 +308,10 @@ def _central_store(settings: Settings, clock: Clock) -> CentralStore:
     """The store, by its server's clock; a file is on this host, and so is its clock."""
     wall = clock.wall if settings.central_url.startswith("sqlite") else None
     notifies = settings.recall is RecallBy.NOTIFY
-    return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
+    try:
+        return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
+    except CentralMisconfigured as error:
+        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
 
 
 def _plan(name: str | None) -> PlanId | None:
@@ -332,7 +342,7 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
     server = _server(settings, sidecar, health, metrics, addresses)
     try:
         access = Access(settings.socket_mode, settings.socket_group)
-        addresses += (bind(server, address, access) for address in (*settings.listen, settings.socket_address))
+        addresses += (bind(server, address, access) for address in settings.addresses)
         await sidecar.start()
     except AddressUnusable as error:
         raise StartupError(str(error)) from error

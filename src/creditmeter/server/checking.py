@@ -1,16 +1,18 @@
 """What of the settings is found out only when a sidecar starts, told beforehand: nothing is connected to or changed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from creditmeter.central.engine.database import parse_url
 from creditmeter.central.engine.faults import CentralMisconfigured
-from creditmeter.server.app import StartupError, load_rate_card, open_webhook
+from creditmeter.server.app import StartupError, load_rate_card, open_webhook, own_socket
 from creditmeter.server.config import Settings
 
 
 def misused(settings: Settings) -> list[str]:
-    """A line for each setting that can be read and not used: the central store's address, the webhook, the rate card."""
-    return [*_central(settings), *_webhook(settings), *_rate_card(settings)]
+    """A line for each setting that can be read and not used: the data directory, the central store's address, the webhook,
+    the rate card.
+    """
+    return [*_refused(own_socket, settings), *_central(settings), *_refused(open_webhook, settings), *_rate_card(settings)]
 
 
 def _central(settings: Settings) -> Iterator[str]:
@@ -20,9 +22,10 @@ def _central(settings: Settings) -> Iterator[str]:
         yield settings.problem("central", str(error))
 
 
-def _webhook(settings: Settings) -> Iterator[str]:
+def _refused(step: Callable[[Settings], object], settings: Settings) -> Iterator[str]:
+    """What a step of the start says that names the setting itself."""
     try:
-        open_webhook(settings)
+        step(settings)
     except StartupError as error:
         yield str(error)
 

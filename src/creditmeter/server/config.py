@@ -10,9 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from creditmeter.journal.connection import Durability
 from creditmeter.server import setting_sources as sources
@@ -28,6 +27,7 @@ from creditmeter.server.setting_values import (
     accepted_by,
     checked_by,
     is_address,
+    place_of,
     setting,
     word_of,
 )
@@ -66,17 +66,10 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """How a sidecar runs. Amounts of time are in seconds."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=sources.PREFIX,
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        validate_default=False,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     listen: Listeners = setting(
         (DEFAULT_LISTEN,),
@@ -184,7 +177,7 @@ class Settings(BaseSettings):
             problems.append(str(error))
         problems += sources.unknown_keys(written, cls.model_fields)
         given = {name: each for name, each in written.items() if name in cls.model_fields}
-        given |= sources.from_environment(EnvSettingsSource(cls)()) | sources.from_options(overrides)
+        given |= sources.from_environment(environment, cls.model_fields) | sources.from_options(overrides)
         return cls._made(given, problems)
 
     @classmethod
@@ -202,19 +195,6 @@ class Settings(BaseSettings):
             if not problems:
                 return made
         raise ConfigError(*dict.fromkeys(problems))  # not from the library's error, which would show what was given
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` gathered: it notes where each value came from."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     def origin(self, name: str) -> str:
         """Where a setting's value came from: `option --listen`, `environment CREDITMETER_LISTEN`, `file PATH` or `default`."""
@@ -255,6 +235,11 @@ class Settings(BaseSettings):
         """The sidecar's own socket."""
         return f"unix:{self.data_dir.absolute() / SOCKET_NAME}"
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the sidecar listens, each address once; its own socket is written as `socket_address` is."""
+        return tuple({place_of(each): each for each in (*self.listen, self.socket_address)}.values())
+
 
 def _text_of(path: Path) -> str:
     """What is in a file with a secret; a complaint shows nothing of it."""
@@ -267,7 +252,9 @@ def _text_of(path: Path) -> str:
 
 
 def _is_writable(value: object) -> bool:
-    """Whether a text has something in it, and nothing that no path, name or address has."""
+    """Whether a text, or each of a list, has something in it, and nothing that no path, name or address has."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_writable, value))
     return not isinstance(value, str) or (bool(value) and value.isprintable())
 
 

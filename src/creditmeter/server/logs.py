@@ -1,9 +1,33 @@
 """How the program logs."""
 
+import errno
+import io
 import logging
+import os
 import sys
+from typing import TextIO, cast
 
 import structlog
+
+_NOBODY_READS = (errno.EIO, errno.EPIPE)
+"""The terminal was closed, or whoever was at the other end of the pipe has gone."""
+
+
+class LogOutput(io.TextIOBase):
+    """Where the log goes, if it can be written: what cannot is lost, for that is no reason not to settle."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Write some text, and do not wait for more."""
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError as error:
+            if error.errno in _NOBODY_READS:  # nor can the rest be written, at the latest when the interpreter ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+        return len(text)
 
 
 def configure_logging(level: str) -> None:
@@ -16,6 +40,6 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), 20)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LogOutput(sys.stderr))),
         cache_logger_on_first_use=True,
     )

@@ -1,4 +1,4 @@
-"""Where settings come from beside the command line: the environment and a TOML file, and which names in them are mistakes."""
+"""Where settings come from: the command line, the environment and a TOML file, and which names in them are mistakes."""
 
 import re
 import tomllib
@@ -15,7 +15,6 @@ CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT = "default"
 
 _OF_COMMANDS = {f"{PREFIX}ADDRESS", f"{PREFIX}DEBUG", CONFIG_VARIABLE}
-_OF_TESTS = re.compile(rf"{PREFIX}(REQUIRE_[A-Z]+|OUTAGE_SECONDS)")
 
 _OF_KUBERNETES = re.compile(
     rf"{PREFIX}([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
@@ -51,9 +50,16 @@ def from_options(values: Mapping[str, Any]) -> dict[str, Given]:
     return {name: Given(value, f"option {option_name(name)}") for name, value in values.items() if value is not None}
 
 
-def from_environment(values: Mapping[str, Any]) -> dict[str, Given]:
-    """What the environment gives, by the settings' names."""
-    return {name: Given(value, f"environment {environment_name(name)}") for name, value in values.items()}
+def from_environment(environment: Mapping[str, str], known: Iterable[str]) -> dict[str, Given]:
+    """What the environment gives of the known settings, by their names. A variable that is set to nothing counts as one that
+    is not set.
+    """
+    variables = {name: environment_name(name) for name in known}
+    return {
+        name: Given(environment[variable], f"environment {variable}")
+        for name, variable in variables.items()
+        if environment.get(variable)
+    }
 
 
 def from_file(path: Path) -> dict[str, Given]:
@@ -68,7 +74,7 @@ def from_file(path: Path) -> dict[str, Given]:
         raise ValueError(f"the configuration file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"the configuration file {path} cannot be read: it is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter and plain ones are of depths and numbers beyond all use
         raise ValueError(f"the configuration file {path} cannot be read: it is not TOML: {error}") from error
     return {name: Given(value, f"file {path}") for name, value in table.items()}
 
@@ -81,9 +87,11 @@ def unknown_keys(given: Mapping[str, Given], known: Collection[str]) -> list[str
 
 
 def unknown_variables(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:
-    """A complaint about each variable that looks like a setting and is none. What others set by the same prefix is let be."""
+    """A complaint about each variable that looks like a setting and is none, in whichever case it is written. What others set
+    by the same prefix is let be.
+    """
     names = {environment_name(name): name for name in known}
-    strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in names)
+    strangers = sorted(name for name in environment if name.upper().startswith(PREFIX) and name not in names)
     return [
         f"{name} in the environment is no setting: {_nearest(name, names, PREFIX)}"
         for name in strangers
@@ -92,7 +100,7 @@ def unknown_variables(environment: Mapping[str, str], known: Iterable[str]) -> l
 
 
 def _is_of_others(name: str, value: str) -> bool:
-    if name in _OF_COMMANDS or _OF_TESTS.fullmatch(name) or _OF_KUBERNETES.fullmatch(name):
+    if name in _OF_COMMANDS or _OF_KUBERNETES.fullmatch(name):
         return True
     return name.endswith("_PORT") and _LINK.fullmatch(value) is not None
 
@@ -100,5 +108,6 @@ def _is_of_others(name: str, value: str) -> bool:
 def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """What was probably meant; what all names have in common does not count."""
     tails = {each.removeprefix(prefix).lower(): each for each in known}
-    found = get_close_matches(name.removeprefix(prefix).lower().replace("-", "_"), tails, n=1, cutoff=_CLOSE)
+    tail = name[len(prefix) :].lower().replace("-", "_")
+    found = get_close_matches(tail, tails, n=1, cutoff=_CLOSE)
     return f"did you mean {tails[found[0]]}?" if found else "`creditmeter config show` lists all of them"

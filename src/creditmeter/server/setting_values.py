@@ -2,40 +2,71 @@
 
 import grp
 import math
+import os
 import re
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args
 
 from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Field, JsonValue
 from pydantic.fields import FieldInfo
-from pydantic_settings import NoDecode
 
 from creditmeter.core.ids import is_id
 from creditmeter.server.durations import format_seconds, read_seconds
 from creditmeter.sidecar.alerts.standard_webhooks import WebhookMisconfigured
 
 MAX_PORT = 65_535
+MAX_SOCKET_PATH_BYTES = 107
+"""What Linux allows for the path of a Unix socket."""
+
+_MAX_GROUP = 2**32 - 2
+"""The number above it means none to the system."""
+
+_PORT = re.compile(r"[0-9]{1,5}")
+_GROUP_NUMBER = re.compile(r"[0-9]+")
 _MODE = re.compile(r"0?[0-7]{3}")
 
 
 def is_address(text: str) -> bool:
     """Whether the text is `host:port` or `unix:/path`."""
+    if not text.isprintable():
+        return False
     if text.startswith("unix:"):
         return text.removeprefix("unix:").startswith("/")
     host, colon, port = text.rpartition(":")
-    return bool(host and colon) and port.isascii() and port.isdigit() and int(port) <= MAX_PORT
+    return bool(host and colon and _PORT.fullmatch(port)) and int(port) <= MAX_PORT
+
+
+def is_too_long(address: str) -> bool:
+    """Whether this is the address of a Unix socket whose path is longer than the system allows."""
+    return address.startswith("unix:") and len(os.fsencode(address.removeprefix("unix:"))) > MAX_SOCKET_PATH_BYTES
+
+
+def place_of(address: str) -> str:
+    """What two addresses have in common if they are one: a socket's directory may be written in several ways."""
+    if not address.startswith("unix:"):
+        return address
+    path = Path(address.removeprefix("unix:"))
+    return f"unix:{Path(os.path.realpath(path.parent)) / path.name}"
 
 
 def _read_duration(value: object) -> object:
     """Seconds, from a number or from text such as `10m`."""
     if isinstance(value, str):
         return read_seconds(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise ValueError(f'{value!r} is no length of time: write seconds (30, 0.25) or text with units ("10m", "1h30m")')
     return value
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that is too large for a float
+        return False
 
 
 def _read_count(value: object) -> object:
@@ -61,6 +92,8 @@ def _split(text: str) -> list[str]:
 def _read_listener(value: object) -> object:
     if isinstance(value, str) and not is_address(value):
         raise ValueError(f"{value!r} is no address: use host:port or unix:/path")
+    if isinstance(value, str) and is_too_long(value):
+        raise ValueError(f"{value!r} is longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path: choose a shorter one")
     return value
 
 
@@ -79,11 +112,16 @@ def _read_mode(value: object) -> object:
 
 def _read_group(value: object) -> object:
     """A group of this machine, by its name or number."""
-    if isinstance(value, str) and not value.isdecimal():
-        try:
-            grp.getgrnam(value)
-        except KeyError:
-            raise ValueError(f"there is no group {value!r} on this machine: write a group's name or number") from None
+    if not isinstance(value, str):
+        return value
+    if _GROUP_NUMBER.fullmatch(value):
+        if len(value) > len(str(_MAX_GROUP)) or int(value) > _MAX_GROUP:
+            raise ValueError(f"{value!r} is no group: write a group's name, or a number from 0 to {_MAX_GROUP}")
+        return value
+    try:
+        grp.getgrnam(value)
+    except KeyError:
+        raise ValueError(f"there is no group {value!r} on this machine: write a group's name or number") from None
     return value
 
 
@@ -110,7 +148,7 @@ def checked_by(check: Callable[[str], object]) -> Any:
 Duration = Annotated[float, BeforeValidator(_read_duration)]
 Count = Annotated[int, BeforeValidator(_read_count)]
 Listener = Annotated[str, BeforeValidator(_read_listener)]
-Listeners = Annotated[tuple[Listener, ...], NoDecode, BeforeValidator(_read_list)]
+Listeners = Annotated[tuple[Listener, ...], BeforeValidator(_read_list)]
 PageAddress = Annotated[str, BeforeValidator(_read_page)]
 Mode = Annotated[int, Field(ge=0, le=0o777), BeforeValidator(_read_mode)]
 Group = Annotated[str, BeforeValidator(_read_group)]

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.server.config import Settings
 from creditmeter.server.setting_sources import environment_name, option_name
 from creditmeter.server.setting_values import as_text, word_of
@@ -86,10 +85,10 @@ def _without(name: str) -> str:
 
 def _without_password(url: str) -> str:
     """The central store's address; one that is wrong may have its password anywhere."""
-    from creditmeter.central.engine.database import Database, parse_url  # noqa: PLC0415 - slow to load
+    from creditmeter.central.engine.database import parse_url, shown_address  # noqa: PLC0415 - slow to load
 
     try:
-        return Database(parse_url(url)).address
+        return shown_address(parse_url(url))
     except CentralMisconfigured:
         return HIDDEN
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from creditmeter.core.metering.book import Book
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 class StopRequest:
     """Somebody's wish that the program stops. The first one counts."""
@@ -22,9 +24,12 @@ class StopRequest:
         self._made.set()
 
     def make_on_signals(self) -> None:
-        """Take SIGTERM and SIGINT for the wish to stop; the reason is the signal's name."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.make, number.name)
+        """Take SIGTERM, SIGINT and SIGHUP for the wish to stop; the reason is the signal's name. A signal that whoever started
+        the program has it ignore, as `nohup` does, is ignored.
+        """
+        for number in STOPS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, self.make, number.name)
 
     async def wait(self) -> None:
         """Wait until somebody asks."""

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from creditmeter.central.engine.database import parse_url
+from creditmeter.central.engine.database import parse_url, shown_address
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.engine.postgresql import servers_in
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened
+from tests.central.addresses import ODD_ADDRESSES
 from tests.clocks import NOON
 from tests.postgres import PostgresServer
 
@@ -51,15 +52,20 @@ async def complaint(url: str) -> str:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("", "'' is not a central store: use sqlite:///PATH or postgresql://…"),
-        ("central.db", "'central.db' is not a central store"),
+        ("", "this is not the address of a central store: use sqlite:///PATH or postgresql://"),
+        ("central.db", "this is not the address of a central store"),
         ("mysql://host/name", "'mysql' is no central engine: use sqlite:///PATH or postgresql://…"),
         ("postgresql+psycopg://host/name", "'postgresql+psycopg' is no central engine"),
         ("sqlite://", "the SQLite central store needs a file: sqlite:///PATH"),
         ("sqlite:///:memory:", "the SQLite central store needs a file: sqlite:///PATH"),
-        ("postgresql://host:port/name", "'postgresql://host:port/name' is not a central store"),
-        ("postgresql://me:secret@/name?host=a:1&host=b:port", "'postgresql://me:***@/name?host=a:1&host=b:port' is not a"),
-        ("postgresql://me:secret@host:port/name", "'postgresql://me:***@host:port/name' is not a central store"),
+        ("postgresql://host:port/name", "this is not the address of a central store"),
+        ("postgresql://me:secret@/name?host=a:1&host=b:port", "this is not the address of a central store"),
+        ("postgresql://me:secret@host:0/name", "this is not the address of a central store"),
+        ("postgresql://me:secret@host:65536/name", "this is not the address of a central store"),
+        ("postgresql://me@host:" + "9" * 5_000, "this is not the address of a central store"),
+        ("postgresql:///name?port=port", "this is not the address of a central store"),
+        ("postgresql:///name?host=a&port=1,²", "this is not the address of a central store"),
+        *((address, "this is not the address of a central store") for address in ODD_ADDRESSES),
     ],
 )
 def test_an_address_that_is_none_is_refused(address: str, says: str) -> None:
@@ -67,6 +73,21 @@ def test_an_address_that_is_none_is_refused(address: str, says: str) -> None:
     with pytest.raises(CentralMisconfigured) as refused:
         CentralStore(address, noon)
     assert str(refused.value).startswith(says)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["postgresql://me:hunter2@host/x", "postgresql:///x?PassWord=hunter2&sslpassword=hunter2"])
+def test_an_address_is_shown_without_its_password(address: str) -> None:
+    """Wherever that stands."""
+    assert "hunter2" not in shown_address(parse_url(address))
+
+
+async def test_a_setting_that_the_driver_cannot_read_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the address, or in the environment that it shares with PostgreSQL's own tools."""
+    for settings in ("sslmode=maybe", "sslmode=require&ssl_min_protocol_version=new"):
+        assert "cannot be used: " in await complaint(f"{postgres_url}?{settings}")
+    monkeypatch.setenv("PGPORT", "port")
+    assert "cannot be used: " in await complaint("postgresql:///name")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])

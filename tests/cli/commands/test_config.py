@@ -9,8 +9,10 @@ import pytest
 from creditmeter.cli.exits import ExitCode
 from creditmeter.server.config import Settings
 from creditmeter.server.settings_reference import described
+from tests.central.addresses import ODD_ADDRESSES, PARTS
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import run_process
+from tests.cli.terminal import on_terminal
 
 OTHER = {
     "listen": "127.0.0.1:0,unix:/run/other.sock",
@@ -67,14 +69,14 @@ def test_flags_may_be_taken_back(cli: CommandLine, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("command", [("serve",), ("config", "show"), ("config", "check")])
-def test_help_names_every_setting(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
-    """With its default and its variable."""
-    monkeypatch.setenv("COLUMNS", "400")
-    shown = cli(*command, "--help")
+def test_help_names_every_setting(command: tuple[str, ...]) -> None:
+    """With its default and its variable, on a terminal of the usual width: nothing is cut, and no name broken."""
+    shown = on_terminal(80, [*command, "--help"], {})
     assert shown.code == 0
-    text = " ".join(re.sub("[│╭╮╰╯─]", " ", shown.out).split())
+    words = shown.screen.split()
+    text = " ".join(words)
     for each in described():
-        assert each.option in text
+        assert {each.option, each.environment} <= set(words)
         assert f"{each.meaning} Default: {each.default}. Environment: {each.environment}" in text
 
 
@@ -117,12 +119,30 @@ def test_settings_that_cannot_be_used(cli: CommandLine, monkeypatch: pytest.Monk
     assert "hunter2" not in ended.err
 
 
+@pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("verify",), ("central", "migrate")])
+@pytest.mark.parametrize("address", ODD_ADDRESSES)
+def test_a_wrong_address_of_the_central_store(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...], address: str
+) -> None:
+    """Its setting and source are named; nothing of it is shown, for it may have its password anywhere."""
+    monkeypatch.setenv("CREDITMETER_DATA_DIR", str(tmp_path / "data"))
+    ended = cli(*command, "--central", address)
+    assert ended.complaint.startswith("creditmeter: central (option --central): this is not the address of a central store")
+    assert not [part for part in PARTS if part in ended.complaint]
+    assert ended.code == ExitCode.USAGE
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "told"),
     [
         (("--lease-ttl", "soon"), {}, "lease_ttl (option --lease-ttl): 'soon' is no length of time"),
         (("--central", "mysql://x/y"), {}, "central (option --central): 'mysql' is no central engine"),
         ((), {"CREDITMETER_LISTEN": '{"a"'}, "listen (environment CREDITMETER_LISTEN): '{\"a\"' is no address"),
+        (("--central", "postgresql:///x?port=abc"), {}, "central (option --central): this is not the address of a central"),
+        (("--listen", "unix:/tmp/a\nb"), {}, "listen (option --listen): write ADDR as text"),
+        (("--listen", f"unix:/{'x' * 107}"), {}, "is longer than the 107 bytes of a socket's path: choose a shorter one"),
+        (("--data-dir", "x" * 100), {}, "data_dir (option --data-dir): the socket's path /"),
+        (("--socket-group", str(2**32 - 1)), {}, "socket_group (option --socket-group): '4294967295' is no group"),
         ((), {"CREDITMETER_LSTEN": "x"}, "did you mean CREDITMETER_LISTEN?"),
         ((), {"CREDITMETER_CONFIG": "none.toml"}, "the configuration file none.toml cannot be read: No such file"),
     ],
@@ -130,8 +150,10 @@ def test_settings_that_cannot_be_used(cli: CommandLine, monkeypatch: pytest.Monk
 def test_serving_with_a_wrong_setting(
     short_path: Path, arguments: tuple[str, ...], environment: dict[str, str], told: str
 ) -> None:
-    """One line, exit code 2, and nothing is made."""
-    ended = run_process("serve", "--data-dir", str(short_path / "new"), *arguments, **environment)
-    assert told in ended.complaint
-    assert ended.code == ExitCode.USAGE
-    assert ended.out == ""
+    """One line, exit code 2, and nothing is made. The check says the same."""
+    for command in (("serve",), ("config", "check")):
+        ended = run_process(*command, "--data-dir", str(short_path / "new"), *arguments, **environment)
+        assert told in ended.complaint
+        assert ended.code == ExitCode.USAGE
+        assert ended.out == ""
+    assert list(short_path.iterdir()) == []

@@ -97,7 +97,9 @@ def test_a_server_of_another_kind(cli: CommandLine) -> None:
     assert ended.code == ExitCode.UNREACHABLE
 
 
-@pytest.mark.parametrize("arguments", [("--timeout", "soon"), ("--timeout", "-1"), ("--address", "nowhere")])
+@pytest.mark.parametrize(
+    "arguments", [("--timeout", "soon"), ("--timeout", "-1"), ("--address", "nowhere"), ("--address", f"a:{'9' * 5_000}")]
+)
 def test_what_is_typed_wrong(cli: CommandLine, arguments: tuple[str, ...]) -> None:
     """It is not waited for."""
     ended = cli("wait", *arguments)

@@ -6,7 +6,6 @@ middle for another process's. PostgreSQL: READ COMMITTED; decisions lock their a
 
 import asyncio
 import contextlib
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -37,14 +36,23 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
         postgresql.servers_in(url)
     except (ArgumentError, ValueError):  # a port that is no number is the latter
-        shown = re.sub(r":[^:@/]*@", ":***@", text)  # an address may carry a password
-        raise CentralMisconfigured(f"{shown!r} is not a central store: use sqlite:///PATH or postgresql://…") from None
+        raise CentralMisconfigured(  # not with the text: it may have a password anywhere
+            "this is not the address of a central store: use sqlite:///PATH or postgresql://USER@HOST:PORT/NAME, and write"
+            " what is special in a user or password as in a URL (@ as %40, : as %3A, / as %2F)"
+        ) from None
     driver = _DRIVERS.get(url.get_backend_name()) if url.drivername in _DRIVERS else None
     if driver is None:
         raise CentralMisconfigured(f"{url.drivername!r} is no central engine: use sqlite:///PATH or postgresql://…")
     if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
         raise CentralMisconfigured("the SQLite central store needs a file: sqlite:///PATH")
     return url.set(drivername=driver)
+
+
+def shown_address(url: URL) -> str:
+    """The address of a central store, to be shown: without its password, wherever that stands."""
+    shown = url.set(drivername=url.get_backend_name())
+    hidden = {name: "***" for name in shown.query if "password" in name.lower()}
+    return shown.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 class Database:
@@ -68,10 +76,8 @@ class Database:
 
     @property
     def address(self) -> str:
-        """Where the database is, to be shown: without its password, wherever that stands."""
-        shown = self.url.set(drivername=self.url.get_backend_name())
-        hidden = {name: "***" for name in shown.query if "password" in name}
-        return shown.update_query_dict(hidden).render_as_string(hide_password=True)
+        """Where the database is, to be shown."""
+        return shown_address(self.url)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -8,6 +8,7 @@ Nothing waits without bound: not for a connection, a statement or a place in the
 that a host that vanishes in the middle of a transaction does not keep rows locked.
 """
 
+import re
 from typing import Any
 
 import asyncpg
@@ -28,6 +29,9 @@ that is given up a little later.
 """
 
 _NO_ANSWER_SECONDS = 2
+
+_MAX_PORT = 65_535
+_PORT = re.compile(r"[0-9]{1,5}")
 
 _LASTING_SQLSTATES = ("28", "3D", "3F", "42")
 """Classes of error codes that an operator has to see to: authorization, no such database or schema, no such table or not
@@ -60,7 +64,7 @@ class Servers:
     `sslmode`, are the driver's to read. Without `is_timed` statements take as long as they need.
 
     Raises:
-        ValueError: a port is no number.
+        ValueError: a port is none, or a host.
     """
 
     def __init__(self, url: URL, *, is_timed: bool = True) -> None:
@@ -87,13 +91,16 @@ class Servers:
 
     async def _connect_to(self, server: tuple[str | None, int | None]) -> asyncpg.Connection:
         host, port = server
-        connection = await asyncpg.connect(
-            self._address,
-            host=host,
-            port=port,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=STATEMENT_TIMEOUT_SECONDS + _NO_ANSWER_SECONDS if self._is_timed else None,
-        )
+        try:
+            connection = await asyncpg.connect(
+                self._address,
+                host=host,
+                port=port,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                command_timeout=STATEMENT_TIMEOUT_SECONDS + _NO_ANSWER_SECONDS if self._is_timed else None,
+            )
+        except ValueError as error:  # of a setting in the address or in libpq's environment, such as PGPORT
+            raise asyncpg.ClientConfigurationError(str(error)) from error
         try:
             await connection.execute(_session(is_timed=self._is_timed))
         except BaseException:
@@ -139,13 +146,21 @@ def servers_in(url: URL) -> tuple[tuple[str | None, int | None], ...]:
     """The hosts and ports that an address names, in its order.
 
     Raises:
-        ValueError: a port is no number.
+        ValueError: a port is none, or a host has an @ in it: that is the rest of a password, which cut the address short.
     """
-    named = url.query.get("host")
-    if named is None:
-        return ((url.host, url.port),)
-    texts = (named,) if isinstance(named, str) else named
-    return tuple(_host_and_port(each) for text in texts for each in text.split(","))
+    for each in _texts(url, "port"):
+        _port(each)  # the driver's to read
+    hosts = _texts(url, "host")
+    servers = tuple(map(_host_and_port, hosts)) if hosts else ((url.host, None if url.port is None else _port(str(url.port))),)
+    if any("@" in (host or "") for host, _ in servers):
+        raise ValueError("a host has an @ in it")
+    return servers
+
+
+def _texts(url: URL, name: str) -> list[str]:
+    """What an address says of a setting: it may be repeated, and each be several with commas."""
+    found = url.query.get(name, ())
+    return [each for text in ((found,) if isinstance(found, str) else found) for each in text.split(",")]
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
@@ -153,7 +168,13 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         return text.strip("[]"), None
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), _port(port)
+
+
+def _port(text: str) -> int:
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= _MAX_PORT:
+        raise ValueError("a port is none")
+    return int(text)
 
 
 def _session(*, is_timed: bool) -> str:

@@ -9,7 +9,7 @@ from creditmeter.cli.setting_options import ConfigFile, takes_settings
 
 @takes_settings
 def serve(config: ConfigFile = None, **given: object) -> None:
-    """Run a sidecar. SIGTERM or Ctrl-C stops it once everything is settled.
+    """Run a sidecar. SIGTERM, Ctrl-C or a closed terminal stops it once everything is settled.
 
     When it is ready it prints one line of JSON with the addresses it listens on.
 
