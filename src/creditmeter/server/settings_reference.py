@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.server.config import Settings
 from creditmeter.server.setting_sources import environment_name, option_name
 from creditmeter.server.setting_values import as_text, word_of
