@@ -1,6 +1,8 @@
 """What reaches an operator's terminal: nothing that users wrote to steer it, in whatever encoding it has."""
 
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from creditmeter.cli.connection import _say_waiting
 from creditmeter.cli.main import run
 from creditmeter.cli.screen import print_lines, print_table, table, visible
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import run_process
+from tests.cli.processes import COMMAND, environment, run_process
 
 STEERING = ("\x1b]0;owned\x07\x1b[31mred", "a\rb", "a\nb", "a\x9b31m", "a\u202eb", "a\u2066b", "a\u200fb", "a\u2028b", "a\x7fb")
 
@@ -39,7 +41,7 @@ def test_a_pipe_has_all_of_a_table_unless_it_is_told_its_width(
     """By the environment's COLUMNS, if that is a width."""
     shown = table("account", "note", ids=("account",))
     shown.add_row("a" * 100, "n " * 50)
-    for columns, widest in (("", 202), ("0", 202), ("wide", 202), ("60", 60)):
+    for columns, widest in (("", 202), ("0", 202), ("wide", 202), ("60", 60), ("9" * 5_000, 202)):
         monkeypatch.setenv("COLUMNS", columns)
         print_table(shown)
         assert max(map(len, capsys.readouterr().out.splitlines())) == widest
@@ -89,3 +91,11 @@ def test_an_output_that_is_not_utf_8(cli: CommandLine, account: str, encoding: s
     ended = run_process("history", account, *form, CREDITMETER_ADDRESS=cli.address, PYTHONIOENCODING=encoding)
     assert ended.code == 0, ended.err
     assert "\\u65e5" in ended.out
+
+
+def test_an_output_that_is_full() -> None:
+    """One line says so, and so does the exit code: nobody takes what is missing for all there is."""
+    plain = environment(PYTHONUNBUFFERED="")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, env=plain, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "creditmeter: the output cannot be written: No space left on device\n")

@@ -17,7 +17,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of, account_row
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState, Alert, Plan
 from creditmeter.core.credit.calendar import day_of_month
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
@@ -37,6 +37,9 @@ from creditmeter.core.refusals import (
 from creditmeter.core.settlement.recalling import recall_everything
 
 NO_EARLIER = Instant(0)
+ABOVE_THE_MOST = InvalidRequest(
+    (("amount_microcredits", f"would leave the account with more than {MAX_BALANCE} microcredits"),)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,8 @@ class Administration:
                 return grant
             ledger.give(grant)
             ledger.repay_debt()
+            if ledger.is_too_much:
+                return ABOVE_THE_MOST
             grant = ledger.grants[grant.grant_id]
             await opened.save(connection)
             await remember(connection, request.account_id, request.request_id, request, grant, ledger.now)

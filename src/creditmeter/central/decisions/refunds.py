@@ -1,6 +1,7 @@
 """Refunds that the central store decides: of charges that were sent to it, whichever sidecar is asked."""
 
 from creditmeter.central.decisions.accounts import Topic, account_with_key, open_ledger
+from creditmeter.central.decisions.administration import ABOVE_THE_MOST
 from creditmeter.central.decisions.replays import Done, remember, replay
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
@@ -82,4 +83,4 @@ def _decide(ledger: Ledger, request: RefundCharge, refund_id: RefundId) -> Refun
     )
     decided = refund(ledger, wanted, everything=request.amount is None)
     ledger.repay_debt()
-    return decided
+    return ABOVE_THE_MOST if ledger.is_too_much else decided

@@ -17,6 +17,7 @@ from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
+from creditmeter.central.sums import sum_of, whole
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
@@ -274,7 +275,7 @@ async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, e
     """What ended unused in ``[start, end]``, written down or yet to be."""
     history = tables.history.c
     query = (
-        select(history.kind, func.sum(history.amount_microcredits))
+        select(history.kind, *sum_of("lapsed", history.amount_microcredits))
         .where(
             history.account_id == ledger.account.account_id,
             history.occurred_at.between(start, end),
@@ -283,8 +284,8 @@ async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, e
         .group_by(history.kind)
     )
     found: Counter[GrantKind] = Counter()
-    for kind, amount in await connection.execute(query):
-        found[GrantKind(kind)] -= int(amount)
+    for row in (await connection.execute(query)).mappings():
+        found[GrantKind(row["kind"])] -= whole(row, "lapsed")
     for entry in ledger.changes.entries:
         if entry.type is EntryType.LAPSED and entry.kind is not None and start <= entry.occurred_at <= end:
             found[entry.kind] -= entry.amount
