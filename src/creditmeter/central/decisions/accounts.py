@@ -50,7 +50,7 @@ from creditmeter.central.schema.rows import (
     watch_of,
     watch_row,
 )
-from creditmeter.central.sums import sum_of, whole
+from creditmeter.central.schema.sums import sum_of, whole
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, Plan
 from creditmeter.core.credit.charges import Charge, Refund

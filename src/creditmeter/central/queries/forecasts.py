@@ -17,7 +17,7 @@ from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
-from creditmeter.central.sums import sum_of, whole
+from creditmeter.central.schema.sums import sum_of, whole
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource

@@ -13,7 +13,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import lease_of
-from creditmeter.central.sums import parts_of, sum_of, whole
+from creditmeter.central.schema.sums import parts_of, sum_of, whole
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import AccountId, LeaseId, SidecarId
