@@ -174,6 +174,14 @@ def test_colour_is_used_and_can_be_forgone(past: Path) -> None:
     assert shown(past, ["plan", "list"], 80, TERM="dumb").sequences == []
 
 
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_a_terminal_without_colours_has_all_of_its_width(past: Path, kind: str) -> None:
+    """What is seen on it is what is seen on any other, however wide."""
+    usual = shown(past, ["history", "ada"], 120)
+    assert max(map(len, usual.screen.splitlines())) > 80
+    assert shown(past, ["history", "ada"], 120, TERM=kind).screen == usual.screen
+
+
 def run_all(arguments: Sequence[str], **environment: str) -> list[Shown]:
     """A command with its own sidecar, at all widths and with colours and without, at once: each takes some seconds."""
     with ThreadPoolExecutor(len(WIDTHS) * len(COLOURS)) as together:

@@ -1,5 +1,6 @@
 """What reaches an operator's terminal: nothing that users wrote to steer it, in whatever encoding it has."""
 
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from creditmeter.cli.plan import _print_plans
 from creditmeter.cli.screen import print_lines, print_table, table, visible
 from creditmeter.cli.sidecars import _print_sidecars
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import run_process
+from tests.cli.processes import COMMAND, environment, run_process
 
 STEERING = ("\x1b]0;owned\x07\x1b[31mred", "a\rb", "a\nb", "a\x9b31m", "a\u202eb", "a\u2066b", "a\u200fb", "a\u2028b", "a\x7fb")
 
@@ -38,7 +39,7 @@ def test_a_pipe_has_all_of_a_table_unless_it_is_told_its_width(
     """By the environment's COLUMNS, if that is a width."""
     shown = table("account", "note", ids=("account",))
     shown.add_row("a" * 100, "n " * 50)
-    for columns, widest in (("", 202), ("0", 202), ("wide", 202), ("60", 60)):
+    for columns, widest in (("", 202), ("0", 202), ("wide", 202), ("60", 60), ("9" * 5_000, 202)):
         monkeypatch.setenv("COLUMNS", columns)
         print_table(shown)
         assert max(map(len, capsys.readouterr().out.splitlines())) == widest
@@ -87,3 +88,10 @@ def test_an_output_that_is_not_utf_8(cli: CommandLine, account: str, encoding: s
     ended = run_process("history", account, *form, CREDITMETER_ADDRESS=cli.address, PYTHONIOENCODING=encoding)
     assert ended.code == 0, ended.err
     assert "\\u65e5" in ended.out
+
+
+def test_an_output_that_is_full() -> None:
+    """One line says so, and so does the exit code: nobody takes what is missing for all there is."""
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment())  # noqa: S603 - a command of ours
+    assert (ended.returncode, ended.stderr) == (1, "creditmeter: the output cannot be written: No space left on device\n")

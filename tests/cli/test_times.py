@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,19 @@ def test_times_are_local_and_short(monkeypatch: pytest.MonkeyPatch, zone: str, a
     time.tzset()
     with by_clock(lambda: datetime(2026, 11, 24, 12, tzinfo=UTC)):
         assert short_time(at) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [("Asia/Tokyo", "23:03:27"), (":Asia/Tokyo", "23:03:27"), ("ABC-2", "16:03:27")])
+def test_times_are_those_of_the_zone_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, shown: str
+) -> None:
+    """Also where the system itself has no zones, and only Python's own package knows them."""
+    monkeypatch.setenv("TZDIR", str(tmp_path))
+    monkeypatch.setenv("TZ", value)
+    time.tzset()
+    with by_clock(lambda: datetime(2026, 11, 24, 12, tzinfo=UTC)):
+        assert short_time(datetime(2026, 11, 24, 14, 3, 27, tzinfo=UTC)) == shown
+        assert local_zone() == value.removeprefix(":").removesuffix("-2")
 
 
 @pytest.mark.parametrize(

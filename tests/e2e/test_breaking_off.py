@@ -80,12 +80,18 @@ def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path:
     assert (tmp_path / "mine" / "central.db").is_file()
 
 
-def test_a_terminal_that_is_closed(trace: Path, short_path: Path) -> None:
-    """All that runs on it is told by SIGHUP, and nothing can be printed any more."""
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("name", ["demo", "replay"])
+def test_a_terminal_that_is_closed(trace: Path, short_path: Path, name: str, is_told: bool) -> None:
+    """All that runs on it is told by SIGHUP, and nothing can be printed any more: whichever is noticed first."""
+    arguments, until = {
+        "demo": (("demo",), rb"Three calls"),
+        "replay": (("replay", str(trace), "--speed", "20"), rb"\d\d/100"),
+    }[name]
     terminal = Terminal(80)
     device = os.open(terminal.name, os.O_RDWR | os.O_NOCTTY)
     with subprocess.Popen(
-        [*COMMAND, "replay", str(trace), "--speed", "20"],
+        [*COMMAND, *arguments],
         stdin=device,
         stdout=device,
         stderr=device,
@@ -94,11 +100,12 @@ def test_a_terminal_that_is_closed(trace: Path, short_path: Path) -> None:
     ) as process:
         os.close(device)
         shown = b""
-        while not re.search(rb"\d\d/100", shown):
+        while not re.search(until, shown):
             shown += terminal.read()
         terminal.close()
-        os.killpg(process.pid, signal.SIGHUP)  # the kernel does, where it is the controlling terminal
-        process.wait(60)
+        if is_told:  # as by the kernel, where it is the controlling terminal
+            os.killpg(process.pid, signal.SIGHUP)
+        assert process.wait(60) == 128 + signal.SIGHUP
         with pytest.raises(ProcessLookupError):
             os.killpg(process.pid, 0)
     assert list(short_path.iterdir()) == []

@@ -1,6 +1,8 @@
 """The console script: all commands, and the one place where what goes wrong becomes a line and an exit code."""
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -32,11 +34,14 @@ from creditmeter.cli.demo.command import demo
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.help_texts import command_of
 from creditmeter.cli.replay.command import replay
-from creditmeter.cli.screen import print_document, print_lines, say
+from creditmeter.cli.screen import print_document, print_lines, say, terminal_is_closed
 from creditmeter.cli.times import Clock, by_clock, system_clock
 
 INTERRUPTED = 128 + 2
 """What a shell says of a process that Ctrl-C ended."""
+
+HUNG_UP = 128 + signal.SIGHUP
+"""What it says of one that ended because its terminal was closed."""
 
 DEBUG = "CREDITMETER_DEBUG"
 """The environment variable with which an internal error shows its traceback."""
@@ -89,11 +94,28 @@ def main() -> None:
             out.reconfigure(errors="backslashreplace")  # an output that is not UTF-8 cannot show every label
     try:
         code = run(sys.argv[1:])
-        sys.stdout.flush()
     except BrokenPipeError:  # who reads our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.FAILED
-    sys.exit(code)
+    sys.exit(_when_written(code))
+
+
+def _when_written(code: int) -> int:
+    """The exit code once all output is written. If it cannot be, what went well so far has failed; any other code stays."""
+    for out in (sys.stdout, sys.stderr):
+        try:
+            out.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what is left of it goes there as the interpreter ends
+            code = code or _not_written(error)
+    return code
+
+
+def _not_written(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.FAILED
+    if terminal_is_closed():
+        return HUNG_UP
+    return _say(f"the output cannot be written: {error.strerror}", ExitCode.FAILED)
 
 
 def run(arguments: Sequence[str], clock: Clock = system_clock) -> int:
@@ -116,6 +138,8 @@ def _run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get(DEBUG) or isinstance(error, BrokenPipeError):
             raise
+        if isinstance(error, OSError) and terminal_is_closed():
+            return HUNG_UP
         if isinstance(error, UnicodeEncodeError) and _was_typed(error, arguments):
             return _say("what was typed is not UTF-8", ExitCode.USAGE)
         return _say(f"an internal error ({DEBUG}=1 shows where): {type(error).__name__}: {error}", ExitCode.FAILED)
@@ -128,7 +152,9 @@ def _was_typed(error: UnicodeEncodeError, arguments: Sequence[str]) -> bool:
 
 
 def _say(message: str, code: int) -> int:
-    say(f"creditmeter: {message}")
+    """Say why a command failed, if anybody can still be told: the exit code says it, too."""
+    with contextlib.suppress(OSError):
+        say(f"creditmeter: {message}")
     return code
 
 

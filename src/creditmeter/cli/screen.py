@@ -4,6 +4,7 @@ Users choose names, labels and notes, and none of them may steer the terminal of
 first, cell by cell and line by line. Only then is a table drawn: the escape sequences that are left are those of its drawing.
 """
 
+import errno
 import os
 import re
 import sys
@@ -37,7 +38,7 @@ _ASCII = str.maketrans("…█▏▎▍▌▋▊▉", "~########")
 def width_of(out: TextIO) -> int | None:
     """How many cells a line of this output has: the environment's COLUMNS, else the terminal's; None if it has no limit."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdecimal() and int(columns):
+    if len(columns) <= _LONGEST_WIDTH and columns.isascii() and columns.isdecimal() and int(columns):
         return int(columns)
     if not out.isatty():
         return None
@@ -49,6 +50,25 @@ def width_of(out: TextIO) -> int | None:
 
 _USUAL_WIDTH = 80
 """Of a terminal that does not know its own."""
+
+_LONGEST_WIDTH = 5
+"""Digits of a number that may be a width."""
+
+_ANY_HEIGHT = 25
+"""Rich believes a width only together with a height, on a terminal that has no cursor to move. Tables are not cut by it."""
+
+
+def terminal_is_closed() -> bool:
+    """Whether the output was a terminal that is there no more: every use of it is an input/output error."""
+    return any(_is_closed(out) for out in (sys.stdout, sys.stderr))
+
+
+def _is_closed(out: TextIO) -> bool:
+    try:
+        os.get_terminal_size(out.fileno())
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
 
 
 def _is_utf_8(out: TextIO) -> bool:
@@ -208,7 +228,7 @@ def drawn(layout: Layout, sections: AbstractSet[int] = frozenset()) -> str:
         if number in sections:
             drawing.add_section()
         drawing.add_row(*(_for(cell, utf_8=utf_8) for cell in row))
-    out = Console(file=sys.stdout, width=layout.width, markup=False, emoji=False, highlight=False)
+    out = Console(file=sys.stdout, width=layout.width, height=_ANY_HEIGHT, markup=False, emoji=False, highlight=False)
     with out.capture() as captured:
         out.print(drawing)
     return _TRAILING.sub(r"\1", captured.get())

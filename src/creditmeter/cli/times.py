@@ -43,28 +43,31 @@ def now() -> datetime:
 
 def short_time(at: datetime) -> str:
     """A moment in local time: `14:03:27` today, `2026-11-24 14:03` on any other day or at midnight."""
+    zone = _zone()
     try:
-        local = at.astimezone()
+        local = at.astimezone(zone)
     except (OverflowError, OSError, ValueError):  # the calendar ends before the day does in this time zone
         return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
-    is_today = local.date() == now().astimezone().date()
+    is_today = local.date() == now().astimezone(zone).date()
     is_midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
     return f"{local:%H:%M:%S}" if is_today and not is_midnight else f"{local:%Y-%m-%d %H:%M}"
 
 
 def local_zone() -> str:
     """What the terminal's time zone is called: `Europe/Berlin` where its name is known, else its abbreviation: `CET`."""
-    named = os.environ.get("TZ")
-    if named is None:
-        named = os.path.realpath(_LOCAL_TIME).partition(_ZONES)[2]
-    named = named.removeprefix(":")
-    if _is_zone(named):
-        return named
-    return now().astimezone().tzname() or "UTC"
+    zone = _zone()
+    return zone.key if zone is not None else now().astimezone().tzname() or "UTC"
 
 
-def _is_zone(name: str) -> bool:
+def _zone() -> ZoneInfo | None:
+    """The terminal's time zone if its name is known; None: only the system's clock knows it.
+
+    By its name, because the system may lack the zones that Python brings along: its clock would show UTC.
+    """
+    name = os.environ.get("TZ")
+    if name is None:
+        name = os.path.realpath(_LOCAL_TIME).partition(_ZONES)[2]
     try:
-        return ZoneInfo(name).key == name
+        return ZoneInfo(name.removeprefix(":"))
     except (KeyError, OSError, ValueError):  # a zone that is not known is a KeyError
-        return False
+        return None
