@@ -7,7 +7,7 @@ from creditmeter.central.ledgers import FIRST_GRANTS
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import verify
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import MAX_AMOUNT, MAX_BALANCE, Microcredits
 from creditmeter.core.calendar import LAST_MOMENT, Calendar, day_of
 from creditmeter.core.forecasting import Forecast
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
@@ -23,6 +23,7 @@ from creditmeter.core.refusals import (
 )
 from tests.central.accounts import (
     ACME,
+    assign,
     available,
     count,
     done,
@@ -31,6 +32,7 @@ from tests.central.accounts import (
     lines,
     opened,
     posted,
+    put_plan,
     refund,
     remaining,
     standing,
@@ -84,6 +86,29 @@ async def test_a_grant_that_begins_later_cannot_be_used_yet(store: CentralStore,
     assert await available(store) == 0
     clock.advance(1)
     assert await available(store) == 5
+
+
+async def test_an_account_is_given_no_more_than_it_may_have(store: CentralStore) -> None:
+    """Up to the limit, on each engine. What is refused has no effect, and its id may be used again once there is room."""
+    await opened(store)
+    first = await give(store, "most", MAX_BALANCE - 1)
+    await give(store, "last", 1)
+    refused = await store.administration.grant_credits(giving("more", 1))
+    assert isinstance(refused, InvalidRequest)
+    assert [name for name, _ in refused.violations] == ["amount_microcredits"]
+    assert await available(store) == MAX_BALANCE
+    await void(store, first.grant_id)
+    await give(store, "more", 1)
+    assert await available(store) == 2
+
+
+async def test_a_plan_gives_what_it_owes_however_much_there_is(store: CentralStore) -> None:
+    """An account that has all that it may have is not refused the credit of its periods."""
+    await opened(store)
+    await give(store, "most", MAX_BALANCE)
+    await put_plan(store, "large", daily=MAX_AMOUNT, monthly=MAX_AMOUNT)
+    await assign(store, "large")
+    assert await available(store) == MAX_BALANCE + 2 * MAX_AMOUNT
 
 
 @pytest.mark.parametrize("ends", [NOON - DAY, MIDNIGHT])

@@ -56,6 +56,18 @@ async def test_what_a_sidecar_has_is_summed_over_its_accounts(store: CentralStor
     assert (await the(store, "s2")).out == 7
 
 
+async def test_what_a_sidecar_has_may_be_more_than_an_int64_says(store: CentralStore, here: Speaker) -> None:
+    """Sums are exact, whatever the engine adds up by itself."""
+    for account in (ACME, OTHER):
+        await opened(store, account, permanent=100)
+        await here.say(account=account, need=10)
+    most = 2**63 - 1
+    await put_all_leases(store, limit_microcredits=most, held_microcredits=most, unposted_microcredits=most)
+    found = await the(store, "s1")
+    await put_all_leases(store, limit_microcredits=10, held_microcredits=0, unposted_microcredits=0)
+    assert (found.state, found.out, found.held, found.unposted) == (SidecarState.ACTIVE, 2 * most, 2 * most, 2 * most)
+
+
 async def test_a_sidecar_falls_silent_and_is_gone(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
     """After a TTL it is not active any more. Silent is one with something out: that is what an operator looks for."""
     await opened(store, permanent=100)
@@ -113,6 +125,12 @@ async def test_sidecars_come_in_pages(store: CentralStore, clock: ManualClock) -
         assert len(page) <= 2
         paged += page
     assert paged == everyone
+
+
+async def put_all_leases(store: CentralStore, **values: int) -> None:
+    """Change what is stored of every lease."""
+    async with store.database.write() as connection:
+        await connection.execute(update(tables.leases).values(**values))
 
 
 async def put(store: CentralStore, name: str, **values: int) -> None:

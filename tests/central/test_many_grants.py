@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import event, text, update
 
-from creditmeter.central import ledgers
+from creditmeter.central import ledgers, tables
 from creditmeter.central.exchanges import Preview
 from creditmeter.central.ledgers import Topic, open_ledger
 from creditmeter.central.store import CentralStore
@@ -43,6 +43,23 @@ async def test_only_the_first_are_looked_at(store: CentralStore) -> None:
     shown = await standing(store)
     assert (shown.available, len(shown.grants)) == (MANY, MANY)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY, MANY)
+
+
+async def test_what_they_gave_may_be_more_than_an_int64_says(store: CentralStore) -> None:
+    """Though little of it is left: the sum is exact, whatever the engine adds up by itself."""
+    await opened(store)
+    await give_many(store)
+    each = 10**18
+    await _put_all_grants(store, amount_microcredits=each, drawn_microcredits=each - 1)
+    shown = await standing(store)
+    await _put_all_grants(store, amount_microcredits=1, drawn_microcredits=0)
+    assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY * each, MANY)
+
+
+async def _put_all_grants(store: CentralStore, **values: int) -> None:
+    """Change what is stored of every grant."""
+    async with store.database.write() as connection:
+        await connection.execute(update(tables.grants).values(**values))
 
 
 async def test_as_many_are_looked_at_as_a_charge_needs(store: CentralStore, clock: ManualClock) -> None:

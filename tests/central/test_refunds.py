@@ -4,12 +4,13 @@ import pytest
 
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
+from creditmeter.core.amounts import MAX_BALANCE
 from creditmeter.core.charges import Charge, RefundMode
 from creditmeter.core.grants import GrantKind
 from creditmeter.core.history import EntryType
 from creditmeter.core.ids import ChargeId, charge_id
 from creditmeter.core.instants import DAY, HOUR
-from creditmeter.core.refusals import ChargeNotFound, RefundExceedsCharge, RequestIdReused
+from creditmeter.core.refusals import ChargeNotFound, InvalidRequest, RefundExceedsCharge, RequestIdReused
 from tests.central.accounts import (
     ACME,
     available,
@@ -184,3 +185,19 @@ async def test_a_duplicates_refund_is_of_the_charge_that_was_paid(
     assert made.charge_id == first.charge_id
     assert (await refund(store, first.charge_id, name="rest")).amount == 5
     assert await available(store) == 17
+
+
+@pytest.mark.parametrize("mode", RefundMode)
+async def test_nothing_comes_back_to_an_account_that_has_all_it_may_have(
+    store: CentralStore, here: Speaker, mode: RefundMode
+) -> None:
+    """Not in either way. Once something is spent the same request is granted."""
+    await opened(store, permanent=10)
+    charge = await spent(here, 8)
+    await give(store, "most", MAX_BALANCE - 2)
+    refused = await store.refunds.refund(*giving_back(charge.charge_id, mode=mode))
+    assert isinstance(refused, InvalidRequest)
+    await here.say(need=8)
+    await here.say(here.charge("d", 8))
+    assert (await refund(store, charge.charge_id, mode=mode)).amount == 8
+    assert await available(store) == MAX_BALANCE

@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,7 @@ def test_an_output_that_is_not_utf_8(cli: CommandLine, account: str, encoding: s
 
 def test_an_output_that_is_full() -> None:
     """One line says so, and so does the exit code: nobody takes what is missing for all there is."""
-    with open("/dev/full", "w") as full:
-        ended = subprocess.run([*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment())  # noqa: S603 - a command of ours
+    plain = environment(PYTHONUNBUFFERED="")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, env=plain, check=False)
     assert (ended.returncode, ended.stderr) == (1, "creditmeter: the output cannot be written: No space left on device\n")

@@ -193,7 +193,7 @@ BOUNDS = [
     ),
     bound(
         "RefundRequest.amount_microcredits",
-        "An explicit 0 is invalid.",
+        "An explicit 0 is invalid, and so is what leaves the account with more than GrantCredits may.",
         "amount_microcredits",
         lambda n: metering_pb2.RefundRequest(request_id="r", charge_id="none", amount_microcredits=n),
         [None, 1, MOST],

@@ -14,6 +14,10 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
+from creditmeter.central.administration import GrantCredits
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.grants import GrantKind
+from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
@@ -173,7 +177,21 @@ async def test_the_last_end_is_the_last_midnight_of_the_calendar(services: Servi
         assert given.expires_at.ToDatetime(tzinfo=UTC) == ends
 
 
+async def test_an_account_is_given_no_more_than_the_most_it_may_have(services: Services) -> None:
+    """What it has is counted, not what it was given in its life."""
+    await services.create("alice")
+    much = GrantCredits(RequestId("much"), AccountId("alice"), GrantKind.PERMANENT, Microcredits(9 * 10**18 - 2))
+    await services.program.sidecar.central.administration.grant_credits(much)
+    refused = await answer(services, grant(amount_microcredits=3))
+    assert refused is not None
+    assert (refused.info.reason, refused.fields) == ("INVALID_REQUEST", {"amount_microcredits"})
+    assert await answer(services, grant(amount_microcredits=2)) is None
+
+
 BEYOND_REQUESTS = {
+    ("GrantCreditsRequest.amount_microcredits", "No grant leaves an account with more than 9 * 10^18 in all."): (
+        test_an_account_is_given_no_more_than_the_most_it_may_have
+    ),
     (
         "GrantCreditsRequest.expires_at",
         "The latest end is the beginning of 31 December 9999 in the account's time zone;",

@@ -66,6 +66,24 @@ async def reserved(services: Services, request_id: str, **bound: Any) -> str:
             "Charge", metering_pb2.ChargeRequest(request_id="r", account_id="a", usage=usage("image")), {"usage.request_model"}
         ),
         pytest.param("Charge", metering_pb2.ChargeRequest(request_id="r", account_id="a", usage=usage("tool")), {"usage.tool"}),
+        pytest.param(
+            "Charge",
+            metering_pb2.ChargeRequest(request_id="two words", account_id="a", usage=usage(provider_usage_json="{")),
+            {
+                *("request_id", "usage.provider_usage_json"),
+                *("usage.request_model", "usage.input_tokens", "usage.output_tokens"),
+            },
+        ),
+        pytest.param(
+            "Charge",
+            metering_pb2.ChargeRequest(request_id="r", account_id="a", usage=usage(provider_usage_json="x" * 65_537)),
+            {"usage.provider_usage_json", "usage.request_model", "usage.input_tokens", "usage.output_tokens"},
+        ),
+        pytest.param(
+            "Commit",
+            metering_pb2.CommitRequest(request_id="r", usage=usage(provider_usage_json='{"prompt_tokens": -1}')),
+            {"reservation_id", "usage.provider_usage_json"},
+        ),
     ],
 )
 async def test_what_an_action_needs_is_named_with_all_else_that_is_wrong(
@@ -86,9 +104,29 @@ async def test_a_commit_names_everything_that_neither_it_nor_its_work_has(servic
     assert failed.fields == {"usage.request_model", "usage.input_tokens", "usage.output_tokens"}
     asked.usage.CopyFrom(usage("tool"))
     assert (await failure(services.metering.Commit(asked))).fields == {"usage.tool"}
+    asked.usage.CopyFrom(usage(provider_usage_json="{}"))
+    failed = await failure(services.metering.Commit(asked))
+    assert failed.fields == {
+        *("usage.provider_usage_json", "usage.request_model", "usage.input_tokens", "usage.output_tokens"),
+    }
     by_work = await reserved(services, "w", work=work(request_model="gpt-4o", input_tokens=10, max_output_tokens=10))
-    asked = metering_pb2.CommitRequest(request_id="d", reservation_id=by_work, usage=work_pb2.Usage(output_tokens=5))
+    asked = metering_pb2.CommitRequest(request_id="d", reservation_id=by_work, usage=usage("", provider_usage_json="{}"))
+    assert (await failure(services.metering.Commit(asked))).fields == {"usage.provider_usage_json"}
+    asked.usage.CopyFrom(work_pb2.Usage(output_tokens=5))
     assert (await services.metering.Commit(asked)).charge.usage.input_tokens == 10
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "said"),
+    [
+        ("Reserve", metering_pb2.ReserveRequest(ttl=Duration()), "must be 1 to 3,600 seconds"),
+        ("Extend", metering_pb2.ExtendRequest(ttl=Duration()), "must be 1 to 315,576,000,000 seconds"),
+    ],
+)
+async def test_lengths_of_time_are_written_out(services: Services, method: str, request_: object, said: str) -> None:
+    """To the second, so that who reads it knows what to send."""
+    failed = await failure(getattr(services.metering, method)(request_))
+    assert said in {each.description for each in failed.bad_request.field_violations if each.field == "ttl"}
 
 
 async def test_amounts_stand_in_the_metadata(services: Services) -> None:

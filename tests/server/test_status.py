@@ -58,6 +58,15 @@ def test_no_field_is_left_out() -> None:
     assert found.central_clock_offset == Duration(nanos=-1_000)
 
 
+def test_sums_are_no_more_than_the_contract_can_say() -> None:
+    """However much is in the books."""
+    sums = {"held": 2**64, "leased": 2**64, "unposted_cost": 2**64}
+    there = CentralContact(is_reachable=True, seen_at=None, clock_offset=None)
+    much = Status(SidecarId("s"), 1, Condition.SERVING, Instant(1), Span(1), there, "card", 1, Tally(**sums))
+    found = status_message(much, [])
+    assert (found.held_microcredits, found.leased_microcredits, found.unposted_microcredits) == (2**63 - 1,) * 3
+
+
 def test_every_condition_has_a_state() -> None:
     """The contract's states are those of the sidecar, and the one before it listens."""
     states = {name.removeprefix("SERVING_STATE_") for name in admin_pb2.ServingState.DESCRIPTOR.values_by_name}

@@ -18,7 +18,7 @@ from creditmeter.central.ledgers import OpenLedger, Topic, insert_into, open_led
 from creditmeter.central.requests import Done, remember, replay
 from creditmeter.central.rows import account_of, account_row
 from creditmeter.core.accounts import Account, AccountState, Alert, Plan
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, Microcredits
 from creditmeter.core.calendar import day_of_month
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.history import EntryType
@@ -37,6 +37,9 @@ from creditmeter.core.refusals import (
 from creditmeter.core.schedule import Schedule
 
 NO_EARLIER = Instant(0)
+ABOVE_THE_MOST = InvalidRequest(
+    (("amount_microcredits", f"would leave the account with more than {MAX_BALANCE} microcredits"),)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,8 @@ class Administration:
                 return grant
             ledger.give(grant)
             ledger.repay_debt()
+            if ledger.is_too_much:
+                return ABOVE_THE_MOST
             grant = ledger.grants[grant.grant_id]
             await opened.save(connection)
             await remember(connection, request.account_id, request.request_id, request, grant, ledger.now)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.ledgers import Topic, open_ledger
+from creditmeter.central.sums import sum_of, whole
 from creditmeter.central.touching import Touching
 from creditmeter.central.turns import Turns
 from creditmeter.core.accounts import Plan
@@ -274,7 +275,7 @@ async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, e
     """What ended unused in ``[start, end]``, written down or yet to be."""
     history = tables.history.c
     query = (
-        select(history.kind, func.sum(history.amount_microcredits))
+        select(history.kind, *sum_of("lapsed", history.amount_microcredits))
         .where(
             history.account_id == ledger.account.account_id,
             history.occurred_at.between(start, end),
@@ -283,8 +284,8 @@ async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, e
         .group_by(history.kind)
     )
     found: Counter[GrantKind] = Counter()
-    for kind, amount in await connection.execute(query):
-        found[GrantKind(kind)] -= int(amount)
+    for row in (await connection.execute(query)).mappings():
+        found[GrantKind(row["kind"])] -= whole(row, "lapsed")
     for entry in ledger.changes.entries:
         if entry.type is EntryType.LAPSED and entry.kind is not None and start <= entry.occurred_at <= end:
             found[entry.kind] -= entry.amount

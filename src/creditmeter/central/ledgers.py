@@ -50,6 +50,7 @@ from creditmeter.central.rows import (
     watch_of,
     watch_row,
 )
+from creditmeter.central.sums import sum_of, whole
 from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.alerting import watch
 from creditmeter.core.amounts import Microcredits
@@ -238,7 +239,7 @@ async def _rest(
     remaining = Microcredits(account["balance_microcredits"] - sum(each.remaining for each in known) - to_come)
     if not is_shown:
         return Rest(given=remaining, remaining=remaining)
-    given = int((await connection.execute(_GIVEN, values)).scalar_one())
+    given = whole((await connection.execute(_GIVEN, values)).mappings().one(), "given")
     of_loaded = sum(each.given for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
     return Rest(given=Microcredits(given - of_loaded), remaining=remaining)
 
@@ -327,7 +328,7 @@ _PERMANENT = tables.grants.c.account_id == _ACCOUNT_ID, tables.grants.c.kind == 
 _TO_COME = select(func.coalesce(func.sum(tables.grants.c.remaining_microcredits), 0)).where(
     *_PERMANENT, tables.grants.c.effective_at > bindparam("now")
 )
-_GIVEN = select(func.coalesce(func.sum(tables.grants.c.amount_microcredits - tables.grants.c.voided_microcredits), 0)).where(
+_GIVEN = select(*sum_of("given", tables.grants.c.amount_microcredits - tables.grants.c.voided_microcredits)).where(
     *_PERMANENT, tables.grants.c.effective_at <= bindparam("now")
 )
 

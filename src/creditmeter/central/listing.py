@@ -13,6 +13,7 @@ from creditmeter.central import tables
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.rows import lease_of
+from creditmeter.central.sums import parts_of, sum_of, whole
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId, LeaseId, SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
@@ -109,9 +110,10 @@ def _sidecars(now: Instant, state: SidecarState | None, after: SidecarCursor | N
         select(
             leases.c.sidecar_id,
             func.count().label("leases"),
-            func.sum(leases.c.limit_microcredits - leases.c.posted_microcredits).label("out"),
-            func.sum(leases.c.held_microcredits).label("held"),
-            func.sum(leases.c.unposted_microcredits).label("unposted"),
+            func.max(leases.c.limit_microcredits - leases.c.posted_microcredits).label("most_out"),
+            *sum_of("out", leases.c.limit_microcredits - leases.c.posted_microcredits),
+            *sum_of("held", leases.c.held_microcredits),
+            *sum_of("unposted", leases.c.unposted_microcredits),
             func.max(leases.c.renewed_at).label("renewed_at"),
         )
         .where(leases.c.closed.is_(False))
@@ -122,14 +124,15 @@ def _sidecars(now: Instant, state: SidecarState | None, after: SidecarCursor | N
     silence = case((sidecars.c.lease_ttl > SEEN_WITHIN, sidecars.c.lease_ttl), else_=SEEN_WITHIN)
     named = case(
         (seen_at + silence > now, SidecarState.ACTIVE.value),
-        (sums.c.out > 0, SidecarState.SILENT.value),
+        (sums.c.most_out > 0, SidecarState.SILENT.value),
         else_=SidecarState.GONE.value,
     )
     shown = (
         select(
             *(sidecars.c.sidecar_id, sidecars.c.epoch, sidecars.c.registered_at),
             *(seen_at.label("seen_at"), named.label("state")),
-            *(func.coalesce(sums.c[name], 0).label(name) for name in ("leases", "out", "held", "unposted")),
+            func.coalesce(sums.c.leases, 0).label("leases"),
+            *(sums.c[name] for name in parts_of("out", "held", "unposted")),
         )
         .join_from(sidecars, sums, sums.c.sidecar_id == sidecars.c.sidecar_id, isouter=True)
         .subquery()
@@ -156,7 +159,6 @@ def _leases(account_id: AccountId | None, sidecar_id: SidecarId | None, after: L
 
 
 def _sidecar_of(row: RowMapping) -> SeenSidecar:
-    """A sidecar from its row. PostgreSQL's sums are Decimals."""
     return SeenSidecar(
         sidecar_id=row["sidecar_id"],
         epoch=row["epoch"],
@@ -164,7 +166,7 @@ def _sidecar_of(row: RowMapping) -> SeenSidecar:
         registered_at=row["registered_at"],
         last_seen_at=row["seen_at"],
         leases=row["leases"],
-        out=Microcredits(int(row["out"])),
-        held=Microcredits(int(row["held"])),
-        unposted=Microcredits(int(row["unposted"])),
+        out=whole(row, "out"),
+        held=whole(row, "held"),
+        unposted=whole(row, "unposted"),
     )

@@ -1,5 +1,6 @@
 """Refunds that the central store decides: of charges that were sent to it, whichever sidecar is asked."""
 
+from creditmeter.central.administration import ABOVE_THE_MOST
 from creditmeter.central.clock import StoreClock
 from creditmeter.central.database import Database
 from creditmeter.central.ledgers import Topic, open_ledger
@@ -83,4 +84,4 @@ def _decide(ledger: Ledger, request: RefundCharge, refund_id: RefundId) -> Refun
     )
     decided = refund(ledger, wanted, everything=request.amount is None)
     ledger.repay_debt()
-    return decided
+    return ABOVE_THE_MOST if ledger.is_too_much else decided

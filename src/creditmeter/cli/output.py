@@ -146,13 +146,15 @@ def word(enum: Any, value: int) -> str:
 
 
 def subject(item: HistoryEntry | Charge) -> str:
-    """What was charged: the tool, or else the action, with its model and count."""
+    """What was charged: the tool, or else the action, with its count and model. The model is last: where there is no room, the
+    end of a model's name is missed least.
+    """
     if isinstance(item, Charge):
         model, tool = item.usage.response_model or item.usage.request_model, item.usage.tool
         quantity = item.usage.quantity if item.usage.HasField("quantity") else 1
     else:
         model, tool, quantity = item.model, item.tool, item.quantity
-    words = (item.action, tool, model, f"x{quantity}" if quantity > 1 else "")
+    words = (item.action, tool, f"x{quantity:,}" if quantity > 1 else "", model)
     return " ".join(filter(None, words))
 
 

@@ -13,6 +13,9 @@ MICROCREDITS_PER_CREDIT = 1_000_000
 MAX_AMOUNT = Microcredits(10**15)
 """The largest amount one request may name: a billion credits. Sums of thousands of such amounts still fit an int64."""
 
+MAX_BALANCE = Microcredits(9 * 10**18)
+"""What an account may have at most after it was given credit. An int64 has room for what its plan gives beside that."""
+
 ZERO = Microcredits(0)
 
 _EXACT = Context(prec=60, traps=[InvalidOperation, Inexact, Overflow])

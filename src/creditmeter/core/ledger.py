@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from creditmeter.core.accounts import Account, Plan
 from creditmeter.core.alerts import Reading
-from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, ZERO, Microcredits
 from creditmeter.core.calendar import Period
 from creditmeter.core.charges import Charge, Posting, Refund
 from creditmeter.core.grants import NO_REST, Draw, Grant, GrantKind, GrantSource, Rest, draw_key, usable
@@ -103,6 +103,11 @@ class Ledger:
     def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
         """What would be available if the unclosed leases were these."""
         return available(self.grants.values(), leases, self.now, self.rest)
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether the account has more than it may after it was given credit that it could have been refused."""
+        return self.balance > MAX_BALANCE
 
     @property
     def debt(self) -> Microcredits:

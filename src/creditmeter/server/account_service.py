@@ -47,9 +47,9 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         standing = balance.standing
         return account_pb2.GetBalanceResponse(
             available_microcredits=standing.available,
-            held_microcredits=standing.held,
+            held_microcredits=int64(standing.held),
             unposted_microcredits=int64(standing.unposted),
-            leased_microcredits=standing.leased,
+            leased_microcredits=int64(standing.leased),
             debt_microcredits=standing.debt,
             plan_id=balance.account.plan_id or "",
             buckets=[bucket_message(each) for each in standing.buckets],

@@ -5,7 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from creditmeter.core.findings import Finding
 from creditmeter.core.forecasting import BucketForecast, Forecast
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.server.messages import timestamp
+from creditmeter.server.messages import int64, timestamp
 from creditmeter.v1 import account_pb2, grants_pb2
 
 _NANOSECONDS = 1_000
@@ -32,10 +32,10 @@ def _bucket(bucket: BucketForecast) -> account_pb2.BucketForecast:
     return account_pb2.BucketForecast(
         kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{bucket.kind.value}"),
         remaining_microcredits=bucket.remaining,
-        spent_per_day_microcredits=bucket.spent_per_day,
+        spent_per_day_microcredits=int64(bucket.spent_per_day),
         lasts=_duration(bucket.lasts),
         runs_out_at=timestamp(bucket.runs_out_at),
-        lapsed_microcredits=bucket.lapsed,
+        lapsed_microcredits=int64(bucket.lapsed),
         exhausted_days=bucket.exhausted_days,
     )
 

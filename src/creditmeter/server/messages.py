@@ -226,7 +226,7 @@ def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
     """One kind of credit."""
     return account_pb2.Bucket(
         kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{bucket.kind.value}"),
-        granted_microcredits=bucket.granted,
+        granted_microcredits=int64(bucket.granted),
         remaining_microcredits=bucket.remaining,
         next_reset_at=timestamp(bucket.next_reset_at),
     )
@@ -262,9 +262,9 @@ def sidecar_message(sidecar: SeenSidecar) -> admin_pb2.Sidecar:
         registered_at=timestamp(sidecar.registered_at),
         last_seen_at=timestamp(sidecar.last_seen_at),
         lease_count=sidecar.leases,
-        leased_microcredits=sidecar.out,
-        held_microcredits=sidecar.held,
-        unposted_microcredits=sidecar.unposted,
+        leased_microcredits=int64(sidecar.out),
+        held_microcredits=int64(sidecar.held),
+        unposted_microcredits=int64(sidecar.unposted),
     )
 
 

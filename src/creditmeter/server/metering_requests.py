@@ -1,11 +1,13 @@
 """The requests of MeteringService, read into the core's."""
 
+from dataclasses import replace
 from typing import Any
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.charges import RefundMode
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.provider_usage import UnknownUsageError, with_provider_usage
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.requirements import missing_in_usage, missing_in_work
@@ -87,6 +89,8 @@ def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
         amount=amount,
         keep_open=message.keep_open,
     )
+    if usage is not None and fields.refusal is not None:  # else its reservation says what else is wrong
+        _is_report_wrong(fields, usage)
     return fields.refusal or request
 
 
@@ -105,8 +109,10 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
     """Read a Charge. There is no work from which its usage could take what it leaves out."""
     fields = Fields(message)
     usage, amount = _cost(fields, message, least=1)
-    for name, why in missing_in_usage(usage) if usage is not None else ():
-        fields.wrong(f"usage.{name}", why)
+    if usage is not None:
+        known = replace(usage, provider_usage_json="") if _is_report_wrong(fields, usage) else usage
+        for name, why in missing_in_usage(known):
+            fields.wrong(f"usage.{name}", why)
     request = ChargeNow(
         request_id=RequestId(fields.id("request_id", message.request_id)),
         account_id=AccountId(fields.id("account_id", message.account_id)),
@@ -183,6 +189,18 @@ def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
         source=UsageSource(source) if source else UsageSource.PROVIDER,
         provider_usage_json=message.provider_usage_json,
     )
+
+
+def _is_report_wrong(fields: Fields, usage: Usage) -> bool:
+    """Whether what the provider reported cannot be read, which is noted. What is too long is not read."""
+    if len(usage.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
+        return True
+    try:
+        with_provider_usage(usage)
+    except UnknownUsageError as error:
+        fields.wrong("usage.provider_usage_json", str(error))
+        return True
+    return False
 
 
 def _counts(fields: Fields, prefix: str, message: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, Microcredits
 from creditmeter.core.ids import is_id
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.server.durations import format_seconds
 from creditmeter.server.well_known import malformed
 
 MAX_LABELS = 16
@@ -89,7 +90,7 @@ class Fields:
         """A length of time."""
         found = Span(value.seconds * 1_000_000 + value.nanos // 1_000)
         if not least <= found <= most and name not in self._malformed:
-            self.wrong(name, f"must be {least / 1_000_000:g} to {most / 1_000_000:g} seconds")
+            self.wrong(name, f"must be {_between(least, most)}")
         return found
 
     def moment(self, name: str, message: Message, value: Timestamp) -> Instant | None:
@@ -124,3 +125,10 @@ class Fields:
         if value < 0:
             self.wrong("page_size", "must not be negative")
         return min(value or DEFAULT_PAGE, MAX_PAGE)
+
+
+def _between(least: Span, most: Span) -> str:
+    """Two lengths of time: in whole seconds, or with the units that show all of them."""
+    if least % SECOND or most % SECOND:
+        return " to ".join(format_seconds(each / SECOND) for each in (least, most))
+    return f"{least // SECOND:,} to {most // SECOND:,} seconds"

@@ -86,10 +86,11 @@ class Pricing:
         if usage is None:
             return _stated(card, amount)
         work = reservation.work or Work(action=usage.action)
-        reported = _reported(replace(usage, provider=usage.provider or work.provider))
+        bound = _bound_of_output(card, reservation)
+        reported = _reported(replace(usage, provider=usage.provider or work.provider), work, bound)
         if isinstance(reported, Refusal):
             return reported
-        complete, estimated = complete_usage(reported, work, _bound_of_output(card, reservation))
+        complete, estimated = complete_usage(reported, work, bound)
         cost = _cost_by_any_model(card, complete, reservation.created_at, reservation.work, is_fact=True)
         if isinstance(cost, Refusal) or not estimated:
             return cost
@@ -100,7 +101,7 @@ class Pricing:
         card = self.cards.in_force(at)
         if usage is None:
             return _stated(card, amount)
-        reported = _reported(usage)
+        reported = _reported(usage, Work(action=usage.action))
         return reported if isinstance(reported, Refusal) else _cost_by_any_model(card, reported, at, is_fact=is_fact)
 
     def quote(self, work: Work, credit: Microcredits, at: Instant) -> Quoted | Refusal:
@@ -133,12 +134,14 @@ def _bound_of_output(card: RateCard, reservation: Reservation) -> int | None:
     return bound.max_output_tokens if isinstance(bound, Bound) else None
 
 
-def _reported(usage: Usage) -> Usage | InvalidRequest:
-    """The usage with what its provider reported."""
+def _reported(usage: Usage, work: Work, bound: int | None = None) -> Usage | InvalidRequest:
+    """The usage with what its provider reported. If that cannot be read, what neither the usage nor its work has is wrong too."""
     try:
         return with_provider_usage(usage)
     except UnknownUsageError as error:
-        return InvalidRequest((("usage.provider_usage_json", str(error)),))
+        known, _ = complete_usage(replace(usage, provider_usage_json=""), work, bound)
+        wrong = ("provider_usage_json", str(error)), *missing_in_usage(known)
+        return InvalidRequest(tuple((f"usage.{name}", why) for name, why in wrong))
 
 
 def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None, *, is_fact: bool) -> Cost | Refusal:

@@ -598,7 +598,7 @@ class GrantCreditsRequest(_message.Message):
     kind: _grants_pb2.GrantKind.ValueType
     """The bucket. Unspecified means PERMANENT."""
     amount_microcredits: _builtins.int
-    """How much, 1 or more."""
+    """How much, 1 or more. No grant leaves an account with more than 9 * 10^18 in all."""
     source: _grants_pb2.GrantSource.ValueType
     """Why it is given. Unspecified means PROMOTION."""
     note: _builtins.str

@@ -607,7 +607,9 @@ class RefundRequest(_message.Message):
     charge_id: _builtins.str
     """The charge to refund. For a DUPLICATE, the charge that it names is refunded. Required."""
     amount_microcredits: _builtins.int
-    """How much. Unset: all that is left. An explicit 0 is invalid."""
+    """How much. Unset: all that is left. An explicit 0 is invalid, and so is what leaves the account with more than
+    GrantCredits may.
+    """
     mode: _charges_pb2.RefundMode.ValueType
     """Where the credit goes. Unspecified means ORIGINAL."""
     reason: _builtins.str
