@@ -4,8 +4,9 @@
 compares.
 
 What is different each time is replaced by something of the same width, so that the layout is still checked: the ids of sidecars
-and the names of temporary folders by `x`, the size of a file, moments and measured times by `0`. Where even the width differs, as in the table of measured times that `replay` prints,
-each run of spaces, each number and each rule is one character.
+and the names of temporary folders by `x`, the size of a file, moments, measured times and the zone in which it is noon by `0`.
+Where even the width differs, as in the table of measured times that `replay` prints, each run of spaces, each number and each rule
+is one character.
 """
 
 import os
@@ -19,6 +20,7 @@ _SIDECAR_ID = re.compile(r"\bs[0-9a-f]{12}\b")
 _TEMPORARY = re.compile(r"(?<=/cm)[a-z0-9_]{8}\b")
 _SIZE = re.compile(r"[\d,]+(?= KiB\b)")
 _MOMENTS = re.compile(r"\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}:\d{2}(:\d{2})?\b")
+_ZONE_OF_NOON = re.compile(r"\bEtc/GMT[+-]\d+")
 _MEASURED = re.compile(r"^(Calls: .*| *requests +p.*\n─+|(Reserve|Commit|Release|Refund) +\d.*)$", re.MULTILINE)
 
 
@@ -28,6 +30,7 @@ def with_placeholders(screen: str, *, moments: bool = False) -> str:
     screen = _SIZE.sub(lambda found: re.sub(r"\d", "0", found[0]), screen)
     if not moments:
         return screen
+    screen = _ZONE_OF_NOON.sub("Etc/GMT+0", screen)
     screen = _MOMENTS.sub(lambda found: re.sub(r"\d", "0", found[0]), screen)
     return _MEASURED.sub(lambda found: re.sub(r"( |─)+", r"\1", re.sub(r"\b[\d,.]+", "0", found[0])), screen)
 

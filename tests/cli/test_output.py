@@ -73,8 +73,10 @@ def test_draws_are_summed_by_bucket_in_their_order() -> None:
 
 
 def test_what_was_charged_is_named() -> None:
-    """By action, tool, model and count, for settled charges and for those that wait."""
+    """By action, tool, count and model, for settled charges and for those that wait."""
     entry = account_pb2.HistoryEntry(action="tool", tool="web_search", quantity=3)
     assert subject(entry) == "tool web_search x3"
     usage = work_pb2.Usage(request_model="a", response_model="b")
     assert subject(charges_pb2.Charge(action="text", usage=usage)) == "text b"
+    images = work_pb2.Usage(request_model="paint", quantity=100_000)
+    assert subject(charges_pb2.Charge(action="image", usage=images)) == "image x100,000 paint"

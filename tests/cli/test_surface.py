@@ -133,3 +133,11 @@ def test_exit_codes() -> None:
     }
     assert (server.OK, server.UNSETTLED, server.CANNOT_START) == (0, ExitCode.UNSETTLED, ExitCode.CANNOT_START)
     assert (server.DAMAGED, server.FENCED) == (ExitCode.DAMAGED, ExitCode.FENCED)
+
+
+def test_an_update_has_no_defaults() -> None:
+    """What is not named stays as it is, and no help says otherwise."""
+    commands = command_of(app).commands["account"].commands  # type: ignore[attr-defined]  # they are groups
+    helps = {name: {each.name: each.help or "" for each in commands[name].params} for name in ("create", "update")}
+    assert "Default: UTC" in helps["create"]["time_zone"]
+    assert [name for name, text in helps["update"].items() if "Default" in text] == []

@@ -156,7 +156,7 @@ async def test_a_reused_request_id_names_the_field_of_the_contract(services: Ser
     charged.usage.quantity = 2
     of_text.input_tokens = 11
     gift = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=1)
-    account = admin_pb2.Account(account_id="alice", plan_id="plan-0", overdraft_limit_microcredits=1)
+    account = admin_pb2.Account(account_id="alice", plan_id="plan-0-0", overdraft_limit_microcredits=1)
     changed = admin_pb2.Account(account_id="alice", anchor_day=5)
     await admin.UpdateAccount(admin_pb2.UpdateAccountRequest(request_id="update", account=changed))
     changed.anchor_day = 6

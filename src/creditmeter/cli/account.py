@@ -49,8 +49,12 @@ PlanId = Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="The 
 TimeZone = Annotated[
     str | None, typer.Option(metavar="ZONE", help="Where its days begin, such as Europe/Berlin. Default: UTC.")
 ]
+NewTimeZone = Annotated[str | None, typer.Option(metavar="ZONE", help="Where its days begin, such as Europe/Berlin.")]
 AnchorDay = Annotated[
     int | None, typer.Option(min=0, max=31, metavar="DAY", help="The day its months begin. Default, and 0: the day it is made.")
+]
+NewAnchorDay = Annotated[
+    int | None, typer.Option(min=0, max=31, metavar="DAY", help="The day its months begin. 0: the day it was made.")
 ]
 Overdraft = Annotated[int | None, typer.Option(parser=read_credits, metavar="CREDITS", help="How much debt it may run into.")]
 MaxOpen = Annotated[
@@ -125,8 +129,8 @@ def show(account_id: AccountId, address: Address = None, as_json: AsJson = False
 def update(
     account_id: AccountId,
     plan: PlanId = None,
-    time_zone: TimeZone = None,
-    anchor_day: AnchorDay = None,
+    time_zone: NewTimeZone = None,
+    anchor_day: NewAnchorDay = None,
     state: Annotated[State | None, typer.Option(help="Whether it may start new work.")] = None,
     overdraft_limit: Overdraft = None,
     max_open_reservations: MaxOpen = None,
