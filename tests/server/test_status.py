@@ -60,9 +60,9 @@ def test_no_field_is_left_out() -> None:
 
 def test_sums_are_no_more_than_the_contract_can_say() -> None:
     """However much is in the books."""
-    sums = {"held": 2**64, "leased": 2**64, "unposted_cost": 2**64}
+    sums = Tally(held=2**64, leased=2**64, unposted_cost=2**64)
     there = CentralContact(is_reachable=True, seen_at=None, clock_offset=None)
-    much = Status(SidecarId("s"), 1, Condition.SERVING, Instant(1), Span(1), there, "card", 1, Tally(**sums))
+    much = Status(SidecarId("s"), 1, Condition.SERVING, Instant(1), Span(1), there, "card", 1, sums)
     found = status_message(much, [])
     assert (found.held_microcredits, found.leased_microcredits, found.unposted_microcredits) == (2**63 - 1,) * 3
 

@@ -135,7 +135,7 @@ def _bound_of_output(card: RateCard, reservation: Reservation) -> int | None:
 
 
 def _reported(usage: Usage, work: Work, bound: int | None = None) -> Usage | InvalidRequest:
-    """The usage with what its provider reported. If that cannot be read, what neither the usage nor its work has is wrong too."""
+    """The usage with what its provider reported. If that cannot be read, what neither usage nor work has is wrong, too."""
     try:
         return with_provider_usage(usage)
     except UnknownUsageError as error:
