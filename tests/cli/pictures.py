@@ -5,8 +5,8 @@ compares.
 
 What is different each time is replaced by something of the same width, so that the layout is still checked: the ids of sidecars
 and the names of temporary folders by `x`; sizes of files, moments, measured times and the zone in which it is noon by `0`.
-Where even the width differs, as in the table of measured times that `replay` prints, each run of spaces, each number and each rule is
-one character.
+Where even the width differs, as in the table of measured times that `replay` prints, each run of spaces, each number and
+each rule is one character.
 """
 
 import os
