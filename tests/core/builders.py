@@ -401,6 +401,7 @@ class Central:
 
     def save(self, ledger: Ledger) -> None:
         """Keep what a ledger decided. `summoned` are those who were told to speak with the last decision."""
+        ledger.lapse()
         ripen(ledger)
         changes = ledger.changes
         for key, recall in changes.recalls.items():

@@ -15,6 +15,9 @@ Each scenario begins at 09:00 with a lease, and the grant `g` of 10 is voided at
 | 7 held           | a charge on g of before is refunded            | what comes back to g is taken back at once             |
 | 7 on g, 5 on h   | h is voided too, and 7 of the 12 return        | 7 are taken back, first of what was voided later       |
 | 7 idle           | more is leased than there is without g         | refused: what is idle there is nobody's                |
+| 7 held           | 7 more are bought and leased, the hold returns | 7 are taken back; nobody else is leased anything       |
+| 7 idle           | 5 are bought and held elsewhere                | none are available: the 7 will be taken back           |
+| 7 held, 2 used   | bought credit stood in for g, more is bought   | what g has beyond what is out is taken back at once    |
 """
 
 from dataclasses import replace
@@ -240,6 +243,103 @@ def test_a_lease_that_was_opened_later_keeps_nothing() -> None:
     told.central.exchange(message(3, sidecar_id=ELSEWHERE), EVENING)
     assert told.central.remaining() == {"g": 0, "bought": 0}
     assert told.happened[-1] == (VOIDED, -2)
+
+
+def test_credit_bought_later_is_leased_apart_from_it() -> None:
+    """By the sidecar that has some of it out, too. So what returns first is what was out when the grant was voided, and no
+    more is spent than was good.
+    """
+    central = Central(account(), grants=[grant("g", 6)])
+    central.exchange(message(1, need=6), MORNING)
+    central.exchange(message(2, leases=[report(MORNING, 6, held=6)]), MORNING)
+    assert central.void("g", NOON) == 0
+    central.give(grant("bought", 6, begins=LATER), LATER)
+    leased = central.exchange(message(3, leases=[report(MORNING, 6, held=6)], need=6), LATER)
+    assert leased is not None
+    assert {each.opened_at: each.limit for each in leased.leases} == {MORNING: 6, LATER: 6}
+    central.exchange(message(4, leases=[report(MORNING, 0), report(LATER, 6, held=6)]), EVENING)
+    assert central.lines()[-1] == (VOIDED, -6)
+    refused = central.exchange(message(1, need=6, sidecar_id=ELSEWHERE), EVENING)
+    assert refused is not None
+    assert refused.granted == 0
+    used = charge("new", part(6, LATER), committed=EVENING)
+    central.exchange(message(5, used, leases=[report(LATER, 6)]), EVENING)
+    assert central.drawn("new") == [("bought", 6)]
+
+
+def test_ordinary_refills_do_not_keep_it() -> None:
+    """A busy sidecar, which posts and leases again all day, returns what was out at noon once."""
+    central = Central(account(), grants=[grant("g", 10)])
+    central.exchange(message(1, need=4), MORNING)
+    assert central.void("g", NOON) == 6
+    central.give(grant("bought", 50, begins=LATER), LATER)
+    central.exchange(message(2, leases=[report(MORNING, 4)], need=3), LATER)
+    for seq, hour in enumerate(range(14, 18), start=3):
+        now = at(f"10 {hour}:00")
+        limit = central.lease(LATER).limit
+        used = charge(f"c{seq}", part(2, now, opened=LATER), committed=now)
+        central.exchange(message(seq, used, leases=[report(MORNING, 0), report(LATER, limit)], need=2), now)
+        assert central.drawn(f"c{seq}") == [("bought", 2)]
+        assert central.grant("g").voided == 10
+    assert not central.lease(MORNING).out
+
+
+def test_once_it_is_all_taken_back_leases_grow_again() -> None:
+    """Nothing is kept for the older ones."""
+    told = Scenario(held=0, idle=7)
+    told.say(LATER, limit=0)
+    told.central.give(grant("bought", 20, begins=LATER), LATER)
+    told.central.exchange(message(9, leases=[report(MORNING, 0)], need=5), EVENING)
+    assert [each.limit for each in told.central.leases.values()] == [5]
+
+
+def test_a_lease_of_the_moment_of_the_void_is_a_later_one() -> None:
+    """Nothing was authorised on it before: what is bought stands behind it, and none of the grant is kept."""
+    central = Central(account(), grants=[grant("g", 7)])
+    central.exchange(message(1, need=7), NOON)
+    assert central.void("g", NOON) == 0
+    central.give(grant("bought", 7, begins=NOON), NOON)
+    assert central.remaining() == {"g": 0, "bought": 7}
+    central.give(grant("more", 2, begins=NOON), NOON)
+    central.exchange(message(2, leases=[report(NOON, 7, held=7)], need=2), NOON)
+    assert [each.limit for each in central.leases.values()] == [9]
+
+
+def test_what_will_be_taken_back_is_promised_to_nobody() -> None:
+    """Bought credit is held elsewhere. What is idle here comes back, and is taken back then."""
+    told = Scenario(held=0, idle=7)
+    told.central.give(grant("bought", 5, begins=LATER), LATER)
+    told.central.exchange(message(1, need=5, sidecar_id=ELSEWHERE), LATER)
+    held = [report(LATER, 5, held=5, sidecar_id=ELSEWHERE)]
+    refused = told.central.exchange(message(2, leases=held, need=5, sidecar_id=ELSEWHERE), LATER)
+    assert refused is not None
+    assert standing(told.central.ledger(LATER)).available == 0
+    assert (refused.granted, refused.elsewhere, refused.is_pending, refused.standing.available) == (0, 0, False, 0)
+    told.say(EVENING, limit=0)
+    assert told.central.remaining() == {"g": 0, "bought": 5}
+
+
+def test_an_exchange_that_takes_nothing_back_leaves_the_grant_as_it_is() -> None:
+    """It is not written again."""
+    told = Scenario(held=7)
+    ledger = told.central.ledger(LATER)
+    ledger.lapse()
+    assert not ledger.changes.grants
+
+
+def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for() -> None:
+    """What of the grant no lease of before has out any more is taken back as soon as something else stands behind the later
+    ones, with the decision that brought it.
+    """
+    told = Scenario(held=7)
+    told.central.give(grant("bought", 20, begins=LATER), LATER)
+    told.central.exchange(message(1, need=20, sidecar_id=ELSEWHERE), LATER)
+    told.say(EVENING, limit=7, paid=5, authorized=LATER)
+    told.say(EVENING, limit=5)
+    assert told.central.remaining() == {"g": 5, "bought": 15}
+    told.central.give(grant("more", 10, begins=EVENING), EVENING)
+    assert told.happened[-2:] == [(EntryType.GRANTED, 10), (VOIDED, -5)]
+    assert told.central.remaining() == {"g": 0, "bought": 15, "more": 10}
 
 
 def test_what_is_idle_there_is_nobodys() -> None:

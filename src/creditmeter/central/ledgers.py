@@ -98,7 +98,10 @@ class OpenLedger:
         self._last_entry = last_entry
 
     async def save(self, connection: AsyncConnection) -> None:
-        """Write what the ledger decided. Whoever waits for credit is told if that brought it."""
+        """Write what the ledger decided. Whoever waits for credit is told if that brought it. What nothing needs any more after
+        the decision is written off with it, so that nothing is left to be done for whoever reads next.
+        """
+        self.ledger.lapse()
         ripen(self.ledger)
         if self.ledger.account.alerts:
             await _watch_alerts(connection, self.ledger, self._last_entry)

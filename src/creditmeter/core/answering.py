@@ -201,15 +201,21 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
 
 
 def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
-    """The lease of a sidecar that still runs, a new one until the coming midnight if there is none. If the account's day was
-    made longer, one that was opened before ends earlier than the day.
+    """The newest lease of a sidecar that still runs and may grow, a new one until the coming midnight if there is none. If the
+    account's day was made longer, one that was opened before ends earlier than the day.
     """
-    for lease in ledger.leases.values():
-        if lease.sidecar_id == message.sidecar_id and ledger.now < lease.ends_at:
-            return lease
+    own = (each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id and _may_grow(ledger, each))
+    newest = max(own, key=lambda each: each.opened_at, default=None)
+    if newest is not None:
+        return newest
     ends_at = ledger.schedule.day_at(ledger.now).ends_at
     key = lease_id(ledger.account.account_id, message.sidecar_id, ledger.now)
     return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message)
+
+
+def _may_grow(ledger: Ledger, lease: OutLease) -> bool:
+    """Whether more may be leased on it: it runs, and no credit that was out on it may have been voided."""
+    return ledger.now < lease.ends_at and ledger.newest_void <= lease.opened_at
 
 
 def _terms(ledger: Ledger, sidecar_id: SidecarId) -> tuple[LeaseTerms, ...]:

@@ -116,7 +116,8 @@ def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
 
 
 def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:
-    for lease in book.leases.values():
+    """The leases without what goes back; what is kept is kept on the newest, since older ones may rest on voided credit."""
+    for lease in sorted(book.leases.values(), key=lambda each: -each.opened_at):
         if not lease.offline:
             kept = min(keep, book.idle_on(lease)) if now < lease.ends_at else 0
             keep = Microcredits(keep - kept)

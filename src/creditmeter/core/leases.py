@@ -86,11 +86,39 @@ class OutLease:
 def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
     """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
 
-    What is out counts first against what voided grants have left: that is kept for leases, and nothing new may use it.
+    What is out counts first against what is kept of voided grants: that is for leases, and nothing new may use it. What is not
+    kept is taken back before it counts for anything.
     """
-    grants = tuple(grants)
+    grants, leases = tuple(grants), tuple(leases)
     usable = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
-    return Microcredits(min(usable, unclaimed(grants, leases, now, rest)))
+    left = {grant.grant_id: grant for grant in grants} | {
+        grant.grant_id: grant.void(amount) for grant, amount in surplus(grants, leases, now, rest)
+    }
+    return Microcredits(min(usable, unclaimed(left.values(), leases, now, rest)))
+
+
+def surplus(
+    grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST
+) -> tuple[tuple[Grant, Microcredits], ...]:
+    """What is to be taken back of voided grants that have not ended, more than nothing each: all but what the leases that were
+    opened before have out. What later leases have come to rest on meanwhile stays until something else stands behind them.
+
+    A lease that was opened in the microsecond of the void is a later one: nothing was authorised on it before.
+    """
+    left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
+    voided = [(grant.voided_at, grant) for grant in left.values() if grant.voided_at and grant.remaining and grant.is_running(now)]
+    found: list[tuple[Grant, Microcredits]] = []
+    kept = 0
+    for voided_at, grant in sorted(voided, key=lambda each: (each[0], draw_key(each[1]))):
+        out = sum(lease.out for lease in leases if lease.opened_at < voided_at)
+        keep = min(int(grant.remaining), max(0, out - kept))
+        kept += keep
+        free = unclaimed(left.values(), leases, now, rest)
+        amount = Microcredits(min(grant.remaining - keep, free))
+        if amount:
+            found.append((grant, amount))
+            left[grant.grant_id] = grant.void(amount)
+    return tuple(found)
 
 
 def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:

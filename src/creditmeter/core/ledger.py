@@ -17,7 +17,7 @@ from creditmeter.core.grants import NO_REST, Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.history import Entry, EntryType
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
-from creditmeter.core.leases import OutLease, available, unclaimed
+from creditmeter.core.leases import OutLease, available, surplus
 from creditmeter.core.recalls import Purpose, Recall
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
 from creditmeter.core.schedule import PLAN_KINDS, CalendarChange, Schedule
@@ -103,6 +103,13 @@ class Ledger:
     def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
         """What would be available if the unclosed leases were these."""
         return available(self.grants.values(), leases, self.now, self.rest)
+
+    @property
+    def newest_void(self) -> Instant:
+        """When a grant that has credit left was last voided; the beginning of time if none was. No lease that was opened before
+        may grow: what returns on it is what was out then.
+        """
+        return max((each.voided_at for each in self.grants.values() if each.voided_at and each.remaining), default=Instant(0))
 
     @property
     def debt(self) -> Microcredits:
@@ -295,7 +302,8 @@ class Ledger:
         """Write off what of ended grants nothing can draw on any more: all but what is out on leases that were opened before
         their end. What is out lapses as it comes home. What is voided is taken back in the same way.
         """
-        self._take_back_what_returned()
+        for grant, amount in surplus(self.grants.values(), self.leases.values(), self.now, self.rest):
+            self._take_back(grant, amount)
         for grant in sorted(self.grants.values(), key=draw_key):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at
@@ -306,20 +314,6 @@ class Ledger:
                 elif amount:
                     self.put_grant(grant.lapse(amount))
                     self.record(self.entry(EntryType.LAPSED, -amount, end, grant))
-
-    def _take_back_what_returned(self) -> None:
-        """Take back of voided grants that have not ended what the leases that were opened before do not have out any more. What
-        later leases have come to rest on meanwhile stays until they return it.
-        """
-        voided = [each for each in self.grants.values() if each.voided_at and each.remaining and each.is_running(self.now)]
-        kept = 0
-        for grant in sorted(voided, key=lambda each: (each.voided_at or 0, draw_key(each))):
-            assert grant.voided_at is not None
-            out = sum(each.out for each in self.leases.values() if each.opened_at <= grant.voided_at)
-            keep = min(int(grant.remaining), max(0, out - kept))
-            kept += keep
-            free = unclaimed(self.grants.values(), self.leases.values(), self.now, self.rest)
-            self._take_back(grant, Microcredits(min(grant.remaining - keep, free)))
 
     def _take_back(self, grant: Grant, amount: Microcredits) -> None:
         self.put_grant(grant.void(amount))

@@ -39,7 +39,7 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
     amount = left if everything else wanted.amount
     if amount > left or left == 0:
         return RefundExceedsCharge(left)
-    return _give_back(ledger, replace(wanted, amount=amount), charge, charge.posting)
+    return _give_back(ledger, replace(wanted, amount=amount, charge_id=charge.charge_id), charge, charge.posting)
 
 
 def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
