@@ -82,7 +82,7 @@ class Speaker:
         assert isinstance(replies, tuple)
         (reply,) = replies
         if isinstance(reply, Answer):
-            self.leases[message.account_id] = reply.leases
+            self.leases[message.account_id] = tuple(sorted(reply.leases, key=lambda each: each.opened_at))
         return reply
 
     async def say(

@@ -7,8 +7,9 @@ from creditmeter.central.ledgers import FIRST_GRANTS
 from creditmeter.central.requests import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification import verify
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.calendar import LAST_MOMENT, Calendar, day_of
+from creditmeter.core.exchange import LeaseReport
 from creditmeter.core.forecasting import Forecast
 from creditmeter.core.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.ids import AccountId, GrantId, RequestId
@@ -213,6 +214,63 @@ async def test_what_was_out_is_taken_back_when_it_returns(
     await refund(store, held.charge_id)
     assert (await lines(store))[-2:] == [("REFUNDED", 3, 23), ("VOIDED", -3, 20)]
     assert (await verify(central_url)).problems == ()
+
+
+async def test_credit_bought_after_a_void_is_leased_apart(
+    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock, central_url: str
+) -> None:
+    """So what was out when the grant was voided is taken back as it returns, and of twelve no more than six can be spent."""
+    await opened(store)
+    grant = await give(store, "gift", 6)
+    first = (await here.say(need=6)).leases[0]
+    clock.advance(MINUTE)
+    assert (await void(store, grant.grant_id)).amount == 0
+    await give(store, "bought", 6)
+    await here.say(need=6)
+    old, new = here.leases[ACME]
+    assert (old.lease_id, old.limit, new.limit) == (first.lease_id, 6, 6)
+    clock.advance(MINUTE)
+    await here.say(leases=[LeaseReport(old.lease_id, ZERO, ZERO, ZERO), LeaseReport(new.lease_id, new.limit, new.limit, ZERO)])
+    assert (await lines(store))[-1] == ("VOIDED", -6, 6)
+    assert (await elsewhere.say(need=6)).granted == 0
+    assert (await verify(central_url)).problems == ()
+
+
+async def test_what_will_be_taken_back_is_not_available(
+    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+) -> None:
+    """Although it is idle, and other credit was bought: that is held elsewhere."""
+    await opened(store)
+    grant = await give(store, "gift", 10)
+    await here.say(need=10)
+    clock.advance(MINUTE)
+    await void(store, grant.grant_id)
+    await give(store, "bought", 5)
+    await elsewhere.say(need=5)
+    refused = await elsewhere.say(leases=elsewhere.reports(held=5), need=5)
+    assert (refused.granted, refused.elsewhere, refused.standing.available) == (0, 0, 0)
+    assert (await standing(store)).available == 0
+
+
+async def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for(
+    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+) -> None:
+    """It is taken back with the decision that freed it, so history, grants and balance agree."""
+    await opened(store)
+    grant = await give(store, "gift", 10)
+    await here.say(need=7)
+    clock.advance(MINUTE)
+    await void(store, grant.grant_id)
+    clock.advance(MINUTE)
+    await give(store, "bought", 20)
+    await elsewhere.say(need=20)
+    await here.say(here.charge("late", 5))
+    await here.holds(0)
+    assert (await lines(store))[-1] == ("VOIDED", -2, 20)
+    await give(store, "more", 10)
+    assert (await lines(store))[-2:] == [("GRANTED", 10, 30), ("VOIDED", -5, 25)]
+    assert sum(each.remaining for each in (await standing(store)).buckets) == 25
+    assert sum(each.remaining for each in await store.reader.list_grants(ACME, 50)) == 25
 
 
 async def test_a_voided_grant_is_found_behind_many_others(store: CentralStore, here: Speaker, clock: ManualClock) -> None:

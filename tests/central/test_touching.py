@@ -13,10 +13,11 @@ from creditmeter.central.administration import AccountUpdate
 from creditmeter.central.database import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.central.usage import UsageQuery
+from creditmeter.core.charges import Charge
 from creditmeter.core.grants import Grant, GrantKind
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
-from tests.central.accounts import ACME, count, give, history, lines, opened, refund, standing, update
+from tests.central.accounts import ACME, count, give, history, lines, opened, refund, standing, update, void
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock
 
@@ -147,11 +148,11 @@ async def test_history_grants_and_balance_agree_at_every_moment(
     """
     chance = random.Random(seed)  # noqa: S311 - a scenario, no secret
     await opened(store, daily=7, monthly=20, permanent=30, overdraft=5, time_zone="Africa/Cairo")
-    charges = []
-    for number in range(40):
+    charges: list[Charge] = []
+    for number in range(50):
         clock.advance(chance.choice((0, MINUTE, HOUR, 9 * HOUR, 30 * HOUR)))
         speaker = chance.choice((here, elsewhere))
-        match chance.choice(("charge", "charge", "lease", "return", "refund", "give", "read")):
+        match chance.choice(("charge", "charge", "lease", "return", "refund", "give", "void", "read")):
             case "charge" if speaker.leases.get(ACME):
                 charges.append(speaker.charge(f"{number}", 1, excess=chance.choice((0, 0, 4))))
                 await speaker.say(charges[-1])
@@ -164,6 +165,12 @@ async def test_history_grants_and_balance_agree_at_every_moment(
             case "give":
                 end = clock.wall() + chance.randint(1, 50) * HOUR
                 await give(store, f"{number}", 2, chance.choice(list(GrantKind)), expires_at=Instant(end))
+            case "void":
+                now = clock.wall()
+                given = await store.reader.list_grants(ACME, 50)
+                left = [each for each in given if each.voided_at is None and not each.has_ended(now)]
+                if left:
+                    await void(store, chance.choice(left).grant_id, f"void {number}")
             case _:
                 pass
         await _assert_agreed(store, clock)

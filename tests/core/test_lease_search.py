@@ -30,6 +30,7 @@ from creditmeter.core.history import EntryType
 from creditmeter.core.ids import (
     ChargeId,
     GrantId,
+    LeaseId,
     RefundId,
     RequestId,
     ReservationId,
@@ -157,6 +158,7 @@ class LeaseSearch(RuleBasedStateMachine):
         self.heard: Counter[SidecarId] = Counter()
         self.asked: dict[SidecarId, int] = {}
         self.voided: dict[GrantId, int] = {}
+        self.out_then: dict[tuple[GrantId, LeaseId], tuple[int, int]] = {}
         self.names = 0
         self.moves = 0
         self.checked = START, 0
@@ -469,13 +471,16 @@ class LeaseSearch(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 5))
     def void(self, number: int) -> None:
-        """Take a grant back, once."""
+        """Take a grant back, once; sometimes in the microsecond in which something was leased, mostly later."""
+        self._move(Instant(self.now + number))
         grant_id = pick(list(self.central.grants), number)
         if grant_id is not None:
             done = self.central.void(grant_id, self.now)
             assert isinstance(done, GrantVoided) == (grant_id in self.voided)
             if not isinstance(done, Refusal):
                 self.voided[grant_id] = self.central.grants[grant_id].remaining
+                for each in self.central.leases.values():
+                    self.out_then[grant_id, each.lease_id] = each.limit, each.out
 
     @rule(to=st.sampled_from(PLANS))
     def assign(self, to: Plan) -> None:
@@ -587,7 +592,9 @@ class LeaseSearch(RuleBasedStateMachine):
 
     @invariant()
     def what_is_voided_stays_voided(self) -> None:
-        """No more is left of it than before, nor than is out on leases; and nothing new is leased of it."""
+        """No more is left of it than before, nor than is out on leases, nor than was out when it was voided and did not return
+        since; and nothing new is leased of it.
+        """
         now, grants = self.central.decided_at, self.central.grants
         for name, before in self.voided.items():
             assert grants[name].voided_at is not None
@@ -595,6 +602,12 @@ class LeaseSearch(RuleBasedStateMachine):
             self.voided[name] = grants[name].remaining
         kept = sum(left for name, left in self.voided.items() if grants[name].is_running(now))
         assert kept <= sum(each.out for each in self.central.leases.values() if not each.closed)
+        for (name, lease_id), (limit, out) in self.out_then.items():
+            newest = self.central.leases[lease_id].limit
+            self.out_then[name, lease_id] = newest, out - max(0, limit - newest)
+        not_returned = _sums((name, out) for (name, _), (_, out) in self.out_then.items())
+        for name, left in self.voided.items():
+            assert left <= not_returned[name] or not grants[name].is_running(now)
         usable_now = sum(each.remaining for each in usable(grants.values(), self._central_now()))
         assert self.central.available(self.now) <= usable_now
 

@@ -276,6 +276,7 @@ def test_refunding_a_duplicate_refunds_what_was_charged() -> None:
     assert central.remaining() == {"first": 6, "second": 8}
     assert (central.posting("c1").refunded, central.posting("c2").refunded) == (6, 0)
     assert ask(central, None, NOON, name="f2", of="c1") == RefundExceedsCharge(mc(0))
+    assert [each.charge_id for each in central.refunds.values()] == ["c1"]
 
 
 @pytest.mark.parametrize(("amount", "back"), [(2, 2), (6, 6), (8, 6)])

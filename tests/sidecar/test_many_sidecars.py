@@ -224,6 +224,28 @@ async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: 
     assert sum(each.amount for each in lines if each.type is EntryType.VOIDED) == -credits(10)
 
 
+async def test_credit_that_is_voided_is_not_spent_by_new_work(bench: Bench, other: Bench) -> None:
+    """Although the sidecar that has it out leases what was bought since, and its hold of before is released then."""
+    await bench.account(permanent=6)
+    old = await held(bench, "old", 6)
+    (given,) = await bench.history()
+    assert given.grant_id is not None
+    bench.clock.advance(MINUTE)
+    await bench.central.administration.void_grant(VoidGrant(RequestId("void"), ACCOUNT, given.grant_id))
+    await bench.grant("bought", 6)
+    new = await held(bench, "new", 6)
+    await release(bench, "gone", old)
+    assert isinstance(await reserve(other, "too much", 6), InsufficientCredits)
+    await commit(bench, "c", new, 6)
+    async with asyncio.timeout(LONG):
+        while (await bench.history())[-1].type is not EntryType.CHARGED:
+            await bench.sidecar.settle()
+    lines = await bench.history()
+    assert lines[-1].balance_after == 0
+    moved = {type_: sum(each.amount for each in lines if each.type is type_) for type_ in EntryType}
+    assert (moved[EntryType.CHARGED], moved[EntryType.VOIDED]) == (-credits(6), -credits(6))
+
+
 async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, other: Bench) -> None:
     """Its charge turned out to be a duplicate of one that cost less: it is moved to that one, and reads as it was promised,
     everywhere. All that the job cost is back.
