@@ -91,9 +91,8 @@ def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant,
     """
     grants, leases = tuple(grants), tuple(leases)
     usable = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
-    left = {grant.grant_id: grant for grant in grants} | {
-        grant.grant_id: grant.void(amount) for grant, amount in surplus(grants, leases, now, rest)
-    }
+    left = {grant.grant_id: grant for grant in grants}
+    left |= {grant.grant_id: grant.void(amount) for grant, amount in surplus(grants, leases, now, rest)}
     return Microcredits(min(usable, unclaimed(left.values(), leases, now, rest)))
 
 
@@ -106,7 +105,8 @@ def surplus(
     A lease that was opened in the microsecond of the void is a later one: nothing was authorised on it before.
     """
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
-    voided = [(grant.voided_at, grant) for grant in left.values() if grant.voided_at and grant.remaining and grant.is_running(now)]
+    running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))
+    voided = [(grant.voided_at, grant) for grant in running if grant.voided_at is not None]
     found: list[tuple[Grant, Microcredits]] = []
     kept = 0
     for voided_at, grant in sorted(voided, key=lambda each: (each[0], draw_key(each[1]))):
