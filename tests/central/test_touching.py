@@ -168,6 +168,7 @@ async def test_history_grants_and_balance_agree_at_every_moment(
             case "void":
                 now = clock.wall()
                 given = await store.reader.list_grants(ACME, 50)
+                assert isinstance(given, list)
                 left = [each for each in given if each.voided_at is None and not each.has_ended(now)]
                 if left:
                     await void(store, chance.choice(left).grant_id, f"void {number}")

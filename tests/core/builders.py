@@ -435,7 +435,9 @@ class Central:
         ledger, whole = (self.ledger(now, told.charges, refunds=told.refunds, is_whole=is_whole) for is_whole in (False, True))
         replied = answer(ledger, told)
         assert (replied, ledger.changes) == (answer(whole, told), whole.changes), "what is not loaded does not matter"
+        written = len(ledger.changes.entries)
         self.save(ledger)
+        assert len(ledger.changes.entries) == written, "an answer says how the account stands after it"
         self._answers[told.sidecar_id] = told.seq, replied
         return replied
 

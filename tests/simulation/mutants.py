@@ -72,8 +72,8 @@ def _void_all(one: Ledger, grant_id: Any, void: Callable[[Ledger, Any], Any] = L
     return grant.remaining
 
 
-def _nothing_to_take_back(_ledger: Ledger) -> None:
-    return None
+def _nothing_to_take_back(*_state: object) -> tuple[()]:
+    return ()
 
 
 # What was done before.
@@ -188,7 +188,7 @@ MUTANTS = {
     ),
     "voided comes back": Mutant(
         "what returns to a voided grant is not taken back",
-        ((Ledger, "_take_back_what_returned", _nothing_to_take_back),),
+        ((ledger, "surplus", _nothing_to_take_back),),
         found_by=21,
     ),
     "seq unchecked": Mutant(
