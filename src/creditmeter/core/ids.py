@@ -88,8 +88,8 @@ def entry_id(account_id: AccountId, number: int) -> str:
 
 
 def lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> LeaseId:
-    """The id of the lease that a sidecar was given on an account at a moment. A lease that was reclaimed within its day is
-    followed by another one, so the day alone would not do.
+    """The id of the lease that a sidecar was given on an account at a moment. A lease that was reclaimed within its day, or was
+    opened before a grant was voided, is followed by another one, so the day alone would not do.
     """
     return LeaseId(f"lea-{account_key(account_id)}-{sidecar_id}-{opened_at}")
 
