@@ -4,8 +4,7 @@ from typing import Any
 
 import grpc
 
-from creditmeter.central.queries.history import GrantCursor
-from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.grants import Grant, GrantCursor
 from creditmeter.core.ids import AccountId
 from creditmeter.core.prices.price_table import Place
 from creditmeter.server.account_requests import history_filter, usage_query

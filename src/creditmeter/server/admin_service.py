@@ -5,18 +5,11 @@ from typing import Any
 
 import grpc
 
-from creditmeter.central.decisions.administration import (
-    AccountUpdate,
-    CreateAccount,
-    Cursor,
-    GrantCredits,
-    UpdateAccount,
-    VoidGrant,
-)
-from creditmeter.central.queries.holders import AccountLease, LeaseCursor, SidecarCursor, SidecarState
-from creditmeter.core.credit.accounts import Account, AccountState, Alert, Plan
+from creditmeter.core.credit.accounts import Account, AccountCursor, AccountState, Alert, Plan
+from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, VoidGrant
 from creditmeter.core.credit.calendar import LAST_ANCHOR_DAY, valid_time_zone
 from creditmeter.core.credit.grants import GrantKind, GrantSource
+from creditmeter.core.credit.holders import AccountLease, LeaseCursor, SidecarCursor, SidecarState
 from creditmeter.core.ids import AccountId, GrantId, LeaseId, PlanId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.server.errors import refuse
@@ -98,7 +91,7 @@ class AdminService(RateCardService):
         after = cursor_of(fields, request, request.page_token, tuple[Instant, str])
         if fields.refusal is not None:
             await refuse(context, fields.refusal)
-        found = await self._administration.list_accounts(size + 1, Cursor(*after) if after else None)
+        found = await self._administration.list_accounts(size + 1, AccountCursor(*after) if after else None)
         page = found[:size]
         more = len(found) > size
         return admin_pb2.ListAccountsResponse(

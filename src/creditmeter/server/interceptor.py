@@ -13,8 +13,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.schema.migrating import is_refused
+from creditmeter.central.engine.faults import CentralUnavailable, is_refused
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.server.errors import CallEnded, Problem, abort
 from creditmeter.server.metrics import Metrics

@@ -2,12 +2,12 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from creditmeter.central.queries.holders import AccountLease, SeenSidecar
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, Plan
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.grants import Draw, Grant, merged
 from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.holders import AccountLease, SeenSidecar
 from creditmeter.core.credit.messages import Bucket
 from creditmeter.core.credit.reservations import Reservation, total
 from creditmeter.core.ids import AccountId, entry_id

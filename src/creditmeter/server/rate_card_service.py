@@ -6,10 +6,10 @@ from typing import Any
 import grpc
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.decisions.publications import Publications, RateCardCursor
+from creditmeter.central.decisions.publications import Publications
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card_document import RateCardError
-from creditmeter.core.prices.rate_cards import LoadedCard, load
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor, load
 from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
 from creditmeter.server.errors import refuse
 from creditmeter.server.messages import rate_card_message

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from creditmeter.central.queries import history as reading
-from creditmeter.central.queries.history import HistoryFilter, LabelFilter, Lines
+from creditmeter.central.queries.history import Lines
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind, GrantSource
-from creditmeter.core.credit.history import Entry, EntryType
+from creditmeter.core.credit.history import Entry, EntryType, HistoryFilter, LabelFilter
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.refusals import AccountNotFound

@@ -57,3 +57,11 @@ class Plan:
     plan_id: PlanId
     daily: Microcredits
     monthly: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCursor:
+    """Where a page of a newest-first listing ended."""
+
+    created_at: Instant
+    id: str

@@ -48,6 +48,14 @@ class KeptCard:
         return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
 
 
+@dataclass(frozen=True, slots=True)
+class RateCardCursor:
+    """Where a page of cards ended: they come by the moment from which they are in effect, the last one first."""
+
+    effective_from: Instant
+    number: int
+
+
 def packed(price_list: PriceList) -> bytes:
     """A price list as it is kept, which is a tenth of it."""
     return zlib.compress(_encode(price_list))

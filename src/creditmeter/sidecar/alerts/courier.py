@@ -12,8 +12,9 @@ from http import HTTPStatus
 
 import structlog
 
-from creditmeter.central.decisions.deliveries import Deliveries, Delivery
+from creditmeter.central.decisions.deliveries import Deliveries
 from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.credit.deliveries import Delivery
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.sidecar.alerts.standard_webhooks import Outcome, next_attempt, outcome_of
 from creditmeter.sidecar.alerts.webhook import Unanswered, Webhook
