@@ -44,7 +44,7 @@ class AdminService(RateCardService):
     """Changes what accounts have, and shows who holds it and how this sidecar is."""
 
     def __init__(self, sidecar: Sidecar, addresses: Sequence[str]) -> None:
-        super().__init__(sidecar.central.rate_cards, sidecar.card_keeper)
+        super().__init__(sidecar.central, sidecar.card_keeper)
         self._sidecar = sidecar
         self._addresses = addresses
         self._administration = sidecar.central.administration

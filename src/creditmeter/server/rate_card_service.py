@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.decisions.publications import Publications
+from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor, load
@@ -27,8 +27,8 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 class RateCardService(admin_pb2_grpc.AdminServiceServicer):
     """Publishes cards for all sidecars, and picks them up here at once."""
 
-    def __init__(self, publications: Publications, keeper: CardKeeper) -> None:
-        self._publications = publications
+    def __init__(self, central: CentralStore, keeper: CardKeeper) -> None:
+        self._publications = central.rate_cards
         self._keeper = keeper
 
     async def PublishRateCard(
