@@ -272,29 +272,6 @@ async def test_the_last_page_says_that_there_is_no_more(store: CentralStore) -> 
         assert lines.next_before == more
 
 
-@pytest.mark.parametrize(
-    ("wanted", "is_shown"),
-    [
-        (HistoryFilter(), True),
-        (HistoryFilter(label=LabelFilter("job")), True),
-        (HistoryFilter(label=LabelFilter("job", "1")), True),
-        (HistoryFilter(label=LabelFilter("job", "2")), False),
-        (HistoryFilter(label=LabelFilter("team")), False),
-        (HistoryFilter(types=(EntryType.CHARGED,), action="text", model="gpt", label=LabelFilter("job", "1")), True),
-        (HistoryFilter(kinds=tuple(GrantKind)), False),
-        (HistoryFilter(source=GrantSource.PLAN), False),
-    ],
-)
-async def test_what_waits_to_be_posted_is_filtered_by_what_is_known(
-    store: CentralStore, here: Speaker, wanted: HistoryFilter, *, is_shown: bool
-) -> None:
-    """Which grants it will draw on is not."""
-    await opened(store, permanent=5)
-    await here.say(need=2)
-    usage = Usage(action="text", request_model="gpt")
-    assert wanted.has(replace(here.charge("c", 1, usage=usage), labels={"job": "1"})) is is_shown
-
-
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("part", [1, 2, 1_000])
 @pytest.mark.parametrize("looked_at", [1, 3, 4, 50_000])
