@@ -10,7 +10,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.work import Usage
 from tests.core.builders import at, charge
 
-NOON = at("2026-03-10 12:00")
+NOON = at("10 12:00")
 PENDING = replace(
     charge("c", excess=1, committed=NOON),
     usage=Usage(action="text", request_model="gpt", response_model="gpt-5"),
