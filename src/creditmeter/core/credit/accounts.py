@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.calendar import Calendar
@@ -59,9 +60,8 @@ class Plan:
     monthly: Microcredits
 
 
-@dataclass(frozen=True, slots=True)
-class AccountCursor:
-    """Where a page of a newest-first listing ended."""
+class AccountCursor(NamedTuple):
+    """Where a page of accounts ended: they come newest first."""
 
     created_at: Instant
     id: str

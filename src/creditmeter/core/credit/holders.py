@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.leases import OutLease
@@ -40,16 +41,14 @@ class AccountLease:
     lease: OutLease
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarCursor:
+class SidecarCursor(NamedTuple):
     """Where a page of sidecars ended."""
 
     last_seen_at: Instant
     sidecar_id: SidecarId
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseCursor:
+class LeaseCursor(NamedTuple):
     """Where a page of leases ended."""
 
     opened_at: Instant

@@ -7,6 +7,7 @@ names one. So it means the same for ever, whatever release of that list is insta
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -48,8 +49,7 @@ class KeptCard:
         return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
 
 
-@dataclass(frozen=True, slots=True)
-class RateCardCursor:
+class RateCardCursor(NamedTuple):
     """Where a page of cards ended: they come by the moment from which they are in effect, the last one first."""
 
     effective_from: Instant
