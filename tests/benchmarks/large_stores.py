@@ -18,9 +18,10 @@ from time import perf_counter
 
 from sqlalchemy import text
 
-from creditmeter.central.queries.history import HistoryFilter, Lines
+from creditmeter.central.queries.history import Lines
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT
+from creditmeter.core.credit.history import HistoryFilter
 from creditmeter.core.ids import AccountId
 from tests.central.accounts import ACME, give, opened
 from tests.central.speaker import Speaker

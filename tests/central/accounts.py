@@ -4,26 +4,17 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 
-from creditmeter.central.decisions.administration import (
-    AccountUpdate,
-    CreateAccount,
-    GrantCredits,
-    UpdateAccount,
-    Voided,
-    VoidGrant,
-)
-from creditmeter.central.decisions.exchanges import Preview
-from creditmeter.central.decisions.replays import Done
-from creditmeter.central.queries.history import HistoryFilter, Lines
+from creditmeter.central.queries.history import Lines
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState, Plan
+from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, Voided, VoidGrant
 from creditmeter.core.credit.charges import Charge, Refund, RefundMode
 from creditmeter.core.credit.grants import Grant, GrantKind
-from creditmeter.core.credit.history import Entry
-from creditmeter.core.credit.messages import Message, Standing
-from creditmeter.core.credit.requests import RefundCharge
+from creditmeter.core.credit.history import Entry, HistoryFilter
+from creditmeter.core.credit.messages import Message, Preview, Standing
+from creditmeter.core.credit.requests import Done, RefundCharge
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, PlanId, RefundId, RequestId, SidecarId, refund_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import Refusal

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
-from creditmeter.central.decisions.exchanges import Registered, Reply
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge, Part, Refund, RefundMode
-from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
+from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need, Registered, Reply
 from creditmeter.core.ids import (
     AccountId,
     ChargeId,

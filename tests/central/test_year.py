@@ -13,16 +13,16 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from creditmeter.central.decisions.administration import AccountUpdate, UpdateAccount, VoidGrant
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import grant_of
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
+from creditmeter.core.credit.administration import AccountUpdate, UpdateAccount, VoidGrant
 from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.credit.charges import Charge, RefundMode
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon

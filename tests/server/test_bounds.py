@@ -14,8 +14,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from creditmeter.central.decisions.administration import GrantCredits
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.administration import GrantCredits
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND

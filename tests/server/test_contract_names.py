@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from google.protobuf.descriptor import Descriptor
 
-from creditmeter.central.decisions.administration import CreateAccount, GrantCredits, UpdateAccount, VoidGrant
+from creditmeter.core.credit.administration import CreateAccount, GrantCredits, UpdateAccount, VoidGrant
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.server.contract_names import CONTRACT_NAMES, contract_path
 from creditmeter.v1 import admin_pb2, metering_pb2

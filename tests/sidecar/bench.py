@@ -6,17 +6,16 @@ import sqlite3
 from pathlib import Path
 from typing import cast
 
-from creditmeter.central.decisions.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
 from creditmeter.central.decisions.exchanges import Exchanges
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.queries.history import HistoryFilter
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.credit.accounts import Account, Plan
+from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
 from creditmeter.core.credit.grants import GrantKind
-from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.history import Entry, HistoryFilter
 from creditmeter.core.credit.messages import Standing
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.decisions import Limits

@@ -27,13 +27,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from creditmeter.central.decisions.administration import AccountUpdate, GrantCredits, UpdateAccount, VoidGrant
-from creditmeter.central.decisions.replays import Done
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.credit.accounts import Plan
+from creditmeter.core.credit.administration import AccountUpdate, GrantCredits, UpdateAccount, VoidGrant
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import ChargeId, GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime

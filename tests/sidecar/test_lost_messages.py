@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from creditmeter.central.decisions.exchanges import Fenced, Reply
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.schema import tables
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.credit.history import EntryType
-from creditmeter.core.credit.messages import Message
+from creditmeter.core.credit.messages import Fenced, Message, Reply
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE

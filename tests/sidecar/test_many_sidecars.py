@@ -6,14 +6,12 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from creditmeter.central.decisions.administration import AccountUpdate, VoidGrant
-from creditmeter.central.decisions.exchanges import Fenced, Reply
-from creditmeter.central.decisions.replays import Done
 from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.administration import AccountUpdate, VoidGrant
 from creditmeter.core.credit.charges import Refund, RefundMode
 from creditmeter.core.credit.history import EntryType
-from creditmeter.core.credit.messages import Message
-from creditmeter.core.credit.requests import Extend
+from creditmeter.core.credit.messages import Fenced, Message, Reply
+from creditmeter.core.credit.requests import Done, Extend
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.core.refusals import (

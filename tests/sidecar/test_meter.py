@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.decisions.administration import AccountUpdate
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.queries.history import HistoryFilter
 from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
-from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.history import EntryType, HistoryFilter
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId

@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.schema import tables
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.history import EntryType
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, to_datetime

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
-from creditmeter.central.decisions.exchanges import Exchanges, Fenced, Registered, Reply
+from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.core.credit.messages import Message
+from creditmeter.core.credit.messages import Fenced, Message, Registered, Reply
 
 _Reply = TypeVar("_Reply")
 

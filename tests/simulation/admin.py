@@ -3,9 +3,9 @@
 from random import Random
 from typing import TYPE_CHECKING
 
-from creditmeter.central.decisions.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, VoidGrant
 from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.credit.accounts import Account, AccountState, Alert, Plan
+from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, VoidGrant
 from creditmeter.core.credit.calendar import day_of
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId, RequestId

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from creditmeter.central.decisions.exchanges import Fenced, Reply
 from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.grants import draw_key
-from creditmeter.core.credit.messages import Answer, Message
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Reply
 from creditmeter.core.credit.requests import ChargeNow, Extend, Receipt, Reserve
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import InsufficientCredits, Refusal

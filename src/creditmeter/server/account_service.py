@@ -1,15 +1,10 @@
 """AccountService: what an account has and where its credits went."""
 
-from typing import Any
-
-import grpc
-
-from creditmeter.central.queries.history import GrantCursor
-from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.grants import GrantCursor
 from creditmeter.core.ids import AccountId
 from creditmeter.core.prices.price_table import Place
 from creditmeter.server.account_requests import history_filter, usage_query
-from creditmeter.server.errors import refuse
+from creditmeter.server.errors import Context, allowed
 from creditmeter.server.forecast_messages import forecast_message
 from creditmeter.server.messages import (
     bucket_message,
@@ -19,15 +14,13 @@ from creditmeter.server.messages import (
     int64,
     price_message,
     timestamp,
+    usage_group_message,
     usage_totals_message,
 )
-from creditmeter.server.metering_service import allowed
-from creditmeter.server.paging import MAX_PAGE_BYTES, cursor_of, fitting, next_token
+from creditmeter.server.paging import MAX_PAGE_BYTES, fitting, page_of
 from creditmeter.server.reading import MAX_NAME, Fields
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import account_pb2, account_pb2_grpc
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_PENDING_BYTES = 1024**2
 """Charges that wait to be posted take as much of the first page of history."""
@@ -62,27 +55,20 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         """All grants, newest first."""
         fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
-        size = fields.page_size(request.page_size)
-        after = cursor_of(fields, request, request.page_token, GrantCursor)
-        if fields.refusal is not None:
-            await refuse(context, fields.refusal)
-        found = await allowed(context, await self._reader.grants(account_id, size + 1, after))
-        page = fitting(grant_message(account_id, each) for each in found[:size])
-        return account_pb2.ListGrantsResponse(
-            grants=page,
-            next_page_token=next_token(request, _place(found[len(page) - 1])) if len(found) > len(page) else "",
+        asked = await allowed(context, page_of(fields, request, GrantCursor))
+        found = await allowed(context, await self._reader.grants(account_id, asked.limit, asked.after))
+        grants, token = asked.page(
+            found, lambda each: grant_message(account_id, each), lambda each: GrantCursor(each.created_at, each.grant_id)
         )
+        return account_pb2.ListGrantsResponse(grants=grants, next_page_token=token)
 
     async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
         """Lines of history, newest first."""
         fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         wanted = history_filter(fields, request)
-        size = fields.page_size(request.page_size)
-        before = cursor_of(fields, request, request.page_token, int)
-        if fields.refusal is not None:
-            await refuse(context, fields.refusal)
-        found = await allowed(context, await self._reader.history(account_id, wanted, size, before))
+        asked = await allowed(context, page_of(fields, request, int))
+        found = await allowed(context, await self._reader.history(account_id, wanted, asked.size, asked.after))
         pending = fitting((charge_message(each) for each in found.pending), MAX_PENDING_BYTES)
         left = MAX_PAGE_BYTES - sum(each.ByteSize() for each in pending)
         page = fitting((entry_message(account_id, each) for each in found.entries), left)
@@ -90,7 +76,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         return account_pb2.ListHistoryResponse(
             entries=page,
             pending=pending,
-            next_page_token="" if next_before is None else next_token(request, next_before),
+            next_page_token="" if next_before is None else asked.token(next_before),
         )
 
     async def SummarizeUsage(
@@ -99,18 +85,11 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         """Sums over posted charges, in groups."""
         fields = Fields(request)
         wanted = usage_query(fields, request)
-        size = fields.page_size(request.page_size)
-        after = cursor_of(fields, request, request.page_token, tuple[str, ...])
-        if fields.refusal is not None:
-            await refuse(context, fields.refusal)
-        summary = await allowed(context, await self._reader.usage(wanted, size + 1, after))
-        found = summary.page()
-        page = fitting(account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals)) for keys, totals in found[:size])
-        return account_pb2.SummarizeUsageResponse(
-            groups=page,
-            total=usage_totals_message(summary.total),
-            next_page_token=next_token(request, found[len(page) - 1][0]) if len(found) > len(page) else "",
-        )
+        asked = await allowed(context, page_of(fields, request, tuple[str, ...]))
+        summary = await allowed(context, await self._reader.usage(wanted, asked.limit, asked.after))
+        groups, token = asked.page(summary.page(), lambda group: usage_group_message(*group), lambda group: group[0])
+        total = usage_totals_message(summary.total)
+        return account_pb2.SummarizeUsageResponse(groups=groups, total=total, next_page_token=token)
 
     async def ForecastUsage(
         self, request: account_pb2.ForecastUsageRequest, context: Context
@@ -127,18 +106,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         """What models, tools and actions cost now."""
         fields = Fields(request)
         action = fields.text("action", request.action, MAX_NAME)
-        size = fields.page_size(request.page_size)
-        after = cursor_of(fields, request, request.page_token, Place)
-        if fields.refusal is not None:
-            await refuse(context, fields.refusal)
-        version, found = self._reader.model_prices(action, after, size + 1)
-        page = found[:size]
-        return account_pb2.ListModelPricesResponse(
-            prices=[price_message(each) for each in page],
-            rate_card_version=version,
-            next_page_token=next_token(request, page[-1].place) if len(found) > size else "",
-        )
-
-
-def _place(grant: Grant) -> GrantCursor:
-    return GrantCursor(grant.created_at, grant.grant_id)
+        asked = await allowed(context, page_of(fields, request, Place))
+        version, found = self._reader.model_prices(action, asked.after, asked.limit)
+        prices, token = asked.page(found, price_message, lambda each: each.place)
+        return account_pb2.ListModelPricesResponse(prices=prices, rate_card_version=version, next_page_token=token)

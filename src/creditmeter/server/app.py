@@ -186,7 +186,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
             _page(settings, metrics) as page,
         ):
             central.database.on_low_balance.append(metrics.low_balance)
-            courier = Courier(central.deliveries, webhook, clock, metrics.delivery)
+            courier = Courier(central, webhook, clock, metrics.delivery)
             sidecar = Sidecar(journal, central, clock, card, _limits(settings), _rhythm(settings))
             server, health, addresses = await _started(settings, sidecar, metrics)
             courier.start()

@@ -1,4 +1,4 @@
-"""Refusals and faults as gRPC statuses: one table, and one way to end a call with one of its rows.
+"""Refusals and faults as gRPC statuses: one table, and one way to end a call with one of its rows, `allowed`.
 
 Every error is a status code with exactly one google.rpc.ErrorInfo of the domain `creditmeter`, and beside it what helps:
 BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
@@ -7,7 +7,7 @@ BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -21,6 +21,9 @@ from creditmeter.core.instants import Instant, Span, to_datetime
 from creditmeter.core.refusals import Refusal
 from creditmeter.server.contract_names import contract_path
 
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+"""A call, as gRPC hands it to the method of a service."""
+
 DOMAIN = "creditmeter"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
@@ -33,6 +36,8 @@ MAX_VIOLATION_BYTES = 500
 """And as much of each thing that is wrong."""
 
 _AROUND_BYTES = 8
+
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +277,7 @@ class CallEnded(grpc.aio.AbortError):
         self.problem = problem
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], problem: Problem) -> NoReturn:
+async def abort(context: Context, problem: Problem) -> NoReturn:
     """End a call with an error, by raising CallEnded."""
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, problem.as_status().SerializeToString())]
     if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
@@ -284,6 +289,8 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], problem: Problem) -
     raise AssertionError("abort does not return")
 
 
-async def refuse(context: grpc.aio.ServicerContext[Any, Any], refusal: Refusal) -> NoReturn:
-    """End a call with a refusal."""
-    await abort(context, problem_of(refusal))
+async def allowed(context: Context, outcome: _Outcome | Refusal) -> _Outcome:
+    """What was read or decided; a refusal ends the call, by raising CallEnded."""
+    if isinstance(outcome, Refusal):
+        await abort(context, problem_of(outcome))
+    return outcome

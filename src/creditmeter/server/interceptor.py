@@ -13,16 +13,14 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.schema.migrating import is_refused
+from creditmeter.central.engine.faults import CentralUnavailable, is_refused
 from creditmeter.journal.journal import StorageUnavailable
-from creditmeter.server.errors import CallEnded, Problem, abort
+from creditmeter.server.errors import CallEnded, Context, Problem, abort
 from creditmeter.server.metrics import Metrics
 from creditmeter.sidecar.exchanger import SidecarFenced
 
 _log = structlog.get_logger()
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
 OUR_METHODS = "/creditmeter.v1."

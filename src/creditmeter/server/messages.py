@@ -2,19 +2,19 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from creditmeter.central.queries.holders import AccountLease, SeenSidecar
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, Plan
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.grants import Draw, Grant, merged
 from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.holders import AccountLease, SeenSidecar
 from creditmeter.core.credit.messages import Bucket
 from creditmeter.core.credit.reservations import Reservation, total
 from creditmeter.core.ids import AccountId, entry_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import PriceLine
 from creditmeter.core.prices.rate_cards import KeptCard
-from creditmeter.core.reports.usage_summary import Totals
+from creditmeter.core.reports.usage_summary import Keys, Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.server.reading import MAX_TEXT
 from creditmeter.sidecar.pricing import Quoted
@@ -308,6 +308,11 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
         posted_at=timestamp(entry.posted_at),
         note=entry.note,
     )
+
+
+def usage_group_message(keys: Keys, totals: Totals) -> account_pb2.UsageGroup:
+    """A group of a summary."""
+    return account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals))
 
 
 def usage_totals_message(totals: Totals) -> account_pb2.UsageTotals:

@@ -1,25 +1,17 @@
 """MeteringService: for workers."""
 
-from typing import Any, TypeVar
-
-import grpc
-
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.refusals import Refusal
 from creditmeter.server import metering_requests as read
-from creditmeter.server.errors import refuse
+from creditmeter.server.errors import Context, allowed
 from creditmeter.server.messages import charge_message, quote_message, refund_message, reservation_message
-from creditmeter.server.paging import cursor_of, fitting, next_token
+from creditmeter.server.paging import page_of
 from creditmeter.server.reading import Fields
 from creditmeter.sidecar.meter import Meter, Replied
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
-
-Context = grpc.aio.ServicerContext[Any, Any]
-_Answer = TypeVar("_Answer")
 
 
 class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
@@ -38,41 +30,38 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Reserve(self, request: metering_pb2.ReserveRequest, context: Context) -> metering_pb2.ReserveResponse:
         """Hold credit."""
-        asked = read.reserve_of(request, self._max_hold_lifetime)
-        within = context.time_remaining()
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.reserve(asked, within))
+        asked = await allowed(context, read.reserve_of(request, self._max_hold_lifetime))
+        done = await allowed(context, await self._meter.reserve(asked, context.time_remaining()))
         return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold or push its deadline."""
-        asked = read.extend_of(request)
-        within = context.time_remaining()
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.extend(asked, within))
+        asked = await allowed(context, read.extend_of(request))
+        done = await allowed(context, await self._meter.extend(asked, context.time_remaining()))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
         """Charge what was used."""
-        asked = read.commit_of(request)
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.commit(asked))
+        asked = await allowed(context, read.commit_of(request))
+        done = await allowed(context, await self._meter.commit(asked))
         return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
 
     async def Release(self, request: metering_pb2.ReleaseRequest, context: Context) -> metering_pb2.ReleaseResponse:
         """Give a hold back."""
-        asked = read.release_of(request)
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.release(asked))
+        asked = await allowed(context, read.release_of(request))
+        done = await allowed(context, await self._meter.release(asked))
         return metering_pb2.ReleaseResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Charge(self, request: metering_pb2.ChargeRequest, context: Context) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
-        asked = read.charge_of(request)
-        within = context.time_remaining()
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.charge(asked, within))
+        asked = await allowed(context, read.charge_of(request))
+        done = await allowed(context, await self._meter.charge(asked, context.time_remaining()))
         return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:
         """Give cost back."""
-        asked = read.refund_of(request)
-        done = await allowed(context, asked if isinstance(asked, Refusal) else await self._meter.refund(asked))
+        asked = await allowed(context, read.refund_of(request))
+        done = await allowed(context, await self._meter.refund(asked))
         return metering_pb2.RefundResponse(refund=_refund(done), replayed=done.replayed)
 
     async def GetReservation(
@@ -105,26 +94,11 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
         state = fields.enum("state", reservations_pb2.ReservationState, request.state, "RESERVATION_STATE_")
-        size = fields.page_size(request.page_size)
-        before = cursor_of(fields, request, request.page_token, tuple[Instant, ReservationId])
-        if fields.refusal is not None:
-            await refuse(context, fields.refusal)
+        asked = await allowed(context, page_of(fields, request, tuple[Instant, ReservationId]))
         wanted = ReservationState(state) if state else None
-        found = await self._reader.reservations(account_id, wanted, size + 1, before)
-        page = fitting(reservation_message(each) for each in found[:size])
-        more = len(found) > len(page)
-        last = found[len(page) - 1] if page else None
-        return metering_pb2.ListReservationsResponse(
-            reservations=page,
-            next_page_token=next_token(request, (last.created_at, last.reservation_id)) if more and last else "",
-        )
-
-
-async def allowed(context: Context, outcome: _Answer | Refusal) -> _Answer:
-    """What was answered; a refusal ends the call."""
-    if isinstance(outcome, Refusal):
-        await refuse(context, outcome)
-    return outcome
+        found = await self._reader.reservations(account_id, wanted, asked.limit, asked.after)
+        reservations, token = asked.page(found, reservation_message, lambda each: (each.created_at, each.reservation_id))
+        return metering_pb2.ListReservationsResponse(reservations=reservations, next_page_token=token)
 
 
 def _reservation(done: Replied) -> reservations_pb2.Reservation | None:

@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from google.protobuf.message import Message
 
+from creditmeter.core.refusals import InvalidRequest
 from creditmeter.server.reading import Fields
 
 MAX_PAGE_BYTES = 3 * 1024**2
@@ -17,6 +19,7 @@ _AROUND_BYTES = 8
 _LARGEST = 2**63 - 1
 
 _Cursor = TypeVar("_Cursor")
+_Item = TypeVar("_Item")
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -25,24 +28,40 @@ class _Token(msgspec.Struct, array_like=True):
     cursor: msgspec.Raw
 
 
-def next_token(request: Message, cursor: object) -> str:
-    """The token with which the page after this one is asked for."""
-    token = _Token(_filters(request), msgspec.Raw(msgspec.json.encode(cursor)))
-    return base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()
+@dataclass(frozen=True, slots=True)
+class PageRequest(Generic[_Cursor]):
+    """Which page of a listing is asked for: up to `size` items, those after a cursor; None is the first page."""
+
+    request: Message
+    size: int
+    after: _Cursor | None
+
+    @property
+    def limit(self) -> int:
+        """How many items to look for: one more than the page has tells whether there is a next page."""
+        return self.size + 1
+
+    def page(
+        self, found: Sequence[_Item], message: Callable[[_Item], _Message], cursor: Callable[[_Item], object]
+    ) -> tuple[list[_Message], str]:
+        """The page's messages and the token of the next page (empty: there is none), from up to `limit` items that were found.
+
+        `cursor` says where an item is in the order of the listing.
+        """
+        shown = fitting(message(each) for each in found[: self.size])
+        return shown, self.token(cursor(found[len(shown) - 1])) if len(found) > len(shown) else ""
+
+    def token(self, cursor: object) -> str:
+        """The token with which the page that begins after a cursor is asked for."""
+        token = _Token(_filters(self.request), msgspec.Raw(msgspec.json.encode(cursor)))
+        return base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()
 
 
-def cursor_of(fields: Fields, request: Message, token: str, kind: type[_Cursor]) -> _Cursor | None:
-    """Where to go on; None on the first page. A token that is not of this listing with these filters is wrong."""
-    if not token:
-        return None
-    try:
-        read = msgspec.json.decode(base64.urlsafe_b64decode(token), type=_Token)
-        if read.filters == _filters(request) and _is_ours(msgspec.json.decode(read.cursor)):
-            return msgspec.json.decode(read.cursor, type=kind)
-    except (ValueError, msgspec.DecodeError):
-        pass
-    fields.wrong("page_token", "is not the next_page_token of a listing with the same filters")
-    return None
+def page_of(fields: Fields, request: Any, cursor: type[_Cursor]) -> PageRequest[_Cursor] | InvalidRequest:
+    """Read which page is asked for, after the other fields: a refusal names what is wrong with any of them."""
+    size = fields.page_size(request.page_size)
+    after = _cursor_of(fields, request, request.page_token, cursor)
+    return fields.refusal or PageRequest(request, size, after)
 
 
 def fitting(messages: Iterable[_Message], most: int = MAX_PAGE_BYTES) -> list[_Message]:
@@ -54,6 +73,20 @@ def fitting(messages: Iterable[_Message], most: int = MAX_PAGE_BYTES) -> list[_M
             break
         found.append(message)
     return found
+
+
+def _cursor_of(fields: Fields, request: Message, token: str, kind: type[_Cursor]) -> _Cursor | None:
+    """Where to go on; None on the first page. A token that is not of this listing with these filters is wrong."""
+    if not token:
+        return None
+    try:
+        read = msgspec.json.decode(base64.urlsafe_b64decode(token), type=_Token)
+        if read.filters == _filters(request) and _is_ours(msgspec.json.decode(read.cursor)):
+            return msgspec.json.decode(read.cursor, type=kind)
+    except (ValueError, msgspec.DecodeError):
+        pass
+    fields.wrong("page_token", "is not the next_page_token of a listing with the same filters")
+    return None
 
 
 def _is_ours(cursor: Any) -> bool:

@@ -1,25 +1,18 @@
 """The part of AdminService that publishes rate cards and shows them."""
 
 import asyncio
-from typing import Any
-
-import grpc
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.decisions.publications import Publications, RateCardCursor
-from creditmeter.core.instants import Instant
+from creditmeter.central.store import CentralStore
 from creditmeter.core.prices.rate_card_document import RateCardError
-from creditmeter.core.prices.rate_cards import LoadedCard, load
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor, load
 from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
-from creditmeter.server.errors import refuse
+from creditmeter.server.errors import Context, allowed
 from creditmeter.server.messages import rate_card_message
-from creditmeter.server.metering_service import allowed
-from creditmeter.server.paging import cursor_of, next_token
+from creditmeter.server.paging import page_of
 from creditmeter.server.reading import Fields
 from creditmeter.sidecar.card_keeper import CardKeeper
 from creditmeter.v1 import admin_pb2, admin_pb2_grpc
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 
@@ -27,8 +20,8 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 class RateCardService(admin_pb2_grpc.AdminServiceServicer):
     """Publishes cards for all sidecars, and picks them up here at once."""
 
-    def __init__(self, publications: Publications, keeper: CardKeeper) -> None:
-        self._publications = publications
+    def __init__(self, central: CentralStore, keeper: CardKeeper) -> None:
+        self._publications = central.rate_cards
         self._keeper = keeper
 
     async def PublishRateCard(
@@ -61,18 +54,14 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
 
     async def ListRateCards(self, request: admin_pb2.ListRateCardsRequest, context: Context) -> admin_pb2.ListRateCardsResponse:
         """The published cards, the last one to take effect first."""
-        fields = Fields(request)
-        size = fields.page_size(request.page_size)
-        after = cursor_of(fields, request, request.page_token, tuple[Instant, int])
-        if fields.refusal is not None:
-            await refuse(context, fields.refusal)
-        found = await self._publications.list_cards(size + 1, RateCardCursor(*after) if after else None)
-        page = found[:size]
-        more = len(found) > size
-        return admin_pb2.ListRateCardsResponse(
-            rate_cards=[rate_card_message(each, "") for each in page],
-            next_page_token=next_token(request, (page[-1].effective_from, page[-1].number)) if more else "",
+        asked = await allowed(context, page_of(Fields(request), request, RateCardCursor))
+        found = await self._publications.list_cards(asked.limit, asked.after)
+        cards, token = asked.page(
+            found,
+            lambda each: rate_card_message(each, ""),
+            lambda each: RateCardCursor(each.effective_from, each.number),
         )
+        return admin_pb2.ListRateCardsResponse(rate_cards=cards, next_page_token=token)
 
 
 async def _read(document: str) -> LoadedCard | InvalidRequest:

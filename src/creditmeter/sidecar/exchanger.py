@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from creditmeter.central.decisions.exchanges import Fenced, Outdated, Reply
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.core.credit.messages import Answer, Message
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, reading

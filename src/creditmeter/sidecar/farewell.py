@@ -9,9 +9,8 @@ import itertools
 
 import structlog
 
-from creditmeter.central.decisions.exchanges import Fenced
 from creditmeter.central.store import CentralStore
-from creditmeter.core.credit.messages import Answer
+from creditmeter.core.credit.messages import Answer, Fenced
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import Envelope, accept, farewell
 from creditmeter.sidecar.books import Books

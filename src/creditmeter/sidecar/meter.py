@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
@@ -18,6 +17,7 @@ from creditmeter.core.credit.messages import Answer
 from creditmeter.core.credit.requests import (
     ChargeNow,
     Commit,
+    Done,
     Extend,
     Receipt,
     RefundCharge,

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.queries.history import GrantCursor, HistoryFilter
-from creditmeter.central.queries.usage import UsageQuery
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge, Refund
-from creditmeter.core.credit.grants import Grant
-from creditmeter.core.credit.history import Entry
+from creditmeter.core.credit.grants import Grant, GrantCursor
+from creditmeter.core.credit.history import Entry, HistoryFilter
 from creditmeter.core.credit.messages import MAX_LISTED_GRANTS, Standing
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, account_key, origin_of
@@ -36,7 +34,7 @@ from creditmeter.core.refusals import (
     UnpricedWork,
 )
 from creditmeter.core.reports.forecasting import Forecast
-from creditmeter.core.reports.usage_summary import Keys, UsageSummary
+from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary
 from creditmeter.core.work import Work
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books

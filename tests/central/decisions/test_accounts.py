@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from creditmeter.central.decisions.administration import AccountUpdate, CreateAccount, Cursor, UpdateAccount
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.accounts import Account, AccountState, Alert
+from creditmeter.core.credit.accounts import Account, AccountCursor, AccountState, Alert
+from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, UpdateAccount
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import (
@@ -217,7 +217,7 @@ async def test_accounts_are_listed_newest_first_and_page_by_page(store: CentralS
     after = None
     while page := await store.administration.list_accounts(2, after):
         found += [each.account_id for each in page]
-        after = Cursor(page[-1].created_at, page[-1].account_id)
+        after = AccountCursor(page[-1].created_at, page[-1].account_id)
         clock.advance(1)
         await create(store, account(AccountId(f"later{len(found)}")))
     assert found == ["account4", "account3", "account2", "account1", "account0"]

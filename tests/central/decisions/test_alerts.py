@@ -27,12 +27,12 @@ import msgspec
 import pytest
 from sqlalchemy import delete, event, select
 
-from creditmeter.central.decisions.administration import AccountUpdate
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.calendar import Calendar, day_of
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from creditmeter.central.decisions.administration import AccountUpdate, UpdateAccount
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.administration import AccountUpdate, UpdateAccount
 from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import PlanId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.refusals import PlanNotFound, Refusal, TimeZoneChangeTooSoon

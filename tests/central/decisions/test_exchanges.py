@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from creditmeter.central.decisions.exchanges import Fenced, Outdated, Preview, Registered
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.grants import GrantKind
-from creditmeter.core.credit.messages import Answer, Message, Need
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Need, Outdated, Preview, Registered
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import AccountNotFound

@@ -3,14 +3,14 @@
 import pytest
 
 from creditmeter.central.decisions.accounts import FIRST_GRANTS
-from creditmeter.central.decisions.administration import AccountUpdate, GrantCredits, Voided, VoidGrant
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.amounts import MAX_AMOUNT, MAX_BALANCE, ZERO, Microcredits
+from creditmeter.core.credit.administration import AccountUpdate, GrantCredits, Voided, VoidGrant
 from creditmeter.core.credit.calendar import LAST_MOMENT, Calendar, day_of
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.credit.messages import LeaseReport
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, GrantId, RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.refusals import (

@@ -6,11 +6,11 @@ from sqlalchemy import event, text, update
 
 from creditmeter.central.decisions import accounts as ledgers
 from creditmeter.central.decisions.accounts import Topic, open_ledger
-from creditmeter.central.decisions.exchanges import Preview
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.credit.messages import Preview
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.settlement.ledger import Ledger
 from tests.central.accounts import ACME, available, give, opened, refund, standing, void

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from creditmeter.central.decisions.administration import AccountUpdate
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.decisions.publications import SUPERSEDED_FOR, RateCardCursor
-from creditmeter.central.decisions.replays import Done
+from creditmeter.central.decisions.publications import SUPERSEDED_FOR
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import DAY, Instant, to_datetime
-from creditmeter.core.prices.rate_cards import KeptCard, load
+from creditmeter.core.prices.rate_cards import KeptCard, RateCardCursor, load
 from creditmeter.core.refusals import RateCardExists
 from tests.clocks import NOON, ManualClock
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from creditmeter.central.decisions.administration import CreateAccount
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.administration import CreateAccount
 from creditmeter.core.credit.messages import Answer
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import DAY
 from creditmeter.core.refusals import AccountExists

@@ -12,14 +12,13 @@ import pytest
 from sqlalchemy import select, text
 
 from creditmeter.central.decisions.accounts import open_ledger
-from creditmeter.central.decisions.administration import AccountUpdate
-from creditmeter.central.decisions.exchanges import Fenced
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
-from creditmeter.core.credit.messages import Answer, Message, Need
+from creditmeter.core.credit.administration import AccountUpdate
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Need
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN

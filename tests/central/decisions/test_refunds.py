@@ -2,12 +2,12 @@
 
 import pytest
 
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import MAX_BALANCE
 from creditmeter.core.credit.charges import Charge, RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import ChargeId, charge_id
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import ChargeNotFound, InvalidRequest, RefundExceedsCharge, RequestIdReused

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from creditmeter.central.decisions.exchanges import Fenced, Registered
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.messages import Fenced, Registered
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY
 from tests.central.accounts import opened, standing

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy import Connection, event
 
-from creditmeter.central.decisions.administration import AccountUpdate
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.queries.usage import UsageQuery
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
+from creditmeter.core.reports.usage_summary import UsageQuery
 from tests.central.accounts import ACME, count, give, history, lines, opened, refund, standing, update, void
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from creditmeter.central.decisions.exchanges import Fenced
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.messages import Fenced
 from creditmeter.core.ids import SidecarId
 from tests.central.accounts import ACME, give, lines, opened
 from tests.central.engine.test_reaching import attempted, noon

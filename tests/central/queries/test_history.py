@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from creditmeter.central.queries import history as reading
-from creditmeter.central.queries.history import HistoryFilter, LabelFilter, Lines
+from creditmeter.central.queries.history import Lines
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind, GrantSource
-from creditmeter.core.credit.history import Entry, EntryType
+from creditmeter.core.credit.history import Entry, EntryType, HistoryFilter, LabelFilter
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.refusals import AccountNotFound
@@ -270,29 +270,6 @@ async def test_the_last_page_says_that_there_is_no_more(store: CentralStore) -> 
         lines = await store.reader.list_history(ACME, HistoryFilter(), limit)
         assert isinstance(lines, Lines)
         assert lines.next_before == more
-
-
-@pytest.mark.parametrize(
-    ("wanted", "is_shown"),
-    [
-        (HistoryFilter(), True),
-        (HistoryFilter(label=LabelFilter("job")), True),
-        (HistoryFilter(label=LabelFilter("job", "1")), True),
-        (HistoryFilter(label=LabelFilter("job", "2")), False),
-        (HistoryFilter(label=LabelFilter("team")), False),
-        (HistoryFilter(types=(EntryType.CHARGED,), action="text", model="gpt", label=LabelFilter("job", "1")), True),
-        (HistoryFilter(kinds=tuple(GrantKind)), False),
-        (HistoryFilter(source=GrantSource.PLAN), False),
-    ],
-)
-async def test_what_waits_to_be_posted_is_filtered_by_what_is_known(
-    store: CentralStore, here: Speaker, wanted: HistoryFilter, *, is_shown: bool
-) -> None:
-    """Which grants it will draw on is not."""
-    await opened(store, permanent=5)
-    await here.say(need=2)
-    usage = Usage(action="text", request_model="gpt")
-    assert wanted.has(replace(here.charge("c", 1, usage=usage), labels={"job": "1"})) is is_shown
 
 
 @pytest.mark.usefixtures("busy")

@@ -2,9 +2,9 @@
 
 from sqlalchemy import update
 
-from creditmeter.central.queries.holders import AccountLease, LeaseCursor, SeenSidecar, SidecarCursor, SidecarState
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.holders import AccountLease, LeaseCursor, SeenSidecar, SidecarCursor, SidecarState
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY, MINUTE, SECOND, Instant
 from tests.central.accounts import ACME, opened

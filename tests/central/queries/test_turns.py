@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.queries import forecasts, turns, usage
 from creditmeter.central.queries.turns import Turns
-from creditmeter.central.queries.usage import UsageQuery
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.messages import RefusedCall
@@ -21,7 +20,7 @@ from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import Overloaded
 from creditmeter.core.reports.forecasting import Forecast
-from creditmeter.core.reports.usage_summary import UsageSummary
+from creditmeter.core.reports.usage_summary import UsageQuery, UsageSummary
 from tests.central.accounts import ACME, opened
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock

@@ -6,15 +6,13 @@ from decimal import Decimal
 import pytest
 
 from creditmeter.central.queries import usage
-from creditmeter.central.queries.history import GrantCursor
-from creditmeter.central.queries.usage import UsageQuery
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
-from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.grants import Grant, GrantCursor
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.refusals import AccountNotFound
-from creditmeter.core.reports.usage_summary import Dimension, LabelKey, UsageSummary
+from creditmeter.core.reports.usage_summary import Dimension, LabelKey, UsageQuery, UsageSummary
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, give, history, opened, refund
 from tests.central.speaker import Speaker

@@ -9,7 +9,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from creditmeter.central.decisions.administration import AccountUpdate
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.schema import tables
@@ -18,6 +17,7 @@ from creditmeter.central.schema.roles import Access, Granted, Place, RoleUnusabl
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from creditmeter.central.decisions.administration import CreateAccount, GrantCredits
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.schema import tables
@@ -14,6 +13,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import Report, verify
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.credit.accounts import Account, Plan
+from creditmeter.core.credit.administration import CreateAccount, GrantCredits
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import Instant

@@ -83,7 +83,7 @@ async def working(
 ) -> AsyncIterator[Courier]:
     """A courier to an address."""
     webhook = None if url is None else Webhook(url, KEY, patience)
-    courier = Courier(store.deliveries, webhook, clock, lambda outcome, count: told.append((outcome, count)))
+    courier = Courier(store, webhook, clock, lambda outcome, count: told.append((outcome, count)))
     yield courier
     await courier.stop(0)
 

@@ -4,7 +4,7 @@ Each change of an account is idempotent by its request id, which is stored with 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import delete, select, tuple_
@@ -12,18 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.accounts import OpenLedger, Topic, insert_into, open_ledger, upsert
 from creditmeter.central.decisions.calendars import save_change, wanted_calendar
-from creditmeter.central.decisions.replays import Done, remember, replay
+from creditmeter.central.decisions.replays import remember, replay
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of, account_row
-from creditmeter.core.amounts import MAX_BALANCE, Microcredits
-from creditmeter.core.credit.accounts import Account, AccountState, Alert, Plan
+from creditmeter.core.amounts import MAX_BALANCE
+from creditmeter.core.credit.accounts import Account, AccountCursor, AccountState, Plan
+from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, Voided, VoidGrant
 from creditmeter.core.credit.calendar import day_of_month
-from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
+from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.schedule import Schedule
-from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId, grant_id
+from creditmeter.core.ids import AccountId, PlanId, grant_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import (
     AccountClosed,
@@ -40,77 +42,6 @@ NO_EARLIER = Instant(0)
 ABOVE_THE_MOST = InvalidRequest(
     (("amount_microcredits", f"would leave the account with more than {MAX_BALANCE} microcredits"),)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CreateAccount:
-    """Open an account. `anchor_day` 0 is the day of its creation; `created_at` is the central store's to set."""
-
-    request_id: RequestId
-    account: Account
-
-
-@dataclass(frozen=True, slots=True)
-class AccountUpdate:
-    """New values for an account; None leaves a value as it is. An empty plan id takes the plan away."""
-
-    plan_id: PlanId | None = None
-    time_zone: str | None = None
-    anchor_day: int | None = None
-    state: AccountState | None = None
-    overdraft_limit: Microcredits | None = None
-    max_open_reservations: int | None = None
-    max_reservation: Microcredits | None = None
-    offline_allowance: Microcredits | None = None
-    alerts: tuple[Alert, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateAccount:
-    """Change what is agreed with an account."""
-
-    request_id: RequestId
-    account_id: AccountId
-    update: AccountUpdate
-
-
-@dataclass(frozen=True, slots=True)
-class GrantCredits:
-    """Give credit. `effective_at` None is now; `expires_at` None is never (PERMANENT) or the running period's end."""
-
-    request_id: RequestId
-    account_id: AccountId
-    kind: GrantKind
-    amount: Microcredits
-    effective_at: Instant | None = None
-    expires_at: Instant | None = None
-    source: GrantSource = GrantSource.PROMOTION
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VoidGrant:
-    """Take a grant back: what is neither spent nor out on a lease at once, what is out when it returns."""
-
-    request_id: RequestId
-    account_id: AccountId
-    grant_id: GrantId
-
-
-@dataclass(frozen=True, slots=True)
-class Voided:
-    """A grant after a part of it was taken back, and how much that was, in microcredits."""
-
-    grant: Grant
-    amount: Microcredits
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page of a newest-first listing ended."""
-
-    created_at: Instant
-    id: str
 
 
 class Administration:
@@ -140,7 +71,7 @@ class Administration:
         async with self._database.read() as connection:
             return await _find_account(connection, account_id) or AccountNotFound(account_id)
 
-    async def list_accounts(self, limit: int, after: Cursor | None = None) -> list[Account]:
+    async def list_accounts(self, limit: int, after: AccountCursor | None = None) -> list[Account]:
         """Accounts, newest first, at most `limit` (they are bounded by the caller's page size)."""
         accounts = tables.accounts
         query = select(accounts).order_by(accounts.c.created_at.desc(), accounts.c.account_id.desc()).limit(limit)

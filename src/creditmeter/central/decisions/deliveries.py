@@ -4,8 +4,6 @@ A row is written in the transaction in which its alert fires. Any sidecar that h
 one sidecar; a claim is nothing but a later due time, so what was claimed and not finished is due again by itself.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 from sqlalchemy import RowMapping, Update, delete, select, tuple_, update
 
@@ -13,7 +11,8 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import Row
-from creditmeter.core.ids import AccountId, account_key, entry_id
+from creditmeter.core.credit.deliveries import Delivery
+from creditmeter.core.ids import account_key, entry_id
 from creditmeter.core.instants import DAY, Instant, Span, to_datetime
 from creditmeter.core.settlement.alerts import LowBalance
 
@@ -26,18 +25,6 @@ MOST_AT_ONCE = 1_000
 EVENT_TYPE = "creditmeter.low_balance"
 
 _deliveries = tables.alert_deliveries
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An attempt to tell a webhook something: the first is number 1. `body` is what is sent, to the letter."""
-
-    account_id: AccountId
-    delivery_id: str
-    body: str
-    attempt: int
-    created_at: Instant
-    claimed_at: Instant
 
 
 def delivery_row(fired: LowBalance) -> Row:

@@ -1,7 +1,7 @@
 """Sidecars at the central store: registration, the exchange of messages about accounts, and the loss of sidecars."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 from sqlalchemy import bindparam, select, update
@@ -16,9 +16,8 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import encode
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge
-from creditmeter.core.credit.messages import Answer, Message, Standing
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Preview, Registered, Reply, Standing
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
@@ -39,39 +38,6 @@ _APPLIED = select(tables.exchanges.c.seq, tables.exchanges.c.answer).where(
 )
 
 _decode_answer = msgspec.json.Decoder(Answer).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """The epoch in which a sidecar may speak from now on, and the accounts on which it has unclosed leases."""
-
-    epoch: int
-    accounts: tuple[AccountId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fenced:
-    """Another process speaks for this sidecar: its journal was copied, or it is running twice."""
-
-    sidecar_id: SidecarId
-
-
-@dataclass(frozen=True, slots=True)
-class Outdated:
-    """The message is older than one that was applied already. It had no effect."""
-
-    applied_seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """An account, and how it would stand. What the message posts is not among the unposted."""
-
-    account: Account
-    standing: Standing
-
-
-Reply = Answer | AccountNotFound | Outdated
 
 
 class Exchanges:

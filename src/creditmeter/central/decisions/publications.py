@@ -1,18 +1,17 @@
 """Rate cards at the central store: published once each, and never changed."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.replays import Done
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
-from creditmeter.core.instants import HOUR, Instant
+from creditmeter.core.credit.requests import Done
+from creditmeter.core.instants import HOUR
 from creditmeter.core.prices.rate_card import RateCard
-from creditmeter.core.prices.rate_cards import KeptCard, kept
+from creditmeter.core.prices.rate_cards import KeptCard, RateCardCursor, kept
 from creditmeter.core.refusals import RateCardExists
 
 _ADVISORY_LOCK = 4_743_002
@@ -22,14 +21,6 @@ SUPERSEDED_FOR = HOUR
 
 _columns = tables.rate_cards.c
 _WITHOUT_PRICES = [each for each in tables.rate_cards.columns if each is not _columns.price_list]
-
-
-@dataclass(frozen=True, slots=True)
-class RateCardCursor:
-    """Where a page of cards ended: they come by the moment from which they are in effect, the last one first."""
-
-    effective_from: Instant
-    number: int
 
 
 class Publications:

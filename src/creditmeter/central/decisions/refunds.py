@@ -2,12 +2,12 @@
 
 from creditmeter.central.decisions.accounts import Topic, account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
-from creditmeter.central.decisions.replays import Done, remember, replay
+from creditmeter.central.decisions.replays import remember, replay
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.core.amounts import ZERO
 from creditmeter.core.credit.charges import Refund
-from creditmeter.core.credit.requests import RefundCharge
+from creditmeter.core.credit.requests import Done, RefundCharge
 from creditmeter.core.ids import RefundId, origin_of
 from creditmeter.core.refusals import ChargeNotFound, Refusal, RequestIdReused
 from creditmeter.core.settlement.ledger import Ledger

@@ -1,7 +1,6 @@
 """Requests that the central store decides, and their first replies: repeated, they get the same reply again."""
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import select
@@ -9,20 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import encode
-from creditmeter.core.credit.requests import difference
+from creditmeter.core.credit.requests import Done, difference
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import RequestIdReused
 
 Reply = TypeVar("Reply")
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[Reply]):
-    """A request that took effect, now or when it first came (`replayed`)."""
-
-    reply: Reply
-    replayed: bool = False
 
 
 async def replay(

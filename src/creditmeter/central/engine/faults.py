@@ -1,5 +1,8 @@
 """What goes wrong between a sidecar and the central store. No SQL engine is loaded to name it."""
 
+_NOT_PERMITTED = ("42501", "3F000")
+"""PostgreSQL's error codes for what a role may not do: the privilege is missing, or no schema is open to it."""
+
 
 class CentralUnavailable(Exception):
     """The central store could not be reached, or did not answer; whether it did what was asked is unknown.
@@ -22,3 +25,8 @@ class CentralMisconfigured(Exception):
 
 class CentralDamaged(CentralMisconfigured):
     """The central store is damaged, another program's, or newer than this one. Nothing was changed."""
+
+
+def is_refused(error: CentralUnavailable) -> bool:
+    """Whether the store did not do it because the role may not."""
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _NOT_PERMITTED

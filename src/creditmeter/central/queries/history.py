@@ -6,7 +6,7 @@ if there are more of them than are looked at, the page is looked for from the ne
 did not fill it, it says where to go on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,9 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import bits_of_kinds, bits_of_sources, charge_of, entry_of, grant_of, refund_of
 from creditmeter.core.credit.charges import Charge, Refund
-from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
-from creditmeter.core.credit.history import Entry, EntryType
-from creditmeter.core.ids import AccountId, ChargeId, GrantId, RefundId, origin_of
-from creditmeter.core.instants import Instant
+from creditmeter.core.credit.grants import Grant, GrantCursor
+from creditmeter.core.credit.history import Entry, HistoryFilter, LabelFilter
+from creditmeter.core.ids import AccountId, ChargeId, RefundId, origin_of
 from creditmeter.core.refusals import AccountNotFound
 
 MAX_LINES_LOOKED_AT = 50_000
@@ -31,70 +30,6 @@ MAX_LINES_LOOKED_AT = 50_000
 
 PART = 1_000
 """As many of them are fetched at once where they are named by their numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFilter:
-    """Which labels to look for: a key with this value, or (None) with any."""
-
-    key: str
-    value: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryFilter:
-    """Which lines of history to show: those that match every filter that is set. `[start, end)` is on `occurred_at`."""
-
-    types: tuple[EntryType, ...] = ()
-    kinds: tuple[GrantKind, ...] = ()
-    source: GrantSource | None = None
-    label: LabelFilter | None = None
-    action: str = ""
-    model: str = ""
-    tool: str = ""
-    start: Instant | None = None
-    end: Instant | None = None
-
-    def conditions(self, *, is_sqlite: bool) -> list[ColumnElement[bool]]:
-        """The filter as SQL."""
-        columns = tables.history.c
-        found: list[ColumnElement[bool]] = []
-        if self.types:
-            found.append(columns.type.in_([each.value for each in self.types]))
-        if self.kinds:
-            found.append(columns.kinds.bitwise_and(bits_of_kinds(set(self.kinds))) != 0)
-        if self.source is not None:
-            found.append(columns.sources.bitwise_and(bits_of_sources([self.source])) != 0)
-        if self.label is not None:
-            found.append(_has_label(self.label, is_sqlite=is_sqlite))
-        words = {columns.action: self.action, columns.model: self.model, columns.tool: self.tool}
-        return found + [column == word for column, word in words.items() if word] + self.in_time
-
-    @property
-    def in_time(self) -> list[ColumnElement[bool]]:
-        """What it says of time, as SQL; nothing if it says nothing."""
-        occurred_at = tables.history.c.occurred_at
-        bounds = None if self.start is None else occurred_at >= self.start, None if self.end is None else occurred_at < self.end
-        return [each for each in bounds if each is not None]
-
-    def has(self, pending: Charge) -> bool:
-        """Whether a charge that waits to be posted is known to be among the lines that will be there.
-
-        Which grants it will draw on is not: where kinds or a source are asked for, it is not.
-        """
-        usage = pending.usage
-        model = (usage.response_model or usage.request_model) if usage else ""
-        tool = usage.tool if usage else ""
-        words = ((self.action, pending.action), (self.model, model), (self.tool, tool))
-        return (
-            (not self.types or EntryType.CHARGED in self.types)
-            and not self.kinds
-            and self.source is None
-            and (self.label is None or _carries(pending.labels, self.label))
-            and (self.start is None or self.start <= pending.committed_at)
-            and (self.end is None or pending.committed_at < self.end)
-            and all(wanted in ("", word) for wanted, word in words)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +42,6 @@ class Lines:
     entries: list[Entry]
     next_before: int | None
     posted: frozenset[ChargeId] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class GrantCursor:
-    """Where a page of grants ended."""
-
-    created_at: Instant
-    grant_id: GrantId
 
 
 class Reader:
@@ -166,9 +93,9 @@ class Reader:
             if last is None:
                 return AccountNotFound(account_id)
             posted = await _posted(connection, account_id, waiting)
-            page = _Page(connection, account_id, wanted.conditions(is_sqlite=self._database.is_sqlite), limit + 1)
+            page = _Page(connection, account_id, _conditions(wanted, is_sqlite=self._database.is_sqlite), limit + 1)
             before = last + 1 if before is None else before
-            if wanted.in_time and await _are_few(connection, account_id, wanted):
+            if _in_time(wanted) and await _are_few(connection, account_id, wanted):
                 first, found = 1, await page.of_time(wanted, before)
             else:
                 first = max(1, before - MAX_LINES_LOOKED_AT)
@@ -209,7 +136,7 @@ class _Page:
 
     async def of_time(self, wanted: HistoryFilter, before: int) -> list[Entry]:
         """Those numbered below `before` of a range of time that has few lines."""
-        at_once = self.limit if len(self.conditions) == len(wanted.in_time) else PART
+        at_once = self.limit if len(self.conditions) == len(_in_time(wanted)) else PART
         found: list[Entry] = []
         while len(found) < self.limit:
             numbers = await self._numbers(wanted, before, at_once)
@@ -232,10 +159,33 @@ class _Page:
         return [entry_of(row) for row in rows.mappings()]
 
 
+def _conditions(wanted: HistoryFilter, *, is_sqlite: bool) -> list[ColumnElement[bool]]:
+    """A filter as SQL."""
+    columns = tables.history.c
+    found: list[ColumnElement[bool]] = []
+    if wanted.types:
+        found.append(columns.type.in_([each.value for each in wanted.types]))
+    if wanted.kinds:
+        found.append(columns.kinds.bitwise_and(bits_of_kinds(set(wanted.kinds))) != 0)
+    if wanted.source is not None:
+        found.append(columns.sources.bitwise_and(bits_of_sources([wanted.source])) != 0)
+    if wanted.label is not None:
+        found.append(_has_label(wanted.label, is_sqlite=is_sqlite))
+    words = {columns.action: wanted.action, columns.model: wanted.model, columns.tool: wanted.tool}
+    return found + [column == word for column, word in words.items() if word] + _in_time(wanted)
+
+
+def _in_time(wanted: HistoryFilter) -> list[ColumnElement[bool]]:
+    """What a filter says of time, as SQL; nothing if it says nothing."""
+    at, start, end = tables.history.c.occurred_at, wanted.start, wanted.end
+    bounds = None if start is None else at >= start, None if end is None else at < end
+    return [each for each in bounds if each is not None]
+
+
 def _numbers_in_time(account_id: AccountId, wanted: HistoryFilter) -> Select[tuple[int]]:
     """The numbers of the lines of a range of time, in the order of the index."""
     history = tables.history.c
-    query = select(history.number).where(history.account_id == account_id, *wanted.in_time)
+    query = select(history.number).where(history.account_id == account_id, *_in_time(wanted))
     return query.order_by(history.occurred_at, history.number)
 
 
@@ -265,7 +215,3 @@ def _has_label(label: LabelFilter, *, is_sqlite: bool) -> ColumnElement[bool]:
         return found.correlate(tables.history).exists()
     value = func.jsonb_extract_path_text(cast(stored, JSONB), label.key)
     return value.is_not(None) if label.value is None else value == label.value
-
-
-def _carries(labels: Mapping[str, str], label: LabelFilter) -> bool:
-    return label.key in labels and label.value in (None, labels[label.key])

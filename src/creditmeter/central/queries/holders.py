@@ -3,8 +3,6 @@
 What is held and what is not posted is as of each sidecar's last report. A page is one query from one snapshot.
 """
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, case, func, select, tuple_
@@ -14,61 +12,12 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import lease_of
 from creditmeter.central.schema.sums import parts_of, sum_of, whole
-from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.leases import OutLease
-from creditmeter.core.ids import AccountId, LeaseId, SidecarId
+from creditmeter.core.credit.holders import AccountLease, LeaseCursor, SeenSidecar, SidecarCursor, SidecarState
+from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
 
 SEEN_WITHIN = Span(45 * SECOND)
 """A sidecar that is there says so three times within this long, also if it has nothing else to say."""
-
-
-class SidecarState(Enum):
-    """Whether a sidecar spoke within the TTL of a lease, and if not, whether anything is out to it."""
-
-    ACTIVE = "ACTIVE"
-    SILENT = "SILENT"
-    GONE = "GONE"
-
-
-@dataclass(frozen=True, slots=True)
-class SeenSidecar:
-    """A sidecar as the central store sees it; amounts are over all its unclosed leases."""
-
-    sidecar_id: SidecarId
-    epoch: int
-    state: SidecarState
-    registered_at: Instant
-    last_seen_at: Instant
-    leases: int
-    out: Microcredits
-    held: Microcredits
-    unposted: Microcredits
-
-
-@dataclass(frozen=True, slots=True)
-class AccountLease:
-    """An unclosed lease and the account it is on."""
-
-    account_id: AccountId
-    lease: OutLease
-
-
-@dataclass(frozen=True, slots=True)
-class SidecarCursor:
-    """Where a page of sidecars ended."""
-
-    last_seen_at: Instant
-    sidecar_id: SidecarId
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseCursor:
-    """Where a page of leases ended."""
-
-    opened_at: Instant
-    account_id: AccountId
-    lease_id: LeaseId
 
 
 class Listing:

@@ -3,8 +3,7 @@
 Summaries take turns: each keeps a connection until it is done.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 import msgspec
 from sqlalchemy import select, tuple_
@@ -14,25 +13,14 @@ from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of
-from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import AccountNotFound, Overloaded
-from creditmeter.core.reports.usage_summary import Grouping, Keys, UsageSummary, UsedCharge
+from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary, UsedCharge
 
 PAGE = 500
 """As many charges are read at once. Between pages the sidecar serves others."""
 
 _decode = msgspec.json.Decoder(UsedCharge).decode
-
-
-@dataclass(frozen=True, slots=True)
-class UsageQuery:
-    """Which charges to sum up, those with `committed_at` in `[start, end)`, and by what."""
-
-    account_id: AccountId
-    start: Instant | None = None
-    end: Instant | None = None
-    group_by: Sequence[Grouping] = ()
 
 
 class UsageReader:

@@ -18,15 +18,12 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.database import Database
-from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
+from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable, is_refused
 from creditmeter.central.schema import tables
 
 _ADVISORY_LOCK = 4_743_001
 
 _COLUMNS = text("SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'")
-
-_NOT_PERMITTED = ("42501", "3F000")
-"""PostgreSQL's error codes for what a role may not do: the privilege is missing, or no schema is open to it."""
 
 
 class NotPermitted(CentralMisconfigured):
@@ -112,11 +109,6 @@ async def lock_schema(connection: AsyncConnection) -> None:
     """Keep others from changing tables and privileges until the transaction ends."""
     if connection.dialect.name != "sqlite":  # there the transaction itself does
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-
-
-def is_refused(error: CentralUnavailable) -> bool:
-    """Whether the store did not do it because the role may not."""
-    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _NOT_PERMITTED
 
 
 def owners_address(database: Database) -> str:

@@ -17,9 +17,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.database import Database
-from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable, is_refused
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.migrating import NotPermitted, is_refused, lock_schema, newest_version, owners_address, version
+from creditmeter.central.schema.migrating import NotPermitted, lock_schema, newest_version, owners_address, version
 
 _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.calendar import Calendar
@@ -57,3 +58,10 @@ class Plan:
     plan_id: PlanId
     daily: Microcredits
     monthly: Microcredits
+
+
+class AccountCursor(NamedTuple):
+    """Where a page of accounts ended: they come newest first."""
+
+    created_at: Instant
+    id: str

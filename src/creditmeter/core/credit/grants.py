@@ -114,6 +114,14 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantCursor:
+    """Where a page of grants ended."""
+
+    created_at: Instant
+    grant_id: GrantId
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Permanent grants that a decision does not look at one by one: usable now, behind all others in the order of deduction,
     and with credit left. In microcredits what they gave, less what was taken back, and what is left of them.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import Draw, GrantKind, GrantSource
 from creditmeter.core.ids import ChargeId, GrantId, RefundId
 from creditmeter.core.instants import Instant
@@ -63,3 +64,49 @@ class Entry:
     def grant_ids(self) -> frozenset[GrantId]:
         """The grants that it names."""
         return frozenset(name for name in (self.grant_id, *(draw.grant_id for draw in self.draws)) if name is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFilter:
+    """Which labels to look for: a key with this value, or (None) with any."""
+
+    key: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which lines of history to show: those that match every filter that is set. `[start, end)` is on `occurred_at`."""
+
+    types: tuple[EntryType, ...] = ()
+    kinds: tuple[GrantKind, ...] = ()
+    source: GrantSource | None = None
+    label: LabelFilter | None = None
+    action: str = ""
+    model: str = ""
+    tool: str = ""
+    start: Instant | None = None
+    end: Instant | None = None
+
+    def has(self, pending: Charge) -> bool:
+        """Whether a charge that waits to be posted is known to be among the lines that will be there.
+
+        Which grants it will draw on is not: where kinds or a source are asked for, it is not.
+        """
+        usage = pending.usage
+        model = (usage.response_model or usage.request_model) if usage else ""
+        tool = usage.tool if usage else ""
+        words = ((self.action, pending.action), (self.model, model), (self.tool, tool))
+        return (
+            (not self.types or EntryType.CHARGED in self.types)
+            and not self.kinds
+            and self.source is None
+            and (self.label is None or _carries(pending.labels, self.label))
+            and (self.start is None or self.start <= pending.committed_at)
+            and (self.end is None or pending.committed_at < self.end)
+            and all(wanted in ("", word) for wanted, word in words)
+        )
+
+
+def _carries(labels: Mapping[str, str], label: LabelFilter) -> bool:
+    return label.key in labels and label.value in (None, labels[label.key])

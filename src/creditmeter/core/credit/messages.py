@@ -16,6 +16,7 @@ from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosti
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
+from creditmeter.core.refusals import AccountNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +150,36 @@ class Answer:
     elsewhere: Microcredits = Microcredits(0)
     is_pending: bool = False
     pending_for: Span = Span(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The epoch in which a sidecar may speak from now on, and the accounts on which it has unclosed leases."""
+
+    epoch: int
+    accounts: tuple[AccountId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another process speaks for this sidecar: its journal was copied, or it is running twice."""
+
+    sidecar_id: SidecarId
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The message is older than one that was applied already. It had no effect."""
+
+    applied_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An account, and how it would stand. What the message posts is not among the unposted."""
+
+    account: Account
+    standing: Standing
+
+
+Reply = Answer | AccountNotFound | Outdated

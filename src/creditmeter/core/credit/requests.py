@@ -6,7 +6,7 @@ request gets the same reply; the same id with another request is refused and tol
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge, Refund, RefundMode
@@ -14,6 +14,8 @@ from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import Span
 from creditmeter.core.work import Usage, Work
+
+_Reply = TypeVar("_Reply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,14 @@ class Receipt:
     reservation: Reservation | None = None
     charge: Charge | None = None
     refund: Refund | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[_Reply]):
+    """A request that took effect, now or when it first came (`replayed`)."""
+
+    reply: _Reply
+    replayed: bool = False
 
 
 def difference(first: object, second: object) -> str | None:

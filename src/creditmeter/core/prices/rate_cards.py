@@ -7,6 +7,7 @@ names one. So it means the same for ever, whatever release of that list is insta
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,6 +47,13 @@ class KeptCard:
         """
         packed = self.price_list
         return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
+
+
+class RateCardCursor(NamedTuple):
+    """Where a page of cards ended: they come by the moment from which they are in effect, the last one first."""
+
+    effective_from: Instant
+    number: int
 
 
 def packed(price_list: PriceList) -> bytes:

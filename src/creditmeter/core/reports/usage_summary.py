@@ -13,6 +13,7 @@ from typing import TypeAlias
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.calendar import Calendar, Period, day_of
 from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import TEXT
 
@@ -44,6 +45,16 @@ Grouping: TypeAlias = Dimension | LabelKey
 
 Keys: TypeAlias = tuple[str, ...]
 """A group's values, in the order of the groupings."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which charges to sum up, those with `committed_at` in `[start, end)`, and by what."""
+
+    account_id: AccountId
+    start: Instant | None = None
+    end: Instant | None = None
+    group_by: Sequence[Grouping] = ()
 
 
 @dataclass(frozen=True, slots=True)

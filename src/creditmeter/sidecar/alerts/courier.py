@@ -12,8 +12,9 @@ from http import HTTPStatus
 
 import structlog
 
-from creditmeter.central.decisions.deliveries import Deliveries, Delivery
 from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.store import CentralStore
+from creditmeter.core.credit.deliveries import Delivery
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.sidecar.alerts.standard_webhooks import Outcome, next_attempt, outcome_of
 from creditmeter.sidecar.alerts.webhook import Unanswered, Webhook
@@ -40,9 +41,9 @@ class Courier:
     """Delivers. `told` hears what became of each attempt, and how many deliveries that is about."""
 
     def __init__(
-        self, deliveries: Deliveries, webhook: Webhook | None, clock: Clock, told: Callable[[Outcome, int], None]
+        self, central: CentralStore, webhook: Webhook | None, clock: Clock, told: Callable[[Outcome, int], None]
     ) -> None:
-        self._deliveries = deliveries
+        self._deliveries = central.deliveries
         self._webhook = webhook
         self._clock = clock
         self._told = told
