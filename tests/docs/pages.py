@@ -1,4 +1,5 @@
-"""README.md and docs/*.md as a reader uses them: blocks of shell to paste, what they are said to print, and commands named.
+"""README.md, CONTRIBUTING.md and docs/*.md as a reader uses them: blocks of shell to paste, what they are said to print, and
+commands named.
 
 A block that no test can run has the comment ``<!-- not run: REASON -->`` before it.
 """
@@ -86,5 +87,9 @@ def page(name: str) -> Page:
 
 
 def pages() -> list[Page]:
-    """README.md and all of docs/."""
-    return [page("README.md"), *(page(f"docs/{path.name}") for path in sorted((REPOSITORY / "docs").glob("*.md")))]
+    """README.md, CONTRIBUTING.md and all of docs/."""
+    return [
+        page("README.md"),
+        page("CONTRIBUTING.md"),
+        *(page(f"docs/{path.name}") for path in sorted((REPOSITORY / "docs").glob("*.md"))),
+    ]

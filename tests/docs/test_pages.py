@@ -38,6 +38,11 @@ NEED_A_PROBE = {"docs/operation.md"}
 
 NOT_RUN = {
     "README.md": ["campaigns take as long as one likes; .ci/run runs a share of each"],
+    "CONTRIBUTING.md": [
+        "these are the steps of .ci/run, which runs each of them",
+        "campaigns take as long as one likes; .ci/run runs a share of each",
+        "whoever wants the hooks installs pre-commit, and the tests install nothing",
+    ],
 }
 
 
