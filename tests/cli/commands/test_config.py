@@ -10,7 +10,7 @@ from creditmeter.cli.exits import ExitCode
 from creditmeter.server.config import Settings
 from creditmeter.server.settings_reference import described
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import run_process
+from tests.cli.forking import run_forked
 
 OTHER = {
     "listen": "127.0.0.1:0,unix:/run/other.sock",
@@ -131,7 +131,7 @@ def test_serving_with_a_wrong_setting(
     short_path: Path, arguments: tuple[str, ...], environment: dict[str, str], told: str
 ) -> None:
     """One line, exit code 2, and nothing is made."""
-    ended = run_process("serve", "--data-dir", str(short_path / "new"), *arguments, **environment)
+    ended = run_forked("serve", "--data-dir", str(short_path / "new"), *arguments, **environment)
     assert told in ended.complaint
     assert ended.code == ExitCode.USAGE
     assert ended.out == ""
