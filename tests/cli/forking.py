@@ -13,7 +13,7 @@ from creditmeter.cli.main import main
 from tests.cli.processes import Ended, environment
 
 FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload([__name__, "creditmeter.server.app"])
+FORKING.set_forkserver_preload([__name__, "tests.cli.terminal", "creditmeter.server.app"])
 
 _MOST_SECONDS = 110
 

@@ -45,6 +45,7 @@ class Shown:
         """What a person sees, without spaces at the ends of lines."""
         screen = pyte.Screen(self.columns, LINES)
         pyte.ByteStream(screen).feed(self.written)
+        screen.lines = max(screen.buffer, default=0) + 1  # below there is nothing, which takes long to draw
         return "\n".join(line.rstrip() for line in screen.display).strip("\n") + "\n"
 
     @property
