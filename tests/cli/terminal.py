@@ -6,7 +6,6 @@ fraction of a fresh interpreter's start, and the child's stdin, stdout and stder
 
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import pty
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 import pyte
 
 from creditmeter.cli.main import run
+from tests.cli.forking import FORKING
 
 LINES = 400
 """As many lines of output a test can see: the terminal is so high, and nothing scrolls away."""
@@ -45,6 +45,7 @@ class Shown:
         """What a person sees, without spaces at the ends of lines."""
         screen = pyte.Screen(self.columns, LINES)
         pyte.ByteStream(screen).feed(self.written)
+        screen.lines = max(screen.buffer, default=0) + 1  # below there is nothing, which takes long to draw
         return "\n".join(line.rstrip() for line in screen.display).strip("\n") + "\n"
 
     @property
@@ -92,10 +93,6 @@ class Terminal:
                 os.close(each)
 
 
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload([__name__])
-
-
 def on_terminal(
     columns: int,
     arguments: Sequence[str],
@@ -108,7 +105,7 @@ def on_terminal(
     """
     terminal = Terminal(columns)
     try:
-        child = _forking.Process(target=_perform, args=(terminal.name, tuple(arguments), at, directory, dict(environment)))
+        child = FORKING.Process(target=_perform, args=(terminal.name, tuple(arguments), at, directory, dict(environment)))
         child.start()
         written = terminal.read_until(child.sentinel)
         child.join()

@@ -1,17 +1,11 @@
 """The commands that ask a sidecar, each put to a real one."""
 
-import re
-
 import pytest
 
 from creditmeter.cli.exits import ExitCode
 from creditmeter.v1 import admin_pb2
 from tests.cli.conftest import CommandLine
-
-
-def rows(text: str) -> list[list[str]]:
-    """The rows of a printed table as lists of cells."""
-    return [re.split(r" {2,}", line.strip()) for line in text.splitlines() if line.strip()]
+from tests.cli.tables import rows
 
 
 def test_an_account_is_made_shown_changed_and_listed(cli: CommandLine) -> None:

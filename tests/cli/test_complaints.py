@@ -12,7 +12,8 @@ import pytest
 from creditmeter.cli import connection
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import COMMAND, environment, run_process, sidecar_process
+from tests.cli.forking import run_forked
+from tests.cli.processes import COMMAND, environment, sidecar_process
 from tests.journal.files import KEYS, made_full, overwrite_cell
 
 
@@ -130,7 +131,7 @@ def test_verify_does_not_make_a_store(cli: CommandLine, tmp_path: Path) -> None:
 def test_verify_of_a_file_that_is_no_database(tmp_path: Path) -> None:
     """It is damaged, and says so."""
     (tmp_path / "central.db").write_bytes(b"no database at all" * 1000)
-    ended = run_process("verify", "--data-dir", str(tmp_path))
+    ended = run_forked("verify", "--data-dir", str(tmp_path))
     assert "not a database" in ended.complaint
     assert ended.code == ExitCode.DAMAGED
 
@@ -152,7 +153,7 @@ def test_a_port_in_use() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        ended = run_process("serve", "--listen", address, "--data-dir", directory)
+        ended = run_forked("serve", "--listen", address, "--data-dir", directory)
     assert address in ended.complaint
     assert ended.code == ExitCode.CANNOT_START
 
@@ -160,7 +161,7 @@ def test_a_port_in_use() -> None:
 def test_a_data_directory_that_cannot_be_written(short_path: Path) -> None:
     """A file in its place, which not even root can write into."""
     (short_path / "file").write_text("")
-    ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path / "file" / "data"))
+    ended = run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path / "file" / "data"))
     assert "cannot be written" in ended.complaint
     assert ended.code == ExitCode.CANNOT_START
 
@@ -169,7 +170,7 @@ def test_a_rate_card_that_is_wrong(short_path: Path) -> None:
     """Every problem is in the line."""
     (short_path / "card.toml").write_text('version = ""\ncredits_per_usd = -1\n')
     options = ("--listen", "127.0.0.1:0", "--data-dir", str(short_path))
-    ended = run_process("serve", *options, "--rate-card", str(short_path / "card.toml"))
+    ended = run_forked("serve", *options, "--rate-card", str(short_path / "card.toml"))
     assert "the rate card" in ended.complaint
     assert "credits_per_usd" in ended.complaint
     assert ended.code == ExitCode.CANNOT_START
@@ -180,7 +181,7 @@ def test_a_central_store_that_cannot_be_reached(short_path: Path) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"postgresql://nobody@127.0.0.1:{bound.getsockname()[1]}/none"
-        ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path), "--central", url)
+        ended = run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path), "--central", url)
     assert "the central store cannot be reached" in ended.complaint
     assert ended.code == ExitCode.CANNOT_START
 
@@ -189,7 +190,7 @@ def test_a_central_store_that_cannot_be_reached(short_path: Path) -> None:
 def test_a_damaged_database(short_path: Path, file: str) -> None:
     """It is not replaced by a fresh one."""
     (short_path / file).write_bytes(b"not a database" * 500)
-    ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path))
+    ended = run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path))
     assert file in ended.complaint
     assert ended.code == ExitCode.DAMAGED
     assert (short_path / file).read_bytes().startswith(b"not a database")
@@ -202,7 +203,7 @@ def test_a_damaged_row(short_path: Path, table: str) -> None:
     column = {"receipts": "reply", "identity": "epoch"}.get(table, "body")
     overwrite_cell(path, table, column, b"\xff no such thing")
     before = path.read_bytes()
-    ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path))
+    ended = run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path))
     assert f"the journal {path} is damaged: the row " in ended.complaint
     assert "Restore it from a copy" in ended.complaint
     assert ended.code == ExitCode.DAMAGED
@@ -262,14 +263,14 @@ def test_without_arguments_the_commands_are_listed(cli: CommandLine) -> None:
 )
 def test_a_central_store_that_is_not_there(short_path: Path, central: str, code: ExitCode) -> None:
     """It is not damaged for that."""
-    ended = run_process("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path), "--central", central)
+    ended = run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path), "--central", central)
     assert ended.complaint
     assert ended.code == code
 
 
 def test_a_level_of_logging_that_is_none(short_path: Path) -> None:
     """As any other setting."""
-    ended = run_process("serve", "--data-dir", str(short_path), CREDITMETER_LOG_LEVEL="loud")
+    ended = run_forked("serve", "--data-dir", str(short_path), CREDITMETER_LOG_LEVEL="loud")
     assert "log_level" in ended.complaint
     assert ended.code == ExitCode.USAGE
 

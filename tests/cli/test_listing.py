@@ -14,7 +14,7 @@ from creditmeter.cli.times import by_clock
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2, metering_pb2
 from tests.cli.conftest import CommandLine
-from tests.cli.test_commands import rows
+from tests.cli.tables import rows
 
 CREDIT = 1_000_000
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -13,7 +13,8 @@ from creditmeter.cli.replay.report import Outcome, outcome_json
 from creditmeter.cli.replay.tally import Tally, percentile
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2, charges_pb2, metering_pb2
-from tests.cli.processes import SidecarProcess, run_process
+from tests.cli.forking import run_forked
+from tests.cli.processes import SidecarProcess
 from tests.cli.sample_trace import ROWS, sample_trace
 
 HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -57,7 +58,7 @@ def test_the_sample_is_what_is_drawn() -> None:
 @pytest.mark.parametrize("arguments", [(), ("trace.csv", "--sample")])
 def test_one_trace_is_named(arguments: tuple[str, ...]) -> None:
     """Neither none nor two."""
-    ended = run_process("replay", *arguments)
+    ended = run_forked("replay", *arguments)
     assert ended.code == ExitCode.USAGE
     assert "name one trace, or --sample" in ended.complaint
 

@@ -26,7 +26,7 @@ from tests.server.requests import (
     usage_json,
     used,
 )
-from tests.v1.test_contract import SERVICES
+from tests.v1.contract import SERVICES
 
 MOST = 10**15
 YEAR_10000 = 253_402_300_800

@@ -8,10 +8,9 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 
-from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
+from creditmeter.v1 import admin_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.server.conftest import Failure, Services, failure
-from tests.server.test_services import settled
-from tests.v1.test_contract import SERVICES
+from tests.v1.contract import SERVICES
 
 CREDIT = 1_000_000
 LATER = {"Batch", "Pipeline", "Meter"}
@@ -216,34 +215,6 @@ async def test_a_billion_items_are_reserved_charged_and_committed(services: Serv
     assert (await services.metering.Charge(fact)).charge.cost_microcredits == quantity * CREDIT
 
 
-async def test_a_price_beyond_all_amounts_is_refused_before_a_call_and_capped_after_it(services: Services) -> None:
-    """What has been is never lost: it costs the largest amount, flagged, with its exact price beside it, and is settled."""
-    await services.create("alice", permanent=100 * CREDIT)
-    metering = services.metering
-    items = work("image", request_model="dall-e-3", quantity=10**9)
-    of_images = usage("image", request_model="dall-e-3", quantity=10**9)
-    asked = metering_pb2.ChargeRequest(request_id="n", account_id="alice", usage=of_images)
-    for call, field in (
-        (metering.Quote(metering_pb2.QuoteRequest(work=[items])), "work[0]"),
-        (metering.Reserve(metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=items)), "work"),
-        (metering.Charge(asked), "usage"),
-    ):
-        failed = await failure(call)
-        assert (failed.info.reason, failed.fields) == ("INVALID_REQUEST", {field})
-        assert "above the limit of 1,000,000,000" in failed.message
-    held = await reserved(services, "h", work=work("image", request_model="dall-e-3"))
-    done = await metering.Commit(metering_pb2.CommitRequest(request_id="c", reservation_id=held, usage=of_images))
-    asked.already_incurred = True
-    charges = [done.charge, (await metering.Charge(asked)).charge]
-    for charge in charges:
-        assert (charge.cost_microcredits, list(charge.flags)) == (10**15, [charges_pb2.CHARGE_FLAG_CAPPED])
-        assert int(charge.exact_credits) > 10**9
-        await settled(services, charge.charge_id)
-    summed = await services.account.SummarizeUsage(account_pb2.SummarizeUsageRequest(account_id="alice"))
-    assert (summed.total.cost_microcredits, summed.total.quantity) == (2 * 10**15, 2 * 10**9)
-    assert summed.total.covered_microcredits == 100 * CREDIT
-
-
 async def test_bytes_that_are_no_message_are_an_invalid_request(services: Services) -> None:
     """With its reason, whichever RPC is called; what is not in this version says so whatever it is sent."""
     for method, path in METHODS:
@@ -267,18 +238,6 @@ async def test_text_that_is_not_utf_8_is_an_invalid_request(services: Services, 
     """Protobuf's strings are UTF-8, wherever they stand."""
     failed = await failure(services.send("/creditmeter.v1.MeteringService/Reserve", received))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-
-
-async def test_a_message_that_is_too_large_is_refused_by_grpc_itself(services: Services) -> None:
-    """RESOURCE_EXHAUSTED without an ErrorInfo: no code of this program sees it. One just below the limit is read."""
-    labels = {"k": "x" * (4 * 1024**2 - 100)}
-    asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=1, labels=labels)
-    assert (await failure(services.metering.Reserve(asked))).fields == {"labels['k']"}
-    asked.labels["k"] += "x" * 200
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await services.metering.Reserve(asked)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "grpc-status-details-bin" not in dict(caught.value.trailing_metadata() or ())
 
 
 async def test_exactly_what_a_later_version_does_is_not_implemented(services: Services) -> None:

@@ -18,6 +18,7 @@ from creditmeter.core.instants import DAY, to_datetime
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
+from tests.server.settling import settled_charge
 
 CREDIT = 1_000_000
 ALICE = "alice"
@@ -40,15 +41,6 @@ async def used(services: Services, name: str, usage: work_pb2.Usage, **labels: s
 async def settled(services: Services, reply: metering_pb2.ChargeResponse) -> str:
     """Wait until a charge is posted; returns its id."""
     return (await settled_charge(services, reply.charge.charge_id)).charge_id
-
-
-async def settled_charge(services: Services, charge_id: str) -> charges_pb2.Charge:
-    """A charge as soon as it is posted; its sidecar settles without being asked."""
-    asked = metering_pb2.GetChargeRequest(charge_id=charge_id)
-    async with asyncio.timeout(60):
-        while not (charge := (await services.metering.GetCharge(asked)).charge).HasField("posted_at"):
-            await asyncio.sleep(0)
-    return charge
 
 
 async def give(services: Services, name: str, amount: int, source: str = "PROMOTION") -> str:

@@ -18,6 +18,7 @@ from creditmeter.sidecar.clock import SystemClock
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
+from tests.server.settling import settled_charge
 
 CREDIT = 1_000_000
 
@@ -25,16 +26,6 @@ CREDIT = 1_000_000
 def reserve(request_id: str, amount: int = CREDIT, account_id: str = "alice") -> metering_pb2.ReserveRequest:
     """A Reserve of an amount."""
     return metering_pb2.ReserveRequest(request_id=request_id, account_id=account_id, amount_microcredits=amount)
-
-
-async def settled(services: Services, charge_id: str) -> object:
-    """The charge once it is posted; asking drives nothing, so it is asked again until the settler came by."""
-    async with asyncio.timeout(20):
-        while True:
-            reply = await services.metering.GetCharge(metering_pb2.GetChargeRequest(charge_id=charge_id))
-            if reply.charge.HasField("posted_at"):
-                return reply.charge
-            await asyncio.sleep(0)
 
 
 async def test_a_call_from_reservation_to_refund(services: Services) -> None:
@@ -52,7 +43,7 @@ async def test_a_call_from_reservation_to_refund(services: Services) -> None:
     assert (done.charge.cost_microcredits, done.charge.cost_usd) == (3 * CREDIT, "0.0200025")
     assert done.reservation.state == reservations_pb2.RESERVATION_STATE_COMMITTED
     assert done.charge.labels == {"job": "1"}
-    await settled(services, done.charge.charge_id)
+    await settled_charge(services, done.charge.charge_id)
     back = await services.metering.Refund(
         metering_pb2.RefundRequest(request_id="job/refund", charge_id=done.charge.charge_id, reason="no good")
     )

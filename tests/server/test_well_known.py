@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from creditmeter.server.well_known import malformed
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
 from tests.server.conftest import Services, failure
-from tests.v1.test_contract import SERVICES
+from tests.v1.contract import SERVICES
 
 WRONG_DURATIONS = [
     Duration(seconds=1, nanos=-1),

@@ -40,7 +40,7 @@ from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refusals import Refusal
 from creditmeter.sidecar.meter import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, charge_id, commit, refund, release, reservation, reserve
+from tests.sidecar.requests import charge, charge_id, commit, refund, release, reservation, reserve
 
 Row = tuple[str, str, str, str]
 

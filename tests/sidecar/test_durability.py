@@ -18,7 +18,7 @@ from creditmeter.sidecar.status import Condition
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, charge_id, commit, held, receipt, refund, release, reserve
+from tests.sidecar.requests import charge, charge_id, commit, held, receipt, refund, release, reserve
 
 
 async def test_what_was_acknowledged_is_there_after_a_crash(bench: Bench) -> None:

@@ -25,7 +25,7 @@ from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.status import Condition
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve
+from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import Fate
 
 LEASE_TTL = 10 * MINUTE

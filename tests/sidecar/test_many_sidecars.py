@@ -26,7 +26,7 @@ from creditmeter.sidecar.lease_keeper import MAX_AT_ONCE
 from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release, reserve
+from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 
 LEASE_TTL = Span(10 * MINUTE)
 LONG = 20.0

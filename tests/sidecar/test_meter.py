@@ -12,8 +12,8 @@ from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.history import EntryType, HistoryFilter
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
-from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.requests import ChargeNow, Extend, Reserve
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
 from creditmeter.core.prices.rate_cards import LoadedCard, load
@@ -34,64 +34,10 @@ from creditmeter.core.refusals import (
     UnpricedWork,
 )
 from creditmeter.core.work import Usage, Work
-from creditmeter.sidecar.meter import Outcome, Replied
+from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.reader import Balance, HistoryPage
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-
-
-def receipt(outcome: Outcome) -> Receipt:
-    """The receipt of a request that took effect."""
-    assert isinstance(outcome, Replied), outcome
-    return outcome.receipt
-
-
-def reservation(outcome: Outcome) -> Reservation:
-    """The reservation in a reply."""
-    found = receipt(outcome).reservation
-    assert found is not None
-    return found
-
-
-async def reserve(bench: Bench, request_id: str, amount: float, *, within: float | None = None, **more: object) -> Outcome:
-    """Reserve an amount of credits."""
-    asked = Reserve(RequestId(request_id), ACCOUNT, amount=credits(amount), **more)  # type: ignore[arg-type]  # as the test says
-    return await bench.sidecar.meter.reserve(asked, within)
-
-
-async def held(bench: Bench, request_id: str, amount: float) -> Reservation:
-    """A reservation that was granted."""
-    return reservation(await reserve(bench, request_id, amount))
-
-
-async def commit(bench: Bench, request_id: str, hold: Reservation, amount: float, *, keep_open: bool = False) -> Outcome:
-    """Commit a cost in credits."""
-    asked = Commit(RequestId(request_id), hold.reservation_id, amount=credits(amount), keep_open=keep_open)
-    return await bench.sidecar.meter.commit(asked)
-
-
-async def release(bench: Bench, request_id: str, hold: Reservation) -> Outcome:
-    """Release a hold."""
-    return await bench.sidecar.meter.release(Release(RequestId(request_id), hold.reservation_id))
-
-
-async def charge(bench: Bench, request_id: str, amount: float, **more: object) -> Outcome:
-    """Charge credits in one step."""
-    asked = ChargeNow(RequestId(request_id), ACCOUNT, amount=credits(amount), **more)  # type: ignore[arg-type]  # as the test says
-    return await bench.sidecar.meter.charge(asked)
-
-
-async def refund(bench: Bench, request_id: str, charge_id: ChargeId, amount: float | None = None, **more: object) -> Outcome:
-    """Refund credits of a charge; all that is left without an amount."""
-    part = None if amount is None else credits(amount)
-    asked = RefundCharge(RequestId(request_id), charge_id, part, **more)  # type: ignore[arg-type]  # as the test says
-    return await bench.sidecar.meter.refund(asked)
-
-
-def charge_id(outcome: Outcome) -> ChargeId:
-    """The charge in a reply."""
-    found = receipt(outcome).charge
-    assert found is not None
-    return found.charge_id
+from tests.sidecar.requests import charge, charge_id, commit, held, receipt, refund, release, reservation, reserve
 
 
 async def test_of_many_parallel_reserves_exactly_as_many_pass_as_there_is_credit_for(bench: Bench) -> None:

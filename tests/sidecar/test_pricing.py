@@ -20,7 +20,7 @@ from creditmeter.core.prices.rate_cards import LoadedCard, RateCards, load
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.sidecar.pricing import Pricing, Quoted
-from tests.core.prices.test_pricing import cards
+from tests.core.prices.cards import cards
 
 NOW = Instant(1_800_000_000_000_000)
 TEXT = Work(action="text", provider="openai", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=2_000)

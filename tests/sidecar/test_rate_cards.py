@@ -25,7 +25,7 @@ from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged
 from creditmeter.sidecar.meter import Outcome
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import receipt, reservation
+from tests.sidecar.requests import receipt, reservation
 
 TEXT = Work(action="text", request_model="house", input_tokens=1_000_000, max_output_tokens=0)
 

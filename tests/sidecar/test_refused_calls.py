@@ -9,7 +9,7 @@ from creditmeter.core.reports.forecasting import Forecast
 from creditmeter.sidecar.lease_keeper import REFUSED_TOLD_WITHIN
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, held, reserve
+from tests.sidecar.requests import charge, held, reserve
 
 
 async def refused_count(bench: Bench) -> int:

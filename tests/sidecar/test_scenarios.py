@@ -13,8 +13,8 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import HOUR, MINUTE, from_datetime
 from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench, credits
+from tests.sidecar.requests import charge
 from tests.sidecar.scenario import Scenario
-from tests.sidecar.test_meter import charge
 
 
 @pytest.fixture

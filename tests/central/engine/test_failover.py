@@ -14,7 +14,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Fenced
 from creditmeter.core.ids import SidecarId
 from tests.central.accounts import ACME, give, lines, opened
-from tests.central.engine.test_reaching import attempted, noon
+from tests.central.engine.reaching import attempted, noon
 from tests.postgres import PostgresServer
 
 POOL_SIZE = 5

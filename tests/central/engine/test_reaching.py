@@ -12,27 +12,12 @@ from creditmeter.central.engine.database import parse_url, shown_address
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.engine.postgresql import servers_in
 from creditmeter.central.store import CentralStore
-from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened
 from tests.central.addresses import ODD_ADDRESSES
-from tests.clocks import NOON
+from tests.central.engine.reaching import attempted, noon
 from tests.postgres import PostgresServer
 
 NOBODY_LISTENS = "postgresql://postgres:secret@127.0.0.1:1/credits"
-
-
-def noon() -> Instant:
-    """A clock that stands still."""
-    return NOON
-
-
-async def attempted(store: CentralStore) -> CentralUnavailable | None:
-    """Why the store could not be reached just now, if it could not."""
-    try:
-        await store.ping()
-    except CentralUnavailable as error:
-        return error
-    return None
 
 
 async def complaint(url: str) -> str:

@@ -27,7 +27,7 @@ from tests.central.accounts import account, assign, count, create, give, lines, 
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
-from tests.sidecar.test_meter import charge, charge_id, commit, held, refund, release
+from tests.sidecar.requests import charge, charge_id, commit, held, refund, release
 
 SETTLES = Access()
 

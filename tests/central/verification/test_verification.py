@@ -20,7 +20,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench
-from tests.sidecar.test_meter import charge, charge_id, commit, held, refund
+from tests.sidecar.requests import charge, charge_id, commit, held, refund
 
 DOUBLED_LINE = """
 INSERT INTO history SELECT account_id, 1000, type, amount_microcredits, balance_after_microcredits, occurred_at, posted_at,

@@ -12,7 +12,8 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import migrating
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import run_process, sidecar_process
+from tests.cli.forking import run_forked
+from tests.cli.processes import sidecar_process
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "create-sidecar-role"
 
@@ -145,11 +146,11 @@ def test_a_sidecar_with_a_role_of_its_own(cli: CommandLine, postgres_url: str, s
     query(postgres_url, f"CREATE ROLE {role} LOGIN")
     serve = ("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path), "--central", url)
     migrate = f"run `creditmeter central migrate --central {postgres_url.replace('postgres@', 'OWNER@')}` with the owner's role"
-    refused = run_process(*serve)
+    refused = run_forked(*serve)
     assert migrate in refused.complaint
     assert refused.code == ExitCode.CANNOT_START
     cli("central", "migrate", "--central", postgres_url)
-    refused = run_process(*serve)
+    refused = run_forked(*serve)
     assert f"run `creditmeter central grant-role {role} --central postgresql://OWNER@" in refused.complaint
     assert refused.code == ExitCode.CANNOT_START
     cli("central", "grant-role", role, "--central", postgres_url, "--admin")

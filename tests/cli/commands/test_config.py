@@ -11,7 +11,7 @@ from creditmeter.server.config import Settings
 from creditmeter.server.settings_reference import described
 from tests.central.addresses import ODD_ADDRESSES, PARTS
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import run_process
+from tests.cli.forking import run_forked
 from tests.cli.terminal import on_terminal
 
 OTHER = {
@@ -152,7 +152,7 @@ def test_serving_with_a_wrong_setting(
 ) -> None:
     """One line, exit code 2, and nothing is made. The check says the same."""
     for command in (("serve",), ("config", "check")):
-        ended = run_process(*command, "--data-dir", str(short_path / "new"), *arguments, **environment)
+        ended = run_forked(*command, "--data-dir", str(short_path / "new"), *arguments, **environment)
         assert told in ended.complaint
         assert ended.code == ExitCode.USAGE
         assert ended.out == ""

@@ -13,7 +13,7 @@ from creditmeter.cli.main import run
 from creditmeter.cli.screen import print_table
 from creditmeter.v1 import account_pb2, grants_pb2
 from tests.cli.conftest import CommandLine
-from tests.cli.test_commands import rows
+from tests.cli.tables import rows
 
 CREDIT = 1_000_000
 

@@ -22,7 +22,7 @@ from creditmeter.client import Client, call
 from creditmeter.core.instants import DAY, HOUR, Instant, to_datetime
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.cli.conftest import CommandLine
-from tests.cli.test_commands import rows
+from tests.cli.tables import rows
 from tests.clocks import NOON, ManualClock
 from tests.server.conftest import Services, data_dir, services  # noqa: F401 - a program at a clock that the test moves
 

@@ -6,10 +6,10 @@ import pytest
 
 from creditmeter.cli.commands.quote import COMMON_MODELS
 from creditmeter.cli.exits import ExitCode
-from tests.cli.commands.test_rates import DEFAULT
 from tests.cli.conftest import CommandLine
+from tests.cli.default_card import DEFAULT
 from tests.cli.processes import SidecarProcess, sidecar_process
-from tests.cli.test_commands import rows
+from tests.cli.tables import rows
 
 CREDIT = 1_000_000
 CARD = """

@@ -12,12 +12,11 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.server import rate_card_service
 from tests.cli.conftest import CommandLine
+from tests.cli.default_card import DEFAULT, LIST
 from tests.cli.processes import sidecar_process
-from tests.cli.test_commands import rows
+from tests.cli.tables import rows
 
 CREDIT = 1_000_000
-LIST = bundled_price_list().version
-DEFAULT = f"default-2026-11+{LIST}"
 CARD = """
 version = "v1"
 effective_from = 2000-01-01T00:00:00Z

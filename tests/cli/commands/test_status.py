@@ -9,7 +9,7 @@ from creditmeter.cli.commands.status import _print_status
 from creditmeter.v1 import admin_pb2
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import SidecarProcess
-from tests.cli.test_commands import rows
+from tests.cli.tables import rows
 
 CREDIT = 1_000_000
 

@@ -16,7 +16,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from creditmeter.cli.exits import ExitCode
 from creditmeter.server.health import METERING
 from tests.cli.conftest import CommandLine
-from tests.cli.processes import COMMAND, STOP_SECONDS, environment, run_process
+from tests.cli.forking import run_forked
+from tests.cli.processes import COMMAND, STOP_SECONDS, environment
 
 
 def test_one_that_serves(cli: CommandLine) -> None:
@@ -31,9 +32,9 @@ def test_serve_and_wait(short_path: Path) -> None:
     place = environment(CREDITMETER_DATA_DIR=str(short_path / "data"), CREDITMETER_LISTEN="127.0.0.1:0")
     with subprocess.Popen([*COMMAND, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=place) as serving:
         try:
-            ended = run_process("wait", "--timeout", "100s", CREDITMETER_DATA_DIR=str(short_path / "data"))
+            ended = run_forked("wait", "--timeout", "100s", CREDITMETER_DATA_DIR=str(short_path / "data"))
             assert (ended.code, ended.err) == (0, "")
-            asked = run_process("balance", "nobody", CREDITMETER_DATA_DIR=str(short_path / "data"))
+            asked = run_forked("balance", "nobody", CREDITMETER_DATA_DIR=str(short_path / "data"))
             assert "ACCOUNT_NOT_FOUND" in asked.complaint
         finally:
             serving.send_signal(signal.SIGTERM)

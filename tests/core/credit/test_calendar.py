@@ -19,22 +19,9 @@ from creditmeter.core.credit.calendar import (
     valid_time_zone,
 )
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, from_datetime, to_datetime
+from tests.core.credit.zones import RESTLESS_ZONES
 
 ZONES = sorted(filter(valid_time_zone, available_timezones()))
-RESTLESS_ZONES = [
-    "Africa/Cairo",
-    "America/Havana",
-    "America/Juneau",
-    "America/Sao_Paulo",
-    "America/St_Johns",
-    "Asia/Beirut",
-    "Asia/Kathmandu",
-    "Asia/Manila",
-    "Australia/Lord_Howe",
-    "Pacific/Apia",
-    "Pacific/Kiritimati",
-    "Pacific/Kwajalein",
-]
 
 
 def at(text: str) -> Instant:

@@ -11,7 +11,7 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.schedule import CALENDAR_REST, Schedule
 from creditmeter.core.instants import DAY, HOUR, Instant, from_datetime
 from creditmeter.core.refusals import TimeZoneChangeTooSoon
-from tests.core.credit.test_calendar import RESTLESS_ZONES
+from tests.core.credit.zones import RESTLESS_ZONES
 
 ZONES = (*RESTLESS_ZONES, "UTC", "Asia/Tokyo", "Europe/Berlin", "Etc/GMT+12", "Etc/GMT-14")
 calendars = st.builds(Calendar, st.sampled_from(ZONES), st.integers(1, 31))

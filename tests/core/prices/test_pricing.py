@@ -14,7 +14,6 @@ from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import MAX_AMOUNT, Microcredits, from_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.pricing import (
-    _TOKEN_COUNTS,
     MAX_QUANTITY,
     Bound,
     Invalid,
@@ -28,16 +27,14 @@ from creditmeter.core.prices.pricing import (
 )
 from creditmeter.core.prices.rate_card import (
     MAX_TOKENS,
-    ActionRule,
-    ImageRule,
     PriceUnit,
     RateCard,
     TextRule,
-    ToolRules,
 )
 from creditmeter.core.prices.rate_card_document import parse_rate_card
-from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.work import ChargeFlag, Usage, Work
+from tests.core.prices.cards import cards, counts, usages
 
 NOW = Instant(1_800_000_000_000_000)
 
@@ -578,49 +575,6 @@ def test_the_low_end_of_a_quote(work: Work, credits: str) -> None:
 
 
 # --- Properties -------------------------------------------------------------------------------------------------------
-
-rates = st.decimals(0, 1000, places=3)
-counts = st.integers(0, 100_000)
-parts = st.none() | counts
-amounts = st.integers(0, 5_000_000).map(Microcredits)
-
-
-@st.composite
-def prices(draw: st.DrawFn) -> TextPrices:
-    """Prices of tokens, with up to two lengths of input from which others apply, which need not be higher."""
-    all_rates = st.lists(rates, min_size=10, max_size=10).map(lambda each: TextRates(*each))
-    above = sorted(draw(st.sets(st.integers(0, 100_000), max_size=2)))
-    tiers = tuple(LongContext(tokens, draw(all_rates)) for tokens in above)
-    return TextPrices(draw(all_rates), tiers, draw(st.sampled_from([Decimal(0), Decimal("0.005")])))
-
-
-@st.composite
-def cards(draw: st.DrawFn) -> RateCard:
-    """A card with one model, in any unit, with any bounds."""
-    increment = Microcredits(draw(st.sampled_from([1, 1_000, 250_000, 1_000_000, 3_000_000])))
-    rule = TextRule(model="m", unit=draw(st.sampled_from(PriceUnit)), prices=draw(prices()))
-    minimum = draw(amounts)
-    cap = draw(st.none() | amounts)
-    return RateCard(
-        version="v",
-        effective_from=Instant(0),
-        credits_per_usd=draw(st.decimals("0.01", 1000, places=2)),
-        increment=increment,
-        minimum=minimum,
-        cap=None if cap is None else Microcredits(minimum + cap + 1),
-        default_max_output_tokens=draw(st.integers(1, 100_000)),
-        text=(rule,),
-        images=(ImageRule(model="m", credits=draw(rates), variants={}),),
-        tools=ToolRules(draw(rates), {}),
-        actions={"engagement": ActionRule(Decimal(1), Decimal(2))},
-    )
-
-
-@st.composite
-def usages(draw: st.DrawFn) -> Usage:
-    """Any usage of text, contradictory ones too."""
-    fields: dict[str, Any] = {field: draw(parts) for field in _TOKEN_COUNTS}
-    return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}))
 
 
 @given(cards(), usages(), st.integers(0, 3), st.integers(0, 3))

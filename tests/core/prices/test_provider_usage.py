@@ -11,50 +11,9 @@ from hypothesis import strategies as st
 from creditmeter.core.prices.provider_usage import MAX_DEPTH, MAX_MODEL_NAME, UnknownUsageError, with_provider_usage
 from creditmeter.core.prices.rate_card import MAX_TOKENS
 from creditmeter.core.work import Usage
+from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, refusal
 
-CHAT = {"prompt_tokens": 1000, "completion_tokens": 97, "total_tokens": 1097}
-MESSAGE = {
-    "input_tokens": 3,
-    "cache_creation_input_tokens": 12304,
-    "cache_read_input_tokens": 0,
-    "cache_creation": {"ephemeral_5m_input_tokens": 12300, "ephemeral_1h_input_tokens": 4},
-    "output_tokens": 550,
-    "service_tier": "standard",
-}
-GEMINI = {
-    "promptTokenCount": 1000,
-    "cachedContentTokenCount": 400,
-    "candidatesTokenCount": 100,
-    "thoughtsTokenCount": 300,
-    "toolUsePromptTokenCount": 50,
-    "totalTokenCount": 1450,
-}
 GEMINI_COUNTS = Usage(input_tokens=1050, output_tokens=400, cache_read_input_tokens=400, reasoning_output_tokens=300)
-GROK = {"prompt_tokens": 37, "completion_tokens": 530, "completion_tokens_details": {"reasoning_tokens": 233}}
-IMAGES = {
-    "created": 1_713_833_628,
-    "data": [{"b64_json": "aGk="}],
-    "usage": {
-        "input_tokens": 50,
-        "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
-        "output_tokens": 4160,
-        "output_tokens_details": {"text_tokens": 0, "image_tokens": 4160},
-        "total_tokens": 4210,
-    },
-}
-
-
-def read(document: Any, provider: str = "", **beside: Any) -> Usage:
-    """The counts that were read, and what was given beside them; not what they were read from."""
-    usage = with_provider_usage(Usage(provider=provider, provider_usage_json=json.dumps(document), **beside))
-    return replace(usage, provider="", provider_usage_json="")
-
-
-def refusal(text: str) -> str:
-    """Why a text is no usage."""
-    with pytest.raises(UnknownUsageError) as refused:
-        with_provider_usage(Usage(provider_usage_json=text))
-    return str(refused.value)
 
 
 # --- Each provider's words --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.prices.rate_card import MAX_TOKENS
 from tests.catalog.campaign import OUR_NAMES
-from tests.core.prices.test_provider_usage import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, refusal
+from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, refusal
 
 NOT_READ = {
     ("cohere", "tokens"): "what it bills is in billed_units, which are read",

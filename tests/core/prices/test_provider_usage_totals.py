@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from creditmeter.core.work import Usage
-from tests.core.prices.test_provider_usage import CHAT, GROK, MESSAGE, read
+from tests.core.prices.reports import CHAT, GROK, MESSAGE, read
 
 HIDDEN = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 1030}
 SPOKEN = {"input_tokens": 9, "output_tokens": 2}

@@ -14,7 +14,7 @@ from creditmeter.core.prices.rate_card import (
     TextRule,
 )
 from creditmeter.core.prices.rate_card_document import RateCardError, parse_rate_card
-from tests.core.prices.test_rate_card import HEAD, NOW, card_of, default_card, problems, rates, text_rule
+from tests.core.prices.documents import HEAD, NOW, card_of, default_card, problems, rates, text_rule
 
 OPENAI = text_rule("gpt-4o", "gpt-4o-latest", provider="openai", price=1)
 AZURE = text_rule("gpt-4o", provider="azure", price=2)
