@@ -16,22 +16,30 @@ Where a long input makes a call dearer, all of its tokens are priced by the rate
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from decimal import Context, Decimal
 from math import ceil
 from operator import attrgetter
 
 from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits, format_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import IMAGE, MAX_TOKENS, TEXT, TOOL, PriceUnit, RateCard, TextRule
-from creditmeter.core.prices.rates import TextPrices, TextRates
+from creditmeter.core.prices.rates import TextPrices
+from creditmeter.core.prices.token_costs import (
+    EXACTLY,
+    NOTHING,
+    cost_of,
+    input_cost,
+    input_parts,
+    output_cost,
+    output_parts,
+    worst_cost,
+)
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 MAX_QUANTITY = 10**9
 """The most items that one call may count."""
 
-_EXACTLY = Context(prec=100, traps=[DivisionByZero, Inexact, InvalidOperation, Overflow])
 _DIVISION = Context(prec=28)
-_NOTHING = Decimal(0)
 _WHOLE = Decimal(1)
 _TOKEN_COUNTS = (
     "input_tokens",
@@ -89,7 +97,7 @@ class Invalid:
     message: str
 
 
-_FREE = Price(ZERO, _NOTHING, _NOTHING)
+_FREE = Price(ZERO, NOTHING, NOTHING)
 
 
 def price_usage(
@@ -197,7 +205,7 @@ def low_price(card: RateCard, work: Work, bound: Bound, at: Instant) -> Microcre
     assert rule is not None, "what has a bound has a price"
     assert work.input_tokens is not None, "what has a bound has an input"
     prices = rule.prices_at(at)
-    least = _cost(work.input_tokens, prices.for_input(work.input_tokens).lowest_input)
+    least = cost_of(work.input_tokens, prices.for_input(work.input_tokens).lowest_input)
     price = _settled_text(card, rule, prices, least, ())
     assert isinstance(price, Price), "the least is no more than the bound"
     return price.microcredits
@@ -213,17 +221,17 @@ def price_text(
 ) -> Price:
     """Price so many tokens of input and of output by a rule; `usage` tells their classes apart."""
     prices = rule.prices_at(at)
-    input_tokens, output_tokens = max(tokens[0], _input_parts(usage)), max(tokens[1], _output_parts(usage))
+    input_tokens, output_tokens = max(tokens[0], input_parts(usage)), max(tokens[1], output_parts(usage))
     rates = prices.for_input(input_tokens)
-    input_cost = _input_cost(usage, rates, tokens[0])
-    output_cost = _output_cost(usage, rates, tokens[1])
-    if input_cost is None or output_cost is None:
+    of_input = input_cost(usage, rates, tokens[0])
+    of_output = output_cost(usage, rates, tokens[1])
+    if of_input is None or of_output is None:
         flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
-    if input_cost is None:
-        input_cost = _cost(input_tokens, rates.input)
-    if output_cost is None:
-        output_cost = _cost(output_tokens, rates.output)
-    return _settled_text(card, rule, prices, _EXACTLY.add(input_cost, output_cost), flags)
+    if of_input is None:
+        of_input = cost_of(input_tokens, rates.input)
+    if of_output is None:
+        of_output = cost_of(output_tokens, rates.output)
+    return _settled_text(card, rule, prices, EXACTLY.add(of_input, of_output), flags)
 
 
 def _price_text(card: RateCard, usage: Usage, model: str, at: Instant, *, by_fallback: bool) -> Price | Unpriced | Invalid:
@@ -250,20 +258,8 @@ def _bound_text(card: RateCard, work: Work, at: Instant) -> Bound | Unpriced | I
     if rule is None:
         return _unpriced_model(work, work.request_model)
     prices = rule.prices_at(at)
-    worst = _settled_text(card, rule, prices, _worst_cost(prices, work.input_tokens, output_tokens), ())
+    worst = _settled_text(card, rule, prices, worst_cost(prices, work.input_tokens, output_tokens), ())
     return Bound(worst.microcredits, output_tokens)
-
-
-def _worst_cost(prices: TextPrices, input_tokens: int, output_tokens: int) -> Decimal:
-    """The most that tokens within these bounds cost, in millionths of the prices' unit: by the rates of any length of input up
-    to the bound, since a shorter input need not be cheaper.
-    """
-    ends = [tier.above_input_tokens for tier in prices.long_context if tier.above_input_tokens < input_tokens]
-    worst = _NOTHING
-    for tokens in (*ends, input_tokens):
-        rates = prices.for_input(tokens)
-        worst = max(worst, _EXACTLY.fma(output_tokens, rates.highest_output, _cost(tokens, rates.highest_input)))
-    return worst
 
 
 def _text_rule(
@@ -276,57 +272,6 @@ def _text_rule(
     return rule, ()
 
 
-def _input_parts(usage: Usage) -> int:
-    """As many input tokens as its parts add up to at least: those of the cache are of any kind."""
-    written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
-    kinds = (usage.audio_input_tokens or 0) + (usage.image_input_tokens or 0)
-    return max((usage.cache_read_input_tokens or 0) + written, kinds)
-
-
-def _output_parts(usage: Usage) -> int:
-    """As many output tokens as its parts add up to."""
-    return (usage.reasoning_output_tokens or 0) + (usage.audio_output_tokens or 0) + (usage.image_output_tokens or 0)
-
-
-def _input_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
-    """The cost of the input, in millionths of the rates' unit; None if its parts contradict it or each other."""
-    read = usage.cache_read_input_tokens or 0
-    kept_1h = usage.cache_creation_1h_input_tokens or 0
-    written = kept_1h if usage.cache_creation_input_tokens is None else usage.cache_creation_input_tokens
-    audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
-    if read + written > tokens or kept_1h > written or audio + image > tokens:
-        return None
-    dearest_first = (
-        (audio, rates.audio_input),
-        (image, rates.image_input),
-        (kept_1h, rates.cache_write_1h),
-        (written - kept_1h, rates.cache_write),
-        (read, rates.cache_read),
-    )
-    return _cost(tokens, rates.input, dearest_first)
-
-
-def _output_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
-    """The cost of the output, in millionths of the rates' unit; None if its parts contradict it."""
-    reasoning = usage.reasoning_output_tokens or 0
-    audio, image = usage.audio_output_tokens or 0, usage.image_output_tokens or 0
-    if reasoning + audio + image > tokens:
-        return None
-    classes = ((reasoning, rates.reasoning), (audio, rates.audio_output), (image, rates.image_output))
-    return _cost(tokens, rates.output, classes)
-
-
-def _cost(tokens: int, plain_rate: Decimal, classes: tuple[tuple[int, Decimal], ...] = ()) -> Decimal:
-    """Each class takes its tokens from what the ones before it left; what is left in the end is plain."""
-    cost = _NOTHING
-    for count, rate in classes:
-        if count and tokens:
-            taken = min(count, tokens)
-            cost = _EXACTLY.fma(taken, rate, cost)
-            tokens -= taken
-    return _EXACTLY.fma(tokens, plain_rate, cost)
-
-
 def _price_items(card: RateCard, call: Work | Usage, model: str) -> Price | Unpriced | Invalid:
     quantity = 1 if call.quantity is None else call.quantity
     if not 0 <= quantity <= MAX_QUANTITY:
@@ -336,7 +281,7 @@ def _price_items(card: RateCard, call: Work | Usage, model: str) -> Price | Unpr
         return credits_each
     if isinstance(call, Work) and credits_each and not quantity:
         return Invalid("quantity", "must be 1 or more for work that has a price")
-    exact_credits = _EXACTLY.multiply(credits_each, quantity)
+    exact_credits = EXACTLY.multiply(credits_each, quantity)
     cost_usd = _DIVISION.divide(exact_credits, card.credits_per_usd)
     return _settled(card, exact_credits, cost_usd, ZERO, ())
 
@@ -365,9 +310,9 @@ def _credits_per_image(card: RateCard, call: Work | Usage, model: str) -> Decima
 
 def _settled_text(card: RateCard, rule: TextRule, prices: TextPrices, cost: Decimal, flags: tuple[ChargeFlag, ...]) -> Price:
     """The price of tokens whose cost is given in millionths of the rule's unit."""
-    exact = _EXACTLY.add(_EXACTLY.scaleb(cost, -6), prices.per_call)
+    exact = EXACTLY.add(EXACTLY.scaleb(cost, -6), prices.per_call)
     if rule.unit is PriceUnit.USD:
-        exact_credits = _EXACTLY.multiply(_EXACTLY.multiply(exact, rule.markup), card.credits_per_usd)
+        exact_credits = EXACTLY.multiply(EXACTLY.multiply(exact, rule.markup), card.credits_per_usd)
         return _settled(card, exact_credits, exact, card.minimum, flags)
     return _settled(card, exact, _DIVISION.divide(exact, card.credits_per_usd), card.minimum, flags)
 
@@ -376,7 +321,7 @@ def _settled(
     card: RateCard, exact_credits: Decimal, cost_usd: Decimal, minimum: Microcredits, flags: tuple[ChargeFlag, ...]
 ) -> Price:
     """Round once: up to the increment, then the minimum, then the cap."""
-    amount = -(-ceil(_EXACTLY.scaleb(exact_credits, 6)) // card.increment) * card.increment
+    amount = -(-ceil(EXACTLY.scaleb(exact_credits, 6)) // card.increment) * card.increment
     if 0 < amount < minimum:
         amount, flags = minimum, (*flags, ChargeFlag.MINIMUM)
     if card.cap is not None and amount > card.cap:
@@ -391,8 +336,8 @@ def _too_dear(amount: int) -> Invalid:
 def _plain(number: Decimal) -> Decimal:
     """The same number without trailing zeros and, unlike `Decimal.normalize`, without an exponent."""
     if number == number.to_integral_value():
-        return _EXACTLY.quantize(number, _WHOLE)
-    return _EXACTLY.normalize(number)
+        return EXACTLY.quantize(number, _WHOLE)
+    return EXACTLY.normalize(number)
 
 
 def _out_of_range(field: str, count: int, limit: int) -> Invalid:
