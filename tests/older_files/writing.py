@@ -1,8 +1,8 @@
 """Writes a sidecar's files as this version writes them, so that later versions can be held to reading them.
 
-`.venv/bin/python -m tests.older_files.writing FOLDER` writes `journal.sql` and `central.sql`, as they are in the middle of work,
-and `told.json`, the requests with the replies that their callers had. It is run once for a version, before its stored forms
-change; the folder is named after the version and stays as it is.
+`.venv/bin/python -m tests.older_files.writing FOLDER` writes `journal.sql` and `central.sql`, as they are in the middle
+of work, and `told.json`, the requests with the replies that their callers had. It is run once for a version, before its
+stored forms change; the folder is named after the version and stays as it is.
 """
 
 import asyncio
