@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+
+from creditmeter.server.logs import LogOutput
 
 LOGS = """
 import structlog
@@ -48,3 +51,12 @@ def test_nobody_reads_it(unread: int) -> None:
 def test_a_full_disk() -> None:
     """What cannot be written is lost."""
     assert logged(os.open("/dev/full", os.O_WRONLY)) == 0
+
+
+def test_an_output_that_was_closed() -> None:
+    """What is logged after that is lost, and who logged it does not notice."""
+    out = StringIO()
+    log = LogOutput(out)
+    assert log.write("seen") == len("seen")
+    out.close()
+    assert log.write("lost") == len("lost")

@@ -27,6 +27,9 @@ class LogOutput(io.TextIOBase):
         except OSError as error:
             if error.errno in _NOBODY_READS:  # nor can the rest be written, at the latest when the interpreter ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+        except ValueError:
+            if not self._out.closed:
+                raise
         return len(text)
 
 
