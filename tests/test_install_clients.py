@@ -54,7 +54,7 @@ def clone(tmp_path: Path) -> Path:
     program(tmp_path / "old" / "go", GO.format(version="1.10"))
     for name in ("node", "npm"):
         program(tmp_path / "old" / name, NODE.format(version="10.0.0"))
-    ready = 'source scripts/_setup.sh && fingerprint >"$VENV/installed-none"'
+    ready = 'source scripts/_setup.sh && fingerprint >"$VENV/installed-dev"'
     subprocess.run(["/usr/bin/env", "bash", "-c", ready], cwd=tmp_path / "clone", check=True)
     return tmp_path / "clone"
 
@@ -70,7 +70,7 @@ def installed(clone: Path) -> "subprocess.CompletedProcess[str]":
 def test_programs_that_are_too_old(clone: Path) -> None:
     """Are not used, whatever the PATH says; what was put into the environment is, by a later run too."""
     bin_folder = clone / ".venv" / "bin"
-    names = [str(bin_folder / name) for name in ("grpcurl", "grpc-health-probe", "go", "node", "npm")]
+    names = [str(bin_folder / name) for name in ("buf", "grpcurl", "grpc-health-probe", "go", "node", "npm")]
     first = installed(clone)
     assert (first.returncode, first.stdout.splitlines()) == (0, names)
     assert first.stderr.count("putting one from PyPI into .venv") == 2
