@@ -18,15 +18,16 @@ from typing import Any
 from genai_prices import Usage as KnownUsage
 from genai_prices import calc_price
 
+from creditmeter.core.credit.charges import Cost
+from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import from_datetime
-from creditmeter.core.metering.decisions import Cost, Hold
-from creditmeter.core.prices.pricing import Price, price_usage
+from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.provider_usage import with_provider_usage
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
+from creditmeter.core.prices.usage_costs import Price, price_usage
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.app import load_rate_card
-from creditmeter.sidecar.pricing import Pricing
 from tests.catalog.campaign import OUR_NAMES
 
 MAX_MICROSECONDS = 20.0

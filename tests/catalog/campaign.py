@@ -25,8 +25,8 @@ from genai_prices.data_snapshot import DataSnapshot
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.prices.price_list import Listed, Model, PriceList
-from creditmeter.core.prices.pricing import Price, price_usage
 from creditmeter.core.prices.rate_card import RateCard, rule_from
+from creditmeter.core.prices.usage_costs import Price, price_usage
 from creditmeter.core.work import Usage
 
 OUR_NAMES: Mapping[str, str] = {

@@ -11,12 +11,12 @@ from decimal import Decimal
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState, Plan
 from creditmeter.core.credit.calendar import Calendar
-from creditmeter.core.credit.charges import Charge, Part, Posting, Refund, RefundMode
+from creditmeter.core.credit.charges import Charge, Cost, Part, Posting, Refund, RefundMode
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource, Rest, draw_key
 from creditmeter.core.credit.history import Entry, EntryType
 from creditmeter.core.credit.leases import Lease, Moment, OutLease
 from creditmeter.core.credit.messages import Answer, LeaseReport, Message, Need
-from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import (
     AccountId,
@@ -32,7 +32,6 @@ from creditmeter.core.ids import (
 )
 from creditmeter.core.instants import DAY, Instant, Span, from_datetime
 from creditmeter.core.metering.book import Book, Change
-from creditmeter.core.metering.decisions import Cost, Hold
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion

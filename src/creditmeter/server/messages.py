@@ -13,11 +13,11 @@ from creditmeter.core.credit.reservations import Reservation, total
 from creditmeter.core.ids import AccountId, entry_id
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import PriceLine
+from creditmeter.core.prices.pricing import Quoted
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.reports.usage_summary import Keys, Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.server.reading import MAX_TEXT
-from creditmeter.sidecar.pricing import Quoted
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 
 _NANOSECONDS = 1_000

@@ -42,6 +42,7 @@ from creditmeter.core.metering.decisions import (
     reserve,
 )
 from creditmeter.core.metering.offline import allow
+from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
@@ -59,7 +60,6 @@ from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.demand import Said, Waiter
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.naming import Names
-from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.shortage import (
     RECALL_RETRY_AFTER,

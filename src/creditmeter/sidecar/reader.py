@@ -22,6 +22,7 @@ from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import Envelope, compose, idle_of_ended_days
 from creditmeter.core.metering.offline import with_later_resets
 from creditmeter.core.prices.price_table import Place, PriceLine, PriceTable
+from creditmeter.core.prices.pricing import Pricing, Quoted
 from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
@@ -39,7 +40,6 @@ from creditmeter.core.work import Work
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger
-from creditmeter.sidecar.pricing import Pricing, Quoted
 
 MAX_PENDING = 1_000
 """As many charges that wait to be posted are shown."""

@@ -20,6 +20,7 @@ from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.books import Books
@@ -31,7 +32,6 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.farewell import say_farewell
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
-from creditmeter.sidecar.pricing import Pricing
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.rhythm import Rhythm, Terms
 from creditmeter.sidecar.settler import Settler

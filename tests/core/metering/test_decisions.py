@@ -13,12 +13,12 @@ import pytest
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.charges import Charge, RefundMode
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
-from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState
 from creditmeter.core.ids import ChargeId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book, Change
-from creditmeter.core.metering.decisions import Hold, Limits, SettleFirst, Short
+from creditmeter.core.metering.decisions import Limits, SettleFirst, Short
 from creditmeter.core.refusals import (
     AccountClosed,
     AccountSuspended,

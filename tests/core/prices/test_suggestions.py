@@ -3,11 +3,11 @@
 import pytest
 
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.pricing import Unpriced, price_bound
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.prices.suggestions import MAX_SUGGESTIONS, near_names
+from creditmeter.core.prices.usage_costs import Unpriced, price_bound
 from creditmeter.core.work import Work
 
 NOW = Instant(1_800_000_000_000_000)

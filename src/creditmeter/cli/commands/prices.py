@@ -16,8 +16,8 @@ from creditmeter.client import Client
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import Place, PriceTable, Unit, wider
-from creditmeter.core.prices.pricing import Price, price_usage
 from creditmeter.core.prices.rate_card import TEXT, RateCard
+from creditmeter.core.prices.usage_costs import Price, price_usage
 from creditmeter.core.work import Usage
 from creditmeter.v1 import account_pb2
 

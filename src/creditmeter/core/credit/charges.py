@@ -17,6 +17,23 @@ from creditmeter.core.work import ChargeFlag, Usage
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cost, and what the price followed from: the version of the rate card, and the usage (None if the amount was
+    stated).
+
+    `amount`, in microcredits, is what is charged. `exact_credits` is the price before rounding, minimum and cap. `usd` is the
+    same in dollars, without the card's markup: exact for what is priced in dollars, else 28 digits of a quotient.
+    """
+
+    amount: Microcredits
+    exact_credits: Decimal
+    usd: Decimal
+    rate_card_version: str
+    usage: Usage | None = None
+    flags: tuple[ChargeFlag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Credit of one lease, in microcredits, and the moment at which the sidecar authorised its use."""
 

@@ -24,6 +24,20 @@ class ReservationState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """What a reservation is to hold: an amount in microcredits, the version of the rate card that it was priced by, and the
+    work that it pays for (None if the amount was stated).
+
+    `max_output_tokens` is set where the amount pays for only a part of the work: so many output tokens, and no more.
+    """
+
+    amount: Microcredits
+    rate_card_version: str
+    work: Work | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """A hold; amounts in microcredits.
 

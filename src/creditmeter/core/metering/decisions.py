@@ -6,11 +6,10 @@ to be had from the central store before the question can be asked again. Nothing
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
-from creditmeter.core.credit.charges import Charge, Part, Refund
+from creditmeter.core.credit.charges import Charge, Cost, Part, Refund
 from creditmeter.core.credit.leases import Lease, Moment
 from creditmeter.core.credit.requests import (
     ChargeNow,
@@ -23,7 +22,7 @@ from creditmeter.core.credit.requests import (
     Reserve,
     difference,
 )
-from creditmeter.core.credit.reservations import Reservation, ReservationState, take, total
+from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState, take, total
 from creditmeter.core.ids import ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.metering.book import Book, Change
@@ -40,7 +39,6 @@ from creditmeter.core.refusals import (
     ReservationReleased,
     TooManyOpenReservations,
 )
-from creditmeter.core.work import ChargeFlag, Usage, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +62,6 @@ class Short:
 @dataclass(frozen=True, slots=True)
 class SettleFirst:
     """The central store has to know the charge before this can be decided."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """What a reservation is to hold: the amount in microcredits, and the work and the price list it comes from."""
-
-    amount: Microcredits
-    rate_card_version: str
-    work: Work | None = None
-    max_output_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a call cost, rounded to microcredits and exactly, and what the price followed from."""
-
-    amount: Microcredits
-    exact_credits: Decimal
-    usd: Decimal
-    rate_card_version: str
-    usage: Usage | None = None
-    flags: tuple[ChargeFlag, ...] = ()
 
 
 def replay(book: Book, request: Request) -> Receipt | RequestIdReused | None:

@@ -9,9 +9,9 @@ from itertools import islice
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.pricing import Price, price_text, price_usage
 from creditmeter.core.prices.rate_card import IMAGE, TEXT, TOOL, PriceUnit, RateCard, TextRule
 from creditmeter.core.prices.rates import STAND_INS, TextRates
+from creditmeter.core.prices.usage_costs import Price, price_text, price_usage
 from creditmeter.core.work import Usage
 
 TYPICAL_INPUT_TOKENS = 1_000

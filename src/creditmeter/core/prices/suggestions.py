@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from creditmeter.core.prices.near_names import NearNames
-from creditmeter.core.prices.pricing import Unpriced
 from creditmeter.core.prices.rate_card import IMAGE, TEXT, TOOL, RateCard
+from creditmeter.core.prices.usage_costs import Unpriced
 
 MAX_SUGGESTIONS = 3
 _MAX_LOOKED_UP = 8
