@@ -25,7 +25,7 @@ from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.provider_usage import with_provider_usage
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
-from creditmeter.core.prices.usage_costs import Price, price_usage
+from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.app import load_rate_card
 from tests.catalog.campaign import OUR_NAMES
@@ -151,14 +151,14 @@ def _check(calls: Sequence[Call], ways: Mapping[str, Way]) -> None:
     """Every way comes to the same price."""
     for call in calls:
         price, hold = ways[OURS](call), ways[HOLD](call)
-        assert isinstance(price, Price), price
+        assert isinstance(price, Cost), price
         assert isinstance(hold, Hold), hold
-        assert price.cost_usd > 0, call
-        assert price.cost_usd == ways[THEIRS](call), call
+        assert price.usd > 0, call
+        assert price.usd == ways[THEIRS](call), call
         for way in (COST, COST_OF_REPORT):
             cost = ways[way](call)
             assert isinstance(cost, Cost), cost
-            assert (cost.amount, cost.usd) == (price.microcredits, price.cost_usd), call
+            assert (cost.amount, cost.usd) == (price.amount, price.usd), call
 
 
 def _measure(calls: Sequence[Call], ways: Mapping[str, Way], rounds: int) -> Mapping[str, float]:

@@ -23,10 +23,11 @@ from genai_prices.data import providers
 from genai_prices.data_snapshot import DataSnapshot
 
 from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.prices.price_list import Listed, Model, PriceList
 from creditmeter.core.prices.rate_card import RateCard, rule_from
-from creditmeter.core.prices.usage_costs import Price, price_usage
+from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.work import Usage
 
 OUR_NAMES: Mapping[str, str] = {
@@ -123,7 +124,7 @@ def _compare(known: Known, usages: int, draw: random.Random) -> Compared:
             refused += 1
             continue
         ours = price_usage(card, replace(model_of_card, **_by_our_names(counts)), from_datetime(at))
-        if not isinstance(ours, Price) or ours.cost_usd != theirs:
+        if not isinstance(ours, Cost) or ours.usd != theirs:
             differences.append(f"{known}: {counts} at {at} costs ${theirs} and not {ours}")
     return Compared(known, usages - refused, refused, tuple(differences))
 

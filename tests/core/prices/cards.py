@@ -17,7 +17,7 @@ from creditmeter.core.prices.rate_card import (
 )
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.prices.usage_costs import (
-    _TOKEN_COUNTS,
+    TOKEN_COUNTS,
 )
 from creditmeter.core.work import Usage
 
@@ -61,5 +61,5 @@ def cards(draw: st.DrawFn) -> RateCard:
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
     """Any usage of text, contradictory ones too."""
-    fields: dict[str, Any] = {field: draw(parts) for field in _TOKEN_COUNTS}
+    fields: dict[str, Any] = {field: draw(parts) for field in TOKEN_COUNTS}
     return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}))

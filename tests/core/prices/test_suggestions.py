@@ -7,7 +7,8 @@ from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.prices.suggestions import MAX_SUGGESTIONS, near_names
-from creditmeter.core.prices.usage_costs import Unpriced, price_bound
+from creditmeter.core.prices.work_bounds import price_bound
+from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.work import Work
 
 NOW = Instant(1_800_000_000_000_000)
@@ -35,8 +36,8 @@ output = 1
 def suggested(card: RateCard, work: Work) -> tuple[str, ...]:
     """What the card suggests for work that it does not price."""
     outcome = price_bound(card, work, NOW)
-    assert isinstance(outcome, Unpriced), outcome
-    return near_names(card, outcome)
+    assert isinstance(outcome, UnpricedWork), outcome
+    return near_names(card, work)
 
 
 @pytest.mark.parametrize(

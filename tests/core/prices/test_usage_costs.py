@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import MAX_AMOUNT, Microcredits, from_credits
+from creditmeter.core.credit.charges import Cost
+from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import Instant
+from creditmeter.core.prices.completing import complete_usage
+from creditmeter.core.prices.item_prices import MAX_QUANTITY
 from creditmeter.core.prices.rate_card import (
     MAX_TOKENS,
     PriceUnit,
@@ -21,18 +25,9 @@ from creditmeter.core.prices.rate_card import (
 )
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rates import TextPrices, TextRates
-from creditmeter.core.prices.usage_costs import (
-    MAX_QUANTITY,
-    Bound,
-    Invalid,
-    Price,
-    Unpriced,
-    affordable_output_tokens,
-    complete_usage,
-    low_price,
-    price_bound,
-    price_usage,
-)
+from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
+from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from tests.core.prices.cards import cards, counts, usages
 
@@ -92,17 +87,17 @@ def text(model: str, input_tokens: int | None = 0, output_tokens: int | None = 0
     return replace(usage, **counts)
 
 
-def price(card: RateCard, usage: Usage) -> Price:
+def price(card: RateCard, usage: Usage) -> Cost:
     """The price of what has one."""
     outcome = price_usage(card, usage, NOW)
-    assert isinstance(outcome, Price), outcome
+    assert isinstance(outcome, Cost), outcome
     return outcome
 
 
-def bound(card: RateCard, work: Work) -> Bound:
+def bound(card: RateCard, work: Work) -> Hold:
     """The bound of what has one."""
     outcome = price_bound(card, work, NOW)
-    assert isinstance(outcome, Bound), outcome
+    assert isinstance(outcome, Hold), outcome
     return outcome
 
 
@@ -133,13 +128,13 @@ def unbounded(card: RateCard) -> RateCard:
 )
 def test_tokens_at_list_prices(usage: Usage, usd: str, credits: int) -> None:
     """Dollars are summed exactly and turned into credits at 100 a dollar, rounded up once."""
-    assert price(CARD, usage) == Price(from_credits(credits), Decimal(usd) * 100, Decimal(usd))
+    assert price(CARD, usage) == Cost(from_credits(credits), Decimal(usd) * 100, Decimal(usd), CARD.version, usage)
 
 
 def test_seven_cents_are_seven_credits() -> None:
     """Never 8, as 0.07 * 100 in binary floating point would make it."""
-    assert price(TEST_CARD, text("plain", 1_000_000)).microcredits == from_credits(7)
-    assert price(TEST_CARD, text("plain", 0, 10_000)).microcredits == from_credits(7)
+    assert price(TEST_CARD, text("plain", 1_000_000)).amount == from_credits(7)
+    assert price(TEST_CARD, text("plain", 0, 10_000)).amount == from_credits(7)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +160,7 @@ def test_seven_cents_are_seven_credits() -> None:
 )
 def test_each_class_of_tokens_has_its_rate(usage: Usage, usd_per_thousand: float) -> None:
     """Classes are parts of their total, so none is priced twice."""
-    assert price(TEST_CARD, usage).cost_usd == Decimal(usd_per_thousand) / 1000
+    assert price(TEST_CARD, usage).usd == Decimal(usd_per_thousand) / 1000
     assert price(TEST_CARD, usage).flags == ()
 
 
@@ -188,25 +183,26 @@ def test_each_class_of_tokens_has_its_rate(usage: Usage, usd_per_thousand: float
 def test_a_contradiction_is_priced_without_the_discount(usage: Usage, usd: str) -> None:
     """Nothing is lost: the larger of total and parts counts, at the plain rate, and the charge says so."""
     outcome = price(TEST_CARD, usage)
-    assert (outcome.cost_usd, outcome.flags) == (Decimal(usd), (ChargeFlag.CONTRADICTORY_USAGE,))
+    assert (outcome.usd, outcome.flags) == (Decimal(usd), (ChargeFlag.CONTRADICTORY_USAGE,))
 
 
 def test_parts_above_a_long_input_have_its_rates() -> None:
     """What is priced is as long as it is taken to be."""
     outcome = price(CARD, text("gemini-2.5-pro", 3, cache_read=200_001))
-    assert outcome.cost_usd == price(CARD, text("gemini-2.5-pro", 200_001)).cost_usd
+    assert outcome.usd == price(CARD, text("gemini-2.5-pro", 200_001)).usd
 
 
 def test_rates_in_credits() -> None:
     """No dollars are needed for them, and the cost in dollars is what the credits stand for."""
-    outcome = price(TEST_CARD, text("in-credits", 5_000, 2_500))
-    assert outcome == Price(from_credits(2), Decimal("1.5"), Decimal("0.015"))
+    usage = text("in-credits", 5_000, 2_500)
+    assert price(TEST_CARD, usage) == Cost(from_credits(2), Decimal("1.5"), Decimal("0.015"), "test", usage)
 
 
 def test_dollars_that_credits_do_not_divide_into_have_28_digits() -> None:
     """The only quotient there is; what is charged does not depend on it."""
-    outcome = price(replace(TEST_CARD, credits_per_usd=Decimal(3)), text("in-credits", 10_000))
-    assert outcome == Price(from_credits(1), Decimal(1), Decimal("0.3333333333333333333333333333"))
+    usage = text("in-credits", 10_000)
+    cost = price(replace(TEST_CARD, credits_per_usd=Decimal(3)), usage)
+    assert cost == Cost(from_credits(1), Decimal(1), Decimal("0.3333333333333333333333333333"), "test", usage)
 
 
 @pytest.mark.parametrize(
@@ -238,13 +234,13 @@ def test_rounding_then_minimum_then_cap(
         minimum=from_credits(minimum),
         cap=None if cap is None else from_credits(cap),
     )
-    outcome = price(card, text("in-credits", int(Decimal(exact) * 10_000)))
-    assert outcome == Price(from_credits(credits), Decimal(exact), Decimal(exact) / 100, flags)
+    usage = text("in-credits", int(Decimal(exact) * 10_000))
+    assert price(card, usage) == Cost(from_credits(credits), Decimal(exact), Decimal(exact) / 100, "test", usage, flags)
 
 
 def test_a_model_that_costs_nothing_costs_nothing() -> None:
     """The minimum is for what has a price."""
-    assert price(TEST_CARD, text("gratis", 1000, 1000)).microcredits == 0
+    assert price(TEST_CARD, text("gratis", 1000, 1000)).amount == 0
 
 
 @pytest.mark.parametrize(
@@ -268,9 +264,10 @@ def test_a_model_that_costs_nothing_costs_nothing() -> None:
 def test_what_cannot_be_priced_is_invalid(usage: Usage, field: str) -> None:
     """A count that is missing, out of range, or makes a price beyond all amounts."""
     outcome = price_usage(TEST_CARD, usage, NOW)
-    assert isinstance(outcome, Invalid)
-    assert outcome.field == field
-    assert outcome.message
+    assert isinstance(outcome, InvalidRequest)
+    ((path, why),) = outcome.violations
+    assert path == (f"usage.{field}" if field else "usage")
+    assert why
 
 
 @pytest.mark.parametrize(
@@ -282,18 +279,19 @@ def test_what_cannot_be_priced_is_invalid(usage: Usage, field: str) -> None:
 )
 def test_a_fact_costs_no_more_than_any_amount_may_be_and_is_never_lost(usage: Usage, exact_credits: str) -> None:
     """What is asked for beforehand is refused; what has been is charged, with its exact price beside it."""
-    assert isinstance(price_usage(TEST_CARD, usage, NOW), Invalid)
+    assert isinstance(price_usage(TEST_CARD, usage, NOW), InvalidRequest)
     outcome = price_usage(TEST_CARD, usage, NOW, is_fact=True)
-    assert isinstance(outcome, Price)
-    assert (outcome.microcredits, outcome.flags) == (MAX_AMOUNT, (ChargeFlag.CAPPED,))
+    assert isinstance(outcome, Cost)
+    assert (outcome.amount, outcome.flags) == (MAX_AMOUNT, (ChargeFlag.CAPPED,))
     assert outcome.exact_credits == Decimal(exact_credits)
 
 
 def test_the_most_that_a_call_may_count_has_a_price() -> None:
     """A billion tool calls of one credit cost the largest amount there is."""
     usage = Usage(action="tool", tool="web_search", quantity=MAX_QUANTITY)
-    assert price(CARD, usage).microcredits == MAX_AMOUNT
-    assert bound(CARD, Work("tool", tool="web_search", quantity=MAX_QUANTITY)) == Bound(MAX_AMOUNT, None)
+    assert price(CARD, usage).amount == MAX_AMOUNT
+    work = Work("tool", tool="web_search", quantity=MAX_QUANTITY)
+    assert bound(CARD, work) == Hold(MAX_AMOUNT, CARD.version, work)
 
 
 @pytest.mark.parametrize("decimals", ["0.000000000001", "123456789.123456789012", "999999999.999999999999"])
@@ -311,7 +309,7 @@ def test_the_longest_numbers_are_still_exact(decimals: str) -> None:
     tokens = MAX_TOKENS - 1
     micro_usd = tokens * int(Decimal(decimals).scaleb(12))
     outcome = price(card, text("m", tokens, 0))
-    assert Decimal(f"{micro_usd}E-18") == outcome.cost_usd
+    assert Decimal(f"{micro_usd}E-18") == outcome.usd
     assert Decimal(f"{micro_usd * int(Decimal(decimals).scaleb(12))}E-30") == outcome.exact_credits
 
 
@@ -330,7 +328,7 @@ def test_the_longest_numbers_are_still_exact(decimals: str) -> None:
 def test_the_price_follows_the_model_that_served(request_model: str, response_model: str, usd: str) -> None:
     """The model asked for counts only where the one that served is not known."""
     usage = replace(text(response_model, 1_000_000), request_model=request_model)
-    assert price(CARD, usage).cost_usd == Decimal(usd)
+    assert price(CARD, usage).usd == Decimal(usd)
 
 
 @pytest.mark.parametrize("model", ["unheard-of"])
@@ -340,21 +338,20 @@ def test_a_model_without_a_price_is_unpriced(action: str, model: str) -> None:
     usage = replace(text(model, 1, 1), action=action, provider="acme")
     work = Work(action=action, provider="acme", request_model=model, input_tokens=1)
     for outcome in (price_usage(CARD, usage, NOW), price_bound(CARD, work, NOW)):
-        assert isinstance(outcome, Unpriced)
-        assert (outcome.action, outcome.provider, outcome.model) == (action, "acme", model)
-        assert repr(model) in outcome.message
+        message = f"the rate card has no price for {action} by the model {model!r} of provider 'acme'"
+        assert outcome == UnpricedWork(message)
     assert affordable_output_tokens(CARD, work, from_credits(100), NOW) is None
 
 
 def test_a_fallback_prices_any_text_and_says_so() -> None:
     """At the rates of the model that the card names."""
     card = replace(CARD, fallback="gpt-4o")
-    assert price(card, text("unheard-of", 8_001)) == replace(
-        price(card, text("gpt-4o", 8_001)), flags=(ChargeFlag.FALLBACK_PRICE,)
-    )
+    usage = text("unheard-of", 8_001)
+    at_fallback = price(card, text("gpt-4o", 8_001))
+    assert price(card, usage) == replace(at_fallback, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE,))
     work = Work(action="text", request_model="gpt-4o", input_tokens=8_001)
-    assert bound(card, replace(work, request_model="unheard-of")) == bound(card, work)
-    assert isinstance(price_usage(card, Usage(action="image", request_model="unheard-of"), NOW), Unpriced)
+    assert bound(card, replace(work, request_model="unheard-of")).amount == bound(card, work).amount
+    assert isinstance(price_usage(card, Usage(action="image", request_model="unheard-of"), NOW), UnpricedWork)
 
 
 def test_all_flags_are_kept() -> None:
@@ -393,26 +390,27 @@ def test_all_flags_are_kept() -> None:
 def test_items_have_a_price_each(usage: Usage, credits: str) -> None:
     """Times their quantity, rounded once; and what is free is free."""
     outcome = price(TEST_CARD, usage)
-    assert outcome.microcredits == from_credits(credits)
-    assert outcome.cost_usd == outcome.exact_credits / 100
+    assert outcome.amount == from_credits(credits)
+    assert outcome.usd == outcome.exact_credits / 100
     work = Work(usage.action, "", usage.response_model or usage.request_model, None, None, usage.quantity)
     work = replace(work, variant=usage.variant, tool=usage.tool)
-    assert price_bound(TEST_CARD, work, NOW) == Bound(outcome.microcredits, None)
-    assert low_price(TEST_CARD, work, bound(TEST_CARD, work), NOW) == outcome.microcredits
+    assert price_bound(TEST_CARD, work, NOW) == Hold(outcome.amount, "test", work)
+    assert low_price(TEST_CARD, work, bound(TEST_CARD, work), NOW) == outcome.amount
     assert affordable_output_tokens(TEST_CARD, work, from_credits(1_000), NOW) is None
 
 
 def test_the_cap_is_for_every_action() -> None:
     """One call never costs more."""
     card = replace(TEST_CARD, cap=from_credits(15))
-    outcome = price(card, Usage(action="image", request_model="paint", variant="hd"))
-    assert outcome == Price(from_credits(15), Decimal(20), Decimal("0.2"), (ChargeFlag.CAPPED,))
+    usage = Usage(action="image", request_model="paint", variant="hd")
+    cost = price(card, usage)
+    assert cost == Cost(from_credits(15), Decimal(20), Decimal("0.2"), "test", usage, (ChargeFlag.CAPPED,))
 
 
 def test_the_minimum_is_for_text() -> None:
     """An action's price is what the card says."""
     card = replace(unbounded(TEST_CARD), minimum=from_credits(1))
-    assert price(card, Usage(action="tool", tool="cheap_search")).microcredits == from_credits("0.4")
+    assert price(card, Usage(action="tool", tool="cheap_search")).amount == from_credits("0.4")
 
 
 @pytest.mark.parametrize(
@@ -427,9 +425,9 @@ def test_the_minimum_is_for_text() -> None:
 )
 def test_what_the_card_does_not_list_is_unpriced(usage: Usage) -> None:
     """An action that nobody heard of, or a variant that the card's rule leaves out."""
-    assert isinstance(price_usage(TEST_CARD, usage, NOW), Unpriced)
+    assert isinstance(price_usage(TEST_CARD, usage, NOW), UnpricedWork)
     nothing = RateCard(version="v", effective_from=Instant(0))
-    assert isinstance(price_usage(nothing, Usage(action="tool", tool="t"), NOW), Unpriced)
+    assert isinstance(price_usage(nothing, Usage(action="tool", tool="t"), NOW), UnpricedWork)
 
 
 # --- What is unset comes from the work --------------------------------------------------------------------------------
@@ -479,7 +477,7 @@ def test_missing_output_is_what_the_reservation_paid_for() -> None:
     )
     usage, estimated = complete_usage(Usage(input_tokens=1), unknown)
     assert (usage.output_tokens, estimated) == (None, False)
-    assert price_usage(CARD, usage, NOW) == Invalid("output_tokens", "is needed to price text")
+    assert price_usage(CARD, usage, NOW) == InvalidRequest((("usage.output_tokens", "is needed to price text"),))
 
 
 # --- The worst case ---------------------------------------------------------------------------------------------------
@@ -499,27 +497,28 @@ def test_missing_output_is_what_the_reservation_paid_for() -> None:
 )
 def test_the_bound_of_text(work: Work, credits: int, max_output_tokens: int) -> None:
     """The dearest that the tokens can turn out, rounded like a price."""
-    assert price_bound(CARD, work, NOW) == Bound(from_credits(credits), max_output_tokens)
+    assert price_bound(CARD, work, NOW) == Hold(from_credits(credits), CARD.version, work)
+    assert bounded_output_tokens(CARD, work) == max_output_tokens
 
 
 def test_no_tokens_may_be_reserved_where_they_cost_nothing() -> None:
     """Or where the call costs something beside them."""
-    assert price_bound(TEST_CARD, Work("text", "", "gratis", 0, 0), NOW) == Bound(from_credits(0), 0)
+    assert bound(TEST_CARD, Work("text", "", "gratis", 0, 0)).amount == 0
     rules = 'model = "m"\ninput = 1\noutput = 1\nper_call = 1'
     per_call = parse_rate_card(f'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n[[text.models]]\n{rules}')
-    assert price_bound(per_call, Work("text", "", "m", 0, 0), NOW) == Bound(from_credits(100), 0)
+    assert bound(per_call, Work("text", "", "m", 0, 0)).amount == from_credits(100)
 
 
 def test_the_bound_takes_every_token_for_the_dearest() -> None:
     """Here all input for images at 5,000 dollars a million, and all output at 50,000."""
-    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 1_000, 0), NOW) == Bound(from_credits(500), 0)
-    assert price_bound(TEST_CARD, Work("text", "", "all-classes", 0, 1_000), NOW) == Bound(from_credits(5_000), 1_000)
+    assert bound(TEST_CARD, Work("text", "", "all-classes", 1_000, 0)).amount == from_credits(500)
+    assert bound(TEST_CARD, Work("text", "", "all-classes", 0, 1_000)).amount == from_credits(5_000)
 
 
 def test_no_bound_is_above_the_cap() -> None:
     """However long the work."""
     card = replace(CARD, cap=from_credits(10))
-    assert price_bound(card, Work("text", "", "gpt-4o", MAX_TOKENS, MAX_TOKENS), NOW) == Bound(from_credits(10), MAX_TOKENS)
+    assert bound(card, Work("text", "", "gpt-4o", MAX_TOKENS, MAX_TOKENS)).amount == from_credits(10)
 
 
 @pytest.mark.parametrize(
@@ -544,8 +543,8 @@ def test_work_without_bounds_is_invalid(work: Work, field: str) -> None:
     """Text needs its input tokens, and a count is a count."""
     card = TEST_CARD if work.request_model == "all-classes" else CARD
     outcome = price_bound(card, work, NOW)
-    assert isinstance(outcome, Invalid)
-    assert outcome.field == field
+    assert isinstance(outcome, InvalidRequest)
+    assert [path for path, _ in outcome.violations] == [f"work.{field}" if field else "work"]
     assert affordable_output_tokens(card, work, from_credits(100), NOW) is None
 
 
@@ -589,7 +588,7 @@ def test_no_usage_within_the_bounds_costs_more_than_the_bound(
     most_output = max(usage.output_tokens or 0, sum(filter(None, of_output)))
     assume(most_input + more_input or most_output + more_output)
     work = Work("text", "", "m", most_input + more_input, most_output + more_output)
-    assert price(card, usage).microcredits <= bound(card, work).microcredits
+    assert price(card, usage).amount <= bound(card, work).amount
 
 
 @given(cards(), usages())
@@ -597,11 +596,11 @@ def test_a_price_is_the_exact_one_rounded_up_once(card: RateCard, usage: Usage) 
     """A multiple of the increment, less than one increment above it, unless a flag tells of another bound."""
     outcome = price(card, usage)
     if {ChargeFlag.MINIMUM, ChargeFlag.CAPPED} & set(outcome.flags):
-        assert outcome.microcredits in {card.minimum, card.cap}
+        assert outcome.amount in {card.minimum, card.cap}
         return
-    assert outcome.microcredits % card.increment == 0
-    assert 0 <= outcome.microcredits - outcome.exact_credits * 1_000_000 < card.increment
-    assert (outcome.microcredits == 0) == (outcome.exact_credits == 0)
+    assert outcome.amount % card.increment == 0
+    assert 0 <= outcome.amount - outcome.exact_credits * 1_000_000 < card.increment
+    assert (outcome.amount == 0) == (outcome.exact_credits == 0)
 
 
 @given(cards(), st.lists(counts, min_size=10, max_size=10))
@@ -634,7 +633,7 @@ def test_the_exact_price_is_the_sum_of_its_components(card: RateCard, tokens: li
     outcome = price(card, usage)
     assert ChargeFlag.CONTRADICTORY_USAGE not in outcome.flags
     if rule.unit is PriceUnit.USD:
-        assert Fraction(outcome.cost_usd) == exact
+        assert Fraction(outcome.usd) == exact
         assert Fraction(outcome.exact_credits) == exact * Fraction(card.credits_per_usd)
     else:
         assert Fraction(outcome.exact_credits) == exact
@@ -648,7 +647,7 @@ def test_more_tokens_never_cost_less(card: RateCard, usage: Usage, total: str, m
     card = replace(card, text=(replace(card.text[0], prices=replace(prices, long_context=())),))
     plain = Usage("text", "", "m", "", usage.input_tokens, usage.output_tokens)
     larger = replace(plain, **{total: getattr(plain, total) + more})
-    assert price(card, plain).microcredits <= price(card, larger).microcredits
+    assert price(card, plain).amount <= price(card, larger).amount
 
 
 @given(cards(), counts, st.none() | counts, st.integers(0, 200_000_000).map(Microcredits))
@@ -658,14 +657,14 @@ def test_the_affordable_tokens_are_the_most_that_are(
     """Their bound is within the budget, and that of one more is not."""
     assume(input_tokens)
     work = Work("text", "", "m", input_tokens, max_output_tokens)
-    most = bound(card, work).max_output_tokens
+    most = bounded_output_tokens(card, work)
     assert most == (card.default_max_output_tokens if max_output_tokens is None else max_output_tokens)
     tokens = affordable_output_tokens(card, work, budget, NOW)
     if tokens is not None:
-        assert bound(card, replace(work, max_output_tokens=tokens)).microcredits <= budget
+        assert bound(card, replace(work, max_output_tokens=tokens)).amount <= budget
     if tokens != most:
         one_more = 0 if tokens is None else tokens + 1
-        assert bound(card, replace(work, max_output_tokens=one_more)).microcredits > budget
+        assert bound(card, replace(work, max_output_tokens=one_more)).amount > budget
 
 
 @given(cards(), usages())
@@ -677,7 +676,7 @@ def test_a_quote_has_its_ends_in_order(card: RateCard, usage: Usage) -> None:
     assume(whole.input_tokens or whole.output_tokens)
     work = Work("text", "", "m", whole.input_tokens, whole.output_tokens)
     low = low_price(card, work, bound(card, work), NOW)
-    assert low <= min(bound(card, work).microcredits, price(card, whole).microcredits)
+    assert low <= min(bound(card, work).amount, price(card, whole).amount)
 
 
 @given(cards(), counts)
@@ -693,7 +692,7 @@ def test_the_low_end_is_reached(card: RateCard, tokens: int) -> None:
         {"audio_input_tokens": tokens},
         {"image_input_tokens": tokens},
     ]
-    outcomes = [price(card, Usage("text", "", "m", "", tokens, 0, **each)).microcredits for each in classes]
+    outcomes = [price(card, Usage("text", "", "m", "", tokens, 0, **each)).amount for each in classes]
     assert low_price(card, work, bound(card, work), NOW) == min(outcomes)
 
 
@@ -703,4 +702,4 @@ def test_items_are_rounded_together(card: RateCard, action: str, quantity: int) 
     one = price(card, Usage(action, "", "m", tool="t"))
     many = price(card, Usage(action, "", "m", tool="t", quantity=quantity))
     assert many.exact_credits == one.exact_credits * quantity
-    assert many.microcredits <= one.microcredits * quantity
+    assert many.amount <= one.amount * quantity

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING
 from typing import Annotated
 
 import typer
@@ -13,12 +12,10 @@ from creditmeter.cli.output import print_listing, say_more, word
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
 from creditmeter.client import Client
-from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
+from creditmeter.core.amounts import Microcredits, format_credits
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.price_table import Place, PriceTable, Unit, wider
+from creditmeter.core.prices.price_table import Place, PriceTable, Unit, item_price, wider
 from creditmeter.core.prices.rate_card import TEXT, RateCard
-from creditmeter.core.prices.usage_costs import Price, price_usage
-from creditmeter.core.work import Usage
 from creditmeter.v1 import account_pb2
 
 MAX_LINES = 10**6
@@ -124,12 +121,8 @@ class _Prices:
         return {} if rule is None else self.places.get(Place(TEXT, rule.provider, rule.model), {})
 
     def _line_of_item(self, place: Place) -> _Line:
-        usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
-        price = price_usage(self._card, usage, self._at)
-        if not isinstance(price, Price):
-            return {}
-        exactly = (price.exact_credits * MICROCREDITS_PER_CREDIT).to_integral_value(ROUND_CEILING)
-        return {(0, Unit.QUANTITY): Microcredits(int(exactly))}
+        price = item_price(self._card, place, self._at)
+        return {} if price is None else {(0, Unit.QUANTITY): price}
 
 
 def _amount(line: _Line, above: int, unit: Unit) -> Microcredits | None:

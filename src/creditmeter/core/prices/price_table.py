@@ -3,15 +3,17 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from enum import Enum
 from itertools import islice
 
-from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import IMAGE, TEXT, TOOL, PriceUnit, RateCard, TextRule
 from creditmeter.core.prices.rates import STAND_INS, TextRates
-from creditmeter.core.prices.usage_costs import Price, price_text, price_usage
+from creditmeter.core.prices.rounding import up_to_microcredit
+from creditmeter.core.prices.usage_costs import price_text, price_usage
 from creditmeter.core.work import Usage
 
 TYPICAL_INPUT_TOKENS = 1_000
@@ -127,13 +129,27 @@ def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
 
 def _line(card: RateCard, at: Instant, place: Place, rule: TextRule | None) -> PriceLine:
     is_higher_cost = bool(place.model) and card.is_higher_cost(place.provider, place.model)
-    usage = Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
+    usage = _one(place)
     if rule is None:
-        price = price_usage(card, usage, at)
-        assert isinstance(price, Price), "what the card lists has a price"
-        return PriceLine(place, is_higher_cost, price.microcredits, (UnitPrice(Unit.QUANTITY, 1, 0, _exactly(price)),))
-    price = price_text(card, rule, usage, (TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS), at)
-    return PriceLine(place, is_higher_cost, price.microcredits, tuple(_units(card, rule, at)))
+        cost = price_usage(card, usage, at)
+        assert isinstance(cost, Cost), "what the card lists has a price"
+        each = UnitPrice(Unit.QUANTITY, 1, 0, up_to_microcredit(cost.exact_credits))
+        return PriceLine(place, is_higher_cost, cost.amount, (each,))
+    cost = price_text(card, rule, usage, (TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS), at)
+    return PriceLine(place, is_higher_cost, cost.amount, tuple(_units(card, rule, at)))
+
+
+def item_price(card: RateCard, place: Place, at: Instant) -> Microcredits | None:
+    """What one image, tool call or action costs at a moment by a card, whether or not that has a line for it: in microcredits,
+    rounded up to a whole number. None if the card has no price for it.
+    """
+    cost = price_usage(card, _one(place), at)
+    return up_to_microcredit(cost.exact_credits) if isinstance(cost, Cost) else None
+
+
+def _one(place: Place) -> Usage:
+    """One item of what a line is about."""
+    return Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
 
 
 def _units(card: RateCard, rule: TextRule, at: Instant) -> Iterator[UnitPrice]:
@@ -141,9 +157,9 @@ def _units(card: RateCard, rule: TextRule, at: Instant) -> Iterator[UnitPrice]:
     factor = rule.markup * card.credits_per_usd if rule.unit is PriceUnit.USD else Decimal(1)
     for above, rates in ((0, prices.rates), *((tier.above_input_tokens, tier.rates) for tier in prices.long_context)):
         for unit, rate in _rates(rates):
-            yield UnitPrice(unit, TOKENS, above, _rounded_up(rate * factor))
+            yield UnitPrice(unit, TOKENS, above, up_to_microcredit(rate * factor))
     if prices.per_call:
-        yield UnitPrice(Unit.QUANTITY, 1, 0, _rounded_up(prices.per_call * factor))
+        yield UnitPrice(Unit.QUANTITY, 1, 0, up_to_microcredit(prices.per_call * factor))
 
 
 def _rates(rates: TextRates) -> Iterator[tuple[Unit, Decimal]]:
@@ -151,11 +167,3 @@ def _rates(rates: TextRates) -> Iterator[tuple[Unit, Decimal]]:
         rate: Decimal = getattr(rates, name)
         if name not in STAND_INS or rate != getattr(rates, STAND_INS[name]):
             yield unit, rate
-
-
-def _exactly(price: Price) -> Microcredits:
-    return _rounded_up(price.exact_credits)
-
-
-def _rounded_up(credits: Decimal) -> Microcredits:
-    return Microcredits(int((credits * MICROCREDITS_PER_CREDIT).to_integral_value(ROUND_CEILING)))

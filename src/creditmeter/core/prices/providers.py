@@ -20,4 +20,5 @@ PRICE_LIST_NAMES: Mapping[str, str] = {
 
 def price_list_name(provider: str) -> str:
     """The name under which a price list knows a provider."""
-    return PRICE_LIST_NAMES.get(provider.lower(), provider.lower())
+    name = provider.lower()
+    return PRICE_LIST_NAMES.get(name, name)

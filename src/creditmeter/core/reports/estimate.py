@@ -6,11 +6,12 @@ everything that is computed from them. Amounts are microcredits.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rounding import up_to_increment
 from creditmeter.core.reports.plan_replay import DAYS_OF_A_MONTH
 
 TYPICAL_TEXT = Microcredits(10 * MICROCREDITS_PER_CREDIT)
@@ -150,7 +151,5 @@ def _range(credits: Iterable[Decimal], increment: Microcredits) -> Range:
     """From the least to the most of some prices in credits, rounded up as charges are, and the one in the middle, the lower one
     of two.
     """
-    ordered = sorted(
-        -(-int((each * MICROCREDITS_PER_CREDIT).to_integral_value(ROUND_CEILING)) // increment) * increment for each in credits
-    )
+    ordered = sorted(up_to_increment(each, increment) for each in credits)
     return Range(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]) if ordered else Range()

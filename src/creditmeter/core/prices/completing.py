@@ -1,0 +1,48 @@
+"""The complete usage of a call: what its caller said, what its provider reported, and what it was reserved for."""
+
+from dataclasses import replace
+
+from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.rate_card import TEXT
+from creditmeter.core.prices.requirements import missing_in_usage
+from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.work import Usage, Work
+
+
+def reported_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> Usage | InvalidRequest:
+    """The usage with the counts that its provider reported.
+
+    A report that cannot be read is refused, and with it every field that neither the usage nor the work has.
+    """
+    try:
+        return with_provider_usage(usage)
+    except UnknownUsageError as error:
+        known, _ = complete_usage(replace(usage, provider_usage_json=""), work, bound_output_tokens)
+        wrong = ("provider_usage_json", str(error)), *missing_in_usage(known)
+        return InvalidRequest(tuple((f"usage.{name}", why) for name, why in wrong))
+
+
+def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> tuple[Usage, bool]:
+    """The usage with what it leaves unset filled in from the work that it was reserved for, and whether a count of tokens was.
+
+    A missing count of tokens is taken at its bound: for output tokens `bound_output_tokens` (what the reservation pays for), or
+    else the work's own. A charge of such a usage is to be flagged ESTIMATED.
+    """
+    if bound_output_tokens is None:
+        bound_output_tokens = work.max_output_tokens
+    complete = replace(
+        usage,
+        action=usage.action or work.action,
+        provider=usage.provider or work.provider,
+        request_model=usage.request_model or work.request_model,
+        input_tokens=work.input_tokens if usage.input_tokens is None else usage.input_tokens,
+        output_tokens=bound_output_tokens if usage.output_tokens is None else usage.output_tokens,
+        quantity=work.quantity if usage.quantity is None else usage.quantity,
+        variant=usage.variant or work.variant,
+        tool=usage.tool or work.tool,
+    )
+    if complete.action != TEXT:
+        return replace(complete, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), False
+    filled_input = complete.input_tokens != usage.input_tokens
+    filled_output = complete.output_tokens != usage.output_tokens
+    return complete, filled_input or filled_output
