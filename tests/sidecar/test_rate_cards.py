@@ -319,16 +319,16 @@ async def test_the_table_of_prices_is_that_of_the_card_in_force(bench: Bench) ->
     """Its pages add up to the whole, and a card that is published has a table of its own."""
     version, whole = bench.sidecar.reader.model_prices("", None, 10_000)
     pages: list[PriceLine] = []
-    while page := bench.sidecar.reader.model_prices("", pages[-1].place if pages else None, 700)[1]:
+    while page := bench.sidecar.reader.model_prices("", pages[-1].position if pages else None, 700)[1]:
         pages += page
     assert pages == whole
     assert len(whole) > 2_000
     images = bench.sidecar.reader.model_prices("image", None, 3)[1]
-    assert [each.place.action for each in images] == ["image"] * 3
+    assert [each.position.action for each in images] == ["image"] * 3
     await publish(bench, "v1", 3)
     await bench.sidecar.card_keeper.refresh()
     published, lines = bench.sidecar.reader.model_prices("", None, 10_000)
-    assert (version != published, [each.place.model for each in lines]) == (True, ["house"])
+    assert (version != published, [each.position.model for each in lines]) == (True, ["house"])
 
 
 async def test_a_charge_is_priced_by_the_card_in_force(bench: Bench) -> None:

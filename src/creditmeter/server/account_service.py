@@ -2,7 +2,7 @@
 
 from creditmeter.core.credit.grants import GrantCursor
 from creditmeter.core.ids import AccountId
-from creditmeter.core.prices.price_table import Place
+from creditmeter.core.prices.price_table import PricePosition
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import Context, allowed
 from creditmeter.server.forecast_messages import forecast_message
@@ -106,7 +106,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         """What models, tools and actions cost now."""
         fields = Fields(request)
         action = fields.text("action", request.action, MAX_NAME)
-        asked = await allowed(context, page_of(fields, request, Place))
+        asked = await allowed(context, page_of(fields, request, PricePosition))
         version, found = self._reader.model_prices(action, asked.after, asked.limit)
-        prices, token = asked.page(found, price_message, lambda each: each.place)
+        prices, token = asked.page(found, price_message, lambda each: each.position)
         return account_pb2.ListModelPricesResponse(prices=prices, rate_card_version=version, next_page_token=token)

@@ -191,13 +191,13 @@ def quote_message(quoted: Quoted, available: Microcredits | None) -> metering_pb
 
 def price_message(line: PriceLine) -> account_pb2.ModelPrice:
     """What one model, tool or action costs."""
-    place = line.place
+    position = line.position
     return account_pb2.ModelPrice(
-        action=place.action,
-        provider=place.provider,
-        model=place.model,
-        variant=place.variant,
-        tool=place.tool,
+        action=position.action,
+        provider=position.provider,
+        model=position.model,
+        variant=position.variant,
+        tool=position.tool,
         tier=account_pb2.MODEL_TIER_HIGHER_COST if line.is_higher_cost else account_pb2.MODEL_TIER_STANDARD,
         typical_microcredits=line.typical,
         unit_prices=[

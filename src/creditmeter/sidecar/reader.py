@@ -21,7 +21,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import Envelope, compose, idle_of_ended_days
 from creditmeter.core.metering.offline import with_later_resets
-from creditmeter.core.prices.price_table import Place, PriceLine, PriceTable
+from creditmeter.core.prices.price_table import PriceLine, PricePosition, PriceTable
 from creditmeter.core.prices.pricing import Pricing, Quoted
 from creditmeter.core.refusals import (
     AccountNotFound,
@@ -204,7 +204,7 @@ class Reader:
             quotes.append(quoted)
         return Quotes(tuple(quotes), None if balance is None else credit)
 
-    def model_prices(self, action: str, after: Place | None, limit: int) -> tuple[str, list[PriceLine]]:
+    def model_prices(self, action: str, after: PricePosition | None, limit: int) -> tuple[str, list[PriceLine]]:
         """The version of the card in force, and lines of its table: of one action or (empty) of all, at most `limit`, those
         that come after one.
         """

@@ -13,7 +13,7 @@ from creditmeter.core.credit.charges import Cost, Part
 from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState
 from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.price_table import Place, PriceTable
+from creditmeter.core.prices.price_table import PricePosition, PriceTable
 from creditmeter.core.prices.pricing import Pricing, Quoted
 from creditmeter.core.prices.rate_card import RateCard, ToolRules
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards, load
@@ -205,10 +205,12 @@ def test_a_quote_is_what_would_be_held(pricing: Pricing) -> None:
     )
 
 
-def least_work(place: Place) -> Work:
+def least_work(position: PricePosition) -> Work:
     """The least work that a line of a table of prices is about."""
-    tokens = 1 if place.action == "text" else None
-    return Work(place.action, place.provider, place.model, tokens, tokens, variant=place.variant, tool=place.tool)
+    tokens = 1 if position.action == "text" else None
+    return Work(
+        position.action, position.provider, position.model, tokens, tokens, variant=position.variant, tool=position.tool
+    )
 
 
 def assert_each_line_is_quoted(card: RateCard) -> None:
@@ -217,10 +219,10 @@ def assert_each_line_is_quoted(card: RateCard) -> None:
     lines = PriceTable(card).lines(NOW, "", None, 10_000)
     assert lines
     for line in lines:
-        quoted = pricing.quote(least_work(line.place), from_credits(0), NOW)
-        assert isinstance(quoted, Quoted), line.place
-        if line.place.action != "text":
-            assert (quoted.least, quoted.most) == (line.typical, line.typical), line.place
+        quoted = pricing.quote(least_work(line.position), from_credits(0), NOW)
+        assert isinstance(quoted, Quoted), line.position
+        if line.position.action != "text":
+            assert (quoted.least, quoted.most) == (line.typical, line.typical), line.position
 
 
 def test_each_line_of_the_packages_own_prices_is_quoted(card: LoadedCard) -> None:

@@ -14,7 +14,7 @@ from creditmeter.cli.screen import print_table, table
 from creditmeter.client import Client
 from creditmeter.core.amounts import Microcredits, format_credits
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.price_table import Place, PriceTable, Unit, item_price, wider
+from creditmeter.core.prices.price_table import PricePosition, PriceTable, Unit, item_price, wider
 from creditmeter.core.prices.rate_card import TEXT, RateCard
 from creditmeter.v1 import account_pb2
 
@@ -76,7 +76,7 @@ def _per_million(price: account_pb2.ModelPrice, unit: account_pb2.PriceUnit.Valu
 class PriceChange:
     """What a unit costs by each card, in microcredits, in calls with more than so many input tokens; None: it has no price."""
 
-    place: Place
+    position: PricePosition
     above_input_tokens: int
     unit: Unit
     old: Microcredits | None
@@ -86,13 +86,13 @@ class PriceChange:
 def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceChange]:
     """What differs at a moment, in the order of the table of prices; also where only one card names the model or tool."""
     before, after = _Prices(old, at), _Prices(new, at)
-    for place in sorted({*before.places, *after.places}):
-        lines = before.line(place), after.line(place)
+    for position in sorted({*before.positions, *after.positions}):
+        lines = before.line(position), after.line(position)
         for above, number in sorted({(above, _UNITS.index(unit)) for line in lines for above, unit in line}):
             unit = _UNITS[number]
             was, becomes = (_amount(line, above, unit) for line in lines)
             if was != becomes:
-                yield PriceChange(place, above, unit, was, becomes)
+                yield PriceChange(position, above, unit, was, becomes)
 
 
 _Line = Mapping[tuple[int, Unit], Microcredits]
@@ -105,23 +105,23 @@ class _Prices:
     def __init__(self, card: RateCard, at: Instant) -> None:
         self._card = card
         self._at = at
-        self.places: dict[Place, _Line] = {
-            line.place: {(each.above_input_tokens, each.unit): each.amount for each in line.units}
+        self.positions: dict[PricePosition, _Line] = {
+            line.position: {(each.above_input_tokens, each.unit): each.amount for each in line.units}
             for line in PriceTable(card).lines(at, "", None, MAX_LINES)
         }
 
-    def line(self, place: Place) -> _Line:
-        """The prices that count for a place of this card's table or of another one's."""
-        if place in self.places:
-            return self.places[place]
-        return self._line_of_rule(place) if place.action == TEXT else self._line_of_item(place)
+    def line(self, position: PricePosition) -> _Line:
+        """The prices that count for a position of this card's table or of another one's."""
+        if position in self.positions:
+            return self.positions[position]
+        return self._line_of_rule(position) if position.action == TEXT else self._line_of_item(position)
 
-    def _line_of_rule(self, place: Place) -> _Line:
-        rule = self._card.text_rule(place.provider, place.model)
-        return {} if rule is None else self.places.get(Place(TEXT, rule.provider, rule.model), {})
+    def _line_of_rule(self, position: PricePosition) -> _Line:
+        rule = self._card.text_rule(position.provider, position.model)
+        return {} if rule is None else self.positions.get(PricePosition(TEXT, rule.provider, rule.model), {})
 
-    def _line_of_item(self, place: Place) -> _Line:
-        price = item_price(self._card, place, self._at)
+    def _line_of_item(self, position: PricePosition) -> _Line:
+        price = item_price(self._card, position, self._at)
         return {} if price is None else {(0, Unit.QUANTITY): price}
 
 

@@ -311,7 +311,7 @@ def _card_json(compared: Compared) -> dict[str, str]:
 
 
 def _price_json(change: PriceChange) -> dict[str, Any]:
-    return asdict(change.place) | {
+    return asdict(change.position) | {
         "unit": f"PRICE_UNIT_{change.unit.value}",
         "unit_count": 1 if change.unit is Unit.QUANTITY else TOKENS,
         "above_input_tokens": change.above_input_tokens,
@@ -346,7 +346,7 @@ def _prices_table(changes: Iterable[PriceChange]) -> Table:
     for each in changes:
         what = "each" if each.unit is Unit.QUANTITY else f"1M {each.unit.value.lower().replace('_', ' ')}"
         above = f"{each.above_input_tokens:,}" if each.above_input_tokens else ""
-        place = each.place
+        of = each.position
         amounts = ("-" if amount is None else format_credits(amount) for amount in (each.old, each.new))
-        shown.add_row(place.action, place.provider, place.model, place.variant or place.tool, what, above, *amounts)
+        shown.add_row(of.action, of.provider, of.model, of.variant or of.tool, what, above, *amounts)
     return shown

@@ -72,8 +72,8 @@ class UnitPrice:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """What a line of the table is about; lines stand in the order of their places. What is empty does not matter."""
+class PricePosition:
+    """What a line of the table is about; lines stand in the order of their positions. What is empty does not matter."""
 
     action: str
     provider: str = ""
@@ -86,7 +86,7 @@ class Place:
 class PriceLine:
     """A line of the table: whether the model is one of higher cost, what a typical call costs, and each unit."""
 
-    place: Place
+    position: PricePosition
     is_higher_cost: bool
     typical: Microcredits
     units: tuple[UnitPrice, ...]
@@ -97,59 +97,59 @@ class PriceTable:
 
     def __init__(self, card: RateCard) -> None:
         self.card = card
-        self._rules = dict(_places(card))
-        self._places = sorted(self._rules)
+        self._rules = dict(_positions(card))
+        self._positions = sorted(self._rules)
 
-    def lines(self, at: Instant, action: str, after: Place | None, limit: int) -> list[PriceLine]:
-        """Lines as of a moment, of one action or (empty) of all: at most `limit`, those that come after a place."""
-        begin = 0 if after is None else bisect_right(self._places, after)
-        wanted = (place for place in islice(self._places, begin, None) if action in ("", place.action))
-        return [_line(self.card, at, place, self._rules[place]) for place in islice(wanted, limit)]
+    def lines(self, at: Instant, action: str, after: PricePosition | None, limit: int) -> list[PriceLine]:
+        """Lines as of a moment, of one action or (empty) of all: at most `limit`, those that come after a position."""
+        begin = 0 if after is None else bisect_right(self._positions, after)
+        wanted = (position for position in islice(self._positions, begin, None) if action in ("", position.action))
+        return [_line(self.card, at, position, self._rules[position]) for position in islice(wanted, limit)]
 
 
-def _places(card: RateCard) -> Iterator[tuple[Place, TextRule | None]]:
+def _positions(card: RateCard) -> Iterator[tuple[PricePosition, TextRule | None]]:
     """What the card has prices for, with the rule where that is of text. What a rule of its own names it does not take from
     its price list.
     """
     for listed in card.price_list.models() if card.price_list is not None else ():
         if card.own_text_rule(listed.provider, listed.model.model) is None:
             rule = TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=card.markup)
-            yield Place(TEXT, listed.provider, listed.model.model), rule
+            yield PricePosition(TEXT, listed.provider, listed.model.model), rule
     for text in card.text:
-        yield Place(TEXT, text.provider, text.model), text
+        yield PricePosition(TEXT, text.provider, text.model), text
     for image in card.images:
         variants = (*image.variants, *(("",) if image.credits is not None else ()))
-        yield from ((Place(IMAGE, image.provider, image.model, variant), None) for variant in variants)
+        yield from ((PricePosition(IMAGE, image.provider, image.model, variant), None) for variant in variants)
     if card.tools is not None:
-        yield from ((Place(TOOL, tool=tool), None) for tool in {ANY_OTHER_TOOL, *card.tools.by_name})
+        yield from ((PricePosition(TOOL, tool=tool), None) for tool in {ANY_OTHER_TOOL, *card.tools.by_name})
     for name in card.actions:
-        yield from ((Place(name, model=model), None) for model in ("", *sorted(card.higher_cost_models)))
-    yield from ((Place(name), None) for name in card.free)
+        yield from ((PricePosition(name, model=model), None) for model in ("", *sorted(card.higher_cost_models)))
+    yield from ((PricePosition(name), None) for name in card.free)
 
 
-def _line(card: RateCard, at: Instant, place: Place, rule: TextRule | None) -> PriceLine:
-    is_higher_cost = bool(place.model) and card.is_higher_cost(place.provider, place.model)
-    usage = _one(place)
+def _line(card: RateCard, at: Instant, position: PricePosition, rule: TextRule | None) -> PriceLine:
+    is_higher_cost = bool(position.model) and card.is_higher_cost(position.provider, position.model)
+    usage = _one(position)
     if rule is None:
         cost = price_usage(card, usage, at)
         assert isinstance(cost, Cost), "what the card lists has a price"
         each = UnitPrice(Unit.QUANTITY, 1, 0, up_to_microcredit(cost.exact_credits))
-        return PriceLine(place, is_higher_cost, cost.amount, (each,))
+        return PriceLine(position, is_higher_cost, cost.amount, (each,))
     cost = price_text(card, rule, usage, (TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS), at)
-    return PriceLine(place, is_higher_cost, cost.amount, tuple(_units(card, rule, at)))
+    return PriceLine(position, is_higher_cost, cost.amount, tuple(_units(card, rule, at)))
 
 
-def item_price(card: RateCard, place: Place, at: Instant) -> Microcredits | None:
+def item_price(card: RateCard, position: PricePosition, at: Instant) -> Microcredits | None:
     """What one image, tool call or action costs at a moment by a card, whether or not that has a line for it: in microcredits,
     rounded up to a whole number. None if the card has no price for it.
     """
-    cost = price_usage(card, _one(place), at)
+    cost = price_usage(card, _one(position), at)
     return up_to_microcredit(cost.exact_credits) if isinstance(cost, Cost) else None
 
 
-def _one(place: Place) -> Usage:
+def _one(position: PricePosition) -> Usage:
     """One item of what a line is about."""
-    return Usage(place.action, place.provider, place.model, variant=place.variant, tool=place.tool, quantity=1)
+    return Usage(position.action, position.provider, position.model, variant=position.variant, tool=position.tool, quantity=1)
 
 
 def _units(card: RateCard, rule: TextRule, at: Instant) -> Iterator[UnitPrice]:
