@@ -7,18 +7,9 @@ from hypothesis import strategies as st
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.rate_card import (
-    ActionRule,
-    ImageRule,
-    PriceUnit,
-    RateCard,
-    TextRule,
-    ToolRules,
-)
+from creditmeter.core.prices.rate_card import ActionRule, ImageRule, PriceUnit, RateCard, TextRule, ToolRules
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
-from creditmeter.core.prices.usage_costs import (
-    TOKEN_COUNTS,
-)
+from creditmeter.core.prices.usage_costs import TOKEN_COUNTS
 from creditmeter.core.work import Usage
 
 rates = st.decimals(0, 1000, places=3)

@@ -8,10 +8,7 @@ import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.rate_card import (
-    RateCard,
-    TextRule,
-)
+from creditmeter.core.prices.rate_card import RateCard, TextRule
 from creditmeter.core.prices.rate_card_document import RateCardError, parse_rate_card
 from creditmeter.core.prices.rates import TextPrices, TextRates
 

@@ -8,12 +8,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.rate_card import (
-    ActionRule,
-    PriceUnit,
-    RateCard,
-    ToolRules,
-)
+from creditmeter.core.prices.rate_card import ActionRule, PriceUnit, RateCard, ToolRules
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rates import TextRates
 from tests.core.prices.documents import HEAD, problems, rates

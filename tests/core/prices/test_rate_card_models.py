@@ -7,12 +7,7 @@ import pytest
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.prices.price_list import PriceList
-from creditmeter.core.prices.rate_card import (
-    ActionRule,
-    PriceUnit,
-    RateCard,
-    TextRule,
-)
+from creditmeter.core.prices.rate_card import ActionRule, PriceUnit, RateCard, TextRule
 from creditmeter.core.prices.rate_card_document import RateCardError, parse_rate_card
 from tests.core.prices.documents import HEAD, NOW, card_of, default_card, problems, rates, text_rule
 
