@@ -1,1 +1,1 @@
-"""What is known of providers and models outside this program: the prices that the genai-prices package ships."""
+"""The price list of the genai-prices package, compiled into values of the core."""

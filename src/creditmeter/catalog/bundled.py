@@ -1,9 +1,10 @@
 """The prices that are installed with genai-prices (https://github.com/pydantic/genai-prices), compiled into a price list.
 
-Only the data that the package ships is read: nothing is fetched and nothing updates it in the background. Importing the
-package takes a third of a second and some 40 MB, so it is imported when a price list is made, which running sidecars need
-only for a card that was not published yet; and what it says is compiled, since the library takes many times as long for a
-call.
+Only the data that the package ships is read. Nothing is fetched, and nothing updates the data in the background.
+
+Importing the package takes a third of a second and some 40 MB. So it is imported only when a price list is made, which a
+running sidecar needs only for a card that was not published yet. Its prices are compiled because the library takes many times
+as long to price a call.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,7 +39,7 @@ _RATES: Mapping[str, tuple[str, ...]] = {
     "image_input": ("input_image_mtok", "input_mtok"),
     "image_output": ("output_image_mtok", "output_mtok"),
 }
-"""For each class of token the package's prices that may be meant, the closest first."""
+"""For each class of tokens the package's prices that may apply, the closest first."""
 
 _TEXT_PRICES = {_REQUESTS, *(key for keys in _RATES.values() for key in keys)}
 _COMBINED = {"or_": Operator.ANY, "and_": Operator.ALL}
@@ -46,7 +47,7 @@ _COMBINED = {"or_": Operator.ANY, "and_": Operator.ALL}
 
 @cache
 def bundled_price_list() -> PriceList:
-    """The price list of the release that is installed. Its version says which that is: `genai-prices.0.2.3`."""
+    """The price list of the installed release. Its version names the release: `genai-prices.0.2.3`."""
     import genai_prices  # noqa: PLC0415 - see above
     from genai_prices.data import providers  # noqa: PLC0415 - see above
 
@@ -76,8 +77,9 @@ def _conditional(prices: "types.ModelPrice | list[types.ConditionalPrice]") -> "
 
 
 def _has_price_of_text(prices: "_Prices") -> bool:
-    """Whether calls of text can be charged by these prices. A price list without a single one does not say that a model is
-    free, and a model that is sold by the second or the page is no model of text.
+    """Whether calls of text can be charged by these prices.
+
+    A model without any price is not free, and a model that is sold by the second or the page is no model of text.
     """
     return not prices.keys().isdisjoint(_TEXT_PRICES)
 
@@ -120,12 +122,12 @@ def _text_prices(prices: "_Prices") -> TextPrices:
 
 
 def _nearest(prices: "_Prices", keys: Iterable[str]) -> "_Price":
-    """A class without a price of its own costs what the nearest one that includes it does; without any, nothing."""
+    """The price of a class of tokens: its own, or that of the nearest class that includes it, or 0."""
     return next((prices[key] for key in keys if key in prices), _ZERO)
 
 
 def _rates(by_class: "Mapping[str, _Price]", input_tokens: int) -> TextRates:
-    """The rates of calls with so many input tokens."""
+    """The rates of calls that have so many input tokens."""
     return TextRates(**{name: _rate(price, input_tokens) for name, price in by_class.items()})
 
 

@@ -1,1 +1,1 @@
-"""Prices: what work costs by a rate card, and what a provider's usage object says was used."""
+"""Prices: what work and usage cost by a rate card, and what a provider's usage object says was used."""

@@ -1,8 +1,8 @@
-"""Names that are nearly the one that somebody meant.
+"""Search for the names that are nearly like a given one.
 
-Names are told apart without case and punctuation, and found by the groups of three characters (trigrams) that they share, as
-PostgreSQL's pg_trgm does (https://www.postgresql.org/docs/current/pgtrgm.html). So an answer among thousands of names takes
-about as long as one among a few: only the MAX_COMPARED names that share the most trigrams are compared letter by letter.
+Names are compared without case and punctuation. They are found by the groups of three characters (trigrams) that they share, as
+PostgreSQL's pg_trgm does (https://www.postgresql.org/docs/current/pgtrgm.html). Only the MAX_COMPARED names that share the most
+trigrams are compared letter by letter. So a search of thousands of names takes about as long as one of a few.
 """
 
 import re
@@ -11,22 +11,22 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 MAX_LENGTH = 64
-"""Characters of a name that are looked at."""
+"""Characters of a name that are compared; the rest is ignored."""
 
 MAX_COMPARED = 16
-"""Names that are compared letter by letter."""
+"""Most names that are compared letter by letter."""
 
 LEAST_RATIO = 0.6
-"""Names that have less in common (difflib's ratio) are not near."""
+"""The least likeness of a near name, by difflib's ratio."""
 
 MAX_ALIKE = 200
-"""A trigram that more names have tells them too little apart to be worth counting."""
+"""Most names that share a trigram. A trigram of more names is not counted, because it hardly tells them apart."""
 
 _PUNCTUATION = re.compile(r"[\W_]+")
 
 
 class NearNames:
-    """Some names, to be searched."""
+    """An index of names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names: dict[str, list[str]] = {}
@@ -38,14 +38,14 @@ class NearNames:
                 self._by_trigram.setdefault(trigram, []).append(bare)
 
     def near(self, wanted: str) -> list[str]:
-        """The names that are nearly the wanted one, the nearest first; those equally near in the order of the alphabet."""
+        """The names that are nearly the wanted one, the nearest first; names that are equally near in alphabetical order."""
         bare = _bare(wanted)
         compared = ((_ratio(bare, each), each) for each in self.candidates(bare))
         ranked = sorted((-ratio, each) for ratio, each in compared if ratio >= LEAST_RATIO)
         return [name for _, each in ranked for name in self._names[each] if name != wanted]
 
     def candidates(self, bare: str) -> list[str]:
-        """The bare names that are compared with one, at most MAX_COMPARED: those that share the most trigrams with it."""
+        """At most MAX_COMPARED bare names: those that share the most trigrams with the given one."""
         shared: Counter[str] = Counter()
         for trigram in _trigrams(bare):
             having = self._by_trigram.get(trigram, ())
@@ -61,7 +61,7 @@ def _bare(name: str) -> str:
 
 
 def _trigrams(bare: str) -> set[str]:
-    """Its beginning counts twice, as names differ rather at their ends."""
+    """The trigrams of a name. Padding gives its beginning more weight, because names differ rather at their ends."""
     padded = f"  {bare} "
     return {padded[place : place + 3] for place in range(len(padded) - 2)}
 

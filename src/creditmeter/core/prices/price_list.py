@@ -1,9 +1,9 @@
 """A price list: what providers charge for language models, and which names mean which model.
 
-It is what the genai-prices package knows, compiled into values (`catalog` does that), so that nothing here depends on the
-package or on its version: a rate card that was published with a list keeps it, whatever is installed later. Names are
-matched as the package matches them, but that a model is found by its own name in any case; and rates are those of the
-package to the last digit.
+`catalog` compiles what the genai-prices package knows into these values, so nothing here depends on the package or its version.
+A rate card that was published with a list keeps that list, whatever is installed later. Rates are the package's to the last
+digit. Names are matched as the package matches them, with one difference: a model is found by its own name in upper or lower
+case.
 """
 
 import re
@@ -60,9 +60,10 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """Prices for some of the time: from a moment on, or within some hours of each day.
+    """Prices that apply for some of the time: from a moment on, or within some hours of each day.
 
-    The hours are microseconds since midnight in UTC, beginning inclusive, end exclusive; they may run over midnight.
+    `daily` is their beginning (inclusive) and end (exclusive) in microseconds since midnight in UTC. The end may be below the
+    beginning: then they run over midnight.
     """
 
     prices: TextPrices
@@ -82,7 +83,7 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of a provider. Of its prices the last one that is active counts, else the first; without any it has none."""
+    """A model of a provider. The last of its prices that is active applies, or the first if none is. It may have no prices."""
 
     model: str
     match: Clause
@@ -98,8 +99,8 @@ class Model:
 class Provider:
     """A provider, the names it goes by, and its models.
 
-    `matches_provider` finds it by another name of its own, `matches_model` by the name of a model. A model that it does not
-    have is looked for at the providers that it resells.
+    `matches_provider` recognises other names of the provider, `matches_model` the names of its models. A model that the
+    provider does not have is looked up at the providers that it resells.
     """
 
     provider: str
@@ -111,7 +112,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A model that was found, and whose it is."""
+    """A model that was found, and its provider."""
 
     provider: str
     model: Model
@@ -125,7 +126,7 @@ class PriceList:
     providers: tuple[Provider, ...]
 
     def find(self, provider: str, model: str) -> Listed | None:
-        """The model that a call means, at the provider named or, if none is, at the one whose models have such names.
+        """The model of a call, at the provider that it names; if it names none, at the provider whose models have such names.
 
         None if it is not listed, or has no price that calls of text could be charged by.
         """
@@ -143,7 +144,7 @@ class PriceList:
         return (Listed(each.provider, model) for each in self.providers for model in each.models if model.prices)
 
     def _addressed(self, provider: str, model: str) -> tuple[str, str]:
-        """The provider and the model that a name at a gateway stands for."""
+        """The provider and the model that a call means. A gateway's name of a model may begin with the provider."""
         if provider != _ANY_PROVIDER:
             return provider, model
         before, slash, rest = model.partition("/")

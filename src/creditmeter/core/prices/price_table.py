@@ -1,4 +1,4 @@
-"""A rate card as a table: what each model, variant, tool and action costs, for those who choose among them."""
+"""A rate card as a table of prices: what each model, variant, tool and action costs."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,11 @@ from creditmeter.core.work import Usage
 TYPICAL_INPUT_TOKENS = 1_000
 TYPICAL_OUTPUT_TOKENS = 500
 TOKENS = 1_000_000
-"""Prices of tokens are for so many."""
+"""The number of tokens that a price of tokens is for."""
 
 
 class Unit(Enum):
-    """What a price is for: tokens of a class, or one image, tool call, action or call."""
+    """The unit that a price is for: tokens of a class, or (QUANTITY) one image, tool call, action or call."""
 
     INPUT_TOKENS = "INPUT_TOKENS"
     OUTPUT_TOKENS = "OUTPUT_TOKENS"
@@ -57,13 +57,13 @@ _UNITS = {rate: unit for unit, rate in _RATES.items()}
 
 
 def wider(unit: Unit) -> Unit:
-    """The class of tokens that a class is told apart from: where they cost the same it is not shown."""
+    """The wider class that a class of tokens is part of. A class that costs the same as its wider one is not shown."""
     return _UNITS[STAND_INS[_RATES[unit]]]
 
 
 @dataclass(frozen=True, slots=True)
 class UnitPrice:
-    """What `count` units cost in microcredits, rounded up, from an input of more than `above_input_tokens` on."""
+    """The price of `count` units in microcredits, rounded up, in calls with more than `above_input_tokens` input tokens."""
 
     unit: Unit
     count: int
@@ -73,7 +73,7 @@ class UnitPrice:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PricePosition:
-    """What a line of the table is about; lines stand in the order of their positions. What is empty does not matter."""
+    """What a line of the table is about. Lines are sorted by their positions. An empty field does not matter to the price."""
 
     action: str
     provider: str = ""
@@ -84,7 +84,7 @@ class PricePosition:
 
 @dataclass(frozen=True, slots=True)
 class PriceLine:
-    """A line of the table: whether the model is one of higher cost, what a typical call costs, and each unit."""
+    """A line of the table: whether the model is one of higher cost, the microcredits of a typical call, and each unit."""
 
     position: PricePosition
     is_higher_cost: bool
@@ -93,7 +93,7 @@ class PriceLine:
 
 
 class PriceTable:
-    """The table of a card. What it has lines for is found once; what they say depends on the moment."""
+    """The table of a card. Its positions are found once; the prices depend on the moment."""
 
     def __init__(self, card: RateCard) -> None:
         self.card = card
@@ -101,15 +101,16 @@ class PriceTable:
         self._positions = sorted(self._rules)
 
     def lines(self, at: Instant, action: str, after: PricePosition | None, limit: int) -> list[PriceLine]:
-        """Lines as of a moment, of one action or (empty) of all: at most `limit`, those that come after a position."""
+        """At most `limit` lines after a position, as of a moment, of one action or (empty) of all."""
         begin = 0 if after is None else bisect_right(self._positions, after)
         wanted = (position for position in islice(self._positions, begin, None) if action in ("", position.action))
         return [_line(self.card, at, position, self._rules[position]) for position in islice(wanted, limit)]
 
 
 def _positions(card: RateCard) -> Iterator[tuple[PricePosition, TextRule | None]]:
-    """What the card has prices for, with the rule where that is of text. What a rule of its own names it does not take from
-    its price list.
+    """Each position that the card has a price for, with its rule if that is of text.
+
+    A model that one of the card's own rules names is not taken from the price list.
     """
     for listed in card.price_list.models() if card.price_list is not None else ():
         if card.own_text_rule(listed.provider, listed.model.model) is None:
@@ -140,15 +141,16 @@ def _line(card: RateCard, at: Instant, position: PricePosition, rule: TextRule |
 
 
 def item_price(card: RateCard, position: PricePosition, at: Instant) -> Microcredits | None:
-    """What one image, tool call or action costs at a moment by a card, whether or not that has a line for it: in microcredits,
-    rounded up to a whole number. None if the card has no price for it.
+    """The price of one image, tool call or action at a moment, in microcredits, rounded up; None if the card has none.
+
+    A card may price what has no line in its table, such as a tool that the card does not name.
     """
     cost = price_usage(card, _one(position), at)
     return up_to_microcredit(cost.exact_credits) if isinstance(cost, Cost) else None
 
 
 def _one(position: PricePosition) -> Usage:
-    """One item of what a line is about."""
+    """The usage of one item of what a line is about."""
     return Usage(position.action, position.provider, position.model, variant=position.variant, tool=position.tool, quantity=1)
 
 

@@ -1,12 +1,12 @@
-"""What a provider reported of a call, in its own words, read into the counts that prices follow.
+"""The counts that prices need, read from what a provider reported of a call in its own words.
 
 A worker hands over the usage object as it came, the whole response around it, or the events of a stream that carry it. The
-words are told apart by what they are, and by the provider where they do not say:
+names in it say whose words they are; where they do not, the name of the provider does:
 
-* OpenAI's chat completions, and all who speak like them (OpenRouter, DeepSeek, Mistral, Groq): cached tokens are part of the
-  prompt, reasoning of the completion. Whose total says more than prompt and completion do has the rest beside the completion:
-  xAI its reasoning, Gemini its thoughts, which are in the total only. Without a total xAI's name decides; Perplexity's total
-  leaves reasoning out.
+* OpenAI's chat completions, and all providers with the same words (OpenRouter, DeepSeek, Mistral, Groq): cached tokens are
+  part of the prompt, reasoning is part of the completion. Where the total is more than prompt and completion, the rest was
+  counted beside the completion: reasoning at xAI, and at Gemini thoughts, which are in the total only. Without a total,
+  reasoning is added if the provider is xAI. At Perplexity it is always added, because its total leaves it out.
 * OpenAI's responses and images: the same under other names.
 * Anthropic's messages: cached tokens are counted beside `input_tokens`; a stream's counts are cumulative, so the last one of
   each kind counts.
@@ -15,11 +15,11 @@ words are told apart by what they are, and by the provider where they do not say
 * Gemini's: thoughts are counted beside the candidates, and the prompt of tools beside the prompt.
 * OpenTelemetry's `gen_ai.usage.*` attributes (https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/).
 
-A list may have the events of one response, or several responses: those of one id are one, of which the last counts, and what
-has no id belongs to the one before it. Different responses are added up.
+A list may have the events of one response, or several responses. Events of one id belong to one response, and the last count of
+each kind applies. An event without an id belongs to the response before it. The counts of different responses are added up.
 
-What is not there stays unknown, and so does a null. Counts that contradict each other are passed on as they are: pricing
-settles and flags them.
+A count that is missing or null stays unknown. Counts that contradict each other are passed on as they are: pricing settles and
+flags them (`usage_costs`).
 """
 
 import json
@@ -34,25 +34,25 @@ from creditmeter.core.prices.rate_card import MAX_TOKENS
 from creditmeter.core.work import Usage
 
 MAX_DEPTH = 4
-"""Events and responses are looked into no deeper than this."""
+"""The depth to which events and responses are searched for usage."""
 
 MAX_MODEL_NAME = 256
-"""A longer name of a model is not believed."""
+"""Most characters in the name of a model. A longer one is ignored."""
 
 _Counts = dict[str, int | None]
 _Reported = Mapping[str, Any]
 
 _ENVELOPES = ("message", "response", "result")
-"""Where events and envelopes keep the response."""
+"""The keys under which events and envelopes have the response."""
 
 _AROUND = ("usage", "usageMetadata", "usage_metadata", *_ENVELOPES, "metadata", "meta", "x_groq", "billed_units")
-"""Where responses and events keep their usage, or what has it; the first that has one counts."""
+"""The keys under which responses and events have their usage, or what contains it. The first that has one applies."""
 
 _MODEL = ("model", "modelVersion", "model_version", "gen_ai.response.model")
-"""Where they name the model that served the call."""
+"""The keys under which they name the model that served the call."""
 
 _ID = ("id", "responseId", "response_id", "gen_ai.response.id")
-"""Where they name themselves."""
+"""The keys under which they have their id."""
 
 _OTEL_PREFIX = "gen_ai.usage."
 _OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -62,7 +62,7 @@ _OTEL_NAMES: Mapping[str, tuple[str, ...]] = {
     "cache_creation_input_tokens": ("cache_creation.input_tokens", "cache_creation_input_tokens"),
     "reasoning_output_tokens": ("reasoning.output_tokens", "reasoning_tokens"),
 }
-"""Each with its older name behind it."""
+"""The names of each count, the older one last."""
 
 _ANTHROPIC_ONLY = ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use")
 _XAI = {"x-ai", "xai"}
@@ -72,14 +72,14 @@ _IMAGES = ("IMAGE", "DOCUMENT")
 
 
 class UnknownUsageError(ValueError):
-    """The text is no usage that is known; the message says what is wrong with it."""
+    """The text is no usage in known words. The message says what is wrong with it."""
 
 
 def with_provider_usage(usage: Usage) -> Usage:
-    """The usage with the counts that its provider reported; a count that is given beside them stays as it is.
+    """The usage with the counts that its provider reported. A count that the usage gives itself stays as it is.
 
     Raises:
-        UnknownUsageError: what was reported is not JSON, has no count that is known, or a count that is none.
+        UnknownUsageError: the report is not JSON, has no known count, or has a count that is not a whole number in range.
     """
     if not usage.provider_usage_json:
         return usage
@@ -102,7 +102,7 @@ def _parsed(text: str) -> Any:
 
 
 def _counts_in(document: Any, provider: str) -> dict[str, int]:
-    """The counts of all responses in a document together."""
+    """The sum of the counts of all responses in a document."""
     counts: Counter[str] = Counter()
     for reported in _responses_in(document):
         dialect = _dialect(reported, provider)
@@ -112,7 +112,7 @@ def _counts_in(document: Any, provider: str) -> dict[str, int]:
 
 
 def _responses_in(document: Any) -> Iterable[_Reported]:
-    """The usage of each response in a document: of the events of one the last count of each kind."""
+    """The usage of each response in a document. The last count of each kind in its events applies."""
     responses: dict[str, dict[str, Any]] = {}
     running = ""
     for response_id, usage in _usages_in(document, "", 0):
@@ -141,7 +141,7 @@ def _usages_in(document: Any, response_id: str, depth: int) -> Iterator[tuple[st
 
 
 def _dialect(reported: _Reported, provider: str) -> Callable[[_Reported], _Counts] | None:
-    """How to read a usage object; None if it is none."""
+    """The function that reads a usage object of these words; None if they are not known."""
     if any(name.startswith(_OTEL_PREFIX) for name in reported):
         return _otel
     if not reported.keys().isdisjoint(("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount")):
@@ -195,7 +195,7 @@ def _chat(reported: _Reported, provider: str) -> _Counts:
 def _chat_output(
     prompt: int | None, completion: int | None, reasoning: int | None, total: int | None, provider: str
 ) -> int | None:
-    """The completion and what is counted beside it."""
+    """The output tokens: the completion and what is counted beside it."""
     if completion is None:
         return None
     if provider != _PERPLEXITY and prompt is not None and total is not None:
@@ -281,7 +281,7 @@ def _gemini(reported: _Reported) -> _Counts:
 
 
 def _gemini_in_snake_case(reported: _Reported) -> _Counts:
-    """As Google's Python client writes it."""
+    """The same with the names of Google's Python client."""
     return _gemini({_camel_case(name): _renamed(value) for name, value in reported.items()})
 
 
@@ -297,10 +297,10 @@ def _camel_case(name: str) -> str:
 
 
 def _count(reported: _Reported, *path: str) -> int | None:
-    """A count, by the names that lead to it; None if it is not there.
+    """The count at the end of a path of names; None if there is nothing.
 
     Raises:
-        UnknownUsageError: what is there is no count.
+        UnknownUsageError: the value there is no count.
     """
     found: Any = reported
     for name in path:
@@ -318,14 +318,14 @@ def _as_count(found: Any, name: str) -> int | None:
 
 
 def _shown(found: Any) -> str:
-    """What stands in the place of a count; of what has parts not the parts, which may be too deep to write."""
+    """A value for a message. An object or a list is only named, because its parts may be too deep to write."""
     if isinstance(found, dict | list):
         return "an object" if isinstance(found, dict) else "a list"
     return json.dumps(found)[:40]
 
 
 def _listed(reported: _Reported, name: str, key: str, value: str, count: str) -> int | None:
-    """The sum of the counts of the items of a list that are of a kind."""
+    """The sum of the counts of those items of a list whose `key` has this value; None if there are none."""
     items = reported.get(name)
     if not isinstance(items, list):
         return None
@@ -342,13 +342,13 @@ def _sum(*counts: int | None) -> int:
 
 
 def _images_in(document: Any) -> int | None:
-    """How many images a response has, or the events of one, where it is one of images."""
+    """The number of images in a response or in the events of one; None if it is no response of images."""
     found = [_images_of(each) for each in _items(document if isinstance(document, list) else [document])]
     return None if all(count is None for count in found) else _sum(*found)
 
 
 def _images_of(response: _Reported) -> int | None:
-    """The same of one response: OpenAI's, Imagen's or Gemini's. One of Gemini's without any is one of text."""
+    """The number of images in one response of OpenAI, Imagen or Gemini; None for one of Gemini without any, which is text."""
     if isinstance(data := response.get("data"), list) and "created" in response:
         return len(data)
     if isinstance(predictions := response.get("predictions"), list):

@@ -1,7 +1,7 @@
-"""The names of providers: callers may use OpenTelemetry's, price lists use genai-prices'.
+"""The names of providers. Callers may use those of OpenTelemetry; price lists use those of genai-prices.
 
-OpenTelemetry's are the values of `gen_ai.provider.name`
-(https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/); a name in neither list stays as it is.
+OpenTelemetry's names are the values of `gen_ai.provider.name`
+(https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/). A name that is in neither list stays, in lower case.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,6 @@ PRICE_LIST_NAMES: Mapping[str, str] = {
 
 
 def price_list_name(provider: str) -> str:
-    """The name under which a price list knows a provider."""
+    """The name of a provider in price lists, in lower case."""
     name = provider.lower()
     return PRICE_LIST_NAMES.get(name, name)

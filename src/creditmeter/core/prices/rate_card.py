@@ -1,17 +1,20 @@
 """The rate card: the versioned price list that turns work and usage into credits.
 
 A card is a TOML document; `default_rate_card.toml` beside this module is the one that ships and explains each section.
-It is read once (`rate_card_document`) into frozen rules with their indexes, and pricing then finds a model's rule in a few
+It is read once (`rate_card_document`) into frozen rules with their indexes. Pricing then finds a model's rule in a few
 dictionary look-ups.
 
-**How a model finds its rule.** A rule has a name (`model`), more names (`also`) and perhaps a `provider`; names are
-compared whole, capitals or not. A call's (provider, model) finds the rule that names both, else the rule of that model that
-names no provider. A call that names no provider finds the only rule of that model, whatever its provider; if there are several,
-none. What is not found so is looked for once more without a trailing snapshot date: `gpt-4o-2024-08-06`,
-`claude-sonnet-4-5-20250929` and `claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A
-snapshot with a price of its own is given a rule of its own, which is then found first.
+**How a model finds its rule.** A rule has a name (`model`), more names (`also`) and perhaps a `provider`. Names are compared
+whole, in upper or lower case.
 
-What no rule names is looked for in the card's price list, if it has one. That is slow, so what was found is remembered.
+1. A call that names a provider finds the rule of that model at that provider, or else the rule of that model that names no
+   provider.
+2. A call that names no provider finds the only rule of that model, whatever its provider. If there are several, it finds none.
+3. A model that has no rule is looked up once more without a trailing snapshot date: `gpt-4o-2024-08-06`,
+   `claude-sonnet-4-5-20250929` and `claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A snapshot
+   with a price of its own has a rule of its own, which is found first.
+4. A model that still has no rule is looked up in the card's price list, if it has one. That is slow, so the result is
+   remembered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,14 +40,14 @@ MAX_TOKENS = 10**9
 """The most tokens of a kind that one call may count."""
 
 MAX_REMEMBERED = 10_000
-"""As many names of models are remembered with what a price list says of them; then all are forgotten."""
+"""Most names of models whose rules from a price list are remembered. When there are more, all are forgotten."""
 
 ONE_CREDIT = Microcredits(MICROCREDITS_PER_CREDIT)
 _WHOLE = Decimal(1)
 
 
 class PriceUnit(Enum):
-    """What a text rule's rates are written in."""
+    """The unit of a text rule's rates."""
 
     USD = "usd"
     CREDITS = "credits"
@@ -52,7 +55,7 @@ class PriceUnit(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRule:
-    """Whose price it is: the model by its names, at one provider or (empty) at any."""
+    """The model that a rule is for, by its names, and its provider (empty: any)."""
 
     model: str
     provider: str = ""
@@ -66,9 +69,9 @@ class ModelRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRule(ModelRule):
-    """What a language model costs: by prices of the card's own, or by those of the card's price list.
+    """What a language model costs: prices of the card's own, or those of its price list.
 
-    `listed` is the model in that list; then `unit` is USD and what it costs is multiplied by `markup`.
+    `listed` is the model in that list. Its prices are in dollars, and are multiplied by `markup`.
     """
 
     unit: PriceUnit = PriceUnit.USD
@@ -86,7 +89,10 @@ class TextRule(ModelRule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRule(ModelRule):
-    """What an image of a model costs, in credits: by variant, else `credits` (None: only the variants are priced)."""
+    """What an image of a model costs, in credits: the price of its variant, or else `credits`.
+
+    If `credits` is None, only the variants have a price.
+    """
 
     credits: Decimal | None
     variants: Mapping[str, Decimal]
@@ -116,11 +122,14 @@ _Index = Mapping[tuple[str, str], _Rule]
 class RateCard:
     """One version of what calls cost. Nothing on it ever changes: other prices are another version.
 
-    `version` is the document's and, behind a `+`, `data_version`: the version of the price list that it rests on, if any.
-    `increment`, `minimum` (text only) and `cap` (any call; None is none) bound the price of one call;
-    `default_max_output_tokens` stands for an unknown bound; `fallback` names the text model at whose rates an unlisted
-    one is priced (empty: it is refused). `price_list` prices text models that no rule names, times `markup`. What the card
-    has no section for has no price. `names_by_action` remembers the names of models that were searched for near ones.
+    What the card has no section for has no price.
+
+    * `version` is the document's and, behind a `+`, `data_version`: the version of the price list that the card uses, if any.
+    * `increment`, `minimum` (text only) and `cap` (any call; None: there is none) bound the price of one call, in microcredits.
+    * `default_max_output_tokens` is the bound of work that names none.
+    * `fallback` is the text model whose rates apply to a model that has no price (empty: such a model is refused).
+    * `price_list` has the prices, times `markup`, of text models that no rule names.
+    * `names_by_action` keeps the index of names for each action that a suggestion was made for.
     """
 
     version: str
@@ -156,16 +165,16 @@ class RateCard:
 
     @property
     def document_version(self) -> str:
-        """The version as the document has it."""
+        """The version as the document states it."""
         return self.version.removesuffix(f"+{self.data_version}") if self.data_version else self.version
 
     def text_rule(self, provider: str, model: str) -> TextRule | None:
-        """The rule of a language model, by the rules of this module; None if it has no price."""
+        """The rule of a language model, found as this module's docstring says; None if the model has no price."""
         rule = self.own_text_rule(provider, model)
         return rule if rule is not None or self.price_list is None else self._listed_rule(self.price_list, provider, model)
 
     def own_text_rule(self, provider: str, model: str) -> TextRule | None:
-        """The same, if it is a rule of the card's own."""
+        """The rule of a language model among the card's own rules; None if they have none."""
         return _find(self._text_index, provider, model)
 
     def _listed_rule(self, price_list: PriceList, provider: str, model: str) -> TextRule | None:
@@ -178,7 +187,7 @@ class RateCard:
         return self._from_list[key]
 
     def image_rule(self, provider: str, model: str) -> ImageRule | None:
-        """The rule of an image model, by the rules of this module; None if it has no price."""
+        """The rule of an image model, found as this module's docstring says; None if the model has no price."""
         return _find(self._image_index, provider, model)
 
     def is_higher_cost(self, provider: str, model: str) -> bool:
@@ -193,7 +202,7 @@ class RateCard:
         return self._is_higher_cost[key]
 
     def _names(self, provider: str, model: str) -> frozenset[str]:
-        """The bare names of a model: as it is called, and as its rules call it, at its provider and at its maker."""
+        """The bare names of a model: the one given, and those of its rules, at the provider given and at any."""
         name = bare_name(model)
         rules = self.text_rule(provider, model), self.text_rule("", model), self.text_rule("", name)
         found = {bare_name(rule.model) for rule in rules if rule is not None}
@@ -201,14 +210,14 @@ class RateCard:
 
 
 def rule_from(listed: Listed | None, markup: Decimal) -> TextRule | None:
-    """The rule of a model of a price list; None without one."""
+    """The rule of a model of a price list; None if `listed` is None."""
     if listed is None:
         return None
     return TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=markup)
 
 
 def _index(rules: Sequence[_Rule]) -> _Index[_Rule]:
-    """Each rule under (provider, name), and under ("", name) if no other rule has the name."""
+    """Each rule by (provider, name), and by ("", name) if no other rule has the name."""
     index = {(rule.provider, name.lower()): rule for rule in rules for name in rule.names}
     providers: dict[str, set[str]] = {}
     for provider, name in index:

@@ -1,6 +1,6 @@
 """Reading a rate card from its TOML document.
 
-Every problem is found and told with its line and rule, not just the first; a card that has any is not used.
+Every problem is reported with its line and rule, not just the first one. A card that has a problem is not used.
 """
 
 import re
@@ -39,7 +39,7 @@ _Rule = TypeVar("_Rule", bound=ModelRule)
 
 
 class RateCardError(ValueError):
-    """A rate card that cannot be used. `problems` holds all that was found, in the order of the lines it names."""
+    """A rate card that cannot be used. `problems` has every problem that was found, in the order of lines."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -52,11 +52,13 @@ _END_OF_TIME = from_datetime(datetime(9999, 12, 31, tzinfo=UTC)) + DAY
 
 
 def parse_rate_card(text: str, price_list: Callable[[], PriceList] | None = None) -> RateCard:
-    """Read a card from its TOML document. `price_list` is asked for the list only if the document names it as a source; then
-    the card's version carries the list's behind a `+`.
+    """Read a card from its TOML document.
+
+    `price_list` is called only if the document names the list as a source. Then the card's version has the list's version
+    behind a `+`.
 
     Raises:
-        RateCardError: the document is not TOML, or not a usable card; with every problem, not just the first.
+        RateCardError: the document is not TOML, or not a usable card. It has every problem, not just the first one.
     """
     try:
         top = read_toml(text)
@@ -71,7 +73,7 @@ def parse_rate_card(text: str, price_list: Callable[[], PriceList] | None = None
 
 
 class _Source:
-    """The price list of a document: fetched when it is first named, and not at all by documents that do not."""
+    """The price list of a document. It is fetched when the document first names it."""
 
     def __init__(self, fetch: Callable[[], PriceList] | None) -> None:
         self._fetch = fetch
@@ -92,7 +94,7 @@ class _Source:
 
 
 def _card(top: TomlTable, source: _Source) -> RateCard:
-    """The card that the document describes; where it has problems, whatever keeps the reading going."""
+    """The card that the document describes. Where a value is wrong, it has a harmless one, so that reading goes on."""
     text, image, actions = top.table(TEXT), top.table(IMAGE), top.table("actions")
     card = RateCard(
         version=_version(top),
@@ -123,7 +125,7 @@ def _card(top: TomlTable, source: _Source) -> RateCard:
 
 
 def _note_contradictions(top: TomlTable, card: RateCard) -> None:
-    """Note what each value allows, but not all of them together."""
+    """Note values that contradict each other, though each one is allowed."""
     if card.fallback and card.text_rule("", card.fallback) is None:
         top.table(TEXT).note("fallback", f"must name one model of text.models, and {card.fallback!r} does not")
     if card.cap is not None and card.cap < card.minimum:
@@ -135,7 +137,7 @@ def _note_contradictions(top: TomlTable, card: RateCard) -> None:
 
 
 def _note_prices_out_of_bounds(text: TomlTable, card: RateCard) -> None:
-    """Note what costs more than any call may, by the unit in which tables of prices show it."""
+    """Note each price that is above the largest amount, for a million tokens or one call, as tables of prices show it."""
     most = Decimal(MAX_AMOUNT) / MICROCREDITS_PER_CREDIT
     for table, rule in zip(text.tables("models"), card.text, strict=False):
         factor = card.credits_per_usd * rule.markup if rule.unit is PriceUnit.USD else Decimal(1)
@@ -149,7 +151,7 @@ def _note_prices_out_of_bounds(text: TomlTable, card: RateCard) -> None:
 
 
 def _prices_of(rule: TextRule) -> Iterator[tuple[str, Decimal]]:
-    """The prices of a rule, each with the key that it is written under."""
+    """Each price of a rule, with the key that it is written under."""
     if rule.listed is not None:
         yield from (("source", price) for part in rule.listed.model.prices for price in part.prices.dearest)
     elif rule.prices is not None:
@@ -192,7 +194,7 @@ def _unique(tables: Sequence[TomlTable], read: Callable[[TomlTable], _Rule]) -> 
 
 
 def _provider(table: TomlTable) -> str:
-    """The provider as price lists name it, as those of calls are."""
+    """The provider, as price lists name it. The provider of a call is renamed in the same way."""
     return price_list_name(table.text("provider", ""))
 
 
@@ -223,7 +225,7 @@ def _own_rule(table: TomlTable, **names: Any) -> TextRule:
 
 
 def _tier(table: TomlTable, base: Mapping[str, Decimal]) -> LongContext:
-    """The rates of long inputs; what it leaves out is as the model's, where that is given."""
+    """The rates of long inputs. A rate that the table leaves out is the model's own, if the model gives it."""
     above = table.whole("above_input_tokens", 0, at_most=MAX_TOKENS)
     if not table.has("above_input_tokens"):
         table.note("above_input_tokens", "is missing")
@@ -237,7 +239,7 @@ def _given_rates(table: TomlTable) -> dict[str, Decimal]:
 
 
 def _rates(table: TomlTable, given: Mapping[str, Decimal]) -> TextRates:
-    """All rates, from those that are given: of the others each has a stand-in."""
+    """All rates: those that are given, and for each other one that of its stand-in."""
     rates = {name: given[name] if name in given else table.number(name) for name in ("input", "output")}
     for token_class, stand_in in STAND_INS.items():
         rates[token_class] = given.get(token_class, rates[stand_in])
@@ -245,7 +247,7 @@ def _rates(table: TomlTable, given: Mapping[str, Decimal]) -> TextRates:
 
 
 def _markup(table: TomlTable) -> Decimal:
-    """What the prices of a source are multiplied by."""
+    """The factor by which the prices of a source are multiplied."""
     if table.has("markup") and not table.has("source"):
         table.note("markup", "goes with a source: write what you charge into prices of your own")
     return table.number("markup", Decimal(1), positive=True)

@@ -1,7 +1,7 @@
-"""The rate cards there are, which of them is in force, and how one is kept.
+"""The rate cards that a process knows, which of them is in force, and how one is stored.
 
-A published card is kept as it was published: its document, together with the price list that it was published with if it
-names one. So it means the same for ever, whatever release of that list is installed later.
+A published card is stored as it was published: its document and, if it names a price list, that list as it was then. So the
+card means the same for ever, whatever release of the list is installed later.
 """
 
 import zlib
@@ -25,10 +25,10 @@ _decode = msgspec.json.Decoder(PriceList).decode
 
 @dataclass(frozen=True, slots=True)
 class KeptCard:
-    """A rate card as it is kept. `number` counts publications from 1.
+    """A rate card as it is stored. `number` counts publications from 1.
 
     `version` is the one that charges carry: the document's and, behind a `+`, that of its price list. The list stays packed
-    until it is used: one that this program cannot read harms no other card.
+    until it is used, so a list that this program cannot read harms no other card.
     """
 
     version: str
@@ -43,29 +43,29 @@ class KeptCard:
         """The card, ready to price by.
 
         Raises:
-            RateCardError: the document or the price list says what this program does not know.
+            RateCardError: the document or the price list has something that this program does not know.
         """
         packed = self.price_list
         return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
 
 
 class RateCardCursor(NamedTuple):
-    """Where a page of cards ended: they come by the moment from which they are in effect, the last one first."""
+    """Where a page of cards ended. Cards are sorted by the moment from which they are in effect, the latest first."""
 
     effective_from: Instant
     number: int
 
 
 def packed(price_list: PriceList) -> bytes:
-    """A price list as it is kept, which is a tenth of it."""
+    """A price list as it is stored: compressed to about a tenth."""
     return zlib.compress(_encode(price_list))
 
 
 def unpacked(packed: bytes) -> PriceList:
-    """A price list that was kept.
+    """A price list that was stored.
 
     Raises:
-        RateCardError: it is not one that this program knows how to read.
+        RateCardError: this program cannot read it.
     """
     try:
         return _decode(zlib.decompress(packed))
@@ -74,7 +74,7 @@ def unpacked(packed: bytes) -> PriceList:
 
 
 def kept(card: RateCard, document: str, price_list: bytes | None, published_at: Instant, number: int) -> KeptCard:
-    """A card that was read from its document, to be kept with the price list that it rests on, if any."""
+    """The stored form of a card that was read from its document, with the packed price list that it uses, if any."""
     return KeptCard(
         version=card.version,
         document_version=card.document_version,
@@ -88,7 +88,7 @@ def kept(card: RateCard, document: str, price_list: bytes | None, published_at: 
 
 @dataclass(frozen=True, slots=True)
 class LoadedCard:
-    """A card, and how it is kept."""
+    """A card, and its stored form."""
 
     card: RateCard
     kept: KeptCard
@@ -105,8 +105,10 @@ def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
 
 
 class RateCards:
-    """The cards that a sidecar can price by: the published ones, the one it was started with, and those that reservations are
-    pinned to. Changed only by `add`, `replace_own` and `drop`. `newest` is the number of the last publication heard of.
+    """The cards that a sidecar can price by: the published ones, the one that it was started with, and those that reservations
+    are pinned to.
+
+    Only `add`, `replace_own` and `drop` change them. `newest` is the number of the last publication that was added.
     """
 
     def __init__(self, own: RateCard) -> None:
@@ -117,17 +119,17 @@ class RateCards:
         self.add(own, UNPUBLISHED)
 
     def knows(self, version: str, number: int = UNPUBLISHED) -> bool:
-        """Whether a card of this version is known, as published under such a number or a later one."""
+        """Whether a card of this version is known under this number of publication or a later one."""
         known = self._cards.get(version)
         return known is not None and known[0] >= number
 
     def has_another(self, card: RateCard) -> bool:
-        """Whether the version of a card is that of a known one with another content."""
+        """Whether a known card has the same version and another content."""
         known = self._cards.get(card.version)
         return known is not None and known[1] != card
 
     def add(self, card: RateCard, number: int) -> None:
-        """Know one more card. Where another one has its version, that one stays: something was priced by it."""
+        """Add a card. A known card of the same version and another content stays: something may have been priced by it."""
         self.newest = max(self.newest, number)
         known = self._cards.get(card.version)
         if known is None or (known[0] < number and known[1] == card):
@@ -135,24 +137,24 @@ class RateCards:
             self._put_in_turn()
 
     def replace_own(self, card: RateCard, number: int) -> None:
-        """Let a published card stand for the own one of its version. Only before anything is priced."""
+        """Replace the card that the sidecar was started with by the published one of its version, before anything is priced."""
         assert card.version == self._own, "it stands for the one of its version"
         self.drop(card.version)
         self.add(card, number)
 
     def drop(self, version: str) -> None:
-        """Forget a card that nobody needs any more."""
+        """Forget a card that is not needed any more."""
         self._cards.pop(version, None)
         self._put_in_turn()
 
     def _put_in_turn(self) -> None:
-        """The cards that may be in force, the one that takes effect last first; at one moment the one published last."""
+        """Sort the cards that may be in force: the latest to take effect first; of those of one moment the last published."""
         candidates = [each for each in self._cards.values() if each[0] != UNPUBLISHED or each[1].version == self._own]
         candidates.sort(key=lambda each: (each[1].effective_from, each[0]), reverse=True)
         self._in_turn = [card for _, card in candidates]
 
     def in_force(self, at: Instant) -> RateCard:
-        """The card that new work is priced by at a moment: of those that are in effect the one that took effect last."""
+        """The card that new work is priced by at a moment: of the cards in effect the one that took effect last."""
         return next((card for card in self._in_turn if card.effective_from <= at), self._in_turn[-1])
 
     def pinned(self, version: str, at: Instant) -> RateCard:
@@ -161,7 +163,7 @@ class RateCards:
         return self.in_force(at) if known is None else known[1]
 
     def unneeded(self, pinned: Iterable[str], at: Instant) -> set[str]:
-        """The versions that nothing is pinned to and that will not be in force any more."""
+        """The versions of cards that are not pinned and will not be in force any more."""
         needed = {*pinned, self._own, self.in_force(at).version}
         needed.update(card.version for card in self._in_turn if card.effective_from > at)
         return self._cards.keys() - needed

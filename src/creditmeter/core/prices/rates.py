@@ -1,6 +1,6 @@
-"""What the tokens of a language model cost: rates by class of token, other ones for long inputs, a fee for each call.
+"""What the tokens of a language model cost: rates for each class of tokens, other rates for long inputs, a fee for each call.
 
-In whatever unit whoever uses them says, per million tokens.
+Rates are per million tokens. The rule that has them says whether they are in dollars or in credits (`rate_card.PriceUnit`).
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ STAND_INS: Mapping[str, str] = {
     "image_input": "input",
     "image_output": "output",
 }
-"""For each class of tokens but the plain ones the class whose rate counts where it has none of its own."""
+"""For each class of tokens that may have no rate of its own, the class whose rate it takes then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +39,23 @@ class TextRates:
 
     @property
     def highest_input(self) -> Decimal:
-        """What an input token costs at most, whatever it turns out to be."""
+        """The highest rate of an input token of any class."""
         return max(self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
 
     @property
     def lowest_input(self) -> Decimal:
-        """What an input token costs at least, whatever it turns out to be."""
+        """The lowest rate of an input token of any class."""
         return min(self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
 
     @property
     def highest_output(self) -> Decimal:
-        """What an output token costs at most, whatever it turns out to be."""
+        """The highest rate of an output token of any class."""
         return max(self.output, self.reasoning, self.audio_output, self.image_output)
 
 
 @dataclass(frozen=True, slots=True)
 class LongContext:
-    """The rates of all tokens of a call whose input is above so many tokens."""
+    """The rates of all tokens of a call whose input has more than `above_input_tokens`."""
 
     above_input_tokens: int
     rates: TextRates
@@ -63,9 +63,9 @@ class LongContext:
 
 @dataclass(frozen=True, slots=True)
 class TextPrices:
-    """What the calls of a language model cost: by tokens, dearer or cheaper with a long input, and for each call.
+    """What the calls of a language model cost: rates of tokens, other rates for long inputs, and a fee for each call.
 
-    `long_context` is in ascending order.
+    `long_context` is in ascending order of `above_input_tokens`.
     """
 
     rates: TextRates
@@ -74,7 +74,7 @@ class TextPrices:
 
     @property
     def dearest(self) -> tuple[Decimal, ...]:
-        """The dearest price of a token of each side, whatever the length of the input, and that of a call."""
+        """The fee for a call, and for each length of input the highest rates of an input and of an output token."""
         rates = (self.rates, *(tier.rates for tier in self.long_context))
         return (self.per_call, *(price for each in rates for price in (each.highest_input, each.highest_output)))
 

@@ -1,4 +1,4 @@
-"""What an action needs to be priced, whatever the rate card: the fields that the contract calls required for it."""
+"""The fields that an action needs to be priced by any rate card: those that the contract calls required for it."""
 
 from collections.abc import Iterator
 
@@ -22,8 +22,9 @@ def missing_in_work(work: Work) -> Iterator[Missing]:
 
 
 def missing_in_usage(usage: Usage) -> Iterator[Missing]:
-    """Each field that this usage needs and does not have. Its provider's own report, if there is one, may name the model and
-    the counts: then they are not missed.
+    """Each field that this usage needs and does not have.
+
+    A provider's own report that was not read yet may have the model and the counts: where there is one, they are not missing.
     """
     is_reported = bool(usage.provider_usage_json)
     if not usage.action:

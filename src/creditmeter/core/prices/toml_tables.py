@@ -1,8 +1,7 @@
-"""Reading a TOML document that people wrote: every value checked, every problem kept, each with its line.
+"""Reading a TOML document that people wrote: each value is checked, and each problem is noted with its line.
 
-`tomllib` says nothing about lines, so headers and keys are found again in the text. What stands in no line of its own
-(an inline table's keys) is told by the line of the nearest table or key around it. Numbers are decimals and never
-floats.
+`tomllib` says nothing about lines, so headers and keys are found again in the text. A key that has no line of its own (in an
+inline table) is reported with the line of the nearest table or key around it. Numbers are decimals and never floats.
 """
 
 import re
@@ -17,10 +16,10 @@ from creditmeter.core.amounts import Microcredits, from_credits
 
 MAX_NUMBER = 10**9
 MAX_DECIMAL_PLACES = 12
-"""A number is below MAX_NUMBER and this fine at most: enough for any price, few enough digits for exact sums."""
+"""A number is below MAX_NUMBER and has at most so many decimal places. So exact sums have few enough digits."""
 
 MAX_PARTS = 8
-"""A dotted key has as many names at most; a card needs four."""
+"""Most names in a dotted key; a card needs four."""
 
 _Path = tuple[str | int, ...]
 _Choice = TypeVar("_Choice", bound=Enum)
@@ -35,7 +34,7 @@ _PART = r"""(?:"(?:[^"\\\n]|\\.)*+"?+|'[^'\n]*+'?+|[A-Za-z0-9_-]++)"""
 _PARTS = re.compile(_PART, re.DOTALL)
 _LONG_TEXT = r""""{3}(?:[^\\]|\\.)*?(?:"{3}|\Z)|[']{3}.*?(?:[']{3}|\Z)"""
 _TOKEN = re.compile(rf"{_LONG_TEXT}|#[^\n]*|(?P<key>{_PART}(?:[ \t]*\.[ \t]*{_PART})*+)", re.DOTALL)
-"""What dots may stand in: long texts, comments, and keys; a text that does not end goes on as far as it may."""
+"""What may have dots: long texts, comments, and keys. A text that does not end goes on as far as it can."""
 
 _LINE_NUMBER = re.compile(r"line (\d+)")
 
@@ -45,9 +44,9 @@ class TomlSyntaxError(ValueError):
 
 
 class TomlTable:
-    """One table of a document: gives the value of each key asked for, and notes what is wrong with it.
+    """One table of a document. Each method returns the value of a key, and notes what is wrong with it.
 
-    A wrong or missing value is noted and replaced by something harmless, so that one reading finds all problems.
+    A value that is wrong or missing is noted and replaced by a harmless one, so that one reading finds all problems.
     """
 
     def __init__(
@@ -60,11 +59,11 @@ class TomlTable:
         self._problems = problems
 
     def problems(self) -> tuple[str, ...]:
-        """Everything noted so far in the whole document, each once, in the order of its lines."""
+        """Every problem noted so far in the whole document, once each, in the order of lines."""
         return tuple(dict.fromkeys(problem for _, problem in sorted(self._problems)))
 
     def note(self, key: str, problem: str) -> None:
-        """Add a problem with this key to the list."""
+        """Note a problem with this key."""
         line = self.line(key)
         table = ".".join(part for part in self._path if isinstance(part, str))
         model = self._values.get("model")
@@ -74,7 +73,7 @@ class TomlTable:
         self._problems.append((line, f"{where}: {told} {problem}"))
 
     def line(self, key: str) -> int:
-        """The line of this key, or of what stands nearest around it."""
+        """The line of this key, or of the nearest table or key around it."""
         path = (*self._path, key)
         return next((self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines), 1)
 
@@ -88,24 +87,24 @@ class TomlTable:
         return tuple(self._values)
 
     def named(self) -> tuple[str, ...]:
-        """The keys that are given, where they are names of something: an empty one is none."""
+        """The keys that are given, where each is a name. An empty key is noted as a problem."""
         if self.has(""):
             self.value("")
             self.note("", "must be a name that is not empty")
         return tuple(filter(None, self._values))
 
     def end(self) -> None:
-        """Note the keys that nobody asked for."""
+        """Note the keys that were not read: they are unknown."""
         for key in self._unread:
             self.note(key, "is not a key of this table")
 
     def value(self, key: str) -> object:
-        """The value as TOML has it; None if the key is not given."""
+        """The value as `tomllib` returns it; None if the key is not given."""
         self._unread.discard(key)
         return self._values.get(key)
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A text that is not empty; one without a default must be given."""
+        """A text that is not empty. It must be given if there is no default."""
         value = self.value(key)
         if value is None and default is not None:
             return default
@@ -115,7 +114,7 @@ class TomlTable:
         return ""
 
     def choice(self, key: str, default: _Choice) -> _Choice:
-        """One of the default's kind, written as its value."""
+        """A member of the default's enumeration, written as its value."""
         value = self.value(key)
         choices = {choice.value: choice for choice in type(default)}
         if value is None:
@@ -126,7 +125,7 @@ class TomlTable:
         return default
 
     def number(self, key: str, default: Decimal | None = None, *, positive: bool = False) -> Decimal:
-        """A number that is not negative; one without a default must be given."""
+        """A number that is not negative. It must be given if there is no default."""
         value = self.value(key)
         if value is None and default is not None:
             return default

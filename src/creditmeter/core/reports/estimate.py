@@ -1,7 +1,7 @@
 """What a month of work needs, and what a plan supports, for people without a history.
 
-Prices are ranges taken from a rate card: from its lowest to its highest, with the one in the middle as typical. So is
-everything that is computed from them. Amounts are microcredits.
+Each price is a range of a rate card: from its lowest price to its highest, with the one in the middle as typical. What is
+computed from prices is a range, too. Amounts are in microcredits.
 """
 
 from collections.abc import Iterable
@@ -15,32 +15,32 @@ from creditmeter.core.prices.rounding import up_to_increment
 from creditmeter.core.reports.plan_replay import DAYS_OF_A_MONTH
 
 TYPICAL_TEXT = Microcredits(10 * MICROCREDITS_PER_CREDIT)
-"""What the text of one piece of content costs where nothing else is said: a draft and its revisions."""
+"""The default cost of the text of one piece of content: a draft and its revisions."""
 
 TYPICAL_IMAGES = 2
-"""How many images a piece of content has where nothing else is said."""
+"""The default number of images in a piece of content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """From the least to the most, in microcredits, and what is usual."""
+    """The lowest, the typical and the highest amount, in microcredits."""
 
     low: int = 0
     typical: int = 0
     high: int = 0
 
     def __add__(self, other: "Range") -> "Range":
-        """Both together."""
+        """The sum of both."""
         return Range(self.low + other.low, self.typical + other.typical, self.high + other.high)
 
     def __mul__(self, count: int) -> "Range":
-        """So many of it."""
+        """The range of `count` of these."""
         return Range(self.low * count, self.typical * count, self.high * count)
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month of 30 days as a person describes it: actions each day, and in all of it pieces of content and searches.
+    """A month of 30 days as a person describes it: actions a day, and pieces of content and searches a month.
 
     `text` is what the text of one piece costs, in microcredits.
     """
@@ -67,7 +67,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a month needs, by what for."""
+    """What a month needs, in microcredits, for each kind of work."""
 
     actions: Range
     pieces: Range
@@ -75,16 +75,17 @@ class Estimate:
 
     @property
     def total(self) -> Range:
-        """What it needs in all."""
+        """What the month needs altogether."""
         return self.actions + self.pieces + self.searches
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """What a monthly amount of credit supports if all of it goes to one thing.
+    """What a monthly amount of credit supports if all of it goes to one kind of work.
 
-    `actions_a_day` is at an action's lowest price, on each of 30 days. A piece costs from `piece.low`, with the cheapest
-    images, to `piece.typical`; `pieces` and `most_pieces` are what that comes to. `searches` is at a search's usual price.
+    `actions_a_day` are so many actions at their lowest price on each of 30 days. `pieces` is the number of pieces at
+    `piece.typical`, `most_pieces` at `piece.low` (with the cheapest images). `searches` is the number of searches at their
+    typical price.
     """
 
     credits: Microcredits
@@ -96,9 +97,9 @@ class Support:
 
 
 def prices_of(card: RateCard) -> Prices:
-    """The ranges of a rate card; what it has no price for costs nothing.
+    """The ranges of prices of a rate card, in microcredits. What has no price is a range of 0.
 
-    An action's typical price is that at a model of standard cost.
+    The typical price of an action is its price at a model of standard cost.
     """
     rules = card.actions.values()
     standard = _range((rule.standard for rule in rules), card.increment)
@@ -114,7 +115,7 @@ def prices_of(card: RateCard) -> Prices:
 
 
 def estimate(month: Month, prices: Prices) -> Estimate:
-    """What a month needs."""
+    """What a month needs, in microcredits."""
     return Estimate(
         actions=prices.action * (month.actions_a_day * DAYS_OF_A_MONTH),
         pieces=prices.piece(month) * month.pieces,
@@ -123,15 +124,16 @@ def estimate(month: Month, prices: Prices) -> Estimate:
 
 
 def covers(plan: Plan, need: int) -> bool:
-    """Whether a plan gives what a month needs, in microcredits, if that is spread evenly over its days: daily credit that a
-    day does not use is of no use to another.
+    """Whether a plan gives what a month needs (in microcredits), spread evenly over its days.
+
+    Daily credit that is not used on its day is lost.
     """
     a_day = -(-need // DAYS_OF_A_MONTH)
     return need - DAYS_OF_A_MONTH * min(plan.daily, a_day) <= plan.monthly
 
 
 def support(credits: Microcredits, month: Month, prices: Prices) -> Support:
-    """What an amount of credit supports; `month` says what a piece of content is. What costs nothing is not counted."""
+    """What an amount of credit supports. `month` says what a piece of content is. Work that costs nothing counts as 0."""
     piece = prices.piece(month)
     return Support(
         credits=credits,
@@ -148,8 +150,8 @@ def _times(credits: int, price: int) -> int:
 
 
 def _range(credits: Iterable[Decimal], increment: Microcredits) -> Range:
-    """From the least to the most of some prices in credits, rounded up as charges are, and the one in the middle, the lower one
-    of two.
+    """The range of some prices in credits, each rounded up as charges are. The typical one is the one in the middle, or the
+    lower of the two in the middle.
     """
     ordered = sorted(up_to_increment(each, increment) for each in credits)
     return Range(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]) if ordered else Range()
