@@ -19,7 +19,7 @@ from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span
 from creditmeter.core.metering.book import Book, Change
-from creditmeter.core.prices.rate_cards import load
+from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import MAX_WAITING, Identity, Journal
 from creditmeter.journal.schema import VERSION

@@ -16,9 +16,10 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering.decisions import Cost, Hold
 from creditmeter.core.prices.price_table import Place, PriceTable
 from creditmeter.core.prices.rate_card import RateCard, ToolRules
-from creditmeter.core.prices.rate_cards import LoadedCard, RateCards, load
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.forms.rate_cards import load
 from creditmeter.sidecar.pricing import Pricing, Quoted
 from tests.core.prices.cards import cards
 
