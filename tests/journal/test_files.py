@@ -1,6 +1,7 @@
 """A file that cannot be the journal is refused with a sentence for an operator, and stays as it was found."""
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -184,6 +185,20 @@ async def test_garbage_in_any_cell_is_found(tmp_path: Path, table: str, column: 
     for garbage in GARBAGE:
         overwrite_cell(path, table, column, garbage)
         assert f" of {table} cannot be read (" in await refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [*((table, "body") for table in KEYS), ("receipts", "request"), ("receipts", "reply")]
+)
+async def test_a_body_of_a_newer_form_is_refused(tmp_path: Path, table: str, column: str) -> None:
+    """A newer program wrote it: this one does not guess what it means, and changes nothing."""
+    path = await made_full(tmp_path / "journal.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (body,) = connection.execute(f"SELECT {column} FROM {table}").fetchone()
+    packs = table == "rate_cards"
+    newer = json.dumps(json.loads(zlib.decompress(body) if packs else body) | {"form": 2}).encode()
+    overwrite_cell(path, table, column, zlib.compress(newer) if packs else newer)
+    assert f" of {table} cannot be read (its form is 2, and this program knows form 1 alone)" in await refusal(path)
 
 
 @pytest.mark.parametrize("column", ["sidecar_id", "epoch", "pending_nonce", "clock"])

@@ -1,8 +1,8 @@
 """Bodies: JSON texts in rows of the journal and of the central store, each of a numbered form.
 
 A form is a class whose fields say what is stored. Each field has the name of the core's field. Its stored name is the same,
-unless the form says otherwise: `msgspec.field(name=...)` keeps the stored name of a field that the core renames. The values of enums are
-stored words.
+unless the form says otherwise: `msgspec.field(name=...)` keeps the stored name of a field that the core renames. The values of
+enums are stored words.
 
 A body without a number is of form 1, the one that version 0.1.0 of the program wrote. A list has no room for a number, so it is
 of form 1 too. A program overlooks fields that its form does not have: a newer program may add one, with a default, if an older
