@@ -55,8 +55,15 @@ class Form(Generic[_Value]):
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(stored)
 
     def encode(self, value: _Value) -> bytes:
-        """The body of a value."""
-        return encoded(msgspec.convert(value, self._stored, from_attributes=True))
+        """The body of a value.
+
+        Raises:
+            TypeError: it is no value of this form.
+        """
+        try:
+            return encoded(msgspec.convert(value, self._stored, from_attributes=True))
+        except msgspec.MsgspecError as error:
+            raise TypeError(f"{type(value).__name__} cannot be stored: {error}") from error
 
     def encode_text(self, value: _Value) -> str:
         """The body of a value, as text."""
