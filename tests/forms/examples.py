@@ -240,19 +240,20 @@ CARD = KeptCard("card-1+genai-prices.0.0.1", "card-1", at(24), at(25), 3, 'versi
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A value, how its body is written, and how that is read."""
+    """A value, the class that it has in a body, how the body is written, and how it is read."""
 
     value: Any
+    stored: Any
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
 
 
 def _example(form: Form[Any], value: Any) -> Example:
-    return Example(value, form.encode, form.decode)
+    return Example(value, form._stored, form.encode, form.decode)
 
 
 def _kind(kinds: Kinds[Any], name: str, value: Any) -> Example:
-    return Example(value, kinds.encode, lambda body: kinds.decode(name, body))
+    return Example(value, kinds._forms[name]._stored, kinds.encode, lambda body: kinds.decode(name, body))
 
 
 RESERVE = Reserve(RequestId("r-1"), AccountId("acme"), WORK, mc(111), Span(112), allow_partial=True, labels=LABELLED)

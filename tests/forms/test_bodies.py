@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -24,6 +24,9 @@ from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, fo
 from creditmeter.forms.labels import LABELS
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST, reply_of_bodies
 from tests.forms.examples import CHARGED, EXAMPLES, HELD, Example
+
+PARTS = "creditmeter.forms.posted_charges"
+"""The module of forms that have a part of what another one has."""
 
 BODIES = Path(__file__).parent / "1"
 WORDS: dict[type[Enum], str] = {
@@ -96,8 +99,7 @@ def test_there_is_an_example_of_each_body() -> None:
 def test_examples_have_every_form_and_every_field() -> None:
     """No field has its default in all examples: a body without it would look the same."""
     found = [each for example in EXAMPLES.values() for each in values_in(example.value)]
-    whole = {each.__name__ for each in forms() if each.__module__.startswith("creditmeter.forms.")}
-    assert {f"{type(each).__name__}Form" for each in found} == whole
+    assert set(forms()) == {each for example in EXAMPLES.values() for each in forms_in(example.stored, set())}
     defaults = {
         (type(each), field.name): field.default if field.default_factory is MISSING else field.default_factory()
         for each in found
@@ -107,12 +109,26 @@ def test_examples_have_every_form_and_every_field() -> None:
 
 
 def forms() -> Iterator[type[Stored]]:
-    """All forms of whole values."""
-    waiting = [Stored]
+    """All forms of whole values that the program has."""
+    waiting: list[type[Stored]] = [Stored]
     while waiting:
         found = waiting.pop().__subclasses__()
         waiting += found
-        yield from (each for each in found if each.__name__.endswith("Form") and not each.__module__.endswith("posted_charges"))
+        whole = (each for each in found if not each.__name__.startswith("_") and each is not Body)
+        yield from (each for each in whole if each.__module__.startswith("creditmeter.") and each.__module__ != PARTS)
+
+
+def forms_in(stored: Any, seen: set[type[Stored]]) -> set[type[Stored]]:
+    """The forms that a type has in it, itself too, added to those that were seen."""
+    if isinstance(stored, type) and issubclass(stored, Stored):
+        if stored not in seen:
+            seen.add(stored)
+            for each in msgspec.structs.fields(stored):
+                forms_in(each.type, seen)
+        return seen
+    for part in get_args(stored):
+        forms_in(part, seen)
+    return seen
 
 
 def is_at(value: Any, key: tuple[type, str], default: object) -> bool:

@@ -49,7 +49,7 @@ def overwrite(path: Path, start: int, length: int) -> None:
 
 
 async def refusal(path: Path) -> str:
-    """What is said about a file that is refused; it is checked that nothing was changed."""
+    """The message about a file that is refused; it is checked that nothing was changed."""
     before = found(path)
     with pytest.raises(JournalUnusable) as refused:
         await Journal.open(path, HERE)
@@ -228,7 +228,7 @@ async def test_a_table_that_is_gone_or_another_one_is_found(tmp_path: Path, tabl
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_flipped_bytes_are_found_or_harmless(tmp_path: Path, seed: int) -> None:
-    """Whatever they hit, nothing but one thing is said, and nothing is changed; if it is not found, all can be read."""
+    """Wherever the damage is, one message reports it and nothing is changed; if it is not found, all can be read."""
     path = await made_full(tmp_path / "journal.db")
     chance = random.Random(seed)  # noqa: S311 - damage, no secret
     content = bytearray(path.read_bytes())

@@ -47,7 +47,7 @@ def form_of(value: type) -> Callable[[type[_Stored]], type[_Stored]]:
 
 
 class Form(Generic[_Value]):
-    """Writes and reads bodies: `stored` says how a value is stored, `value` what it is in the core."""
+    """Writes and reads bodies. `stored` is the class that a value has in a body, `value` the one that it has in the core."""
 
     def __init__(self, stored: Any, value: type[_Value]) -> None:
         self._stored = stored
@@ -137,7 +137,7 @@ def decoded(body: bytes | str, decode: Callable[[], _Read]) -> _Read:
 
 
 def _unknown_form(body: bytes | str) -> str | None:
-    """What to say of a body that is of an unknown form; None of any other."""
+    """The problem with a body of an unknown form; None if the body is of a known form, or no number can be read."""
     try:
         number = _decode_number(body).form
     except msgspec.MsgspecError:

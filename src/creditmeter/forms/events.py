@@ -1,4 +1,6 @@
-"""What a webhook is sent, to the letter. The row of a delivery has it as text; the event's `type` says what its fields mean."""
+"""What a webhook is sent, to the letter. A delivery's row has it as text. The event's `type` tells its reader which fields
+to expect.
+"""
 
 import msgspec
 

@@ -13,7 +13,7 @@ from creditmeter.forms.grants import DrawForm
 
 @form_of(PaidBy)
 class PaidByForm(Stored):
-    """Of a draw, what a summary says."""
+    """Of a draw, what a summary needs."""
 
     kind: GrantKind
     amount: int
@@ -22,7 +22,7 @@ class PaidByForm(Stored):
 
 @form_of(Paid)
 class PaidForm(Stored):
-    """Of a posting, what a summary says."""
+    """Of a posting, what a summary needs."""
 
     covered: int
     debt: int
@@ -33,7 +33,7 @@ class PaidForm(Stored):
 
 @form_of(Spent)
 class SpentForm(Stored):
-    """Of a usage, what a summary says."""
+    """Of a usage, what a summary needs."""
 
     action: str = ""
     request_model: str = ""
@@ -46,7 +46,7 @@ class SpentForm(Stored):
 
 @form_of(UsedCharge)
 class UsedChargeForm(Body):
-    """Of a charge, what a summary says."""
+    """Of a charge, what a summary needs."""
 
     cost: int
     cost_usd: Decimal
@@ -60,20 +60,20 @@ USED_CHARGE = Form(UsedChargeForm, UsedCharge)
 
 
 class ForecastPosting(Stored):
-    """Of a posting, what counts for a forecast."""
+    """Of a posting, what a forecast needs."""
 
     draws: tuple[DrawForm, ...]
 
 
 class ForecastUsage(Stored):
-    """Of a usage, what counts for a forecast."""
+    """Of a usage, what a forecast needs."""
 
     action: str = ""
     input_tokens: int | None = None
 
 
 class ForecastCharge(Body):
-    """Of a charge, what counts for a forecast; amounts in microcredits."""
+    """Of a charge, what a forecast needs; amounts in microcredits."""
 
     cost: int
     authorized_at: Instant
@@ -87,7 +87,7 @@ _decode_forecast_charge = msgspec.json.Decoder(ForecastCharge).decode
 
 
 def forecast_charge(body: str) -> ForecastCharge:
-    """What counts of a charge with this body for a forecast.
+    """What a forecast needs of the charge with this body.
 
     Raises:
         BodyUnreadable: the body is damaged, or of a newer form.

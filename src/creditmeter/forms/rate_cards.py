@@ -41,7 +41,7 @@ def card_of(kept: KeptCard) -> RateCard:
     """A kept card, ready to price by.
 
     Raises:
-        RateCardError: the document or the price list says what this program does not know.
+        RateCardError: the document or the price list has something that this program does not know.
     """
     packed = kept.price_list
     return parse_rate_card(kept.document, None if packed is None else lambda: unpacked(packed))

@@ -94,7 +94,7 @@ REQUEST: Kinds[Request] = Kinds(
 
 @dataclass(frozen=True, slots=True)
 class FirstReply:
-    """What a receipt says beside its request."""
+    """What a receipt has beside its request."""
 
     reservation: Reservation | None
     charge: Charge | None
@@ -103,7 +103,7 @@ class FirstReply:
 
 @form_of(FirstReply)
 class FirstReplyForm(Body):
-    """What a receipt says beside its request."""
+    """What a receipt has beside its request."""
 
     reservation: ReservationForm | None
     charge: ChargeForm | None

@@ -1,4 +1,4 @@
-"""Between changes of books and the journal's rows."""
+"""Writes changes of books to the journal's rows, and reads them. `forms` says how their bodies look."""
 
 import sqlite3
 import zlib
@@ -135,7 +135,7 @@ def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
 
 
 def read_identity(connection: sqlite3.Connection) -> tuple[str, int, str, int] | None:
-    """The sidecar's id, its epoch, the nonce of a registration under way and the clock; None in a file that says nothing yet.
+    """The sidecar's id, its epoch, the nonce of a registration under way and the clock; None in a new file.
 
     Raises:
         RowUnreadable: it is not what was written, or is gone from a file that has other rows.
@@ -182,7 +182,7 @@ def _things(connection: sqlite3.Connection, table: str, form: Form[_Thing], key:
 
 
 def _decoded(table: str, key: object, decode: Callable[..., _Thing], *cells: object) -> _Thing:
-    """What a row says, by `decode`. Whatever garbage makes of that, it is told as one thing."""
+    """What `decode` makes of a row. Any error of it is raised as RowUnreadable."""
     try:
         return decode(*cells)
     except Exception as error:

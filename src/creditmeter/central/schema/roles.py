@@ -1,10 +1,9 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
-History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
-they are: only the columns that say how they stand may be changed, and no row deleted. What is no account of credit comes and
-goes: recalls, refused calls, and what is to be told to webhooks. Of an account only its running totals change. What an account
-or a plan is, is the owner's to say, or that of a role which was given administration; that one moves the ends of grants too,
-with an account's calendar.
+Rows of history, refunds and decided requests are only added. Of grants, leases and charges only the columns that change with
+use may be updated, and no row is deleted. Recalls, refused calls and deliveries of alerts may be deleted: no balance rests on
+them. Of an account only its running totals may be updated. Accounts and plans are changed by the owner of the tables, or by a
+role with administration; such a role moves the ends of grants too, with an account's calendar.
 """
 
 import re
@@ -83,7 +82,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class GrantTarget:
-    """Where the tables are."""
+    """The database and the schema in which privileges are granted."""
 
     database: str
     schema: str = "public"
@@ -91,7 +90,7 @@ class GrantTarget:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What was done: where, and whether the role was made just now, without a password."""
+    """What was granted: to which role, in which schema, and whether the role was made just now, without a password."""
 
     role: str
     target: GrantTarget
@@ -119,7 +118,7 @@ class _Privileges:
 
 
 def target_in(database: Database) -> GrantTarget:
-    """Where the tables are, as far as the address says.
+    """The database that the address names, with the default schema.
 
     Raises:
         RoleUnusable: the store's engine has no roles.
@@ -161,7 +160,7 @@ async def grant_role(database: Database, role: str, access: Access) -> Granted:
         RoleUnusable: the role owns the tables, or may do more by another way than what is granted to it.
         CentralMisconfigured: the store is not of this version.
     """
-    statements(role, access, target_in(database))  # what is wrong with the name or the engine is said before anything is asked
+    statements(role, access, target_in(database))  # a wrong name or engine is refused before any query
     found, newest = await version(database), newest_version()
     if found != newest:
         raise RoleUnusable(
@@ -199,7 +198,7 @@ async def _target(connection: AsyncConnection) -> GrantTarget:
 
 
 async def _check_owns_nothing(connection: AsyncConnection, role: str, target: GrantTarget) -> None:
-    """Whoever owns the tables or what they are in, or may act as its owner, changes them whatever was granted."""
+    """Refuse a role that owns the tables, their schema or database, or may act as their owner: privileges do not bind it."""
     if (await connection.execute(_OWNS, _about(role, target))).scalar_one():
         raise RoleUnusable(
             f"the role {role} owns the central store's tables, schema or database, is a member of a role that does, or is a"
@@ -208,8 +207,10 @@ async def _check_owns_nothing(connection: AsyncConnection, role: str, target: Gr
 
 
 async def _check_has_just_this(connection: AsyncConnection, role: str, target: GrantTarget, access: Access) -> None:
-    """What comes by PUBLIC or by membership in another role is not taken away by revoking it from this one. And whoever may
-    not grant is only warned by the server, while nothing happens.
+    """Refuse a role that has more or less than what was granted.
+
+    Revoking from this role takes nothing away that it has by PUBLIC or by membership in another role. If the role that
+    connected may not grant, the server only warns, and nothing happens.
     """
     has = {(table, word) for table, word in await connection.execute(_HAS, _about(role, target))}
     wanted = {(each.table, word) for each in _privileges(access) for word in each.one_by_one}

@@ -109,7 +109,7 @@ def _migrated(migration: "Migration") -> str:
 
 
 def _granted(granted: "Granted") -> str:
-    where = f"the database {granted.target.database}, schema {granted.place.schema}"
+    where = f"the database {granted.target.database}, schema {granted.target.schema}"
     done = f"the role {granted.role} may settle in {where}, and no more than what was asked for"
     if granted.is_new:
         return f"{done}; it is new and has no password: set one with \\password {granted.role} in psql"
