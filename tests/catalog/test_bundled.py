@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from importlib.metadata import version
 
-import msgspec
 import pytest
 from genai_prices import types
 from hypothesis import given
@@ -55,12 +54,6 @@ def prices(provider: str, model: str, at: Instant = NOW) -> TextPrices:
 def test_the_version_names_the_release() -> None:
     """The one that is installed."""
     assert LIST.version == f"genai-prices.{version('genai-prices')}"
-
-
-def test_the_list_survives_json() -> None:
-    """As it is published with a card and kept."""
-    encoded = msgspec.json.encode(LIST)
-    assert msgspec.json.decode(encoded, type=PriceList) == LIST
 
 
 def test_the_list_is_made_offline_and_when_it_is_needed() -> None:

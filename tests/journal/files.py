@@ -13,7 +13,7 @@ from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Refund, RefundMode
 from creditmeter.core.ids import ChargeId, RefundId, RequestId, SidecarId
 from creditmeter.core.metering.book import Change
-from creditmeter.core.prices.rate_cards import load
+from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import Journal
 from tests.journal.things import ACCOUNT, NOON, charge, lease, reserving

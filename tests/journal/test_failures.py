@@ -77,7 +77,7 @@ def much() -> Change:
 
 
 async def test_a_group_that_cannot_be_written_leaves_nothing(journal: Journal, path: Path, disk: Disk) -> None:
-    """Who waits for it is told why, also who comes later; and no part of it is on disk."""
+    """Every caller that waits for it gets the reason, later ones too; and no part of it is on disk."""
     await disk.breaks()
     journal.write(Change(ACCOUNT, leases=(lease("lost"),)), NOON)
     journal.write(much(), NOON)

@@ -1,6 +1,7 @@
 """A file that cannot be the journal is refused with a sentence for an operator, and stays as it was found."""
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -48,7 +49,7 @@ def overwrite(path: Path, start: int, length: int) -> None:
 
 
 async def refusal(path: Path) -> str:
-    """What is said about a file that is refused; it is checked that nothing was changed."""
+    """The message about a file that is refused; it is checked that nothing was changed."""
     before = found(path)
     with pytest.raises(JournalUnusable) as refused:
         await Journal.open(path, HERE)
@@ -186,6 +187,20 @@ async def test_garbage_in_any_cell_is_found(tmp_path: Path, table: str, column: 
         assert f" of {table} cannot be read (" in await refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("table", "column"), [*((table, "body") for table in KEYS), ("receipts", "request"), ("receipts", "reply")]
+)
+async def test_a_body_of_a_newer_form_is_refused(tmp_path: Path, table: str, column: str) -> None:
+    """A newer program wrote it: this one does not guess what it means, and changes nothing."""
+    path = await made_full(tmp_path / "journal.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (body,) = connection.execute(f"SELECT {column} FROM {table}").fetchone()
+    packs = table == "rate_cards"
+    newer = json.dumps(json.loads(zlib.decompress(body) if packs else body) | {"form": 2}).encode()
+    overwrite_cell(path, table, column, zlib.compress(newer) if packs else newer)
+    assert f" of {table} cannot be read (its form is 2, and this program knows form 1 alone)" in await refusal(path)
+
+
 @pytest.mark.parametrize("column", ["sidecar_id", "epoch", "pending_nonce", "clock"])
 async def test_garbage_in_who_a_sidecar_is_is_found(tmp_path: Path, column: str) -> None:
     """It speaks for no other sidecar."""
@@ -213,7 +228,7 @@ async def test_a_table_that_is_gone_or_another_one_is_found(tmp_path: Path, tabl
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_flipped_bytes_are_found_or_harmless(tmp_path: Path, seed: int) -> None:
-    """Whatever they hit, nothing but one thing is said, and nothing is changed; if it is not found, all can be read."""
+    """Wherever the damage is, one message reports it and nothing is changed; if it is not found, all can be read."""
     path = await made_full(tmp_path / "journal.db")
     chance = random.Random(seed)  # noqa: S311 - damage, no secret
     content = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""What is written is there again; what comes together is written together; and yes is said only when it is on disk."""
+"""What is written is there again; what comes together is written together; and `durable` returns only when it is on disk."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span
 from creditmeter.core.metering.book import Book, Change
-from creditmeter.core.prices.rate_cards import load
+from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import MAX_WAITING, Identity, Journal
 from creditmeter.journal.schema import VERSION
@@ -69,7 +69,7 @@ def put_together(loaded: list[Change]) -> tuple[dict[str, object], ...]:
 
 
 async def test_a_new_journal_is_empty_and_belongs_to_who_made_it(path: Path) -> None:
-    """Its identity stays when it is opened again, whoever opens it."""
+    """Its identity stays when it is opened again, whichever sidecar opens it."""
     async with journal_at(path) as journal:
         assert journal.identity == Identity(HERE)
         assert await journal.load() == []
@@ -79,7 +79,7 @@ async def test_a_new_journal_is_empty_and_belongs_to_who_made_it(path: Path) -> 
 
 
 async def test_what_waits_to_be_posted_is_known_from_the_oldest_on(path: Path) -> None:
-    """Ids begin with a number drawn at each start, so they tell nothing of the order."""
+    """Ids begin with a number drawn at each start, so they have nothing of the order."""
     names = ("b", "a", "c")
     charges = tuple(replace(charge(name), committed_at=Instant(NOON + age)) for age, name in enumerate(names))
     refunds = tuple(
@@ -190,7 +190,7 @@ async def test_changes_of_one_moment_share_a_transaction(journal: Journal, path:
 
 
 async def test_changes_that_come_while_the_disk_is_busy_share_the_next_transaction(journal: Journal) -> None:
-    """However many come, and whoever waits for them."""
+    """However many come, and however many callers wait for them."""
     begun = await transactions(journal)
     async with held_up(journal):
         journal.write(reserving("first"), NOON)
@@ -204,7 +204,7 @@ async def test_changes_that_come_while_the_disk_is_busy_share_the_next_transacti
 
 
 async def test_a_journal_with_as_many_waiting_as_may_is_full(journal: Journal) -> None:
-    """It says so; who asks first is refused, and nobody who was taken is lost."""
+    """`is_full` is true then, and no change that was taken is lost."""
     async with held_up(journal):
         journal.write(reserving("first"), NOON)
         await until_taken(journal)
@@ -216,21 +216,21 @@ async def test_a_journal_with_as_many_waiting_as_may_is_full(journal: Journal) -
     assert not journal.is_full
 
 
-# Yes is said only when it is on disk.
+# `durable` returns only when it is on disk.
 
 
 async def test_durable_waits_for_what_was_given(journal: Journal, path: Path) -> None:
     """Not a moment less: before, nothing is there; after, another process sees it."""
     async with held_up(journal):
         journal.write(reserving("r"), NOON)
-        told = asyncio.ensure_future(journal.durable())
+        waiting = asyncio.ensure_future(journal.durable())
         await until_taken(journal)
         late = asyncio.ensure_future(journal.durable())
         await asyncio.sleep(0)
-        assert not told.done()
+        assert not waiting.done()
         assert not late.done(), "what is being written is waited for as well"
         assert rows(path, "reservations") == []
-    await asyncio.gather(told, late)
+    await asyncio.gather(waiting, late)
     assert rows(path, "reservations") == ["r"]
 
 
@@ -238,16 +238,16 @@ async def test_durable_does_not_wait_for_what_came_later(journal: Journal) -> No
     """Each waits for the newest group that it saw."""
     async with held_up(journal):
         journal.write(reserving("mine"), NOON)
-        told = asyncio.ensure_future(journal.durable())
+        waiting = asyncio.ensure_future(journal.durable())
         await until_taken(journal)
-    await told
+    await waiting
     async with held_up(journal):
         journal.write(reserving("later"), NOON)
-        assert told.done()
+        assert waiting.done()
 
 
 async def test_nothing_given_nothing_to_wait_for(journal: Journal) -> None:
-    """A read of what is on disk already is said at once."""
+    """A read of what is on disk already is answered at once."""
     await journal.durable()
     journal.write(reserving("r"), NOON)
     await journal.durable()
@@ -269,7 +269,7 @@ async def test_who_stops_waiting_takes_nobody_along(journal: Journal, path: Path
 
 
 async def test_closing_writes_what_was_given(path: Path) -> None:
-    """Nobody has to wait for it first."""
+    """No caller has to wait for it first."""
     async with journal_at(path) as journal:
         journal.write(reserving("r"), NOON)
     assert rows(path, "reservations") == ["r"]

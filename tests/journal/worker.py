@@ -1,4 +1,4 @@
-"""A process that writes to a journal until it is killed, and prints each id once it is told that it is on disk.
+"""A process that writes to a journal until it is killed, and prints each id once it is on disk.
 
 Arguments: the journal's path and a name that no earlier worker had.
 """

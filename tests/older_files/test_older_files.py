@@ -15,7 +15,7 @@ from creditmeter.client import Client
 from creditmeter.server.app import Program, running
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
 from tests.clocks import NOON, ManualClock
-from tests.older_files.writing import DATABASES, Told, as_json, settings
+from tests.older_files.writing import DATABASES, Caller, as_json, settings
 
 VERSIONS = sorted(each for each in Path(__file__).parent.iterdir() if (each / "told.json").is_file())
 MESSAGES = {"metering": metering_pb2, "admin": admin_pb2}
@@ -29,20 +29,20 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def told(folder: Path) -> dict[str, Any]:
-    """What callers were told by that version."""
+def notes(folder: Path) -> dict[str, Any]:
+    """The requests that were sent to that version, each with its reply."""
     document: dict[str, Any] = json.loads((folder / "told.json").read_text(encoding="utf-8"))
     return document
 
 
 @pytest.fixture
-async def program(folder: Path, told: dict[str, Any], short_path: Path) -> AsyncIterator[Program]:
+async def program(folder: Path, notes: dict[str, Any], short_path: Path) -> AsyncIterator[Program]:
     """This version, started on them at the moment at which they were left."""
     for name in DATABASES:
         with sqlite3.connect(short_path / f"{name}.db") as database:
             database.executescript((folder / f"{name}.sql").read_text(encoding="utf-8"))
     clock = ManualClock(NOON)
-    clock.advance(told["microseconds_after_noon"])
+    clock.advance(notes["microseconds_after_noon"])
     async with running(settings(short_path), clock) as started:
         yield started
 
@@ -60,16 +60,16 @@ def request_of(call: dict[str, Any]) -> Message:
     return ParseDict(call["request"], message)
 
 
-async def test_every_request_gets_its_first_reply_again(client: Client, told: dict[str, Any]) -> None:
+async def test_every_request_gets_its_first_reply_again(client: Client, notes: dict[str, Any]) -> None:
     """Whatever it was, and word for word."""
-    for call in told["calls"]:
-        repeated = await Told(client).ask(call["service"], request_of(call))
+    for call in notes["calls"]:
+        repeated = await Caller(client).ask(call["service"], request_of(call))
         assert as_json(repeated) == call["reply"] | {"replayed": True}, call["request"]
 
 
-async def test_what_was_under_way_goes_on(client: Client, program: Program, told: dict[str, Any], short_path: Path) -> None:
+async def test_what_was_under_way_goes_on(client: Client, program: Program, notes: dict[str, Any], short_path: Path) -> None:
     """The open hold commits by its own card, the expired one late, what waited is settled, and the books are in order."""
-    replies = {call["request"]["request_id"]: call["reply"] for call in told["calls"]}
+    replies = {call["request"]["request_id"]: call["reply"] for call in notes["calls"]}
     for name, output, late in (("r-open", 100, False), ("r-expired", 50, True)):
         used = work_pb2.Usage(response_model="house-model", input_tokens=1_000, output_tokens=output)
         reservation_id = replies[name]["reservation"]["reservation_id"]

@@ -43,8 +43,8 @@ def settings(data_dir: Path) -> Settings:
     return Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=60, shutdown_grace=1)
 
 
-class Told:
-    """What callers were told, in the order in which they asked."""
+class Caller:
+    """Sends requests, and notes each with its reply, in their order."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -64,54 +64,54 @@ def as_json(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-async def tell(told: Told, clock: ManualClock, settle: Callable[[], Awaitable[None]]) -> None:
+async def work(caller: Caller, clock: ManualClock, settle: Callable[[], Awaitable[None]]) -> None:
     """One of everything that is stored: reservations in each state, charges and refunds that are settled and that are not,
     grants of each kind and a voided one, a card of one's own, alerts, a change of the calendar.
     """
-    await _open(told)
-    settled = await _held(told, "r-settled", output=4_000)
-    await told.ask(
+    await _open(caller)
+    settled = await _held(caller, "r-settled", output=4_000)
+    await caller.ask(
         "metering", metering_pb2.CommitRequest(request_id="c-settled", reservation_id=settled, usage=_used(2_000, 300))
     )
-    refunded = (await told.ask("metering", _tool("t-settled"))).charge.charge_id
+    refunded = (await caller.ask("metering", _tool("t-settled"))).charge.charge_id
     await settle()
     half = metering_pb2.RefundRequest(
         request_id="f-settled", charge_id=refunded, amount_microcredits=CREDIT // 2, reason="late"
     )
-    await told.ask("metering", half)
+    await caller.ask("metering", half)
     await settle()
     clock.advance(MINUTE)
-    await _held(told, "r-expired", output=100, seconds=60)
-    released = await _held(told, "r-released", output=100)
-    await told.ask(
+    await _held(caller, "r-expired", output=100, seconds=60)
+    released = await _held(caller, "r-released", output=100)
+    await caller.ask(
         "metering", metering_pb2.ReleaseRequest(request_id="l-released", reservation_id=released, reason="not needed")
     )
     clock.advance(2 * MINUTE)
-    kept_open = await _held(told, "r-open", output=1_000)
+    kept_open = await _held(caller, "r-open", output=1_000)
     part = metering_pb2.CommitRequest(request_id="c-part", reservation_id=kept_open, usage=_used(500, 20), keep_open=True)
-    await told.ask("metering", part)
-    await told.ask(
+    await caller.ask("metering", part)
+    await caller.ask(
         "metering", metering_pb2.ExtendRequest(request_id="e-open", reservation_id=kept_open, amount_microcredits=9 * CREDIT)
     )
-    unsettled = (await told.ask("metering", _tool("t-waiting"))).charge.charge_id
-    await told.ask(
+    unsettled = (await caller.ask("metering", _tool("t-waiting"))).charge.charge_id
+    await caller.ask(
         "metering",
         metering_pb2.RefundRequest(request_id="f-waiting", charge_id=unsettled, mode=charges_pb2.REFUND_MODE_GOODWILL),
     )
 
 
-async def _open(told: Told) -> None:
+async def _open(caller: Caller) -> None:
     plan = grants_pb2.Plan(plan_id="basic", daily_microcredits=20 * CREDIT, monthly_microcredits=300 * CREDIT)
-    await told.client.admin.PutPlan(admin_pb2.PutPlanRequest(plan=plan))
-    await told.client.admin.PublishRateCard(admin_pb2.PublishRateCardRequest(document=CARD))
+    await caller.client.admin.PutPlan(admin_pb2.PutPlanRequest(plan=plan))
+    await caller.client.admin.PublishRateCard(admin_pb2.PublishRateCardRequest(document=CARD))
     alerts = [admin_pb2.Alert(percent=10), admin_pb2.Alert(amount_microcredits=5 * CREDIT)]
     account = admin_pb2.Account(account_id="ada", plan_id="basic", time_zone="Europe/Berlin", anchor_day=15, alerts=alerts)
-    await told.ask("admin", admin_pb2.CreateAccountRequest(request_id="a-ada", account=account))
-    await told.ask("admin", _grant("g-promotion", grants_pb2.GRANT_SOURCE_PROMOTION))
-    given = (await told.ask("admin", _grant("g-voided", grants_pb2.GRANT_SOURCE_BONUS))).grant
-    await told.ask("admin", admin_pb2.VoidGrantRequest(request_id="v-voided", account_id="ada", grant_id=given.grant_id))
+    await caller.ask("admin", admin_pb2.CreateAccountRequest(request_id="a-ada", account=account))
+    await caller.ask("admin", _grant("g-promotion", grants_pb2.GRANT_SOURCE_PROMOTION))
+    given = (await caller.ask("admin", _grant("g-voided", grants_pb2.GRANT_SOURCE_BONUS))).grant
+    await caller.ask("admin", admin_pb2.VoidGrantRequest(request_id="v-voided", account_id="ada", grant_id=given.grant_id))
     moved = admin_pb2.Account(account_id="ada", time_zone="Asia/Tokyo")
-    await told.ask("admin", admin_pb2.UpdateAccountRequest(request_id="u-moved", account=moved))
+    await caller.ask("admin", admin_pb2.UpdateAccountRequest(request_id="u-moved", account=moved))
 
 
 def _grant(request_id: str, source: "grants_pb2.GrantSource.ValueType") -> admin_pb2.GrantCreditsRequest:
@@ -120,11 +120,11 @@ def _grant(request_id: str, source: "grants_pb2.GrantSource.ValueType") -> admin
     )
 
 
-async def _held(told: Told, request_id: str, *, output: int, seconds: int = 1_800) -> str:
+async def _held(caller: Caller, request_id: str, *, output: int, seconds: int = 1_800) -> str:
     work = work_pb2.Work(action="text", request_model="house-model", input_tokens=2_000, max_output_tokens=output)
     asked = metering_pb2.ReserveRequest(request_id=request_id, account_id="ada", work=work, labels={"job": request_id})
     asked.ttl.seconds = seconds
-    reservation_id: str = (await told.ask("metering", asked)).reservation.reservation_id
+    reservation_id: str = (await caller.ask("metering", asked)).reservation.reservation_id
     return reservation_id
 
 
@@ -141,11 +141,11 @@ async def write(folder: Path, directory: Path) -> None:
     """Live through the story in a directory, and write its files to a folder as they are in the story's middle."""
     clock = ManualClock(NOON)
     async with running(settings(directory), clock) as program, Client(program.addresses[-1]) as client:
-        told = Told(client)
-        await tell(told, clock, program.sidecar.settle)
+        caller = Caller(client)
+        await work(caller, clock, program.sidecar.settle)
         for name in DATABASES:
             _dump(directory / f"{name}.db", folder / f"{name}.sql")
-    _note(folder / "told.json", {"microseconds_after_noon": clock.wall() - NOON, "calls": told.calls})
+    _note(folder / "told.json", {"microseconds_after_noon": clock.wall() - NOON, "calls": caller.calls})
 
 
 def _dump(file: Path, to: Path) -> None:

@@ -16,7 +16,7 @@ from creditmeter.core.credit.requests import ChargeNow, Extend, Reserve
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
-from creditmeter.core.prices.rate_cards import LoadedCard, load
+from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.refusals import (
     AccountNotFound,
     AccountSuspended,
@@ -34,6 +34,7 @@ from creditmeter.core.refusals import (
     UnpricedWork,
 )
 from creditmeter.core.work import Usage, Work
+from creditmeter.forms.rate_cards import load
 from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.reader import Balance, HistoryPage
 from tests.sidecar.bench import ACCOUNT, Bench, credits

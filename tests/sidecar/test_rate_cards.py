@@ -3,7 +3,6 @@
 import asyncio
 import zlib
 
-import msgspec
 import pytest
 from sqlalchemy import update
 
@@ -17,9 +16,11 @@ from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, to_datetime
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.price_table import PriceLine
-from creditmeter.core.prices.rate_cards import LoadedCard, load
+from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.work import Usage, Work
+from creditmeter.forms.price_lists import PRICE_LIST
+from creditmeter.forms.rate_cards import load
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged
 from creditmeter.sidecar.meter import Outcome
@@ -291,7 +292,7 @@ async def test_a_price_list_of_a_newer_program_leaves_the_old_card_in_force(benc
     await publish(bench, "v1", 3)
     listed = f'version = "v2"\neffective_from = {to_datetime(NOON).isoformat()}\n[text]\nsource = "genai-prices"\n'
     loaded = load(listed, bundled_price_list)
-    newer = msgspec.json.encode(bundled_price_list()).replace(b'"contains"', b'"resembles"')
+    newer = PRICE_LIST.encode(bundled_price_list()).replace(b'"contains"', b'"resembles"')
     await bench.central.rate_cards.publish(loaded.card, listed, zlib.compress(newer))
     await bench.sidecar.card_keeper.refresh()
     other = bench.beside("starts")

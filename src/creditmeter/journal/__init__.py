@@ -1,1 +1,1 @@
-"""The journal: the sidecar's own SQLite file, in which every yes is written before it is said."""
+"""The journal: the sidecar's own SQLite file, to which every change is written before its reply is sent."""

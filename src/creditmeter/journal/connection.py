@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 
 class Durability(Enum):
-    """What a reply that says yes survives: FULL a loss of power, PROCESS the death of the process only."""
+    """What a change that was acknowledged survives: FULL a loss of power, PROCESS the death of the process only."""
 
     FULL = "full"
     PROCESS = "process"
@@ -81,7 +81,7 @@ def _open(path: Path, durability: Durability) -> sqlite3.Connection:
 
 
 def damaged(path: Path, what: object) -> str:
-    """The line that tells an operator of damage."""
+    """The line that describes damage to an operator."""
     return (
         f"the journal {path} is damaged: {what}. Restore it from a copy, or move it away only if you accept that charges"
         " not yet settled are lost"
@@ -89,9 +89,7 @@ def damaged(path: Path, what: object) -> str:
 
 
 def _examine(path: Path) -> None:
-    """Refuse a file that is damaged or no journal of this version, whatever row the damage is in. It is only read, so that it
-    stays as it was found.
-    """
+    """Refuse a file that is damaged or no journal of this version, whatever row the damage is in. The file is only read."""
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -140,6 +138,8 @@ def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """Make the file before SQLite does, which would make it for everybody. What keeps it from being made is told by SQLite."""
+    """Make the file with `FILE_MODE`, before SQLite makes it readable for all users. SQLite reports it if the file cannot be
+    made.
+    """
     with contextlib.suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))

@@ -43,8 +43,8 @@ class StorageUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this sidecar is: its id, the epoch that the central store issued, the nonce of a registration whose answer may have
-    been lost, and the highest reading of the clock that is on disk.
+    """The sidecar's identity: its id, the epoch that the central store issued, the nonce of a registration whose answer may
+    have been lost, and the highest reading of the clock that is on disk.
     """
 
     sidecar_id: SidecarId
@@ -99,7 +99,7 @@ class Journal:
 
     @property
     def identity(self) -> Identity:
-        """Who this sidecar is, by the newest version that was given to the journal."""
+        """The newest identity that was given to the journal."""
         return self._identity
 
     @property
@@ -164,7 +164,7 @@ class Journal:
         return await self._read(read_rate_cards)
 
     async def put_identity(self, identity: Identity) -> None:
-        """Write who this sidecar is, and wait until it is on disk.
+        """Write the sidecar's identity, and wait until it is on disk.
 
         Raises:
             StorageUnavailable: it could not be written.
@@ -186,8 +186,8 @@ class Journal:
         self.check()
 
     async def load(self) -> list[Change]:
-        """Everything that is on disk, as changes to empty books. After `reopen` the journal takes changes again from here on:
-        not earlier, lest a decision rest on a book that knows more than the disk.
+        """Everything that is on disk, as changes to empty books. After `reopen` the journal takes changes again only from here
+        on, so that no decision rests on a book that knows more than the disk.
 
         Raises:
             StorageUnavailable: the file could not be read.
@@ -220,7 +220,7 @@ class Journal:
         self._is_mended = True
 
     async def size(self) -> int:
-        """How many bytes the journal takes on disk, with what is not checkpointed yet; 0 where the system does not say."""
+        """How many bytes the journal takes on disk, with what is not checkpointed yet; 0 where the system does not know."""
         return await asyncio.to_thread(_size, self._path)
 
     async def close(self) -> None:
@@ -233,7 +233,7 @@ class Journal:
         await self._connection.close()
 
     def check(self) -> None:
-        """Say no after a write failed, until the books were loaded anew.
+        """Refuse after a write failed, until the books were loaded anew.
 
         Raises:
             StorageUnavailable: an earlier write failed.
@@ -252,7 +252,7 @@ class Journal:
             self._writing = group
             try:
                 await self._connection.run(_write, group)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, nobody may wait for a writer that has ended
+            except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
                 self._fail(str(error), group)
             else:
                 group.done.set_result(None)
@@ -264,7 +264,7 @@ class Journal:
         self._failure = reason
         for each in (group, self._gathering):
             each.done.set_exception(StorageUnavailable(reason))
-            each.done.exception()  # nobody may be waiting for it
+            each.done.exception()  # there may be no caller that waits for it
         self._gathering = self._new_group()
         self._work.clear()
 
@@ -304,7 +304,7 @@ def _put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
 
 
 def _load_identity(connection: sqlite3.Connection, new: Identity) -> Identity:
-    """Who the file says it belongs to; a file that says nothing yet is given to `new`."""
+    """The identity in the file; a new file gets the identity `new`."""
     row = read_identity(connection)
     if row is None:
         _put_identity(connection, new)

@@ -1,31 +1,23 @@
-"""Between changes of books and the journal's rows."""
+"""Writes changes of books to the journal's rows, and reads them. `forms` says how their bodies look."""
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-import msgspec
-
-from creditmeter.core.credit.accounts import Account
-from creditmeter.core.credit.charges import Charge, Refund
-from creditmeter.core.credit.leases import Lease
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
-from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Span
 from creditmeter.core.metering.book import Change, Forgotten
 from creditmeter.core.prices.rate_cards import KeptCard
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What a receipt says beside its request."""
-
-    reservation: Reservation | None
-    charge: Charge | None
-    refund: Refund | None
+from creditmeter.forms.accounts import ACCOUNT
+from creditmeter.forms.body import Form
+from creditmeter.forms.charges import CHARGE, REFUND
+from creditmeter.forms.leases import LEASE
+from creditmeter.forms.rate_cards import KEPT_CARD
+from creditmeter.forms.requests import FIRST_REPLY, REQUEST, reply_of_bodies
+from creditmeter.forms.reservations import RESERVATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,49 +39,57 @@ _Thing = TypeVar("_Thing")
 _KEPT = ("accounts", "leases", "reservations", "charges", "refunds", "receipts")
 """The tables of what a sidecar did under its identity."""
 
-_encode = msgspec.json.Encoder().encode
-_decode_reply = msgspec.json.Decoder(_Reply).decode
-_decode_account = msgspec.json.Decoder(Account).decode
-_decode_lease = msgspec.json.Decoder(Lease).decode
-_decode_reservation = msgspec.json.Decoder(Reservation).decode
-_decode_charge = msgspec.json.Decoder(Charge).decode
-_decode_refund = msgspec.json.Decoder(Refund).decode
-_decode_rate_card = msgspec.json.Decoder(KeptCard).decode
-_REQUEST_KINDS: dict[str, type[Request]] = {
-    kind.__name__: kind for kind in (Reserve, Extend, Commit, Release, ChargeNow, RefundCharge)
-}
+
+_Body = Callable[[Form[Any], object], bytes | None]
+"""The body of a thing; None if there is no thing."""
+
+
+class _Bodies:
+    """The bodies of changes that are being written. Each thing is encoded once: replies repeat what their changes name."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, bytes] = {}
+
+    def of(self, form: Form[Any], thing: object) -> bytes | None:
+        """The body of a thing, which outlives this object; None if there is no thing."""
+        if thing is None:
+            return None
+        found = self._made.get(id(thing))
+        if found is None:
+            found = self._made[id(thing)] = form.encode(thing)
+        return found
 
 
 def write_changes(connection: sqlite3.Connection, changes: Iterable[Change]) -> None:
     """Write the last version of each thing that the changes name."""
     changes = tuple(changes)
-    put = connection.executemany
+    put, body = connection.executemany, _Bodies().of
     put(
         "INSERT OR REPLACE INTO accounts VALUES (?, ?)",
-        {each.account_id: (each.account_id, _encode(each.account)) for each in changes if each.account}.values(),
+        {each.account_id: (each.account_id, body(ACCOUNT, each.account)) for each in changes if each.account}.values(),
     )
-    for table, things in _by_table(changes):
+    for table, form, things in _by_table(changes):
         put(
             f"INSERT OR REPLACE INTO {table} VALUES (?, ?)",  # noqa: S608 - the tables are named below
-            ((key, _encode(thing)) for key, thing in things.items()),
+            ((key, body(form, thing)) for key, thing in things.items()),
         )
     put(
         "INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?)",
-        (_receipt_row(each.account_id, receipt) for each in changes for receipt in each.receipts),
+        (_receipt_row(each.account_id, receipt, body) for each in changes for receipt in each.receipts),
     )
 
 
-def _by_table(changes: tuple[Change, ...]) -> Iterator[tuple[str, dict[str, object]]]:
-    yield "leases", {lease.lease_id: lease for each in changes for lease in each.leases}
-    yield "reservations", {item.reservation_id: item for each in changes for item in each.reservations}
-    yield "charges", {item.charge_id: item for each in changes for item in each.charges}
-    yield "refunds", {item.refund_id: item for each in changes for item in each.refunds}
+def _by_table(changes: tuple[Change, ...]) -> Iterator[tuple[str, Form[Any], Mapping[str, object]]]:
+    yield "leases", LEASE, {lease.lease_id: lease for each in changes for lease in each.leases}
+    yield "reservations", RESERVATION, {item.reservation_id: item for each in changes for item in each.reservations}
+    yield "charges", CHARGE, {item.charge_id: item for each in changes for item in each.charges}
+    yield "refunds", REFUND, {item.refund_id: item for each in changes for item in each.refunds}
 
 
-def _receipt_row(account_id: AccountId, receipt: Receipt) -> tuple[str, str, str, bytes, bytes]:
+def _receipt_row(account_id: AccountId, receipt: Receipt, body: _Body) -> tuple[str, str, str, bytes, bytes]:
     request = receipt.request
-    reply = _Reply(receipt.reservation, receipt.charge, receipt.refund)
-    return account_id, request.request_id, type(request).__name__, _encode(request), _encode(reply)
+    reply = reply_of_bodies(body(RESERVATION, receipt.reservation), body(CHARGE, receipt.charge), body(REFUND, receipt.refund))
+    return account_id, request.request_id, REQUEST.name(request), REQUEST.encode(request), reply
 
 
 def delete_forgotten(connection: sqlite3.Connection, forgotten: Iterable[Forgotten]) -> None:
@@ -115,7 +115,7 @@ def delete_forgotten(connection: sqlite3.Connection, forgotten: Iterable[Forgott
 
 def write_rate_cards(connection: sqlite3.Connection, cards: Iterable[KeptCard]) -> None:
     """Write rate cards; with their price lists they compress to a tenth."""
-    rows = ((each.version, zlib.compress(_encode(each))) for each in cards)
+    rows = ((each.version, zlib.compress(KEPT_CARD.encode(each))) for each in cards)
     connection.executemany("INSERT OR REPLACE INTO rate_cards VALUES (?, ?)", rows)
 
 
@@ -135,7 +135,7 @@ def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
 
 
 def read_identity(connection: sqlite3.Connection) -> tuple[str, int, str, int] | None:
-    """The sidecar's id, its epoch, the nonce of a registration under way and the clock; None in a file that says nothing yet.
+    """The sidecar's id, its epoch, the nonce of a registration under way and the clock; None in a new file.
 
     Raises:
         RowUnreadable: it is not what was written, or is gone from a file that has other rows.
@@ -154,27 +154,27 @@ def read_all(connection: sqlite3.Connection) -> Iterator[Change]:
     Raises:
         RowUnreadable: a row cannot be read.
     """
-    for account in _things(connection, "accounts", _decode_account, "account_id"):
+    for account in _things(connection, "accounts", ACCOUNT, "account_id"):
         yield Change(account.account_id, account=account)
-    for lease in _things(connection, "leases", _decode_lease, "lease_id"):
+    for lease in _things(connection, "leases", LEASE, "lease_id"):
         yield Change(lease.account_id, leases=(replace(lease, trusted_until=Span(0)),))
-    for reservation in _things(connection, "reservations", _decode_reservation, "reservation_id"):
+    for reservation in _things(connection, "reservations", RESERVATION, "reservation_id"):
         yield Change(reservation.account_id, reservations=(reservation,))
-    charges = _things(connection, "charges", _decode_charge, "charge_id")
+    charges = _things(connection, "charges", CHARGE, "charge_id")
     for charge in sorted(charges, key=lambda each: each.committed_at):  # a book knows them from the oldest on
         yield Change(charge.account_id, charges=(charge,))
-    refunds = _things(connection, "refunds", _decode_refund, "refund_id")
+    refunds = _things(connection, "refunds", REFUND, "refund_id")
     for refund in sorted(refunds, key=lambda each: each.refunded_at):
         yield Change(refund.account_id, refunds=(refund,))
     for row in connection.execute("SELECT account_id, request_id, kind, request, reply FROM receipts"):
         yield Change(row[0], receipts=(_decoded("receipts", row[1], _receipt, *row),))
 
 
-def _things(connection: sqlite3.Connection, table: str, decode: Callable[[bytes], _Thing], key: str) -> Iterator[_Thing]:
+def _things(connection: sqlite3.Connection, table: str, form: Form[_Thing], key: str) -> Iterator[_Thing]:
     """The rows of a table whose body names its own key."""
 
     def checked(name: str, body: bytes) -> _Thing:
-        thing = decode(body)
+        thing = form.decode(body)
         return thing if getattr(thing, key) == name else _differs(key)
 
     for name, body in connection.execute(f"SELECT {key}, body FROM {table}"):  # noqa: S608 - the names are this module's
@@ -182,7 +182,7 @@ def _things(connection: sqlite3.Connection, table: str, decode: Callable[[bytes]
 
 
 def _decoded(table: str, key: object, decode: Callable[..., _Thing], *cells: object) -> _Thing:
-    """What a row says, by `decode`. Whatever garbage makes of that, it is told as one thing."""
+    """What `decode` makes of a row. Any error of it is raised as RowUnreadable."""
     try:
         return decode(*cells)
     except Exception as error:
@@ -195,19 +195,22 @@ def _differs(column: str) -> NoReturn:
 
 
 def _identity(sidecar_id: object, epoch: object, pending_nonce: object, clock: object) -> tuple[str, int, str, int]:
-    row = msgspec.convert((sidecar_id, epoch, pending_nonce, clock), tuple[str, int, str, int])
-    return row if row[0] and row[1] >= 0 else _differs("sidecar_id or epoch")
+    match sidecar_id, epoch, pending_nonce, clock:
+        case (str(), int(), str(), int()) as row:
+            return row if row[0] and row[1] >= 0 else _differs("sidecar_id or epoch")
+        case _:
+            raise ValueError("a column is of another type")
 
 
 def _rate_card(version: str, body: bytes) -> KeptCard:
-    card = _decode_rate_card(zlib.decompress(body))
+    card = KEPT_CARD.decode(zlib.decompress(body))
     return card if card.version == version else _differs("version")
 
 
 def _receipt(account_id: str, request_id: str, kind: str, request: bytes, reply: bytes) -> Receipt:
-    said = _decode_reply(reply)
-    receipt = Receipt(msgspec.json.decode(request, type=_REQUEST_KINDS[kind]), said.reservation, said.charge, said.refund)
-    replied = {each.account_id for each in (said.reservation, said.charge, said.refund) if each is not None}
+    first = FIRST_REPLY.decode(reply)
+    receipt = Receipt(REQUEST.decode(kind, request), first.reservation, first.charge, first.refund)
+    replied = {each.account_id for each in (first.reservation, first.charge, first.refund) if each is not None}
     if receipt.request.request_id != request_id:
         _differs("request_id")
     return receipt if replied <= {account_id} else _differs("account_id")

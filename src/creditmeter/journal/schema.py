@@ -1,11 +1,11 @@
 """The journal's tables.
 
-Each row is the newest version of one thing, as JSON in `body`; the other columns are what rows are found by. Applying all
-rows to empty books gives back the state that was acknowledged.
+Each row is the newest version of one thing, as JSON in `body`, in one of the stored forms; the other columns are what rows are
+found by. Applying all rows to empty books gives back the state that was acknowledged.
 """
 
 APPLICATION_ID = 0x63726D6A
-"""Kept in the file's `application_id`, by which a journal is told from other programs' databases: `crmj` in ASCII."""
+"""Kept in the file's `application_id`, which tells a journal from other programs' databases: `crmj` in ASCII."""
 
 VERSION = 2
 """Kept in the file's `user_version`; 0 is a new file."""

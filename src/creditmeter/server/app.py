@@ -26,7 +26,8 @@ from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Span
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.rate_card_document import RateCardError
-from creditmeter.core.prices.rate_cards import LoadedCard, load
+from creditmeter.core.prices.rate_cards import LoadedCard
+from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import JournalUnusable
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.server.account_service import AccountService

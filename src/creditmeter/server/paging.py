@@ -1,4 +1,7 @@
-"""Pages: as much as a message may carry, and tokens that say where a listing goes on, bound to its first page's filters."""
+"""Pages: as much as a message may carry, and tokens that say where a listing goes on, bound to its first page's filters.
+
+A token is stored nowhere, so it has no stored form: it lives as long as its listing.
+"""
 
 import base64
 import hashlib

@@ -5,8 +5,9 @@ import asyncio
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.central.store import CentralStore
 from creditmeter.core.prices.rate_card_document import RateCardError
-from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor, load
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor
 from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
+from creditmeter.forms.rate_cards import load
 from creditmeter.server.errors import Context, allowed
 from creditmeter.server.messages import rate_card_message
 from creditmeter.server.paging import page_of

@@ -14,6 +14,7 @@ from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rate_cards import UNPUBLISHED, KeptCard, LoadedCard, RateCards
+from creditmeter.forms.rate_cards import card_of
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 
@@ -139,7 +140,7 @@ class CardKeeper:
 async def _read(kept: KeptCard) -> RateCard | None:
     """The card, ready to price by; None, and told of, if this version cannot use it. In a thread, since a card may be long."""
     try:
-        return await asyncio.to_thread(kept.card)
+        return await asyncio.to_thread(card_of, kept)
     except RateCardError as error:
         _log.error("a rate card cannot be used by this version", version=kept.version, problems=error.problems)
         return None

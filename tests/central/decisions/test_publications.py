@@ -9,8 +9,9 @@ from creditmeter.central.decisions.publications import SUPERSEDED_FOR
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import DAY, Instant, to_datetime
-from creditmeter.core.prices.rate_cards import KeptCard, RateCardCursor, load
+from creditmeter.core.prices.rate_cards import KeptCard, RateCardCursor
 from creditmeter.core.refusals import RateCardExists
+from creditmeter.forms.rate_cards import card_of, load
 from tests.clocks import NOON, ManualClock
 
 
@@ -47,7 +48,7 @@ async def test_a_card_is_published_once(store: CentralStore, clock: ManualClock)
 async def test_a_card_is_found_with_its_prices_by_either_version(store: CentralStore) -> None:
     """As its document names it, and as charges do."""
     made = await published(store, document("v1", more='[text]\nsource = "genai-prices"'))
-    assert made.card().price_list == bundled_price_list()
+    assert card_of(made).price_list == bundled_price_list()
     for version in ("v1", f"v1+{bundled_price_list().version}"):
         assert await store.rate_cards.find(version) == made
     assert await store.rate_cards.find("v") is None

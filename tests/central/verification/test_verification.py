@@ -123,6 +123,10 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
         ("UPDATE refunds SET never_paid_microcredits = 1", "has never_paid 1 in its row and 0 in its body"),
         ("DELETE FROM charges", "which is not there"),
         ("UPDATE charges SET body = '{}'", "cannot be read"),
+        (
+            'UPDATE charges SET body = replace(body, \'{"charge_id"\', \'{"form":2,"charge_id"\')',
+            "cannot be read: its form is 2",
+        ),
         ("UPDATE charges SET request_id = 'another'", "has request_id another in its row"),
         ("UPDATE charges SET duplicate_of = 'another'", "stands in history 1 times"),
         ("UPDATE charges SET body = replace(body, '\"returned\":2000000', '\"returned\":1999999')", "its draws 1999999"),

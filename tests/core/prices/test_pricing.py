@@ -16,9 +16,10 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import PricePosition, PriceTable
 from creditmeter.core.prices.pricing import Pricing, Quoted
 from creditmeter.core.prices.rate_card import RateCard, ToolRules
-from creditmeter.core.prices.rate_cards import LoadedCard, RateCards, load
+from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.forms.rate_cards import load
 from tests.core.prices.cards import cards
 
 NOW = Instant(1_800_000_000_000_000)

@@ -1,22 +1,10 @@
 """Which rate card is in force, which one a reservation is priced by, and which are needed no more."""
 
-import zlib
-from dataclasses import replace
-
 import pytest
 
-from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.price_list import PriceList
 from creditmeter.core.prices.rate_card import RateCard
-from creditmeter.core.prices.rate_card_document import RateCardError
-from creditmeter.core.prices.rate_cards import UNPUBLISHED, RateCards, load, packed
-
-DOCUMENT = """
-version = "v"
-effective_from = 1970-01-01T00:00:00Z
-"""
-FROM_LIST = f'{DOCUMENT}[text]\nsource = "genai-prices"'
+from creditmeter.core.prices.rate_cards import UNPUBLISHED, RateCards
 
 
 def card(version: str, effective_from: int) -> RateCard:
@@ -95,27 +83,3 @@ def test_a_version_keeps_its_content() -> None:
     known.add(edited, 1)
     assert known.in_force(Instant(9)).effective_from == Instant(0)
     assert known.newest == 1
-
-
-def test_a_card_is_kept_with_the_prices_that_it_rests_on() -> None:
-    """And with no others: most need none."""
-    assert load(DOCUMENT, bundled_price_list).kept.price_list is None
-    rests = load(FROM_LIST, bundled_price_list)
-    assert rests.kept.price_list == packed(bundled_price_list())
-    assert (rests.kept.version, rests.kept.document_version) == (f"v+{bundled_price_list().version}", "v")
-    assert rests.kept.card() == rests.card
-
-
-def test_a_kept_card_does_not_depend_on_what_is_installed() -> None:
-    """It is priced by the list of its publication, also by a program with a newer one."""
-    older = PriceList("genai-prices.0.0.1", bundled_price_list().providers)
-    published = load(FROM_LIST, lambda: older).kept
-    assert published.card().version == "v+genai-prices.0.0.1"
-
-
-@pytest.mark.parametrize("stored", [b"", b"no", zlib.compress(b"{}"), packed(bundled_price_list())[:-9]])
-def test_a_price_list_that_cannot_be_read_is_a_problem_of_its_card(stored: bytes) -> None:
-    """Told as those of documents are, and only when the card is to be used."""
-    published = replace(load(FROM_LIST, bundled_price_list).kept, price_list=stored)
-    with pytest.raises(RateCardError, match="the price list cannot be read"):
-        published.card()

@@ -12,8 +12,8 @@ from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import RateCard
-from creditmeter.core.prices.rate_cards import load
 from creditmeter.core.reports.estimate import Month, Prices, Range, covers, estimate, prices_of, support
+from creditmeter.forms.rate_cards import load
 
 CREDIT = MICROCREDITS_PER_CREDIT
 

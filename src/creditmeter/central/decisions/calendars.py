@@ -7,13 +7,13 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.rows import encode
 from creditmeter.core.credit.accounts import DEFAULT_TIME_ZONE, Account
 from creditmeter.core.credit.calendar import Calendar, day_of_month
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
+from creditmeter.forms.accounts import CALENDAR_CHANGE
 
 
 def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | None) -> Calendar:
@@ -28,9 +28,10 @@ def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | N
 
 async def save_change(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
     """Write down, beside an account's new time zone and anchor day, how its periods last longer; and let its grants do so."""
+    assert schedule.change is not None, "it is saved when it has changed"
     accounts = tables.accounts
     changed = accounts.update().where(accounts.c.account_id == account_id)
-    await connection.execute(changed.values(calendar_change=encode(schedule.change)))
+    await connection.execute(changed.values(calendar_change=CALENDAR_CHANGE.encode_text(schedule.change)))
     await _move_ends(connection, account_id, schedule, now)
 
 

@@ -4,7 +4,6 @@ A row is written in the transaction in which its alert fires. Any sidecar that h
 one sidecar; a claim is nothing but a later due time, so what was claimed and not finished is due again by itself.
 """
 
-import msgspec
 from sqlalchemy import RowMapping, Update, delete, select, tuple_, update
 
 from creditmeter.central.engine.clock import StoreClock
@@ -12,17 +11,16 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.deliveries import Delivery
-from creditmeter.core.ids import account_key, entry_id
-from creditmeter.core.instants import DAY, Instant, Span, to_datetime
+from creditmeter.core.ids import account_key
+from creditmeter.core.instants import DAY, Instant, Span
 from creditmeter.core.settlement.alerts import LowBalance
+from creditmeter.forms.events import low_balance_event
 
 KEPT_FOR = Span(4 * DAY)
 """What was due so long ago nobody delivers: there is no sidecar with a webhook, or has not been for days."""
 
 MOST_AT_ONCE = 1_000
 """As many rows are dropped in one transaction."""
-
-EVENT_TYPE = "creditmeter.low_balance"
 
 _deliveries = tables.alert_deliveries
 
@@ -32,30 +30,11 @@ def delivery_row(fired: LowBalance) -> Row:
     return {
         "account_id": fired.account_id,
         "delivery_id": f"low-{account_key(fired.account_id)}-{fired.number}",
-        "body": _body(fired),
+        "body": low_balance_event(fired),
         "created_at": fired.fired_at,
         "attempts": 0,
         "due_at": fired.fired_at,
     }
-
-
-def _body(fired: LowBalance) -> str:
-    kind, _, starts_on = fired.period.partition(" ")
-    alert = fired.alert
-    threshold = {"percent": alert.percent} if alert.percent else {"amount_microcredits": alert.amount}
-    said = {
-        "type": EVENT_TYPE,
-        "timestamp": to_datetime(fired.fired_at).isoformat().replace("+00:00", "Z"),
-        "data": {
-            "account_id": fired.account_id,
-            "threshold": threshold,
-            "left_microcredits": fired.measure.left,
-            "granted_microcredits": fired.measure.granted,
-            "period": {"kind": kind, "starts_on": starts_on},
-            "entry_id": entry_id(fired.account_id, fired.number),
-        },
-    }
-    return msgspec.json.encode(said).decode()
 
 
 class Deliveries:

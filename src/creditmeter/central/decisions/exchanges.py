@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +13,6 @@ from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.rows import encode
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Preview, Registered, Reply, Standing
@@ -23,6 +21,7 @@ from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import answer, reclaim_lost
 from creditmeter.core.settlement.standing import standing
+from creditmeter.forms.answers import ANSWER
 
 DEFAULT_LEASE_TTL = Span(10 * MINUTE)
 
@@ -36,8 +35,6 @@ _APPLIED = select(tables.exchanges.c.seq, tables.exchanges.c.answer).where(
     tables.exchanges.c.sidecar_id == bindparam("sidecar_id"),
     tables.exchanges.c.epoch == bindparam("epoch"),
 )
-
-_decode_answer = msgspec.json.Decoder(Answer).decode
 
 
 class Exchanges:
@@ -168,7 +165,7 @@ class Exchanges:
             "sidecar_id": message.sidecar_id,
             "epoch": message.epoch,
             "seq": message.seq,
-            "answer": encode(reply),
+            "answer": ANSWER.encode_text(reply),
         }
         await upsert(connection, tables.exchanges, [row])
         return reply
@@ -186,7 +183,7 @@ class Exchanges:
         last = (await connection.execute(_APPLIED, place)).one_or_none()
         if last is None or last.seq < message.seq:
             return None
-        return _decode_answer(last.answer) if last.seq == message.seq else Outdated(last.seq)
+        return ANSWER.decode(last.answer) if last.seq == message.seq else Outdated(last.seq)
 
     async def _sidecar(
         self, connection: AsyncConnection, sidecar_id: SidecarId, *, share: bool = False

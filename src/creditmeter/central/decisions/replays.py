@@ -2,22 +2,21 @@
 
 from typing import TypeVar
 
-import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.rows import encode
 from creditmeter.core.credit.requests import Done, difference
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import RequestIdReused
+from creditmeter.forms.administration import CENTRAL_REQUEST, CentralRequest, reply_form
 
 Reply = TypeVar("Reply")
 
 
 async def replay(
-    connection: AsyncConnection, account_id: AccountId, request_id: RequestId, request: object, reply_type: type[Reply]
+    connection: AsyncConnection, account_id: AccountId, request_id: RequestId, request: CentralRequest, reply_type: type[Reply]
 ) -> Done[Reply] | RequestIdReused | None:
     """The first reply to this request; a refusal if the id belongs to another request; None if the id is new."""
     requests = tables.requests
@@ -25,17 +24,17 @@ async def replay(
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         return None
-    if row["rpc"] != type(request).__name__:
+    if row["rpc"] != CENTRAL_REQUEST.name(request):
         return RequestIdReused("rpc")
-    field = difference(msgspec.json.decode(row["request"], type=type(request)), request)
-    return Done(msgspec.json.decode(row["reply"], type=reply_type), replayed=True) if field is None else RequestIdReused(field)
+    field = difference(CENTRAL_REQUEST.decode(row["rpc"], row["request"]), request)
+    return Done(reply_form(reply_type).decode(row["reply"]), replayed=True) if field is None else RequestIdReused(field)
 
 
 async def remember(
     connection: AsyncConnection,
     account_id: AccountId,
     request_id: RequestId,
-    request: object,
+    request: CentralRequest,
     reply: object,
     now: Instant,
 ) -> None:
@@ -43,9 +42,9 @@ async def remember(
     row = {
         "account_id": account_id,
         "request_id": request_id,
-        "rpc": type(request).__name__,
-        "request": encode(request),
-        "reply": encode(reply),
+        "rpc": CENTRAL_REQUEST.name(request),
+        "request": CENTRAL_REQUEST.encode_text(request),
+        "reply": reply_form(type(reply)).encode_text(reply),
         "created_at": now,
     }
     await connection.execute(tables.requests.insert(), [row])

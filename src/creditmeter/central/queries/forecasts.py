@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,42 +31,13 @@ from creditmeter.core.reports.findings import Habits, most_at_once
 from creditmeter.core.reports.forecasting import LOOKED_BACK, Days, Forecast, forecast
 from creditmeter.core.settlement.answering import close_ended
 from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.forms.posted_charges import ForecastCharge, ForecastUsage, forecast_charge
 
 PAGE = 1_000
 """Rows are read so many at a time."""
 
 MAX_GRANTS = 1_000
 """As many permanent grants are looked at one by one."""
-
-
-class _Draw(msgspec.Struct):
-    grant_id: str
-    kind: GrantKind
-    amount: int
-    returned: int = 0
-
-
-class _Posting(msgspec.Struct):
-    draws: tuple[_Draw, ...]
-
-
-class _Usage(msgspec.Struct):
-    action: str = ""
-    input_tokens: int | None = None
-
-
-class _Charged(msgspec.Struct):
-    """What counts of a charge."""
-
-    cost: int
-    authorized_at: Instant
-    committed_at: Instant
-    posting: _Posting
-    reservation_id: str | None = None
-    usage: _Usage | None = None
-
-
-_decode = msgspec.json.Decoder(_Charged).decode
 
 
 @dataclass(slots=True)
@@ -85,7 +55,7 @@ class _Sums:
     last_draw: dict[str, Instant] = field(default_factory=dict)
     open: dict[str, tuple[Instant, Instant]] = field(default_factory=dict)
 
-    def add(self, charge: _Charged) -> None:
+    def add(self, charge: ForecastCharge) -> None:
         """Count a charge."""
         self.cost += charge.cost
         self.need(charge.authorized_at, charge.cost)
@@ -100,7 +70,7 @@ class _Sums:
         if charge.usage is not None:
             self._add_usage(charge.usage, charge.cost)
 
-    def _add_usage(self, usage: _Usage, cost: int) -> None:
+    def _add_usage(self, usage: ForecastUsage, cost: int) -> None:
         if usage.action == IMAGE:
             self.image_cost += cost
         elif usage.action == TOOL:
@@ -154,7 +124,7 @@ async def _days(connection: AsyncConnection, ledger: Ledger, plans: dict[str, Pl
     start = Instant(max(end - LOOKED_BACK, account.created_at))
     sums = _Sums(ledger.schedule)
     async for row in _charges(connection, account.account_id, start, end):
-        sums.add(_decode(row["body"]))
+        sums.add(forecast_charge(row["body"]))
     refused = [row async for row in _refused(connection, account.account_id, start, end)]
     for row in refused:
         sums.need(row["refused_at"], row["required_microcredits"])

@@ -5,7 +5,6 @@ Summaries take turns: each keeps a connection until it is done.
 
 from collections.abc import AsyncIterator
 
-import msgspec
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,12 +14,11 @@ from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import AccountNotFound, Overloaded
-from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary, UsedCharge
+from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary
+from creditmeter.forms.posted_charges import USED_CHARGE
 
 PAGE = 500
 """As many charges are read at once. Between pages the sidecar serves others."""
-
-_decode = msgspec.json.Decoder(UsedCharge).decode
 
 
 class UsageReader:
@@ -44,7 +42,7 @@ class UsageReader:
                 return AccountNotFound(wanted.account_id)
             summary = UsageSummary(account_of(row).calendar, wanted.group_by, limit, after)
             async for body in _bodies(connection, wanted):
-                summary.add(_decode(body))
+                summary.add(USED_CHARGE.decode(body))
             return summary
 
 

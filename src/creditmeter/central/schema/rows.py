@@ -1,20 +1,24 @@
 """Between the core's values and the tables' rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from sqlalchemy import RowMapping
 
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.charges import Charge, Refund
-from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
+from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.credit.history import Entry, EntryType
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.schedule import CalendarChange
-from creditmeter.core.ids import AccountId, SidecarId, account_key
+from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.settlement.alerts import Watch
 from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.forms.accounts import ALERTS, CALENDAR_CHANGE
+from creditmeter.forms.charges import CHARGE, REFUND
+from creditmeter.forms.grants import DRAWS
+from creditmeter.forms.labels import LABELS
+from creditmeter.forms.leases import AWAITED
 
 Row = dict[str, Any]
 
@@ -43,20 +47,6 @@ def bits_of_sources(sources: Iterable[GrantSource]) -> int:
     return sum(SOURCE_BITS[each] for each in sources)
 
 
-def encode(value: object) -> str:
-    """A core value as JSON text."""
-    return msgspec.json.encode(value).decode()
-
-
-_decode_charge = msgspec.json.Decoder(Charge).decode
-_decode_refund = msgspec.json.Decoder(Refund).decode
-_decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
-_decode_alerts = msgspec.json.Decoder(tuple[Alert, ...]).decode
-_decode_calendar_change = msgspec.json.Decoder(CalendarChange).decode
-_decode_awaited = msgspec.json.Decoder(tuple[SidecarId, ...]).decode
-_decode_labels = msgspec.json.Decoder(dict[str, str]).decode
-
-
 def account_row(account: Account) -> Row:
     """The columns of an account that its owner agreed to."""
     return {
@@ -70,7 +60,7 @@ def account_row(account: Account) -> Row:
         "max_open_reservations": account.max_open_reservations,
         "max_reservation_microcredits": account.max_reservation,
         "offline_allowance_microcredits": account.offline_allowance,
-        "alerts": encode(account.alerts),
+        "alerts": ALERTS.encode_text(account.alerts),
         "created_at": account.created_at,
     }
 
@@ -88,14 +78,14 @@ def account_of(row: RowMapping) -> Account:
         max_open_reservations=row["max_open_reservations"],
         max_reservation=row["max_reservation_microcredits"],
         offline_allowance=row["offline_allowance_microcredits"],
-        alerts=_decode_alerts(row["alerts"]),
+        alerts=ALERTS.decode(row["alerts"]),
     )
 
 
 def calendar_change_of(row: RowMapping) -> CalendarChange | None:
     """The last change of an account's calendar from its row; None if there was none."""
     body = row["calendar_change"]
-    return None if body is None else _decode_calendar_change(body)
+    return None if body is None else CALENDAR_CHANGE.decode(body)
 
 
 def grant_row(account_id: AccountId, grant: Grant) -> Row:
@@ -191,7 +181,7 @@ def recall_row(account_id: AccountId, recall: Recall) -> Row:
         "smallest_microcredits": recall.smallest,
         "asked_at": recall.asked_at,
         "deadline": recall.deadline,
-        "awaited": encode(recall.awaited),
+        "awaited": AWAITED.encode_text(recall.awaited),
         "is_ripe": recall.is_ripe,
     }
 
@@ -206,7 +196,7 @@ def recall_of(row: RowMapping) -> Recall:
         smallest=row["smallest_microcredits"],
         asked_at=row["asked_at"],
         deadline=row["deadline"],
-        awaited=_decode_awaited(row["awaited"]),
+        awaited=AWAITED.decode(row["awaited"]),
         is_ripe=row["is_ripe"],
     )
 
@@ -247,13 +237,13 @@ def charge_row(charge: Charge) -> Row:
         "uncovered_microcredits": charge.posting.uncovered,
         "refunded_microcredits": charge.posting.refunded,
         "duplicate_of": charge.posting.duplicate_of,
-        "body": encode(charge),
+        "body": CHARGE.encode_text(charge),
     }
 
 
 def charge_of(row: RowMapping) -> Charge:
     """A charge from its row."""
-    return _decode_charge(row["body"])
+    return CHARGE.decode(row["body"])
 
 
 def refund_row(refund: Refund) -> Row:
@@ -269,13 +259,13 @@ def refund_row(refund: Refund) -> Row:
         "restored_microcredits": refund.posting.restored,
         "lapsed_microcredits": refund.posting.lapsed,
         "never_paid_microcredits": refund.posting.never_paid,
-        "body": encode(refund),
+        "body": REFUND.encode_text(refund),
     }
 
 
 def refund_of(row: RowMapping) -> Refund:
     """A refund from its row."""
-    return _decode_refund(row["body"])
+    return REFUND.decode(row["body"])
 
 
 def entry_row(account_id: AccountId, number: int, entry: Entry) -> Row:
@@ -297,8 +287,8 @@ def entry_row(account_id: AccountId, number: int, entry: Entry) -> Row:
         "tool": entry.tool,
         "quantity": entry.quantity,
         "rate_card_version": entry.rate_card_version,
-        "labels": encode(entry.labels),
-        "draws": encode(entry.draws),
+        "labels": LABELS.encode_text(entry.labels),
+        "draws": DRAWS.encode_text(entry.draws),
         "note": entry.note,
         "kinds": bits_of_kinds(entry.kinds),
         "sources": bits_of_sources(entry.sources),
@@ -317,18 +307,14 @@ def entry_of(row: RowMapping) -> Entry:
         grant_id=row["grant_id"],
         charge_id=row["charge_id"],
         refund_id=row["refund_id"],
-        draws=_decode_draws(row["draws"]),
+        draws=DRAWS.decode(row["draws"]),
         action=row["action"],
         model=row["model"],
         tool=row["tool"],
         quantity=row["quantity"],
-        labels=_labels_of(row),
+        labels=LABELS.decode(row["labels"]),
         rate_card_version=row["rate_card_version"],
         note=row["note"],
         number=row["number"],
         sources=frozenset(source for source, bit in SOURCE_BITS.items() if row["sources"] & bit),
     )
-
-
-def _labels_of(row: RowMapping) -> Mapping[str, str]:
-    return _decode_labels(row["labels"])

@@ -24,11 +24,11 @@ from sqlalchemy import (
 metadata = MetaData()
 
 FIXED = {"fixed": True}
-"""Marks columns that say what a thing is. They never change once its row is there; those of a primary key need no mark."""
+"""Marks columns that never change after their row was written. Those of a primary key need no mark."""
 
 
 def changing(table: Table) -> list[Column[Any]]:
-    """The columns of a table that say how a thing stands, and change."""
+    """The columns of a table that may change after their row was written."""
     return [column for column in table.columns if not column.primary_key and not column.info.get("fixed")]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import msgspec
 from sqlalchemy import RowMapping
 
 from creditmeter.central.schema.rows import (
@@ -25,6 +24,7 @@ from creditmeter.core.credit.grants import Draw, Grant, alive_between
 from creditmeter.core.credit.history import Entry, EntryType
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.instants import Instant
+from creditmeter.forms.posted_charges import draws_of
 
 _Raw = TypeVar("_Raw")
 _Read = TypeVar("_Read")
@@ -44,29 +44,14 @@ def read(decode: Callable[[_Raw], _Read], raw: _Raw) -> _Read | Unreadable:
     """What is stored, or why it makes no sense."""
     try:
         return decode(raw)
-    except (msgspec.MsgspecError, AssertionError, ValueError) as error:
+    except (AssertionError, ValueError) as error:
         return Unreadable(str(error))
 
 
-@dataclass(frozen=True)
-class _Posting:
-    """Of a charge's body no more than its draws, which is quick to read."""
-
-    draws: tuple[Draw, ...]
-
-
-@dataclass(frozen=True)
-class _Paid:
-    posting: _Posting
-
-
-_decode_paid = msgspec.json.Decoder(_Paid).decode
-
-
 def draws_in(body: str) -> tuple[Draw, ...]:
-    """What the charge with this body drew. One that cannot be read is told of by `charge_problems`."""
-    paid = read(_decode_paid, body)
-    return () if isinstance(paid, Unreadable) else paid.posting.draws
+    """The draws of the charge with this body; none if it cannot be read, which `charge_problems` reports."""
+    draws = read(draws_of, body)
+    return () if isinstance(draws, Unreadable) else draws
 
 
 # History.

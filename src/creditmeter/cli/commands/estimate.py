@@ -80,7 +80,7 @@ def estimate(
 def _card(file: Path | None) -> RateCard:
     from creditmeter.catalog.bundled import bundled_price_list  # noqa: PLC0415 - most commands need no prices
     from creditmeter.core.prices.rate_card_document import RateCardError  # noqa: PLC0415 - most commands need no prices
-    from creditmeter.core.prices.rate_cards import load  # noqa: PLC0415 - most commands need no prices
+    from creditmeter.forms.rate_cards import load  # noqa: PLC0415 - most commands need no prices
 
     source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if file is None else file
     try:

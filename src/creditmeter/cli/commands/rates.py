@@ -158,7 +158,7 @@ def _card(document: str) -> RateCard:
         RateCardError: the document is no usable card.
     """
     from creditmeter.catalog.bundled import bundled_price_list  # noqa: PLC0415 - most commands need no prices
-    from creditmeter.core.prices.rate_cards import load  # noqa: PLC0415 - most commands need no prices
+    from creditmeter.forms.rate_cards import load  # noqa: PLC0415 - most commands need no prices
 
     return load(document, bundled_price_list).card
 

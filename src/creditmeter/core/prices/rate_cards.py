@@ -4,23 +4,15 @@ A published card is stored as it was published: its document and, if it names a 
 card means the same for ever, whatever release of the list is installed later.
 """
 
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import msgspec
-
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.price_list import PriceList
 from creditmeter.core.prices.rate_card import RateCard
-from creditmeter.core.prices.rate_card_document import RateCardError, parse_rate_card
 
 UNPUBLISHED = 0
 """The number of a card that a sidecar was started with."""
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(PriceList).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +31,12 @@ class KeptCard:
     document: str
     price_list: bytes | None = None
 
-    def card(self) -> RateCard:
-        """The card, ready to price by.
-
-        Raises:
-            RateCardError: the document or the price list has something that this program does not know.
-        """
-        packed = self.price_list
-        return parse_rate_card(self.document, None if packed is None else lambda: unpacked(packed))
-
 
 class RateCardCursor(NamedTuple):
     """Where a page of cards ended. Cards are sorted by the moment from which they are in effect, the latest first."""
 
     effective_from: Instant
     number: int
-
-
-def packed(price_list: PriceList) -> bytes:
-    """A price list as it is stored: compressed to about a tenth."""
-    return zlib.compress(_encode(price_list))
-
-
-def unpacked(packed: bytes) -> PriceList:
-    """A price list that was stored.
-
-    Raises:
-        RateCardError: this program cannot read it.
-    """
-    try:
-        return _decode(zlib.decompress(packed))
-    except (msgspec.MsgspecError, zlib.error) as error:
-        raise RateCardError((f"the price list cannot be read: {error}",)) from None
 
 
 def kept(card: RateCard, document: str, price_list: bytes | None, published_at: Instant, number: int) -> KeptCard:
@@ -92,16 +58,6 @@ class LoadedCard:
 
     card: RateCard
     kept: KeptCard
-
-
-def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
-    """A card that is used without being published.
-
-    Raises:
-        RateCardError: the document is no usable card.
-    """
-    card = parse_rate_card(document, price_list)
-    return LoadedCard(card, kept(card, document, packed(price_list()) if card.data_version else None, Instant(0), UNPUBLISHED))
 
 
 class RateCards:

@@ -1,0 +1,108 @@
+"""The stored form of price lists: JSON, packed to a tenth of it. A rate card that rests on a list is kept with it."""
+
+import zlib
+from decimal import Decimal
+
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
+from creditmeter.core.prices.rate_card_document import RateCardError
+from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.forms.body import Body, BodyUnreadable, Form, Stored, form_of
+
+
+@form_of(Clause)
+class ClauseForm(Stored):
+    """A condition on a name."""
+
+    operator: Operator
+    text: str = ""
+    clauses: tuple["ClauseForm", ...] = ()
+
+
+@form_of(TextRates)
+class TextRatesForm(Stored):
+    """Prices in US dollars per million tokens of each class."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    cache_write_1h: Decimal
+    reasoning: Decimal
+    audio_input: Decimal
+    audio_output: Decimal
+    image_input: Decimal
+    image_output: Decimal
+
+
+@form_of(LongContext)
+class LongContextForm(Stored):
+    """The rates of calls with a long input."""
+
+    above_input_tokens: int
+    rates: TextRatesForm
+
+
+@form_of(TextPrices)
+class TextPricesForm(Stored):
+    """What the calls of a language model cost."""
+
+    rates: TextRatesForm
+    long_context: tuple[LongContextForm, ...] = ()
+    per_call: Decimal = Decimal(0)
+
+
+@form_of(Conditional)
+class ConditionalForm(Stored):
+    """Prices for some of the time."""
+
+    prices: TextPricesForm
+    from_instant: int | None = None
+    daily: tuple[int, int] | None = None
+
+
+@form_of(Model)
+class ModelForm(Stored):
+    """A model of a provider."""
+
+    model: str
+    match: ClauseForm
+    prices: tuple[ConditionalForm, ...]
+
+
+@form_of(Provider)
+class ProviderForm(Stored):
+    """A provider and its models."""
+
+    provider: str
+    models: tuple[ModelForm, ...]
+    matches_provider: ClauseForm | None = None
+    matches_model: ClauseForm | None = None
+    resells: tuple[str, ...] = ()
+
+
+@form_of(PriceList)
+class PriceListForm(Body):
+    """The price list."""
+
+    version: str
+    providers: tuple[ProviderForm, ...]
+
+
+PRICE_LIST = Form(PriceListForm, PriceList)
+
+
+def packed(price_list: PriceList) -> bytes:
+    """A price list as it is kept."""
+    return zlib.compress(PRICE_LIST.encode(price_list))
+
+
+def unpacked(packed: bytes) -> PriceList:
+    """A price list that was kept.
+
+    Raises:
+        RateCardError: it is damaged, or of a form that this program does not know.
+    """
+    try:
+        return PRICE_LIST.decode(zlib.decompress(packed))
+    except (BodyUnreadable, zlib.error) as error:
+        raise RateCardError((f"the price list cannot be read: {error}",)) from None
