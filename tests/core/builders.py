@@ -302,7 +302,7 @@ class Central:
         self.charges: dict[ChargeId, Charge] = {}
         self.refunds: dict[RefundId, Refund] = {}
         self.recalls: dict[tuple[SidecarId, Purpose], Recall] = {}
-        self.summoned: set[SidecarId] = set()
+        self.notified: set[SidecarId] = set()
         self.entries: list[Entry] = []
         self.decided_at = Instant(0)
         self._answers: dict[SidecarId, tuple[int, Answer]] = {}
@@ -400,7 +400,7 @@ class Central:
         return Rest(mc(sum(each.given for each in rest)), mc(sum(each.remaining for each in rest)))
 
     def save(self, ledger: Ledger) -> None:
-        """Keep what a ledger decided. `summoned` are those who were told to speak with the last decision."""
+        """Keep what a ledger decided. `notified` are those who were told to speak with the last decision."""
         ledger.lapse()
         ripen(ledger)
         changes = ledger.changes
@@ -409,7 +409,7 @@ class Central:
                 self.recalls.pop(key, None)
             else:
                 self.recalls[key] = recall
-        self.summoned = changes.summoned
+        self.notified = changes.notified
         self.grants.update(changes.grants)
         self.leases.update(changes.leases)
         self.charges.update(changes.charges)

@@ -88,7 +88,7 @@ class Talker:
 
     def is_told(self) -> bool:
         """Whether the last decision had it told to speak."""
-        return self.sidecar_id in self.central.summoned
+        return self.sidecar_id in self.central.notified
 
 
 def outcome(answered: Answer) -> tuple[int, int, bool]:

@@ -412,7 +412,7 @@ class LeaseSearch(RuleBasedStateMachine):
         answer = self.central.exchange(message, self.now)
         if answer is not None and self.central.decisions > before:
             self._assert_recalled(message, answer, waiting)
-        self.told |= self.central.summoned
+        self.told |= self.central.notified
         if not message.refunds:
             for each in new:
                 self._assert_order(self.central.charges.get(each.charge_id))

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
 from creditmeter.central.decisions.exchanges import Exchanges
-from creditmeter.central.decisions.news import ChangePoll, News, Notifications
+from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
 from creditmeter.central.decisions.touching import Touching
@@ -46,7 +46,7 @@ class CentralStore:
         clock = StoreClock(now)
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite
-        self.news: News = Notifications(Servers(self.database.url), poll) if can_notify else poll
+        self.notifications: Notifications = ServerNotifications(Servers(self.database.url), poll) if can_notify else poll
         touching = Touching(self.database, clock)
         self.exchanges = Exchanges(self.database, clock, touching, auto_create_plan)
         self.administration = Administration(self.database, clock)

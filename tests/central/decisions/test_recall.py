@@ -131,15 +131,15 @@ async def told(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualCloc
 class Ear:
     """What a sidecar hears."""
 
-    def __init__(self, news: AsyncGenerator[AccountId, None]) -> None:
-        self._news = news
+    def __init__(self, notifications: AsyncGenerator[AccountId, None]) -> None:
+        self._notifications = notifications
         self.heard: list[AccountId] = []
 
     async def hears(self, account_id: AccountId) -> None:
         """Wait until it is told to speak about an account."""
         async with asyncio.timeout(SOON):
             while True:
-                self.heard.append(await anext(self._news))
+                self.heard.append(await anext(self._notifications))
                 if self.heard[-1] == account_id:
                     return
 
@@ -147,8 +147,8 @@ class Ear:
 @asynccontextmanager
 async def listening(store: CentralStore, sidecar: Speaker) -> AsyncIterator[Ear]:
     """A sidecar that listens."""
-    news = store.news.listen(sidecar.sidecar_id)
-    async with aclosing(cast("AsyncGenerator[AccountId, None]", news)) as generator:
+    notifications = store.notifications.listen(sidecar.sidecar_id)
+    async with aclosing(cast("AsyncGenerator[AccountId, None]", notifications)) as generator:
         yield Ear(generator)
 
 
@@ -222,7 +222,7 @@ async def _change_in_vain(store: CentralStore, account_id: AccountId) -> None:
         found = await open_ledger(connection, account_id, NOON)
         assert found is not None
         recall_everything(found.ledger)
-        assert "s1" in found.ledger.changes.summoned
+        assert "s1" in found.ledger.changes.notified
         await found.save(connection)
         raise ZeroDivisionError
 
@@ -252,11 +252,11 @@ async def test_a_lost_connection_is_noticed(postgres_url: str, clock: ManualCloc
 
 
 async def test_a_server_that_is_not_there_cannot_be_listened_to(tmp_path: object) -> None:
-    """It is said at once, by each kind of news."""
+    """Each kind of notifications raises at once."""
     for notifies in (True, False):
         async with CentralStore(f"postgresql://nobody@/none?host={tmp_path}", None, notifies=notifies) as store:
             with pytest.raises(CentralUnavailable):
-                await anext(aiter(store.news.listen(SidecarId("s1"))))
+                await anext(aiter(store.notifications.listen(SidecarId("s1"))))
 
 
 # Sidecars that are there, and sidecars that are lost.

@@ -76,7 +76,7 @@ def test_a_recall_says_who_waits_for_what() -> None:
     assert (recall.amount, recall.smallest, recall.number, recall.is_ripe) == (9, 6, 1, False)
     assert (recall.asked_at, recall.deadline) == (now, now + PATIENCE)
     assert recall.awaited == ("b", "c")
-    assert central.summoned == {"b", "c"}
+    assert central.notified == {"b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_who_can_have_nothing_idle_is_not_awaited() -> None:
     recall = asker.recall()
     assert recall is not None
     assert recall.awaited == ("c",)
-    assert central.summoned == {"c"}
+    assert central.notified == {"c"}
 
 
 def test_a_sidecar_that_falls_silent_while_it_is_awaited_is_waited_for_no_longer() -> None:
@@ -316,7 +316,7 @@ def test_ten_waiters_for_the_last_three_credits(order: int) -> None:
         said = outcome(speaker.says(MORNING, held=held, asks=need(1) if is_waiting else None))
         if is_waiting and not said[2]:
             outcomes[speaker.sidecar_id] = said
-        to_speak += [each for name, each in sorted(everyone.items())[::order] if name in central.summoned]
+        to_speak += [each for name, each in sorted(everyone.items())[::order] if name in central.notified]
     assert sorted(outcomes.values()) == [(0, 1, False)] * 7 + [(1, 0, False)] * 3
     assert not central.recalls
 
@@ -365,7 +365,7 @@ def test_a_need_without_patience_waits_for_nothing() -> None:
     asker, holder = talkers(central, "ab")
     holder.says(MORNING, asks=need(5))
     assert outcome(asker.says(MORNING, asks=need(3, patience=Span(0)))) == (0, 3, True)
-    assert (asker.recall(), central.summoned) == (None, set())
+    assert (asker.recall(), central.notified) == (None, set())
     holder.says(MORNING, held=5)
     central.give(grant("more", 2), MORNING)
     other = Talker(central, "c")
@@ -460,7 +460,7 @@ def test_all_who_may_authorise_are_told_of_a_change() -> None:
     now = later(MORNING, TRUSTED)
     second.says(now, asks=need(5))
     changed(central, now)
-    assert central.summoned == {"a", "b"}
+    assert central.notified == {"a", "b"}
     recall = central.recalls[NOBODY, Purpose.STATE]
     assert (recall.awaited, recall.deadline) == (("a", "b"), now + TRUSTED)
     assert bystander.says(now, asks=need(2, wanted=100)).granted == 7
@@ -477,7 +477,7 @@ def test_a_change_concerns_nobody_if_nobody_may_authorise() -> None:
     Talker(central, "a").says(MORNING, asks=need(5))
     changed(central, later(MORNING, TRUSTED))
     assert not central.recalls
-    assert not central.summoned
+    assert not central.notified
 
 
 def test_a_change_is_forgotten_when_nobody_may_authorise_any_more() -> None:
@@ -489,7 +489,7 @@ def test_a_change_is_forgotten_when_nobody_may_authorise_any_more() -> None:
     changed(central, MORNING)
     first.says(MORNING, held=5)
     changed(central, MORNING)
-    assert central.summoned == {"a", "b"}
+    assert central.notified == {"a", "b"}
     first.says(later(MORNING, TRUSTED), held=5)
     assert not central.recalls
 

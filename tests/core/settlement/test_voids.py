@@ -100,7 +100,7 @@ def test_who_has_some_of_it_out_is_asked_for_it() -> None:
     central.exchange(message(1, need=7), MORNING)
     assert central.void("g", Instant(MORNING + MINUTE)) == 3
     assert central.recalls[NOBODY, Purpose.STATE].awaited == (HERE,)
-    assert central.summoned == {HERE}
+    assert central.notified == {HERE}
 
 
 def test_nobody_is_asked_when_nothing_is_out() -> None:

@@ -90,9 +90,9 @@ def test_excess_that_waited_long_enough_is_not_asked_for_again() -> None:
     holder.says(MORNING, asks=need(7))
     here.says(MORNING, charge("c", excess=5, committed=MORNING))
     holder.says(later(MORNING, EXCESS_PATIENCE), keeps=True)
-    assert central.summoned == set()
+    assert central.notified == set()
     holder.says(later(MORNING, EXCESS_PATIENCE))
-    assert central.summoned == set()
+    assert central.notified == set()
 
 
 def test_that_excess_waited_is_remembered() -> None:

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.deliveries import delivery_row
-from creditmeter.central.decisions.news import summon
+from creditmeter.central.decisions.notifications import notify
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import (
@@ -299,7 +299,7 @@ async def _save_recalls(connection: AsyncConnection, account_id: AccountId, chan
         if each is None:
             place = recalls.c.account_id == account_id, recalls.c.sidecar_id == sidecar_id, recalls.c.purpose == purpose.value
             await connection.execute(delete(recalls).where(*place))
-    await summon(connection, account_id, changes.summoned)
+    await notify(connection, account_id, changes.notified)
 
 
 async def _watch_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> None:

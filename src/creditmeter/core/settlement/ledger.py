@@ -59,7 +59,7 @@ class Contents:
 @dataclass(slots=True)
 class Changes:
     """What a ledger decided and is to be saved: the last version of each thing (None: it is gone), and new lines of history
-    in order. `summoned` are the sidecars that should speak about the account now.
+    in order. `notified` are the sidecars that should speak about the account now.
     """
 
     grants: dict[GrantId, Grant] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Changes:
     refunds: dict[RefundId, Refund] = field(default_factory=dict)
     recalls: dict[tuple[SidecarId, Purpose], Recall | None] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    summoned: set[SidecarId] = field(default_factory=set)
+    notified: set[SidecarId] = field(default_factory=set)
 
 
 class Ledger:

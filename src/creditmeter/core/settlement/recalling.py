@@ -67,7 +67,7 @@ def recall(ledger: Ledger, wish: Wish) -> bool:
         return not waiting.stands(ledger.now) and _may_be_served(ledger, waiting)
     ledger.put_recall(waiting)
     if standing is None:
-        ledger.changes.summoned.update(waiting.awaited)
+        ledger.changes.notified.update(waiting.awaited)
     return True
 
 
@@ -78,7 +78,7 @@ def recall_everything(ledger: Ledger) -> None:
         number, nothing = next_number(ledger.recalls.values()), Microcredits(0)
         awaited, deadline = tuple(sorted(trusted)), max(trusted.values())
         ledger.put_recall(Recall(NOBODY, Purpose.STATE, number, nothing, nothing, ledger.now, deadline, awaited))
-        ledger.changes.summoned.update(awaited)
+        ledger.changes.notified.update(awaited)
 
 
 def free_for(ledger: Ledger, waiting: Recall | None) -> Microcredits:
@@ -115,12 +115,12 @@ def ripen(ledger: Ledger) -> None:
 def _pursue(ledger: Ledger, each: Recall) -> None:
     if free_for(ledger, each) >= each.smallest or not _may_be_served(ledger, each):
         ledger.put_recall(replace(each, is_ripe=True))
-        ledger.changes.summoned.add(each.sidecar_id)
+        ledger.changes.notified.add(each.sidecar_id)
         return
     idle = {lease.sidecar_id for lease in ledger.leases.values() if lease.idle} - {each.sidecar_id, *each.awaited}
     if idle:
         ledger.put_recall(replace(each, awaited=(*each.awaited, *sorted(idle))))
-        ledger.changes.summoned.update(idle)
+        ledger.changes.notified.update(idle)
 
 
 def _may_be_served(ledger: Ledger, waiting: Recall) -> bool:

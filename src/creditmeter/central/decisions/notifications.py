@@ -35,7 +35,7 @@ _MAX_RECALLS_PER_POLL = 1_000
 _NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
 
 
-class News(Protocol):
+class Notifications(Protocol):
     """Where a sidecar hears that it should speak."""
 
     def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
@@ -57,7 +57,7 @@ class ChangePoll:
         self._interval = POLL_INTERVAL_SECONDS if database.is_sqlite else LOOK_INTERVAL_SECONDS
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """See `News`. An account comes up again until the sidecar has spoken."""
+        """See `Notifications`. An account comes up again until the sidecar has spoken."""
         async with _changes(self._database) as has_changed:
             found: list[AccountId] = []
             while True:
@@ -109,15 +109,15 @@ async def _changes(database: Database) -> AsyncIterator[Callable[[], Awaitable[b
         await connection.close()
 
 
-class Notifications:
-    """Hears what `summon` sends, on a connection of its own. What was sent before it listened is looked up once."""
+class ServerNotifications:
+    """Hears what `notify` sends, on a connection of its own. What was sent before it listened is looked up once."""
 
     def __init__(self, servers: Servers, earlier: ChangePoll) -> None:
         self._servers = servers
         self._earlier = earlier
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """See `News`."""
+        """See `Notifications`."""
         inbox = _Inbox()
         connection = await _connected(self._servers)
         try:
@@ -164,7 +164,7 @@ class _Inbox:
         return taken
 
 
-async def summon(connection: AsyncConnection, account_id: AccountId, sidecars: Iterable[SidecarId]) -> None:
+async def notify(connection: AsyncConnection, account_id: AccountId, sidecars: Iterable[SidecarId]) -> None:
     """Tell sidecars to speak about an account, once this transaction is committed; nothing is sent if it is not.
 
     Where there is no NOTIFY they find it out by looking.
