@@ -38,7 +38,7 @@ from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
 from creditmeter.core.settlement.loading import Demand, demand, is_enough
 from creditmeter.core.settlement.posting import post
-from creditmeter.core.settlement.recalling import recall_everything, ripen
+from creditmeter.core.settlement.recalling import recall_everything, mark_ready
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import refund
 
@@ -402,7 +402,7 @@ class Central:
     def save(self, ledger: Ledger) -> None:
         """Keep what a ledger decided. `notified` are those who were told to speak with the last decision."""
         ledger.lapse()
-        ripen(ledger)
+        mark_ready(ledger)
         changes = ledger.changes
         for key, recall in changes.recalls.items():
             if recall is None:

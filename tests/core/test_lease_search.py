@@ -661,7 +661,7 @@ class LeaseSearch(RuleBasedStateMachine):
         now, recalls = self.central.decided_at, self.central.recalls.values()
         needs = [each for each in recalls if each.purpose is not Purpose.STATE and each.stands(now)]
         for each in needs:
-            assert each.is_ripe or each.awaited or len(needs) > 1
+            assert each.is_ready or each.awaited or len(needs) > 1
             assert each.sidecar_id not in each.awaited
             assert len(set(each.awaited)) == len(each.awaited)
         assert len({each.number for each in recalls}) == len(recalls)

@@ -54,7 +54,7 @@ async def recalls(store: CentralStore, account_id: AccountId = ACME) -> list[tup
 
 
 async def test_a_need_that_waits_is_a_row(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
-    """It names whose word is missing; with that word it turns ripe, and it is gone once it is met."""
+    """It names whose word is missing; with that word it turns ready, and it is gone once it is met."""
     await opened(store, permanent=10)
     await elsewhere.say(need=10)
     answer = await here.say(need=need(4))
@@ -78,10 +78,10 @@ async def test_a_message_that_comes_again_changes_no_recall(store: CentralStore,
     assert await here.send(message) == first
     assert await recalls(store) == asked
     await elsewhere.holds(0)
-    ripe = await recalls(store)
+    ready = await recalls(store)
     assert await here.send(message) == first
-    assert await recalls(store) == ripe
-    assert [row[-1] for row in ripe] == [True]
+    assert await recalls(store) == ready
+    assert [row[-1] for row in ready] == [True]
     assert (await standing(store)).leased == 0
     assert (await elsewhere.say(need=replace(need(10), smallest=Microcredits(1)))).granted == 6, "the rest is promised"
 

@@ -73,7 +73,7 @@ def test_a_recall_says_who_waits_for_what() -> None:
     asker.says(now, asks=need(9, smallest=6), keeps=True)
     recall = asker.recall()
     assert recall is not None
-    assert (recall.amount, recall.smallest, recall.number, recall.is_ripe) == (9, 6, 1, False)
+    assert (recall.amount, recall.smallest, recall.number, recall.is_ready) == (9, 6, 1, False)
     assert (recall.asked_at, recall.deadline) == (now, now + PATIENCE)
     assert recall.awaited == ("b", "c")
     assert central.notified == {"b", "c"}
@@ -188,7 +188,7 @@ def test_a_waiter_is_told_once_when_credit_has_come() -> None:
     assert outcome(asker.says(MORNING, asks=need(5))) == (5, 0, False)
 
 
-def test_a_ripe_recall_that_comes_to_nothing_waits_anew() -> None:
+def test_a_ready_recall_that_comes_to_nothing_waits_anew() -> None:
     """Credit that came went to one who came before; the waiter is told again when more comes."""
     central = central_with(6)
     holder, first, second, last = talkers(central, "abcd")

@@ -62,7 +62,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alerting import watch
 from creditmeter.core.settlement.ledger import Changes, Contents, Ledger, PlanVersion
 from creditmeter.core.settlement.loading import Demand, demand, is_enough
-from creditmeter.core.settlement.recalling import ripen
+from creditmeter.core.settlement.recalling import mark_ready
 from creditmeter.core.settlement.recalls import Recall
 
 
@@ -103,7 +103,7 @@ class OpenLedger:
         the decision is written off with it, so that nothing is left to be done for whoever reads next.
         """
         self.ledger.lapse()
-        ripen(self.ledger)
+        mark_ready(self.ledger)
         if self.ledger.account.alerts:
             await _watch_alerts(connection, self.ledger, self._last_entry)
         ledger, changes = self.ledger, self.ledger.changes

@@ -61,7 +61,7 @@ def recall(ledger: Ledger, wish: Wish) -> bool:
         deadline=after(ledger.now, wish.patience),
         awaited=_holders(ledger, wish.sidecar_id),
     )
-    waiting = replace(waiting, amount=wish.amount, smallest=wish.smallest, is_ripe=False)
+    waiting = replace(waiting, amount=wish.amount, smallest=wish.smallest, is_ready=False)
     if not waiting.stands(ledger.now) or not _may_be_served(ledger, waiting):
         ledger.drop_recall(key)
         return not waiting.stands(ledger.now) and _may_be_served(ledger, waiting)
@@ -100,7 +100,7 @@ def waiting_needs(ledger: Ledger) -> tuple[Recall, ...]:
     return tuple(each for each in ledger.recalls.values() if each.purpose is not Purpose.STATE and each.stands(ledger.now))
 
 
-def ripen(ledger: Ledger) -> None:
+def mark_ready(ledger: Ledger) -> None:
     """Tell those who wait when what they wait for is there, or when nothing more can come; and ask those who were given credit
     since, or kept some, to give back what of it is idle by now.
     """
@@ -108,13 +108,13 @@ def ripen(ledger: Ledger) -> None:
         if each.purpose is Purpose.STATE:
             if not each.awaited:
                 ledger.drop_recall(each.key)
-        elif each.stands(ledger.now) and not each.is_ripe:
+        elif each.stands(ledger.now) and not each.is_ready:
             _pursue(ledger, each)
 
 
 def _pursue(ledger: Ledger, each: Recall) -> None:
     if free_for(ledger, each) >= each.smallest or not _may_be_served(ledger, each):
-        ledger.put_recall(replace(each, is_ripe=True))
+        ledger.put_recall(replace(each, is_ready=True))
         ledger.changes.notified.add(each.sidecar_id)
         return
     idle = {lease.sidecar_id for lease in ledger.leases.values() if lease.idle} - {each.sidecar_id, *each.awaited}

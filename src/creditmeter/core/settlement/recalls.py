@@ -28,11 +28,11 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """A need that waits, amounts in microcredits.
+    """A need that waits at the central store. Amounts in microcredits.
 
-    Less than `smallest` is of no use. `number` is the order in which recalls of one account came. `awaited` are the sidecars
-    that have credit out and have not spoken since. It is ripe when it is worth asking again, until then nothing can have
-    changed; whoever waits is told when it turns ripe.
+    Less than `smallest` is of no use to its sidecar. `number` is its place among the recalls of the account. `awaited` are the
+    sidecars that may have idle credit and have not answered yet. It `is_ready` once the credit is there or nothing more can
+    come. Its sidecar is notified then, and asks again.
     """
 
     sidecar_id: SidecarId
@@ -43,7 +43,7 @@ class Recall:
     asked_at: Instant
     deadline: Instant
     awaited: tuple[SidecarId, ...]
-    is_ripe: bool = False
+    is_ready: bool = False
 
     @property
     def key(self) -> tuple[SidecarId, Purpose]:
