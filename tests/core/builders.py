@@ -38,7 +38,7 @@ from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
 from creditmeter.core.settlement.loading import Demand, demand, is_enough
 from creditmeter.core.settlement.posting import post
-from creditmeter.core.settlement.recalling import recall_everything, mark_ready
+from creditmeter.core.settlement.recalling import mark_ready, recall_everything
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import refund
 

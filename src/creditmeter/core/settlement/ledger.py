@@ -19,7 +19,7 @@ from creditmeter.core.credit.schedule import PLAN_KINDS, CalendarChange, Schedul
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
-from creditmeter.core.settlement.alerts import Reading
+from creditmeter.core.settlement.alerts import CreditLevel
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.work import Usage
 
@@ -80,7 +80,7 @@ class Ledger:
         self.now = now
         self.balance = contents.balance
         self.changes = Changes()
-        self.readings: list[Reading] = []
+        self.credit_levels: list[CreditLevel] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
         self.leases = {lease.lease_id: lease for lease in contents.leases}
@@ -135,13 +135,13 @@ class Ledger:
     # What alerts look at.
 
     @property
-    def reading(self) -> Reading:
+    def credit_level(self) -> CreditLevel:
         """What alerts are held against, as it stands. Holds and leases do not count: only what is posted does."""
         running = [each for each in self.grants.values() if each.is_running(self.now)]
         usable_now = [each for each in running if each.is_usable(self.now)]
         others_left = self.rest.remaining + sum(each.remaining for each in usable_now if not each.period_key)
         plan_left = sum(each.remaining for each in usable_now if each.period_key)
-        return Reading(
+        return CreditLevel(
             left=Microcredits(max(0, plan_left + others_left - self.debt)),
             plan_given=Microcredits(sum(each.given for each in running if each.period_key)),
             others_left=Microcredits(others_left),
@@ -246,7 +246,7 @@ class Ledger:
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(named)))
         if self.account.alerts:
-            self.readings.append(self.reading)
+            self.credit_levels.append(self.credit_level)
 
     def plan_gave(self, kind: GrantKind, period: Period) -> int:
         """What the plan gives for a period, also for one that is over and that nobody touched; 0 if it ended before the account
