@@ -26,9 +26,9 @@ from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
+from creditmeter.core.settlement.balance_summary import balance_summary as summary_of
 from creditmeter.core.settlement.refunding import refund
-from creditmeter.core.settlement.standing import standing as standing_of
-from tests.central.accounts import ACME, account, create, give, giving_back, history, put_plan, standing
+from tests.central.accounts import ACME, account, balance_summary, create, give, giving_back, history, put_plan
 from tests.central.one_pass import NEVER, Life
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
@@ -168,7 +168,7 @@ class Steps:
         """What is left in each bucket, and what is owed. Looking touches, as it does in the store."""
         self.central.touch(self.now)
         ledger = self.central.ledger(self.now)
-        return tuple(each.remaining for each in standing_of(ledger).buckets), ledger.debt
+        return tuple(each.remaining for each in summary_of(ledger).buckets), ledger.debt
 
     def _name(self) -> str:
         self.names += 1
@@ -233,7 +233,7 @@ class Stored:
 
     async def left(self) -> tuple[tuple[int, ...], int]:
         """What is left in each bucket, and what is owed."""
-        stands = await standing(self.store)
+        stands = await balance_summary(self.store)
         return tuple(each.remaining for each in stands.buckets), stands.debt
 
     async def _update(self, update: AccountUpdate) -> bool:

@@ -424,19 +424,19 @@ class LeaseSearch(RuleBasedStateMachine):
         those who may not.
         """
         central, sidecar_id = self.central, message.sidecar_id
-        standing = waiting if waiting and waiting.stands(central.decided_at) else None
-        since = self.asked.get(sidecar_id, 0) if standing else central.decisions
+        existing = waiting if waiting and waiting.stands(central.decided_at) else None
+        since = self.asked.get(sidecar_id, 0) if existing else central.decisions
         if (sidecar_id, Purpose.LEASE) in central.recalls:
             self.asked[sidecar_id] = since
         self.heard[sidecar_id] = central.decisions
         if message.need is None or not answer.short:
             assert not answer.is_pending
             return
-        best = available(central.grants.values(), self._at_best(sidecar_id, since, standing), central.decided_at)
+        best = available(central.grants.values(), self._at_best(sidecar_id, since, existing), central.decided_at)
         assert answer.is_pending == (best >= min(message.need.smallest, answer.short))
 
-    def _at_best(self, asker: SidecarId, since: int, standing: Recall | None) -> Iterable[OutLease]:
-        anew = standing.awaited if standing else ()
+    def _at_best(self, asker: SidecarId, since: int, existing: Recall | None) -> Iterable[OutLease]:
+        anew = existing.awaited if existing else ()
         for each in self.central.leases.values():
             if each.sidecar_id == asker or each.closed:
                 yield each

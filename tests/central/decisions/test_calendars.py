@@ -17,6 +17,7 @@ from creditmeter.core.refusals import PlanNotFound, Refusal, TimeZoneChangeTooSo
 from tests.central.accounts import (
     ACME,
     account,
+    balance_summary,
     create,
     give,
     lines,
@@ -24,7 +25,6 @@ from tests.central.accounts import (
     put_plan,
     refund,
     remaining,
-    standing,
     update,
 )
 from tests.central.speaker import Speaker
@@ -48,7 +48,7 @@ async def updating(store: CentralStore, wanted: AccountUpdate, request_id: str =
 
 async def resets(store: CentralStore) -> tuple[int | None, ...]:
     """When the daily, the monthly and the permanent bucket are next refilled."""
-    return tuple(each.next_reset_at for each in (await standing(store)).buckets)
+    return tuple(each.next_reset_at for each in (await balance_summary(store)).buckets)
 
 
 async def ends(store: CentralStore) -> dict[str, int | None]:

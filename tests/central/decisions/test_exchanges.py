@@ -12,7 +12,7 @@ from creditmeter.core.credit.messages import Answer, Fenced, Message, Need, Outd
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import AccountNotFound
-from tests.central.accounts import ACME, available, count, history, lines, opened, put_plan, remaining, standing, suspend
+from tests.central.accounts import ACME, available, balance_summary, count, history, lines, opened, put_plan, remaining, suspend
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
 
@@ -32,7 +32,7 @@ async def test_a_message_that_comes_again_gets_its_answer_again(store: CentralSt
     await opened(store, AccountId("other"))
     assert await here.send(message) == first
     assert await lines(store) == before
-    assert (await standing(store)).leased == 26
+    assert (await balance_summary(store)).leased == 26
 
 
 async def test_a_message_that_was_overtaken_has_no_effect(store: CentralStore, here: Speaker) -> None:
@@ -41,7 +41,7 @@ async def test_a_message_that_was_overtaken_has_no_effect(store: CentralStore, h
     late = here.message(need=10)
     await here.say(need=20)
     assert await here.send(late) == Outdated(2)
-    assert (await standing(store)).leased == 20
+    assert (await balance_summary(store)).leased == 20
 
 
 async def test_a_message_of_another_run_is_fenced_off(store: CentralStore, here: Speaker) -> None:
@@ -52,7 +52,7 @@ async def test_a_message_of_another_run_is_fenced_off(store: CentralStore, here:
         assert await store.exchanges.exchange([told]) == Fenced(told.sidecar_id)
     assert isinstance(await store.exchanges.register(here.sidecar_id, 1, "next"), Registered)
     assert await store.exchanges.exchange([message]) == Fenced(here.sidecar_id)
-    assert (await standing(store)).leased == 0
+    assert (await balance_summary(store)).leased == 0
 
 
 async def test_a_new_epoch_counts_its_messages_anew(store: CentralStore, here: Speaker) -> None:
@@ -64,7 +64,7 @@ async def test_a_new_epoch_counts_its_messages_anew(store: CentralStore, here: S
     answer = await store.exchanges.exchange([Message(here.sidecar_id, 2, ACME, 1)])
     assert isinstance(answer, tuple)
     assert isinstance(answer[0], Answer)
-    assert (await standing(store)).leased == 0, "what a new run does not name is not held"
+    assert (await balance_summary(store)).leased == 0, "what a new run does not name is not held"
 
 
 # Credit.
@@ -115,8 +115,8 @@ async def test_what_goes_back_is_there_for_others(store: CentralStore, here: Spe
     await here.say(need=10)
     assert [each.limit for each in (await here.holds(2, unposted=3)).leases] == [5]
     assert (await elsewhere.say(need=5)).granted == 5
-    assert (await standing(store)).held == 2
-    assert (await standing(store)).unposted == 3
+    assert (await balance_summary(store)).held == 2
+    assert (await balance_summary(store)).unposted == 3
 
 
 async def test_a_lease_that_is_not_named_has_nothing_on_it(store: CentralStore, here: Speaker) -> None:
@@ -208,7 +208,7 @@ async def test_a_preview_is_what_would_be(store: CentralStore, here: Speaker) ->
 async def test_a_preview_lists_what_can_be_drawn_on(store: CentralStore, clock: ManualClock) -> None:
     """In the order of deduction, no more than was asked for, and none that a preview of an unknown account would invent."""
     await opened(store, daily=3, monthly=4, permanent=5)
-    grants = (await standing(store)).grants
+    grants = (await balance_summary(store)).grants
     assert [(each.kind, each.remaining) for each in grants] == [
         (GrantKind.DAILY, 3),
         (GrantKind.MONTHLY, 4),

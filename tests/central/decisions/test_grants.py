@@ -26,6 +26,7 @@ from tests.central.accounts import (
     ACME,
     assign,
     available,
+    balance_summary,
     count,
     done,
     give,
@@ -36,7 +37,6 @@ from tests.central.accounts import (
     put_plan,
     refund,
     remaining,
-    standing,
     update,
     void,
 )
@@ -52,7 +52,7 @@ async def test_a_permanent_grant_has_no_end(store: CentralStore) -> None:
     grant = await give(store, "gift", 5)
     assert (grant.kind, grant.effective_at, grant.expires_at) == (GrantKind.PERMANENT, NOON, None)
     assert (grant.amount, grant.remaining, grant.created_at) == (5, 5, NOON)
-    assert (await standing(store)).grants == (grant,)
+    assert (await balance_summary(store)).grants == (grant,)
 
 
 @pytest.mark.parametrize(("kind", "days"), [(GrantKind.DAILY, 0), (GrantKind.MONTHLY, 29)])
@@ -141,7 +141,7 @@ async def test_a_grant_says_where_it_comes_from(store: CentralStore) -> None:
     )
     grant = done(await store.administration.grant_credits(asked))
     assert (grant.source, grant.note) == (GrantSource.REFERRAL, "from Ann")
-    assert (await standing(store)).grants == (grant,)
+    assert (await balance_summary(store)).grants == (grant,)
 
 
 async def test_an_unknown_account_is_given_nothing(store: CentralStore) -> None:
@@ -228,14 +228,14 @@ async def test_what_was_out_is_taken_back_when_it_returns(
     stored = (await posted(store, held.charge_id)).posting
     assert stored is not None
     assert [(each.grant_id, each.amount) for each in stored.draws] == [(grant.grant_id, 3)]
-    assert [(each.grant_id, each.remaining) for each in (await standing(store)).grants] == [
+    assert [(each.grant_id, each.remaining) for each in (await balance_summary(store)).grants] == [
         (grant.grant_id, 1),
         (bought.grant_id, 20),
     ]
     assert (await verify(central_url)).problems == ()
     await here.holds(0)
     assert (await lines(store))[-1] == ("VOIDED", -1, 20)
-    assert (await standing(store)).grants == (bought,)
+    assert (await balance_summary(store)).grants == (bought,)
     await refund(store, held.charge_id)
     assert (await lines(store))[-2:] == [("REFUNDED", 3, 23), ("VOIDED", -3, 20)]
     assert (await verify(central_url)).problems == ()
@@ -274,7 +274,7 @@ async def test_what_will_be_taken_back_is_not_available(
     await elsewhere.say(need=5)
     refused = await elsewhere.say(leases=elsewhere.reports(held=5), need=5)
     assert (refused.granted, refused.elsewhere, refused.standing.available) == (0, 0, 0)
-    assert (await standing(store)).available == 0
+    assert (await balance_summary(store)).available == 0
 
 
 async def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for(
@@ -294,7 +294,7 @@ async def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for(
     assert (await lines(store))[-1] == ("VOIDED", -2, 20)
     await give(store, "more", 10)
     assert (await lines(store))[-2:] == [("GRANTED", 10, 30), ("VOIDED", -5, 25)]
-    assert sum(each.remaining for each in (await standing(store)).buckets) == 25
+    assert sum(each.remaining for each in (await balance_summary(store)).buckets) == 25
     listed = await store.reader.list_grants(ACME, 50)
     assert isinstance(listed, list)
     assert sum(each.remaining for each in listed) == 25
@@ -340,7 +340,7 @@ async def test_a_plans_grant_can_be_voided_and_does_not_come_again(store: Centra
     """What was given for the day was given, and the next day gives anew."""
     await opened(store, daily=5)
     await give(store, "touch", 1)
-    daily = next(each for each in (await standing(store)).grants if each.kind is GrantKind.DAILY)
+    daily = next(each for each in (await balance_summary(store)).grants if each.kind is GrantKind.DAILY)
     assert isinstance(daily, Grant)
     clock.advance(MINUTE)
     assert (await void(store, daily.grant_id)).amount == 5

@@ -13,7 +13,7 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.messages import Preview
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.settlement.ledger import Ledger
-from tests.central.accounts import ACME, available, give, opened, refund, standing, void
+from tests.central.accounts import ACME, available, balance_summary, give, opened, refund, void
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock
 
@@ -41,7 +41,7 @@ async def test_only_the_first_are_looked_at(store: CentralStore) -> None:
     ledger = await looked_at(store)
     assert len(ledger.grants) == ledgers.FIRST_GRANTS
     assert (ledger.rest.remaining, ledger.rest.given) == (MANY - ledgers.FIRST_GRANTS,) * 2
-    shown = await standing(store)
+    shown = await balance_summary(store)
     assert (shown.available, len(shown.grants)) == (MANY, MANY)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY, MANY)
 
@@ -52,7 +52,7 @@ async def test_what_they_gave_may_be_more_than_an_int64_says(store: CentralStore
     await give_many(store)
     each = 10**18
     await _put_all_grants(store, amount_microcredits=each, drawn_microcredits=each - 1)
-    shown = await standing(store)
+    shown = await balance_summary(store)
     await _put_all_grants(store, amount_microcredits=1, drawn_microcredits=0)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY * each, MANY)
 
@@ -142,7 +142,7 @@ async def test_refunds_and_voids_reach_the_last_ones(store: CentralStore, clock:
     await void(store, last.grant_id)
     assert await available(store) == MANY
     await refund(store, made.charge_id, 5, mode=RefundMode.ORIGINAL)
-    assert (await available(store), (await standing(store)).buckets[2].remaining) == (MANY + 1, MANY + 1)
+    assert (await available(store), (await balance_summary(store)).buckets[2].remaining) == (MANY + 1, MANY + 1)
 
 
 async def test_debt_is_repaid_from_as_many_as_it_takes(store: CentralStore, clock: ManualClock) -> None:
@@ -150,9 +150,9 @@ async def test_debt_is_repaid_from_as_many_as_it_takes(store: CentralStore, cloc
     await opened(store, overdraft=MANY)
     speaker = await Speaker.registered(store, clock, "s1")
     await speaker.say(speaker.charge("c", 0, excess=MANY))
-    assert (await standing(store)).debt == MANY
+    assert (await balance_summary(store)).debt == MANY
     await give_many(store, MANY - 1)
-    assert ((await standing(store)).debt, await available(store)) == (1, 0)
+    assert ((await balance_summary(store)).debt, await available(store)) == (1, 0)
 
 
 async def test_no_engine_looks_at_every_grant(store: CentralStore) -> None:

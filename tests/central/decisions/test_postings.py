@@ -17,6 +17,7 @@ from creditmeter.core.work import Usage
 from tests.central.accounts import (
     ACME,
     available,
+    balance_summary,
     count,
     give,
     history,
@@ -24,7 +25,6 @@ from tests.central.accounts import (
     opened,
     posted,
     remaining,
-    standing,
     update,
 )
 from tests.central.speaker import Speaker
@@ -61,7 +61,7 @@ async def test_a_charge_that_comes_again_is_posted_once(store: CentralStore, her
     assert (await here.say(charge)).postings == first
     assert await remaining(store) == (0, 0, 6)
     assert await count(store, "charges") == 1
-    assert (await standing(store)).leased == 6
+    assert (await balance_summary(store)).leased == 6
 
 
 async def test_a_request_is_charged_once_through_two_sidecars(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
@@ -175,7 +175,7 @@ async def test_a_part_beyond_its_lease_is_excess(store: CentralStore, here: Spea
     charge = here.charge("c", 5, lease=lease)
     posting = (await here.say(charge)).postings[charge.charge_id]
     assert posting.covered == 5
-    assert (await standing(store)).leased == 0
+    assert (await balance_summary(store)).leased == 0
     unknown = here.charge("d", 6, lease=here.lease.__class__("lea-unknown"))
     posting = (await here.say(unknown)).postings[unknown.charge_id]
     assert (posting.covered, posting.uncovered) == (5, 1)
@@ -189,7 +189,7 @@ async def test_what_is_owed_is_bounded_by_the_overdraft(store: CentralStore, her
     assert (posting.covered, posting.debt, posting.uncovered) == (2, 5, 3)
     again = here.charge("d", 0, excess=1)
     assert (await here.say(again)).postings[again.charge_id].uncovered == 1
-    seen = await standing(store)
+    seen = await balance_summary(store)
     assert (seen.debt, seen.available) == (5, 0)
 
 
@@ -208,7 +208,7 @@ async def test_debt_is_repaid_by_later_credit_the_oldest_first(store: CentralSto
         assert stored is not None
         assert (stored.covered, stored.debt) == (covered, debt)
     await give(store, "more", 10)
-    assert (await standing(store)).debt == 0
+    assert (await balance_summary(store)).debt == 0
     assert await available(store) == 7
 
 
@@ -229,9 +229,9 @@ async def test_debt_is_not_repaid_with_what_is_out(store: CentralStore, here: Sp
     await here.say(charge)
     await elsewhere.holds(10)
     await here.say(charge)
-    assert (await standing(store)).debt == 5
+    assert (await balance_summary(store)).debt == 5
     await elsewhere.say(leases=elsewhere.reports(held=7, idle=False))
-    assert (await standing(store)).debt == 2
+    assert (await balance_summary(store)).debt == 2
     assert (await elsewhere.say(elsewhere.charge("mine", 7))).standing.leased == 0
 
 
@@ -242,7 +242,7 @@ async def test_a_raised_limit_does_not_bring_back_what_was_written_off(store: Ce
     await update(store, "limit", AccountUpdate(overdraft_limit=Microcredits(5)))
     later = here.charge("d", 0, excess=4)
     assert (await here.say(later)).postings[later.charge_id].debt == 4
-    assert (await standing(store)).debt == 4
+    assert (await balance_summary(store)).debt == 4
 
 
 # Refunds that a sidecar decided before it sent the charge.
@@ -274,7 +274,7 @@ async def test_a_goodwill_refund_is_a_new_grant(store: CentralStore, here: Speak
     await here.say(charge, refunds=[here.refund(charge.charge_id, 3, mode=RefundMode.GOODWILL)])
     assert await remaining(store) == (0, 0, 3)
     assert (await lines(store))[-2:] == [("REFUNDED", 0, 0), ("GRANTED", 3, 3)]
-    assert [each.charge_id for each in (await standing(store)).grants] == [charge.charge_id]
+    assert [each.charge_id for each in (await balance_summary(store)).grants] == [charge.charge_id]
 
 
 @pytest.mark.parametrize("refunded", [2, 8])

@@ -15,7 +15,7 @@ from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import DAY
 from creditmeter.core.refusals import AccountExists
-from tests.central.accounts import account, available, create, giving, lines, opened, put_plan, refund, standing
+from tests.central.accounts import account, available, balance_summary, create, giving, lines, opened, put_plan, refund
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
 
@@ -92,7 +92,7 @@ async def test_no_more_is_leased_than_there_is(store: CentralStore, speakers: li
     for _ in range(2):
         answers = await asyncio.gather(*(each.say(need=2) for each in speakers))
         assert all(each.granted in (0, 2) for each in answers)
-    assert (await standing(store)).leased == 16
+    assert (await balance_summary(store)).leased == 16
 
 
 async def test_one_request_through_five_sidecars_is_charged_once(store: CentralStore, speakers: list[Speaker]) -> None:
@@ -130,7 +130,7 @@ async def test_sidecars_that_use_several_accounts_at_once_do_not_block_each_othe
     for turn in range(5):
         await asyncio.gather(*(_settle_all(each, chance.sample(names, len(names)), str(turn)) for each in speakers))
     for name in names:
-        assert (await standing(store, name)).available == 1_000 - 5 * 5
+        assert (await balance_summary(store, name)).available == 1_000 - 5 * 5
 
 
 async def _settle_all(speaker: Speaker, names: list[AccountId], turn: str) -> None:
@@ -155,7 +155,7 @@ async def test_a_long_run_of_everything_adds_up(store: CentralStore, speakers: l
             await asyncio.gather(*(_some_turn(each, chance, f"{day}.{turn}") for each in speakers))
         clock.advance(DAY)
     await asyncio.gather(*(each.say(leases=()) for each in speakers))
-    seen = await standing(store)
+    seen = await balance_summary(store)
     assert (seen.leased, seen.held) == (0, 0)
 
 

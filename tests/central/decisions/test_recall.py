@@ -23,7 +23,7 @@ from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
-from tests.central.accounts import ACME, available, count, create, give, lines, opened, remaining, standing, update
+from tests.central.accounts import ACME, available, balance_summary, count, create, give, lines, opened, remaining, update
 from tests.central.accounts import account as wanted
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock
@@ -82,7 +82,7 @@ async def test_a_message_that_comes_again_changes_no_recall(store: CentralStore,
     assert await here.send(message) == first
     assert await recalls(store) == ready
     assert [row[-1] for row in ready] == [True]
-    assert (await standing(store)).leased == 0
+    assert (await balance_summary(store)).leased == 0
     assert (await elsewhere.say(need=replace(need(10), smallest=Microcredits(1)))).granted == 6, "the rest is promised"
 
 
@@ -304,7 +304,7 @@ async def test_lost_leases_are_reclaimed(store: CentralStore, here: Speaker, els
     assert (await elsewhere.say(owing, account=A)).postings[owing.charge_id].debt == 4
     assert await store.exchanges.reclaimable(AccountId(A), 10) == [B]
     assert [await reclaimed(store, 1) for _ in range(3)] == [1, 1, 0]
-    assert (await standing(store, A)).debt == 0
+    assert (await balance_summary(store, A)).debt == 0
     assert [await available(store, name) for name in (A, B, C)] == [6, 10, 0]
     assert [(row[0], row[5]) for row in await recalls(store, B)] == [("s2", True)]
     clock.advance(SECOND)

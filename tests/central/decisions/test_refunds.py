@@ -14,6 +14,7 @@ from creditmeter.core.refusals import ChargeNotFound, InvalidRequest, RefundExce
 from tests.central.accounts import (
     ACME,
     available,
+    balance_summary,
     give,
     giving_back,
     history,
@@ -22,7 +23,6 @@ from tests.central.accounts import (
     posted,
     refund,
     remaining,
-    standing,
 )
 from tests.central.speaker import Speaker
 from tests.clocks import NOON, ManualClock
@@ -123,7 +123,7 @@ async def test_goodwill_outlives_the_grant_that_was_drawn_on(store: CentralStore
     assert made.posting is not None
     assert (made.posting.restored, made.posting.lapsed) == (5, 0)
     assert await remaining(store) == (8, 0, 5)
-    assert [each.charge_id for each in (await standing(store)).grants if each.charge_id] == [charge.charge_id]
+    assert [each.charge_id for each in (await balance_summary(store)).grants if each.charge_id] == [charge.charge_id]
     assert (await lines(store))[-2:] == [("REFUNDED", 0, 8), ("GRANTED", 5, 13)]
     assert await store.refunds.refund(*giving_back(charge.charge_id, 4, name="more")) == RefundExceedsCharge(
         here.charge("three", 0, excess=3).cost
@@ -138,7 +138,7 @@ async def test_debt_of_the_charge_is_cancelled_first(store: CentralStore, here: 
     made = await refund(store, charge.charge_id, 6, mode=mode)
     assert made.posting is not None
     assert (made.amount, made.posting.restored) == (6, 1)
-    seen = await standing(store)
+    seen = await balance_summary(store)
     assert (seen.debt, seen.available) == (0, 1)
     assert (await refund(store, charge.charge_id, name="rest")).amount == 3
     stored = (await posted(store, charge.charge_id)).posting
@@ -153,7 +153,7 @@ async def test_credit_that_comes_back_repays_other_debt(store: CentralStore, her
     owing = here.charge("owing", 0, excess=3)
     await here.say(owing)
     await refund(store, paid.charge_id)
-    seen = await standing(store)
+    seen = await balance_summary(store)
     assert (seen.debt, seen.available) == (0, 1)
     assert (await lines(store))[-1] == ("DEBT_REPAID", -3, 1)
 

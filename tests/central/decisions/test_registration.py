@@ -6,7 +6,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Fenced, Registered
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY
-from tests.central.accounts import opened, standing
+from tests.central.accounts import balance_summary, opened
 from tests.central.speaker import Speaker
 from tests.clocks import ManualClock
 
@@ -59,7 +59,7 @@ async def test_a_sidecar_is_told_where_it_has_leases(
     await here.say(account=names[0], need=2)
     await here.say(account=names[2], leases=())
     assert await store.exchanges.register(SIDECAR, 1, "next") == Registered(2, (names[0], names[1]))
-    assert (await standing(store, names[1])).leased == 2, "until it has spoken, nobody knows what is held"
+    assert (await balance_summary(store, names[1])).leased == 2, "until it has spoken, nobody knows what is held"
 
 
 async def test_of_two_that_come_first_at_once_one_is_registered(

@@ -26,8 +26,8 @@ from creditmeter.core.metering.composing import (
 )
 from creditmeter.core.metering.offline import with_later_resets
 from creditmeter.core.settlement.answering import answer
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
-from creditmeter.core.settlement.standing import standing
 from tests.core.builders import (
     ACCOUNT,
     ALWAYS,
@@ -301,19 +301,19 @@ def test_a_standing_counts_idle_credit_as_available() -> None:
     central = central_with(20)
     tell(central, message(1, need=8))
     tell(central, message(2, leases=[report(MORNING, 8, held=3, unposted=1)]))
-    it = standing(central.ledger(MORNING), max_grants=1)
+    it = balance_summary(central.ledger(MORNING), max_grants=1)
     assert (it.available, it.held, it.unposted, it.leased, it.debt) == (16, 3, 1, 8, 0)
     assert [each.grant_id for each in it.grants] == ["g"]
     owing = Central(account(overdraft_limit=5))
     owing.post(charge("c1", excess=4, committed=MORNING), MORNING)
-    assert (standing(owing.ledger(MORNING)).available, standing(owing.ledger(MORNING)).debt) == (0, 4)
+    assert (balance_summary(owing.ledger(MORNING)).available, balance_summary(owing.ledger(MORNING)).debt) == (0, 4)
 
 
 def test_a_standing_shows_the_buckets() -> None:
     """What was granted and is left of each kind, and when the plan refills it."""
     central = Central(account(plan_id="p"), plan("p", 5, 20), grants=[grant("g", 10), grant("soon", 9, begins=EVENING)])
     tell(central, message(1, charge("c1", excess=7, committed=MORNING)))
-    it = standing(central.ledger(MORNING))
+    it = balance_summary(central.ledger(MORNING))
     assert [(each.kind, each.granted, each.remaining, each.next_reset_at) for each in it.buckets] == [
         (GrantKind.DAILY, 5, 0, MIDNIGHT),
         (GrantKind.MONTHLY, 20, 18, at("31 00:00") + DAY),
@@ -336,7 +336,7 @@ def test_a_reset_is_when_the_plan_next_gives_credit_of_the_kind(
     """None for a kind that the plan does not give, none without a plan (-1 here), whatever other grants there are."""
     plans = () if daily_credit < 0 else (plan("p", daily_credit, monthly_credit),)
     central = Central(account(plan_id="p" if plans else None, state=state), *plans, grants=[daily(10, 4), grant("g", 10)])
-    it = standing(central.ledger(MORNING))
+    it = balance_summary(central.ledger(MORNING))
     assert tuple(each.next_reset_at for each in it.buckets) == (*resets, None)
     assert it.next_reset_at == min((each for each in resets if each is not None), default=None)
 
@@ -352,7 +352,7 @@ def test_a_reset_goes_by_what_the_plan_gives_then(
     central = Central(account(plan_id="p"), plan("p", *before))
     central.touch(MORNING)
     central.put_plan(plan("p", *after), NOON)
-    shown = standing(central.ledger(EVENING)).buckets
+    shown = balance_summary(central.ledger(EVENING)).buckets
     assert tuple(each.next_reset_at for each in shown) == (*resets, None)
 
 
@@ -367,7 +367,7 @@ def test_a_reset_goes_by_what_the_plan_gives_then(
 def test_an_older_standing_names_no_reset_that_is_over(later: Instant, resets: tuple[Instant, Instant]) -> None:
     """It says what comes next by the calendar that it knows."""
     central = Central(account(plan_id="p"), plan("p", 5, 20))
-    shown = with_later_resets(standing(central.ledger(MORNING)), Calendar(), later)
+    shown = with_later_resets(balance_summary(central.ledger(MORNING)), Calendar(), later)
     assert tuple(each.next_reset_at for each in shown.buckets) == (*resets, None)
 
 

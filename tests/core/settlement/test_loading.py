@@ -8,10 +8,10 @@ import pytest
 from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.settlement.alerts import CreditLevel
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Contents, Ledger
 from creditmeter.core.settlement.loading import Demand, demand, is_enough
 from creditmeter.core.settlement.posting import post
-from creditmeter.core.settlement.standing import standing
 from tests.core.builders import HERE, Central, account, at, charge, grant, mc, message, part, report
 
 MORNING, NOON = at("10 09:00"), at("10 12:00")
@@ -73,7 +73,7 @@ def test_a_thousand_grants_are_one_to_look_at() -> None:
     ledger = central.ledger(NOON)
     assert (len(ledger.grants), ledger.rest.remaining, ledger.available) == (1, 999, 1_000)
     assert ledger.credit_level == CreditLevel(left=mc(1_000), plan_given=mc(0), others_left=mc(1_000))
-    shown = standing(ledger)
+    shown = balance_summary(ledger)
     assert (shown.available, shown.buckets[2].granted, shown.buckets[2].remaining) == (1_000, 1_000, 1_000)
 
 

@@ -29,8 +29,8 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.refusals import GrantVoided
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.recalls import NOBODY, Purpose
-from creditmeter.core.settlement.standing import standing
 from tests.core.builders import (
     ELSEWHERE,
     HERE,
@@ -313,7 +313,7 @@ def test_what_will_be_taken_back_is_promised_to_nobody() -> None:
     held = [report(LATER, 5, held=5, sidecar_id=ELSEWHERE)]
     refused = told.central.exchange(message(2, leases=held, need=5, sidecar_id=ELSEWHERE), LATER)
     assert refused is not None
-    assert standing(told.central.ledger(LATER)).available == 0
+    assert balance_summary(told.central.ledger(LATER)).available == 0
     assert (refused.granted, refused.elsewhere, refused.is_pending, refused.standing.available) == (0, 0, False, 0)
     told.say(EVENING, limit=0)
     assert told.central.remaining() == {"g": 0, "bought": 5}
@@ -345,7 +345,7 @@ def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for() -> No
 def test_what_is_idle_there_is_nobodys() -> None:
     """It is not available, it is not waited for, and it repays no debt; but until it returns it is part of the balance."""
     told = Scenario(held=4, idle=3, overdraft=2)
-    stands = standing(told.central.ledger(LATER), 10)
+    stands = balance_summary(told.central.ledger(LATER), 10)
     assert (stands.available, stands.leased) == (0, 7)
     assert [each.remaining for each in stands.buckets if each.kind is GrantKind.PERMANENT] == [7]
     assert [(each.grant_id, each.remaining, each.voided_at) for each in stands.grants] == [("g", 7, NOON)]

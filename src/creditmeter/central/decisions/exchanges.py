@@ -17,12 +17,12 @@ from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import encode
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
-from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Preview, Registered, Reply, Standing
+from creditmeter.core.credit.messages import Answer, BalanceSummary, Fenced, Message, Outdated, Preview, Registered, Reply
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import answer, reclaim_lost
-from creditmeter.core.settlement.standing import standing
+from creditmeter.core.settlement.balance_summary import balance_summary
 
 DEFAULT_LEASE_TTL = Span(10 * MINUTE)
 
@@ -151,7 +151,7 @@ class Exchanges:
                 return AccountNotFound(message.account_id)
             answered = answer(opened.ledger, message)
             waiting = [each for each in message.charges if each.charge_id not in answered.postings]
-            return Preview(opened.ledger.account, _without(standing(opened.ledger, max_grants), waiting))
+            return Preview(opened.ledger.account, _without(balance_summary(opened.ledger, max_grants), waiting))
 
     async def _apply(self, connection: AsyncConnection, message: Message, now: Instant) -> Reply:
         opened = await self._open(connection, message, now)
@@ -218,7 +218,7 @@ class Exchanges:
         await upsert(connection, tables.sidecars, [row])
 
 
-def _without(shown: Standing, waiting: Sequence[Charge]) -> Standing:
+def _without(shown: BalanceSummary, waiting: Sequence[Charge]) -> BalanceSummary:
     """How the account would stand if charges that wait for recalled credit were posted, too."""
     on_leases = sum(part.amount for charge in waiting for part in charge.parts)
     beyond = sum(charge.cost for charge in waiting) - on_leases

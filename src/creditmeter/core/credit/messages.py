@@ -104,14 +104,14 @@ class Bucket:
 
 
 MAX_LISTED_GRANTS = 100
-"""As many grants as one standing of an account lists."""
+"""Most grants in one balance summary."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How an account stands at `as_of`, in microcredits.
+class BalanceSummary:
+    """The amounts of an account at `as_of`, in microcredits.
 
-    `available` counts idle credit on leases, wherever it is, as available, and is net of debt.
+    `available` is net of debt. Idle credit on the leases of any sidecar counts as available.
     """
 
     as_of: Instant
@@ -140,7 +140,7 @@ class Answer:
 
     seq: int
     account: Account
-    standing: Standing
+    standing: BalanceSummary
     leases: tuple[LeaseTerms, ...]
     postings: Mapping[ChargeId, Posting] = field(default_factory=dict)
     refund_postings: Mapping[RefundId, RefundPosting] = field(default_factory=dict)
@@ -179,7 +179,7 @@ class Preview:
     """An account, and how it would stand. What the message posts is not among the unposted."""
 
     account: Account
-    standing: Standing
+    standing: BalanceSummary
 
 
 Reply = Answer | AccountNotFound | Outdated

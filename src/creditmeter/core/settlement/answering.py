@@ -10,12 +10,12 @@ from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
 from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.posting import excess_of, post
 from creditmeter.core.settlement.recalling import Wish, free_for, free_for_excess, hear, idle_elsewhere, recall, waiting_needs
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import post_refund
-from creditmeter.core.settlement.standing import standing
 
 LEASE_SHARE = 2
 """A lease grows by no more than one part in this many of what is available, unless more is needed now."""
@@ -47,7 +47,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     return Answer(
         seq=message.seq,
         account=ledger.account,
-        standing=standing(ledger),
+        standing=balance_summary(ledger),
         leases=_terms(ledger, message.sidecar_id),
         postings=_postings(ledger, posted),
         refund_postings=refund_postings,

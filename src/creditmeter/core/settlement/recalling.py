@@ -50,8 +50,8 @@ def recall(ledger: Ledger, wish: Wish) -> bool:
     asked: what was held when it last spoke may be idle by now.
     """
     key = wish.sidecar_id, wish.purpose
-    standing = ledger.recalls.get(key)
-    waiting = standing or Recall(
+    existing = ledger.recalls.get(key)
+    waiting = existing or Recall(
         wish.sidecar_id,
         wish.purpose,
         next_number(ledger.recalls.values()),
@@ -66,7 +66,7 @@ def recall(ledger: Ledger, wish: Wish) -> bool:
         ledger.drop_recall(key)
         return not waiting.stands(ledger.now) and _may_be_served(ledger, waiting)
     ledger.put_recall(waiting)
-    if standing is None:
+    if existing is None:
         ledger.changes.notified.update(waiting.awaited)
     return True
 
