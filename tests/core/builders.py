@@ -36,7 +36,7 @@ from creditmeter.core.metering.decisions import Cost, Hold
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
-from creditmeter.core.settlement.loading import Demand, demand, is_enough
+from creditmeter.core.settlement.loading import DrawBound, covers_draws, draw_bound
 from creditmeter.core.settlement.posting import post
 from creditmeter.core.settlement.recalling import mark_ready, recall_everything
 from creditmeter.core.settlement.recalls import Purpose, Recall
@@ -331,8 +331,8 @@ class Central:
         posts = tuple(charges)
         loaded = self._charges_about(posts, given_back)
         open_leases = {each.lease_id: each for each in self.leases.values() if not each.closed}
-        wanted = demand(posts, loaded, open_leases, now)
-        first = set(self.grants) if is_whole else self._first_permanent(wanted, now)
+        bound = draw_bound(posts, loaded, open_leases, now)
+        first = set(self.grants) if is_whole else self._first_permanent(bound, now)
         looked_at = self._grants_for(now, loaded, {*grants, *first})
         contents = Contents(
             account=self.account,
@@ -388,10 +388,10 @@ class Central:
         lasting = (each for each in self.grants.values() if each.kind is GrantKind.PERMANENT and each.remaining)
         return sorted((each for each in lasting if each.effective_at <= now), key=draw_key)
 
-    def _first_permanent(self, wanted: Demand, now: Instant) -> set[GrantId]:
+    def _first_permanent(self, bound: DrawBound, now: Instant) -> set[GrantId]:
         """No more of them than are enough."""
         begun = self._begun(now)
-        sizes = (size for size in range(len(begun)) if is_enough(begun[:size], wanted, now))
+        sizes = (size for size in range(len(begun)) if covers_draws(begun[:size], bound, now))
         return {each.grant_id for each in begun[: next(sizes, len(begun))]}
 
     def _rest(self, looked_at: tuple[Grant, ...], now: Instant) -> Rest:

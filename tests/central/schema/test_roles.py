@@ -13,7 +13,7 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.migrating import Migration, NotPermitted, lock_schema, migrate, newest_version, version
-from creditmeter.central.schema.roles import Access, Granted, Place, RoleUnusable, grant_role, place_in, statements
+from creditmeter.central.schema.roles import Access, Granted, GrantTarget, RoleUnusable, grant_role, statements, target_of
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.credit.accounts import Alert
@@ -99,7 +99,7 @@ async def roles(postgres_url: str) -> Roles:
 async def ready(roles: Roles) -> Roles:
     """The same with the schema, and a role that settles."""
     assert await roles.migrate() == Migration(None, newest_version())
-    assert await roles.grant() == Granted(roles.role, Place(roles.name), is_new=True)
+    assert await roles.grant() == Granted(roles.role, GrantTarget(roles.name), is_new=True)
     return roles
 
 
@@ -327,7 +327,7 @@ async def test_a_role_may_be_given_administration_and_lose_it_again(
     await ready.run("GRANT ALL ON history, charges TO " + ready.role, by=ready.owner)
     await ready.run("GRANT UPDATE (note) ON history TO " + ready.role, by=ready.owner)
     assert not await is_refused(ready, "DELETE FROM history")
-    assert await ready.grant() == Granted(ready.role, Place(ready.name), is_new=False)
+    assert await ready.grant() == Granted(ready.role, GrantTarget(ready.name), is_new=False)
     for sql in ("DELETE FROM history", "UPDATE history SET note = ''", "DELETE FROM charges"):
         assert await is_refused(ready, sql)
 
@@ -357,7 +357,7 @@ async def test_a_role_may_open_accounts_on_first_touch(
 async def test_the_sql_that_is_printed_is_what_is_run(ready: Roles) -> None:
     """A DBA may run it instead, as often as is liked."""
     role = f"{ready.name}-by.hand@Here"
-    printed = statements(role, SETTLES, place_in(Database(ready.owner)))
+    printed = statements(role, SETTLES, target_of(Database(ready.owner)))
     await ready.run(*printed, *printed, by=ready.owner)
     privileges = "SELECT table_name, column_name, privilege_type FROM information_schema.column_privileges WHERE grantee = "
     by_hand = await ready.run(f"{privileges}'{role}'", by=ready.owner)
@@ -368,7 +368,7 @@ async def test_the_sql_that_is_printed_is_what_is_run(ready: Roles) -> None:
 @pytest.mark.parametrize("access", [SETTLES, Access(admin=True)])
 def test_every_table_is_thought_of(access: Access) -> None:
     """A table that is new is granted on purpose, or a sidecar could not read it."""
-    printed = statements("sidecar", access, Place("credits"))
+    printed = statements("sidecar", access, GrantTarget("credits"))
     granted = [sql.partition(" ON public.")[2].removesuffix(" TO sidecar") for sql in printed if " ON public." in sql]
     assert sorted(granted[1:]) == sorted([*tables.metadata.tables, "alembic_version"])
 
@@ -377,7 +377,7 @@ def test_every_table_is_thought_of(access: Access) -> None:
 async def test_what_is_no_name_of_a_role(roles: Roles, name: str) -> None:
     """Nothing is asked of the store."""
     with pytest.raises(RoleUnusable, match=r"cannot be the name of a role|keeps for itself"):
-        statements(name, SETTLES, Place("credits"))
+        statements(name, SETTLES, GrantTarget("credits"))
 
 
 def test_sqlite_has_no_roles(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ from creditmeter.core.ids import AccountId, AccountKey, ChargeId, GrantId, Reque
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alerting import watch
 from creditmeter.core.settlement.ledger import Changes, Contents, Ledger, PlanVersion
-from creditmeter.core.settlement.loading import Demand, demand, is_enough
+from creditmeter.core.settlement.loading import DrawBound, covers_draws, draw_bound
 from creditmeter.core.settlement.recalling import mark_ready
 from creditmeter.core.settlement.recalls import Recall
 
@@ -145,9 +145,9 @@ async def open_ledger(
     now = max(now, row["decided_at"])
     charges = await _charges(connection, account_id, topic)
     leases = await _open_leases(connection, account_id)
-    wanted = demand(topic.posts, charges, {each.lease_id: each for each in leases}, now)
+    bound = draw_bound(topic.posts, charges, {each.lease_id: each for each in leases}, now)
     running = _running(Schedule(account.calendar, change), now)
-    grants, is_all = await _grants(connection, account_id, running, now, topic, charges, wanted)
+    grants, is_all = await _grants(connection, account_id, running, now, topic, charges, bound)
     contents = Contents(
         account=account,
         calendar_change=change,
@@ -211,7 +211,7 @@ async def _grants(
     now: Instant,
     topic: Topic,
     charges: Iterable[Charge],
-    wanted: Demand,
+    bound: DrawBound,
 ) -> tuple[tuple[Grant, ...], bool]:
     """The grants that a decision may need, and whether they are all that are usable now.
 
@@ -231,7 +231,7 @@ async def _grants(
         rows = (await connection.execute(_grants_query(some_are_named=bool(named)), values | {"limit": limit})).mappings().all()
         first = [grant_of(row) for row in rows if row["in_order"]]
         is_all = len(first) < limit
-        if is_all or is_enough(first, wanted, now, topic.listed):
+        if is_all or covers_draws(first, bound, now, topic.listed):
             others = (grant_of(row) for row in rows if not row["in_order"])
             return tuple({each.grant_id: each for each in (*others, *first)}.values()), is_all
         limit *= _MORE_GRANTS

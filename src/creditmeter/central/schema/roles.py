@@ -82,8 +82,8 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the tables are."""
+class GrantTarget:
+    """What privileges are granted on: the database and the schema that the store's tables are in."""
 
     database: str
     schema: str = "public"
@@ -91,10 +91,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What was done: where, and whether the role was made just now, without a password."""
+    """What was done: on which database and schema, and whether the role was created, without a password."""
 
     role: str
-    place: Place
+    target: GrantTarget
     is_new: bool
 
 
@@ -111,25 +111,25 @@ class _Privileges:
         """Each of them; UPDATE once for each column."""
         return (*self.words, *(f"UPDATE {column}" for column in self.updated))
 
-    def granted(self, place: Place, role: str) -> str:
+    def granted(self, target: GrantTarget, role: str) -> str:
         """The statement that grants them."""
         update = (f"UPDATE ({', '.join(map(_quoted, self.updated))})",) if self.updated else ()
         what = ", ".join((*self.words, *update))
-        return f"GRANT {what} ON {_quoted(place.schema)}.{_quoted(self.table)} TO {_quoted(role)}"
+        return f"GRANT {what} ON {_quoted(target.schema)}.{_quoted(self.table)} TO {_quoted(role)}"
 
 
-def place_in(database: Database) -> Place:
-    """Where the tables are, as far as the address says.
+def target_of(database: Database) -> GrantTarget:
+    """The database that the address names, and the schema `public`.
 
     Raises:
         RoleUnusable: the store's engine has no roles.
     """
     if database.is_sqlite:
         raise RoleUnusable("SQLite has no roles: whoever can write the central store's file can change all of it")
-    return Place(database.url.database or database.url.username or "")
+    return GrantTarget(database.url.database or database.url.username or "")
 
 
-def statements(role: str, access: Access, place: Place) -> list[str]:
+def statements(role: str, access: Access, target: GrantTarget) -> list[str]:
     """The SQL that makes the role if it is missing, takes from it what it had on the store's tables, and grants what it needs.
 
     Raises:
@@ -139,16 +139,16 @@ def statements(role: str, access: Access, place: Place) -> list[str]:
         raise RoleUnusable(f"{role!r} is a name that PostgreSQL keeps for itself: name a role of your own")
     if not _ROLE_NAME.fullmatch(role):
         raise RoleUnusable(f"{role!r} cannot be the name of a role: use 1 to 63 of the letters A to Z, digits, _ . @ and -")
-    to, schema = _quoted(role), _quoted(place.schema)
+    to, schema = _quoted(role), _quoted(target.schema)
     is_missing = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')"
     everything = ", ".join(f"{schema}.{_quoted(name)}" for name in _ALL_TABLES)
     return [
         f"DO $$ BEGIN IF {is_missing} THEN CREATE ROLE {to} LOGIN; END IF; END $$",
         f"REVOKE ALL ON {everything} FROM {to}",
         f"REVOKE CREATE ON SCHEMA {schema} FROM {to}",
-        f"GRANT CONNECT ON DATABASE {_quoted(place.database)} TO {to}",
+        f"GRANT CONNECT ON DATABASE {_quoted(target.database)} TO {to}",
         f"GRANT USAGE ON SCHEMA {schema} TO {to}",
-        *(each.granted(place, role) for each in _privileges(access)),
+        *(each.granted(target, role) for each in _privileges(access)),
     ]
 
 
@@ -161,7 +161,7 @@ async def grant_role(database: Database, role: str, access: Access) -> Granted:
         RoleUnusable: the role owns the tables, or may do more by another way than what is granted to it.
         CentralMisconfigured: the store is not of this version.
     """
-    statements(role, access, place_in(database))  # what is wrong with the name or the engine is said before anything is asked
+    statements(role, access, target_of(database))  # what is wrong with the name or the engine is said before anything is asked
     found, newest = await version(database), newest_version()
     if found != newest:
         raise RoleUnusable(
@@ -180,40 +180,40 @@ async def grant_role(database: Database, role: str, access: Access) -> Granted:
 
 
 async def _grant(connection: AsyncConnection, role: str, access: Access) -> Granted:
-    place = await _place(connection)
+    target = await _target(connection)
     is_new = (await connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})).first() is None
     if not is_new:
-        await _check_owns_nothing(connection, role, place)
-    for statement in statements(role, access, place):
+        await _check_owns_nothing(connection, role, target)
+    for statement in statements(role, access, target):
         await connection.exec_driver_sql(statement)
-    await _check_has_just_this(connection, role, place, access)
-    return Granted(role, place, is_new)
+    await _check_has_just_this(connection, role, target, access)
+    return Granted(role, target, is_new)
 
 
-async def _place(connection: AsyncConnection) -> Place:
+async def _target(connection: AsyncConnection) -> GrantTarget:
     query = text(
         "SELECT current_database(), nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.oid = to_regclass(:name)"
     )
-    return Place(*(await connection.execute(query, {"name": _VERSION_TABLE})).one())
+    return GrantTarget(*(await connection.execute(query, {"name": _VERSION_TABLE})).one())
 
 
-async def _check_owns_nothing(connection: AsyncConnection, role: str, place: Place) -> None:
+async def _check_owns_nothing(connection: AsyncConnection, role: str, target: GrantTarget) -> None:
     """Whoever owns the tables or what they are in, or may act as its owner, changes them whatever was granted."""
-    if (await connection.execute(_OWNS, _about(role, place))).scalar_one():
+    if (await connection.execute(_OWNS, _about(role, target))).scalar_one():
         raise RoleUnusable(
             f"the role {role} owns the central store's tables, schema or database, is a member of a role that does, or is a"
             " superuser: nothing keeps it from changing history; name another role for sidecars"
         )
 
 
-async def _check_has_just_this(connection: AsyncConnection, role: str, place: Place, access: Access) -> None:
+async def _check_has_just_this(connection: AsyncConnection, role: str, target: GrantTarget, access: Access) -> None:
     """What comes by PUBLIC or by membership in another role is not taken away by revoking it from this one. And whoever may
     not grant is only warned by the server, while nothing happens.
     """
-    has = {(table, word) for table, word in await connection.execute(_HAS, _about(role, place))}
+    has = {(table, word) for table, word in await connection.execute(_HAS, _about(role, target))}
     wanted = {(each.table, word) for each in _privileges(access) for word in each.one_by_one}
-    wanted |= {(place.schema, "USAGE"), (place.database, "CONNECT")}
+    wanted |= {(target.schema, "USAGE"), (target.database, "CONNECT")}
     if has - wanted:
         raise RoleUnusable(
             f"the role {role} would still have {_listed(has - wanted)}, by PUBLIC or by another role that it is a member of:"
@@ -223,8 +223,8 @@ async def _check_has_just_this(connection: AsyncConnection, role: str, place: Pl
         raise NotPermitted(f"{_listed(wanted - has)} cannot be granted by the role that connected: {_WHO_MAY}")
 
 
-def _about(role: str, place: Place) -> dict[str, object]:
-    return {"role": role, "tables": _ALL_TABLES, "schema": place.schema, "database": place.database}
+def _about(role: str, target: GrantTarget) -> dict[str, object]:
+    return {"role": role, "tables": _ALL_TABLES, "schema": target.schema, "database": target.database}
 
 
 def _listed(privileges: set[tuple[str, str]]) -> str:

@@ -53,7 +53,7 @@ def grant_role(
     access = roles.Access(admin=admin, auto_create=auto_create)
     database = _opened(central)
     try:
-        statements = roles.statements(name, access, roles.place_in(database))
+        statements = roles.statements(name, access, roles.target_of(database))
     except roles.RoleUnusable as error:
         raise CommandFailed(str(error), ExitCode.USAGE) from error
     if sql:
@@ -109,7 +109,7 @@ def _migrated(migration: "Migration") -> str:
 
 
 def _granted(granted: "Granted") -> str:
-    where = f"the database {granted.place.database}, schema {granted.place.schema}"
+    where = f"the database {granted.target.database}, schema {granted.target.schema}"
     done = f"the role {granted.role} may settle in {where}, and no more than what was asked for"
     if granted.is_new:
         return f"{done}; it is new and has no password: set one with \\password {granted.role} in psql"
