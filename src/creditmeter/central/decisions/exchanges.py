@@ -7,14 +7,16 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import OpenLedger, Topic, insert_into, open_ledger, upsert
+from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.administration import create_on_first_touch
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.refused_calls import put_refused_calls
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import encode
+from creditmeter.central.schema.upserts import insert_into, upsert
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Fenced, Message, Outdated, Preview, Registered, Reply

@@ -1,7 +1,8 @@
 """Refunds that the central store decides: of charges that were sent to it, whichever sidecar is asked."""
 
-from creditmeter.central.decisions.accounts import Topic, account_with_key, open_ledger
+from creditmeter.central.decisions.accounts import account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import upsert
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.credit.messages import RefusedCall
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, Span

@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import Topic, open_ledger
+from creditmeter.central.decisions.accounts import open_ledger
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.queries.turns import Turns

@@ -37,8 +37,8 @@ def draw_bound(posts: Iterable[Charge], owing: Iterable[Charge], leases: Mapping
 def covers_draws(first: Sequence[Grant], bound: DrawBound, now: Instant, listed: int = 0) -> bool:
     """Whether the grants `first`, the permanent grants at the head of the order of deduction, have all that may be drawn.
 
-    They also have to include `listed` grants behind the drawn ones, to be shown, and every grant that has ended. What is left of
-    a grant that began after the earliest draw, or was voided, does not count: a draw may pass over it.
+    They also have to include `listed` grants behind the drawn ones, to be shown, and every grant that has ended. What is left
+    of a grant that began after the earliest draw, or was voided, does not count: a draw may pass over it.
     """
     if not first or first[-1].has_ended(now):
         return False
