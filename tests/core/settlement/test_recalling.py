@@ -9,7 +9,7 @@ from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, MINUTE, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
-from creditmeter.core.settlement.recalls import NOBODY, Purpose
+from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from tests.core.builders import Central, account, at, daily, grant
 from tests.core.talkers import PATIENCE, Talker, need, outcome
 
@@ -461,11 +461,11 @@ def test_all_who_may_authorise_are_told_of_a_change() -> None:
     second.says(now, asks=need(5))
     changed(central, now)
     assert central.notified == {"a", "b"}
-    recall = central.recalls[NOBODY, Purpose.STATE]
+    recall = central.recalls[CENTRAL_STORE, Purpose.STATE]
     assert (recall.awaited, recall.deadline) == (("a", "b"), now + TRUSTED)
     assert bystander.says(now, asks=need(2, wanted=100)).granted == 7
     first.says(now, held=5)
-    assert central.recalls[NOBODY, Purpose.STATE].awaited == ("b",)
+    assert central.recalls[CENTRAL_STORE, Purpose.STATE].awaited == ("b",)
     second.says(now, keeps=True)
     assert not central.recalls
 

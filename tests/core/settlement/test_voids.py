@@ -30,7 +30,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.refusals import GrantVoided
 from creditmeter.core.settlement.balance_summary import balance_summary
-from creditmeter.core.settlement.recalls import NOBODY, Purpose
+from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from tests.core.builders import (
     ELSEWHERE,
     HERE,
@@ -99,7 +99,7 @@ def test_who_has_some_of_it_out_is_asked_for_it() -> None:
     central = Central(account(), grants=[grant("g", 10)])
     central.exchange(message(1, need=7), MORNING)
     assert central.void("g", Instant(MORNING + MINUTE)) == 3
-    assert central.recalls[NOBODY, Purpose.STATE].awaited == (HERE,)
+    assert central.recalls[CENTRAL_STORE, Purpose.STATE].awaited == (HERE,)
     assert central.notified == {HERE}
 
 
