@@ -1,10 +1,10 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
-History, refunds and decided requests are only ever added to. Grants, leases and charges change as they are used, but stay what
-they are: only the columns that say how they stand may be changed, and no row deleted. What is no account of credit comes and
-goes: recalls, refused calls, and what is to be told to webhooks. Of an account only its running totals change. What an account
-or a plan is, is the owner's to say, or that of a role which was given administration; that one moves the ends of grants too,
-with an account's calendar.
+- Rows of history, refunds and decided requests may be inserted, and never changed or deleted. - Rows of grants, leases and
+charges may be inserted, and their columns that change may be updated. No row may be deleted. - Rows of recalls, refused calls
+and deliveries to webhooks may be deleted as well: they are no record of credit. - Of an account only the running totals may be
+updated. - Accounts and plans are changed by the owner, or by a role that was given administration. Such a role may also change
+the ends of grants, since they move with an account's calendar.
 """
 
 import re
@@ -39,7 +39,7 @@ _UPDATED = (
 _DELETED = (tables.recalls, tables.refused_calls, tables.alert_deliveries)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
-"""A name as SQL has it, in quotes where it needs them."""
+"""A name in SQL, quoted where needed."""
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}")
 _RESERVED = ("public", "none")
@@ -70,12 +70,12 @@ _WHO_MAY = "use the role that owns the tables and may make roles, or hand what -
 
 
 class RoleUnusable(CentralMisconfigured):
-    """The role cannot be the one that was asked for; the message says why."""
+    """The role cannot be used for this. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a role is for beside settlement: administering accounts and plans, or opening accounts on first touch."""
+    """What a role may do beside settlement: administer accounts and plans, or create accounts on first touch."""
 
     admin: bool = False
     auto_create: bool = False
@@ -100,7 +100,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class _Privileges:
-    """What is granted on one table. UPDATE always names its columns."""
+    """The privileges on one table. UPDATE is always granted on named columns."""
 
     table: str
     words: tuple[str, ...]
@@ -108,7 +108,7 @@ class _Privileges:
 
     @property
     def one_by_one(self) -> tuple[str, ...]:
-        """Each of them; UPDATE once for each column."""
+        """Each privilege on its own, with one UPDATE for each column."""
         return (*self.words, *(f"UPDATE {column}" for column in self.updated))
 
     def granted(self, target: GrantTarget, role: str) -> str:
@@ -130,7 +130,7 @@ def target_of(database: Database) -> GrantTarget:
 
 
 def statements(role: str, access: Access, target: GrantTarget) -> list[str]:
-    """The SQL that makes the role if it is missing, takes from it what it had on the store's tables, and grants what it needs.
+    """The SQL that creates the role if it is missing, revokes what it had on the store's tables, and grants what it needs.
 
     Raises:
         RoleUnusable: no role can have this name.
@@ -153,15 +153,15 @@ def statements(role: str, access: Access, target: GrantTarget) -> list[str]:
 
 
 async def grant_role(database: Database, role: str, access: Access) -> Granted:
-    """Let a role settle, and no more. May be repeated: what it had before on the store's tables does not stay.
+    """Give a role the privileges that settlement and `access` need, and no more. What it had on the store's tables is revoked.
 
     Raises:
         CentralUnavailable: the store did not answer.
         NotPermitted: the role that connects may not do this.
-        RoleUnusable: the role owns the tables, or may do more by another way than what is granted to it.
+        RoleUnusable: the role owns the tables, or may do more than what is granted to it, by another role or PUBLIC.
         CentralMisconfigured: the store is not of this version.
     """
-    statements(role, access, target_of(database))  # what is wrong with the name or the engine is said before anything is asked
+    statements(role, access, target_of(database))  # a wrong name or engine is refused before the store is asked
     found, newest = await version(database), newest_version()
     if found != newest:
         raise RoleUnusable(
@@ -199,7 +199,7 @@ async def _target(connection: AsyncConnection) -> GrantTarget:
 
 
 async def _check_owns_nothing(connection: AsyncConnection, role: str, target: GrantTarget) -> None:
-    """Whoever owns the tables or what they are in, or may act as its owner, changes them whatever was granted."""
+    """Refuse a role that owns the tables, schema or database, or may act as their owner: it could change them in any case."""
     if (await connection.execute(_OWNS, _about(role, target))).scalar_one():
         raise RoleUnusable(
             f"the role {role} owns the central store's tables, schema or database, is a member of a role that does, or is a"
@@ -208,8 +208,10 @@ async def _check_owns_nothing(connection: AsyncConnection, role: str, target: Gr
 
 
 async def _check_has_just_this(connection: AsyncConnection, role: str, target: GrantTarget, access: Access) -> None:
-    """What comes by PUBLIC or by membership in another role is not taken away by revoking it from this one. And whoever may
-    not grant is only warned by the server, while nothing happens.
+    """Check that the role has the wanted privileges and no others.
+
+    Privileges by PUBLIC or by membership in another role stay when they are revoked from this role. And if the role that
+    connects may not grant, the server only warns and grants nothing.
     """
     has = {(table, word) for table, word in await connection.execute(_HAS, _about(role, target))}
     wanted = {(each.table, word) for each in _privileges(access) for word in each.one_by_one}
@@ -228,7 +230,7 @@ def _about(role: str, target: GrantTarget) -> dict[str, object]:
 
 
 def _listed(privileges: set[tuple[str, str]]) -> str:
-    """Privileges on tables in words; columns are left out."""
+    """Privileges on tables, for a message. Columns are left out."""
     return ", ".join(sorted({f"{word.partition(' ')[0]} on {table}" for table, word in privileges}))
 
 
