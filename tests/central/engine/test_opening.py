@@ -58,8 +58,8 @@ async def refusal(path: Path) -> str:
     [
         ("DROP TABLE history", "it is damaged: it has no history.account_id. Restore it from a copy"),
         ("DROP TABLE plans; CREATE TABLE plans (something)", "it is damaged: it has no plans."),
-        ("DROP TABLE alembic_version", "but does not say of which version: it is another program's, or damaged"),
-        ("DELETE FROM alembic_version", "but does not say of which version: it is another program's, or damaged"),
+        ("DROP TABLE alembic_version", "but no version of its schema: it is another program's, or damaged"),
+        ("DELETE FROM alembic_version", "but no version of its schema: it is another program's, or damaged"),
         ("UPDATE alembic_version SET version_num = '9999'", "is not of this version"),
         ("UPDATE alembic_version SET version_num = x'ff00'", "is not of this version"),
         ("UPDATE alembic_version SET version_num = CAST(x'ff00' AS TEXT)", "Could not decode to UTF-8"),

@@ -117,7 +117,7 @@ async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE history (url TEXT)")
     async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
-        with pytest.raises(CentralMisconfigured, match="has a table history, but does not say of which version"):
+        with pytest.raises(CentralMisconfigured, match="has a table history, but no version of its schema"):
             await store.migrate()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("history",)]

@@ -132,7 +132,7 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
         ),
         ("UPDATE refunds SET amount_microcredits = amount_microcredits + 1", "has amount"),
         ("UPDATE refunds SET body = 'nothing'", "cannot be read"),
-        ("UPDATE refunds SET restored_microcredits = 1, lapsed_microcredits = 1999999", "says 1 restored and 1999999 lapsed"),
+        ("UPDATE refunds SET restored_microcredits = 1, lapsed_microcredits = 1999999", "has 1 restored and 1999999 lapsed"),
         ("UPDATE leases SET posted_microcredits = limit_microcredits + 1", "has less than nothing out"),
         ("UPDATE leases SET closed = (1 = 1)", "is closed with"),
         (

@@ -63,8 +63,8 @@ def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | 
     if made is None:
         return None
     charge = ledger.charges.get(request.charge_id)
-    stands = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
-    if made.charge_id not in (request.charge_id, stands):
+    first = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
+    if made.charge_id not in (request.charge_id, first):
         return RequestIdReused("charge_id")
     if request.amount not in (None, made.amount):
         return RequestIdReused("amount")

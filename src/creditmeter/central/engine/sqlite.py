@@ -92,7 +92,7 @@ class Cursor:
 async def connect(path: Path, *, read_only: bool = False) -> Connection:
     """Open the file. A missing file is created, unless it is opened `read_only`. The thread does not keep the process alive."""
     connection = Connection(lambda: _open_to_read(path) if read_only else _open(path), iter_chunk_size=64)
-    connection._thread.daemon = True  # noqa: SLF001 - the driver has no other way to say so
+    connection._thread.daemon = True  # noqa: SLF001 - the driver has no setting for it
     try:
         await connection
     except BaseException:

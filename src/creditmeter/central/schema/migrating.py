@@ -87,7 +87,7 @@ async def _examine(database: Database, newest: str) -> None:
     there = {table for table, _ in columns} & set(tables.metadata.tables)
     if found is None and there:
         problem = (
-            f"it has a table {min(there)}, but does not say of which version: it is another program's, or damaged."
+            f"it has a table {min(there)}, but no version of its schema: it is another program's, or damaged."
             " Name another file, or restore this one from a copy"
         )
     elif found == newest and (lost := ours - columns):

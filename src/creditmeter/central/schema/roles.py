@@ -125,7 +125,7 @@ def target_of(database: Database) -> GrantTarget:
         RoleUnusable: the store's engine has no roles.
     """
     if database.is_sqlite:
-        raise RoleUnusable("SQLite has no roles: whoever can write the central store's file can change all of it")
+        raise RoleUnusable("SQLite has no roles: every user who can write the central store's file can change all of it")
     return GrantTarget(database.url.database or database.url.username or "")
 
 

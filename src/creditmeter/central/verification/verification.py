@@ -224,11 +224,11 @@ async def _moved_problems(connection: AsyncConnection, account_id: AccountId) ->
         .where(refunds.refund_id.is_(None) | differs)
         .order_by(moved.c.refund_id)
     )
-    for name, back, gone, said_back, said_gone in await connection.execute(query):
-        if said_back is None:
+    for name, back, gone, stated_back, stated_gone in await connection.execute(query):
+        if stated_back is None:
             yield f"refund {name} is in history, but does not exist"
         else:
-            yield f"refund {name} says {said_back} restored and {said_gone} lapsed, its history {back} and {gone}"
+            yield f"refund {name} has {stated_back} restored and {stated_gone} lapsed, its history has {back} and {gone}"
 
 
 def _not_as_often_as(

@@ -5,8 +5,8 @@ left in between. A new alert on an account that has no more than the threshold w
 
 A percentage is a share of a whole: what the plan gave for the running day and month, and the most that was left of all other
 grants since the period began. So the whole does not shrink by spending, and a refund to a grant that was used up does not bring
-all of it back. A period is told by the moment at which it starts, not by its date: a date may come twice, and an account may
-change to a plan with other periods and back.
+all of it back. A period is identified by the moment at which it starts, not by its date: a date may come twice, and an account
+may change to a plan with other periods and back.
 """
 
 from collections.abc import Iterable

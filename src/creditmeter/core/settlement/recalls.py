@@ -1,6 +1,6 @@
 """Recalls: needs that wait for credit that other sidecars may have idle, and the sidecars that have not answered yet.
 
-A need that cannot be met while credit is out elsewhere stands as a recall until it is met, is refused, or its deadline passes.
+A need that cannot be met while credit is out elsewhere waits as a recall until it is met, is refused, or its deadline passes.
 The sidecars that have that credit are notified. Each answers with a message that reports what it really holds and returns the
 rest. Once all of them have answered, it is certain that no more credit can come.
 
