@@ -18,7 +18,7 @@ from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.reports.usage_summary import UsageQuery
 from tests.central.accounts import ACME, balance_summary, count, give, history, lines, opened, refund, update, void
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 Read = Callable[[CentralStore], Awaitable[object]]
@@ -119,21 +119,21 @@ async def test_a_store_that_cannot_be_written_is_not_read_at_midnight(
 
 
 async def test_what_comes_home_later_lapses_when_it_does(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
 ) -> None:
     """At midnight all lapses that is on no lease, then comes the new day's credit; each line has the midnight as its moment."""
     await opened(store, daily=8)
-    await here.say(need=2)
-    await elsewhere.say(need=3)
+    await here.exchange(need=2)
+    await elsewhere.exchange(need=3)
     clock.advance(12 * HOUR)
     await balance_summary(store)
     midnight = [("GRANTED", 8, 8), ("LAPSED", -3, 5), ("GRANTED", 8, 13)]
     assert await lines(store) == midnight
-    await here.say(leases=())
+    await here.exchange(leases=())
     clock.advance(HOUR)
-    await elsewhere.say(leases=elsewhere.reports(held=1, idle=False))
+    await elsewhere.exchange(leases=elsewhere.reports(held=1, idle=False))
     assert await lines(store) == [*midnight, ("LAPSED", -2, 11), ("LAPSED", -2, 9)]
-    await elsewhere.say(elsewhere.charge("late", 1))
+    await elsewhere.exchange(elsewhere.charge("late", 1))
     assert (await lines(store))[5:] == [("CHARGED", -1, 8)]
     lapsed = [each for each in await history(store) if each.type.value == "LAPSED"]
     assert {each.occurred_at for each in lapsed} == {NOON + 12 * HOUR}
@@ -141,7 +141,7 @@ async def test_what_comes_home_later_lapses_when_it_does(
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_history_grants_and_balance_agree_at_every_moment(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock, seed: int
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, seed: int
 ) -> None:
     """The lines add up to the last one's balance, which is what is left of all grants. All but what has not begun and what is
     out on leases of ended days is in the buckets.
@@ -151,15 +151,15 @@ async def test_history_grants_and_balance_agree_at_every_moment(
     charges: list[Charge] = []
     for number in range(50):
         clock.advance(chance.choice((0, MINUTE, HOUR, 9 * HOUR, 30 * HOUR)))
-        speaker = chance.choice((here, elsewhere))
+        sidecar = chance.choice((here, elsewhere))
         match chance.choice(("charge", "charge", "lease", "return", "refund", "give", "void", "read")):
-            case "charge" if speaker.leases.get(ACME):
-                charges.append(speaker.charge(f"{number}", 1, excess=chance.choice((0, 0, 4))))
-                await speaker.say(charges[-1])
+            case "charge" if sidecar.leases.get(ACME):
+                charges.append(sidecar.charge(f"{number}", 1, excess=chance.choice((0, 0, 4))))
+                await sidecar.exchange(charges[-1])
             case "lease":
-                await speaker.say(need=chance.randint(1, 5))
+                await sidecar.exchange(need=chance.randint(1, 5))
             case "return":
-                await speaker.say(leases=speaker.reports(idle=False))
+                await sidecar.exchange(leases=sidecar.reports(idle=False))
             case "refund" if charges:
                 await refund(store, charges.pop().charge_id, name=f"refund {number}")
             case "give":

@@ -24,7 +24,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened, refund, void
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 
 MIGRATE = """
 import asyncio, sys
@@ -135,12 +135,12 @@ def file_what_is_there(connection: Connection) -> None:
         migration._say_kinds_and_sources_of_what_is_there()
 
 
-async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Speaker) -> None:
+async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Peer) -> None:
     """Every line gets what it would be written with now: those about a grant, with draws on several, and about none."""
     await opened(store, daily=5, monthly=6, permanent=7)
-    await here.say(need=15)
+    await here.exchange(need=15)
     charge = here.charge("c", 15)
-    await here.say(charge, here.charge("over", 0, excess=9))
+    await here.exchange(charge, here.charge("over", 0, excess=9))
     await refund(store, charge.charge_id, 3, name="back")
     await refund(store, charge.charge_id, 2, mode=RefundMode.GOODWILL, name="sorry")
     gift = await give(store, "gift", 4)

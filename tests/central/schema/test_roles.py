@@ -24,7 +24,7 @@ from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release
@@ -167,13 +167,13 @@ async def test_duplicates_and_late_posts_are_settled(
 ) -> None:
     """What changes a row that another sidecar wrote."""
     await opened(owner, permanent=20)
-    here, there = [await Speaker.registered(sidecars, clock, name) for name in ("s1", "s2")]
-    for speaker in (here, there):
-        await speaker.say(need=8)
-    for speaker in (here, there, here):
-        await speaker.say(speaker.charge("once", 4, request="job"))
+    here, there = [await Peer.registered(sidecars, clock, name) for name in ("s1", "s2")]
+    for sidecar in (here, there):
+        await sidecar.exchange(need=8)
+    for sidecar in (here, there, here):
+        await sidecar.exchange(sidecar.charge("once", 4, request="job"))
     clock.advance(HOUR)
-    await here.say(here.charge("late", 2, excess=1))
+    await here.exchange(here.charge("late", 2, excess=1))
     assert await count(owner, "charges") == 3
     assert [each for each in await lines(owner) if each[0] == "CHARGED"] == [("CHARGED", -4, 16), ("CHARGED", -3, 13)]
 
@@ -192,8 +192,8 @@ async def test_alerts_fire_and_are_delivered(
     """With the sidecar's role; to set them is administration, which may take them away again, too."""
     await opened(owner, permanent=100)
     await update(owner, "alerts", AccountUpdate(alerts=(Alert(percent=50),)))
-    here = await Speaker.registered(sidecars, clock, "s1")
-    await here.say(here.charge("a", 0, excess=60))
+    here = await Peer.registered(sidecars, clock, "s1")
+    await here.exchange(here.charge("a", 0, excess=60))
     (delivery,) = await sidecars.deliveries.claim(9, HOUR)
     await sidecars.deliveries.postpone(delivery, clock.wall())
     (delivery,) = await sidecars.deliveries.claim(9, HOUR)
@@ -340,12 +340,12 @@ async def test_a_role_may_open_accounts_on_first_touch(
     await put_plan(owner, "free", 5)
     await ready.grant(Access(auto_create=may))
     async with CentralStore(ready.sidecar, clock.wall, PlanId("free")) as store:
-        speaker = await Speaker.registered(store, clock, "s1")
+        sidecar = await Peer.registered(store, clock, "s1")
         if may:
-            assert (await speaker.say(need=5)).granted == 5
+            assert (await sidecar.exchange(need=5)).granted == 5
         else:
             with pytest.raises(CentralUnavailable, match="permission denied for table accounts"):
-                await speaker.say(need=5)
+                await sidecar.exchange(need=5)
     assert await count(owner, "accounts") == int(may)
     for sql in ("UPDATE accounts SET plan_id = 'max'", "UPDATE plans SET daily_microcredits = 9", "DELETE FROM accounts"):
         assert await is_refused(ready, sql)
