@@ -107,7 +107,7 @@ def grant(
     drawn: int = 0,
     period_key: str | None = None,
 ) -> Grant:
-    """A grant, permanent unless told; of a plan if it names its period."""
+    """A grant, permanent by default; of a plan if it names its period."""
     begins = at("01 00:00") if begins is None else begins
     return Grant(
         grant_id=GrantId(name),
@@ -147,7 +147,7 @@ def lease_name(opened: Instant, sidecar_id: SidecarId = HERE) -> LeaseId:
 
 
 def lease(opened: Instant, limit: int, *, spent: int = 0, trusted_until: Span = ALWAYS) -> Lease:
-    """A lease as its sidecar has it, trusted for good unless told."""
+    """A lease as its sidecar has it, trusted for good by default."""
     return Lease(
         lease_id=lease_name(opened),
         account_id=ACCOUNT,
@@ -188,7 +188,7 @@ def reservation(
     expires: Instant,
     state: ReservationState = ReservationState.HELD,
 ) -> Reservation:
-    """A reservation, open unless told."""
+    """A reservation, open by default."""
     return Reservation(
         reservation_id=ReservationId(name),
         account_id=ACCOUNT,
@@ -220,7 +220,7 @@ def charge(
     reservation_id: str | None = None,
     commit_number: int = 1,
 ) -> Charge:
-    """A charge of its parts and an excess, committed when the last part was authorised unless told."""
+    """A charge of its parts and an excess, committed when the last part was authorised by default."""
     committed = committed if committed is not None else parts[-1].authorized_at
     total = sum(each.amount for each in parts) + excess
     return Charge(
@@ -400,7 +400,7 @@ class Central:
         return Rest(mc(sum(each.given for each in rest)), mc(sum(each.remaining for each in rest)))
 
     def save(self, ledger: Ledger) -> None:
-        """Keep what a ledger decided. `notified` are those who were told to speak with the last decision."""
+        """Keep what a ledger decided. `notified` are the sidecars that the last decision notified."""
         ledger.lapse()
         mark_ready(ledger)
         changes = ledger.changes
@@ -425,20 +425,20 @@ class Central:
         self._answers.pop(sidecar_id, None)
         return self._epochs[sidecar_id]
 
-    def exchange(self, told: Message, now: Instant) -> Answer | None:
+    def exchange(self, sent: Message, now: Instant) -> Answer | None:
         """Apply a message, once. None if it came too late to have an effect."""
-        if told.epoch != self._epochs.setdefault(told.sidecar_id, 1):
+        if sent.epoch != self._epochs.setdefault(sent.sidecar_id, 1):
             return None
-        applied_seq, applied = self._answers.get(told.sidecar_id, (0, None))
-        if told.seq <= applied_seq:
-            return applied if told.seq == applied_seq else None
-        ledger, whole = (self.ledger(now, told.charges, refunds=told.refunds, is_whole=is_whole) for is_whole in (False, True))
-        replied = answer(ledger, told)
-        assert (replied, ledger.changes) == (answer(whole, told), whole.changes), "what is not loaded does not matter"
+        applied_seq, applied = self._answers.get(sent.sidecar_id, (0, None))
+        if sent.seq <= applied_seq:
+            return applied if sent.seq == applied_seq else None
+        ledger, whole = (self.ledger(now, sent.charges, refunds=sent.refunds, is_whole=is_whole) for is_whole in (False, True))
+        replied = answer(ledger, sent)
+        assert (replied, ledger.changes) == (answer(whole, sent), whole.changes), "what is not loaded does not matter"
         written = len(ledger.changes.entries)
         self.save(ledger)
         assert len(ledger.changes.entries) == written, "an answer says how the account stands after it"
-        self._answers[told.sidecar_id] = told.seq, replied
+        self._answers[sent.sidecar_id] = sent.seq, replied
         return replied
 
     def post(self, posted: Charge, now: Instant, sender: SidecarId = HERE) -> Charge:

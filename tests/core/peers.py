@@ -1,4 +1,6 @@
-"""Sidecars whose messages a test writes by hand, with a central store in memory. Each numbers its messages and keeps its leases."""
+"""Sidecars whose messages a test writes by hand, with a central store in memory. Each numbers its messages and keeps its
+leases.
+"""
 
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need

@@ -142,7 +142,7 @@ async def test_what_a_webhook_is_to_be_told_is_written_with_the_alert(store: Cen
 
 
 async def test_many_charges_of_one_message_fire_once(store: CentralStore, here: Peer) -> None:
-    """What is left is told as it is after all of them."""
+    """The note has what is left after all of them."""
     await watched(store, at(50), at(30), at(10), permanent=100)
     await here.exchange(*(here.charge(str(number), 0, excess=10) for number in range(8)))
     assert await fired(store) == [20, 20]
@@ -431,7 +431,7 @@ async def test_alerts_that_were_set_before_they_were_watched_are_in_force(store:
     assert await fired(store) == [40]
 
 
-# Races, and what is told.
+# Races, and who is notified.
 
 
 async def test_of_many_that_spend_at_once_one_makes_it_fire(store: CentralStore, clock: ManualClock) -> None:
@@ -453,12 +453,12 @@ async def test_a_message_that_is_sent_again_fires_nothing(store: CentralStore, h
 
 async def test_who_listens_is_told_once_it_is_committed(store: CentralStore, here: Peer) -> None:
     """Each alert, by the store whose transaction it was."""
-    told: list[LowBalance] = []
-    store.database.on_low_balance.append(told.append)
+    fired: list[LowBalance] = []
+    store.database.on_low_balance.append(fired.append)
     await watched(store, at(50), Alert(percent=50), permanent=100)
     await spend(here, "a", 60)
     await spend(here, "b", 10)
-    assert [(each.account_id, each.alert, each.measure.left) for each in told] == [
+    assert [(each.account_id, each.alert, each.measure.left) for each in fired] == [
         (ACME, at(50), 40),
         (ACME, Alert(percent=50), 40),
     ]
@@ -473,14 +473,14 @@ async def announce_and_fail(store: CentralStore, fired: LowBalance) -> None:
 
 async def test_nobody_is_told_of_what_was_rolled_back(store: CentralStore, here: Peer) -> None:
     """Also not with the next transaction on the same connection."""
-    told: list[LowBalance] = []
+    fired: list[LowBalance] = []
     await watched(store, at(50), permanent=100)
-    store.database.on_low_balance.append(told.append)
+    store.database.on_low_balance.append(fired.append)
     await spend(here, "a", 60)
     with pytest.raises(ZeroDivisionError):
-        await announce_and_fail(store, told[0])
+        await announce_and_fail(store, fired[0])
     await spend(here, "b", 1)
-    assert len(told) == 1
+    assert len(fired) == 1
 
 
 # What it costs.

@@ -1,4 +1,4 @@
-"""What a sidecar says takes effect once, and what it is told is what is stored."""
+"""A sidecar's message takes effect once, and its answer is the stored one."""
 
 from dataclasses import replace
 
@@ -48,8 +48,8 @@ async def test_a_message_of_another_run_is_fenced_off(store: CentralStore, here:
     """Of an earlier epoch, of one that was never issued, and of a sidecar that never came: whoever is meant, it is not sure."""
     await opened(store, permanent=100)
     message = here.message(need=10)
-    for told in (replace(message, epoch=0), replace(message, epoch=2), replace(message, sidecar_id=SidecarId("s7"))):
-        assert await store.exchanges.exchange([told]) == Fenced(told.sidecar_id)
+    for sent in (replace(message, epoch=0), replace(message, epoch=2), replace(message, sidecar_id=SidecarId("s7"))):
+        assert await store.exchanges.exchange([sent]) == Fenced(sent.sidecar_id)
     assert isinstance(await store.exchanges.register(here.sidecar_id, 1, "next"), Registered)
     assert await store.exchanges.exchange([message]) == Fenced(here.sidecar_id)
     assert (await balance_summary(store)).leased == 0
@@ -100,7 +100,7 @@ async def test_what_is_wanted_is_half_of_what_is_there(store: CentralStore, here
 
 
 async def test_credit_is_leased_once(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
-    """What one has, another does not get; it is told that it is idle there."""
+    """What one has, another does not get; the answer says that it is idle there."""
     await opened(store, permanent=10)
     await here.exchange(need=7)
     answer = await elsewhere.exchange(need=5)
@@ -274,7 +274,7 @@ async def test_a_lease_of_an_ended_day_is_not_used_for_new_needs(store: CentralS
 async def test_of_a_grant_that_ended_all_lapses_that_no_lease_may_draw(
     store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, idle: bool
 ) -> None:
-    """Before the new day is granted; the rest as it comes home, whichever sidecar has it, in use or only not given back."""
+    """Before the new day is granted; the rest when it returns, whichever sidecar has it, in use or only not returned."""
     await opened(store, daily=5)
     await elsewhere.exchange(need=2)
     await elsewhere.exchange(leases=elsewhere.reports(held=0 if idle else 2))

@@ -47,7 +47,7 @@ MIDNIGHT = Instant(NOON + 12 * HOUR)
 
 
 async def test_a_permanent_grant_has_no_end(store: CentralStore) -> None:
-    """Unless told; it begins at once."""
+    """By default; it begins at once."""
     await opened(store)
     grant = await give(store, "gift", 5)
     assert (grant.kind, grant.effective_at, grant.expires_at) == (GrantKind.PERMANENT, NOON, None)
@@ -193,7 +193,7 @@ async def test_a_grant_that_has_not_begun_is_voided_whole(store: CentralStore, h
 
 
 async def test_voiding_twice_voids_once(store: CentralStore, here: Peer) -> None:
-    """The first reply comes again; another request is told that there is nothing left to do, now and when all has returned."""
+    """The first reply comes again; another request is refused as nothing is left to do, now and when all has returned."""
     await opened(store)
     grant = await give(store, "gift", 10)
     await here.exchange(need=7)

@@ -62,7 +62,7 @@ async def test_five_first_touches_of_an_unknown_account_open_it_once(
 
 @pytest.mark.parametrize("same", [True, False])
 async def test_five_creations_of_one_account_make_one(stores: list[CentralStore], same: bool) -> None:
-    """Copies of one request all get its reply; of different requests one is served, and the others are told."""
+    """Copies of one request all get its reply; of different requests one is served, and the others are refused."""
     for number in range(5):
         wanted = account(AccountId(f"account{number}"))
         outcomes = await asyncio.gather(
@@ -147,7 +147,7 @@ async def _settle_all(sidecar: Peer, names: list[AccountId], turn: str) -> None:
 
 
 async def test_a_long_run_of_everything_adds_up(store: CentralStore, sidecars: list[Peer], clock: ManualClock) -> None:
-    """Needs, charges, refunds and give-backs of five sidecars over three days, all at once; then all goes home."""
+    """Needs, charges, refunds and give-backs of five sidecars over three days, all at once; then all is returned."""
     chance = random.Random(2)  # noqa: S311 - a test's variety
     await create(store, account(plan=(await put_plan(store, "pro", 40, 300)).plan_id, overdraft=10))
     for day in range(3):

@@ -1,4 +1,4 @@
-"""Recalls, lost sidecars and the server's clock, as they are stored on each engine; and how sidecars are told to speak."""
+"""Recalls, lost sidecars and the server's clock, as they are stored on each engine; and how sidecars are notified."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ PATIENCE = Span(MINUTE)
 SILENCE = Span(10 * MINUTE + SKEW_MARGIN + HOUR + RECLAIM_GRACE)
 A, B, C, D = (AccountId(name) for name in "abcd")
 SOON = 10.0
-"""Seconds within which a busy machine tells what is to be told."""
+"""Seconds within which a busy machine delivers a notification."""
 
 
 def need(amount: int, patience: Span = PATIENCE) -> Need:
@@ -115,12 +115,12 @@ async def test_recalls_of_each_purpose_stand_side_by_side(
     assert await remaining(store) == (0, 0, 4)
 
 
-# Who is told.
+# Notifications.
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql without NOTIFY"])
-async def told(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[CentralStore]:
-    """A store on each engine, and on one that has to be polled though it speaks like PostgreSQL."""
+async def notifying(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[CentralStore]:
+    """A store on each engine, and on one that has to be polled although it has PostgreSQL's protocol."""
     engine = str(request.param)
     url = f"sqlite:///{tmp_path / 'central.db'}" if engine == "sqlite" else str(request.getfixturevalue("postgres_url"))
     async with CentralStore(url, clock.wall, notifies=engine != "postgresql without NOTIFY") as store:
@@ -129,14 +129,14 @@ async def told(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualCloc
 
 
 class Listener:
-    """What a sidecar hears."""
+    """The notifications that a sidecar receives."""
 
     def __init__(self, notifications: AsyncGenerator[AccountId, None]) -> None:
         self._notifications = notifications
         self.received: list[AccountId] = []
 
     async def waits_for(self, account_id: AccountId) -> None:
-        """Wait until it is told to speak about an account."""
+        """Wait until it is notified about an account."""
         async with asyncio.timeout(SOON):
             while True:
                 self.received.append(await anext(self._notifications))
@@ -152,16 +152,16 @@ async def listening(store: CentralStore, sidecar: Peer) -> AsyncIterator[Listene
         yield Listener(generator)
 
 
-async def test_those_who_should_speak_are_told(told: CentralStore, clock: ManualClock) -> None:
-    """Who has credit out, and then who waits for it; also of what came up before they listened. Nobody else is."""
-    holder, asker, other = [await Peer.registered(told, clock, name) for name in ("s11", "s1", "s111")]
+async def test_sidecars_that_should_send_a_message_are_notified(notifying: CentralStore, clock: ManualClock) -> None:
+    """The one that has credit out, and then the one that waits for it; also of what came up before they listened."""
+    holder, asker, other = [await Peer.registered(notifying, clock, name) for name in ("s11", "s1", "s111")]
     for name in (A, B, C):
-        await opened(told, name, permanent=10)
+        await opened(notifying, name, permanent=10)
     await holder.exchange(account=A, need=10)
     await holder.exchange(account=B, need=10)
     await other.exchange(account=C, need=10)
     await asker.exchange(account=A, need=need(4))
-    async with listening(told, holder) as holders, listening(told, asker) as askers:
+    async with listening(notifying, holder) as holders, listening(notifying, asker) as askers:
         await holders.waits_for(A)
         await holder.exchange(account=A, leases=())
         await askers.waits_for(A)
@@ -177,41 +177,43 @@ async def test_those_who_should_speak_are_told(told: CentralStore, clock: Manual
         await askers.waits_for(C)
 
 
-async def test_what_an_operator_does_is_told(told: CentralStore, clock: ManualClock) -> None:
-    """A grant to who waits for credit; a suspension to all who may authorise, and it is forgotten when all have spoken."""
-    holder, asker = [await Peer.registered(told, clock, name) for name in ("s1", "s2")]
-    await opened(told, permanent=10)
+async def test_what_an_operator_does_notifies(notifying: CentralStore, clock: ManualClock) -> None:
+    """A grant notifies the sidecar that waits for credit. A suspension notifies all that may authorise, until each has sent a
+    message.
+    """
+    holder, asker = [await Peer.registered(notifying, clock, name) for name in ("s1", "s2")]
+    await opened(notifying, permanent=10)
     await holder.exchange(need=10)
     await asker.exchange(need=need(4))
-    async with listening(told, asker) as askers, listening(told, holder) as holders:
+    async with listening(notifying, asker) as askers, listening(notifying, holder) as holders:
         await holders.waits_for(ACME)
-        await give(told, "more", 4)
+        await give(notifying, "more", 4)
         await askers.waits_for(ACME)
     assert (await asker.exchange(need=need(4))).granted == 4
-    await update(told, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
+    await update(notifying, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
     for each in (holder, asker):
-        async with listening(told, each) as listener:
+        async with listening(notifying, each) as listener:
             await listener.waits_for(ACME)
         assert (await each.holds(0)).account.state is AccountState.SUSPENDED
-    assert await count(told, "recalls") == 0
+    assert await count(notifying, "recalls") == 0
 
 
-async def test_what_concerns_nobody_is_not_told(told: CentralStore, clock: ManualClock) -> None:
-    """What is past its deadline, what its sidecar spoke about, and what a transaction recalled that failed at the end."""
-    sidecar, asker = [await Peer.registered(told, clock, name) for name in ("s1", "s2")]
+async def test_what_concerns_no_sidecar_does_not_notify(notifying: CentralStore, clock: ManualClock) -> None:
+    """What is past its deadline, what its sidecar answered, and what a transaction recalled that was rolled back."""
+    sidecar, asker = [await Peer.registered(notifying, clock, name) for name in ("s1", "s2")]
     for name in (A, B, C, D):
-        await opened(told, name, permanent=10)
+        await opened(notifying, name, permanent=10)
         await sidecar.exchange(account=name, need=10)
     await asker.exchange(account=A, need=need(1, Span(SECOND)))
     await asker.exchange(account=B, need=need(1))
     clock.advance(SECOND)
     await sidecar.exchange(account=B, leases=())
     await asker.exchange(account=C, need=need(1))
-    async with listening(told, sidecar) as listener:
+    async with listening(notifying, sidecar) as listener:
         await listener.waits_for(C)
         assert listener.received == [C]
         with pytest.raises(ZeroDivisionError):
-            await _change_in_vain(told, B)
+            await _change_in_vain(notifying, B)
         await asker.exchange(account=D, need=need(1))
         await listener.waits_for(D)
         assert set(listener.received) == {C, D}
@@ -228,7 +230,7 @@ async def _change_in_vain(store: CentralStore, account_id: AccountId) -> None:
 
 
 async def test_a_lost_connection_is_noticed(postgres_url: str, clock: ManualClock) -> None:
-    """Whoever listens is told so at once, and finds what was recalled meanwhile when it listens again."""
+    """A listener gets the fault at once, and finds what was recalled meanwhile when it listens again."""
     async with CentralStore(postgres_url, clock.wall) as store:
         await store.migrate()
         sidecar, asker = [await Peer.registered(store, clock, name) for name in ("s1", "s2")]
@@ -262,8 +264,8 @@ async def test_a_server_that_is_not_there_cannot_be_listened_to(tmp_path: object
 # Sidecars that are there, and sidecars that are lost.
 
 
-async def test_a_sidecar_is_heard(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
-    """Also if it has nothing to say; unless it is not the one that was registered last."""
+async def test_a_heartbeat_is_received(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
+    """Also without any message; unless another process was registered later."""
     clock.advance(MINUTE)
     assert await store.exchanges.beat(here.sidecar_id, here.epoch) is None
     for sidecar_id, epoch in ((here.sidecar_id, 0), (here.sidecar_id, 2), (SidecarId("s9"), 1)):
@@ -287,7 +289,7 @@ async def reclaimed(store: CentralStore, limit: int) -> int:
 
 
 async def test_lost_leases_are_reclaimed(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
-    """Those that are due and no others, on so many accounts at once; debt is repaid and who waits is told."""
+    """Those that are due and no others, on so many accounts at once; debt is repaid, and the sidecar that waits is notified."""
     for name in (A, B, C):
         await opened(store, name, permanent=10, overdraft=5 if name == A else 0)
         await here.exchange(account=name, need=10)

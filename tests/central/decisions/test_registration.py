@@ -19,7 +19,7 @@ async def test_a_new_sidecar_is_issued_its_first_epoch(store: CentralStore) -> N
 
 
 async def test_a_restart_is_issued_the_next_epoch(store: CentralStore) -> None:
-    """It says in which one it last spoke."""
+    """It names its last epoch."""
     for epoch in range(3):
         assert await store.exchanges.register(SIDECAR, epoch, f"start {epoch}") == Registered(epoch + 1, ())
 
@@ -59,7 +59,7 @@ async def test_a_sidecar_is_told_where_it_has_leases(
     await here.exchange(account=names[0], need=2)
     await here.exchange(account=names[2], leases=())
     assert await store.exchanges.register(SIDECAR, 1, "next") == Registered(2, (names[0], names[1]))
-    assert (await balance_summary(store, names[1])).leased == 2, "until it has spoken, nobody knows what is held"
+    assert (await balance_summary(store, names[1])).leased == 2, "until it has sent a message, it is not known what is held"
 
 
 async def test_of_two_that_come_first_at_once_one_is_registered(

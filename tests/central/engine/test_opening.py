@@ -19,7 +19,7 @@ AT_ONCE = 8
 
 
 def test_many_open_a_new_file_at_once(tmp_path: Path) -> None:
-    """One changes its mode; none of the others is told that it is locked."""
+    """One changes its mode; no other fails because it is locked."""
     refused: list[BaseException] = []
 
     def use(path: Path, start: threading.Barrier) -> None:

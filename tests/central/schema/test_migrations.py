@@ -64,7 +64,7 @@ async def test_the_migrations_make_the_tables_that_the_program_expects(store: Ce
 
 
 async def test_the_index_of_an_expression_is_the_one_that_the_program_expects(tmp_path: Path) -> None:
-    """SQLite tells of it only in words."""
+    """SQLite reports it only in words."""
     path = tmp_path / "central.db"
     async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
         await store.migrate()

@@ -149,9 +149,9 @@ async def test_a_sidecar_settles(running: Bench, owner: CentralStore, clock: Man
     clock.advance(DAY)
     await running.sidecar.tidy()
     await running.sidecar.settle()
-    told = [kind for kind, _, _ in await lines(owner, ACCOUNT)]
-    assert {"GRANTED", "CHARGED", "REFUNDED", "DEBT_REPAID"} <= set(told)
-    assert [each.type.value for each in await running.history()] == told
+    types = [kind for kind, _, _ in await lines(owner, ACCOUNT)]
+    assert {"GRANTED", "CHARGED", "REFUNDED", "DEBT_REPAID"} <= set(types)
+    assert [each.type.value for each in await running.history()] == types
     assert (await running.standing()).debt == 0
 
 

@@ -58,12 +58,12 @@ async def damaged(url: str, statement: str) -> Report:
 
 
 async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
-    """Progress is told, and there is nothing to say."""
-    told: list[tuple[int, int]] = []
-    report = await verify(url, lambda done, of: told.append((done, of)))
+    """Progress is reported, and there are no problems."""
+    progress: list[tuple[int, int]] = []
+    report = await verify(url, lambda done, of: progress.append((done, of)))
     assert report == Report(1, report.entries, ())
     assert report.entries >= 7
-    assert told == [(1, 1)]
+    assert progress == [(1, 1)]
 
 
 @pytest.mark.parametrize(

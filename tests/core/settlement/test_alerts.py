@@ -18,19 +18,19 @@ AT_50_PERCENT = Alert(percent=50)
 AT_100_PERCENT = Alert(percent=100)
 
 
-def level(told: str) -> CreditLevel:
+def level(text: str) -> CreditLevel:
     """Told as `left`, `left/plan_given` or `left/plan_given/others_left`; the plan gave 100 if it is not said."""
-    left, plan_given, others_left = (int(each) for each in (told.split("/") + ["100", "0"][told.count("/") :]))
+    left, plan_given, others_left = (int(each) for each in (text.split("/") + ["100", "0"][text.count("/") :]))
     return CreditLevel(mc(left), mc(plan_given), mc(others_left))
 
 
-def fired(alert: Alert, told: str) -> str:
-    """The levels at which an alert fired. `told` is a line of levels, `|` where a period ends; those joined by `>` are of
+def fired(alert: Alert, text: str) -> str:
+    """The levels at which an alert fired. `text` is a line of levels, `|` where a period ends; those joined by `>` are of
     one transaction.
     """
     watch: Watch | None = None
     found = []
-    for number, period in enumerate(told.split("|")):
+    for number, period in enumerate(text.split("|")):
         for transaction in period.split():
             levels = [level(each) for each in transaction.split(">")]
             watch, low = look(alert, watch, levels, Instant(10 * number), Instant(10 * number))
@@ -77,10 +77,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("alert", "told", "expected"), CASES.values(), ids=CASES)
-def test_cases(alert: Alert, told: str, expected: str) -> None:
+@pytest.mark.parametrize(("alert", "text", "expected"), CASES.values(), ids=CASES)
+def test_cases(alert: Alert, text: str, expected: str) -> None:
     """Which levels an alert fires at."""
-    assert fired(alert, told) == expected
+    assert fired(alert, text) == expected
 
 
 def test_a_date_that_comes_twice_is_two_periods() -> None:

@@ -16,7 +16,7 @@ from tests.core.peers import PATIENCE, Peer, need, outcome
 MORNING = at("10 09:00")
 NEXT_DAY = at("11 09:00")
 TRUSTED = Span(10 * MINUTE + SKEW_MARGIN)
-"""For so long after it spoke a sidecar is trusted to authorise."""
+"""How long after its message a sidecar is trusted to authorise."""
 
 
 def central_with(*amounts: int) -> Central:
@@ -52,7 +52,7 @@ def later(moment: Instant, span: int) -> Instant:
 def test_others_are_asked_if_what_they_may_have_is_enough(
     what: str, held: int, unposted: int, keeps: bool, required: int, pending: bool
 ) -> None:
-    """6 of 10 are leased: a need that they can still meet waits, and they are told; any other is refused for good."""
+    """6 of 10 are leased: a need that they can still meet waits, and they are notified; any other is refused for good."""
     central = central_with(10)
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(6))
@@ -89,7 +89,7 @@ def test_a_recall_says_who_waits_for_what() -> None:
     ],
 )
 def test_what_a_silent_sidecar_held_is_held(silent_for: int, held: int, pending: bool) -> None:
-    """Once it can authorise nothing more it is not waited for; what it had idle when it last spoke still counts."""
+    """Once it can authorise nothing more it is not waited for; what it had idle at its last report still counts."""
     central = central_with(10)
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(6))
@@ -174,22 +174,22 @@ def test_credit_leased_since_may_come_back_too() -> None:
 
 
 def test_a_waiter_is_told_once_when_credit_has_come() -> None:
-    """Not while what came is too little, and not again before it has spoken."""
+    """Not while what came is too little, and not again before it has sent a message."""
     central = central_with(9)
     asker, *holders = sidecars(central, "abcd")
     for each in holders:
         each.exchange(MORNING, asks=need(3))
     asker.exchange(MORNING, asks=need(5))
-    told = []
+    notified = []
     for each in holders:
         each.exchange(MORNING)
-        told.append(asker.is_notified())
-    assert told == [False, True, False]
+        notified.append(asker.is_notified())
+    assert notified == [False, True, False]
     assert outcome(asker.exchange(MORNING, asks=need(5))) == (5, 0, False)
 
 
 def test_a_ready_recall_that_comes_to_nothing_waits_anew() -> None:
-    """Credit that came went to one who came before; the waiter is told again when more comes."""
+    """Credit that came went to one who came before; the waiter is notified again when more comes."""
     central = central_with(6)
     holder, first, second, last = sidecars(central, "abcd")
     holder.exchange(MORNING, asks=need(3))
@@ -201,12 +201,12 @@ def test_a_ready_recall_that_comes_to_nothing_waits_anew() -> None:
     first.exchange(MORNING)
     assert second.is_notified(), "the first gave up"
     assert outcome(last.exchange(MORNING, held=1, asks=need(2))) == (2, 0, False), "what is not promised"
-    assert not second.is_notified(), "it was told that it may ask, and is to do so"
+    assert not second.is_notified(), "it was notified already, and has to ask"
     assert outcome(second.exchange(MORNING, asks=need(2))) == (2, 0, False)
 
 
 def test_a_grant_is_usable_while_everything_is_out() -> None:
-    """It is leased at once, and who waits for credit is told of it."""
+    """It is leased at once, and a sidecar that waits for credit is notified."""
     central = central_with(5)
     asker, holder, other = sidecars(central, "abc")
     holder.exchange(MORNING, asks=need(5))
@@ -238,7 +238,7 @@ def test_first_come_first_served() -> None:
     assert outcome(first.exchange(MORNING, asks=need(2))) == (2, 0, False)
     holder.exchange(MORNING, held=2)
     first.exchange(MORNING, held=2)
-    assert [each.is_notified() for each in (second, third)] == [False, False], "it was told already, or is behind"
+    assert [each.is_notified() for each in (second, third)] == [False, False], "it was notified already, or is behind"
     assert outcome(second.exchange(MORNING, asks=need(2))) == (2, 0, False)
 
 
@@ -281,7 +281,7 @@ def test_a_need_past_its_deadline_holds_nobody_up(waited: int, granted: int) -> 
 
 
 def test_a_need_is_not_refused_because_credit_is_promised_to_others() -> None:
-    """Who comes first may give up: the second waits, though nobody is awaited any more, and is told."""
+    """The first may give up: the second waits, though no sidecar is awaited any more, and is notified."""
     central = central_with(4)
     first, second, holder = sidecars(central, "abc")
     holder.exchange(MORNING, asks=need(4))
@@ -298,7 +298,7 @@ def test_a_need_is_not_refused_because_credit_is_promised_to_others() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_ten_waiters_for_the_last_three_credits(order: int) -> None:
-    """Whoever is told speaks, in any order: three get one each, seven are refused for good, and nobody is left waiting."""
+    """Each notified sidecar answers, in any order: three get one each, seven are refused for good, and none is left waiting."""
     central = central_with(3)
     holder, *waiters = sidecars(central, "zabcdefghij")
     everyone = {each.sidecar_id: each for each in (holder, *waiters)}
@@ -360,7 +360,7 @@ def test_the_waiter_itself_may_get_more_than_it_lacks() -> None:
 
 
 def test_a_need_without_patience_waits_for_nothing() -> None:
-    """It is told that more may come, and nobody is asked for it."""
+    """It is answered that more may come, and no sidecar is asked for it."""
     central = central_with(5)
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(5))
@@ -373,7 +373,7 @@ def test_a_need_without_patience_waits_for_nothing() -> None:
 
 
 def test_a_need_of_which_a_part_is_of_use() -> None:
-    """It gets what there is, waits for the rest, and is told as soon as more has come: with a part in hand any more may do."""
+    """It gets what there is, waits for the rest, and is notified when more has come: with a part in hand any more may do."""
     central = central_with(10)
     asker, first, second = sidecars(central, "abc")
     for each in (first, second):
@@ -452,7 +452,7 @@ def changed(central: Central, now: Instant) -> None:
 
 
 def test_all_who_may_authorise_are_told_of_a_change() -> None:
-    """Each speaks once; it is forgotten when all have, and holds up neither needs nor refills meanwhile."""
+    """Each sends one message; it is dropped when all have, and holds up neither needs nor refills meanwhile."""
     central = central_with(30)
     first, second, silent, bystander = sidecars(central, "abcd")
     silent.exchange(MORNING, asks=need(5))
@@ -481,7 +481,7 @@ def test_a_change_concerns_nobody_if_nobody_may_authorise() -> None:
 
 
 def test_a_change_is_forgotten_when_nobody_may_authorise_any_more() -> None:
-    """A sidecar that never speaks again does not keep it for ever; a second change is told to all again."""
+    """A sidecar that stays silent does not keep it for ever; a second change notifies all again."""
     central = central_with(30)
     first, second = sidecars(central, "ab")
     for each in (first, second):
@@ -517,7 +517,7 @@ def test_what_is_held_over_midnight(what: str, grants: list[Grant], required: in
 
 
 def test_idle_credit_of_an_ended_day_is_recalled() -> None:
-    """Permanent credit that was leased yesterday is of use today; its sidecar is told, however late."""
+    """Permanent credit that was leased yesterday is of use today; its sidecar is notified, however late."""
     central = Central(account(), grants=[grant("g", 10)])
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(8))

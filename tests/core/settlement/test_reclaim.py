@@ -73,8 +73,8 @@ def test_a_lease_is_reclaimed_when_nothing_more_can_come(silence: int, is_steady
 def test_how_long_depends_on_what_the_sidecar_promised(ttl: int, lifetime: int) -> None:
     """For how long it may authorise, and for how long what it authorises may be held."""
     central, lost, other = lost_with(8)
-    told = replace(lost.message(held=8), lease_ttl=Span(ttl), max_hold_lifetime=Span(lifetime))
-    lost.send(told, MORNING)
+    sent = replace(lost.message(held=8), lease_ttl=Span(ttl), max_hold_lifetime=Span(lifetime))
+    lost.send(sent, MORNING)
     gone = MORNING + ttl + SKEW_MARGIN + lifetime + RECLAIM_GRACE
     other.exchange(Instant(gone - 1), is_steady=True)
     assert not central.lease(MORNING, lost.sidecar_id).closed
@@ -83,7 +83,7 @@ def test_how_long_depends_on_what_the_sidecar_promised(ttl: int, lifetime: int) 
 
 
 def test_every_word_counts_from_the_start() -> None:
-    """Also one that says nothing of interest, and one of which nobody heard the answer."""
+    """Also one that states nothing new, and one whose answer was lost."""
     central, lost, other = lost_with(8)
     lost.exchange(Instant(MORNING + HOUR), held=8)
     other.exchange(LOST, is_steady=True)
@@ -94,7 +94,7 @@ def test_every_word_counts_from_the_start() -> None:
 
 
 def test_a_sidecar_does_not_give_itself_up() -> None:
-    """It was silent for days, and speaks: it is there, and what it held over midnight is good."""
+    """It was silent for days, and sends a message: it is not lost, and what it held over midnight is good."""
     central, lost, _ = lost_with(8)
     paid = charge("c", part(8, MORNING, lost.sidecar_id))
     lost.exchange(at("13 09:00"), paid, is_steady=True)
@@ -122,7 +122,7 @@ def test_who_waits_is_told_of_reclaimed_credit() -> None:
     third = Peer(central, "third")
     lost.exchange(MORNING, held=4, keeps=True)
     now = Instant(LOST - 1)
-    assert outcome(other.exchange(now, asks=need(5))) == (0, 5, True), "4 were idle when it last spoke"
+    assert outcome(other.exchange(now, asks=need(5))) == (0, 5, True), "4 were idle at its last report"
     third.exchange(LOST, is_steady=True)
     assert other.is_notified()
     assert outcome(other.exchange(LOST, asks=need(5))) == (5, 0, False)

@@ -96,7 +96,7 @@ def test_excess_that_waited_long_enough_is_not_asked_for_again() -> None:
 
 
 def test_that_excess_waited_is_remembered() -> None:
-    """Others speak meanwhile; when it is sent at last it has waited enough. After that it would wait anew."""
+    """Others send messages meanwhile; when it is sent at last it has waited enough. After that it would wait anew."""
     for waited, is_posted in ((EXCESS_PATIENCE + EXCESS_MEMORY - 1, True), (EXCESS_PATIENCE + EXCESS_MEMORY, False)):
         central = central_with(10)
         here, holder, other = sidecars(central, "abc")
