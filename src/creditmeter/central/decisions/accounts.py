@@ -1,8 +1,8 @@
-"""Opening an account for a decision, and saving what was decided.
+"""Opening an account for a decision: locks its row, loads the other rows through `contents`, and saves what was decided.
 
-`open_ledger` loads the account's row and locks it until the transaction ends. So decisions about one account are taken one
-after another, whichever sidecar asks. `contents` loads the other rows. `OpenLedger.save` writes the account's running totals,
-the grants, leases, charges, refunds, recalls and alert watches that changed, and new lines of history and deliveries of alerts.
+`open_ledger` locks the account's row until the transaction ends. So decisions about one account are taken one after another,
+whichever sidecar asks. `OpenLedger.save` writes the account's running totals, the grants, leases, charges, refunds, recalls and
+alert watches that changed, and new lines of history and deliveries of alerts.
 """
 
 from sqlalchemy import bindparam, delete, select, update

@@ -1,8 +1,8 @@
-"""Changes of accounts, plans and grants by operators and the product's back end.
+"""Changes of accounts, plans and grants: locks and saves the account's row with its ledger, and adds rows of plans.
 
-A change of an account or a grant opens and locks the account, saves its ledger and what changed of its row, and saves the
-request with its first reply, all in one transaction. So it is idempotent by its request id. A change of a plan adds a row to
-the plan and locks nothing.
+Operators and the product's back end make these changes. A change of an account or a grant opens and locks the account, saves
+its ledger and what changed of its row, and saves the request with its first reply, all in one transaction. So it is idempotent
+by its request id. A change of a plan adds a row to the plan and locks nothing.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""What a decision loads of an account: the rows that a `Ledger` may need, and no others.
+"""What a decision loads of an account: rows of its plan, grants, leases, charges, refunds and recalls. It locks and saves none.
 
-Nothing is locked here: `accounts` locks the account's row first.
+Only the rows that a `Ledger` may need are loaded. `accounts` locks the account's row first.
 """
 
 from collections.abc import Iterable

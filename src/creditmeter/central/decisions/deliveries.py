@@ -1,8 +1,8 @@
-"""Deliveries to webhooks: one row for each alert that fired, until it was delivered or given up.
+"""Deliveries to webhooks: saves a row for each alert that fired, and loads and locks the rows that are due.
 
-A row is saved in the transaction in which its alert fires. Any sidecar that has a webhook claims rows that are due; a row is
-locked while it is claimed, so one sidecar gets it. A claim is a later due time and nothing else. So a row that was claimed and
-not finished becomes due again by itself.
+A row is kept until its alert was delivered or given up. It is saved in the transaction in which its alert fires. Any sidecar
+that has a webhook claims rows that are due; a row is locked while it is claimed, so one sidecar gets it. A claim is a later due
+time and nothing else. So a row that was claimed and not finished becomes due again by itself.
 """
 
 import msgspec

@@ -1,7 +1,8 @@
-"""Exchanges with sidecars: registration, heartbeats, messages about accounts, and the reclaiming of lost sidecars' leases.
+"""Exchanges with sidecars: locks the sidecar's row, opens the accounts that its messages are about, saves them and the answers.
 
-A registration locks and saves the sidecar's row. An exchange shares a lock on that row, opens the account of each message in
-the order of their ids, and saves with each ledger the answer and the refused calls. A preview locks and saves nothing.
+Registration, heartbeats and the reclaiming of lost sidecars' leases are here, too. A registration locks and saves the sidecar's
+row. An exchange shares a lock on that row, opens the account of each message in the order of their ids, and saves with each
+ledger the answer and the refused calls. A preview locks and saves nothing.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""Notifying sidecars that they should send a message about an account: to give credit back, or to ask for it again.
+"""Notifying sidecars that they should send a message about an account: loads rows of recalls, and locks and saves none.
 
-On PostgreSQL, NOTIFY does it: each sidecar has a channel of its own, and a notification is sent when its transaction is
-committed. On engines without NOTIFY, such as SQLite, sidecars poll the rows of recalls. Nothing is locked, and no row is saved.
+A notified sidecar gives credit back, or asks for it again. On PostgreSQL, NOTIFY does it: each sidecar has a channel of its
+own, and a notification is sent when its transaction is committed. On engines without NOTIFY, such as SQLite, sidecars poll the
+rows of recalls.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
-"""Replays: the central store saves each request that it decided with its first reply, and loads it when the request is
-repeated.
+"""Replays: loads and saves requests with their first replies, under the caller's lock on the account.
 
-The lock is the caller's: the account's row is locked before.
+A request that the central store decided gets the same reply when it is repeated.
 """
 
 from typing import TypeVar

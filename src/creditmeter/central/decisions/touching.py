@@ -1,9 +1,9 @@
-"""Touching an account before it is read: what midnight brought is saved before it is shown.
+"""Touching an account before it is read: loads its row without a lock, and opens, locks and saves it only if something is due.
 
-Credit lapses and a plan gives when the account is touched, and every reader touches it. So history, grants and balance agree
-whenever they are read, and each figure is explained by lines of history. Mostly nothing is due. The reader learns that from the
-account's row, which it loads without a lock, and then reads on in the same snapshot. If something is due, the account is
-opened, locked and saved as by any decision.
+What midnight brought is saved before it is shown. Credit lapses and a plan gives when the account is touched, and every reader
+touches it. So history, grants and balance agree whenever they are read, and each figure is explained by lines of history.
+Mostly nothing is due. The reader learns that from the account's row, which it loads without a lock, and then reads on in the
+same snapshot. If something is due, the account is opened, locked and saved as by any decision.
 """
 
 import contextlib
