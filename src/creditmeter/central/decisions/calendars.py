@@ -28,7 +28,7 @@ def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | N
 
 
 async def save_change(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
-    """Save the extended day and month of a calendar's change, and extend the grants that end with them."""
+    """Save the last change of an account's calendar, and the new ends of its grants."""
     accounts = tables.accounts
     changed = accounts.update().where(accounts.c.account_id == account_id)
     await connection.execute(changed.values(calendar_change=encode(schedule.change)))

@@ -128,11 +128,11 @@ class Exchanges:
             await opened.save(connection)
 
     async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
-        """Apply one sidecar's messages, each about another account, in one transaction. Returns their replies in the same
-        order.
+        """Apply one sidecar's messages, each about another account, in one transaction. Returns the replies in their order.
 
-            Raises: CentralUnavailable: the store did not answer. Whether the messages were applied is unknown, so the sidecar
-            has to send them again unchanged.
+        Raises:
+            CentralUnavailable: the store did not answer. Whether the messages were applied is unknown, so the sidecar has to
+                send them again unchanged.
         """
         replies: dict[AccountId, Reply] = {}
         async with self._database.write() as connection:

@@ -31,7 +31,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account and its terms. Amounts in microcredits. A limit of 0 is the sidecar's default."""
+    """An account and its terms, amounts in microcredits. A 0 in `max_…` is the sidecar's default, any other 0 is 0."""
 
     account_id: AccountId
     created_at: Instant
