@@ -14,7 +14,7 @@ MAX_AMOUNT = Microcredits(10**15)
 """The largest amount in a request, in microcredits: a billion credits. The sum of thousands of such amounts fits an int64."""
 
 MAX_BALANCE = Microcredits(9 * 10**18)
-"""The largest balance of an account after it was given credit, in microcredits. An int64 has room for the plan's grants, too."""
+"""The largest balance of an account after it was given credit, in microcredits. An int64 has room for plan grants, too."""
 
 ZERO = Microcredits(0)
 

@@ -85,7 +85,7 @@ class LowBalance:
 
 
 def is_low(alert: Alert, measure: Measure) -> bool:
-    """Whether what is left is at the threshold or below. Nothing left always is. 100 percent is passed by the first use."""
+    """Whether what is left is at the threshold or below; 0 always is. At 100 percent a full amount is not low: any use of it is."""
     if alert.amount:
         return measure.left <= alert.amount
     missing = alert.percent * measure.granted - _WHOLE * measure.left
