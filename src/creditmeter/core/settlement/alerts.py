@@ -85,7 +85,7 @@ class LowBalance:
 
 
 def is_low(alert: Alert, measure: Measure) -> bool:
-    """Whether what is left is at the threshold or below; 0 always is. At 100 percent a full amount is not low: any use of it is."""
+    """Whether what is left is at the threshold or below; 0 always is. At 100 percent only what is full is above it."""
     if alert.amount:
         return measure.left <= alert.amount
     missing = alert.percent * measure.granted - _WHOLE * measure.left
