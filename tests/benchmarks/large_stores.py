@@ -24,7 +24,7 @@ from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT
 from creditmeter.core.credit.history import HistoryFilter
 from creditmeter.core.ids import AccountId
 from tests.central.accounts import ACME, give, opened
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
 
@@ -68,14 +68,14 @@ class Subject:
 
     name: str
     store: CentralStore
-    speaker: Speaker
+    sidecar: Peer
     settlements: list[float] = field(default_factory=list)
     pages: list[float] = field(default_factory=list)
 
     async def settle(self, number: int) -> None:
         """Post one charge."""
-        charge = self.speaker.charge(f"{self.name}-{number}", CREDIT)
-        answer = await self.speaker.say(charge, need=CREDIT)
+        charge = self.sidecar.charge(f"{self.name}-{number}", CREDIT)
+        answer = await self.sidecar.exchange(charge, need=CREDIT)
         assert answer.postings[charge.charge_id].covered == CREDIT, "a charge was not covered"
 
     async def read(self, number: int) -> None:
@@ -123,9 +123,9 @@ async def _subject(name: str, store: CentralStore, clock: ManualClock) -> Subjec
     """An account with credit, and a sidecar that has some of it in hand."""
     await store.migrate()
     await opened(store, ACME, daily=100 * CREDIT, permanent=100_000 * CREDIT)
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say(need=1_000 * CREDIT)
-    return Subject(name, store, speaker)
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange(need=1_000 * CREDIT)
+    return Subject(name, store, sidecar)
 
 
 async def _give_many(engine: str, subject: Subject, count: int) -> None:

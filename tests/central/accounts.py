@@ -13,7 +13,7 @@ from creditmeter.core.credit.administration import AccountUpdate, CreateAccount,
 from creditmeter.core.credit.charges import Charge, Refund, RefundMode
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import Entry, HistoryFilter
-from creditmeter.core.credit.messages import Message, Preview, Standing
+from creditmeter.core.credit.messages import BalanceSummary, Message, Preview
 from creditmeter.core.credit.requests import Done, RefundCharge
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, PlanId, RefundId, RequestId, SidecarId, refund_id
 from creditmeter.core.instants import Instant
@@ -146,7 +146,7 @@ async def refund(
 # Looking at what is stored.
 
 
-async def standing(store: CentralStore, account_id: AccountId = ACME) -> Standing:
+async def balance_summary(store: CentralStore, account_id: AccountId = ACME) -> BalanceSummary:
     """How an account stands, with the grants that can be drawn on; by a sidecar that has nothing to do with it."""
     previewed = await store.exchanges.preview(Message(NOBODY, 0, account_id, 0), 100)
     assert isinstance(previewed, Preview)
@@ -155,12 +155,12 @@ async def standing(store: CentralStore, account_id: AccountId = ACME) -> Standin
 
 async def remaining(store: CentralStore, account_id: AccountId = ACME) -> tuple[int, ...]:
     """What is left in the daily, the monthly and the permanent bucket."""
-    return tuple(each.remaining for each in (await standing(store, account_id)).buckets)
+    return tuple(each.remaining for each in (await balance_summary(store, account_id)).buckets)
 
 
 async def available(store: CentralStore, account_id: AccountId = ACME) -> int:
     """What is available, idle credit on leases included."""
-    return (await standing(store, account_id)).available
+    return (await balance_summary(store, account_id)).available
 
 
 async def history(store: CentralStore, account_id: AccountId = ACME, wanted: HistoryFilter | None = None) -> list[Entry]:

@@ -6,7 +6,7 @@ import pytest
 
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 
 
@@ -20,12 +20,12 @@ async def store(central_url: str, clock: ManualClock) -> AsyncIterator[CentralSt
 
 
 @pytest.fixture
-async def here(store: CentralStore, clock: ManualClock) -> Speaker:
+async def here(store: CentralStore, clock: ManualClock) -> Peer:
     """A sidecar that is registered."""
-    return await Speaker.registered(store, clock, "s1")
+    return await Peer.registered(store, clock, "s1")
 
 
 @pytest.fixture
-async def elsewhere(store: CentralStore, clock: ManualClock) -> Speaker:
+async def elsewhere(store: CentralStore, clock: ManualClock) -> Peer:
     """Another sidecar that is registered."""
-    return await Speaker.registered(store, clock, "s2")
+    return await Peer.registered(store, clock, "s2")

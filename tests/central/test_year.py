@@ -26,11 +26,11 @@ from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
+from creditmeter.core.settlement.balance_summary import balance_summary as summary_of
 from creditmeter.core.settlement.refunding import refund
-from creditmeter.core.settlement.standing import standing as standing_of
-from tests.central.accounts import ACME, account, create, give, giving_back, history, put_plan, standing
+from tests.central.accounts import ACME, account, balance_summary, create, give, giving_back, history, put_plan
 from tests.central.one_pass import NEVER, Life
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 from tests.core.builders import Central, charge, grant, refund_of
 from tests.core.builders import plan as plan_of
@@ -168,7 +168,7 @@ class Steps:
         """What is left in each bucket, and what is owed. Looking touches, as it does in the store."""
         self.central.touch(self.now)
         ledger = self.central.ledger(self.now)
-        return tuple(each.remaining for each in standing_of(ledger).buckets), ledger.debt
+        return tuple(each.remaining for each in summary_of(ledger).buckets), ledger.debt
 
     def _name(self) -> str:
         self.names += 1
@@ -181,16 +181,16 @@ class Stored:
 
     store: CentralStore
     clock: ManualClock
-    here: Speaker
+    here: Peer
     charges: list[Charge]
     given: list[Grant]
     names: int = 0
 
     async def call(self, amount: int) -> None:
         """Leased, then charged; what cannot be leased is excess."""
-        leased = (await self.here.say(need=amount)).granted
+        leased = (await self.here.exchange(need=amount)).granted
         made = self.here.charge(self._name(), leased, excess=amount - leased)
-        await self.here.say(made)
+        await self.here.exchange(made)
         self.charges.append(made)
 
     async def refund(self, number: int, amount: int | None, *, goodwill: bool) -> bool:
@@ -225,7 +225,7 @@ class Stored:
 
     async def touch(self) -> None:
         """The sidecar says something."""
-        await self.here.say()
+        await self.here.exchange()
 
     def come_to(self, now: datetime) -> None:
         """Time goes by."""
@@ -233,7 +233,7 @@ class Stored:
 
     async def left(self) -> tuple[tuple[int, ...], int]:
         """What is left in each bucket, and what is owed."""
-        stands = await standing(self.store)
+        stands = await balance_summary(self.store)
         return tuple(each.remaining for each in stands.buckets), stands.debt
 
     async def _update(self, update: AccountUpdate) -> bool:
@@ -328,7 +328,7 @@ async def _year(file: Path, year: list[Step], zone: str, anchor: int, overdraft:
     async with CentralStore(f"sqlite:///{file}", clock.wall) as store:
         for name, number in zip(PLANS, (3, 8, 12), strict=True):
             await put_plan(store, name, number, 3 * number)
-        here = await Speaker.registered(store, clock, "s1")
+        here = await Peer.registered(store, clock, "s1")
         clock.advance(at(START) - clock.wall())
         opened = await create(store, account(plan="free", time_zone=zone, anchor_day=anchor, overdraft=overdraft))
         plans = [plan_of(name, number, 3 * number) for name, number in zip(PLANS, (3, 8, 12), strict=True)]

@@ -35,9 +35,9 @@ from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.refusals import RefundExceedsCharge, Refusal, TimeZoneChangeTooSoon
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
-from creditmeter.core.settlement.loading import Demand, demand, is_enough
+from creditmeter.core.settlement.loading import DrawBound, covers_draws, draw_bound
 from creditmeter.core.settlement.posting import post
-from creditmeter.core.settlement.recalling import recall_everything, ripen
+from creditmeter.core.settlement.recalling import mark_ready, recall_everything
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import refund
 
@@ -106,7 +106,7 @@ def grant(
     drawn: int = 0,
     period_key: str | None = None,
 ) -> Grant:
-    """A grant, permanent unless told; of a plan if it names its period."""
+    """A grant, permanent by default; of a plan if it names its period."""
     begins = at("01 00:00") if begins is None else begins
     return Grant(
         grant_id=GrantId(name),
@@ -146,7 +146,7 @@ def lease_name(opened: Instant, sidecar_id: SidecarId = HERE) -> LeaseId:
 
 
 def lease(opened: Instant, limit: int, *, spent: int = 0, trusted_until: Span = ALWAYS) -> Lease:
-    """A lease as its sidecar has it, trusted for good unless told."""
+    """A lease as its sidecar has it, trusted for good by default."""
     return Lease(
         lease_id=lease_name(opened),
         account_id=ACCOUNT,
@@ -187,7 +187,7 @@ def reservation(
     expires: Instant,
     state: ReservationState = ReservationState.HELD,
 ) -> Reservation:
-    """A reservation, open unless told."""
+    """A reservation, open by default."""
     return Reservation(
         reservation_id=ReservationId(name),
         account_id=ACCOUNT,
@@ -219,7 +219,7 @@ def charge(
     reservation_id: str | None = None,
     commit_number: int = 1,
 ) -> Charge:
-    """A charge of its parts and an excess, committed when the last part was authorised unless told."""
+    """A charge of its parts and an excess, committed when the last part was authorised by default."""
     committed = committed if committed is not None else parts[-1].authorized_at
     total = sum(each.amount for each in parts) + excess
     return Charge(
@@ -301,7 +301,7 @@ class Central:
         self.charges: dict[ChargeId, Charge] = {}
         self.refunds: dict[RefundId, Refund] = {}
         self.recalls: dict[tuple[SidecarId, Purpose], Recall] = {}
-        self.summoned: set[SidecarId] = set()
+        self.notified: set[SidecarId] = set()
         self.entries: list[Entry] = []
         self.decided_at = Instant(0)
         self._answers: dict[SidecarId, tuple[int, Answer]] = {}
@@ -330,8 +330,8 @@ class Central:
         posts = tuple(charges)
         loaded = self._charges_about(posts, given_back)
         open_leases = {each.lease_id: each for each in self.leases.values() if not each.closed}
-        wanted = demand(posts, loaded, open_leases, now)
-        first = set(self.grants) if is_whole else self._first_permanent(wanted, now)
+        bound = draw_bound(posts, loaded, open_leases, now)
+        first = set(self.grants) if is_whole else self._first_permanent(bound, now)
         looked_at = self._grants_for(now, loaded, {*grants, *first})
         contents = Contents(
             account=self.account,
@@ -387,10 +387,10 @@ class Central:
         lasting = (each for each in self.grants.values() if each.kind is GrantKind.PERMANENT and each.remaining)
         return sorted((each for each in lasting if each.effective_at <= now), key=draw_key)
 
-    def _first_permanent(self, wanted: Demand, now: Instant) -> set[GrantId]:
+    def _first_permanent(self, bound: DrawBound, now: Instant) -> set[GrantId]:
         """No more of them than are enough."""
         begun = self._begun(now)
-        sizes = (size for size in range(len(begun)) if is_enough(begun[:size], wanted, now))
+        sizes = (size for size in range(len(begun)) if covers_draws(begun[:size], bound, now))
         return {each.grant_id for each in begun[: next(sizes, len(begun))]}
 
     def _rest(self, looked_at: tuple[Grant, ...], now: Instant) -> Rest:
@@ -399,16 +399,16 @@ class Central:
         return Rest(mc(sum(each.given for each in rest)), mc(sum(each.remaining for each in rest)))
 
     def save(self, ledger: Ledger) -> None:
-        """Keep what a ledger decided. `summoned` are those who were told to speak with the last decision."""
+        """Keep what a ledger decided. `notified` are the sidecars that the last decision notified."""
         ledger.lapse()
-        ripen(ledger)
+        mark_ready(ledger)
         changes = ledger.changes
         for key, recall in changes.recalls.items():
             if recall is None:
                 self.recalls.pop(key, None)
             else:
                 self.recalls[key] = recall
-        self.summoned = changes.summoned
+        self.notified = changes.notified
         self.grants.update(changes.grants)
         self.leases.update(changes.leases)
         self.charges.update(changes.charges)
@@ -424,20 +424,20 @@ class Central:
         self._answers.pop(sidecar_id, None)
         return self._epochs[sidecar_id]
 
-    def exchange(self, told: Message, now: Instant) -> Answer | None:
+    def exchange(self, sent: Message, now: Instant) -> Answer | None:
         """Apply a message, once. None if it came too late to have an effect."""
-        if told.epoch != self._epochs.setdefault(told.sidecar_id, 1):
+        if sent.epoch != self._epochs.setdefault(sent.sidecar_id, 1):
             return None
-        applied_seq, applied = self._answers.get(told.sidecar_id, (0, None))
-        if told.seq <= applied_seq:
-            return applied if told.seq == applied_seq else None
-        ledger, whole = (self.ledger(now, told.charges, refunds=told.refunds, is_whole=is_whole) for is_whole in (False, True))
-        replied = answer(ledger, told)
-        assert (replied, ledger.changes) == (answer(whole, told), whole.changes), "what is not loaded does not matter"
+        applied_seq, applied = self._answers.get(sent.sidecar_id, (0, None))
+        if sent.seq <= applied_seq:
+            return applied if sent.seq == applied_seq else None
+        ledger, whole = (self.ledger(now, sent.charges, refunds=sent.refunds, is_whole=is_whole) for is_whole in (False, True))
+        replied = answer(ledger, sent)
+        assert (replied, ledger.changes) == (answer(whole, sent), whole.changes), "what is not loaded does not matter"
         written = len(ledger.changes.entries)
         self.save(ledger)
         assert len(ledger.changes.entries) == written, "an answer says how the account stands after it"
-        self._answers[told.sidecar_id] = told.seq, replied
+        self._answers[sent.sidecar_id] = sent.seq, replied
         return replied
 
     def post(self, posted: Charge, now: Instant, sender: SidecarId = HERE) -> Charge:

@@ -1,10 +1,10 @@
 """A search for a way to break the rules of leases: several sidecars and one central store live through days at random.
 
-The sidecars' clocks differ. Messages are lost on the way, applied late, or applied while their answer is lost; a sidecar
-then says the same again, says something new, or restarts from what its journal holds. Needs wait for credit that others have
-idle; those are told, and speak or not. Who is silent for too long is given up for lost, and may return. Grants of all kinds
-begin and end, plans and the account's calendar change, charges are refunded. After each step nothing may be overspent, lost,
-counted twice or refused without reason; in the end, when messages arrive again, everything settles and goes home.
+The sidecars' clocks differ. Messages are lost on the way, applied late, or applied while their answer is lost; a sidecar then
+sends the same again, sends something new, or restarts from what its journal has. Needs wait for credit that others have idle;
+those are notified, and answer or not. A sidecar that is silent for too long is given up for lost, and may return. Grants of all
+kinds begin and end, plans and the account's calendar change, charges are refunded. After each step nothing may be overspent,
+lost, counted twice or refused without reason; in the end, when messages arrive again, everything settles and is returned.
 """
 
 from collections import Counter
@@ -154,8 +154,8 @@ class LeaseSearch(RuleBasedStateMachine):
         self.refunded: dict[RefundId, Refund] = {}
         self.said: dict[tuple[int, RequestId], Receipt] = {}
         self.ended: dict[ReservationId, ReservationState] = {}
-        self.told: set[SidecarId] = set()
-        self.heard: Counter[SidecarId] = Counter()
+        self.notified: set[SidecarId] = set()
+        self.answered_at: Counter[SidecarId] = Counter()
         self.asked: dict[SidecarId, int] = {}
         self.voided: dict[GrantId, int] = {}
         self.out_then: dict[tuple[GrantId, LeaseId], tuple[int, int]] = {}
@@ -330,10 +330,10 @@ class LeaseSearch(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2), fate=st.sampled_from(Fate))
     def hear_news(self, number: int, fate: Fate) -> None:
-        """Told to speak, a sidecar gives back what is idle, and asks again for what is waited for there."""
-        name = pick(sorted(self.told), number)
+        """A notified sidecar returns what is idle, and asks again for what is waited for there."""
+        name = pick(sorted(self.notified), number)
         if name is not None:
-            self.told.remove(name)
+            self.notified.remove(name)
             (who,) = (index for index, each in enumerate(self.sidecars) if each.sidecar_id == name)
             sidecar, moment = self._at(who)
             need = Need(mc(sidecar.parked), mc(sidecar.parked), mc(sidecar.parked), PATIENCE[-1])
@@ -412,36 +412,36 @@ class LeaseSearch(RuleBasedStateMachine):
         answer = self.central.exchange(message, self.now)
         if answer is not None and self.central.decisions > before:
             self._assert_recalled(message, answer, waiting)
-        self.told |= self.central.summoned
+        self.notified |= self.central.notified
         if not message.refunds:
             for each in new:
                 self._assert_order(self.central.charges.get(each.charge_id))
         return answer
 
     def _assert_recalled(self, message: Message, answer: Answer, waiting: Recall | None) -> None:
-        """A need is refused if, and only if, what all others have idle is too little: those who were heard since it began to
+        """A need is refused if, and only if, what all others have idle is too little: those who answered since it began to
         wait at their word; those who were not, or were asked anew since, and may authorise, with all they have; at their word
         those who may not.
         """
         central, sidecar_id = self.central, message.sidecar_id
-        standing = waiting if waiting and waiting.stands(central.decided_at) else None
-        since = self.asked.get(sidecar_id, 0) if standing else central.decisions
+        existing = waiting if waiting and waiting.stands(central.decided_at) else None
+        since = self.asked.get(sidecar_id, 0) if existing else central.decisions
         if (sidecar_id, Purpose.LEASE) in central.recalls:
             self.asked[sidecar_id] = since
-        self.heard[sidecar_id] = central.decisions
+        self.answered_at[sidecar_id] = central.decisions
         if message.need is None or not answer.short:
             assert not answer.is_pending
             return
-        best = available(central.grants.values(), self._at_best(sidecar_id, since, standing), central.decided_at)
+        best = available(central.grants.values(), self._at_best(sidecar_id, since, existing), central.decided_at)
         assert answer.is_pending == (best >= min(message.need.smallest, answer.short))
 
-    def _at_best(self, asker: SidecarId, since: int, standing: Recall | None) -> Iterable[OutLease]:
-        anew = standing.awaited if standing else ()
+    def _at_best(self, asker: SidecarId, since: int, existing: Recall | None) -> Iterable[OutLease]:
+        anew = existing.awaited if existing else ()
         for each in self.central.leases.values():
             if each.sidecar_id == asker or each.closed:
                 yield each
             elif (
-                self.heard[each.sidecar_id] < since or each.sidecar_id in anew
+                self.answered_at[each.sidecar_id] < since or each.sidecar_id in anew
             ) and self.central.decided_at < each.trusted_until:
                 yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted)))
             else:
@@ -657,11 +657,11 @@ class LeaseSearch(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        """Who waits was told to ask, or others were, or others come before. Nothing is remembered for too long."""
+        """A waiting sidecar was notified, or others were, or others come before it. Nothing is remembered for too long."""
         now, recalls = self.central.decided_at, self.central.recalls.values()
         needs = [each for each in recalls if each.purpose is not Purpose.STATE and each.stands(now)]
         for each in needs:
-            assert each.is_ripe or each.awaited or len(needs) > 1
+            assert each.is_ready or each.awaited or len(needs) > 1
             assert each.sidecar_id not in each.awaited
             assert len(set(each.awaited)) == len(each.awaited)
         assert len({each.number for each in recalls}) == len(recalls)
@@ -678,7 +678,7 @@ class LeaseSearch(RuleBasedStateMachine):
                 assert before in (None, each.state) or (before, each.state) == late
 
     def teardown(self) -> None:
-        """Messages arrive again: everything acknowledged is posted, once, and all credit goes home."""
+        """Messages arrive again: everything acknowledged is posted, once, and all credit is returned."""
         if not self.sidecars:
             return
         self._use_everything()

@@ -22,7 +22,7 @@ from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.charges import Charge, Part, Posting, Refund, RefundMode, RefundPosting
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.credit.leases import Lease
-from creditmeter.core.credit.messages import Answer, Bucket, LeaseTerms, Standing
+from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.credit.schedule import CalendarChange
@@ -183,7 +183,7 @@ LEASED = Lease(LeaseId("lease-1"), AccountId("acme"), at(16), at(17), mc(61), mc
 ANSWERED = Answer(
     seq=71,
     account=AGREED,
-    standing=Standing(
+    standing=BalanceSummary(
         as_of=at(18),
         available=mc(72),
         held=mc(73),

@@ -22,7 +22,7 @@ from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.credit.leases import Lease
-from creditmeter.core.credit.messages import Answer, Bucket, LeaseTerms, Standing
+from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
 from creditmeter.core.credit.requests import RefundCharge, Request
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.credit.schedule import CalendarChange
@@ -92,7 +92,7 @@ _postings = st.builds(
     Posting, _moments, _amounts, _amounts, _amounts, _amounts, tuples(_draws), st.none() | _names.map(ChargeId)
 )
 _standings = st.builds(
-    Standing,
+    BalanceSummary,
     _moments,
     *(_signed for _ in range(5)),
     tuples(st.builds(Bucket, _kinds, _amounts, _amounts, _later)),

@@ -14,7 +14,7 @@ from creditmeter.core.credit.accounts import Account, Plan
 from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import Entry, HistoryFilter
-from creditmeter.core.credit.messages import Standing
+from creditmeter.core.credit.messages import BalanceSummary
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
 from creditmeter.core.instants import Instant
@@ -147,7 +147,7 @@ class Bench:
         asked = UpdateAccount(RequestId(request_id), ACCOUNT, update)
         assert isinstance(await self.central.administration.update_account(asked), Done)
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> BalanceSummary:
         """How the account stands."""
         balance = await self.sidecar.reader.balance(ACCOUNT)
         assert isinstance(balance, Balance)

@@ -10,7 +10,7 @@ from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState
 from creditmeter.core.credit.leases import Lease, Moment
-from creditmeter.core.credit.messages import Answer, Standing
+from creditmeter.core.credit.messages import Answer, BalanceSummary
 from creditmeter.core.ids import AccountId, LeaseId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
@@ -48,7 +48,7 @@ def book(idle: int = 0, state: AccountState = AccountState.ACTIVE) -> Book:
 def answer(granted: int = 0) -> Answer:
     """What the central store says when it gave so much."""
     nothing = mc(0)
-    standing = Standing(START.now, nothing, nothing, nothing, nothing, nothing, ())
+    standing = BalanceSummary(START.now, nothing, nothing, nothing, nothing, nothing, ())
     return Answer(1, Account(ACME, Instant(0)), standing, (), granted=mc(granted))
 
 

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from creditmeter.central.decisions.news import ChangePoll
+from creditmeter.central.decisions.notifications import ChangePoll
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
@@ -81,9 +81,7 @@ class Link:
         return reply
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """Tell what the store wants to hear of: the news, as the store itself would find them by looking again and again. Here
-        it is looked only when something happened there.
-        """
+        """The notifications that the store itself would find by polling. Here it polls only when something happened there."""
         world = self._world
         poll = ChangePoll(world.store.database, StoreClock(lambda: Instant(world.now())))
         while True:
@@ -92,9 +90,9 @@ class Link:
             await self._awake()
             await asyncio.sleep(world.rng.choice(self._network.delays))
             if not self.is_up:
-                raise await self._silence("news", "nothing is heard")
-            has_news = Stored(world.raw).may_have_news(sidecar_id)
-            found = await world.in_store(poll.look(sidecar_id)) if has_news else ()
+                raise await self._silence("notifications", "no notifications")
+            has_any = Stored(world.raw).may_have_notifications(sidecar_id)
+            found = await world.in_store(poll.look(sidecar_id)) if has_any else ()
             for account_id in found:
                 yield account_id
             if found:
@@ -157,7 +155,7 @@ class _Remote:
         self._target = target
 
     def __getattr__(self, name: str) -> Any:
-        if name == "news":
+        if name == "notifications":
             return self._link
         found = getattr(self._target, name)
         if type(found).__module__.startswith("creditmeter.central."):

@@ -50,7 +50,7 @@ class Stored:
         """The limits of all leases."""
         return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
 
-    def may_have_news(self, sidecar_id: str) -> bool:
+    def may_have_notifications(self, sidecar_id: str) -> bool:
         """Whether the store waits for a sidecar to speak, or did so until a moment ago."""
         query = "SELECT 1 FROM recalls WHERE awaited LIKE ? OR (sidecar_id = ? AND is_ripe) LIMIT 1"
         return self._raw.execute(query, (f'%"{sidecar_id}"%', sidecar_id)).fetchone() is not None

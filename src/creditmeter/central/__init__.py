@@ -1,5 +1,5 @@
 """The central store: the truth for accounts, grants, leases, charges and history, across all sidecars.
 
-One implementation on SQLAlchemy Core for SQLite (embedded) and PostgreSQL. It loads, lets the core decide, and saves: one
-transaction a decision, each about one account, with the account's row locked first.
+It has one implementation, on SQLAlchemy Core, for SQLite (embedded) and PostgreSQL. Each decision is one transaction about one
+account: it locks the account's row, loads what is needed, lets the core decide, and saves what changed.
 """

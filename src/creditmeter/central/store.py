@@ -1,4 +1,4 @@
-"""The central store as its users see it: one object for each of the things it does, on one database."""
+"""The central store as its users see it: one object for each of its tasks, on one database."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -9,7 +9,7 @@ from sqlalchemy import select
 from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
 from creditmeter.central.decisions.exchanges import Exchanges
-from creditmeter.central.decisions.news import ChangePoll, News, Notifications
+from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
 from creditmeter.central.decisions.touching import Touching
@@ -29,9 +29,9 @@ from creditmeter.core.instants import Instant
 class CentralStore:
     """A central store on a SQLite file (`sqlite:///PATH`) or PostgreSQL (`postgresql://USER@HOST/NAME`).
 
-    `now` reads the store's clock; if it is None, a server's own clock is read, which a file has not. `auto_create_plan` opens
-    an unknown account with that plan when it is first touched. Where `notifies` is false (an engine that speaks PostgreSQL's
-    protocol but has no NOTIFY), sidecars find out what is recalled by looking.
+    `now` reads the store's clock. If it is None, the PostgreSQL server's own clock is read; SQLite has none. With an
+    `auto_create_plan` an unknown account is created with that plan when it is first touched. If `notifies` is false (for an
+    engine that has PostgreSQL's protocol but no NOTIFY), sidecars find recalls by polling.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CentralStore:
         clock = StoreClock(now)
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite
-        self.news: News = Notifications(Servers(self.database.url), poll) if can_notify else poll
+        self.notifications: Notifications = ServerNotifications(Servers(self.database.url), poll) if can_notify else poll
         touching = Touching(self.database, clock)
         self.exchanges = Exchanges(self.database, clock, touching, auto_create_plan)
         self.administration = Administration(self.database, clock)
@@ -64,15 +64,15 @@ class CentralStore:
 
         Raises:
             CentralUnavailable: the store did not answer.
-            CentralMisconfigured: the store is damaged, or newer than this program.
+            CentralMisconfigured: the store cannot be used as it is, is damaged, or is newer than this program.
         """
         await migrate(self.database)
 
     async def ping(self) -> None:
-        """Ask the store for nothing.
+        """Find out whether the store answers.
 
         Raises:
-            CentralUnavailable: it did not answer.
+            CentralUnavailable: it did not.
         """
         async with self.database.read() as connection:
             await connection.execute(select(1))

@@ -11,10 +11,10 @@ Microcredits = NewType("Microcredits", int)
 MICROCREDITS_PER_CREDIT = 1_000_000
 
 MAX_AMOUNT = Microcredits(10**15)
-"""The largest amount one request may name: a billion credits. Sums of thousands of such amounts still fit an int64."""
+"""The largest amount in a request, in microcredits: a billion credits. The sum of thousands of such amounts fits an int64."""
 
 MAX_BALANCE = Microcredits(9 * 10**18)
-"""What an account may have at most after it was given credit. An int64 has room for what its plan gives beside that."""
+"""The largest balance of an account after it was given credit, in microcredits. An int64 has room for plan grants, too."""
 
 ZERO = Microcredits(0)
 

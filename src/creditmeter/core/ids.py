@@ -1,8 +1,8 @@
-"""Names of things.
+"""Ids, and what some of them carry.
 
-The ids of reservations, charges and refunds carry the key of their account and the sidecar that made them, so that any
-sidecar can say where a reservation lives and the central store can find a charge by the account it belongs to.
-An account's key is a short digest of its id: 80 bits of BLAKE2b (RFC 7693) in base 32, 16 characters.
+The id of a reservation, charge or refund carries the key of its account and the sidecar that made it. So every sidecar can name
+the sidecar that has a reservation, and the central store finds a charge under its account. An account's key is a short digest
+of its id: 80 bits of BLAKE2b (RFC 7693) in base 32, 16 characters.
 """
 
 import base64
@@ -35,14 +35,14 @@ def is_id(text: str) -> bool:
 
 @lru_cache(maxsize=65_536)
 def account_key(account_id: AccountId) -> AccountKey:
-    """The 16 characters that stand for an account inside other ids."""
+    """The account's key: the 16 characters that stand for it inside other ids."""
     digest = hashlib.blake2b(account_id.encode(), digest_size=10).digest()
     return AccountKey(base64.b32encode(digest).decode().lower())
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an id says about where its thing was made."""
+    """What an id carries: its kind (`res`, `chg` or `ref`), the key of its account, and the sidecar that made it."""
 
     kind: str
     account_key: AccountKey
@@ -50,7 +50,7 @@ class Origin:
 
 
 def origin_of(made_id: str) -> Origin | None:
-    """Read the account's key and the sidecar out of a reservation's, charge's or refund's id; None for anything else."""
+    """The origin in the id of a reservation, charge or refund; None for any other text."""
     match = _MADE_HERE.fullmatch(made_id)
     if match is None:
         return None
@@ -77,7 +77,7 @@ def refund_id(account_id: AccountId, sidecar_id: SidecarId, tail: str) -> Refund
 
 
 def grant_id(account_id: AccountId, request_id: RequestId) -> GrantId:
-    """The id of a grant that a request gives: one request gives one grant."""
+    """The id of the grant that a request gives. One request gives one grant."""
     digest = hashlib.blake2b(request_id.encode(), digest_size=10).digest()
     return GrantId(f"gra-{account_key(account_id)}-{base64.b32encode(digest).decode().lower()}")
 
@@ -88,14 +88,18 @@ def entry_id(account_id: AccountId, number: int) -> str:
 
 
 def lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> LeaseId:
-    """The id of the lease that a sidecar was given on an account at a moment. A lease that was reclaimed within its day, or was
-    opened before a grant was voided, is followed by another one, so the day alone would not do.
+    """The id of the lease that was opened for a sidecar on an account at a moment, in microseconds.
+
+    It has the moment and not the day, since a sidecar may have two leases on one day: a lease that was reclaimed, or was opened
+    before a grant was voided, is followed by another one.
     """
     return LeaseId(f"lea-{account_key(account_id)}-{sidecar_id}-{opened_at}")
 
 
 def offline_lease_id(account_id: AccountId, sidecar_id: SidecarId, now: int, boot: int) -> LeaseId:
-    """The id of the allowance of an account on a sidecar for one outage of the central store. The time of day may stand still
-    (it never goes back), so the time since boot tells two outages apart.
+    """The id of the allowance of an account on a sidecar for one outage of the central store.
+
+    `now` is the time of day and `boot` the time since boot, in microseconds. The time of day never goes back but may stand
+    still, so the time since boot tells two outages apart.
     """
     return LeaseId(f"off-{account_key(account_id)}-{sidecar_id}-{now}-{boot}")

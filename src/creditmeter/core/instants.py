@@ -1,4 +1,4 @@
-"""Moments and spans as whole microseconds, so that both databases and the wire keep them exactly."""
+"""Moments and spans of time, in whole microseconds: both databases and the wire format keep these exactly."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NewType

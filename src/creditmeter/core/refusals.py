@@ -1,7 +1,7 @@
-"""Everything that can be said instead of yes.
+"""Every reason for which a request is refused.
 
-Refusals are values, not exceptions: they are expected, they change nothing, and the edge turns each into its status in one
-table. Amounts in microcredits.
+Refusals are values, not exceptions: they are expected, and a refused request changes nothing. The edge maps each of them to its
+status in one table. Amounts are in microcredits.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from creditmeter.core.instants import Instant, Span
 
 
 class Refusal:
-    """A request that changed nothing."""
+    """Why a request was refused. It changed nothing."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class InsufficientCredits(Refusal):
-    """The central store confirmed that what is left, less what is held, cannot cover the need."""
+    """The central store confirmed that what is left, less what is held, does not cover what is required."""
 
     required: Microcredits
     available: Microcredits
@@ -28,7 +28,7 @@ class InsufficientCredits(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class RecallPending(Refusal):
-    """The credit is there, but idle on another sidecar's lease; it is on its way home."""
+    """The credit is idle on the lease of another sidecar, which was asked to return it."""
 
     retry_after: Span
 
@@ -58,35 +58,35 @@ class AccountNotFound(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class AccountSuspended(Refusal):
-    """The account starts no new work."""
+    """The account is suspended: it starts no new work."""
 
     account_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AccountClosed(Refusal):
-    """The account starts no new work, for good."""
+    """The account is closed: it never starts new work again."""
 
     account_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AccountExists(Refusal):
-    """An account of this id is there already."""
+    """There is an account with this id already."""
 
     account_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class RateCardExists(Refusal):
-    """Another document was published under this version; what is published never changes."""
+    """Another document was published under this version. A published card never changes."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class RateCardNotFound(Refusal):
-    """No card of this version was published; without a version, none at all."""
+    """No card of this version was published. An empty version: no card was published at all."""
 
     version: str
 
@@ -107,14 +107,14 @@ class GrantNotFound(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class GrantEnded(Refusal):
-    """The grant has ended: there is nothing to take back."""
+    """The grant has ended: it has nothing to take back."""
 
     grant_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class GrantVoided(Refusal):
-    """The grant was voided before: there is nothing left to do."""
+    """The grant was voided before."""
 
     grant_id: str
 
@@ -135,7 +135,7 @@ class ReservationNotFound(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class ReservationElsewhere(Refusal):
-    """The reservation was made by another sidecar: ask that one."""
+    """The reservation was made by another sidecar, which has to be asked."""
 
     sidecar_id: SidecarId
 
@@ -149,14 +149,14 @@ class ReservationCommitted(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class ReservationReleased(Refusal):
-    """The reservation has been released: it never commits."""
+    """The reservation has been released. A released reservation never commits."""
 
     reservation_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReservationExpired(Refusal):
-    """The reservation has expired, and its late window too if this was a commit."""
+    """The reservation has expired. For a commit: its window for late commits is over, too."""
 
     reservation_id: str
 
@@ -177,28 +177,28 @@ class RefundNotFound(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class RefundExceedsCharge(Refusal):
-    """More was asked back than is left to refund, or nothing is left."""
+    """The requested refund is larger than what is left to refund, or nothing is left."""
 
     refundable: Microcredits
 
 
 @dataclass(frozen=True, slots=True)
 class UnpricedWork(Refusal):
-    """The rate card has no price for it."""
+    """The rate card has no price for the work."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class RequestIdReused(Refusal):
-    """The id belongs to another request, which differs in this field."""
+    """The request id belongs to an earlier request, which differs from this one in `field`."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class Overloaded(Refusal):
-    """Too much is waiting: to be written, or to sum up what was."""
+    """Too many requests wait: for the journal's disk, or for the central store's turn to read at length."""
 
     retry_after: Span
 
@@ -210,13 +210,13 @@ class ShuttingDown(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest(Refusal):
-    """The request can never be served as it stands: (field, what is wrong) for every wrong field."""
+    """The request can never be served as it is. `violations` has (field, what is wrong) for every wrong field."""
 
     violations: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NotImplementedYet(Refusal):
-    """The contract names it, this version does not do it."""
+    """The contract has it, but this version does not implement it."""
 
     what: str

@@ -1,7 +1,7 @@
 """What a call is about to do (work) and what it did (usage), in the words of OpenTelemetry's GenAI conventions.
 
-Counts are presence-tracked: an explicit 0 is 0, None is unknown. `input_tokens` includes cached tokens and `output_tokens`
-includes reasoning, as https://opentelemetry.io/docs/specs/semconv/gen-ai/ defines them.
+A count of 0 is 0, and a count of None is unknown. `input_tokens` includes cached tokens and `output_tokens` includes reasoning,
+as https://opentelemetry.io/docs/specs/semconv/gen-ai/ defines them.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class UsageSource(Enum):
 
 
 class ChargeFlag(Enum):
-    """What a reader of a charge should know about how its cost came to be."""
+    """What a reader of a charge should know about how its cost was computed."""
 
     FALLBACK_PRICE = "FALLBACK_PRICE"
     CONTRADICTORY_USAGE = "CONTRADICTORY_USAGE"
@@ -43,7 +43,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call did, as the provider reported it. What is left empty or None comes from the reservation's work."""
+    """What a call did, as the provider reported it. A field that is empty or None is taken from the reservation's work."""
 
     action: str = ""
     provider: str = ""

@@ -3,7 +3,7 @@
 import msgspec
 
 from creditmeter.core.credit.grants import GrantKind
-from creditmeter.core.credit.messages import Answer, Bucket, LeaseTerms, Standing
+from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
 from creditmeter.forms.accounts import AccountForm
 from creditmeter.forms.body import Body, Form, Stored, form_of
 from creditmeter.forms.charges import PostingForm, RefundPostingForm
@@ -20,8 +20,8 @@ class BucketForm(Stored):
     next_reset_at: int | None
 
 
-@form_of(Standing)
-class StandingForm(Stored):
+@form_of(BalanceSummary)
+class BalanceSummaryForm(Stored):
     """How an account's credit stands, in microcredits."""
 
     as_of: int
@@ -51,7 +51,7 @@ class AnswerForm(Body):
 
     seq: int
     account: AccountForm
-    standing: StandingForm
+    standing: BalanceSummaryForm
     leases: tuple[LeaseTermsForm, ...]
     postings: dict[str, PostingForm] = msgspec.field(default_factory=dict)
     refund_postings: dict[str, RefundPostingForm] = msgspec.field(default_factory=dict)

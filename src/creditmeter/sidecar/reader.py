@@ -14,7 +14,7 @@ from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.grants import Grant, GrantCursor
 from creditmeter.core.credit.history import Entry, HistoryFilter
-from creditmeter.core.credit.messages import MAX_LISTED_GRANTS, Standing
+from creditmeter.core.credit.messages import MAX_LISTED_GRANTS, BalanceSummary
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import Instant
@@ -50,7 +50,7 @@ class Balance:
     """How an account stands, and whether that is an older reading because the central store is away."""
 
     account: Account
-    standing: Standing
+    standing: BalanceSummary
     stale: bool
 
 

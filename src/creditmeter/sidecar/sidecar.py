@@ -217,7 +217,7 @@ class Sidecar:
         """Listen to what is recalled, and listen again when the central store was away."""
         while True:
             try:
-                await self._keeper.hear(self.central.news.listen(self._journal.identity.sidecar_id))
+                await self._keeper.hear(self.central.notifications.listen(self._journal.identity.sidecar_id))
             except CentralUnavailable:
                 pass
             except Exception:  # noqa: BLE001 - whoever does not listen keeps credit from others

@@ -38,45 +38,45 @@ class _HistoryTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryTy
     HISTORY_TYPE_GRANTED: _HistoryType.ValueType  # 1
     """A grant was given; its amount is added."""
     HISTORY_TYPE_CHARGED: _HistoryType.ValueType  # 2
-    """A charge was posted; what its draws took is taken."""
+    """A charge was posted; its draws are subtracted."""
     HISTORY_TYPE_REFUNDED: _HistoryType.ValueType  # 3
     """A refund was posted; what it gave back to grants is added. What of it is lost at once follows as LAPSED, or as
     VOIDED if its grant was voided. In mode GOODWILL the amount is 0 and a GRANTED entry follows.
     """
     HISTORY_TYPE_LAPSED: _HistoryType.ValueType  # 4
-    """A grant ended; what was left of it is taken."""
+    """A grant ended; what was left of it is subtracted."""
     HISTORY_TYPE_VOIDED: _HistoryType.ValueType  # 5
-    """A grant was voided, or what was out of it then has returned; what was taken back is taken."""
+    """A grant was voided, or credit returned to a voided grant; what was taken back is subtracted."""
     HISTORY_TYPE_WRITTEN_OFF: _HistoryType.ValueType  # 6
     """Cost of a charge was written off; the note says how much, and the amount is 0 since it moves no credit."""
     HISTORY_TYPE_DEBT_REPAID: _HistoryType.ValueType  # 7
-    """Grants repaid debt of a charge; what its draws took is taken."""
+    """Grants repaid debt of a charge; the draws are subtracted."""
     HISTORY_TYPE_PLAN_CHANGED: _HistoryType.ValueType  # 8
     """The account's plan changed; the amount is 0."""
     HISTORY_TYPE_LOW_BALANCE: _HistoryType.ValueType  # 9
     """The balance crossed one of the account's alert thresholds; the amount is 0."""
 
 class HistoryType(_HistoryType, metaclass=_HistoryTypeEnumTypeWrapper):
-    """What an entry of the history tells."""
+    """What happened, in an entry of the history."""
 
 HISTORY_TYPE_UNSPECIFIED: HistoryType.ValueType  # 0
 """Never used."""
 HISTORY_TYPE_GRANTED: HistoryType.ValueType  # 1
 """A grant was given; its amount is added."""
 HISTORY_TYPE_CHARGED: HistoryType.ValueType  # 2
-"""A charge was posted; what its draws took is taken."""
+"""A charge was posted; its draws are subtracted."""
 HISTORY_TYPE_REFUNDED: HistoryType.ValueType  # 3
 """A refund was posted; what it gave back to grants is added. What of it is lost at once follows as LAPSED, or as
 VOIDED if its grant was voided. In mode GOODWILL the amount is 0 and a GRANTED entry follows.
 """
 HISTORY_TYPE_LAPSED: HistoryType.ValueType  # 4
-"""A grant ended; what was left of it is taken."""
+"""A grant ended; what was left of it is subtracted."""
 HISTORY_TYPE_VOIDED: HistoryType.ValueType  # 5
-"""A grant was voided, or what was out of it then has returned; what was taken back is taken."""
+"""A grant was voided, or credit returned to a voided grant; what was taken back is subtracted."""
 HISTORY_TYPE_WRITTEN_OFF: HistoryType.ValueType  # 6
 """Cost of a charge was written off; the note says how much, and the amount is 0 since it moves no credit."""
 HISTORY_TYPE_DEBT_REPAID: HistoryType.ValueType  # 7
-"""Grants repaid debt of a charge; what its draws took is taken."""
+"""Grants repaid debt of a charge; the draws are subtracted."""
 HISTORY_TYPE_PLAN_CHANGED: HistoryType.ValueType  # 8
 """The account's plan changed; the amount is 0."""
 HISTORY_TYPE_LOW_BALANCE: HistoryType.ValueType  # 9
@@ -313,7 +313,7 @@ class GetBalanceResponse(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """The moment that the figures of the central store are of."""
+        """The moment of the central store's figures."""
 
     def __init__(
         self,
@@ -352,7 +352,7 @@ class Bucket(_message.Message):
     granted_microcredits: _builtins.int
     """What these grants gave."""
     remaining_microcredits: _builtins.int
-    """What is left of them: neither charged, lapsed nor voided. Holds and unposted charges are not taken off."""
+    """What is left of them: neither charged, lapsed nor voided. Holds and unposted charges are not subtracted."""
     @_builtins.property
     def next_reset_at(self) -> _timestamp_pb2.Timestamp:
         """When the plan next gives credit of this kind: the beginning of the account's next day or month. Unset if the plan
@@ -508,7 +508,7 @@ class HistoryEntry(_message.Message):
     rate_card_version: _builtins.str
     """The version of the rate card that priced the charge."""
     note: _builtins.str
-    """The grant's note, the refund's reason, or what else there is to say. At most 512 characters."""
+    """The grant's note, the refund's reason, or another explanation. At most 512 characters."""
     @_builtins.property
     def draws(self) -> _containers.RepeatedCompositeFieldContainer[_charges_pb2.Draw]:
         """What was drawn on each grant, each once, in the order in which they were first drawn on; for a refund, what went
@@ -525,7 +525,7 @@ class HistoryEntry(_message.Message):
 
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:
-        """When the central store wrote it down."""
+        """When the central store recorded it."""
 
     def __init__(
         self,
@@ -944,8 +944,8 @@ class ForecastUsageResponse(_message.Message):
 
     @_builtins.property
     def smallest_plan(self) -> _grants_pb2.Plan:
-        """The smallest plan, by daily x 30 + monthly, with which the days looked at, refused calls included, would have
-        seen no refusal. One of ListPlans; unset if none of them would have been enough.
+        """The smallest plan, by daily x 30 + monthly, with which no call of the days looked at would have been refused,
+        those that were refused included. One of ListPlans; unset if none of them would have been enough.
         """
 
     @_builtins.property
@@ -1043,7 +1043,7 @@ class ForecastFinding(_message.Message):
     observed: _builtins.int
     """What was observed, in the reason's unit."""
     threshold: _builtins.int
-    """From where on the reason applies, in the same unit."""
+    """The value from which on the reason applies, in the same unit."""
     def __init__(
         self,
         *,

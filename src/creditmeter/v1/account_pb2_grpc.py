@@ -72,8 +72,9 @@ class AccountServiceServicer:
     """
 
     def GetBalance(self, request, context):
-        """GetBalance says what an account may spend now. Without the central store it answers from what the sidecar last
-        heard, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar never heard of the account.
+        """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
+        last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
+        account.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,8 +38,9 @@ class AccountServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     GetBalance: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetBalanceRequest, _account_pb2.GetBalanceResponse]
-    """GetBalance says what an account may spend now. Without the central store it answers from what the sidecar last
-    heard, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar never heard of the account.
+    """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
+    last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
+    account.
     """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListGrantsRequest, _account_pb2.ListGrantsResponse]
     """ListGrants pages all grants of an account, ended ones too. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE."""
@@ -66,8 +67,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBalance: _aio.UnaryUnaryMultiCallable[_account_pb2.GetBalanceRequest, _account_pb2.GetBalanceResponse]  # type: ignore[assignment]
-    """GetBalance says what an account may spend now. Without the central store it answers from what the sidecar last
-    heard, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar never heard of the account.
+    """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
+    last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
+    account.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_account_pb2.ListGrantsRequest, _account_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """ListGrants pages all grants of an account, ended ones too. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE."""
@@ -97,8 +99,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.GetBalanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.GetBalanceResponse, _abc.Awaitable[_account_pb2.GetBalanceResponse]]:
-        """GetBalance says what an account may spend now. Without the central store it answers from what the sidecar last
-        heard, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar never heard of the account.
+        """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
+        last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
+        account.
         """
 
     @_abc_1.abstractmethod

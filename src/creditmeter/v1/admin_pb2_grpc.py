@@ -112,7 +112,7 @@ class AdminServiceServicer:
     """
 
     def CreateAccount(self, request, context):
-        """CreateAccount makes an account. Errors: ACCOUNT_EXISTS, PLAN_NOT_FOUND, CENTRAL_UNAVAILABLE.
+        """CreateAccount creates an account. Errors: ACCOUNT_EXISTS, PLAN_NOT_FOUND, CENTRAL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,7 +195,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """GetStatus says how this sidecar is. It needs no central store.
+        """GetStatus returns the state of this sidecar. It needs no central store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -189,7 +189,7 @@ class Charge(_message.Message):
     cost_microcredits: _builtins.int
     """The cost, rounded once, after minimum and cap, in microcredits."""
     covered_microcredits: _builtins.int
-    """The part of the cost that grants paid. Until posted: the part that credit in the sidecar's hands stands behind."""
+    """The part of the cost that grants paid. Until posted: the part that is covered by credit that the sidecar has."""
     uncovered_microcredits: _builtins.int
     """The part written off because neither grants nor the overdraft limit could pay it. 0 until posted."""
     refunded_microcredits: _builtins.int
@@ -215,7 +215,7 @@ class Charge(_message.Message):
     """For a DUPLICATE: the charge that was posted first and that a refund of this one refunds. Else empty."""
     @_builtins.property
     def flags(self) -> _containers.RepeatedScalarFieldContainer[Global___ChargeFlag.ValueType]:
-        """How the cost came to be."""
+        """What a reader should know about how the cost was computed."""
 
     @_builtins.property
     def usage(self) -> _work_pb2.Usage:
@@ -231,7 +231,7 @@ class Charge(_message.Message):
 
     @_builtins.property
     def committed_at(self) -> _timestamp_pb2.Timestamp:
-        """When the sidecar wrote it down."""
+        """When the sidecar recorded it."""
 
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:
@@ -295,21 +295,21 @@ class Refund(_message.Message):
     refund_id: _builtins.str
     """The refund's id, which carries the account's key and the sidecar."""
     charge_id: _builtins.str
-    """The charge refunded. If that turns out to be a DUPLICATE when it is posted, the charge that stands in its place."""
+    """The refunded charge. If that is found to be a DUPLICATE when it is posted, the charge that was posted first."""
     amount_microcredits: _builtins.int
     """What is refunded, in microcredits; once posted, cancelled debt + restored + lapsed + never_paid."""
     restored_microcredits: _builtins.int
     """What came back as usable credit, in microcredits. 0 until posted."""
     lapsed_microcredits: _builtins.int
-    """What belonged to grants that have ended or were voided, and so was lost at once, in microcredits. 0 until posted."""
+    """What returned to grants that have ended or were voided, and so was lost at once, in microcredits. 0 until posted."""
     mode: Global___RefundMode.ValueType
     """Where the credit went."""
     reason: _builtins.str
     """The reason given, at most 512 characters."""
     never_paid_microcredits: _builtins.int
-    """What of the amount had not been paid after all when it was posted, in microcredits: the refund was decided before
-    its charge was settled, and that turned out to be a DUPLICATE of one that cost less or was refunded before, or was
-    written off in part. Neither took this from the account, so there is nothing to give back. 0 until posted.
+    """The part of the amount that the account had not paid, in microcredits: the refund was decided before its charge
+    was settled, and the charge was then found to be a DUPLICATE of one that cost less or was refunded before, or was
+    written off in part. This part was never taken from the account, so it is not given back. 0 until posted.
     """
     @_builtins.property
     def posted_at(self) -> _timestamp_pb2.Timestamp:

@@ -114,9 +114,7 @@ class Grant(_message.Message):
     amount_microcredits: _builtins.int
     """What was given, in microcredits (1 credit = 1,000,000)."""
     remaining_microcredits: _builtins.int
-    """What nothing has been charged to, and what has neither lapsed nor been voided. Credit out on leases is part of
-    it.
-    """
+    """What is left of it: neither charged, lapsed nor voided. Credit out on leases is part of it."""
     source: Global___GrantSource.ValueType
     """Why it was given."""
     note: _builtins.str
@@ -131,12 +129,12 @@ class Grant(_message.Message):
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was written down."""
+        """When it was recorded."""
 
     @_builtins.property
     def voided_at(self) -> _timestamp_pb2.Timestamp:
         """When it was voided. Nothing authorised from then on draws on it while anything else is left; what it has left is
-        out on leases, and is taken back when it returns. Unset: it was not.
+        out on leases, and is taken back when it returns. Unset: it was not voided.
         """
 
     def __init__(
@@ -164,7 +162,7 @@ Global___Grant: _TypeAlias = Grant  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
-    """What an account with this plan is granted by itself."""
+    """What an account with this plan is granted each day and each month."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

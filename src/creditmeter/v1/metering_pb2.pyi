@@ -258,7 +258,7 @@ class ReserveResponse(_message.Message):
     RESERVATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def reservation(self) -> _reservations_pb2.Reservation:
         """The reservation as it was made."""
@@ -334,7 +334,7 @@ class ExtendResponse(_message.Message):
     RESERVATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def reservation(self) -> _reservations_pb2.Reservation:
         """The reservation after it was extended."""
@@ -409,7 +409,7 @@ class CommitResponse(_message.Message):
     RESERVATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def charge(self) -> _charges_pb2.Charge:
         """The charge."""
@@ -472,7 +472,7 @@ class ReleaseResponse(_message.Message):
     RESERVATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def reservation(self) -> _reservations_pb2.Reservation:
         """The reservation after it was released."""
@@ -530,8 +530,9 @@ class ChargeRequest(_message.Message):
     amount_microcredits: _builtins.int
     """A fixed amount, 1 or more."""
     already_incurred: _builtins.bool
-    """The cost is a fact, for example of a worker that lost its reservation: never refused for credit, what cannot be
-    covered is settled like the excess of a commit. It is taken while the sidecar stops, too, as a commit is.
+    """The cost is a fact already, for example of a worker that lost its reservation. It is never refused for lack of
+    credit: what credit does not cover is settled like the excess of a commit. Like a commit, it is accepted while the
+    sidecar stops.
     """
     @_builtins.property
     def usage(self) -> _work_pb2.Usage:
@@ -572,7 +573,7 @@ class ChargeResponse(_message.Message):
     CHARGE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def charge(self) -> _charges_pb2.Charge:
         """The charge."""
@@ -642,7 +643,7 @@ class RefundResponse(_message.Message):
     REFUND_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def refund(self) -> _charges_pb2.Refund:
         """The refund; what was restored and what lapsed is known once it is posted."""
@@ -919,7 +920,7 @@ Global___Mutation: _TypeAlias = Mutation  # noqa: Y015
 
 @_typing.final
 class MutationResult(_message.Message):
-    """What one mutation led to."""
+    """The result of one mutation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1005,7 +1006,7 @@ Global___BatchRequest: _TypeAlias = BatchRequest  # noqa: Y015
 
 @_typing.final
 class BatchResponse(_message.Message):
-    """What each mutation led to."""
+    """The results of mutations."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1153,7 +1154,7 @@ Global___MeterFinish: _TypeAlias = MeterFinish  # noqa: Y015
 
 @_typing.final
 class MeterResponse(_message.Message):
-    """What the sidecar says to a metered call."""
+    """An event that the sidecar sends to a metered call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1277,7 +1278,7 @@ class MeterCharged(_message.Message):
     RESERVATION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
-    """Whether this is the first reply again."""
+    """Whether the request was seen before, and this is its first reply again."""
     @_builtins.property
     def charge(self) -> _charges_pb2.Charge:
         """The charge."""

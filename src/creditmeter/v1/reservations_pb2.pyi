@@ -39,9 +39,7 @@ class _ReservationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rese
     """Its deadline passed and the hold went back. One late commit is accepted within 24 hours (late_commit_window)."""
 
 class ReservationState(_ReservationState, metaclass=_ReservationStateEnumTypeWrapper):
-    """Where a reservation stands. HELD ends as COMMITTED, RELEASED or EXPIRED; a late commit turns EXPIRED into
-    COMMITTED.
-    """
+    """The state of a reservation. HELD ends as COMMITTED, RELEASED or EXPIRED; a late commit turns EXPIRED into COMMITTED."""
 
 RESERVATION_STATE_UNSPECIFIED: ReservationState.ValueType  # 0
 """As a filter this means any state; replies never carry it."""
@@ -98,7 +96,7 @@ class Reservation(_message.Message):
     account_id: _builtins.str
     """The account whose credits are held."""
     state: Global___ReservationState.ValueType
-    """Where it stands now; its deadline is judged at every read."""
+    """Its state now; the deadline is checked at every read."""
     held_microcredits: _builtins.int
     """What is held now, in microcredits; 0 once it has ended."""
     charged_microcredits: _builtins.int

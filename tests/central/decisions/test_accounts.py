@@ -48,7 +48,7 @@ async def updating(store: CentralStore, wanted: AccountUpdate, request_id: str =
 
 
 async def test_an_account_is_as_it_was_asked_for(store: CentralStore) -> None:
-    """Its beginning is the store's to say, and its months begin on the day of its creation unless told."""
+    """Its beginning is the store's to say, and its months begin on the day of its creation by default."""
     await put_plan(store, "pro", 5)
     wanted = replace(
         account(plan="pro", time_zone="Africa/Cairo", overdraft=7),

@@ -17,6 +17,7 @@ from creditmeter.core.refusals import PlanNotFound, Refusal, TimeZoneChangeTooSo
 from tests.central.accounts import (
     ACME,
     account,
+    balance_summary,
     create,
     give,
     lines,
@@ -24,10 +25,9 @@ from tests.central.accounts import (
     put_plan,
     refund,
     remaining,
-    standing,
     update,
 )
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 MIDNIGHT = Instant(NOON + 12 * HOUR)
@@ -48,7 +48,7 @@ async def updating(store: CentralStore, wanted: AccountUpdate, request_id: str =
 
 async def resets(store: CentralStore) -> tuple[int | None, ...]:
     """When the daily, the monthly and the permanent bucket are next refilled."""
-    return tuple(each.next_reset_at for each in (await standing(store)).buckets)
+    return tuple(each.next_reset_at for each in (await balance_summary(store)).buckets)
 
 
 async def ends(store: CentralStore) -> dict[str, int | None]:
@@ -75,7 +75,7 @@ async def test_the_running_periods_and_their_grants_last_longer(store: CentralSt
     assert await resets(store) == (IN_TOKYO + DAY, month_ends, None)
 
 
-async def test_every_other_end_moves_too(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_every_other_end_moves_too(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """Of grants of each kind, of those that are used up, and of those that have not begun; what has no end has none, and
     what has ended stays as it was.
     """
@@ -89,8 +89,8 @@ async def test_every_other_end_moves_too(store: CentralStore, here: Speaker, clo
         await give(store, "later", 5, effective_at=Instant(MIDNIGHT + 2 * DAY), expires_at=Instant(MIDNIGHT + 4 * DAY)),
         await give(store, "for ever", 6),
     ]
-    await here.say(need=2)
-    await here.say(here.charge("all of the day", 2))
+    await here.exchange(need=2)
+    await here.exchange(here.charge("all of the day", 2))
     await update(store, "move", TOKYO)
     moved = await ends(store)
     assert [moved[each.grant_id] for each in given] == [
@@ -103,12 +103,12 @@ async def test_every_other_end_moves_too(store: CentralStore, here: Speaker, clo
     assert moved[over.grant_id] == MIDNIGHT
 
 
-async def test_a_refund_after_the_old_end_is_given_back(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_a_refund_after_the_old_end_is_given_back(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """The used-up grant goes on too, so nothing of it lapses."""
     await opened(store, daily=3)
-    await here.say(need=3)
+    await here.exchange(need=3)
     spent = here.charge("c", 3)
-    await here.say(spent)
+    await here.exchange(spent)
     await update(store, "move", TOKYO)
     clock.advance(MIDNIGHT - NOON + HOUR)
     made = await refund(store, spent.charge_id)
@@ -198,19 +198,19 @@ async def test_a_plan_and_a_calendar_change_together(store: CentralStore, clock:
     assert await remaining(store) == (5, 0, 0), "nothing is given at the old midnight"
 
 
-async def test_leases_keep_their_end(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
+async def test_leases_keep_their_end(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
     """One that runs serves until the old midnight, also at the very moment of the change; the next one lasts until the new."""
     await opened(store, daily=10)
-    await here.say(need=2)
+    await here.exchange(need=2)
     await update(store, "move", TOKYO)
-    answer = await here.say(need=3)
+    answer = await here.exchange(need=3)
     assert [(each.limit, each.ends_at) for each in answer.leases] == [(5, MIDNIGHT)]
-    answer = await elsewhere.say(need=1)
+    answer = await elsewhere.exchange(need=1)
     assert [(each.limit, each.ends_at) for each in answer.leases] == [(1, IN_TOKYO)]
     clock.advance(MIDNIGHT - NOON - MINUTE)
     late = here.charge("late", 2)
     clock.advance(2 * MINUTE)
-    answer = await here.say(late, need=4, leases=here.reports(held=0, idle=True))
+    answer = await here.exchange(late, need=4, leases=here.reports(held=0, idle=True))
     assert [(each.limit, each.ends_at) for each in answer.leases if each.ends_at > clock.wall()] == [(4, IN_TOKYO)]
     assert await remaining(store) == (8, 0, 0)
 

@@ -1,4 +1,4 @@
-"""What a sidecar says takes effect once, and what it is told is what is stored."""
+"""A sidecar's message takes effect once, and its answer is the stored one."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from creditmeter.core.credit.messages import Answer, Fenced, Message, Need, Outd
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import AccountNotFound
-from tests.central.accounts import ACME, available, count, history, lines, opened, put_plan, remaining, standing, suspend
-from tests.central.speaker import Speaker
+from tests.central.accounts import ACME, available, balance_summary, count, history, lines, opened, put_plan, remaining, suspend
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 
 NIL = Microcredits(0)
@@ -22,127 +22,127 @@ NIL = Microcredits(0)
 # The order of messages.
 
 
-async def test_a_message_that_comes_again_gets_its_answer_again(store: CentralStore, here: Speaker) -> None:
+async def test_a_message_that_comes_again_gets_its_answer_again(store: CentralStore, here: Peer) -> None:
     """To the letter, and nothing happens a second time."""
     await opened(store, permanent=100)
-    await here.say(need=10)
+    await here.exchange(need=10)
     message = here.message(here.charge("c", 4), need=20)
     first = await here.send(message)
     before = await lines(store)
     await opened(store, AccountId("other"))
     assert await here.send(message) == first
     assert await lines(store) == before
-    assert (await standing(store)).leased == 26
+    assert (await balance_summary(store)).leased == 26
 
 
-async def test_a_message_that_was_overtaken_has_no_effect(store: CentralStore, here: Speaker) -> None:
+async def test_a_message_that_was_overtaken_has_no_effect(store: CentralStore, here: Peer) -> None:
     """It says which one was applied last."""
     await opened(store, permanent=100)
     late = here.message(need=10)
-    await here.say(need=20)
+    await here.exchange(need=20)
     assert await here.send(late) == Outdated(2)
-    assert (await standing(store)).leased == 20
+    assert (await balance_summary(store)).leased == 20
 
 
-async def test_a_message_of_another_run_is_fenced_off(store: CentralStore, here: Speaker) -> None:
+async def test_a_message_of_another_run_is_fenced_off(store: CentralStore, here: Peer) -> None:
     """Of an earlier epoch, of one that was never issued, and of a sidecar that never came: whoever is meant, it is not sure."""
     await opened(store, permanent=100)
     message = here.message(need=10)
-    for told in (replace(message, epoch=0), replace(message, epoch=2), replace(message, sidecar_id=SidecarId("s7"))):
-        assert await store.exchanges.exchange([told]) == Fenced(told.sidecar_id)
+    for sent in (replace(message, epoch=0), replace(message, epoch=2), replace(message, sidecar_id=SidecarId("s7"))):
+        assert await store.exchanges.exchange([sent]) == Fenced(sent.sidecar_id)
     assert isinstance(await store.exchanges.register(here.sidecar_id, 1, "next"), Registered)
     assert await store.exchanges.exchange([message]) == Fenced(here.sidecar_id)
-    assert (await standing(store)).leased == 0
+    assert (await balance_summary(store)).leased == 0
 
 
-async def test_a_new_epoch_counts_its_messages_anew(store: CentralStore, here: Speaker) -> None:
+async def test_a_new_epoch_counts_its_messages_anew(store: CentralStore, here: Peer) -> None:
     """Its first message is the first, however many came before."""
     await opened(store, permanent=100)
     for _ in range(3):
-        await here.say(need=1)
+        await here.exchange(need=1)
     await store.exchanges.register(here.sidecar_id, 1, "next")
     answer = await store.exchanges.exchange([Message(here.sidecar_id, 2, ACME, 1)])
     assert isinstance(answer, tuple)
     assert isinstance(answer[0], Answer)
-    assert (await standing(store)).leased == 0, "what a new run does not name is not held"
+    assert (await balance_summary(store)).leased == 0, "what a new run does not name is not held"
 
 
 # Credit.
 
 
-async def test_what_is_needed_is_leased(store: CentralStore, here: Speaker) -> None:
+async def test_what_is_needed_is_leased(store: CentralStore, here: Peer) -> None:
     """The answer says how much, how much is left to give, and the terms."""
     await opened(store, permanent=100)
-    answer = await here.say(need=30)
+    answer = await here.exchange(need=30)
     assert (answer.granted, answer.short, answer.free) == (30, 0, 70)
     (terms,) = answer.leases
     assert (terms.limit, terms.posted, terms.ends_at - terms.opened_at) == (30, 0, 12 * HOUR)
-    answer = await here.say(need=20)
+    answer = await here.exchange(need=20)
     assert [each.limit for each in answer.leases] == [50], "one lease a day, that grows"
 
 
-async def test_more_than_there_is_is_not_leased(store: CentralStore, here: Speaker) -> None:
+async def test_more_than_there_is_is_not_leased(store: CentralStore, here: Peer) -> None:
     """Less than the most modest need is of no use; what is of use is given, and what lacks is said."""
     await opened(store, permanent=10)
-    assert (await here.say(need=11)).granted == 0
+    assert (await here.exchange(need=11)).granted == 0
     modest = Need(Microcredits(15), Microcredits(15), Microcredits(6))
-    answer = await here.say(need=modest)
+    answer = await here.exchange(need=modest)
     assert (answer.granted, answer.short, answer.free) == (10, 5, 0)
 
 
-async def test_what_is_wanted_is_half_of_what_is_there(store: CentralStore, here: Speaker) -> None:
+async def test_what_is_wanted_is_half_of_what_is_there(store: CentralStore, here: Peer) -> None:
     """So that one sidecar does not take all."""
     await opened(store, permanent=100)
     wanted = Need(Microcredits(10), Microcredits(1000), Microcredits(10))
-    assert (await here.say(need=wanted)).granted == 50
-    assert (await here.say(need=wanted)).granted == 25
-    assert (await here.say(need=Need(Microcredits(20), Microcredits(30), Microcredits(20)))).granted == 20
+    assert (await here.exchange(need=wanted)).granted == 50
+    assert (await here.exchange(need=wanted)).granted == 25
+    assert (await here.exchange(need=Need(Microcredits(20), Microcredits(30), Microcredits(20)))).granted == 20
 
 
-async def test_credit_is_leased_once(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
-    """What one has, another does not get; it is told that it is idle there."""
+async def test_credit_is_leased_once(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
+    """What one has, another does not get; the answer says that it is idle there."""
     await opened(store, permanent=10)
-    await here.say(need=7)
-    answer = await elsewhere.say(need=5)
+    await here.exchange(need=7)
+    answer = await elsewhere.exchange(need=5)
     assert (answer.granted, answer.free, answer.elsewhere) == (0, 3, 7)
-    await here.say(leases=here.reports(held=6))
-    assert (await elsewhere.say(need=5)).elsewhere == 1
+    await here.exchange(leases=here.reports(held=6))
+    assert (await elsewhere.exchange(need=5)).elsewhere == 1
 
 
-async def test_what_goes_back_is_there_for_others(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+async def test_what_goes_back_is_there_for_others(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
     """A limit is lowered to what is held and unposted."""
     await opened(store, permanent=10)
-    await here.say(need=10)
+    await here.exchange(need=10)
     assert [each.limit for each in (await here.holds(2, unposted=3)).leases] == [5]
-    assert (await elsewhere.say(need=5)).granted == 5
-    assert (await standing(store)).held == 2
-    assert (await standing(store)).unposted == 3
+    assert (await elsewhere.exchange(need=5)).granted == 5
+    assert (await balance_summary(store)).held == 2
+    assert (await balance_summary(store)).unposted == 3
 
 
-async def test_a_lease_that_is_not_named_has_nothing_on_it(store: CentralStore, here: Speaker) -> None:
+async def test_a_lease_that_is_not_named_has_nothing_on_it(store: CentralStore, here: Peer) -> None:
     """Its answer was lost, so nobody knows of it."""
     await opened(store, permanent=10)
-    await here.say(need=10)
-    (terms,) = (await here.say(leases=())).leases
+    await here.exchange(need=10)
+    (terms,) = (await here.exchange(leases=())).leases
     assert (terms.limit, await available(store)) == (0, 10)
 
 
-async def test_a_sidecar_cannot_raise_its_own_limit(store: CentralStore, here: Speaker) -> None:
+async def test_a_sidecar_cannot_raise_its_own_limit(store: CentralStore, here: Peer) -> None:
     """Nor lower it below what was posted."""
     await opened(store, permanent=10)
-    await here.say(need=5)
-    await here.say(here.charge("c", 3))
+    await here.exchange(need=5)
+    await here.exchange(here.charge("c", 3))
     (report,) = here.reports()
-    assert [each.limit for each in (await here.say(leases=[replace(report, limit=Microcredits(9))])).leases] == [5]
-    assert [each.limit for each in (await here.say(leases=[replace(report, limit=NIL)])).leases] == [3]
+    assert [each.limit for each in (await here.exchange(leases=[replace(report, limit=Microcredits(9))])).leases] == [5]
+    assert [each.limit for each in (await here.exchange(leases=[replace(report, limit=NIL)])).leases] == [3]
 
 
-async def test_a_suspended_account_is_leased_nothing(store: CentralStore, here: Speaker) -> None:
+async def test_a_suspended_account_is_leased_nothing(store: CentralStore, here: Peer) -> None:
     """What is out still commits."""
     await opened(store, permanent=10)
-    await here.say(need=5)
+    await here.exchange(need=5)
     await suspend(store)
-    answer = await here.say(here.charge("c", 5), need=2)
+    answer = await here.exchange(here.charge("c", 5), need=2)
     assert (answer.granted, answer.short) == (0, 2)
     assert [each.covered for each in answer.postings.values()] == [5]
 
@@ -150,7 +150,7 @@ async def test_a_suspended_account_is_leased_nothing(store: CentralStore, here: 
 # Several accounts.
 
 
-async def test_many_accounts_are_settled_in_one_transaction(store: CentralStore, here: Speaker) -> None:
+async def test_many_accounts_are_settled_in_one_transaction(store: CentralStore, here: Peer) -> None:
     """Each reply is to its message, in the order in which they were sent."""
     names = [AccountId(f"account{number}") for number in range(20)]
     for number, name in enumerate(names):
@@ -165,7 +165,7 @@ async def test_many_accounts_are_settled_in_one_transaction(store: CentralStore,
     assert [each.free for each in answers] == list(range(19, -1, -1))
 
 
-async def test_the_unknown_account_changes_nothing(store: CentralStore, here: Speaker) -> None:
+async def test_the_unknown_account_changes_nothing(store: CentralStore, here: Peer) -> None:
     """Nor does it burn the message's number: the account may be opened yet."""
     message = here.message(need=1)
     assert await here.send(message) == AccountNotFound(ACME)
@@ -178,8 +178,8 @@ async def test_an_account_can_be_opened_by_its_first_touch(central_url: str, sto
     """If the operator wants that: with the plan he named, its months beginning on that day."""
     await put_plan(store, "free", 3, 10)
     async with CentralStore(central_url, clock.wall, PlanId("free")) as opening:
-        speaker = await Speaker.registered(opening, clock, "s1")
-        answer = await speaker.say(need=13)
+        sidecar = await Peer.registered(opening, clock, "s1")
+        answer = await sidecar.exchange(need=13)
         assert (answer.granted, answer.account.plan_id, answer.account.anchor_day) == (13, "free", 24)
     assert await store.administration.get_account(ACME) == answer.account
 
@@ -187,10 +187,10 @@ async def test_an_account_can_be_opened_by_its_first_touch(central_url: str, sto
 # Reading.
 
 
-async def test_a_preview_is_what_would_be(store: CentralStore, here: Speaker) -> None:
+async def test_a_preview_is_what_would_be(store: CentralStore, here: Peer) -> None:
     """With what the sidecar has not posted yet, and with the day's grants; and nothing is changed by looking."""
     await opened(store, daily=3, permanent=10)
-    await here.say(need=8)
+    await here.exchange(need=8)
     before = {table: await count(store, table) for table in ("charges", "history", "grants", "exchanges", "leases")}
     message = here.message(here.charge("c", 4), leases=here.reports(held=1))
     previewed = await store.exchanges.preview(message, 100)
@@ -208,7 +208,7 @@ async def test_a_preview_is_what_would_be(store: CentralStore, here: Speaker) ->
 async def test_a_preview_lists_what_can_be_drawn_on(store: CentralStore, clock: ManualClock) -> None:
     """In the order of deduction, no more than was asked for, and none that a preview of an unknown account would invent."""
     await opened(store, daily=3, monthly=4, permanent=5)
-    grants = (await standing(store)).grants
+    grants = (await balance_summary(store)).grants
     assert [(each.kind, each.remaining) for each in grants] == [
         (GrantKind.DAILY, 3),
         (GrantKind.MONTHLY, 4),
@@ -225,15 +225,15 @@ async def test_a_preview_lists_what_can_be_drawn_on(store: CentralStore, clock: 
 # The end of a day.
 
 
-async def test_what_is_left_of_a_day_lapses_once(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_what_is_left_of_a_day_lapses_once(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """Its line names the day's end, whenever it is noticed."""
     await opened(store, daily=5)
-    await here.say(need=2)
-    await here.say(here.charge("c", 2))
+    await here.exchange(need=2)
+    await here.exchange(here.charge("c", 2))
     midnight = here.leases[ACME][-1].ends_at
     clock.advance(DAY)
     for _ in range(3):
-        await here.say()
+        await here.exchange()
     assert await lines(store) == [
         ("GRANTED", 5, 5),
         ("CHARGED", -2, 3),
@@ -244,45 +244,43 @@ async def test_what_is_left_of_a_day_lapses_once(store: CentralStore, here: Spea
     assert (lapsed.occurred_at, lapsed.posted_at, lapsed.kind) == (midnight, clock.wall(), GrantKind.DAILY)
 
 
-async def test_yesterdays_hold_is_drawn_on_yesterdays_credit(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_yesterdays_hold_is_drawn_on_yesterdays_credit(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """However late it is posted: what is out stays for it, and the new day's credit is not touched."""
     await opened(store, daily=5, permanent=10)
-    await here.say(need=4)
+    await here.exchange(need=4)
     charge, lease = here.charge("late", 4), here.lease
     clock.advance(DAY)
     await here.holds(0, unposted=4)
     assert await remaining(store) == (5, 0, 10)
     assert await available(store) == 15
-    answer = await here.say(need=15)
+    answer = await here.exchange(need=15)
     assert answer.granted == 15, "yesterday's open hold does not eat today's credit"
-    posting = (await here.say(charge)).postings[charge.charge_id]
+    posting = (await here.exchange(charge)).postings[charge.charge_id]
     assert [(each.kind, each.amount) for each in posting.draws] == [(GrantKind.DAILY, 4)]
-    assert lease not in [each.lease_id for each in (await here.say()).leases], "it is over"
+    assert lease not in [each.lease_id for each in (await here.exchange()).leases], "it is over"
     assert (await lines(store))[2:] == [("LAPSED", -1, 14), ("GRANTED", 5, 19), ("CHARGED", -4, 15)]
 
 
-async def test_a_lease_of_an_ended_day_is_not_used_for_new_needs(
-    store: CentralStore, here: Speaker, clock: ManualClock
-) -> None:
+async def test_a_lease_of_an_ended_day_is_not_used_for_new_needs(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """Its end never changes: the new day has a lease of its own."""
     await opened(store, permanent=10)
-    await here.say(need=4)
+    await here.exchange(need=4)
     clock.advance(DAY)
-    answer = await here.say(need=3)
+    answer = await here.exchange(need=3)
     assert [(each.limit, each.ends_at <= clock.wall()) for each in answer.leases] == [(4, True), (3, False)]
 
 
 @pytest.mark.parametrize("idle", [False, True])
 async def test_of_a_grant_that_ended_all_lapses_that_no_lease_may_draw(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock, idle: bool
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, idle: bool
 ) -> None:
-    """Before the new day is granted; the rest as it comes home, whichever sidecar has it, in use or only not given back."""
+    """Before the new day is granted; the rest when it returns, whichever sidecar has it, in use or only not returned."""
     await opened(store, daily=5)
-    await elsewhere.say(need=2)
-    await elsewhere.say(leases=elsewhere.reports(held=0 if idle else 2))
+    await elsewhere.exchange(need=2)
+    await elsewhere.exchange(leases=elsewhere.reports(held=0 if idle else 2))
     clock.advance(DAY)
-    await here.say()
+    await here.exchange()
     midnight = [("GRANTED", 5, 5), ("LAPSED", -3, 2), ("GRANTED", 5, 7)]
     assert await lines(store) == midnight
-    await elsewhere.say(leases=())
+    await elsewhere.exchange(leases=())
     assert await lines(store) == [*midnight, ("LAPSED", -2, 5)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from creditmeter.central.decisions.accounts import FIRST_GRANTS
+from creditmeter.central.decisions.contents import FIRST_GRANTS
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.amounts import MAX_AMOUNT, MAX_BALANCE, ZERO, Microcredits
@@ -26,6 +26,7 @@ from tests.central.accounts import (
     ACME,
     assign,
     available,
+    balance_summary,
     count,
     done,
     give,
@@ -36,23 +37,22 @@ from tests.central.accounts import (
     put_plan,
     refund,
     remaining,
-    standing,
     update,
     void,
 )
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 MIDNIGHT = Instant(NOON + 12 * HOUR)
 
 
 async def test_a_permanent_grant_has_no_end(store: CentralStore) -> None:
-    """Unless told; it begins at once."""
+    """By default; it begins at once."""
     await opened(store)
     grant = await give(store, "gift", 5)
     assert (grant.kind, grant.effective_at, grant.expires_at) == (GrantKind.PERMANENT, NOON, None)
     assert (grant.amount, grant.remaining, grant.created_at) == (5, 5, NOON)
-    assert (await standing(store)).grants == (grant,)
+    assert (await balance_summary(store)).grants == (grant,)
 
 
 @pytest.mark.parametrize(("kind", "days"), [(GrantKind.DAILY, 0), (GrantKind.MONTHLY, 29)])
@@ -141,7 +141,7 @@ async def test_a_grant_says_where_it_comes_from(store: CentralStore) -> None:
     )
     grant = done(await store.administration.grant_credits(asked))
     assert (grant.source, grant.note) == (GrantSource.REFERRAL, "from Ann")
-    assert (await standing(store)).grants == (grant,)
+    assert (await balance_summary(store)).grants == (grant,)
 
 
 async def test_an_unknown_account_is_given_nothing(store: CentralStore) -> None:
@@ -155,48 +155,48 @@ async def test_an_unknown_account_is_given_nothing(store: CentralStore) -> None:
 # Taking back.
 
 
-async def test_voiding_takes_back_what_is_left(store: CentralStore, here: Speaker) -> None:
+async def test_voiding_takes_back_what_is_left(store: CentralStore, here: Peer) -> None:
     """What was spent stays charged."""
     await opened(store)
     grant = await give(store, "gift", 10)
-    await here.say(need=4)
-    await here.say(here.charge("c", 4))
+    await here.exchange(need=4)
+    await here.exchange(here.charge("c", 4))
     voided = await void(store, grant.grant_id)
     assert (voided.amount, voided.grant.remaining, voided.grant.voided) == (6, 0, 6)
     assert (await lines(store))[-1] == ("VOIDED", -6, 0)
 
 
-async def test_what_is_out_on_a_lease_cannot_be_voided(store: CentralStore, here: Speaker) -> None:
+async def test_what_is_out_on_a_lease_cannot_be_voided(store: CentralStore, here: Peer) -> None:
     """A sidecar may have promised it already; it can be charged afterwards, to the last microcredit."""
     await opened(store)
     grant = await give(store, "gift", 10)
-    await here.say(need=7)
+    await here.exchange(need=7)
     assert (await void(store, grant.grant_id)).amount == 3
-    answer = await here.say(here.charge("c", 7))
+    answer = await here.exchange(here.charge("c", 7))
     assert [each.covered for each in answer.postings.values()] == [7]
 
 
-async def test_voiding_leaves_room_for_what_other_grants_back(store: CentralStore, here: Speaker) -> None:
+async def test_voiding_leaves_room_for_what_other_grants_back(store: CentralStore, here: Peer) -> None:
     """A lease is an amount, not a part of a certain grant."""
     await opened(store, permanent=5)
     grant = await give(store, "gift", 10)
-    await here.say(need=7)
+    await here.exchange(need=7)
     assert (await void(store, grant.grant_id)).amount == 8
 
 
-async def test_a_grant_that_has_not_begun_is_voided_whole(store: CentralStore, here: Speaker) -> None:
+async def test_a_grant_that_has_not_begun_is_voided_whole(store: CentralStore, here: Peer) -> None:
     """Nothing can be out on it."""
     await opened(store, permanent=5)
     later = await give(store, "later", 10, effective_at=Instant(NOON + DAY))
-    await here.say(need=5)
+    await here.exchange(need=5)
     assert (await void(store, later.grant_id)).amount == 10
 
 
-async def test_voiding_twice_voids_once(store: CentralStore, here: Speaker) -> None:
-    """The first reply comes again; another request is told that there is nothing left to do, now and when all has returned."""
+async def test_voiding_twice_voids_once(store: CentralStore, here: Peer) -> None:
+    """The first reply comes again; another request is refused as nothing is left to do, now and when all has returned."""
     await opened(store)
     grant = await give(store, "gift", 10)
-    await here.say(need=7)
+    await here.exchange(need=7)
     first = await void(store, grant.grant_id)
     assert (first.grant.remaining, first.grant.voided_at) == (7, NOON)
     again = VoidGrant(RequestId("again"), ACME, grant.grant_id)
@@ -211,103 +211,105 @@ async def test_voiding_twice_voids_once(store: CentralStore, here: Speaker) -> N
 
 
 async def test_what_was_out_is_taken_back_when_it_returns(
-    store: CentralStore, here: Speaker, clock: ManualClock, central_url: str
+    store: CentralStore, here: Peer, clock: ManualClock, central_url: str
 ) -> None:
     """Its sidecar is asked for it. A hold commits against it, whatever else was given; verification agrees at every step."""
     await opened(store)
     grant = await give(store, "gift", 10)
-    await here.say(need=7)
+    await here.exchange(need=7)
     held = here.charge("held", 3)
     clock.advance(MINUTE)
     await void(store, grant.grant_id)
-    assert (await here.say(leases=here.reports(held=4, idle=False))).standing.available == 0
+    assert (await here.exchange(leases=here.reports(held=4, idle=False))).standing.available == 0
     assert (await lines(store))[-1] == ("VOIDED", -3, 4)
     bought = await give(store, "bought", 20)
     clock.advance(MINUTE)
-    await here.say(held, leases=here.reports(idle=True))
+    await here.exchange(held, leases=here.reports(idle=True))
     stored = (await posted(store, held.charge_id)).posting
     assert stored is not None
     assert [(each.grant_id, each.amount) for each in stored.draws] == [(grant.grant_id, 3)]
-    assert [(each.grant_id, each.remaining) for each in (await standing(store)).grants] == [
+    assert [(each.grant_id, each.remaining) for each in (await balance_summary(store)).grants] == [
         (grant.grant_id, 1),
         (bought.grant_id, 20),
     ]
     assert (await verify(central_url)).problems == ()
     await here.holds(0)
     assert (await lines(store))[-1] == ("VOIDED", -1, 20)
-    assert (await standing(store)).grants == (bought,)
+    assert (await balance_summary(store)).grants == (bought,)
     await refund(store, held.charge_id)
     assert (await lines(store))[-2:] == [("REFUNDED", 3, 23), ("VOIDED", -3, 20)]
     assert (await verify(central_url)).problems == ()
 
 
 async def test_credit_bought_after_a_void_is_leased_apart(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock, central_url: str
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, central_url: str
 ) -> None:
     """So what was out when the grant was voided is taken back as it returns, and of twelve no more than six can be spent."""
     await opened(store)
     grant = await give(store, "gift", 6)
-    first = (await here.say(need=6)).leases[0]
+    first = (await here.exchange(need=6)).leases[0]
     clock.advance(MINUTE)
     assert (await void(store, grant.grant_id)).amount == 0
     await give(store, "bought", 6)
-    await here.say(need=6)
+    await here.exchange(need=6)
     old, new = here.leases[ACME]
     assert (old.lease_id, old.limit, new.limit) == (first.lease_id, 6, 6)
     clock.advance(MINUTE)
-    await here.say(leases=[LeaseReport(old.lease_id, ZERO, ZERO, ZERO), LeaseReport(new.lease_id, new.limit, new.limit, ZERO)])
+    await here.exchange(
+        leases=[LeaseReport(old.lease_id, ZERO, ZERO, ZERO), LeaseReport(new.lease_id, new.limit, new.limit, ZERO)]
+    )
     assert (await lines(store))[-1] == ("VOIDED", -6, 6)
-    assert (await elsewhere.say(need=6)).granted == 0
+    assert (await elsewhere.exchange(need=6)).granted == 0
     assert (await verify(central_url)).problems == ()
 
 
 async def test_what_will_be_taken_back_is_not_available(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
 ) -> None:
     """Although it is idle, and other credit was bought: that is held elsewhere."""
     await opened(store)
     grant = await give(store, "gift", 10)
-    await here.say(need=10)
+    await here.exchange(need=10)
     clock.advance(MINUTE)
     await void(store, grant.grant_id)
     await give(store, "bought", 5)
-    await elsewhere.say(need=5)
-    refused = await elsewhere.say(leases=elsewhere.reports(held=5), need=5)
+    await elsewhere.exchange(need=5)
+    refused = await elsewhere.exchange(leases=elsewhere.reports(held=5), need=5)
     assert (refused.granted, refused.elsewhere, refused.standing.available) == (0, 0, 0)
-    assert (await standing(store)).available == 0
+    assert (await balance_summary(store)).available == 0
 
 
 async def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
 ) -> None:
     """It is taken back with the decision that freed it, so history, grants and balance agree."""
     await opened(store)
     grant = await give(store, "gift", 10)
-    await here.say(need=7)
+    await here.exchange(need=7)
     clock.advance(MINUTE)
     await void(store, grant.grant_id)
     clock.advance(MINUTE)
     await give(store, "bought", 20)
-    await elsewhere.say(need=20)
-    await here.say(here.charge("late", 5))
+    await elsewhere.exchange(need=20)
+    await here.exchange(here.charge("late", 5))
     await here.holds(0)
     assert (await lines(store))[-1] == ("VOIDED", -2, 20)
     await give(store, "more", 10)
     assert (await lines(store))[-2:] == [("GRANTED", 10, 30), ("VOIDED", -5, 25)]
-    assert sum(each.remaining for each in (await standing(store)).buckets) == 25
+    assert sum(each.remaining for each in (await balance_summary(store)).buckets) == 25
     listed = await store.reader.list_grants(ACME, 50)
     assert isinstance(listed, list)
     assert sum(each.remaining for each in listed) == 25
 
 
-async def test_a_voided_grant_is_found_behind_many_others(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_a_voided_grant_is_found_behind_many_others(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """However many are drawn on before it."""
     await opened(store)
     for number in range(2 * FIRST_GRANTS):
         await give(store, f"g{number:02}", 1)
         clock.advance(MINUTE)
     last = await give(store, "last", 9)
-    await here.say(need=2 * FIRST_GRANTS + 9)
+    await here.exchange(need=2 * FIRST_GRANTS + 9)
     assert (await void(store, last.grant_id)).amount == 0
     await here.holds(0)
     assert (await lines(store))[-1] == ("VOIDED", -9, 2 * FIRST_GRANTS)
@@ -325,12 +327,12 @@ async def test_a_grant_that_is_over_cannot_be_voided(store: CentralStore, clock:
     assert await store.administration.void_grant(voiding) == GrantNotFound("another")
 
 
-async def test_a_used_up_grant_has_nothing_to_void(store: CentralStore, here: Speaker) -> None:
+async def test_a_used_up_grant_has_nothing_to_void(store: CentralStore, here: Peer) -> None:
     """It is found although nothing is left of it."""
     await opened(store)
     grant = await give(store, "gift", 4)
-    await here.say(need=4)
-    await here.say(here.charge("c", 4))
+    await here.exchange(need=4)
+    await here.exchange(here.charge("c", 4))
     voided = await void(store, grant.grant_id)
     assert isinstance(voided, Voided)
     assert (voided.amount, voided.grant.drawn) == (0, 4)
@@ -340,7 +342,7 @@ async def test_a_plans_grant_can_be_voided_and_does_not_come_again(store: Centra
     """What was given for the day was given, and the next day gives anew."""
     await opened(store, daily=5)
     await give(store, "touch", 1)
-    daily = next(each for each in (await standing(store)).grants if each.kind is GrantKind.DAILY)
+    daily = next(each for each in (await balance_summary(store)).grants if each.kind is GrantKind.DAILY)
     assert isinstance(daily, Grant)
     clock.advance(MINUTE)
     assert (await void(store, daily.grant_id)).amount == 5

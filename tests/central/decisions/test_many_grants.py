@@ -4,8 +4,9 @@ from typing import Any
 
 from sqlalchemy import event, text, update
 
-from creditmeter.central.decisions import accounts as ledgers
-from creditmeter.central.decisions.accounts import Topic, open_ledger
+from creditmeter.central.decisions import contents
+from creditmeter.central.decisions.accounts import open_ledger
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
@@ -13,11 +14,11 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.messages import Preview
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.settlement.ledger import Ledger
-from tests.central.accounts import ACME, available, give, opened, refund, standing, void
-from tests.central.speaker import Speaker
+from tests.central.accounts import ACME, available, balance_summary, give, opened, refund, void
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
-MANY = 3 * ledgers.FIRST_GRANTS
+MANY = 3 * contents.FIRST_GRANTS
 MIDNIGHT = Instant(NOON + 12 * HOUR)
 
 
@@ -26,7 +27,7 @@ async def give_many(store: CentralStore, count: int = MANY, prefix: str = "g") -
     return sorted([(await give(store, f"{prefix}{number:03}", 1)).grant_id for number in range(count)])
 
 
-async def looked_at(store: CentralStore, topic: Topic = ledgers.NOTHING_ELSE) -> Ledger:
+async def looked_at(store: CentralStore, topic: Topic = contents.NOTHING_ELSE) -> Ledger:
     """The account as a decision about a topic loads it."""
     async with store.database.read() as connection:
         found = await open_ledger(connection, ACME, NOON, topic, lock=False)
@@ -39,9 +40,9 @@ async def test_only_the_first_are_looked_at(store: CentralStore) -> None:
     await opened(store)
     await give_many(store)
     ledger = await looked_at(store)
-    assert len(ledger.grants) == ledgers.FIRST_GRANTS
-    assert (ledger.rest.remaining, ledger.rest.given) == (MANY - ledgers.FIRST_GRANTS,) * 2
-    shown = await standing(store)
+    assert len(ledger.grants) == contents.FIRST_GRANTS
+    assert (ledger.rest.remaining, ledger.rest.given) == (MANY - contents.FIRST_GRANTS,) * 2
+    shown = await balance_summary(store)
     assert (shown.available, len(shown.grants)) == (MANY, MANY)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY, MANY)
 
@@ -52,7 +53,7 @@ async def test_what_they_gave_may_be_more_than_an_int64_says(store: CentralStore
     await give_many(store)
     each = 10**18
     await _put_all_grants(store, amount_microcredits=each, drawn_microcredits=each - 1)
-    shown = await standing(store)
+    shown = await balance_summary(store)
     await _put_all_grants(store, amount_microcredits=1, drawn_microcredits=0)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY * each, MANY)
 
@@ -67,10 +68,10 @@ async def test_as_many_are_looked_at_as_a_charge_needs(store: CentralStore, cloc
     """They are drawn on in their order to the last one."""
     await opened(store)
     ids = await give_many(store)
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say(need=MANY)
-    made = speaker.charge("c", MANY - 1)
-    answered = await speaker.say(made)
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange(need=MANY)
+    made = sidecar.charge("c", MANY - 1)
+    answered = await sidecar.exchange(made)
     assert [draw.grant_id for draw in answered.postings[made.charge_id].draws] == ids[:-1]
     assert await available(store) == 1
 
@@ -84,10 +85,10 @@ async def test_the_order_is_by_end_then_beginning_then_id(store: CentralStore, c
     ]
     clock.advance(HOUR)
     younger = (await give(store, "a", 1)).grant_id
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say(need=25)
-    made = speaker.charge("c", 25)
-    answered = await speaker.say(made)
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange(need=25)
+    made = sidecar.charge("c", 25)
+    answered = await sidecar.exchange(made)
     assert [draw.grant_id for draw in answered.postings[made.charge_id].draws] == [*ends[::-1], *lasting, younger]
 
 
@@ -95,9 +96,9 @@ async def test_what_is_left_is_listed_to_the_hundredth(store: CentralStore, cloc
     """Also while a charge that is not posted yet is to draw on the first ones."""
     await opened(store)
     await give_many(store, 150)
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say(need=95)
-    waiting = speaker.message(speaker.charge("c", 95))
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange(need=95)
+    waiting = sidecar.message(sidecar.charge("c", 95))
     shown = await store.exchanges.preview(waiting, 100)
     assert isinstance(shown, Preview)
     assert (shown.standing.buckets[2].remaining, len(shown.standing.grants)) == (55, 55)
@@ -122,8 +123,8 @@ async def test_all_that_ended_lapses(store: CentralStore, clock: ManualClock) ->
         await give(store, f"e{number}", 1, expires_at=MIDNIGHT)
     await give(store, "stays", 5)
     clock.advance(DAY)
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say()
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange()
     async with store.database.read() as connection:
         assert (await connection.execute(text("SELECT balance_microcredits FROM accounts"))).scalar_one() == 5
 
@@ -134,25 +135,25 @@ async def test_refunds_and_voids_reach_the_last_ones(store: CentralStore, clock:
     await give_many(store, 2, "a")
     last = await give(store, "last", 9, effective_at=Instant(NOON + 1))
     clock.advance(HOUR)
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say(need=6)
-    made = speaker.charge("c", 6)
-    await speaker.say(made)
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange(need=6)
+    made = sidecar.charge("c", 6)
+    await sidecar.exchange(made)
     await give_many(store, MANY, "b")
     await void(store, last.grant_id)
     assert await available(store) == MANY
     await refund(store, made.charge_id, 5, mode=RefundMode.ORIGINAL)
-    assert (await available(store), (await standing(store)).buckets[2].remaining) == (MANY + 1, MANY + 1)
+    assert (await available(store), (await balance_summary(store)).buckets[2].remaining) == (MANY + 1, MANY + 1)
 
 
 async def test_debt_is_repaid_from_as_many_as_it_takes(store: CentralStore, clock: ManualClock) -> None:
     """A debt may be larger than what the first ones have."""
     await opened(store, overdraft=MANY)
-    speaker = await Speaker.registered(store, clock, "s1")
-    await speaker.say(speaker.charge("c", 0, excess=MANY))
-    assert (await standing(store)).debt == MANY
+    sidecar = await Peer.registered(store, clock, "s1")
+    await sidecar.exchange(sidecar.charge("c", 0, excess=MANY))
+    assert (await balance_summary(store)).debt == MANY
     await give_many(store, MANY - 1)
-    assert ((await standing(store)).debt, await available(store)) == (1, 0)
+    assert ((await balance_summary(store)).debt, await available(store)) == (1, 0)
 
 
 async def test_no_engine_looks_at_every_grant(store: CentralStore) -> None:

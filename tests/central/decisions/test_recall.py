@@ -1,4 +1,4 @@
-"""Recalls, lost sidecars and the server's clock, as they are stored on each engine; and how sidecars are told to speak."""
+"""Recalls, lost sidecars and the server's clock, as they are stored on each engine; and how sidecars are notified."""
 
 import asyncio
 import time
@@ -23,16 +23,16 @@ from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
-from tests.central.accounts import ACME, available, count, create, give, lines, opened, remaining, standing, update
+from tests.central.accounts import ACME, available, balance_summary, count, create, give, lines, opened, remaining, update
 from tests.central.accounts import account as wanted
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 PATIENCE = Span(MINUTE)
 SILENCE = Span(10 * MINUTE + SKEW_MARGIN + HOUR + RECLAIM_GRACE)
 A, B, C, D = (AccountId(name) for name in "abcd")
 SOON = 10.0
-"""Seconds within which a busy machine tells what is to be told."""
+"""Seconds within which a busy machine delivers a notification."""
 
 
 def need(amount: int, patience: Span = PATIENCE) -> Need:
@@ -53,48 +53,48 @@ async def recalls(store: CentralStore, account_id: AccountId = ACME) -> list[tup
 # What is stored.
 
 
-async def test_a_need_that_waits_is_a_row(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
-    """It names whose word is missing; with that word it turns ripe, and it is gone once it is met."""
+async def test_a_need_that_waits_is_a_row(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
+    """It names whose word is missing; with that word it turns ready, and it is gone once it is met."""
     await opened(store, permanent=10)
-    await elsewhere.say(need=10)
-    answer = await here.say(need=need(4))
+    await elsewhere.exchange(need=10)
+    answer = await here.exchange(need=need(4))
     assert (answer.granted, answer.short, answer.is_pending) == (0, 4, True)
     row = "s1", "LEASE", 4, NOON + PATIENCE
     assert await recalls(store) == [(*row, '["s2"]', False)]
     clock.advance(SECOND)
     await elsewhere.holds(6)
     assert await recalls(store) == [(*row, "[]", True)]
-    assert (await here.say(need=need(4))).granted == 4
+    assert (await here.exchange(need=need(4))).granted == 4
     assert await recalls(store) == []
 
 
-async def test_a_message_that_comes_again_changes_no_recall(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+async def test_a_message_that_comes_again_changes_no_recall(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
     """It gets its answer again, that more may come, also when more has come or somebody else has it."""
     await opened(store, permanent=10)
-    await elsewhere.say(need=10)
+    await elsewhere.exchange(need=10)
     message = here.message(need=need(4))
     first = await here.send(message)
     asked = await recalls(store)
     assert await here.send(message) == first
     assert await recalls(store) == asked
     await elsewhere.holds(0)
-    ripe = await recalls(store)
+    ready = await recalls(store)
     assert await here.send(message) == first
-    assert await recalls(store) == ripe
-    assert [row[-1] for row in ripe] == [True]
-    assert (await standing(store)).leased == 0
-    assert (await elsewhere.say(need=replace(need(10), smallest=Microcredits(1)))).granted == 6, "the rest is promised"
+    assert await recalls(store) == ready
+    assert [row[-1] for row in ready] == [True]
+    assert (await balance_summary(store)).leased == 0
+    assert (await elsewhere.exchange(need=replace(need(10), smallest=Microcredits(1)))).granted == 6, "the rest is promised"
 
 
 async def test_recalls_of_each_purpose_stand_side_by_side(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
 ) -> None:
     """Excess comes before a need; a change of the account waits for both sidecars."""
     await opened(store, permanent=10)
-    await elsewhere.say(need=9)
-    await here.say(need=1)
+    await elsewhere.exchange(need=9)
+    await here.exchange(need=1)
     charge = here.charge("c", 1, excess=5)
-    assert not (await here.say(charge, need=need(4))).postings
+    assert not (await here.exchange(charge, need=need(4))).postings
     await update(store, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
     await update(store, "resume", AccountUpdate(state=AccountState.ACTIVE))
     stored = await recalls(store)
@@ -109,18 +109,18 @@ async def test_recalls_of_each_purpose_stand_side_by_side(
         ("LEASE", "[]", False),
         ("STATE", '["s1"]', False),
     ]
-    answer = await here.say(charge, need=need(4))
+    answer = await here.exchange(charge, need=need(4))
     assert (answer.postings[charge.charge_id].covered, answer.granted, answer.is_pending) == (6, 0, False)
     assert await recalls(store) == []
     assert await remaining(store) == (0, 0, 4)
 
 
-# Who is told.
+# Notifications.
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql without NOTIFY"])
-async def told(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[CentralStore]:
-    """A store on each engine, and on one that has to be polled though it speaks like PostgreSQL."""
+async def notifying(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[CentralStore]:
+    """A store on each engine, and on one that has to be polled although it has PostgreSQL's protocol."""
     engine = str(request.param)
     url = f"sqlite:///{tmp_path / 'central.db'}" if engine == "sqlite" else str(request.getfixturevalue("postgres_url"))
     async with CentralStore(url, clock.wall, notifies=engine != "postgresql without NOTIFY") as store:
@@ -128,93 +128,95 @@ async def told(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualCloc
         yield store
 
 
-class Ear:
-    """What a sidecar hears."""
+class Listener:
+    """The notifications that a sidecar receives."""
 
-    def __init__(self, news: AsyncGenerator[AccountId, None]) -> None:
-        self._news = news
-        self.heard: list[AccountId] = []
+    def __init__(self, notifications: AsyncGenerator[AccountId, None]) -> None:
+        self._notifications = notifications
+        self.received: list[AccountId] = []
 
-    async def hears(self, account_id: AccountId) -> None:
-        """Wait until it is told to speak about an account."""
+    async def waits_for(self, account_id: AccountId) -> None:
+        """Wait until it is notified about an account."""
         async with asyncio.timeout(SOON):
             while True:
-                self.heard.append(await anext(self._news))
-                if self.heard[-1] == account_id:
+                self.received.append(await anext(self._notifications))
+                if self.received[-1] == account_id:
                     return
 
 
 @asynccontextmanager
-async def listening(store: CentralStore, sidecar: Speaker) -> AsyncIterator[Ear]:
+async def listening(store: CentralStore, sidecar: Peer) -> AsyncIterator[Listener]:
     """A sidecar that listens."""
-    news = store.news.listen(sidecar.sidecar_id)
-    async with aclosing(cast("AsyncGenerator[AccountId, None]", news)) as generator:
-        yield Ear(generator)
+    notifications = store.notifications.listen(sidecar.sidecar_id)
+    async with aclosing(cast("AsyncGenerator[AccountId, None]", notifications)) as generator:
+        yield Listener(generator)
 
 
-async def test_those_who_should_speak_are_told(told: CentralStore, clock: ManualClock) -> None:
-    """Who has credit out, and then who waits for it; also of what came up before they listened. Nobody else is."""
-    holder, asker, other = [await Speaker.registered(told, clock, name) for name in ("s11", "s1", "s111")]
+async def test_sidecars_that_should_send_a_message_are_notified(notifying: CentralStore, clock: ManualClock) -> None:
+    """The one that has credit out, and then the one that waits for it; also of what came up before they listened."""
+    holder, asker, other = [await Peer.registered(notifying, clock, name) for name in ("s11", "s1", "s111")]
     for name in (A, B, C):
-        await opened(told, name, permanent=10)
-    await holder.say(account=A, need=10)
-    await holder.say(account=B, need=10)
-    await other.say(account=C, need=10)
-    await asker.say(account=A, need=need(4))
-    async with listening(told, holder) as holders, listening(told, asker) as askers:
-        await holders.hears(A)
-        await holder.say(account=A, leases=())
-        await askers.hears(A)
-        await asker.say(account=A, need=need(4))
-        await asker.say(account=B, need=need(11))
-        await asker.say(account=B, need=need(4))
-        await holders.hears(B)
-        await holder.say(account=B, leases=())
-        await askers.hears(B)
-        assert set(holders.heard) == {A, B}
-        await asker.say(account=C, need=need(4))
-        await other.say(account=C, leases=())
-        await askers.hears(C)
+        await opened(notifying, name, permanent=10)
+    await holder.exchange(account=A, need=10)
+    await holder.exchange(account=B, need=10)
+    await other.exchange(account=C, need=10)
+    await asker.exchange(account=A, need=need(4))
+    async with listening(notifying, holder) as holders, listening(notifying, asker) as askers:
+        await holders.waits_for(A)
+        await holder.exchange(account=A, leases=())
+        await askers.waits_for(A)
+        await asker.exchange(account=A, need=need(4))
+        await asker.exchange(account=B, need=need(11))
+        await asker.exchange(account=B, need=need(4))
+        await holders.waits_for(B)
+        await holder.exchange(account=B, leases=())
+        await askers.waits_for(B)
+        assert set(holders.received) == {A, B}
+        await asker.exchange(account=C, need=need(4))
+        await other.exchange(account=C, leases=())
+        await askers.waits_for(C)
 
 
-async def test_what_an_operator_does_is_told(told: CentralStore, clock: ManualClock) -> None:
-    """A grant to who waits for credit; a suspension to all who may authorise, and it is forgotten when all have spoken."""
-    holder, asker = [await Speaker.registered(told, clock, name) for name in ("s1", "s2")]
-    await opened(told, permanent=10)
-    await holder.say(need=10)
-    await asker.say(need=need(4))
-    async with listening(told, asker) as askers, listening(told, holder) as holders:
-        await holders.hears(ACME)
-        await give(told, "more", 4)
-        await askers.hears(ACME)
-    assert (await asker.say(need=need(4))).granted == 4
-    await update(told, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
+async def test_what_an_operator_does_notifies(notifying: CentralStore, clock: ManualClock) -> None:
+    """A grant notifies the sidecar that waits for credit. A suspension notifies all that may authorise, until each has sent a
+    message.
+    """
+    holder, asker = [await Peer.registered(notifying, clock, name) for name in ("s1", "s2")]
+    await opened(notifying, permanent=10)
+    await holder.exchange(need=10)
+    await asker.exchange(need=need(4))
+    async with listening(notifying, asker) as askers, listening(notifying, holder) as holders:
+        await holders.waits_for(ACME)
+        await give(notifying, "more", 4)
+        await askers.waits_for(ACME)
+    assert (await asker.exchange(need=need(4))).granted == 4
+    await update(notifying, "suspend", AccountUpdate(state=AccountState.SUSPENDED))
     for each in (holder, asker):
-        async with listening(told, each) as ear:
-            await ear.hears(ACME)
+        async with listening(notifying, each) as listener:
+            await listener.waits_for(ACME)
         assert (await each.holds(0)).account.state is AccountState.SUSPENDED
-    assert await count(told, "recalls") == 0
+    assert await count(notifying, "recalls") == 0
 
 
-async def test_what_concerns_nobody_is_not_told(told: CentralStore, clock: ManualClock) -> None:
-    """What is past its deadline, what its sidecar spoke about, and what a transaction recalled that failed at the end."""
-    speaker, asker = [await Speaker.registered(told, clock, name) for name in ("s1", "s2")]
+async def test_what_concerns_no_sidecar_does_not_notify(notifying: CentralStore, clock: ManualClock) -> None:
+    """What is past its deadline, what its sidecar answered, and what a transaction recalled that was rolled back."""
+    sidecar, asker = [await Peer.registered(notifying, clock, name) for name in ("s1", "s2")]
     for name in (A, B, C, D):
-        await opened(told, name, permanent=10)
-        await speaker.say(account=name, need=10)
-    await asker.say(account=A, need=need(1, Span(SECOND)))
-    await asker.say(account=B, need=need(1))
+        await opened(notifying, name, permanent=10)
+        await sidecar.exchange(account=name, need=10)
+    await asker.exchange(account=A, need=need(1, Span(SECOND)))
+    await asker.exchange(account=B, need=need(1))
     clock.advance(SECOND)
-    await speaker.say(account=B, leases=())
-    await asker.say(account=C, need=need(1))
-    async with listening(told, speaker) as ear:
-        await ear.hears(C)
-        assert ear.heard == [C]
+    await sidecar.exchange(account=B, leases=())
+    await asker.exchange(account=C, need=need(1))
+    async with listening(notifying, sidecar) as listener:
+        await listener.waits_for(C)
+        assert listener.received == [C]
         with pytest.raises(ZeroDivisionError):
-            await _change_in_vain(told, B)
-        await asker.say(account=D, need=need(1))
-        await ear.hears(D)
-        assert set(ear.heard) == {C, D}
+            await _change_in_vain(notifying, B)
+        await asker.exchange(account=D, need=need(1))
+        await listener.waits_for(D)
+        assert set(listener.received) == {C, D}
 
 
 async def _change_in_vain(store: CentralStore, account_id: AccountId) -> None:
@@ -222,48 +224,48 @@ async def _change_in_vain(store: CentralStore, account_id: AccountId) -> None:
         found = await open_ledger(connection, account_id, NOON)
         assert found is not None
         recall_everything(found.ledger)
-        assert "s1" in found.ledger.changes.summoned
+        assert "s1" in found.ledger.changes.notified
         await found.save(connection)
         raise ZeroDivisionError
 
 
 async def test_a_lost_connection_is_noticed(postgres_url: str, clock: ManualClock) -> None:
-    """Whoever listens is told so at once, and finds what was recalled meanwhile when it listens again."""
+    """A listener gets the fault at once, and finds what was recalled meanwhile when it listens again."""
     async with CentralStore(postgres_url, clock.wall) as store:
         await store.migrate()
-        speaker, asker = [await Speaker.registered(store, clock, name) for name in ("s1", "s2")]
+        sidecar, asker = [await Peer.registered(store, clock, name) for name in ("s1", "s2")]
         for name in (A, B):
             await opened(store, name, permanent=10)
-            await speaker.say(account=name, need=10)
-        await asker.say(account=A, need=need(1))
-        async with listening(store, speaker) as ear:
-            await ear.hears(A)
-            await speaker.say(account=A, leases=())
+            await sidecar.exchange(account=name, need=10)
+        await asker.exchange(account=A, need=need(1))
+        async with listening(store, sidecar) as listener:
+            await listener.waits_for(A)
+            await sidecar.exchange(account=A, leases=())
             async with store.database.write() as connection:
                 listeners = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
                 ended = await connection.execute(text(f"SELECT pg_terminate_backend(pid) {listeners}"))
                 assert ended.scalars().all() == [True]
             with pytest.raises(CentralUnavailable, match="lost"):
-                await ear.hears(B)
-        await asker.say(account=B, need=need(1))
-        async with listening(store, speaker) as ear:
-            await ear.hears(B)
-            assert ear.heard == [B]
+                await listener.waits_for(B)
+        await asker.exchange(account=B, need=need(1))
+        async with listening(store, sidecar) as listener:
+            await listener.waits_for(B)
+            assert listener.received == [B]
 
 
 async def test_a_server_that_is_not_there_cannot_be_listened_to(tmp_path: object) -> None:
-    """It is said at once, by each kind of news."""
+    """Each kind of notifications raises at once."""
     for notifies in (True, False):
         async with CentralStore(f"postgresql://nobody@/none?host={tmp_path}", None, notifies=notifies) as store:
             with pytest.raises(CentralUnavailable):
-                await anext(aiter(store.news.listen(SidecarId("s1"))))
+                await anext(aiter(store.notifications.listen(SidecarId("s1"))))
 
 
 # Sidecars that are there, and sidecars that are lost.
 
 
-async def test_a_sidecar_is_heard(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
-    """Also if it has nothing to say; unless it is not the one that was registered last."""
+async def test_a_heartbeat_is_received(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
+    """Also without any message; unless another process was registered later."""
     clock.advance(MINUTE)
     assert await store.exchanges.beat(here.sidecar_id, here.epoch) is None
     for sidecar_id, epoch in ((here.sidecar_id, 0), (here.sidecar_id, 2), (SidecarId("s9"), 1)):
@@ -286,33 +288,33 @@ async def reclaimed(store: CentralStore, limit: int) -> int:
     return len(accounts)
 
 
-async def test_lost_leases_are_reclaimed(store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock) -> None:
-    """Those that are due and no others, on so many accounts at once; debt is repaid and who waits is told."""
+async def test_lost_leases_are_reclaimed(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
+    """Those that are due and no others, on so many accounts at once; debt is repaid, and the sidecar that waits is notified."""
     for name in (A, B, C):
         await opened(store, name, permanent=10, overdraft=5 if name == A else 0)
-        await here.say(account=name, need=10)
-    await here.say(account=A, leases=here.reports(A, held=10))
+        await here.exchange(account=name, need=10)
+    await here.exchange(account=A, leases=here.reports(A, held=10))
     owing = elsewhere.charge("c", 0, excess=4, account=A)
-    posting = (await elsewhere.say(owing, account=A)).postings.get(owing.charge_id)
+    posting = (await elsewhere.exchange(owing, account=A)).postings.get(owing.charge_id)
     assert posting is None
     clock.advance(SECOND)
-    await here.say(account=C, leases=here.reports(C, held=10))
+    await here.exchange(account=C, leases=here.reports(C, held=10))
     clock.advance(SILENCE - SECOND - 1)
     assert await reclaimed(store, 10) == 0
-    await elsewhere.say(account=B, need=need(3))
+    await elsewhere.exchange(account=B, need=need(3))
     clock.advance(1)
-    assert (await elsewhere.say(owing, account=A)).postings[owing.charge_id].debt == 4
+    assert (await elsewhere.exchange(owing, account=A)).postings[owing.charge_id].debt == 4
     assert await store.exchanges.reclaimable(AccountId(A), 10) == [B]
     assert [await reclaimed(store, 1) for _ in range(3)] == [1, 1, 0]
-    assert (await standing(store, A)).debt == 0
+    assert (await balance_summary(store, A)).debt == 0
     assert [await available(store, name) for name in (A, B, C)] == [6, 10, 0]
     assert [(row[0], row[5]) for row in await recalls(store, B)] == [("s2", True)]
     clock.advance(SECOND)
     assert [await reclaimed(store, 10) for _ in range(2)] == [1, 0]
     late = here.charge("late", 10, account=B)
-    assert (await elsewhere.say(account=B, need=need(3))).granted == 3
-    await elsewhere.say(account=B, leases=elsewhere.reports(B, unposted=3))
-    assert (await here.say(late, account=B)).postings[late.charge_id].uncovered == 3
+    assert (await elsewhere.exchange(account=B, need=need(3))).granted == 3
+    await elsewhere.exchange(account=B, leases=elsewhere.reports(B, unposted=3))
+    assert (await here.exchange(late, account=B)).postings[late.charge_id].uncovered == 3
 
 
 # The clock.

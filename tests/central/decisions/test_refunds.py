@@ -14,6 +14,7 @@ from creditmeter.core.refusals import ChargeNotFound, InvalidRequest, RefundExce
 from tests.central.accounts import (
     ACME,
     available,
+    balance_summary,
     give,
     giving_back,
     history,
@@ -22,22 +23,21 @@ from tests.central.accounts import (
     posted,
     refund,
     remaining,
-    standing,
 )
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 
-async def spent(here: Speaker, amount: int, *, excess: int = 0) -> Charge:
+async def spent(here: Peer, amount: int, *, excess: int = 0) -> Charge:
     """A charge of this much that is posted."""
     if amount:
-        await here.say(need=amount)
+        await here.exchange(need=amount)
     charge = here.charge("c", amount, excess=excess)
-    await here.say(charge)
+    await here.exchange(charge)
     return charge
 
 
-async def test_a_refund_gives_back_all_that_is_left(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_a_refund_gives_back_all_that_is_left(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """Unless an amount is named; its line says what came back to which grant."""
     await opened(store, daily=3, permanent=10)
     charge = await spent(here, 8)
@@ -53,7 +53,7 @@ async def test_a_refund_gives_back_all_that_is_left(store: CentralStore, here: S
     assert await store.reader.find_refund(made.refund_id) == made
 
 
-async def test_a_refund_in_parts_gives_back_the_last_drawn_first(store: CentralStore, here: Speaker) -> None:
+async def test_a_refund_in_parts_gives_back_the_last_drawn_first(store: CentralStore, here: Peer) -> None:
     """Part by part, and what is left at the end."""
     await opened(store, daily=3, permanent=10)
     charge = await spent(here, 8)
@@ -67,7 +67,7 @@ async def test_a_refund_in_parts_gives_back_the_last_drawn_first(store: CentralS
     assert (stored.covered, stored.refunded, [each.returned for each in stored.draws]) == (8, 8, [3, 5])
 
 
-async def test_no_more_comes_back_than_is_left(store: CentralStore, here: Speaker) -> None:
+async def test_no_more_comes_back_than_is_left(store: CentralStore, here: Peer) -> None:
     """The refusal says how much that is, and changes nothing."""
     await opened(store, permanent=10)
     charge = await spent(here, 8)
@@ -79,7 +79,7 @@ async def test_no_more_comes_back_than_is_left(store: CentralStore, here: Speake
     assert await available(store) == 10
 
 
-async def test_refunding_twice_refunds_once(store: CentralStore, here: Speaker) -> None:
+async def test_refunding_twice_refunds_once(store: CentralStore, here: Peer) -> None:
     """The first reply comes again, whatever was refunded since and whichever id the copy was to get."""
     await opened(store, permanent=10)
     charge = await spent(here, 8)
@@ -92,7 +92,7 @@ async def test_refunding_twice_refunds_once(store: CentralStore, here: Speaker) 
 
 
 @pytest.mark.parametrize("of_nobody", [False, True])
-async def test_an_unknown_charge_is_not_found(store: CentralStore, here: Speaker, of_nobody: bool) -> None:
+async def test_an_unknown_charge_is_not_found(store: CentralStore, here: Peer, of_nobody: bool) -> None:
     """Of an account that is there, and of one that is not."""
     if not of_nobody:
         await opened(store)
@@ -101,7 +101,7 @@ async def test_an_unknown_charge_is_not_found(store: CentralStore, here: Speaker
     assert await store.refunds.refund(*giving_back(ChargeId("anything"))) == ChargeNotFound("anything")
 
 
-async def test_what_belongs_to_a_grant_that_ended_lapses(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_what_belongs_to_a_grant_that_ended_lapses(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """The refund says how much was restored and how much lapsed, and history has a line for each."""
     await opened(store, daily=3, permanent=10)
     charge = await spent(here, 8)
@@ -114,7 +114,7 @@ async def test_what_belongs_to_a_grant_that_ended_lapses(store: CentralStore, he
     assert [(each.amount, each.refund_id, each.charge_id) for each in lapsed] == [(-3, made.refund_id, charge.charge_id)]
 
 
-async def test_goodwill_outlives_the_grant_that_was_drawn_on(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_goodwill_outlives_the_grant_that_was_drawn_on(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """It is new credit without an end, that names the charge."""
     await opened(store, daily=8)
     charge = await spent(here, 8)
@@ -123,7 +123,7 @@ async def test_goodwill_outlives_the_grant_that_was_drawn_on(store: CentralStore
     assert made.posting is not None
     assert (made.posting.restored, made.posting.lapsed) == (5, 0)
     assert await remaining(store) == (8, 0, 5)
-    assert [each.charge_id for each in (await standing(store)).grants if each.charge_id] == [charge.charge_id]
+    assert [each.charge_id for each in (await balance_summary(store)).grants if each.charge_id] == [charge.charge_id]
     assert (await lines(store))[-2:] == [("REFUNDED", 0, 8), ("GRANTED", 5, 13)]
     assert await store.refunds.refund(*giving_back(charge.charge_id, 4, name="more")) == RefundExceedsCharge(
         here.charge("three", 0, excess=3).cost
@@ -131,14 +131,14 @@ async def test_goodwill_outlives_the_grant_that_was_drawn_on(store: CentralStore
 
 
 @pytest.mark.parametrize("mode", RefundMode)
-async def test_debt_of_the_charge_is_cancelled_first(store: CentralStore, here: Speaker, mode: RefundMode) -> None:
+async def test_debt_of_the_charge_is_cancelled_first(store: CentralStore, here: Peer, mode: RefundMode) -> None:
     """It was never paid, so nothing moves; what was written off is not refundable."""
     await opened(store, permanent=4, overdraft=5)
     charge = await spent(here, 0, excess=12)
     made = await refund(store, charge.charge_id, 6, mode=mode)
     assert made.posting is not None
     assert (made.amount, made.posting.restored) == (6, 1)
-    seen = await standing(store)
+    seen = await balance_summary(store)
     assert (seen.debt, seen.available) == (0, 1)
     assert (await refund(store, charge.charge_id, name="rest")).amount == 3
     stored = (await posted(store, charge.charge_id)).posting
@@ -146,19 +146,19 @@ async def test_debt_of_the_charge_is_cancelled_first(store: CentralStore, here: 
     assert (stored.covered, stored.debt, stored.uncovered, stored.refunded) == (4, 0, 3, 4)
 
 
-async def test_credit_that_comes_back_repays_other_debt(store: CentralStore, here: Speaker) -> None:
+async def test_credit_that_comes_back_repays_other_debt(store: CentralStore, here: Peer) -> None:
     """Before anybody can use it."""
     await opened(store, permanent=4, overdraft=5)
     paid = await spent(here, 4)
     owing = here.charge("owing", 0, excess=3)
-    await here.say(owing)
+    await here.exchange(owing)
     await refund(store, paid.charge_id)
-    seen = await standing(store)
+    seen = await balance_summary(store)
     assert (seen.debt, seen.available) == (0, 1)
     assert (await lines(store))[-1] == ("DEBT_REPAID", -3, 1)
 
 
-async def test_what_repaid_debt_can_be_refunded(store: CentralStore, here: Speaker) -> None:
+async def test_what_repaid_debt_can_be_refunded(store: CentralStore, here: Peer) -> None:
     """It went to the charge like any other draw."""
     await opened(store, overdraft=5)
     charge = await spent(here, 0, excess=5)
@@ -168,19 +168,17 @@ async def test_what_repaid_debt_can_be_refunded(store: CentralStore, here: Speak
     assert [line[0] for line in await lines(store)] == ["CHARGED", "GRANTED", "DEBT_REPAID", "REFUNDED"]
 
 
-async def test_a_duplicates_refund_is_of_the_charge_that_was_paid(
-    store: CentralStore, here: Speaker, elsewhere: Speaker
-) -> None:
+async def test_a_duplicates_refund_is_of_the_charge_that_was_paid(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
     """The user knows one job; both charges together give back what was paid, also to a grant that was used up."""
     await opened(store, permanent=8)
-    await here.say(need=8)
+    await here.exchange(need=8)
     first = here.charge("c", 8, request="job")
-    await here.say(first)
+    await here.exchange(first)
     await give(store, "more", 9)
-    await elsewhere.say(need=9)
+    await elsewhere.exchange(need=9)
     second = elsewhere.charge("c", 9, request="job")
-    await elsewhere.say(second)
-    await elsewhere.say(leases=())
+    await elsewhere.exchange(second)
+    await elsewhere.exchange(leases=())
     made = await refund(store, second.charge_id, 3)
     assert made.charge_id == first.charge_id
     assert (await refund(store, first.charge_id, name="rest")).amount == 5
@@ -189,7 +187,7 @@ async def test_a_duplicates_refund_is_of_the_charge_that_was_paid(
 
 @pytest.mark.parametrize("mode", RefundMode)
 async def test_nothing_comes_back_to_an_account_that_has_all_it_may_have(
-    store: CentralStore, here: Speaker, mode: RefundMode
+    store: CentralStore, here: Peer, mode: RefundMode
 ) -> None:
     """Not in either way. Once something is spent the same request is granted."""
     await opened(store, permanent=10)
@@ -197,7 +195,7 @@ async def test_nothing_comes_back_to_an_account_that_has_all_it_may_have(
     await give(store, "most", MAX_BALANCE - 2)
     refused = await store.refunds.refund(*giving_back(charge.charge_id, mode=mode))
     assert isinstance(refused, InvalidRequest)
-    await here.say(need=8)
-    await here.say(here.charge("d", 8))
+    await here.exchange(need=8)
+    await here.exchange(here.charge("d", 8))
     assert (await refund(store, charge.charge_id, mode=mode)).amount == 8
     assert await available(store) == MAX_BALANCE

@@ -6,8 +6,8 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Fenced, Registered
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY
-from tests.central.accounts import opened, standing
-from tests.central.speaker import Speaker
+from tests.central.accounts import balance_summary, opened
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 
 SIDECAR = SidecarId("s1")
@@ -19,7 +19,7 @@ async def test_a_new_sidecar_is_issued_its_first_epoch(store: CentralStore) -> N
 
 
 async def test_a_restart_is_issued_the_next_epoch(store: CentralStore) -> None:
-    """It says in which one it last spoke."""
+    """It names its last epoch."""
     for epoch in range(3):
         assert await store.exchanges.register(SIDECAR, epoch, f"start {epoch}") == Registered(epoch + 1, ())
 
@@ -47,19 +47,19 @@ async def test_an_epoch_that_was_never_issued_is_fenced(store: CentralStore) -> 
 
 
 async def test_a_sidecar_is_told_where_it_has_leases(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
 ) -> None:
     """Each account once, also those of ended days; not where they are closed, and not those of others."""
     names = [AccountId(f"account{number}") for number in range(3)]
     for name in names:
         await opened(store, name, permanent=10)
-        await here.say(account=name, need=2)
-    await elsewhere.say(account=names[2], need=2)
+        await here.exchange(account=name, need=2)
+    await elsewhere.exchange(account=names[2], need=2)
     clock.advance(DAY)
-    await here.say(account=names[0], need=2)
-    await here.say(account=names[2], leases=())
+    await here.exchange(account=names[0], need=2)
+    await here.exchange(account=names[2], leases=())
     assert await store.exchanges.register(SIDECAR, 1, "next") == Registered(2, (names[0], names[1]))
-    assert (await standing(store, names[1])).leased == 2, "until it has spoken, nobody knows what is held"
+    assert (await balance_summary(store, names[1])).leased == 2, "until it has sent a message, it is not known what is held"
 
 
 async def test_of_two_that_come_first_at_once_one_is_registered(

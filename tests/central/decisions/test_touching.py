@@ -17,8 +17,8 @@ from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.reports.usage_summary import UsageQuery
-from tests.central.accounts import ACME, count, give, history, lines, opened, refund, standing, update, void
-from tests.central.speaker import Speaker
+from tests.central.accounts import ACME, balance_summary, count, give, history, lines, opened, refund, update, void
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 Read = Callable[[CentralStore], Awaitable[object]]
@@ -26,7 +26,7 @@ Read = Callable[[CentralStore], Awaitable[object]]
 READS: dict[str, Read] = {
     "history": history,
     "grants": lambda store: store.reader.list_grants(ACME, 50),
-    "balance": standing,
+    "balance": balance_summary,
     "usage": lambda store: store.usage.summarize(UsageQuery(ACME), 50),
     "forecast": lambda store: store.forecasts.forecast(ACME),
 }
@@ -63,14 +63,14 @@ async def test_what_midnight_brought_is_written_before_it_is_read(store: Central
 async def test_a_reading_that_has_nothing_to_write_writes_nothing(store: CentralStore, clock: ManualClock, read: Read) -> None:
     """Neither does it wait for those who write: later on the same day, nor days later if no credit came or went."""
     await opened(store, daily=3)
-    await standing(store)
+    await balance_summary(store)
     statements = written(store)
     clock.advance(HOUR)
     await read(store)
     assert statements == []
     await update(store, "no plan", AccountUpdate(plan_id=PlanId("")))
     clock.advance(DAY)
-    await standing(store)
+    await balance_summary(store)
     clock.advance(DAY)
     statements.clear()
     await read(store)
@@ -91,7 +91,7 @@ async def test_an_account_without_credit_is_only_read(store: CentralStore, clock
 async def test_readers_that_race_at_midnight_write_once(central_url: str, store: CentralStore, clock: ManualClock) -> None:
     """Through several programs."""
     await opened(store, daily=3)
-    await standing(store)
+    await balance_summary(store)
     clock.advance(DAY)
     async with CentralStore(central_url, clock.wall) as other:
         await asyncio.gather(*(read(each) for read in READS.values() for each in (store, other)))
@@ -104,7 +104,7 @@ async def test_a_store_that_cannot_be_written_is_not_read_at_midnight(
 ) -> None:
     """Rather than show what no longer is, or what no line explains. As long as nothing is due it is read."""
     await opened(store, daily=3)
-    await standing(store)
+    await balance_summary(store)
 
     def only_read(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA query_only = ON" if store.database.is_sqlite else "SET TRANSACTION READ ONLY")
@@ -119,21 +119,21 @@ async def test_a_store_that_cannot_be_written_is_not_read_at_midnight(
 
 
 async def test_what_comes_home_later_lapses_when_it_does(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
 ) -> None:
     """At midnight all lapses that is on no lease, then comes the new day's credit; each line has the midnight as its moment."""
     await opened(store, daily=8)
-    await here.say(need=2)
-    await elsewhere.say(need=3)
+    await here.exchange(need=2)
+    await elsewhere.exchange(need=3)
     clock.advance(12 * HOUR)
-    await standing(store)
+    await balance_summary(store)
     midnight = [("GRANTED", 8, 8), ("LAPSED", -3, 5), ("GRANTED", 8, 13)]
     assert await lines(store) == midnight
-    await here.say(leases=())
+    await here.exchange(leases=())
     clock.advance(HOUR)
-    await elsewhere.say(leases=elsewhere.reports(held=1, idle=False))
+    await elsewhere.exchange(leases=elsewhere.reports(held=1, idle=False))
     assert await lines(store) == [*midnight, ("LAPSED", -2, 11), ("LAPSED", -2, 9)]
-    await elsewhere.say(elsewhere.charge("late", 1))
+    await elsewhere.exchange(elsewhere.charge("late", 1))
     assert (await lines(store))[5:] == [("CHARGED", -1, 8)]
     lapsed = [each for each in await history(store) if each.type.value == "LAPSED"]
     assert {each.occurred_at for each in lapsed} == {NOON + 12 * HOUR}
@@ -141,7 +141,7 @@ async def test_what_comes_home_later_lapses_when_it_does(
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_history_grants_and_balance_agree_at_every_moment(
-    store: CentralStore, here: Speaker, elsewhere: Speaker, clock: ManualClock, seed: int
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, seed: int
 ) -> None:
     """The lines add up to the last one's balance, which is what is left of all grants. All but what has not begun and what is
     out on leases of ended days is in the buckets.
@@ -151,15 +151,15 @@ async def test_history_grants_and_balance_agree_at_every_moment(
     charges: list[Charge] = []
     for number in range(50):
         clock.advance(chance.choice((0, MINUTE, HOUR, 9 * HOUR, 30 * HOUR)))
-        speaker = chance.choice((here, elsewhere))
+        sidecar = chance.choice((here, elsewhere))
         match chance.choice(("charge", "charge", "lease", "return", "refund", "give", "void", "read")):
-            case "charge" if speaker.leases.get(ACME):
-                charges.append(speaker.charge(f"{number}", 1, excess=chance.choice((0, 0, 4))))
-                await speaker.say(charges[-1])
+            case "charge" if sidecar.leases.get(ACME):
+                charges.append(sidecar.charge(f"{number}", 1, excess=chance.choice((0, 0, 4))))
+                await sidecar.exchange(charges[-1])
             case "lease":
-                await speaker.say(need=chance.randint(1, 5))
+                await sidecar.exchange(need=chance.randint(1, 5))
             case "return":
-                await speaker.say(leases=speaker.reports(idle=False))
+                await sidecar.exchange(leases=sidecar.reports(idle=False))
             case "refund" if charges:
                 await refund(store, charges.pop().charge_id, name=f"refund {number}")
             case "give":
@@ -180,7 +180,7 @@ async def test_history_grants_and_balance_agree_at_every_moment(
 async def _assert_agreed(store: CentralStore, clock: ManualClock) -> None:
     order = random.Random(clock.wall()).sample(("history", "grants", "balance"), 3)  # noqa: S311 - as above
     found = {name: await READS[name](store) for name in order}
-    entries, shown = await history(store), await standing(store)
+    entries, shown = await history(store), await balance_summary(store)
     grants = found["grants"]
     assert isinstance(grants, list)
     left = [each for each in grants if isinstance(each, Grant)]

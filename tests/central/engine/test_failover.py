@@ -58,7 +58,7 @@ async def both(pair: tuple[PostgresServer, PostgresServer]) -> str:
 
 
 async def ask(store: CentralStore, query: str) -> object:
-    """What one transaction is told."""
+    """The outcome of one transaction."""
     async with store.database.write() as connection:
         return (await connection.execute(text(query))).scalar_one()
 
@@ -239,7 +239,7 @@ async def test_a_first_server_that_does_not_answer_is_passed_over(
 
 
 async def test_a_server_that_falls_silent_is_given_up(one: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller is told after a while, closing takes no longer, and when the server speaks again so does the store."""
+    """The call fails after a while, closing takes no longer, and when the server answers again so does the store."""
     for name in ("CONNECT_TIMEOUT_SECONDS", "STATEMENT_TIMEOUT_SECONDS", "_NO_ANSWER_SECONDS"):
         monkeypatch.setattr(f"creditmeter.central.engine.postgresql.{name}", 0.2)
     async with CentralStore(url, noon) as store, CentralStore(url, noon) as other:
@@ -329,7 +329,7 @@ async def lock_soon(store: CentralStore, locks: TextClause) -> None:
 
 
 async def test_a_lock_that_others_have_is_no_outage(url: str) -> None:
-    """Who waited for it in vain is told that others are in the way; the connections stay as they are."""
+    """A call that waited for it in vain learns that others are in the way; the connections stay as they are."""
     async with CentralStore(url, noon) as store:
         await store.migrate()
         await opened(store, ACME)

@@ -19,7 +19,7 @@ AT_ONCE = 8
 
 
 def test_many_open_a_new_file_at_once(tmp_path: Path) -> None:
-    """One changes its mode; none of the others is told that it is locked."""
+    """One changes its mode; no other fails because it is locked."""
     refused: list[BaseException] = []
 
     def use(path: Path, start: threading.Barrier) -> None:
@@ -58,8 +58,8 @@ async def refusal(path: Path) -> str:
     [
         ("DROP TABLE history", "it is damaged: it has no history.account_id. Restore it from a copy"),
         ("DROP TABLE plans; CREATE TABLE plans (something)", "it is damaged: it has no plans."),
-        ("DROP TABLE alembic_version", "but does not say of which version: it is another program's, or damaged"),
-        ("DELETE FROM alembic_version", "but does not say of which version: it is another program's, or damaged"),
+        ("DROP TABLE alembic_version", "but no version of its schema: it is another program's, or damaged"),
+        ("DELETE FROM alembic_version", "but no version of its schema: it is another program's, or damaged"),
         ("UPDATE alembic_version SET version_num = '9999'", "is not of this version"),
         ("UPDATE alembic_version SET version_num = x'ff00'", "is not of this version"),
         ("UPDATE alembic_version SET version_num = CAST(x'ff00' AS TEXT)", "Could not decode to UTF-8"),

@@ -1,4 +1,4 @@
-"""Reaching the central store: what passes by itself is an outage, what does not is told to the operator in one line."""
+"""Reaching the central store: what passes by itself is an outage, what does not is reported to the operator in one line."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ NOBODY_LISTENS = "postgresql://postgres:secret@127.0.0.1:1/credits"
 
 
 async def complaint(url: str) -> str:
-    """What the operator is told of a store that cannot be used. A running sidecar sees no more than an outage."""
+    """What the operator reads of a store that cannot be used. A running sidecar sees no more than an outage."""
     async with CentralStore(url, noon) as store:
         with pytest.raises(CentralMisconfigured) as refused:
             await store.migrate()

@@ -16,7 +16,7 @@ from creditmeter.core.reports.findings import Reason
 from creditmeter.core.reports.forecasting import BucketForecast, Forecast
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, count, lines, opened, put_plan
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 
@@ -32,13 +32,13 @@ async def bucket(store: CentralStore, kind: GrantKind) -> BucketForecast:
     return next(each for each in (await forecast(store)).buckets if each.kind is kind)
 
 
-async def spend(here: Speaker, name: str, amount: int, usage: Usage | None = None) -> None:
+async def spend(here: Peer, name: str, amount: int, usage: Usage | None = None) -> None:
     """Lease and charge so much now."""
-    await here.say(need=amount)
-    await here.say(here.charge(name, amount, usage=usage))
+    await here.exchange(need=amount)
+    await here.exchange(here.charge(name, amount, usage=usage))
 
 
-async def refuse(here: Speaker, *refused: tuple[str, int], clock: ManualClock) -> None:
+async def refuse(here: Peer, *refused: tuple[str, int], clock: ManualClock) -> None:
     """Tell of calls that are refused now."""
     calls = tuple(RefusedCall(RequestId(name), clock.wall(), "text", Microcredits(amount)) for name, amount in refused)
     await here.send(replace(here.message(), refused=calls))
@@ -60,21 +60,21 @@ async def test_an_account_without_a_past(store: CentralStore) -> None:
     assert await lines(store) == [("GRANTED", 5, 5)]
 
 
-async def test_what_was_drawn_and_what_lapsed(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_what_was_drawn_and_what_lapsed(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """Five days of an account that was used on two of them: the days that nobody touched lapsed, too."""
     await opened(store, daily=10, permanent=100)
     await spend(here, "a", 12)
     clock.advance(2 * DAY)
     await spend(here, "b", 4)
     clock.advance(3 * DAY)
-    await here.say()  # its leases of ended days are closed
+    await here.exchange()  # its leases of ended days are closed
     daily, _, permanent = (await forecast(store)).buckets
     assert (daily.remaining, daily.spent_per_day, daily.lapsed, daily.exhausted_days) == (10, 14 // 5, 36, 1)
     assert (permanent.remaining, permanent.spent_per_day, permanent.lapsed, permanent.exhausted_days) == (98, 0, 0, 0)
     assert permanent.lasts == 30 * DAY
 
 
-async def test_only_the_last_30_days_are_looked_at(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_only_the_last_30_days_are_looked_at(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """To the microsecond."""
     await opened(store, permanent=100)
     await spend(here, "a", 30)
@@ -85,18 +85,18 @@ async def test_only_the_last_30_days_are_looked_at(store: CentralStore, clock: M
 
 
 async def test_pages_of_charges_are_added_up(
-    store: CentralStore, clock: ManualClock, here: Speaker, monkeypatch: pytest.MonkeyPatch
+    store: CentralStore, clock: ManualClock, here: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where many charges have one moment."""
     monkeypatch.setattr("creditmeter.central.queries.forecasts.PAGE", 2)
     await opened(store, permanent=100)
-    await here.say(need=70)
-    await here.say(*(here.charge(f"c{number}", 10) for number in range(7)))
+    await here.exchange(need=70)
+    await here.exchange(*(here.charge(f"c{number}", 10) for number in range(7)))
     clock.advance(DAY)
     assert (await bucket(store, GrantKind.PERMANENT)).spent_per_day == 70
 
 
-async def test_a_bucket_that_was_used_up_stays_so_to_its_end(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_a_bucket_that_was_used_up_stays_so_to_its_end(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """The monthly credit, used up on the first of three days; it runs out early."""
     await opened(store, monthly=10)
     await spend(here, "a", 10)
@@ -106,7 +106,7 @@ async def test_a_bucket_that_was_used_up_stays_so_to_its_end(store: CentralStore
     assert [each.reason for each in (await forecast(store)).findings] == [Reason.MONTHLY_RUNS_OUT_EARLY]
 
 
-async def test_refused_calls_count_in_the_replay(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_refused_calls_count_in_the_replay(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """The smallest plan pays for what was charged and for what was refused."""
     await opened(store, daily=10)
     await put_plan(store, "more", 15)
@@ -124,19 +124,19 @@ async def test_refused_calls_count_in_the_replay(store: CentralStore, clock: Man
     assert (await forecast(store)).smallest_plan is None
 
 
-async def test_a_call_refused_again_or_charged_after_all(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_a_call_refused_again_or_charged_after_all(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """It counts once, as it was last; and not at all once it was charged."""
     await opened(store, permanent=10)
     await refuse(here, ("r1", 3), clock=clock)
     clock.advance(HOUR)
     await refuse(here, ("r1", 5), ("r2", 5), clock=clock)
     assert (await count(store, "refused_calls"), (await forecast(store)).refused_count) == (2, 2)
-    await here.say(need=5)
-    await here.say(here.charge("c", 5, request="r1"))
+    await here.exchange(need=5)
+    await here.exchange(here.charge("c", 5, request="r1"))
     assert (await forecast(store)).refused_count == 1
 
 
-async def test_a_repeated_message_tells_nothing_twice(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_a_repeated_message_tells_nothing_twice(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """Nor does an older one that comes late."""
     await opened(store, permanent=10)
     refused = (RefusedCall(RequestId("r"), clock.wall(), "", Microcredits(1)),)
@@ -147,7 +147,7 @@ async def test_a_repeated_message_tells_nothing_twice(store: CentralStore, clock
 
 
 async def test_refused_calls_are_bounded(
-    store: CentralStore, clock: ManualClock, here: Speaker, monkeypatch: pytest.MonkeyPatch
+    store: CentralStore, clock: ManualClock, here: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those older than 31 days go, and the oldest where there are too many."""
     await opened(store, permanent=10)
@@ -162,7 +162,7 @@ async def test_refused_calls_are_bounded(
     assert await count(store, "refused_calls") == 2
 
 
-async def test_habits(store: CentralStore, here: Speaker) -> None:
+async def test_habits(store: CentralStore, here: Peer) -> None:
     """Images and searches by their share of the cost, text by the input of a call."""
     await opened(store, permanent=100)
     await spend(here, "a", 30, Usage(action="text", input_tokens=30_000))
@@ -172,12 +172,12 @@ async def test_habits(store: CentralStore, here: Speaker) -> None:
     assert found == [(Reason.LONG_SESSIONS, 30_000), (Reason.IMAGE_HEAVY, 40), (Reason.SEARCH_HEAVY, 30)]
 
 
-async def test_parallel_workflows(store: CentralStore, clock: ManualClock, here: Speaker) -> None:
+async def test_parallel_workflows(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """By the reservations of charges: eight are open at once, each of which was committed in two steps."""
     await opened(store, permanent=100)
-    await here.say(need=16)
+    await here.exchange(need=16)
     first = [here.charge(f"a{number}", 1, commit=(f"r{number}", 1)) for number in range(8)]
     clock.advance(HOUR)
     second = [replace(here.charge(f"b{number}", 1, commit=(f"r{number}", 2)), authorized_at=NOON) for number in range(8)]
-    await here.say(*first, *second)
+    await here.exchange(*first, *second)
     assert [(each.reason, each.observed) for each in (await forecast(store)).findings] == [(Reason.PARALLEL_WORKFLOWS, 8)]

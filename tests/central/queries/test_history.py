@@ -15,7 +15,7 @@ from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, account, create, done, give, giving, history, opened, put_plan, refund, void
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 WORKS = (
@@ -28,15 +28,15 @@ WORKS = (
 
 
 @pytest.fixture
-async def busy(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def busy(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """An account with a grant and, an hour apart, a charge for each work and a refund of the first."""
     await opened(store, permanent=100)
-    await here.say(need=50)
+    await here.exchange(need=50)
     charges = []
     for number, usage in enumerate(WORKS):
         clock.advance(HOUR)
         charges.append(here.charge(f"c{number}", number + 1, usage=usage))
-        await here.say(charges[-1])
+        await here.exchange(charges[-1])
     clock.advance(HOUR)
     await refund(store, charges[0].charge_id)
 
@@ -75,7 +75,7 @@ async def test_a_filter_shows_what_matches_all_of_it(store: CentralStore, wanted
 
 
 @pytest.mark.usefixtures("busy")
-async def test_pages_follow_on_each_other_while_lines_arrive(store: CentralStore, here: Speaker) -> None:
+async def test_pages_follow_on_each_other_while_lines_arrive(store: CentralStore, here: Peer) -> None:
     """Nothing is shown twice or left out of what was there at the beginning."""
     found: list[int] = []
     before = None
@@ -96,15 +96,15 @@ async def test_a_filtered_listing_pages_too(store: CentralStore) -> None:
 
 
 async def test_a_charge_posted_late_comes_last_and_says_when_it_was(
-    store: CentralStore, here: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, clock: ManualClock
 ) -> None:
     """The order is that of posting; the time is that of the call."""
     await opened(store, permanent=10)
-    await here.say(need=5)
+    await here.exchange(need=5)
     late = here.charge("late", 2)
     clock.advance(HOUR)
     await give(store, "gift", 1)
-    await here.say(late)
+    await here.exchange(late)
     line = (await history(store))[-1]
     assert (line.type, line.number, line.occurred_at, line.posted_at) == (EntryType.CHARGED, 3, NOON, NOON + HOUR)
     assert [each.number for each in await page(store, 9, wanted=HistoryFilter(end=Instant(NOON + 1)))] == [3, 1]
@@ -132,7 +132,7 @@ async def test_every_balance_follows_from_the_one_before(store: CentralStore, bu
 
 
 @pytest.fixture
-async def mixed(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def mixed(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """An account with grants of every kind and of several sources, drawn on, refunded, voided and lapsed.
 
     | line | what                                        | kinds              | sources             |
@@ -148,12 +148,12 @@ async def mixed(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
     await put_plan(store, "plan", 5, 7)
     await create(store, account(plan="plan"))
     done(await store.administration.grant_credits(replace(giving("bought", 20), source=GrantSource.PURCHASE)))
-    await here.say(need=14)
+    await here.exchange(need=14)
     first = here.charge("c1", 14)
-    await here.say(first)
+    await here.exchange(first)
     await refund(store, first.charge_id, 3)
     second = here.charge("c2", 0, excess=30)
-    await here.say(second)
+    await here.exchange(second)
     await refund(store, second.charge_id, 4, mode=RefundMode.GOODWILL, name="sorry")
 
 
@@ -182,7 +182,7 @@ async def test_kinds_and_sources_are_those_of_the_grants_a_line_names(
 
 
 async def test_a_void_and_a_lapse_are_found_by_the_source_of_their_grant(
-    store: CentralStore, here: Speaker, clock: ManualClock
+    store: CentralStore, here: Peer, clock: ManualClock
 ) -> None:
     """They name the grant alone."""
     await opened(store, daily=5)
@@ -234,12 +234,12 @@ LABELS: tuple[dict[str, str], ...] = (
         (LabelFilter("nobody"), []),
     ],
 )
-async def test_labels_match_exactly(store: CentralStore, here: Speaker, label: LabelFilter, numbers: list[int]) -> None:
+async def test_labels_match_exactly(store: CentralStore, here: Peer, label: LabelFilter, numbers: list[int]) -> None:
     """By key, and by value if one is asked for; no key or value looks like another to either engine."""
     await opened(store, permanent=100)
-    await here.say(need=50)
+    await here.exchange(need=50)
     for number, labels in enumerate(LABELS):
-        await here.say(replace(here.charge(f"c{number}", 1), labels=labels))
+        await here.exchange(replace(here.charge(f"c{number}", 1), labels=labels))
     assert [each.number for each in await page(store, 100, wanted=HistoryFilter(label=label))] == numbers
 
 
@@ -313,14 +313,14 @@ async def test_a_quiet_range_of_time_ends_at_once(store: CentralStore, monkeypat
     assert none == Lines([], None)
 
 
-async def test_what_is_posted_is_of_the_pages_moment(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+async def test_what_is_posted_is_of_the_pages_moment(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
     """Also a duplicate, of which no line tells, and a charge whose line is on another page."""
     await opened(store, permanent=100)
     for each in (here, elsewhere):
-        await each.say(need=10)
+        await each.exchange(need=10)
     first, again, waits = here.charge("c", 1), elsewhere.charge("c", 1), here.charge("d", 1)
-    await here.say(first)
-    await elsewhere.say(again)
+    await here.exchange(first)
+    await elsewhere.exchange(again)
     await give(store, "gift", 1)
     asked = [each.charge_id for each in (first, again, waits)]
     found = await store.reader.list_history(ACME, HistoryFilter(), 1, None, asked)

@@ -22,7 +22,7 @@ from creditmeter.core.refusals import Overloaded
 from creditmeter.core.reports.forecasting import Forecast
 from creditmeter.core.reports.usage_summary import UsageQuery, UsageSummary
 from tests.central.accounts import ACME, opened
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 
@@ -56,12 +56,12 @@ async def test_one_reads_few_wait_and_the_next_is_told_to_come_again() -> None:
 
 
 async def test_settlement_goes_on_beside_many_summaries(
-    store: CentralStore, here: Speaker, monkeypatch: pytest.MonkeyPatch
+    store: CentralStore, here: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More of them than there are connections, summaries and forecasts alike; none gets on before a charge is settled."""
     await opened(store, permanent=100)
-    await here.say(need=5)
-    await here.say(here.charge("first", 1))
+    await here.exchange(need=5)
+    await here.exchange(here.charge("first", 1))
     settled = asyncio.Event()
     reading = Database.read
 
@@ -79,7 +79,7 @@ async def test_settlement_goes_on_beside_many_summaries(
     await asyncio.sleep(0)
     assert await store.forecasts.forecast(ACME) == Overloaded(turns.RETRY_AFTER)
     async with asyncio.timeout(20):
-        await here.say(here.charge("second", 1))
+        await here.exchange(here.charge("second", 1))
     settled.set()
     assert all(isinstance(each, UsageSummary) for each in await asyncio.gather(*summaries))
     assert all(isinstance(each, Forecast) for each in await asyncio.gather(*forecasted))
@@ -87,14 +87,14 @@ async def test_settlement_goes_on_beside_many_summaries(
 
 @pytest.mark.parametrize("table", ["charges", "refused_calls"])
 async def test_every_page_begins_where_the_last_one_ended(
-    store: CentralStore, here: Speaker, clock: ManualClock, table: str, monkeypatch: pytest.MonkeyPatch
+    store: CentralStore, here: Peer, clock: ManualClock, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the index itself, with no other lower bound: else a page would read all those before it."""
     await opened(store, permanent=100)
     clock.advance(HOUR)
     for number in range(5):
-        await here.say(need=1)
-        await here.say(here.charge(f"c{number}", 1))
+        await here.exchange(need=1)
+        await here.exchange(here.charge(f"c{number}", 1))
         call = RefusedCall(RequestId(f"r{number}"), clock.wall(), "text", Microcredits(9))
         await here.send(replace(here.message(), refused=(call,)))
     monkeypatch.setattr(usage, "PAGE", 2)

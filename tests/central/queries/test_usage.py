@@ -15,19 +15,19 @@ from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.reports.usage_summary import Dimension, LabelKey, UsageQuery, UsageSummary
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, give, history, opened, refund
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
 
 @pytest.fixture
-async def busy(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def busy(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """Seven charges of 1 to 7, an hour apart from noon on, of two models and three jobs; two at the same moment."""
     await opened(store, daily=4, permanent=100)
-    await here.say(need=60)
+    await here.exchange(need=60)
     for number in range(1, 8):
         model = Usage(action="text", request_model=f"m{number % 2}", input_tokens=number, output_tokens=1)
         made = replace(here.charge(f"c{number}", number, usage=model), labels={"job": f"j{number % 3}"})
-        await here.say(replace(made, cost_usd=Decimal("0.1")))
+        await here.exchange(replace(made, cost_usd=Decimal("0.1")))
         clock.advance(0 if number == 3 else HOUR)
 
 
@@ -85,12 +85,12 @@ async def test_kinds_split_what_was_covered(store: CentralStore) -> None:
 @pytest.mark.parametrize("mode", RefundMode)
 @pytest.mark.parametrize("later", [0, DAY])
 async def test_a_refund_is_booked_on_the_kinds_whose_draws_it_undid(
-    store: CentralStore, here: Speaker, clock: ManualClock, mode: RefundMode, later: int
+    store: CentralStore, here: Peer, clock: ManualClock, mode: RefundMode, later: int
 ) -> None:
     """Last drawn first, wherever the credit went: back, lapsed, or into goodwill. Cancelled debt had been paid by none."""
     await opened(store, daily=3, permanent=4, overdraft=5)
     made = here.charge("c", 0, excess=9)
-    await here.say(made)
+    await here.exchange(made)
     clock.advance(later)
     for number, amount in enumerate((4, 3)):
         await refund(store, made.charge_id, amount, mode=mode, name=f"refund {number}")
@@ -100,23 +100,23 @@ async def test_a_refund_is_booked_on_the_kinds_whose_draws_it_undid(
     assert found.total.refunded == 5
 
 
-async def test_a_duplicate_is_not_in_it_and_a_refund_shows(store: CentralStore, here: Speaker, elsewhere: Speaker) -> None:
+async def test_a_duplicate_is_not_in_it_and_a_refund_shows(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
     """The same request charged through two sidecars counts once."""
     await opened(store, permanent=100)
     for each in (here, elsewhere):
-        await each.say(need=10)
+        await each.exchange(need=10)
     first = here.charge("c", 5, request="same")
-    await here.say(first)
-    await elsewhere.say(elsewhere.charge("c", 5, request="same"))
+    await here.exchange(first)
+    await elsewhere.exchange(elsewhere.charge("c", 5, request="same"))
     await refund(store, first.charge_id, 2)
     total = (await summed(store, UsageQuery(ACME))).total
     assert (total.charges, total.cost, total.covered, total.refunded) == (1, 5, 5, 2)
 
 
-async def test_debt_and_what_was_written_off_are_apart(store: CentralStore, here: Speaker) -> None:
+async def test_debt_and_what_was_written_off_are_apart(store: CentralStore, here: Peer) -> None:
     """As the charges stand now: debt that was repaid is covered."""
     await opened(store, permanent=3, overdraft=4)
-    await here.say(here.charge("c", 0, excess=10))
+    await here.exchange(here.charge("c", 0, excess=10))
     total = (await summed(store, UsageQuery(ACME))).total
     assert (total.cost, total.covered, total.debt, total.uncovered) == (10, 3, 4, 3)
     await give(store, "more", 1)
@@ -124,15 +124,15 @@ async def test_debt_and_what_was_written_off_are_apart(store: CentralStore, here
     assert (total.covered, total.debt, total.uncovered) == (4, 3, 3)
 
 
-async def test_days_are_those_of_the_accounts_zone(store: CentralStore, here: Speaker, clock: ManualClock) -> None:
+async def test_days_are_those_of_the_accounts_zone(store: CentralStore, here: Peer, clock: ManualClock) -> None:
     """Noon in London is the evening in Tokyo; four hours later it is the next day there."""
     await opened(store, permanent=9, time_zone="Asia/Tokyo")
-    await here.say(need=5)
-    await here.say(here.charge("c1", 1))
+    await here.exchange(need=5)
+    await here.exchange(here.charge("c1", 1))
     clock.advance(2 * HOUR)
-    await here.say(here.charge("c2", 2))
+    await here.exchange(here.charge("c2", 2))
     clock.advance(2 * HOUR)
-    await here.say(here.charge("c3", 0, excess=4))
+    await here.exchange(here.charge("c3", 0, excess=4))
     found = await summed(store, UsageQuery(ACME, group_by=[Dimension.DAY]))
     assert [(keys, each.cost) for keys, each in found.page()] == [(("2026-11-24",), 3), (("2026-11-25",), 4)]
 

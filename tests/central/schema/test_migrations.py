@@ -24,7 +24,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened, refund, void
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 
 MIGRATE = """
 import asyncio, sys
@@ -64,7 +64,7 @@ async def test_the_migrations_make_the_tables_that_the_program_expects(store: Ce
 
 
 async def test_the_index_of_an_expression_is_the_one_that_the_program_expects(tmp_path: Path) -> None:
-    """SQLite tells of it only in words."""
+    """SQLite reports it only in words."""
     path = tmp_path / "central.db"
     async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
         await store.migrate()
@@ -117,7 +117,7 @@ async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE history (url TEXT)")
     async with CentralStore(f"sqlite:///{path}", at_no_time) as store:
-        with pytest.raises(CentralMisconfigured, match="has a table history, but does not say of which version"):
+        with pytest.raises(CentralMisconfigured, match="has a table history, but no version of its schema"):
             await store.migrate()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("history",)]
@@ -135,12 +135,12 @@ def file_what_is_there(connection: Connection) -> None:
         migration._say_kinds_and_sources_of_what_is_there()
 
 
-async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Speaker) -> None:
+async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Peer) -> None:
     """Every line gets what it would be written with now: those about a grant, with draws on several, and about none."""
     await opened(store, daily=5, monthly=6, permanent=7)
-    await here.say(need=15)
+    await here.exchange(need=15)
     charge = here.charge("c", 15)
-    await here.say(charge, here.charge("over", 0, excess=9))
+    await here.exchange(charge, here.charge("over", 0, excess=9))
     await refund(store, charge.charge_id, 3, name="back")
     await refund(store, charge.charge_id, 2, mode=RefundMode.GOODWILL, name="sorry")
     gift = await give(store, "gift", 4)

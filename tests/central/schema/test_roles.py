@@ -13,7 +13,7 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.migrating import Migration, NotPermitted, lock_schema, migrate, newest_version, version
-from creditmeter.central.schema.roles import Access, Granted, GrantTarget, RoleUnusable, grant_role, statements, target_in
+from creditmeter.central.schema.roles import Access, Granted, GrantTarget, RoleUnusable, grant_role, statements, target_of
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.credit.accounts import Alert
@@ -24,7 +24,7 @@ from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
-from tests.central.speaker import Speaker
+from tests.central.peer import Peer
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release
@@ -149,9 +149,9 @@ async def test_a_sidecar_settles(running: Bench, owner: CentralStore, clock: Man
     clock.advance(DAY)
     await running.sidecar.tidy()
     await running.sidecar.settle()
-    told = [kind for kind, _, _ in await lines(owner, ACCOUNT)]
-    assert {"GRANTED", "CHARGED", "REFUNDED", "DEBT_REPAID"} <= set(told)
-    assert [each.type.value for each in await running.history()] == told
+    types = [kind for kind, _, _ in await lines(owner, ACCOUNT)]
+    assert {"GRANTED", "CHARGED", "REFUNDED", "DEBT_REPAID"} <= set(types)
+    assert [each.type.value for each in await running.history()] == types
     assert (await running.standing()).debt == 0
 
 
@@ -167,13 +167,13 @@ async def test_duplicates_and_late_posts_are_settled(
 ) -> None:
     """What changes a row that another sidecar wrote."""
     await opened(owner, permanent=20)
-    here, there = [await Speaker.registered(sidecars, clock, name) for name in ("s1", "s2")]
-    for speaker in (here, there):
-        await speaker.say(need=8)
-    for speaker in (here, there, here):
-        await speaker.say(speaker.charge("once", 4, request="job"))
+    here, there = [await Peer.registered(sidecars, clock, name) for name in ("s1", "s2")]
+    for sidecar in (here, there):
+        await sidecar.exchange(need=8)
+    for sidecar in (here, there, here):
+        await sidecar.exchange(sidecar.charge("once", 4, request="job"))
     clock.advance(HOUR)
-    await here.say(here.charge("late", 2, excess=1))
+    await here.exchange(here.charge("late", 2, excess=1))
     assert await count(owner, "charges") == 3
     assert [each for each in await lines(owner) if each[0] == "CHARGED"] == [("CHARGED", -4, 16), ("CHARGED", -3, 13)]
 
@@ -192,8 +192,8 @@ async def test_alerts_fire_and_are_delivered(
     """With the sidecar's role; to set them is administration, which may take them away again, too."""
     await opened(owner, permanent=100)
     await update(owner, "alerts", AccountUpdate(alerts=(Alert(percent=50),)))
-    here = await Speaker.registered(sidecars, clock, "s1")
-    await here.say(here.charge("a", 0, excess=60))
+    here = await Peer.registered(sidecars, clock, "s1")
+    await here.exchange(here.charge("a", 0, excess=60))
     (delivery,) = await sidecars.deliveries.claim(9, HOUR)
     await sidecars.deliveries.postpone(delivery, clock.wall())
     (delivery,) = await sidecars.deliveries.claim(9, HOUR)
@@ -340,12 +340,12 @@ async def test_a_role_may_open_accounts_on_first_touch(
     await put_plan(owner, "free", 5)
     await ready.grant(Access(auto_create=may))
     async with CentralStore(ready.sidecar, clock.wall, PlanId("free")) as store:
-        speaker = await Speaker.registered(store, clock, "s1")
+        sidecar = await Peer.registered(store, clock, "s1")
         if may:
-            assert (await speaker.say(need=5)).granted == 5
+            assert (await sidecar.exchange(need=5)).granted == 5
         else:
             with pytest.raises(CentralUnavailable, match="permission denied for table accounts"):
-                await speaker.say(need=5)
+                await sidecar.exchange(need=5)
     assert await count(owner, "accounts") == int(may)
     for sql in ("UPDATE accounts SET plan_id = 'max'", "UPDATE plans SET daily_microcredits = 9", "DELETE FROM accounts"):
         assert await is_refused(ready, sql)
@@ -357,7 +357,7 @@ async def test_a_role_may_open_accounts_on_first_touch(
 async def test_the_sql_that_is_printed_is_what_is_run(ready: Roles) -> None:
     """A DBA may run it instead, as often as is liked."""
     role = f"{ready.name}-by.hand@Here"
-    printed = statements(role, SETTLES, target_in(Database(ready.owner)))
+    printed = statements(role, SETTLES, target_of(Database(ready.owner)))
     await ready.run(*printed, *printed, by=ready.owner)
     privileges = "SELECT table_name, column_name, privilege_type FROM information_schema.column_privileges WHERE grantee = "
     by_hand = await ready.run(f"{privileges}'{role}'", by=ready.owner)

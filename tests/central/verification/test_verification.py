@@ -58,12 +58,12 @@ async def damaged(url: str, statement: str) -> Report:
 
 
 async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
-    """Progress is told, and there is nothing to say."""
-    told: list[tuple[int, int]] = []
-    report = await verify(url, lambda done, of: told.append((done, of)))
+    """Progress is reported, and there are no problems."""
+    progress: list[tuple[int, int]] = []
+    report = await verify(url, lambda done, of: progress.append((done, of)))
     assert report == Report(1, report.entries, ())
     assert report.entries >= 7
-    assert told == [(1, 1)]
+    assert progress == [(1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -78,38 +78,38 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
             "UPDATE grants SET drawn_microcredits = drawn_microcredits + 1, refunded_microcredits = refunded_microcredits + 1",
             "has drawn",
         ),
-        ("DELETE FROM history WHERE type = 'CHARGED'", "stands in history 0 times"),
-        ("UPDATE history SET kinds = 0 WHERE type = 'CHARGED'", "is not filed under the kinds and sources of its grants"),
-        ("UPDATE history SET sources = 63 WHERE type = 'LAPSED' OR number = 1", "is not filed under"),
-        ("DELETE FROM history WHERE number = 2", "where 2 should stand"),
+        ("DELETE FROM history WHERE type = 'CHARGED'", "is in history 0 times"),
+        ("UPDATE history SET kinds = 0 WHERE type = 'CHARGED'", "does not have the kinds and sources of its grants"),
+        ("UPDATE history SET sources = 63 WHERE type = 'LAPSED' OR number = 1", "does not have the kinds and sources"),
+        ("DELETE FROM history WHERE number = 2", "where line 2 should be"),
         ("UPDATE history SET amount_microcredits = amount_microcredits - 1 WHERE type = 'CHARGED'", "adds up to"),
         ("UPDATE history SET balance_after_microcredits = 1 WHERE number = 3", "says a balance of 1"),
         ("UPDATE accounts SET balance_microcredits = 0", "the balance is 0"),
-        ("UPDATE accounts SET last_entry = last_entry + 1", "lines where"),
+        ("UPDATE accounts SET last_entry = last_entry + 1", "were written"),
         ("UPDATE charges SET covered_microcredits = covered_microcredits + 1", "has covered"),
         ("DELETE FROM refunds", "was refunded"),
-        ("UPDATE history SET type = 'LAPSED' WHERE type = 'REFUNDED'", "stands in history 0 times"),
-        ("UPDATE leases SET limit_microcredits = limit_microcredits + 100000000", "out on leases"),
+        ("UPDATE history SET type = 'LAPSED' WHERE type = 'REFUNDED'", "is in history 0 times"),
+        ("UPDATE leases SET limit_microcredits = limit_microcredits + 100000000", "out, and the grants behind them have"),
         ("UPDATE leases SET held_microcredits = held_microcredits + 100000000", "held and unposted"),
-        (DOUBLED_LINE, "stands in history 2 times"),
-        ("DELETE FROM history WHERE number = (SELECT max(number) FROM history)", "lines where"),
-        ("DELETE FROM history WHERE type = 'DEBT_REPAID'", "drew more than the lines of its history say"),
+        (DOUBLED_LINE, "is in history 2 times"),
+        ("DELETE FROM history WHERE number = (SELECT max(number) FROM history)", "were written"),
+        ("DELETE FROM history WHERE type = 'DEBT_REPAID'", "drew more than its lines of history say"),
         ("UPDATE history SET type = 'NONSENSE' WHERE number = 1", "history line 1 cannot be read"),
         ("UPDATE history SET draws = '[' WHERE type = 'CHARGED'", "cannot be read"),
         ("UPDATE history SET draws = '[]' WHERE type = 'CHARGED'", "is not the sum of its draws"),
         (
             "UPDATE history SET draws = replace(draws, 'monthly-', 'daily-') WHERE type = 'CHARGED'",
-            "has other draws than charge",
+            "has draws that are not those of charge",
         ),
         (
             "UPDATE history SET charge_id = 'chg-unknown' WHERE type = 'WRITTEN_OFF'",
-            "is about charge chg-unknown, which is not",
+            "is about charge chg-unknown, which does not exist",
         ),
         (
             "UPDATE history SET refund_id = 'ref-unknown' WHERE type = 'REFUNDED'",
-            "refund ref-unknown is in history, but is not",
+            "refund ref-unknown is in history, but does not exist",
         ),
-        ("DELETE FROM grants WHERE kind = 'DAILY'", "is in history, but is not there"),
+        ("DELETE FROM grants WHERE kind = 'DAILY'", "is in history, but does not exist"),
         (
             "UPDATE grants SET lapsed_microcredits = 1, voided_microcredits = -1 WHERE kind = 'DAILY'",
             "has voided -1, its history",
@@ -120,15 +120,15 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
         ),
         ("UPDATE grants SET remaining_microcredits = -1 WHERE kind = 'DAILY'", "is overdrawn by 1"),
         ("UPDATE grants SET voided_at = created_at WHERE kind = 'PERMANENT'", "voided grants have 15000000 left, and"),
-        ("UPDATE refunds SET never_paid_microcredits = 1", "has never_paid 1 in its row and 0 in its body"),
-        ("DELETE FROM charges", "which is not there"),
+        ("UPDATE refunds SET never_paid_microcredits = 1", "has never_paid 1 in its row, but 0 in its body"),
+        ("DELETE FROM charges", "which does not exist"),
         ("UPDATE charges SET body = '{}'", "cannot be read"),
         (
             'UPDATE charges SET body = replace(body, \'{"charge_id"\', \'{"form":2,"charge_id"\')',
             "cannot be read: its form is 2",
         ),
         ("UPDATE charges SET request_id = 'another'", "has request_id another in its row"),
-        ("UPDATE charges SET duplicate_of = 'another'", "stands in history 1 times"),
+        ("UPDATE charges SET duplicate_of = 'another'", "is in history 1 times"),
         ("UPDATE charges SET body = replace(body, '\"returned\":2000000', '\"returned\":1999999')", "its draws 1999999"),
         (
             "UPDATE charges SET body = replace(body, '\"uncovered\":0', '\"uncovered\":1')",
@@ -136,11 +136,14 @@ async def test_a_store_that_nobody_touched_is_clean(url: str) -> None:
         ),
         ("UPDATE refunds SET amount_microcredits = amount_microcredits + 1", "has amount"),
         ("UPDATE refunds SET body = 'nothing'", "cannot be read"),
-        ("UPDATE refunds SET restored_microcredits = 1, lapsed_microcredits = 1999999", "says 1 restored and 1999999 lapsed"),
+        ("UPDATE refunds SET restored_microcredits = 1, lapsed_microcredits = 1999999", "has 1 restored and 1999999 lapsed"),
         ("UPDATE leases SET posted_microcredits = limit_microcredits + 1", "has less than nothing out"),
         ("UPDATE leases SET closed = (1 = 1)", "is closed with"),
-        ("UPDATE grants SET effective_at = effective_at + 1000000000000 WHERE kind = 'PERMANENT'", "is left behind them"),
-        ("DELETE FROM accounts", "is not there, but has rows in history"),
+        (
+            "UPDATE grants SET effective_at = effective_at + 1000000000000 WHERE kind = 'PERMANENT'",
+            "and the grants behind them have",
+        ),
+        ("DELETE FROM accounts", "does not exist, but has rows in history"),
     ],
 )
 async def test_damage_is_found(url: str, statement: str, words: str) -> None:
@@ -156,7 +159,7 @@ async def test_a_lease_is_backed_to_the_microcredit(url: str) -> None:
     assert (await damaged(url, f"UPDATE leases SET limit_microcredits = posted_microcredits + {left}")).problems == ()
     report = await damaged(url, "UPDATE leases SET limit_microcredits = limit_microcredits + 1")
     assert [problem.partition(" have ")[2] for problem in report.problems] == [
-        "15000001 out on leases, and 15000000 is left behind them"
+        "15000001 out, and the grants behind them have 15000000 left"
     ]
 
 

@@ -29,7 +29,7 @@ from creditmeter.core.reports.findings import (
     most_at_once,
 )
 from creditmeter.core.reports.forecasting import BucketForecast, Days, forecast
-from creditmeter.core.reports.plan_replay import is_enough, size, smallest_plan
+from creditmeter.core.reports.plan_replay import fits, size, smallest_plan
 
 NOON = from_datetime(datetime(2026, 11, 24, 12, tzinfo=UTC))
 UTC_DAYS = Schedule(Calendar("UTC", 1))
@@ -208,7 +208,7 @@ def test_the_smallest_plan_refuses_nothing_and_each_smaller_one_does(
     for at, cost in made:
         needs[schedule.day_at(at).starts_at] += cost
     plans = [plan(f"p{number}", *each) for number, each in enumerate(amounts)]
-    assert [is_enough(each, needs, schedule) for each in plans] == [not refusals(each, made, schedule) for each in plans]
+    assert [fits(each, needs, schedule) for each in plans] == [not refusals(each, made, schedule) for each in plans]
     found = smallest_plan(plans, needs, schedule)
     limit = size(found) if found else 10**9
     assert found is None or refusals(found, made, schedule) == 0

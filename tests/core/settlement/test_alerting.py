@@ -10,7 +10,7 @@ from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alerting import watch
-from creditmeter.core.settlement.alerts import Measure, Reading, Watch
+from creditmeter.core.settlement.alerts import CreditLevel, Measure, Watch
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
 from tests.core.builders import account, at, charge, grant, mc, midnight_after, plan
 
@@ -29,7 +29,7 @@ def ledger(*grants: Grant, now: Instant = NOON, plan_id: str | None = None, aler
 
 DAYS_OWN = grant("day", 10, drawn=10, period_key="2026-03-10", ends=MIDNIGHT)
 
-READINGS = {
+LEVELS = {
     "nothing": ((), 0, 0, 0),
     "an untouched grant": ((grant("a", 10),), 10, 0, 10),
     "a used one": ((grant("a", 10, drawn=4),), 6, 0, 6),
@@ -51,11 +51,11 @@ READINGS = {
 }
 
 
-@pytest.mark.parametrize(("grants", "left", "plan_given", "others_left"), READINGS.values(), ids=READINGS)
-def test_readings(grants: tuple[Grant, ...], left: int, plan_given: int, others_left: int) -> None:
+@pytest.mark.parametrize(("grants", "left", "plan_given", "others_left"), LEVELS.values(), ids=LEVELS)
+def test_levels(grants: tuple[Grant, ...], left: int, plan_given: int, others_left: int) -> None:
     """The order in which grants were loaded makes no difference."""
-    expected = Reading(mc(left), mc(plan_given), mc(others_left))
-    assert ledger(*grants).reading == ledger(*grants[::-1]).reading == expected
+    expected = CreditLevel(mc(left), mc(plan_given), mc(others_left))
+    assert ledger(*grants).credit_level == ledger(*grants[::-1]).credit_level == expected
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_without_alerts_nothing_is_measured() -> None:
     """Touching is for every account."""
     touched = ledger(plan_id="daily")
     touched.touch()
-    assert touched.readings == []
+    assert touched.credit_levels == []
 
 
 def test_what_a_period_brings_is_seen_before_it_is_spent() -> None:
@@ -106,4 +106,4 @@ def test_debt_is_no_credit_that_is_left(owed: int, left: int) -> None:
     posting = Posting(NOON, covered=mc(0), debt=mc(owed), uncovered=mc(0), refunded=mc(0), draws=())
     owing = replace(charge("c", excess=owed, committed=NOON), posting=posting)
     indebted = Ledger(Contents(account(), balance=mc(10), grants=(grant("a", 10),), charges=(owing,)), NOON)
-    assert indebted.reading == Reading(mc(left), mc(0), mc(10))
+    assert indebted.credit_level == CreditLevel(mc(left), mc(0), mc(10))

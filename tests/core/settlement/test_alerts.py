@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
-from creditmeter.core.settlement.alerts import LowBalance, Measure, Reading, Watch, is_low, look
+from creditmeter.core.settlement.alerts import CreditLevel, LowBalance, Measure, Watch, is_low, look
 from tests.core.builders import mc
 
 AT_50 = Alert(amount=mc(50))
@@ -18,22 +18,22 @@ AT_50_PERCENT = Alert(percent=50)
 AT_100_PERCENT = Alert(percent=100)
 
 
-def reading(told: str) -> Reading:
+def level(text: str) -> CreditLevel:
     """Told as `left`, `left/plan_given` or `left/plan_given/others_left`; the plan gave 100 if it is not said."""
-    left, plan_given, others_left = (int(each) for each in (told.split("/") + ["100", "0"][told.count("/") :]))
-    return Reading(mc(left), mc(plan_given), mc(others_left))
+    left, plan_given, others_left = (int(each) for each in (text.split("/") + ["100", "0"][text.count("/") :]))
+    return CreditLevel(mc(left), mc(plan_given), mc(others_left))
 
 
-def fired(alert: Alert, told: str) -> str:
-    """The readings at which an alert fired. `told` is a line of readings, `|` where a period ends; those joined by `>` are of
+def fired(alert: Alert, text: str) -> str:
+    """The levels at which an alert fired. `text` is a line of levels, `|` where a period ends; those joined by `>` are of
     one transaction.
     """
     watch: Watch | None = None
     found = []
-    for number, period in enumerate(told.split("|")):
+    for number, period in enumerate(text.split("|")):
         for transaction in period.split():
-            readings = [reading(each) for each in transaction.split(">")]
-            watch, low = look(alert, watch, readings, Instant(10 * number), Instant(10 * number))
+            levels = [level(each) for each in transaction.split(">")]
+            watch, low = look(alert, watch, levels, Instant(10 * number), Instant(10 * number))
             if low is not None:
                 found.append(f"{number}:{low.left}")
     return " ".join(found)
@@ -77,17 +77,17 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("alert", "told", "expected"), CASES.values(), ids=CASES)
-def test_cases(alert: Alert, told: str, expected: str) -> None:
-    """Which readings an alert fires at."""
-    assert fired(alert, told) == expected
+@pytest.mark.parametrize(("alert", "text", "expected"), CASES.values(), ids=CASES)
+def test_cases(alert: Alert, text: str, expected: str) -> None:
+    """Which levels an alert fires at."""
+    assert fired(alert, text) == expected
 
 
 def test_a_date_that_comes_twice_is_two_periods() -> None:
     """And moments before the running period's beginning are of another one, also if that began later than this one."""
     above = Watch(True, Instant(20), mc(0), fired_at=Instant(25))
     for begins, fires in ((30, True), (26, True), (25, False), (20, False), (0, False)):
-        _, low = look(AT_50, above, [reading("40")], Instant(begins), Instant(40))
+        _, low = look(AT_50, above, [level("40")], Instant(begins), Instant(40))
         assert (low is not None) is fires
 
 
@@ -105,7 +105,7 @@ Days = list[tuple[int, list[tuple[int, int]]]]
 
 @given(alerts, days)
 def test_it_fires_once_a_period_and_only_on_crossings(alert: Alert, days: Days) -> None:
-    """Held against a plain account of it: the first crossing of each period, and nothing else. Each reading is of a transaction
+    """Held against a plain account of it: the first crossing of each period, and nothing else. Each level is of a transaction
     of its own.
     """
     watch: Watch | None = None
@@ -122,21 +122,21 @@ def test_it_fires_once_a_period_and_only_on_crossings(alert: Alert, days: Days) 
         expected += crossings[:1]
         for left, others in steps:
             now = Instant(10 * number)
-            watch, low_at = look(alert, watch, [Reading(mc(left), mc(plan_given), mc(others))], now, now)
+            watch, low_at = look(alert, watch, [CreditLevel(mc(left), mc(plan_given), mc(others))], now, now)
             found += [(number, low_at.left, low_at.granted)] if low_at else []
     assert found == expected
 
 
 @given(alerts, days)
 def test_within_a_transaction_it_fires_on_falls_only(alert: Alert, days: Days) -> None:
-    """Where no less is left than at the reading before, it never does; and the most that others left never shrinks."""
+    """Where no less is left than at the level before, it never does; and the most that others left never shrinks."""
     watch: Watch | None = None
     for number, (plan_given, steps) in enumerate(days):
         now, most = Instant(10 * number), 0
         for (before, some), (after, others) in itertools.pairwise(steps):
             was_above = watch is not None and watch.is_above
-            readings = [Reading(mc(before), mc(plan_given), mc(some)), Reading(mc(after), mc(plan_given), mc(others))]
-            watch, low_at = look(alert, watch, readings, now, now)
+            levels = [CreditLevel(mc(before), mc(plan_given), mc(some)), CreditLevel(mc(after), mc(plan_given), mc(others))]
+            watch, low_at = look(alert, watch, levels, now, now)
             most = max(most, some, others)
             assert watch.others_most == most
             if low_at is not None:

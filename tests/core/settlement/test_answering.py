@@ -26,8 +26,8 @@ from creditmeter.core.metering.composing import (
 )
 from creditmeter.core.metering.offline import with_later_resets
 from creditmeter.core.settlement.answering import answer
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
-from creditmeter.core.settlement.standing import standing
 from tests.core.builders import (
     ACCOUNT,
     ALWAYS,
@@ -61,9 +61,9 @@ def central_with(amount: int, of: Account | None = None) -> Central:
     return Central(of or account(), grants=[grant("g", amount)])
 
 
-def tell(central: Central, told: Message, now: Instant = MORNING) -> Answer:
+def send(central: Central, sent: Message, now: Instant = MORNING) -> Answer:
     """Send a message that is answered."""
-    replied = central.exchange(told, now)
+    replied = central.exchange(sent, now)
     assert replied is not None
     return replied
 
@@ -88,18 +88,18 @@ def tell(central: Central, told: Message, now: Instant = MORNING) -> Answer:
 )
 def test_a_need_is_met_or_not(free: int, required: int, wanted: int, smallest: int, granted: int, short: int) -> None:
     """What is required, if any of it is of use; of what is merely wanted no more than half of what there is."""
-    told = replace(message(1), need=Need(mc(required), mc(wanted), mc(smallest)))
-    replied = tell(central_with(free) if free else Central(account()), told)
+    sent = replace(message(1), need=Need(mc(required), mc(wanted), mc(smallest)))
+    replied = send(central_with(free) if free else Central(account()), sent)
     assert (replied.granted, replied.short, replied.free) == (granted, short, free - granted)
 
 
 def test_a_lease_is_the_days() -> None:
     """One for each sidecar and day, grown by further needs, ending at the day's midnight."""
     central = central_with(30)
-    tell(central, message(1, need=5))
-    second = tell(central, message(2, leases=[report(MORNING, 5, held=5)], need=3), NOON)
-    tell(central, message(1, need=4, sidecar_id=ELSEWHERE), NOON)
-    third = tell(central, message(3, leases=[report(MORNING, 8, held=8)], need=2), NEXT_DAY)
+    send(central, message(1, need=5))
+    second = send(central, message(2, leases=[report(MORNING, 5, held=5)], need=3), NOON)
+    send(central, message(1, need=4, sidecar_id=ELSEWHERE), NOON)
+    third = send(central, message(3, leases=[report(MORNING, 8, held=8)], need=2), NEXT_DAY)
     assert [(each.opened_at, each.ends_at, each.limit) for each in second.leases] == [(MORNING, MIDNIGHT, 8)]
     assert [(each.opened_at, each.ends_at, each.limit) for each in third.leases] == [
         (MORNING, MIDNIGHT, 8),
@@ -112,10 +112,10 @@ def test_a_lease_is_the_days() -> None:
 def test_an_account_that_is_not_active_is_leased_nothing(state: AccountState) -> None:
     """The sidecar is told the state; what it has still to post is taken."""
     central = central_with(10)
-    tell(central, message(1, need=6))
+    send(central, message(1, need=6))
     central.account = account(state=state)
-    told = message(2, charge("c1", part(4, MORNING)), leases=[report(MORNING, 6)], need=2)
-    replied = tell(central, told, NOON)
+    sent = message(2, charge("c1", part(4, MORNING)), leases=[report(MORNING, 6)], need=2)
+    replied = send(central, sent, NOON)
     assert (replied.granted, replied.short, replied.account.state) == (0, 2, state)
     assert central.posting("c1").covered == 4
 
@@ -123,11 +123,11 @@ def test_an_account_that_is_not_active_is_leased_nothing(state: AccountState) ->
 def test_excess_and_debt_come_before_a_new_lease() -> None:
     """The message's own excess is drawn, and its debt repaid, before anything is leased."""
     central = Central(account(overdraft_limit=9), grants=[grant("g", 10)])
-    replied = tell(central, message(1, charge("c1", excess=7, committed=MORNING), need=5))
+    replied = send(central, message(1, charge("c1", excess=7, committed=MORNING), need=5))
     assert (replied.granted, replied.free) == (0, 3)
     central.post(charge("c2", excess=8, committed=NOON), NOON)
     refunded = refund_of("c1", 7, when=NOON)
-    replied = tell(central, message(2, refunds=[refunded], need=2), NOON)
+    replied = send(central, message(2, refunds=[refunded], need=2), NOON)
     assert (central.posting("c2").debt, replied.granted, replied.free) == (0, 2, 0)
 
 
@@ -137,8 +137,8 @@ def test_excess_and_debt_come_before_a_new_lease() -> None:
 def test_what_is_given_back_is_free() -> None:
     """The report's limit is what the sidecar keeps."""
     central = central_with(10)
-    tell(central, message(1, need=8))
-    tell(central, message(2, leases=[report(MORNING, 3, held=2, unposted=1)]), NOON)
+    send(central, message(1, need=8))
+    send(central, message(2, leases=[report(MORNING, 3, held=2, unposted=1)]), NOON)
     it = central.lease(MORNING)
     assert (it.limit, it.held, it.unposted, it.idle, it.renewed_at) == (3, 2, 1, 0, NOON)
     assert central.available(NOON) == 7
@@ -147,19 +147,19 @@ def test_what_is_given_back_is_free() -> None:
 def test_a_sidecar_cannot_raise_its_limit() -> None:
     """Nor lower it below what was posted."""
     central = central_with(10)
-    tell(central, message(1, need=5))
-    tell(central, message(2, charge("c1", part(3, MORNING)), leases=[report(MORNING, 9)]))
+    send(central, message(1, need=5))
+    send(central, message(2, charge("c1", part(3, MORNING)), leases=[report(MORNING, 9)]))
     assert (central.lease(MORNING).limit, central.lease(MORNING).posted) == (5, 3)
-    tell(central, message(3, leases=[report(MORNING, 1)]))
+    send(central, message(3, leases=[report(MORNING, 1)]))
     assert (central.lease(MORNING).limit, central.lease(MORNING).out) == (3, 0)
 
 
 def test_a_lease_that_is_not_named_is_given_back() -> None:
     """A message names all that the sidecar has; the others' leases stay as they are."""
     central = central_with(10)
-    tell(central, message(1, need=5))
-    tell(central, message(1, need=4, sidecar_id=ELSEWHERE))
-    tell(central, message(2))
+    send(central, message(1, need=5))
+    send(central, message(1, need=4, sidecar_id=ELSEWHERE))
+    send(central, message(2))
     assert (central.lease(MORNING).out, central.lease(MORNING, ELSEWHERE).out) == (0, 4)
     assert central.available(MORNING) == 6
 
@@ -167,9 +167,9 @@ def test_a_lease_that_is_not_named_is_given_back() -> None:
 def test_what_a_lost_answer_brought_is_taken_back() -> None:
     """The sidecar does not know that its limit was raised, says the old one, and is given what it asks for now."""
     central = central_with(20)
-    tell(central, message(1, need=5))
-    tell(central, message(2, leases=[report(MORNING, 5)], need=6))
-    replied = tell(central, message(3, leases=[report(MORNING, 5)], need=4))
+    send(central, message(1, need=5))
+    send(central, message(2, leases=[report(MORNING, 5)], need=6))
+    replied = send(central, message(3, leases=[report(MORNING, 5)], need=4))
     assert [each.limit for each in replied.leases] == [9]
     assert central.available(MORNING) == 11
 
@@ -187,10 +187,10 @@ def test_what_a_refund_brought_back_is_there_for_later_charges(
 ) -> None:
     """Also if all of it is posted together, in whatever order the message has it: by the times at which it was decided."""
     central = Central(account(), grants=[daily(10, 10), monthly(20)])
-    tell(central, message(1, need=16))
+    send(central, message(1, need=16))
     early, late = charge("c1", part(10, MORNING)), charge("c2", part(6, NOON, opened=MORNING))
-    told = message(2, late, early, leases=[report(MORNING, 16)], refunds=[refund_of("c1", 10, when=refunded_at)])
-    tell(central, told, EVENING)
+    sent = message(2, late, early, leases=[report(MORNING, 16)], refunds=[refund_of("c1", 10, when=refunded_at)])
+    send(central, sent, EVENING)
     assert central.drawn("c2") == [drawn]
     assert list(central.remaining().values()) == left
 
@@ -208,15 +208,15 @@ def _messages() -> list[Message]:
     ]
 
 
-@pytest.mark.parametrize("told", _messages())
+@pytest.mark.parametrize("sent", _messages())
 @pytest.mark.parametrize("now", [NOON, NEXT_DAY])
-def test_a_message_means_the_same_if_it_is_applied_again(told: Message, now: Instant) -> None:
+def test_a_message_means_the_same_if_it_is_applied_again(sent: Message, now: Instant) -> None:
     """By its content alone, even if nobody had counted it: totals, not differences."""
     central = central_with(30)
-    tell(central, message(1, need=8))
-    first = tell(central, told, now)
+    send(central, message(1, need=8))
+    first = send(central, sent, now)
     after = (central.remaining(), central.lines(), dict(central.leases))
-    again = tell(central, replace(told, seq=3), now)
+    again = send(central, replace(sent, seq=3), now)
     assert (central.remaining(), central.lines(), dict(central.leases)) == after
     assert replace(again, seq=2) == first
 
@@ -224,8 +224,8 @@ def test_a_message_means_the_same_if_it_is_applied_again(told: Message, now: Ins
 def test_a_message_is_applied_once_and_in_order() -> None:
     """Repeated it gets its stored answer; an older one, or one of an earlier start, has no effect."""
     central = central_with(20)
-    first = tell(central, message(1, need=5))
-    second = tell(central, message(2, leases=[report(MORNING, 5)], need=5))
+    first = send(central, message(1, need=5))
+    second = send(central, message(2, leases=[report(MORNING, 5)], need=5))
     before = dict(central.leases)
     assert central.exchange(message(2, leases=[report(MORNING, 5)], need=5), NEXT_DAY) == second
     assert central.exchange(message(1, need=5), NOON) is None
@@ -241,13 +241,13 @@ def test_a_message_is_applied_once_and_in_order() -> None:
 def test_a_lease_closes_when_its_day_has_ended_and_nothing_is_out() -> None:
     """Not before the day has ended, and not while something is held or unposted."""
     central = central_with(10)
-    tell(central, message(1, need=5))
-    tell(central, message(2, leases=[report(MORNING, 0)]), EVENING)
+    send(central, message(1, need=5))
+    send(central, message(2, leases=[report(MORNING, 0)]), EVENING)
     assert not central.lease(MORNING).closed
-    tell(central, message(3, need=5), EVENING)
-    tell(central, message(4, leases=[report(MORNING, 5, held=5)]), MIDNIGHT)
+    send(central, message(3, need=5), EVENING)
+    send(central, message(4, leases=[report(MORNING, 5, held=5)]), MIDNIGHT)
     assert not central.lease(MORNING).closed
-    replied = tell(central, message(5, leases=[report(MORNING, 0)]), NEXT_DAY)
+    replied = send(central, message(5, leases=[report(MORNING, 0)]), NEXT_DAY)
     assert central.lease(MORNING).closed
     assert replied.leases == ()
 
@@ -255,9 +255,9 @@ def test_a_lease_closes_when_its_day_has_ended_and_nothing_is_out() -> None:
 def test_a_sidecar_that_has_nothing_more_to_say_holds_nothing_up() -> None:
     """Its lease of an ended day, with nothing out, closes with anybody's message, and the day's credit lapses."""
     central = Central(account(), grants=[daily(10, 5)])
-    tell(central, message(1, need=5))
-    tell(central, message(2, charge("c1", part(3, MORNING)), leases=[report(MORNING, 3)]))
-    tell(central, message(1, sidecar_id=ELSEWHERE), NEXT_DAY)
+    send(central, message(1, need=5))
+    send(central, message(2, charge("c1", part(3, MORNING)), leases=[report(MORNING, 3)]))
+    send(central, message(1, sidecar_id=ELSEWHERE), NEXT_DAY)
     assert central.lease(MORNING).closed
     assert central.lines()[-1] == (EntryType.LAPSED, -2)
 
@@ -265,11 +265,11 @@ def test_a_sidecar_that_has_nothing_more_to_say_holds_nothing_up() -> None:
 def test_what_is_out_on_an_ended_day_keeps_its_lease_and_its_grants() -> None:
     """However many days go by; the charge that comes then is covered, and what it leaves lapses."""
     central = Central(account(), grants=[daily(10, 5), grant("g", 9)])
-    tell(central, message(1, need=5))
+    send(central, message(1, need=5))
     for day in ("11", "12", "13"):
-        tell(central, message(1, sidecar_id=SidecarId(f"s{day}")), at(f"{day} 09:00"))
+        send(central, message(1, sidecar_id=SidecarId(f"s{day}")), at(f"{day} 09:00"))
     assert central.remaining() == {"daily-2026-03-10": 5, "g": 9}
-    tell(central, message(2, charge("c1", part(4, MORNING)), leases=[report(MORNING, 4)]), at("13 10:00"))
+    send(central, message(2, charge("c1", part(4, MORNING)), leases=[report(MORNING, 4)]), at("13 10:00"))
     assert central.drawn("c1") == [("daily-2026-03-10", 4)]
     assert central.remaining() == {"daily-2026-03-10": 0, "g": 9}
 
@@ -278,11 +278,11 @@ def test_what_is_out_on_an_ended_day_keeps_its_lease_and_its_grants() -> None:
 
 
 def test_what_is_idle_elsewhere_is_told() -> None:
-    """As much as would be free if it came home: not what is held there, not what this sidecar has."""
+    """As much as would be free if it returned: not what is held there, not what this sidecar has."""
     central = central_with(20)
-    tell(central, message(1, need=6, sidecar_id=ELSEWHERE))
-    tell(central, message(2, leases=[report(MORNING, 6, held=2, sidecar_id=ELSEWHERE)], sidecar_id=ELSEWHERE))
-    replied = tell(central, message(1, need=14))
+    send(central, message(1, need=6, sidecar_id=ELSEWHERE))
+    send(central, message(2, leases=[report(MORNING, 6, held=2, sidecar_id=ELSEWHERE)], sidecar_id=ELSEWHERE))
+    replied = send(central, message(1, need=14))
     assert (replied.granted, replied.free, replied.elsewhere) == (14, 0, 4)
 
 
@@ -291,29 +291,29 @@ def test_what_is_idle_elsewhere_on_an_ended_day_is_told_if_it_helps() -> None:
     cases = (([grant("g", 6)], 6), ([daily(10, 4), grant("g", 2)], 2), ([daily(10, 6)], 0))
     for grants, expected in cases:
         central = Central(account(), grants=grants)
-        tell(central, message(1, need=6, sidecar_id=ELSEWHERE))
-        replied = tell(central, message(1, need=1), NEXT_DAY)
+        send(central, message(1, need=6, sidecar_id=ELSEWHERE))
+        replied = send(central, message(1, need=1), NEXT_DAY)
         assert (replied.granted, replied.elsewhere) == (0, expected)
 
 
 def test_a_standing_counts_idle_credit_as_available() -> None:
     """Wherever it is; what is held and unposted is not, and debt is taken off."""
     central = central_with(20)
-    tell(central, message(1, need=8))
-    tell(central, message(2, leases=[report(MORNING, 8, held=3, unposted=1)]))
-    it = standing(central.ledger(MORNING), max_grants=1)
+    send(central, message(1, need=8))
+    send(central, message(2, leases=[report(MORNING, 8, held=3, unposted=1)]))
+    it = balance_summary(central.ledger(MORNING), max_grants=1)
     assert (it.available, it.held, it.unposted, it.leased, it.debt) == (16, 3, 1, 8, 0)
     assert [each.grant_id for each in it.grants] == ["g"]
     owing = Central(account(overdraft_limit=5))
     owing.post(charge("c1", excess=4, committed=MORNING), MORNING)
-    assert (standing(owing.ledger(MORNING)).available, standing(owing.ledger(MORNING)).debt) == (0, 4)
+    assert (balance_summary(owing.ledger(MORNING)).available, balance_summary(owing.ledger(MORNING)).debt) == (0, 4)
 
 
 def test_a_standing_shows_the_buckets() -> None:
     """What was granted and is left of each kind, and when the plan refills it."""
     central = Central(account(plan_id="p"), plan("p", 5, 20), grants=[grant("g", 10), grant("soon", 9, begins=EVENING)])
-    tell(central, message(1, charge("c1", excess=7, committed=MORNING)))
-    it = standing(central.ledger(MORNING))
+    send(central, message(1, charge("c1", excess=7, committed=MORNING)))
+    it = balance_summary(central.ledger(MORNING))
     assert [(each.kind, each.granted, each.remaining, each.next_reset_at) for each in it.buckets] == [
         (GrantKind.DAILY, 5, 0, MIDNIGHT),
         (GrantKind.MONTHLY, 20, 18, at("31 00:00") + DAY),
@@ -336,7 +336,7 @@ def test_a_reset_is_when_the_plan_next_gives_credit_of_the_kind(
     """None for a kind that the plan does not give, none without a plan (-1 here), whatever other grants there are."""
     plans = () if daily_credit < 0 else (plan("p", daily_credit, monthly_credit),)
     central = Central(account(plan_id="p" if plans else None, state=state), *plans, grants=[daily(10, 4), grant("g", 10)])
-    it = standing(central.ledger(MORNING))
+    it = balance_summary(central.ledger(MORNING))
     assert tuple(each.next_reset_at for each in it.buckets) == (*resets, None)
     assert it.next_reset_at == min((each for each in resets if each is not None), default=None)
 
@@ -352,7 +352,7 @@ def test_a_reset_goes_by_what_the_plan_gives_then(
     central = Central(account(plan_id="p"), plan("p", *before))
     central.touch(MORNING)
     central.put_plan(plan("p", *after), NOON)
-    shown = standing(central.ledger(EVENING)).buckets
+    shown = balance_summary(central.ledger(EVENING)).buckets
     assert tuple(each.next_reset_at for each in shown) == (*resets, None)
 
 
@@ -367,7 +367,7 @@ def test_a_reset_goes_by_what_the_plan_gives_then(
 def test_an_older_standing_names_no_reset_that_is_over(later: Instant, resets: tuple[Instant, Instant]) -> None:
     """It says what comes next by the calendar that it knows."""
     central = Central(account(plan_id="p"), plan("p", 5, 20))
-    shown = with_later_resets(standing(central.ledger(MORNING)), Calendar(), later)
+    shown = with_later_resets(balance_summary(central.ledger(MORNING)), Calendar(), later)
     assert tuple(each.next_reset_at for each in shown.buckets) == (*resets, None)
 
 
@@ -381,10 +381,10 @@ def test_a_message_states_totals() -> None:
     held = reservation("r1", (part(3, MORNING),), created=MORNING, expires=EVENING)
     it = book(lease(MORNING, 10, spent=2), reservations=[held])
     it.apply(Change(ACCOUNT, charges=(charge("c1", part(2, MORNING)),)))
-    told, change = compose(it, FIRST, NOON, None, give_back=False)
-    assert told.leases == (report(MORNING, 10, held=3, unposted=0),)
-    assert [(each.charge_id, each.sent) for each in told.charges] == [("c1", True)]
-    assert change == Change(ACCOUNT, charges=told.charges)
+    sent, change = compose(it, FIRST, NOON, None, give_back=False)
+    assert sent.leases == (report(MORNING, 10, held=3, unposted=0),)
+    assert [(each.charge_id, each.sent) for each in sent.charges] == [("c1", True)]
+    assert change == Change(ACCOUNT, charges=sent.charges)
 
 
 @pytest.mark.parametrize(
@@ -395,9 +395,9 @@ def test_idle_credit_goes_back_when_asked_or_when_the_day_has_ended(now: Instant
     """What goes back may not be used from then on, whatever becomes of the message."""
     held = reservation("r1", (part(3, MORNING),), created=MORNING, expires=EVENING)
     it = book(lease(MORNING, 10, spent=2), reservations=[held])
-    told, change = compose(it, FIRST, now, None, give_back=give_back)
+    sent, change = compose(it, FIRST, now, None, give_back=give_back)
     it.apply(change)
-    assert told.leases[0].limit == limit
+    assert sent.leases[0].limit == limit
     assert (it.idle(clocks(NOON)), has_idle(it)) == (limit - 5, limit > 5)
     assert bool(change) is (limit == 5)
 
@@ -419,10 +419,10 @@ def test_a_message_is_bounded() -> None:
     early = refund_of("c0", 1, name="early", when=NOON)
     late = refund_of(f"c{count - 1}", 1, name="late", when=NOON)
     it.apply(Change(ACCOUNT, charges=charges, refunds=(late, early)))
-    told, _ = compose(it, FIRST, NOON, None, give_back=False)
-    assert [each.charge_id for each in told.charges] == [each.charge_id for each in charges[:MAX_CHARGES_PER_MESSAGE]]
-    assert told.leases[0].unposted == 4
-    assert told.refunds == (early,)
+    sent, _ = compose(it, FIRST, NOON, None, give_back=False)
+    assert [each.charge_id for each in sent.charges] == [each.charge_id for each in charges[:MAX_CHARGES_PER_MESSAGE]]
+    assert sent.leases[0].unposted == 4
+    assert sent.refunds == (early,)
 
 
 # The sidecar's side: accepting an answer.
@@ -432,18 +432,18 @@ def test_an_answer_renews_posts_and_grants() -> None:
     """The lease is as the central store has it, with what was spent meanwhile; charges and refunds are posted."""
     central = central_with(30)
     it = book()
-    told, change = compose(it, FIRST, MORNING, Need(mc(8), mc(8), mc(8)), give_back=False)
-    it.apply(change + accept(it, told, tell(central, told), Span(100)))
+    sent, change = compose(it, FIRST, MORNING, Need(mc(8), mc(8), mc(8)), give_back=False)
+    it.apply(change + accept(it, sent, send(central, sent), Span(100)))
     assert it.idle(clocks(MORNING, 99)) == 8
     assert it.idle(clocks(MORNING, 100)) == 0
     paid = charge("c1", part(5, MORNING))
     spent = replace(lease(MORNING, 8, spent=5), trusted_until=Span(100))
     it.apply(Change(ACCOUNT, charges=(paid,), leases=(spent,), refunds=(refund_of("c1", 2, when=MORNING),)))
-    told, change = compose(it, Envelope(HERE, 1, 2), NOON, Need(mc(4), mc(4), mc(4)), give_back=False)
+    sent, change = compose(it, Envelope(HERE, 1, 2), NOON, Need(mc(4), mc(4), mc(4)), give_back=False)
     it.apply(change)
     while_under_way = charge("c2", part(3, NOON))
     it.apply(Change(ACCOUNT, charges=(while_under_way,), leases=(replace(spent, spent=mc(8)),)))
-    it.apply(accept(it, told, tell(central, told, NOON), Span(200)))
+    it.apply(accept(it, sent, send(central, sent, NOON), Span(200)))
     known = it.leases[spent.lease_id]
     assert (known.limit, known.spent, known.trusted_until) == (12, 8, 200)
     assert it.charges[paid.charge_id].posting == central.posting("c1")
@@ -455,11 +455,11 @@ def test_an_answer_renews_posts_and_grants() -> None:
 def test_a_lease_that_the_sidecar_does_not_know_has_only_what_was_posted_spent() -> None:
     """It was forgotten here, or the answer that brought it was lost: what was posted on it cannot be used again."""
     central = central_with(30)
-    tell(central, message(1, need=8))
-    tell(central, message(2, charge("c1", part(5, MORNING)), leases=[report(MORNING, 8)]))
+    send(central, message(1, need=8))
+    send(central, message(2, charge("c1", part(5, MORNING)), leases=[report(MORNING, 8)]))
     it = book()
-    told, _ = compose(it, Envelope(HERE, 1, 3), NOON, Need(mc(4), mc(4), mc(4)), give_back=False)
-    it.apply(accept(it, told, tell(central, told, NOON), ALWAYS))
+    sent, _ = compose(it, Envelope(HERE, 1, 3), NOON, Need(mc(4), mc(4), mc(4)), give_back=False)
+    it.apply(accept(it, sent, send(central, sent, NOON), ALWAYS))
     known = it.leases[central.lease(MORNING).lease_id]
     assert (known.limit, known.spent, it.idle(clocks(NOON))) == (9, 5, 4)
 
@@ -467,29 +467,29 @@ def test_a_lease_that_the_sidecar_does_not_know_has_only_what_was_posted_spent()
 def test_the_central_stores_word_on_a_limit_is_the_last() -> None:
     """A book that believes in more than was leased to it believes so no longer."""
     central = central_with(30)
-    tell(central, message(1, need=5))
+    send(central, message(1, need=5))
     it = book(lease(MORNING, 9))
-    told, _ = compose(it, Envelope(HERE, 1, 2), NOON, None, give_back=False)
-    it.apply(accept(it, told, tell(central, told, NOON), ALWAYS))
+    sent, _ = compose(it, Envelope(HERE, 1, 2), NOON, None, give_back=False)
+    it.apply(accept(it, sent, send(central, sent, NOON), ALWAYS))
     assert it.idle(clocks(NOON)) == 5
 
 
 def test_a_sidecar_that_restarts_says_everything_again() -> None:
-    """The answer was lost: nothing is charged twice, the credit it did not hear of goes home, and work goes on."""
+    """The answer was lost: nothing is charged twice, the credit it does not know of returns, and work goes on."""
     central = central_with(30)
     it = book(of=account())
     first, change = compose(it, FIRST, MORNING, Need(mc(8), mc(8), mc(8)), give_back=False)
-    it.apply(change + accept(it, first, tell(central, first), ALWAYS))
+    it.apply(change + accept(it, first, send(central, first), ALWAYS))
     paid = charge("c1", part(5, MORNING))
     it.apply(Change(ACCOUNT, charges=(paid,), leases=(lease(MORNING, 8, spent=5),)))
     lost, change = compose(it, Envelope(HERE, 1, 2), NOON, Need(mc(9), mc(9), mc(9)), give_back=False)
     it.apply(change)
-    tell(central, lost, NOON)
+    send(central, lost, NOON)
     it.distrust_leases()
     assert it.idle(clocks(NOON)) == 0
     epoch = central.register(HERE)
     again, change = compose(it, Envelope(HERE, epoch, 1), NOON, None, give_back=False)
-    it.apply(change + accept(it, again, tell(central, again, NOON), ALWAYS))
+    it.apply(change + accept(it, again, send(central, again, NOON), ALWAYS))
     assert central.exchange(lost, NOON) is None
     assert (it.idle(clocks(NOON)), central.available(NOON), central.remaining()) == (3, 22, {"g": 25})
 

@@ -7,11 +7,11 @@ import pytest
 
 from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
-from creditmeter.core.settlement.alerts import Reading
+from creditmeter.core.settlement.alerts import CreditLevel
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Contents, Ledger
-from creditmeter.core.settlement.loading import Demand, demand, is_enough
+from creditmeter.core.settlement.loading import DrawBound, covers_draws, draw_bound
 from creditmeter.core.settlement.posting import post
-from creditmeter.core.settlement.standing import standing
 from tests.core.builders import HERE, Central, account, at, charge, grant, mc, message, part, report
 
 MORNING, NOON = at("10 09:00"), at("10 12:00")
@@ -27,7 +27,7 @@ def many(count: int, *, begins: Instant | None = None, prefix: str = "g") -> lis
 
 def test_nothing_is_drawn_without_charges_or_debt() -> None:
     """An exchange that posts nothing needs no grant."""
-    assert demand((), (), {}, NOON) == Demand(mc(0), NOON)
+    assert draw_bound((), (), {}, NOON) == DrawBound(mc(0), NOON)
 
 
 def test_what_charges_cost_and_what_others_owe_may_be_drawn() -> None:
@@ -37,7 +37,7 @@ def test_what_charges_cost_and_what_others_owe_may_be_drawn() -> None:
     owing = central.post(charge("owing", excess=3, committed=MORNING), MORNING)
     posts = (charge("a", part(5, NOON, opened=MORNING)), charge("b", part(3, Instant(NOON - HOUR), opened=MORNING), excess=2))
     leases = {lease.lease_id: lease for lease in central.leases.values()}
-    assert demand(posts, [owing], leases, at("10 13:00")) == Demand(mc(10 + 3), Instant(NOON - HOUR))
+    assert draw_bound(posts, [owing], leases, at("10 13:00")) == DrawBound(mc(10 + 3), Instant(NOON - HOUR))
 
 
 # What is enough.
@@ -61,7 +61,7 @@ def test_what_charges_cost_and_what_others_owe_may_be_drawn() -> None:
 )
 def test_what_is_enough(first: list[Grant], amount: int, *, enough: bool) -> None:
     """As much as may be drawn, of what every draw may use."""
-    assert is_enough(first, Demand(mc(amount), MORNING), at("10 13:00")) is enough
+    assert covers_draws(first, DrawBound(mc(amount), MORNING), at("10 13:00")) is enough
 
 
 # A decision on a part of the grants.
@@ -72,8 +72,8 @@ def test_a_thousand_grants_are_one_to_look_at() -> None:
     central = Central(account(), grants=many(1_000))
     ledger = central.ledger(NOON)
     assert (len(ledger.grants), ledger.rest.remaining, ledger.available) == (1, 999, 1_000)
-    assert ledger.reading == Reading(left=mc(1_000), plan_given=mc(0), others_left=mc(1_000))
-    shown = standing(ledger)
+    assert ledger.credit_level == CreditLevel(left=mc(1_000), plan_given=mc(0), others_left=mc(1_000))
+    shown = balance_summary(ledger)
     assert (shown.available, shown.buckets[2].granted, shown.buckets[2].remaining) == (1_000, 1_000, 1_000)
 
 

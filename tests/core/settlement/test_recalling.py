@@ -9,14 +9,14 @@ from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, MINUTE, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
-from creditmeter.core.settlement.recalls import NOBODY, Purpose
+from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from tests.core.builders import Central, account, at, daily, grant
-from tests.core.talkers import PATIENCE, Talker, need, outcome
+from tests.core.peers import PATIENCE, Peer, need, outcome
 
 MORNING = at("10 09:00")
 NEXT_DAY = at("11 09:00")
 TRUSTED = Span(10 * MINUTE + SKEW_MARGIN)
-"""For so long after it spoke a sidecar is trusted to authorise."""
+"""How long after its message a sidecar is trusted to authorise."""
 
 
 def central_with(*amounts: int) -> Central:
@@ -24,9 +24,9 @@ def central_with(*amounts: int) -> Central:
     return Central(account(), grants=[grant(f"g{number}", amount) for number, amount in enumerate(amounts)])
 
 
-def talkers(central: Central, names: str) -> list[Talker]:
+def sidecars(central: Central, names: str) -> list[Peer]:
     """A sidecar for each letter."""
-    return [Talker(central, each) for each in names]
+    return [Peer(central, each) for each in names]
 
 
 def later(moment: Instant, span: int) -> Instant:
@@ -52,31 +52,31 @@ def later(moment: Instant, span: int) -> Instant:
 def test_others_are_asked_if_what_they_may_have_is_enough(
     what: str, held: int, unposted: int, keeps: bool, required: int, pending: bool
 ) -> None:
-    """6 of 10 are leased: a need that they can still meet waits, and they are told; any other is refused for good."""
+    """6 of 10 are leased: a need that they can still meet waits, and they are notified; any other is refused for good."""
     central = central_with(10)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(6))
-    holder.says(MORNING, held=held, unposted=unposted, keeps=keeps)
-    answered = asker.says(MORNING, asks=need(required))
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    holder.exchange(MORNING, held=held, unposted=unposted, keeps=keeps)
+    answered = asker.exchange(MORNING, asks=need(required))
     assert outcome(answered) == (0, required, pending), what
-    assert (asker.recall() is not None, holder.is_told()) == (pending, pending)
+    assert (asker.recall() is not None, holder.is_notified()) == (pending, pending)
 
 
 def test_a_recall_says_who_waits_for_what() -> None:
     """Its deadline is the asker's patience from now; awaited are all who have credit out, beside the asker."""
     central = central_with(20)
-    asker, *holders, bystander = talkers(central, "abcd")
+    asker, *holders, bystander = sidecars(central, "abcd")
     for each in (asker, *holders):
-        each.says(MORNING, asks=need(5))
-    bystander.says(MORNING)
+        each.exchange(MORNING, asks=need(5))
+    bystander.exchange(MORNING)
     now = later(MORNING, MINUTE)
-    asker.says(now, asks=need(9, smallest=6), keeps=True)
+    asker.exchange(now, asks=need(9, smallest=6), keeps=True)
     recall = asker.recall()
     assert recall is not None
-    assert (recall.amount, recall.smallest, recall.number, recall.is_ripe) == (9, 6, 1, False)
+    assert (recall.amount, recall.smallest, recall.number, recall.is_ready) == (9, 6, 1, False)
     assert (recall.asked_at, recall.deadline) == (now, now + PATIENCE)
     assert recall.awaited == ("b", "c")
-    assert central.summoned == {"b", "c"}
+    assert central.notified == {"b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -89,134 +89,134 @@ def test_a_recall_says_who_waits_for_what() -> None:
     ],
 )
 def test_what_a_silent_sidecar_held_is_held(silent_for: int, held: int, pending: bool) -> None:
-    """Once it can authorise nothing more it is not waited for; what it had idle when it last spoke still counts."""
+    """Once it can authorise nothing more it is not waited for; what it had idle at its last report still counts."""
     central = central_with(10)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(6))
-    holder.says(MORNING, held=held, keeps=True)
-    answered = asker.says(later(MORNING, silent_for), asks=need(5))
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    holder.exchange(MORNING, held=held, keeps=True)
+    answered = asker.exchange(later(MORNING, silent_for), asks=need(5))
     assert outcome(answered) == (0, 5, pending)
 
 
 def test_who_can_have_nothing_idle_is_not_awaited() -> None:
     """All it has waits to be posted, or it held all of it and is silent for too long; the one that is asked is enough."""
     central = central_with(12)
-    silent, posting, holder, asker = talkers(central, "abcd")
-    silent.says(MORNING, asks=need(3))
-    silent.says(MORNING, held=3)
+    silent, posting, holder, asker = sidecars(central, "abcd")
+    silent.exchange(MORNING, asks=need(3))
+    silent.exchange(MORNING, held=3)
     now = later(MORNING, TRUSTED)
     for each in (posting, holder):
-        each.says(now, asks=need(3))
-    posting.says(now, unposted=3)
-    holder.says(now, held=3)
-    asker.says(now, asks=need(5))
+        each.exchange(now, asks=need(3))
+    posting.exchange(now, unposted=3)
+    holder.exchange(now, held=3)
+    asker.exchange(now, asks=need(5))
     recall = asker.recall()
     assert recall is not None
     assert recall.awaited == ("c",)
-    assert central.summoned == {"c"}
+    assert central.notified == {"c"}
 
 
 def test_a_sidecar_that_falls_silent_while_it_is_awaited_is_waited_for_no_longer() -> None:
     """The need is refused as soon as the silent one can authorise nothing more, whatever it held."""
     central = central_with(10)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(6))
-    holder.says(MORNING, held=6)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    holder.exchange(MORNING, held=6)
     patient = need(5, patience=Span(2 * TRUSTED))
-    assert outcome(asker.says(later(MORNING, TRUSTED - 1), asks=patient)) == (0, 5, True)
-    assert outcome(asker.says(later(MORNING, TRUSTED), asks=patient)) == (0, 5, False)
+    assert outcome(asker.exchange(later(MORNING, TRUSTED - 1), asks=patient)) == (0, 5, True)
+    assert outcome(asker.exchange(later(MORNING, TRUSTED), asks=patient)) == (0, 5, False)
 
 
 def test_all_must_have_spoken_before_a_need_is_refused() -> None:
     """One by one they say that they hold everything; with the last word it is known that nothing more comes."""
     central = central_with(9)
-    asker, *holders = talkers(central, "abcd")
+    asker, *holders = sidecars(central, "abcd")
     for each in holders:
-        each.says(MORNING, asks=need(3))
-    assert outcome(asker.says(MORNING, asks=need(2))) == (0, 2, True)
+        each.exchange(MORNING, asks=need(3))
+    assert outcome(asker.exchange(MORNING, asks=need(2))) == (0, 2, True)
     for number, each in enumerate(holders, start=1):
-        each.says(MORNING, held=3)
-        assert asker.is_told() == (number == len(holders))
-    assert outcome(asker.says(MORNING, asks=need(2))) == (0, 2, False)
+        each.exchange(MORNING, held=3)
+        assert asker.is_notified() == (number == len(holders))
+    assert outcome(asker.exchange(MORNING, asks=need(2))) == (0, 2, False)
     assert asker.recall() is None
 
 
 def test_whoever_keeps_idle_credit_is_asked_again() -> None:
     """Its message may have been on the way when it was asked."""
     central = central_with(5)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(5))
-    asker.says(MORNING, asks=need(3))
-    holder.says(MORNING, held=1, keeps=True)
-    assert (asker.is_told(), holder.is_told()) == (False, True)
-    holder.says(MORNING, held=1)
-    assert (asker.is_told(), holder.is_told()) == (True, False)
-    assert outcome(asker.says(MORNING, asks=need(3))) == (3, 0, False)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(5))
+    asker.exchange(MORNING, asks=need(3))
+    holder.exchange(MORNING, held=1, keeps=True)
+    assert (asker.is_notified(), holder.is_notified()) == (False, True)
+    holder.exchange(MORNING, held=1)
+    assert (asker.is_notified(), holder.is_notified()) == (True, False)
+    assert outcome(asker.exchange(MORNING, asks=need(3))) == (3, 0, False)
 
 
 def test_credit_leased_since_may_come_back_too() -> None:
     """Who was given credit before a need could be met is asked for it, and the need waits for the answer."""
     central = central_with(2)
-    holder, first, second = talkers(central, "abc")
-    holder.says(MORNING, asks=need(2))
-    first.says(MORNING, asks=need(2))
-    second.says(MORNING, asks=need(2))
-    holder.says(MORNING)
-    assert (first.is_told(), second.is_told()) == (True, False)
-    assert outcome(first.says(MORNING, asks=need(2))) == (2, 0, False)
-    assert (first.is_told(), second.is_told()) == (True, False)
-    first.says(MORNING, held=2)
-    assert second.is_told()
-    assert outcome(second.says(MORNING, asks=need(2))) == (0, 2, False)
+    holder, first, second = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(2))
+    first.exchange(MORNING, asks=need(2))
+    second.exchange(MORNING, asks=need(2))
+    holder.exchange(MORNING)
+    assert (first.is_notified(), second.is_notified()) == (True, False)
+    assert outcome(first.exchange(MORNING, asks=need(2))) == (2, 0, False)
+    assert (first.is_notified(), second.is_notified()) == (True, False)
+    first.exchange(MORNING, held=2)
+    assert second.is_notified()
+    assert outcome(second.exchange(MORNING, asks=need(2))) == (0, 2, False)
 
 
 # Telling those who wait.
 
 
 def test_a_waiter_is_told_once_when_credit_has_come() -> None:
-    """Not while what came is too little, and not again before it has spoken."""
+    """Not while what came is too little, and not again before it has sent a message."""
     central = central_with(9)
-    asker, *holders = talkers(central, "abcd")
+    asker, *holders = sidecars(central, "abcd")
     for each in holders:
-        each.says(MORNING, asks=need(3))
-    asker.says(MORNING, asks=need(5))
-    told = []
+        each.exchange(MORNING, asks=need(3))
+    asker.exchange(MORNING, asks=need(5))
+    notified = []
     for each in holders:
-        each.says(MORNING)
-        told.append(asker.is_told())
-    assert told == [False, True, False]
-    assert outcome(asker.says(MORNING, asks=need(5))) == (5, 0, False)
+        each.exchange(MORNING)
+        notified.append(asker.is_notified())
+    assert notified == [False, True, False]
+    assert outcome(asker.exchange(MORNING, asks=need(5))) == (5, 0, False)
 
 
-def test_a_ripe_recall_that_comes_to_nothing_waits_anew() -> None:
-    """Credit that came went to one who came before; the waiter is told again when more comes."""
+def test_a_ready_recall_that_comes_to_nothing_waits_anew() -> None:
+    """Credit that came went to one who came before; the waiter is notified again when more comes."""
     central = central_with(6)
-    holder, first, second, last = talkers(central, "abcd")
-    holder.says(MORNING, asks=need(3))
-    last.says(MORNING, asks=need(3))
-    first.says(MORNING, asks=need(4))
-    second.says(MORNING, asks=need(2))
-    holder.says(MORNING)
-    assert not second.is_told(), "3 are promised to the first, who lacks 4"
-    first.says(MORNING)
-    assert second.is_told(), "the first gave up"
-    assert outcome(last.says(MORNING, held=1, asks=need(2))) == (2, 0, False), "what is not promised"
-    assert not second.is_told(), "it was told that it may ask, and is to do so"
-    assert outcome(second.says(MORNING, asks=need(2))) == (2, 0, False)
+    holder, first, second, last = sidecars(central, "abcd")
+    holder.exchange(MORNING, asks=need(3))
+    last.exchange(MORNING, asks=need(3))
+    first.exchange(MORNING, asks=need(4))
+    second.exchange(MORNING, asks=need(2))
+    holder.exchange(MORNING)
+    assert not second.is_notified(), "3 are promised to the first, who lacks 4"
+    first.exchange(MORNING)
+    assert second.is_notified(), "the first gave up"
+    assert outcome(last.exchange(MORNING, held=1, asks=need(2))) == (2, 0, False), "what is not promised"
+    assert not second.is_notified(), "it was notified already, and has to ask"
+    assert outcome(second.exchange(MORNING, asks=need(2))) == (2, 0, False)
 
 
 def test_a_grant_is_usable_while_everything_is_out() -> None:
-    """It is leased at once, and who waits for credit is told of it."""
+    """It is leased at once, and a sidecar that waits for credit is notified."""
     central = central_with(5)
-    asker, holder, other = talkers(central, "abc")
-    holder.says(MORNING, asks=need(5))
-    asker.says(MORNING, asks=need(4))
+    asker, holder, other = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(5))
+    asker.exchange(MORNING, asks=need(4))
     central.give(grant("small", 3, begins=MORNING), MORNING)
-    assert not asker.is_told()
+    assert not asker.is_notified()
     central.give(grant("more", 3, begins=MORNING), MORNING)
-    assert asker.is_told()
-    assert outcome(other.says(MORNING, asks=need(2))) == (2, 0, False), "4 of 6 are promised"
-    assert outcome(asker.says(MORNING, asks=need(4))) == (4, 0, False)
+    assert asker.is_notified()
+    assert outcome(other.exchange(MORNING, asks=need(2))) == (2, 0, False), "4 of 6 are promised"
+    assert outcome(asker.exchange(MORNING, asks=need(4))) == (4, 0, False)
 
 
 # First come, first served.
@@ -225,32 +225,32 @@ def test_a_grant_is_usable_while_everything_is_out() -> None:
 def test_first_come_first_served() -> None:
     """Credit that comes is promised in the order of the needs; it is served to whoever asks, as far as it is not promised."""
     central = central_with(6)
-    holder, *waiters = talkers(central, "abcd")
-    holder.says(MORNING, asks=need(6))
+    holder, *waiters = sidecars(central, "abcd")
+    holder.exchange(MORNING, asks=need(6))
     for each in waiters:
-        assert outcome(each.says(MORNING, asks=need(2))) == (0, 2, True)
+        assert outcome(each.exchange(MORNING, asks=need(2))) == (0, 2, True)
     assert [each.number for each in central.recalls.values()] == [1, 2, 3]
-    holder.says(MORNING, held=3)
-    assert [each.is_told() for each in waiters] == [True, False, False]
+    holder.exchange(MORNING, held=3)
+    assert [each.is_notified() for each in waiters] == [True, False, False]
     first, second, third = waiters
-    assert outcome(third.says(MORNING, asks=need(2))) == (0, 2, True)
-    assert outcome(second.says(MORNING, asks=need(2))) == (0, 2, True), "3 are there, and 2 of them are promised"
-    assert outcome(first.says(MORNING, asks=need(2))) == (2, 0, False)
-    holder.says(MORNING, held=2)
-    first.says(MORNING, held=2)
-    assert [each.is_told() for each in (second, third)] == [False, False], "it was told already, or is behind"
-    assert outcome(second.says(MORNING, asks=need(2))) == (2, 0, False)
+    assert outcome(third.exchange(MORNING, asks=need(2))) == (0, 2, True)
+    assert outcome(second.exchange(MORNING, asks=need(2))) == (0, 2, True), "3 are there, and 2 of them are promised"
+    assert outcome(first.exchange(MORNING, asks=need(2))) == (2, 0, False)
+    holder.exchange(MORNING, held=2)
+    first.exchange(MORNING, held=2)
+    assert [each.is_notified() for each in (second, third)] == [False, False], "it was notified already, or is behind"
+    assert outcome(second.exchange(MORNING, asks=need(2))) == (2, 0, False)
 
 
 def test_a_need_that_is_asked_for_again_keeps_its_place_and_its_deadline() -> None:
     """However much it is by then; it must not be pushed away for ever, nor push others away."""
     central = central_with(6)
-    holder, first, second = talkers(central, "abc")
-    holder.says(MORNING, asks=need(6))
-    first.says(MORNING, asks=need(5))
-    second.says(MORNING, asks=need(1))
+    holder, first, second = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(6))
+    first.exchange(MORNING, asks=need(5))
+    second.exchange(MORNING, asks=need(1))
     soon = later(MORNING, PATIENCE - 1)
-    assert outcome(first.says(soon, asks=need(4, smallest=2, patience=Span(MINUTE)))) == (0, 4, True)
+    assert outcome(first.exchange(soon, asks=need(4, smallest=2, patience=Span(MINUTE)))) == (0, 4, True)
     recall = first.recall()
     assert recall is not None
     assert (recall.number, recall.deadline) == (1, MORNING + PATIENCE)
@@ -260,63 +260,63 @@ def test_a_need_that_is_asked_for_again_keeps_its_place_and_its_deadline() -> No
 def test_a_need_whose_deadline_is_past_comes_last_when_it_is_asked_for_again() -> None:
     """It is a new one, behind those that came meanwhile."""
     central = central_with(6)
-    holder, first, second = talkers(central, "abc")
-    holder.says(MORNING, asks=need(6))
-    first.says(MORNING, asks=need(5))
-    second.says(later(MORNING, PATIENCE - 1), asks=need(5))
-    first.says(later(MORNING, PATIENCE), asks=need(5))
-    holder.says(later(MORNING, PATIENCE))
-    assert (first.is_told(), second.is_told()) == (False, True)
+    holder, first, second = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(6))
+    first.exchange(MORNING, asks=need(5))
+    second.exchange(later(MORNING, PATIENCE - 1), asks=need(5))
+    first.exchange(later(MORNING, PATIENCE), asks=need(5))
+    holder.exchange(later(MORNING, PATIENCE))
+    assert (first.is_notified(), second.is_notified()) == (False, True)
 
 
 @pytest.mark.parametrize(("waited", "granted"), [(PATIENCE - 1, 0), (PATIENCE, 4)])
 def test_a_need_past_its_deadline_holds_nobody_up(waited: int, granted: int) -> None:
     """Nobody waits for it any more, also if its sidecar says nothing."""
     central = central_with(10)
-    holder, waiter, other = talkers(central, "abc")
-    holder.says(MORNING, asks=need(6))
-    waiter.says(MORNING, asks=need(10))
-    assert other.says(later(MORNING, waited), asks=need(4)).granted == granted
+    holder, waiter, other = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(6))
+    waiter.exchange(MORNING, asks=need(10))
+    assert other.exchange(later(MORNING, waited), asks=need(4)).granted == granted
     assert (waiter.recall() is None) == bool(granted)
 
 
 def test_a_need_is_not_refused_because_credit_is_promised_to_others() -> None:
-    """Who comes first may give up: the second waits, though nobody is awaited any more, and is told."""
+    """The first may give up: the second waits, though no sidecar is awaited any more, and is notified."""
     central = central_with(4)
-    first, second, holder = talkers(central, "abc")
-    holder.says(MORNING, asks=need(4))
-    first.says(MORNING, asks=need(4))
-    holder.says(MORNING)
-    assert outcome(second.says(MORNING, asks=need(3))) == (0, 3, True)
+    first, second, holder = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(4))
+    first.exchange(MORNING, asks=need(4))
+    holder.exchange(MORNING)
+    assert outcome(second.exchange(MORNING, asks=need(3))) == (0, 3, True)
     recall = second.recall()
     assert recall is not None
     assert recall.awaited == ()
-    first.says(MORNING)
-    assert second.is_told()
-    assert outcome(second.says(MORNING, asks=need(3))) == (3, 0, False)
+    first.exchange(MORNING)
+    assert second.is_notified()
+    assert outcome(second.exchange(MORNING, asks=need(3))) == (3, 0, False)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_ten_waiters_for_the_last_three_credits(order: int) -> None:
-    """Whoever is told speaks, in any order: three get one each, seven are refused for good, and nobody is left waiting."""
+    """Each notified sidecar answers, in any order: three get one each, seven are refused for good, and none is left waiting."""
     central = central_with(3)
-    holder, *waiters = talkers(central, "zabcdefghij")
+    holder, *waiters = sidecars(central, "zabcdefghij")
     everyone = {each.sidecar_id: each for each in (holder, *waiters)}
-    holder.says(MORNING, asks=need(3))
+    holder.exchange(MORNING, asks=need(3))
     for each in waiters:
-        assert outcome(each.says(MORNING, asks=need(1))) == (0, 1, True)
+        assert outcome(each.exchange(MORNING, asks=need(1))) == (0, 1, True)
     outcomes: dict[str, tuple[int, int, bool]] = {}
-    to_speak = [holder]
+    to_send = [holder]
     for _ in range(1_000):
-        if not to_speak:
+        if not to_send:
             break
-        speaker = to_speak.pop(0)
-        held = outcomes.get(speaker.sidecar_id, (0, 0, False))[0]
-        is_waiting = speaker is not holder and speaker.sidecar_id not in outcomes
-        said = outcome(speaker.says(MORNING, held=held, asks=need(1) if is_waiting else None))
-        if is_waiting and not said[2]:
-            outcomes[speaker.sidecar_id] = said
-        to_speak += [each for name, each in sorted(everyone.items())[::order] if name in central.summoned]
+        peer = to_send.pop(0)
+        held = outcomes.get(peer.sidecar_id, (0, 0, False))[0]
+        is_waiting = peer is not holder and peer.sidecar_id not in outcomes
+        result = outcome(peer.exchange(MORNING, held=held, asks=need(1) if is_waiting else None))
+        if is_waiting and not result[2]:
+            outcomes[peer.sidecar_id] = result
+        to_send += [each for name, each in sorted(everyone.items())[::order] if name in central.notified]
     assert sorted(outcomes.values()) == [(0, 1, False)] * 7 + [(1, 0, False)] * 3
     assert not central.recalls
 
@@ -336,94 +336,94 @@ def test_while_a_need_waits_refills_get_nothing() -> None:
     )
     for what, waits, asked, granted in cases:
         central = central_with(50)
-        holder, waiter, other = talkers(central, "abc")
-        holder.says(MORNING, asks=need(40))
+        holder, waiter, other = sidecars(central, "abc")
+        holder.exchange(MORNING, asks=need(40))
         if waits:
-            waiter.says(MORNING, asks=need(12))
-            holder.says(MORNING, held=20)
+            waiter.exchange(MORNING, asks=need(12))
+            holder.exchange(MORNING, held=20)
         else:
-            holder.says(MORNING, held=20)
-        assert other.says(MORNING, asks=asked).granted == granted, what
+            holder.exchange(MORNING, held=20)
+        assert other.exchange(MORNING, asks=asked).granted == granted, what
 
 
 def test_the_waiter_itself_may_get_more_than_it_lacks() -> None:
     """When plenty has come back and nobody else waits."""
     central = central_with(50)
-    holder, waiter = talkers(central, "ab")
-    holder.says(MORNING, asks=need(50))
-    waiter.says(MORNING, asks=need(2, wanted=20))
-    holder.says(MORNING)
-    assert waiter.says(MORNING, asks=need(2, wanted=20)).granted == 20
+    holder, waiter = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(50))
+    waiter.exchange(MORNING, asks=need(2, wanted=20))
+    holder.exchange(MORNING)
+    assert waiter.exchange(MORNING, asks=need(2, wanted=20)).granted == 20
 
 
 # Kinds of needs.
 
 
 def test_a_need_without_patience_waits_for_nothing() -> None:
-    """It is told that more may come, and nobody is asked for it."""
+    """It is answered that more may come, and no sidecar is asked for it."""
     central = central_with(5)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(5))
-    assert outcome(asker.says(MORNING, asks=need(3, patience=Span(0)))) == (0, 3, True)
-    assert (asker.recall(), central.summoned) == (None, set())
-    holder.says(MORNING, held=5)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(5))
+    assert outcome(asker.exchange(MORNING, asks=need(3, patience=Span(0)))) == (0, 3, True)
+    assert (asker.recall(), central.notified) == (None, set())
+    holder.exchange(MORNING, held=5)
     central.give(grant("more", 2), MORNING)
-    other = Talker(central, "c")
-    assert outcome(other.says(later(MORNING, TRUSTED), asks=need(3, patience=Span(0)))) == (0, 3, False)
+    other = Peer(central, "c")
+    assert outcome(other.exchange(later(MORNING, TRUSTED), asks=need(3, patience=Span(0)))) == (0, 3, False)
 
 
 def test_a_need_of_which_a_part_is_of_use() -> None:
-    """It gets what there is, waits for the rest, and is told as soon as more has come: with a part in hand any more may do."""
+    """It gets what there is, waits for the rest, and is notified when more has come: with a part in hand any more may do."""
     central = central_with(10)
-    asker, first, second = talkers(central, "abc")
+    asker, first, second = sidecars(central, "abc")
     for each in (first, second):
-        each.says(MORNING, asks=need(3))
-    assert outcome(asker.says(MORNING, asks=need(9, smallest=2))) == (4, 5, True)
+        each.exchange(MORNING, asks=need(3))
+    assert outcome(asker.exchange(MORNING, asks=need(9, smallest=2))) == (4, 5, True)
     recall = asker.recall()
     assert recall is not None
     assert (recall.amount, recall.smallest) == (5, 1)
-    first.says(MORNING, held=2)
-    assert asker.is_told()
-    assert outcome(asker.says(MORNING, held=4, asks=need(5, smallest=2))) == (0, 5, True)
-    second.says(MORNING, held=2)
-    assert asker.is_told()
-    assert outcome(asker.says(MORNING, held=4, asks=need(5, smallest=2))) == (2, 3, False)
+    first.exchange(MORNING, held=2)
+    assert asker.is_notified()
+    assert outcome(asker.exchange(MORNING, held=4, asks=need(5, smallest=2))) == (0, 5, True)
+    second.exchange(MORNING, held=2)
+    assert asker.is_notified()
+    assert outcome(asker.exchange(MORNING, held=4, asks=need(5, smallest=2))) == (2, 3, False)
 
 
 def test_what_is_left_of_a_part_counts_for_the_next() -> None:
     """Three requests of 10 wait; 14 are free, 8 idle elsewhere: with what the first leaves over they are enough for two."""
     central = central_with(22)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(8))
-    assert outcome(asker.says(MORNING, asks=need(30, smallest=10))) == (14, 16, True)
-    holder.says(MORNING)
-    assert asker.is_told()
-    assert outcome(asker.says(MORNING, held=10, keeps=True, asks=need(16, smallest=6))) == (8, 8, False)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(8))
+    assert outcome(asker.exchange(MORNING, asks=need(30, smallest=10))) == (14, 16, True)
+    holder.exchange(MORNING)
+    assert asker.is_notified()
+    assert outcome(asker.exchange(MORNING, held=10, keeps=True, asks=need(16, smallest=6))) == (8, 8, False)
 
 
 def test_a_message_of_before_it_was_told_does_not_answer_a_recall() -> None:
     """It was long on its way, or is sent again as it was: what it says is held may be idle since."""
     central = central_with(10)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(10))
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(10))
     before = replace(holder.message(held=10), answers=False)
-    assert outcome(asker.says(MORNING, asks=need(10))) == (0, 10, True)
+    assert outcome(asker.exchange(MORNING, asks=need(10))) == (0, 10, True)
     holder.send(before, MORNING)
-    assert not asker.is_told()
-    holder.says(MORNING)
-    assert outcome(asker.says(MORNING, asks=need(10))) == (10, 0, False)
+    assert not asker.is_notified()
+    holder.exchange(MORNING)
+    assert outcome(asker.exchange(MORNING, asks=need(10))) == (10, 0, False)
 
 
 def test_the_smallest_part_is_never_more_than_what_lacks() -> None:
     """Of two requests that wait, the one that can be served is; what is left is of use whatever the smallest was."""
     central = central_with(10)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(4))
-    assert outcome(asker.says(MORNING, asks=need(8, smallest=7))) == (0, 8, True)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(4))
+    assert outcome(asker.exchange(MORNING, asks=need(8, smallest=7))) == (0, 8, True)
     recall = asker.recall()
     assert recall is not None
     assert (recall.amount, recall.smallest) == (8, 7)
-    assert outcome(asker.says(MORNING, asks=need(6, smallest=7))) == (0, 6, True)
+    assert outcome(asker.exchange(MORNING, asks=need(6, smallest=7))) == (0, 6, True)
     recall = asker.recall()
     assert recall is not None
     assert (recall.amount, recall.smallest) == (6, 6)
@@ -433,11 +433,11 @@ def test_the_smallest_part_is_never_more_than_what_lacks() -> None:
 def test_a_suspended_account_waits_for_nothing(state: AccountState) -> None:
     """What it waited for is forgotten."""
     central = central_with(5)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(5))
-    asker.says(MORNING, asks=need(3))
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(5))
+    asker.exchange(MORNING, asks=need(3))
     central.account = replace(central.account, state=state)
-    assert outcome(asker.says(MORNING, asks=need(3))) == (0, 3, False)
+    assert outcome(asker.exchange(MORNING, asks=need(3))) == (0, 3, False)
     assert asker.recall() is None
 
 
@@ -452,21 +452,21 @@ def changed(central: Central, now: Instant) -> None:
 
 
 def test_all_who_may_authorise_are_told_of_a_change() -> None:
-    """Each speaks once; it is forgotten when all have, and holds up neither needs nor refills meanwhile."""
+    """Each sends one message; it is dropped when all have, and holds up neither needs nor refills meanwhile."""
     central = central_with(30)
-    first, second, silent, bystander = talkers(central, "abcd")
-    silent.says(MORNING, asks=need(5))
-    first.says(later(MORNING, TRUSTED - 1), asks=need(5))
+    first, second, silent, bystander = sidecars(central, "abcd")
+    silent.exchange(MORNING, asks=need(5))
+    first.exchange(later(MORNING, TRUSTED - 1), asks=need(5))
     now = later(MORNING, TRUSTED)
-    second.says(now, asks=need(5))
+    second.exchange(now, asks=need(5))
     changed(central, now)
-    assert central.summoned == {"a", "b"}
-    recall = central.recalls[NOBODY, Purpose.STATE]
+    assert central.notified == {"a", "b"}
+    recall = central.recalls[CENTRAL_STORE, Purpose.STATE]
     assert (recall.awaited, recall.deadline) == (("a", "b"), now + TRUSTED)
-    assert bystander.says(now, asks=need(2, wanted=100)).granted == 7
-    first.says(now, held=5)
-    assert central.recalls[NOBODY, Purpose.STATE].awaited == ("b",)
-    second.says(now, keeps=True)
+    assert bystander.exchange(now, asks=need(2, wanted=100)).granted == 7
+    first.exchange(now, held=5)
+    assert central.recalls[CENTRAL_STORE, Purpose.STATE].awaited == ("b",)
+    second.exchange(now, keeps=True)
     assert not central.recalls
 
 
@@ -474,23 +474,23 @@ def test_a_change_concerns_nobody_if_nobody_may_authorise() -> None:
     """There is no lease, or none that may still be used."""
     central = central_with(30)
     changed(central, MORNING)
-    Talker(central, "a").says(MORNING, asks=need(5))
+    Peer(central, "a").exchange(MORNING, asks=need(5))
     changed(central, later(MORNING, TRUSTED))
     assert not central.recalls
-    assert not central.summoned
+    assert not central.notified
 
 
 def test_a_change_is_forgotten_when_nobody_may_authorise_any_more() -> None:
-    """A sidecar that never speaks again does not keep it for ever; a second change is told to all again."""
+    """A sidecar that stays silent does not keep it for ever; a second change notifies all again."""
     central = central_with(30)
-    first, second = talkers(central, "ab")
+    first, second = sidecars(central, "ab")
     for each in (first, second):
-        each.says(MORNING, asks=need(5))
+        each.exchange(MORNING, asks=need(5))
     changed(central, MORNING)
-    first.says(MORNING, held=5)
+    first.exchange(MORNING, held=5)
     changed(central, MORNING)
-    assert central.summoned == {"a", "b"}
-    first.says(later(MORNING, TRUSTED), held=5)
+    assert central.notified == {"a", "b"}
+    first.exchange(later(MORNING, TRUSTED), held=5)
     assert not central.recalls
 
 
@@ -509,33 +509,33 @@ def test_a_change_is_forgotten_when_nobody_may_authorise_any_more() -> None:
 def test_what_is_held_over_midnight(what: str, grants: list[Grant], required: int, granted: int, pending: bool) -> None:
     """8 held over midnight do not lower the new day's 20, and are recalled only where they could help."""
     central = Central(account(), grants=grants)
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(8, wanted=8))
-    holder.says(at("10 23:59"), held=8)
-    holder.says(at("11 00:01"), held=8)
-    assert outcome(asker.says(at("11 00:02"), asks=need(required))) == (granted, required - granted, pending), what
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(8, wanted=8))
+    holder.exchange(at("10 23:59"), held=8)
+    holder.exchange(at("11 00:01"), held=8)
+    assert outcome(asker.exchange(at("11 00:02"), asks=need(required))) == (granted, required - granted, pending), what
 
 
 def test_idle_credit_of_an_ended_day_is_recalled() -> None:
-    """Permanent credit that was leased yesterday is of use today; its sidecar is told, however late."""
+    """Permanent credit that was leased yesterday is of use today; its sidecar is notified, however late."""
     central = Central(account(), grants=[grant("g", 10)])
-    asker, holder = talkers(central, "ab")
-    holder.says(MORNING, asks=need(8))
-    assert outcome(asker.says(NEXT_DAY, asks=need(5))) == (0, 5, True)
-    assert holder.is_told()
-    holder.says(NEXT_DAY)
-    assert outcome(asker.says(NEXT_DAY, asks=need(5))) == (5, 0, False)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(8))
+    assert outcome(asker.exchange(NEXT_DAY, asks=need(5))) == (0, 5, True)
+    assert holder.is_notified()
+    holder.exchange(NEXT_DAY)
+    assert outcome(asker.exchange(NEXT_DAY, asks=need(5))) == (5, 0, False)
 
 
 def test_a_new_day_serves_who_waits() -> None:
     """The need was asked for before midnight; the first word after it brings the day's credit."""
     of = account(plan_id="p")
     central = Central(of, grants=[daily(10, 4)])
-    asker, holder = talkers(central, "ab")
+    asker, holder = sidecars(central, "ab")
     before = at("10 23:59")
-    holder.says(before, asks=need(4))
-    asker.says(before, asks=need(3, patience=Span(5 * MINUTE)))
+    holder.exchange(before, asks=need(4))
+    asker.exchange(before, asks=need(3, patience=Span(5 * MINUTE)))
     central.give(daily(11, 4), at("11 00:00"))
-    assert asker.is_told()
-    assert outcome(asker.says(at("11 00:01"), asks=need(3))) == (3, 0, False)
+    assert asker.is_notified()
+    assert outcome(asker.exchange(at("11 00:01"), asks=need(3))) == (3, 0, False)
     assert asker.leases[-1].ends_at == at("11 00:00") + DAY

@@ -29,7 +29,7 @@ from tests.core.builders import (
     part,
     reservation,
 )
-from tests.core.talkers import Talker, need, outcome
+from tests.core.peers import Peer, need, outcome
 
 MORNING = at("10 09:00")
 SILENCE = Span(10 * MINUTE + SKEW_MARGIN + HOUR + RECLAIM_GRACE)
@@ -44,11 +44,11 @@ def central_with(amount: int, overdraft: int = 0) -> Central:
     return Central(account(overdraft_limit=overdraft), grants=[grant("g", amount)])
 
 
-def lost_with(amount: int, of: int = 10, overdraft: int = 0) -> tuple[Central, Talker, Talker]:
+def lost_with(amount: int, of: int = 10, overdraft: int = 0) -> tuple[Central, Peer, Peer]:
     """A sidecar that leased this much in the morning and is silent since, and another one."""
     central = central_with(of, overdraft)
-    lost, other = Talker(central, "lost"), Talker(central, "other")
-    lost.says(MORNING, asks=need(amount))
+    lost, other = Peer(central, "lost"), Peer(central, "other")
+    lost.exchange(MORNING, asks=need(amount))
     return central, lost, other
 
 
@@ -62,9 +62,9 @@ def lost_with(amount: int, of: int = 10, overdraft: int = 0) -> tuple[Central, T
 def test_a_lease_is_reclaimed_when_nothing_more_can_come(silence: int, is_steady: bool, is_closed: bool) -> None:
     """Not a microsecond sooner, and only at the word of one that was in touch for long enough for all to have been heard."""
     central, lost, other = lost_with(8)
-    lost.says(MORNING, held=5)
+    lost.exchange(MORNING, held=5)
     now = Instant(MORNING + silence)
-    assert outcome(other.says(now, is_steady=is_steady, asks=need(10))) == ((10, 0, False) if is_closed else (0, 10, False))
+    assert outcome(other.exchange(now, is_steady=is_steady, asks=need(10))) == ((10, 0, False) if is_closed else (0, 10, False))
     lease = central.lease(MORNING, lost.sidecar_id)
     assert (lease.closed, lease.out, lease.held) == (is_closed, 0 if is_closed else 5, 0 if is_closed else 5)
 
@@ -73,31 +73,31 @@ def test_a_lease_is_reclaimed_when_nothing_more_can_come(silence: int, is_steady
 def test_how_long_depends_on_what_the_sidecar_promised(ttl: int, lifetime: int) -> None:
     """For how long it may authorise, and for how long what it authorises may be held."""
     central, lost, other = lost_with(8)
-    told = replace(lost.message(held=8), lease_ttl=Span(ttl), max_hold_lifetime=Span(lifetime))
-    lost.send(told, MORNING)
+    sent = replace(lost.message(held=8), lease_ttl=Span(ttl), max_hold_lifetime=Span(lifetime))
+    lost.send(sent, MORNING)
     gone = MORNING + ttl + SKEW_MARGIN + lifetime + RECLAIM_GRACE
-    other.says(Instant(gone - 1), is_steady=True)
+    other.exchange(Instant(gone - 1), is_steady=True)
     assert not central.lease(MORNING, lost.sidecar_id).closed
-    other.says(Instant(gone), is_steady=True)
+    other.exchange(Instant(gone), is_steady=True)
     assert central.lease(MORNING, lost.sidecar_id).closed
 
 
 def test_every_word_counts_from_the_start() -> None:
-    """Also one that says nothing of interest, and one of which nobody heard the answer."""
+    """Also one that states nothing new, and one whose answer was lost."""
     central, lost, other = lost_with(8)
-    lost.says(Instant(MORNING + HOUR), held=8)
-    other.says(LOST, is_steady=True)
-    other.says(Instant(LOST + HOUR - 1), is_steady=True)
+    lost.exchange(Instant(MORNING + HOUR), held=8)
+    other.exchange(LOST, is_steady=True)
+    other.exchange(Instant(LOST + HOUR - 1), is_steady=True)
     assert not central.lease(MORNING, lost.sidecar_id).closed
-    other.says(Instant(LOST + HOUR), is_steady=True)
+    other.exchange(Instant(LOST + HOUR), is_steady=True)
     assert central.lease(MORNING, lost.sidecar_id).closed
 
 
 def test_a_sidecar_does_not_give_itself_up() -> None:
-    """It was silent for days, and speaks: it is there, and what it held over midnight is good."""
+    """It was silent for days, and sends a message: it is not lost, and what it held over midnight is good."""
     central, lost, _ = lost_with(8)
     paid = charge("c", part(8, MORNING, lost.sidecar_id))
-    lost.says(at("13 09:00"), paid, is_steady=True)
+    lost.exchange(at("13 09:00"), paid, is_steady=True)
     assert central.posting("c").covered == 8
     assert central.charges[paid.charge_id].excess == 0
 
@@ -119,23 +119,23 @@ def test_the_central_store_may_notice_by_itself() -> None:
 def test_who_waits_is_told_of_reclaimed_credit() -> None:
     """It is as good as given back."""
     central, lost, other = lost_with(8)
-    third = Talker(central, "third")
-    lost.says(MORNING, held=4, keeps=True)
+    third = Peer(central, "third")
+    lost.exchange(MORNING, held=4, keeps=True)
     now = Instant(LOST - 1)
-    assert outcome(other.says(now, asks=need(5))) == (0, 5, True), "4 were idle when it last spoke"
-    third.says(LOST, is_steady=True)
-    assert other.is_told()
-    assert outcome(other.says(LOST, asks=need(5))) == (5, 0, False)
+    assert outcome(other.exchange(now, asks=need(5))) == (0, 5, True), "4 were idle at its last report"
+    third.exchange(LOST, is_steady=True)
+    assert other.is_notified()
+    assert outcome(other.exchange(LOST, asks=need(5))) == (5, 0, False)
 
 
 def test_what_stood_behind_a_reclaimed_lease_of_an_ended_day_lapses() -> None:
     """It kept as much of the day's grant from lapsing until then; the rest lapsed at midnight."""
     central = Central(account(), grants=[daily(10, 8)])
-    lost, other = Talker(central, "lost"), Talker(central, "other")
-    lost.says(at("10 23:30"), asks=need(5))
-    other.says(at("11 00:30"), is_steady=True)
+    lost, other = Peer(central, "lost"), Peer(central, "other")
+    lost.exchange(at("10 23:30"), asks=need(5))
+    other.exchange(at("11 00:30"), is_steady=True)
     assert central.lines()[-1] == (EntryType.LAPSED, -3)
-    other.says(NEXT_DAY, is_steady=True)
+    other.exchange(NEXT_DAY, is_steady=True)
     assert central.lines()[-1] == (EntryType.LAPSED, -5)
 
 
@@ -143,11 +143,11 @@ def test_a_lease_after_a_reclaimed_one_is_another() -> None:
     """Within one day too: what was authorised on the first one is not authorised on the second."""
     central, lost, other = lost_with(8)
     late = charge("late", part(6, MORNING, lost.sidecar_id))
-    other.says(LOST, is_steady=True)
+    other.exchange(LOST, is_steady=True)
     lost.leases = ()
-    (terms,) = lost.says(LOST, asks=need(5)).leases
+    (terms,) = lost.exchange(LOST, asks=need(5)).leases
     assert (terms.lease_id, terms.limit) == (lease_name(LOST, lost.sidecar_id), 5)
-    lost.says(LOST, late, held=5)
+    lost.exchange(LOST, late, held=5)
     assert (central.posting("late").covered, central.posting("late").uncovered) == (5, 1)
     assert central.lease(LOST, lost.sidecar_id).out == 5
     assert central.charges[late.charge_id].parts == ()
@@ -168,16 +168,16 @@ def test_what_is_posted_after_the_reclaim_is_excess(
     """It takes what is available, never what was leased to others since."""
     central, lost, other = lost_with(8, overdraft=overdraft)
     if leased_since:
-        other.says(LOST, is_steady=True, asks=need(leased_since))
-        other.says(LOST, unposted=leased_since)
+        other.exchange(LOST, is_steady=True, asks=need(leased_since))
+        other.exchange(LOST, unposted=leased_since)
     else:
-        other.says(LOST, is_steady=True)
-    lost.says(LOST, charge("late", part(6, MORNING, lost.sidecar_id)))
+        other.exchange(LOST, is_steady=True)
+    lost.exchange(LOST, charge("late", part(6, MORNING, lost.sidecar_id)))
     posting = central.posting("late")
     assert (posting.covered, posting.debt, posting.uncovered) == (covered, debt, uncovered), what
     if leased_since:
         paid = charge("good", part(leased_since, LOST, other.sidecar_id))
-        other.says(LOST, paid)
+        other.exchange(LOST, paid)
         assert central.posting("good").covered == leased_since
 
 
@@ -190,8 +190,8 @@ def test_a_sidecar_that_returns_finds_its_lease_gone() -> None:
     answered = central.exchange(first, MORNING)
     assert answered is not None
     it.apply(change + accept(it, first, answered, ALWAYS) + Change(it.account_id, reservations=(held,)))
-    other = Talker(central, "other")
-    other.says(LOST, is_steady=True, asks=need(2))
+    other = Peer(central, "other")
+    other.exchange(LOST, is_steady=True, asks=need(2))
     back, change = compose(it, Envelope(SidecarId("s1"), 1, 2), LOST, need(4), give_back=False)
     answered = central.exchange(back, LOST)
     assert answered is not None
@@ -214,9 +214,9 @@ def test_a_sidecar_that_returns_finds_its_lease_gone() -> None:
 def test_nobody_posts_on_a_lease_of_another() -> None:
     """A fenced copy posts under a new id, a charge made on its old lease: that lease stays as it is."""
     central, owner, copy = lost_with(8)
-    owner.says(MORNING, held=8)
-    copy.says(MORNING, charge("c", part(5, MORNING, owner.sidecar_id)))
-    assert dict(copy.says(MORNING).postings) == {}
+    owner.exchange(MORNING, held=8)
+    copy.exchange(MORNING, charge("c", part(5, MORNING, owner.sidecar_id)))
+    assert dict(copy.exchange(MORNING).postings) == {}
     lease = central.lease(MORNING, owner.sidecar_id)
     assert (lease.limit, lease.posted, lease.held) == (8, 0, 8)
 
@@ -229,11 +229,11 @@ def test_nobody_posts_on_a_lease_of_another() -> None:
 def test_a_charge_that_a_copy_posts_too_is_drawn_once(senders: Sequence[str], beyond: int) -> None:
     """Whoever posts it first and however often: its owner's lease has nothing out for it in the end, nor twice."""
     central = central_with(30)
-    owner, copy = Talker(central, "owner"), Talker(central, "copy")
-    owner.says(MORNING, asks=need(8))
+    owner, copy = Peer(central, "owner"), Peer(central, "copy")
+    owner.exchange(MORNING, asks=need(8))
     paid = charge("c", part(5, MORNING, owner.sidecar_id), excess=beyond)
     for each in senders:
-        (owner if each == "owner" else copy).says(MORNING, paid, held=3 if each == "owner" else 0)
+        (owner if each == "owner" else copy).exchange(MORNING, paid, held=3 if each == "owner" else 0)
     lease = central.lease(MORNING, owner.sidecar_id)
     assert (lease.limit, lease.posted, lease.out) == (8, 5, 3)
     posting = central.posting("c")
@@ -247,13 +247,13 @@ def test_a_charge_that_a_copy_posts_too_is_drawn_once(senders: Sequence[str], be
 def test_a_copy_that_owes_is_repaid_by_what_its_owners_lease_frees() -> None:
     """The copy's charge found nothing available and became debt; the owner's lease was there for it all the time."""
     central = central_with(8, overdraft=10)
-    owner, copy = Talker(central, "owner"), Talker(central, "copy")
-    owner.says(MORNING, asks=need(8))
-    owner.says(MORNING, unposted=8)
+    owner, copy = Peer(central, "owner"), Peer(central, "copy")
+    owner.exchange(MORNING, asks=need(8))
+    owner.exchange(MORNING, unposted=8)
     paid = charge("c", part(8, MORNING, owner.sidecar_id))
-    copy.says(MORNING, paid)
+    copy.exchange(MORNING, paid)
     assert (central.posting("c").covered, central.posting("c").debt) == (0, 8)
-    owner.says(MORNING, paid)
+    owner.exchange(MORNING, paid)
     assert (central.posting("c").covered, central.posting("c").debt) == (8, 0)
     assert (central.available(MORNING), sum(central.remaining().values())) == (0, 0)
 
@@ -262,14 +262,14 @@ def test_a_copy_that_owes_is_repaid_by_what_its_owners_lease_frees() -> None:
 def test_a_copy_that_charged_the_same_request_under_another_name(senders: Sequence[str]) -> None:
     """The first one posted stands. The owner's lease is free of what it was to pay, whichever it was."""
     central = central_with(30)
-    owner, copy = Talker(central, "owner"), Talker(central, "copy")
-    owner.says(MORNING, asks=need(8))
+    owner, copy = Peer(central, "owner"), Peer(central, "copy")
+    owner.exchange(MORNING, asks=need(8))
     charges = {
         "owner": charge("a", part(5, MORNING, owner.sidecar_id), request="job"),
         "copy": charge("b", part(4, MORNING, owner.sidecar_id), request="job"),
     }
     for each in senders:
-        (owner if each == "owner" else copy).says(MORNING, charges[each], held=3 if each == "owner" else 0)
+        (owner if each == "owner" else copy).exchange(MORNING, charges[each], held=3 if each == "owner" else 0)
     first = 5 if senders[0] == "owner" else 4
     assert sum(central.remaining().values()) == 30 - first
     assert (central.lease(MORNING, owner.sidecar_id).out, central.available(MORNING)) == (3, 27 - first)
@@ -315,15 +315,15 @@ def test_what_is_foreseen_as_excess_is_booked_as_excess(
 def _with_leases(before: int) -> tuple[Central, dict[str, tuple[Instant, SidecarId]]]:
     """Leases of 7 of each kind, and of the open one so much posted before; all but the last on one sidecar."""
     central = Central(account(), grants=[grant("g", 100)])
-    here, elsewhere = Talker(central, "s1"), Talker(central, "s2")
+    here, elsewhere = Peer(central, "s1"), Peer(central, "s2")
     day_before, ended = at("08 09:00"), at("09 09:00")
-    here.says(day_before, asks=need(7))
-    elsewhere.says(ended, is_steady=True)
+    here.exchange(day_before, asks=need(7))
+    elsewhere.exchange(ended, is_steady=True)
     here.leases = ()
-    here.says(ended, asks=need(7))
-    here.says(NEXT_DAY, held=7, asks=need(7))
-    here.says(NEXT_DAY, _spent(before, here), held=(7, 7 - before))
-    elsewhere.says(NEXT_DAY, asks=need(7))
+    here.exchange(ended, asks=need(7))
+    here.exchange(NEXT_DAY, held=7, asks=need(7))
+    here.exchange(NEXT_DAY, _spent(before, here), held=(7, 7 - before))
+    elsewhere.exchange(NEXT_DAY, asks=need(7))
     return central, {
         "here": (NEXT_DAY, here.sidecar_id),
         "reclaimed": (day_before, here.sidecar_id),
@@ -333,5 +333,5 @@ def _with_leases(before: int) -> tuple[Central, dict[str, tuple[Instant, Sidecar
     }
 
 
-def _spent(amount: int, by: Talker) -> Charge:
+def _spent(amount: int, by: Peer) -> Charge:
     return charge("before", part(amount, NEXT_DAY, by.sidecar_id))

@@ -29,8 +29,8 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.refusals import GrantVoided
-from creditmeter.core.settlement.recalls import NOBODY, Purpose
-from creditmeter.core.settlement.standing import standing
+from creditmeter.core.settlement.balance_summary import balance_summary
+from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from tests.core.builders import (
     ELSEWHERE,
     HERE,
@@ -58,11 +58,11 @@ class Scenario:
         self.central = Central(account(overdraft_limit=overdraft), grants=[grant("g", 10, ends=ends)])
         self.central.exchange(message(1, need=held + idle), MORNING)
         self.seq = 1
-        self.say(MORNING, held=held, limit=held + idle)
+        self.exchange(MORNING, held=held, limit=held + idle)
         assert self.central.void("g", NOON) == 10 - held - idle
         self.written = len(self.central.entries)
 
-    def say(self, now: Instant, *, limit: int, held: int = 0, paid: int = 0, authorized: Instant = MORNING) -> None:
+    def exchange(self, now: Instant, *, limit: int, held: int = 0, paid: int = 0, authorized: Instant = MORNING) -> None:
         """The sidecar says what its lease's limit is now, what is held on it, and charges a cost."""
         self.seq += 1
         charges = [charge(f"c{self.seq}", part(paid, authorized, opened=MORNING), committed=now)] if paid else []
@@ -82,25 +82,25 @@ class Scenario:
 
 def test_what_is_idle_is_taken_back_when_it_returns_and_what_is_held_may_commit() -> None:
     """Down to nothing: no other grant is there, so no history line is about another."""
-    told = Scenario(held=4, idle=3)
-    told.say(LATER, limit=4, held=4)
-    assert told.happened == [(VOIDED, -3)]
-    assert told.central.remaining() == {"g": 4}
-    told.say(EVENING, limit=4, paid=1)
-    assert told.drawn == [("g", 1)]
-    told.say(EVENING, limit=1)
-    assert told.happened == [(VOIDED, -3), (CHARGED, -1), (VOIDED, -3)]
-    assert (told.central.balance, told.central.available(EVENING)) == (0, 0)
-    assert (told.central.grant("g").voided, told.central.grant("g").drawn) == (9, 1)
+    scenario = Scenario(held=4, idle=3)
+    scenario.exchange(LATER, limit=4, held=4)
+    assert scenario.happened == [(VOIDED, -3)]
+    assert scenario.central.remaining() == {"g": 4}
+    scenario.exchange(EVENING, limit=4, paid=1)
+    assert scenario.drawn == [("g", 1)]
+    scenario.exchange(EVENING, limit=1)
+    assert scenario.happened == [(VOIDED, -3), (CHARGED, -1), (VOIDED, -3)]
+    assert (scenario.central.balance, scenario.central.available(EVENING)) == (0, 0)
+    assert (scenario.central.grant("g").voided, scenario.central.grant("g").drawn) == (9, 1)
 
 
 def test_who_has_some_of_it_out_is_asked_for_it() -> None:
-    """Its sidecar speaks at once, and gives back what is idle."""
+    """Its sidecar is notified, and returns what is idle."""
     central = Central(account(), grants=[grant("g", 10)])
     central.exchange(message(1, need=7), MORNING)
     assert central.void("g", Instant(MORNING + MINUTE)) == 3
-    assert central.recalls[NOBODY, Purpose.STATE].awaited == (HERE,)
-    assert central.summoned == {HERE}
+    assert central.recalls[CENTRAL_STORE, Purpose.STATE].awaited == (HERE,)
+    assert central.notified == {HERE}
 
 
 def test_nobody_is_asked_when_nothing_is_out() -> None:
@@ -113,45 +113,45 @@ def test_nobody_is_asked_when_nothing_is_out() -> None:
 
 def test_a_hold_commits_against_it_whatever_was_bought_since() -> None:
     """What was bought is all there."""
-    told = Scenario(held=7)
-    told.central.give(grant("bought", 20, begins=LATER), LATER)
-    assert told.happened == [(EntryType.GRANTED, 20)]
-    assert told.central.available(LATER) == 20
-    told.say(EVENING, limit=7, paid=5)
-    assert told.drawn == [("g", 5)]
-    told.say(EVENING, limit=5)
-    assert told.central.remaining() == {"g": 0, "bought": 20}
+    scenario = Scenario(held=7)
+    scenario.central.give(grant("bought", 20, begins=LATER), LATER)
+    assert scenario.happened == [(EntryType.GRANTED, 20)]
+    assert scenario.central.available(LATER) == 20
+    scenario.exchange(EVENING, limit=7, paid=5)
+    assert scenario.drawn == [("g", 5)]
+    scenario.exchange(EVENING, limit=5)
+    assert scenario.central.remaining() == {"g": 0, "bought": 20}
 
 
 def test_a_later_call_draws_on_what_is_left_besides() -> None:
     """Also on a lease on which some of it is still out, and in an order in which it would have come first."""
-    told = Scenario(held=0, idle=7, ends=at("20 00:00"))
-    told.central.give(grant("bought", 20, begins=LATER), LATER)
-    told.say(EVENING, limit=7, paid=5, authorized=LATER)
-    assert told.drawn == [("bought", 5)]
-    told.say(EVENING, limit=5)
-    assert told.central.remaining() == {"g": 0, "bought": 15}
-    assert told.central.grant("g").voided == 10
+    scenario = Scenario(held=0, idle=7, ends=at("20 00:00"))
+    scenario.central.give(grant("bought", 20, begins=LATER), LATER)
+    scenario.exchange(EVENING, limit=7, paid=5, authorized=LATER)
+    assert scenario.drawn == [("bought", 5)]
+    scenario.exchange(EVENING, limit=5)
+    assert scenario.central.remaining() == {"g": 0, "bought": 15}
+    assert scenario.central.grant("g").voided == 10
 
 
 def test_a_later_call_draws_on_it_if_nothing_else_stands_behind_its_lease() -> None:
     """A sidecar was promised that credit, and could not know."""
-    told = Scenario(held=0, idle=7)
-    told.say(EVENING, limit=7, paid=5, authorized=LATER)
-    assert told.drawn == [("g", 5)]
-    told.say(EVENING, limit=5)
-    assert told.happened == [(CHARGED, -5), (VOIDED, -2)]
+    scenario = Scenario(held=0, idle=7)
+    scenario.exchange(EVENING, limit=7, paid=5, authorized=LATER)
+    assert scenario.drawn == [("g", 5)]
+    scenario.exchange(EVENING, limit=5)
+    assert scenario.happened == [(CHARGED, -5), (VOIDED, -2)]
 
 
 def test_a_hold_over_midnight_commits_against_it() -> None:
     """The new day's credit is the new day's."""
-    told = Scenario(held=7)
-    told.central.give(daily(11, 3), at("11 00:00"))
-    told.say(NEXT_DAY, limit=7, paid=6)
-    assert told.drawn == [("g", 6)]
-    told.say(NEXT_DAY, limit=6)
-    assert told.central.remaining() == {"g": 0, "daily-2026-03-11": 3}
-    assert told.happened[-1] == (VOIDED, -1)
+    scenario = Scenario(held=7)
+    scenario.central.give(daily(11, 3), at("11 00:00"))
+    scenario.exchange(NEXT_DAY, limit=7, paid=6)
+    assert scenario.drawn == [("g", 6)]
+    scenario.exchange(NEXT_DAY, limit=6)
+    assert scenario.central.remaining() == {"g": 0, "daily-2026-03-11": 3}
+    assert scenario.happened[-1] == (VOIDED, -1)
 
 
 def test_yesterdays_holds_on_a_voided_days_credit_count_against_today() -> None:
@@ -169,20 +169,20 @@ def test_yesterdays_holds_on_a_voided_days_credit_count_against_today() -> None:
 
 def test_what_is_out_when_it_ends_is_voided_not_lapsed() -> None:
     """It was taken back before it ended."""
-    told = Scenario(held=7, ends=at("11 00:00"))
-    told.say(NEXT_DAY, limit=7, held=7)
-    assert told.happened == []
-    told.say(NEXT_DAY, limit=7, paid=2)
-    told.say(NEXT_DAY, limit=2)
-    assert told.happened == [(CHARGED, -2), (VOIDED, -5)]
-    assert (told.central.grant("g").lapsed, told.central.grant("g").voided) == (0, 8)
+    scenario = Scenario(held=7, ends=at("11 00:00"))
+    scenario.exchange(NEXT_DAY, limit=7, held=7)
+    assert scenario.happened == []
+    scenario.exchange(NEXT_DAY, limit=7, paid=2)
+    scenario.exchange(NEXT_DAY, limit=2)
+    assert scenario.happened == [(CHARGED, -2), (VOIDED, -5)]
+    assert (scenario.central.grant("g").lapsed, scenario.central.grant("g").voided) == (0, 8)
 
 
 def test_what_a_lost_sidecar_had_is_taken_back() -> None:
     """When its lease is reclaimed."""
-    told = Scenario(held=7)
-    told.central.exchange(replace(message(1, sidecar_id=ELSEWHERE), is_steady=True), EVENING)
-    assert told.happened == [(VOIDED, -7)]
+    scenario = Scenario(held=7)
+    scenario.central.exchange(replace(message(1, sidecar_id=ELSEWHERE), is_steady=True), EVENING)
+    assert scenario.happened == [(VOIDED, -7)]
 
 
 @pytest.mark.parametrize("mode", RefundMode)
@@ -209,13 +209,13 @@ def test_what_a_refund_brings_back_to_it_is_taken_back(mode: RefundMode) -> None
 
 def test_a_refund_leaves_what_is_out_as_it_is() -> None:
     """A hold that was placed commits all the same."""
-    told = Scenario(held=7)
-    told.say(LATER, limit=7, held=5, paid=2)
-    name = list(told.central.charges)[-1]
-    told.central.refund(refund_of(name, 2, when=LATER), LATER)
-    assert told.central.remaining() == {"g": 5}
-    told.say(EVENING, limit=7, paid=5)
-    assert told.drawn == [("g", 5)]
+    scenario = Scenario(held=7)
+    scenario.exchange(LATER, limit=7, held=5, paid=2)
+    name = list(scenario.central.charges)[-1]
+    scenario.central.refund(refund_of(name, 2, when=LATER), LATER)
+    assert scenario.central.remaining() == {"g": 5}
+    scenario.exchange(EVENING, limit=7, paid=5)
+    assert scenario.drawn == [("g", 5)]
 
 
 def test_of_two_voided_grants_no_more_is_kept_than_is_out() -> None:
@@ -230,19 +230,19 @@ def test_of_two_voided_grants_no_more_is_kept_than_is_out() -> None:
 
 def test_a_lease_that_was_opened_later_keeps_nothing() -> None:
     """But for what it has come to rest on, because the older one's calls used what was to be behind it."""
-    told = Scenario(held=0, idle=7)
-    told.central.give(grant("bought", 20, begins=LATER), LATER)
-    told.central.exchange(message(1, need=20, sidecar_id=ELSEWHERE), LATER)
-    told.say(EVENING, limit=7, paid=5, authorized=LATER)
-    assert told.drawn == [("bought", 5)]
-    told.say(EVENING, limit=5)
-    assert told.central.remaining() == {"g": 5, "bought": 15}
+    scenario = Scenario(held=0, idle=7)
+    scenario.central.give(grant("bought", 20, begins=LATER), LATER)
+    scenario.central.exchange(message(1, need=20, sidecar_id=ELSEWHERE), LATER)
+    scenario.exchange(EVENING, limit=7, paid=5, authorized=LATER)
+    assert scenario.drawn == [("bought", 5)]
+    scenario.exchange(EVENING, limit=5)
+    assert scenario.central.remaining() == {"g": 5, "bought": 15}
     used = charge("late", part(18, EVENING, ELSEWHERE, opened=LATER), committed=EVENING)
-    told.central.exchange(message(2, used, leases=[report(LATER, 20, sidecar_id=ELSEWHERE)], sidecar_id=ELSEWHERE), EVENING)
-    assert told.drawn == [("bought", 15), ("g", 3)]
-    told.central.exchange(message(3, sidecar_id=ELSEWHERE), EVENING)
-    assert told.central.remaining() == {"g": 0, "bought": 0}
-    assert told.happened[-1] == (VOIDED, -2)
+    scenario.central.exchange(message(2, used, leases=[report(LATER, 20, sidecar_id=ELSEWHERE)], sidecar_id=ELSEWHERE), EVENING)
+    assert scenario.drawn == [("bought", 15), ("g", 3)]
+    scenario.central.exchange(message(3, sidecar_id=ELSEWHERE), EVENING)
+    assert scenario.central.remaining() == {"g": 0, "bought": 0}
+    assert scenario.happened[-1] == (VOIDED, -2)
 
 
 def test_credit_bought_later_is_leased_apart_from_it() -> None:
@@ -286,11 +286,11 @@ def test_ordinary_refills_do_not_keep_it() -> None:
 
 def test_once_it_is_all_taken_back_leases_grow_again() -> None:
     """Nothing is kept for the older ones."""
-    told = Scenario(held=0, idle=7)
-    told.say(LATER, limit=0)
-    told.central.give(grant("bought", 20, begins=LATER), LATER)
-    told.central.exchange(message(9, leases=[report(MORNING, 0)], need=5), EVENING)
-    assert [each.limit for each in told.central.leases.values()] == [5]
+    scenario = Scenario(held=0, idle=7)
+    scenario.exchange(LATER, limit=0)
+    scenario.central.give(grant("bought", 20, begins=LATER), LATER)
+    scenario.central.exchange(message(9, leases=[report(MORNING, 0)], need=5), EVENING)
+    assert [each.limit for each in scenario.central.leases.values()] == [5]
 
 
 def test_a_lease_of_the_moment_of_the_void_is_a_later_one() -> None:
@@ -307,22 +307,22 @@ def test_a_lease_of_the_moment_of_the_void_is_a_later_one() -> None:
 
 def test_what_will_be_taken_back_is_promised_to_nobody() -> None:
     """Bought credit is held elsewhere. What is idle here comes back, and is taken back then."""
-    told = Scenario(held=0, idle=7)
-    told.central.give(grant("bought", 5, begins=LATER), LATER)
-    told.central.exchange(message(1, need=5, sidecar_id=ELSEWHERE), LATER)
+    scenario = Scenario(held=0, idle=7)
+    scenario.central.give(grant("bought", 5, begins=LATER), LATER)
+    scenario.central.exchange(message(1, need=5, sidecar_id=ELSEWHERE), LATER)
     held = [report(LATER, 5, held=5, sidecar_id=ELSEWHERE)]
-    refused = told.central.exchange(message(2, leases=held, need=5, sidecar_id=ELSEWHERE), LATER)
+    refused = scenario.central.exchange(message(2, leases=held, need=5, sidecar_id=ELSEWHERE), LATER)
     assert refused is not None
-    assert standing(told.central.ledger(LATER)).available == 0
+    assert balance_summary(scenario.central.ledger(LATER)).available == 0
     assert (refused.granted, refused.elsewhere, refused.is_pending, refused.standing.available) == (0, 0, False, 0)
-    told.say(EVENING, limit=0)
-    assert told.central.remaining() == {"g": 0, "bought": 5}
+    scenario.exchange(EVENING, limit=0)
+    assert scenario.central.remaining() == {"g": 0, "bought": 5}
 
 
 def test_an_exchange_that_takes_nothing_back_leaves_the_grant_as_it_is() -> None:
     """It is not written again."""
-    told = Scenario(held=7)
-    ledger = told.central.ledger(LATER)
+    scenario = Scenario(held=7)
+    ledger = scenario.central.ledger(LATER)
     ledger.lapse()
     assert not ledger.changes.grants
 
@@ -331,41 +331,41 @@ def test_credit_that_is_given_later_frees_what_other_credit_stood_in_for() -> No
     """What of the grant no lease of before has out any more is taken back as soon as something else stands behind the later
     ones, with the decision that brought it.
     """
-    told = Scenario(held=7)
-    told.central.give(grant("bought", 20, begins=LATER), LATER)
-    told.central.exchange(message(1, need=20, sidecar_id=ELSEWHERE), LATER)
-    told.say(EVENING, limit=7, paid=5, authorized=LATER)
-    told.say(EVENING, limit=5)
-    assert told.central.remaining() == {"g": 5, "bought": 15}
-    told.central.give(grant("more", 10, begins=EVENING), EVENING)
-    assert told.happened[-2:] == [(EntryType.GRANTED, 10), (VOIDED, -5)]
-    assert told.central.remaining() == {"g": 0, "bought": 15, "more": 10}
+    scenario = Scenario(held=7)
+    scenario.central.give(grant("bought", 20, begins=LATER), LATER)
+    scenario.central.exchange(message(1, need=20, sidecar_id=ELSEWHERE), LATER)
+    scenario.exchange(EVENING, limit=7, paid=5, authorized=LATER)
+    scenario.exchange(EVENING, limit=5)
+    assert scenario.central.remaining() == {"g": 5, "bought": 15}
+    scenario.central.give(grant("more", 10, begins=EVENING), EVENING)
+    assert scenario.happened[-2:] == [(EntryType.GRANTED, 10), (VOIDED, -5)]
+    assert scenario.central.remaining() == {"g": 0, "bought": 15, "more": 10}
 
 
 def test_what_is_idle_there_is_nobodys() -> None:
     """It is not available, it is not waited for, and it repays no debt; but until it returns it is part of the balance."""
-    told = Scenario(held=4, idle=3, overdraft=2)
-    stands = standing(told.central.ledger(LATER), 10)
+    scenario = Scenario(held=4, idle=3, overdraft=2)
+    stands = balance_summary(scenario.central.ledger(LATER), 10)
     assert (stands.available, stands.leased) == (0, 7)
     assert [each.remaining for each in stands.buckets if each.kind is GrantKind.PERMANENT] == [7]
     assert [(each.grant_id, each.remaining, each.voided_at) for each in stands.grants] == [("g", 7, NOON)]
-    answer = told.central.exchange(message(1, need=1, sidecar_id=ELSEWHERE), LATER)
+    answer = scenario.central.exchange(message(1, need=1, sidecar_id=ELSEWHERE), LATER)
     assert answer is not None
     assert (answer.short, answer.is_pending, answer.elsewhere) == (1, False, 0)
-    told.central.post(charge("owing", excess=2, committed=LATER), LATER)
-    told.say(EVENING, limit=4, held=4)
-    assert told.central.posting("owing").debt == 2
+    scenario.central.post(charge("owing", excess=2, committed=LATER), LATER)
+    scenario.exchange(EVENING, limit=4, held=4)
+    assert scenario.central.posting("owing").debt == 2
 
 
 def test_a_second_void_says_that_there_is_nothing_left_to_do() -> None:
     """Whether something is still out, all was taken back, or the grant has ended since."""
-    told = Scenario(held=7, ends=at("11 00:00"))
+    scenario = Scenario(held=7, ends=at("11 00:00"))
     for now in (NOON, LATER):
-        assert told.central.void("g", now) == GrantVoided("g")
-    told.say(EVENING, limit=0)
+        assert scenario.central.void("g", now) == GrantVoided("g")
+    scenario.exchange(EVENING, limit=0)
     for now in (EVENING, NEXT_DAY):
-        assert told.central.void("g", now) == GrantVoided("g")
-    assert told.happened == [(VOIDED, -7)]
+        assert scenario.central.void("g", now) == GrantVoided("g")
+    assert scenario.happened == [(VOIDED, -7)]
 
 
 def test_a_used_up_grant_can_be_voided_once() -> None:

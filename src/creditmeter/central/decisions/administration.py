@@ -1,6 +1,8 @@
-"""Accounts, plans and grants at the central store: what operators and the product's back end change.
+"""Changes of accounts, plans and grants: locks and saves the account's row with its ledger, and adds rows of plans.
 
-Each change of an account is idempotent by its request id, which is stored with its first reply in the same transaction.
+Operators and the product's back end make these changes. A change of an account or a grant opens and locks the account, saves
+its ledger and what changed of its row, and saves the request with its first reply, all in one transaction. So it is idempotent
+by its request id. A change of a plan adds a row to the plan and locks nothing.
 """
 
 from collections.abc import Mapping
@@ -10,13 +12,15 @@ from typing import Any
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import OpenLedger, Topic, insert_into, open_ledger, upsert
+from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.calendars import save_change, wanted_calendar
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of, account_row
+from creditmeter.central.schema.upserts import insert_into, upsert
 from creditmeter.core.amounts import MAX_BALANCE
 from creditmeter.core.credit.accounts import Account, AccountCursor, AccountState, Plan
 from creditmeter.core.credit.administration import AccountUpdate, CreateAccount, GrantCredits, UpdateAccount, Voided, VoidGrant
@@ -45,14 +49,14 @@ ABOVE_THE_MOST = InvalidRequest(
 
 
 class Administration:
-    """Changes accounts, plans and grants."""
+    """Changes accounts, plans and grants. Each method raises CentralUnavailable if the store does not answer."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
 
     async def create_account(self, request: CreateAccount) -> Done[Account] | Refusal:
-        """Open an account, once."""
+        """Create an account, once."""
         account_id = request.account.account_id
         async with self._database.write() as connection:
             done = await replay(connection, account_id, request.request_id, request, Account)
@@ -61,18 +65,18 @@ class Administration:
             if request.account.plan_id and not await _plan_exists(connection, request.account.plan_id):
                 return PlanNotFound(request.account.plan_id)
             account = await _insert_account(connection, request.account, await self._clock.now(connection))
-            if account is None:  # perhaps opened by this same request, just now
+            if account is None:  # perhaps created by this same request, just now
                 return await replay(connection, account_id, request.request_id, request, Account) or AccountExists(account_id)
             await remember(connection, account_id, request.request_id, request, account, account.created_at)
             return Done(account)
 
     async def get_account(self, account_id: AccountId) -> Account | AccountNotFound:
-        """An account as it stands."""
+        """An account as it is now."""
         async with self._database.read() as connection:
             return await _find_account(connection, account_id) or AccountNotFound(account_id)
 
     async def list_accounts(self, limit: int, after: AccountCursor | None = None) -> list[Account]:
-        """Accounts, newest first, at most `limit` (they are bounded by the caller's page size)."""
+        """At most `limit` accounts, newest first, those after `after`. The caller bounds `limit`."""
         accounts = tables.accounts
         query = select(accounts).order_by(accounts.c.created_at.desc(), accounts.c.account_id.desc()).limit(limit)
         if after is not None:
@@ -81,8 +85,10 @@ class Administration:
             return [account_of(row) for row in (await connection.execute(query)).mappings()]
 
     async def update_account(self, request: UpdateAccount) -> Done[Account] | Refusal:
-        """Change what is agreed with an account. A new plan counts at once: it grants what the running periods lack. A closed
-        account stays closed; what else is agreed with it may change.
+        """Change the terms of an account.
+
+        A new plan counts at once: it gives what the running periods lack. A closed account stays closed, but its other terms
+        may change.
         """
         account_id = request.account_id
         async with self._database.write() as connection:
@@ -108,7 +114,7 @@ class Administration:
             return Done(new)
 
     async def _save_update(self, connection: AsyncConnection, opened: OpenLedger, new: Account, schedule: Schedule) -> None:
-        """Close the running plan's books before the plan or the calendar changes, then open the new one's."""
+        """Settle what the old plan and the old calendar owe, save the new terms, then give what a new plan owes."""
         old, now = opened.ledger.account, opened.ledger.now
         if old.alerts != new.alerts:
             await _forget_watches(connection, old, new)
@@ -130,7 +136,7 @@ class Administration:
             await _touch(connection, new.account_id, now)
 
     async def put_plan(self, plan: Plan) -> Plan:
-        """Create a plan or change it. A change counts for each account from its next period on. Repeating it does nothing."""
+        """Create or change a plan. A change counts for each account from its next period on. Repeating it changes nothing."""
         async with self._database.write() as connection:
             latest = await _latest_plan(connection, plan.plan_id)
             if latest is not None and latest[0] == plan:
@@ -146,7 +152,7 @@ class Administration:
         return plan
 
     async def list_plans(self, limit: int, after: str | None = None) -> list[Plan]:
-        """Plans as they stand now, by id, at most `limit`."""
+        """At most `limit` plans as they are now, in the order of their ids, those after `after`."""
         plans = tables.plans
         query = select(plans.c.plan_id).distinct().order_by(plans.c.plan_id).limit(limit)
         if after is not None:
@@ -156,7 +162,7 @@ class Administration:
         return [each[0] for each in found if each is not None]
 
     async def grant_credits(self, request: GrantCredits) -> Done[Grant] | Refusal:
-        """Give credit to an account, once. It repays the account's debt before anything else."""
+        """Give credit to an account, once. The credit repays the account's debt first."""
         async with self._database.write() as connection:
             opened = await open_ledger(connection, request.account_id, await self._clock.now(connection))
             if opened is None:
@@ -179,7 +185,7 @@ class Administration:
             return Done(grant)
 
     async def void_grant(self, request: VoidGrant) -> Done[Voided] | Refusal:
-        """Take a grant back, once and for good; earlier use stays charged. Who has some of it out is asked to give it back."""
+        """Void a grant, once. Earlier use stays charged. If credit of it is out on leases, sidecars are asked to return it."""
         async with self._database.write() as connection:
             topic = Topic(grants=frozenset({request.grant_id}))
             opened = await open_ledger(connection, request.account_id, await self._clock.now(connection), topic)
@@ -202,13 +208,13 @@ class Administration:
 
 
 async def create_on_first_touch(connection: AsyncConnection, account_id: AccountId, plan_id: PlanId, now: Instant) -> None:
-    """Open an account that nobody opened before, with this plan; once, however many callers race."""
+    """Create an unknown account with this plan; once, however many callers race."""
     account = Account(account_id, created_at=now, plan_id=plan_id, anchor_day=0)
     await _insert_account(connection, account, now)
 
 
 async def _insert_account(connection: AsyncConnection, account: Account, now: Instant) -> Account | None:
-    """Open an account; None if it is there already, because of a transaction that was not to be seen before."""
+    """Create an account; None if another transaction has created it."""
     anchor_day = account.anchor_day or day_of_month(account.time_zone, now)
     created = replace(account, created_at=now, anchor_day=anchor_day)
     row = account_row(created) | {"plan_since": now, "balance_microcredits": 0, "last_entry": 0, "decided_at": now}
@@ -223,7 +229,7 @@ async def _find_account(connection: AsyncConnection, account_id: AccountId) -> A
 
 
 async def _latest_plan(connection: AsyncConnection, plan_id: PlanId) -> tuple[Plan, Instant] | None:
-    """A plan as it stands now, and since when."""
+    """A plan as it is now, and when it became so; None if there is no such plan."""
     plans = tables.plans
     query = select(plans).where(plans.c.plan_id == plan_id).order_by(plans.c.effective_at.desc()).limit(1)
     row = (await connection.execute(query)).mappings().one_or_none()
@@ -237,7 +243,7 @@ async def _plan_exists(connection: AsyncConnection, plan_id: PlanId) -> bool:
 
 
 async def _touch(connection: AsyncConnection, account_id: AccountId, now: Instant) -> None:
-    """Give the account what its plan owes it for the running periods."""
+    """Give the account what its plan owes for the running periods."""
     opened = await open_ledger(connection, account_id, now)
     assert opened is not None, "an account that was just updated is there"
     opened.ledger.touch()
@@ -246,7 +252,7 @@ async def _touch(connection: AsyncConnection, account_id: AccountId, now: Instan
 
 
 async def _forget_watches(connection: AsyncConnection, old: Account, new: Account) -> None:
-    """An alert that is taken away and set again begins anew."""
+    """Drop the states of alerts that the account no longer has, so that an alert that is set again begins anew."""
     watches = tables.alert_watches.c
     for alert in set(old.alerts) - set(new.alerts):
         its_own = watches.account_id == old.account_id, watches.amount_microcredits == alert.amount
@@ -254,7 +260,7 @@ async def _forget_watches(connection: AsyncConnection, old: Account, new: Accoun
 
 
 def _set_values(update: AccountUpdate, schedule: Schedule) -> Mapping[str, Any]:
-    """The values that an update sets, and the calendar that comes of it."""
+    """The values of the account that an update sets, with the time zone and the anchor day of the new schedule."""
     names = (each.name for each in fields(update) if each.name not in ("time_zone", "anchor_day"))
     values = {name: value for name in names if (value := getattr(update, name)) is not None}
     calendar = {"time_zone": schedule.calendar.time_zone, "anchor_day": schedule.calendar.anchor_day}
@@ -262,7 +268,7 @@ def _set_values(update: AccountUpdate, schedule: Schedule) -> Mapping[str, Any]:
 
 
 def _new_grant(request: GrantCredits, schedule: Schedule, now: Instant) -> Grant | InvalidRequest:
-    """The grant that a request asks for. It begins now at the earliest and ends on a local midnight of the account."""
+    """The grant that a request asks for. It begins now or later, and ends on a local midnight of the account."""
     effective_at = max(now, request.effective_at or now)
     expires_at = request.expires_at
     if expires_at is None and request.kind is not GrantKind.PERMANENT:

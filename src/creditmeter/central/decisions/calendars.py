@@ -1,6 +1,6 @@
-"""Changing an account's calendar at the central store: how long its periods last, and where its grants end.
+"""Changing an account's calendar: saves the change in the account's row, and the new ends in the rows of its grants.
 
-A grant's end never changes but here, in the transaction that changes the calendar.
+It is part of the transaction that changes the account, which has locked its row. Nothing else changes the end of a grant.
 """
 
 from sqlalchemy import bindparam, select
@@ -17,8 +17,9 @@ from creditmeter.forms.accounts import CALENDAR_CHANGE
 
 
 def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | None) -> Calendar:
-    """The account's calendar with what is named of it changed, as when an account is made: an empty time zone is UTC, an
-    anchor day of 0 the day on which the account was made.
+    """The account's calendar with a new time zone, a new anchor day, or both; None keeps the old one.
+
+    As in the creation of an account, an empty time zone is UTC, and an anchor day of 0 is the day of the creation.
     """
     zone = account.time_zone if time_zone is None else time_zone or DEFAULT_TIME_ZONE
     if anchor_day is None:
@@ -27,7 +28,7 @@ def wanted_calendar(account: Account, time_zone: str | None, anchor_day: int | N
 
 
 async def save_change(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
-    """Write down, beside an account's new time zone and anchor day, how its periods last longer; and let its grants do so."""
+    """Save the last change of an account's calendar, and the new ends of its grants."""
     assert schedule.change is not None, "it is saved when it has changed"
     accounts = tables.accounts
     changed = accounts.update().where(accounts.c.account_id == account_id)

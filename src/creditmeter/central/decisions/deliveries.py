@@ -1,7 +1,8 @@
-"""What is to be told to a webhook: each alert that fired, until it was delivered or given up.
+"""Deliveries to webhooks: saves a row for each alert that fired, and loads and locks the rows that are due.
 
-A row is written in the transaction in which its alert fires. Any sidecar that has a webhook claims rows that are due, each row
-one sidecar; a claim is nothing but a later due time, so what was claimed and not finished is due again by itself.
+A row is kept until its alert was delivered or given up. It is saved in the transaction in which its alert fires. Any sidecar
+that has a webhook claims rows that are due; a row is locked while it is claimed, so one sidecar gets it. A claim is a later due
+time and nothing else. So a row that was claimed and not finished becomes due again by itself.
 """
 
 from sqlalchemy import RowMapping, Update, delete, select, tuple_, update
@@ -17,16 +18,16 @@ from creditmeter.core.settlement.alerts import LowBalance
 from creditmeter.forms.events import low_balance_event
 
 KEPT_FOR = Span(4 * DAY)
-"""What was due so long ago nobody delivers: there is no sidecar with a webhook, or has not been for days."""
+"""How long a due delivery is kept that no sidecar claims: none has had a webhook for days."""
 
 MOST_AT_ONCE = 1_000
-"""As many rows are dropped in one transaction."""
+"""Most rows that are dropped in one transaction."""
 
 _deliveries = tables.alert_deliveries
 
 
 def delivery_row(fired: LowBalance) -> Row:
-    """An alert that fired as a row, due at once. Its id is made of the account and the line of history: no other has it."""
+    """The row of an alert that fired, due at once. Its id has the account's key and the number of the line: it is unique."""
     return {
         "account_id": fired.account_id,
         "delivery_id": f"low-{account_key(fired.account_id)}-{fired.number}",
@@ -38,16 +39,16 @@ def delivery_row(fired: LowBalance) -> Row:
 
 
 class Deliveries:
-    """Hands out what is to be delivered. Each method raises CentralUnavailable if the store does not answer."""
+    """Hands out deliveries. Each method raises CentralUnavailable if the store does not answer."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
 
     async def claim(self, limit: int, claimed_for: Span) -> list[Delivery]:
-        """Claim what has been due longest, at most `limit`: nobody else gets it for so long.
+        """Claim the deliveries that have been due longest, at most `limit`. No other sidecar gets them for `claimed_for`.
 
-        First it is looked without any lock, since mostly there is nothing.
+        A first look takes no lock, since mostly nothing is due.
         """
         async with self._database.read() as connection:
             is_due = _deliveries.c.due_at <= await self._clock.now(connection)
@@ -65,18 +66,18 @@ class Deliveries:
             return claimed
 
     async def postpone(self, delivery: Delivery, until: Instant) -> None:
-        """Have a claimed delivery tried again, unless somebody else has claimed it meanwhile."""
+        """Make a claimed delivery due again at `until`, unless another sidecar has claimed it meanwhile."""
         async with self._database.write() as connection:
             await connection.execute(_still(delivery, delivery.attempt).values(due_at=until))
 
     async def finish(self, delivery: Delivery) -> None:
-        """Drop a delivery that was made, or is given up. History has the alert for good."""
+        """Drop a delivery that was made or is given up. The alert stays in history."""
         mine = _deliveries.c.account_id == delivery.account_id, _deliveries.c.delivery_id == delivery.delivery_id
         async with self._database.write() as connection:
             await connection.execute(delete(_deliveries).where(*mine))
 
     async def drop_old(self) -> int:
-        """Drop what was due `KEPT_FOR` ago, at most `MOST_AT_ONCE`; says how much that was."""
+        """Drop deliveries that were due `KEPT_FOR` ago or earlier, at most `MOST_AT_ONCE`. Returns how many were dropped."""
         place = tuple_(_deliveries.c.account_id, _deliveries.c.delivery_id)
         async with self._database.read() as connection:
             end = await self._clock.now(connection) - KEPT_FOR
@@ -100,6 +101,6 @@ def _delivery_of(row: RowMapping, now: Instant) -> Delivery:
 
 
 def _still(delivery: Delivery, attempts: int) -> Update:
-    """Changes a delivery if it was claimed so often, and no more."""
+    """An UPDATE of a delivery, if it was claimed `attempts` times and not since."""
     mine = _deliveries.c.account_id == delivery.account_id, _deliveries.c.delivery_id == delivery.delivery_id
     return update(_deliveries).where(*mine, _deliveries.c.attempts == attempts)

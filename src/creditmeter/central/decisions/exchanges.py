@@ -1,4 +1,9 @@
-"""Sidecars at the central store: registration, the exchange of messages about accounts, and the loss of sidecars."""
+"""Exchanges with sidecars: locks the sidecar's row, opens the accounts that its messages are about, saves them and the answers.
+
+Registration, heartbeats and the reclaiming of lost sidecars' leases are here, too. A registration locks and saves the sidecar's
+row. An exchange shares a lock on that row, opens the account of each message in the order of their ids, and saves with each
+ledger the answer and the refused calls. A preview locks and saves nothing.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,21 +11,23 @@ from dataclasses import replace
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import OpenLedger, Topic, insert_into, open_ledger, upsert
+from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.administration import create_on_first_touch
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.refused_calls import put_refused_calls
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.upserts import insert_into, upsert
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
-from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Preview, Registered, Reply, Standing
+from creditmeter.core.credit.messages import Answer, BalanceSummary, Fenced, Message, Outdated, Preview, Registered, Reply
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import answer, reclaim_lost
-from creditmeter.core.settlement.standing import standing
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.forms.answers import ANSWER
 
 DEFAULT_LEASE_TTL = Span(10 * MINUTE)
@@ -38,7 +45,7 @@ _APPLIED = select(tables.exchanges.c.seq, tables.exchanges.c.answer).where(
 
 
 class Exchanges:
-    """Applies what sidecars say."""
+    """Registers sidecars, and applies their messages."""
 
     def __init__(
         self, database: Database, clock: StoreClock, touching: Touching, auto_create_plan: PlanId | None = None
@@ -51,9 +58,9 @@ class Exchanges:
     async def register(
         self, sidecar_id: SidecarId, epoch: int, nonce: str, lease_ttl: Span = DEFAULT_LEASE_TTL
     ) -> Registered | Fenced:
-        """Issue the next epoch to the sidecar that last spoke in `epoch` (0: never), by compare-and-set.
+        """Issue the next epoch to the sidecar whose last epoch was `epoch` (0: it has none), by compare-and-set.
 
-        `nonce` is this start's own: the same question asked again, because its answer was lost, gets the same answer.
+        `nonce` is new for each start of the sidecar. A request that is repeated with its nonce gets the same answer again.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -73,7 +80,7 @@ class Exchanges:
             return Registered(epoch + 1, tuple(accounts))
 
     async def beat(self, sidecar_id: SidecarId, epoch: int) -> Fenced | None:
-        """Hear that a sidecar is there, though it has nothing to say.
+        """Receive a heartbeat from a sidecar that has nothing else to send.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -85,7 +92,7 @@ class Exchanges:
             return None if (await connection.execute(seen)).rowcount else Fenced(sidecar_id)
 
     async def reclaimable(self, after: AccountId | None, limit: int) -> list[AccountId]:
-        """Accounts with leases of lost sidecars, at most `limit`, those that come after one.
+        """The accounts on which lost sidecars have leases: at most `limit`, those with ids after `after`.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -100,9 +107,10 @@ class Exchanges:
             return [AccountId(each) for each in found.scalars()]
 
     async def reclaim(self, account_id: AccountId) -> None:
-        """Close leases of lost sidecars on an account.
+        """Close the leases of lost sidecars on an account.
 
-        Only for a caller that has been in touch with the store long enough for all others to have been heard as well.
+        Only a sidecar that is steady may ask for it: one in touch with the store for so long that every other sidecar must have
+        sent a message as well.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -117,11 +125,11 @@ class Exchanges:
             await opened.save(connection)
 
     async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
-        """Apply one sidecar's messages, each about another account, in one transaction. The replies are in their order.
+        """Apply one sidecar's messages, each about another account, in one transaction. Returns the replies in their order.
 
         Raises:
-            CentralUnavailable: the store did not answer; whether the messages were applied is unknown, so they are to be sent
-                again as they are.
+            CentralUnavailable: the store did not answer. Whether the messages were applied is unknown, so the sidecar has to
+                send them again unchanged.
         """
         replies: dict[AccountId, Reply] = {}
         async with self._database.write() as connection:
@@ -135,7 +143,7 @@ class Exchanges:
         return tuple(replies[message.account_id] for message in messages)
 
     async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
-        """How the account would stand if this message were applied now. The message changes nothing.
+        """The account's balance summary if this message were applied now. Nothing is changed.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -148,7 +156,7 @@ class Exchanges:
                 return AccountNotFound(message.account_id)
             answered = answer(opened.ledger, message)
             waiting = [each for each in message.charges if each.charge_id not in answered.postings]
-            return Preview(opened.ledger.account, _without(standing(opened.ledger, max_grants), waiting))
+            return Preview(opened.ledger.account, _without(balance_summary(opened.ledger, max_grants), waiting))
 
     async def _apply(self, connection: AsyncConnection, message: Message, now: Instant) -> Reply:
         opened = await self._open(connection, message, now)
@@ -178,7 +186,7 @@ class Exchanges:
         return opened
 
     async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | Outdated | None:
-        """What to say to a message that was applied before, or is older than one that was; None if it is new."""
+        """The reply to a message that was applied before, or is older than one that was applied; None if it is new."""
         place = {"account_id": message.account_id, "sidecar_id": message.sidecar_id, "epoch": message.epoch}
         last = (await connection.execute(_APPLIED, place)).one_or_none()
         if last is None or last.seq < message.seq:
@@ -188,15 +196,17 @@ class Exchanges:
     async def _sidecar(
         self, connection: AsyncConnection, sidecar_id: SidecarId, *, share: bool = False
     ) -> tuple[int, str] | None:
-        """A sidecar's epoch and nonce. Locked, so that no exchange of an epoch outlives the registration of the next;
-        exchanges share the lock, and let heartbeats through.
+        """A sidecar's epoch and nonce; None if it never registered.
+
+        Its row is locked, so that no exchange of an epoch ends after the next epoch was issued. Exchanges share the lock, and
+        heartbeats do not wait for it.
         """
         query = _SHARED_SIDECAR if share else _LOCKED_SIDECAR
         row = (await connection.execute(query, {"sidecar_id": sidecar_id})).one_or_none()
         return None if row is None else (row[0], row[1])
 
     async def _put_new_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId) -> None:
-        """A row to lock, so that of two that come first at once only one is issued the first epoch."""
+        """Insert a row to lock, so that of two processes with the same new id only one is issued the first epoch."""
         row = {"sidecar_id": sidecar_id, "epoch": 0, "nonce": "", "registered_at": await self._clock.now(connection)}
         await connection.execute(insert_into(connection, tables.sidecars).on_conflict_do_nothing(), row)
 
@@ -215,8 +225,8 @@ class Exchanges:
         await upsert(connection, tables.sidecars, [row])
 
 
-def _without(shown: Standing, waiting: Sequence[Charge]) -> Standing:
-    """How the account would stand if charges that wait for recalled credit were posted, too."""
+def _without(shown: BalanceSummary, waiting: Sequence[Charge]) -> BalanceSummary:
+    """The summary if the charges that wait for recalled credit were posted, too."""
     on_leases = sum(part.amount for charge in waiting for part in charge.parts)
     beyond = sum(charge.cost for charge in waiting) - on_leases
     return replace(

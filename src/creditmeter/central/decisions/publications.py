@@ -1,4 +1,4 @@
-"""Rate cards at the central store: published once each, and never changed."""
+"""Publishing rate cards: loads and saves rows of rate cards, under one lock for all of them. A row never changes."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from creditmeter.core.refusals import RateCardExists
 _ADVISORY_LOCK = 4_743_002
 
 SUPERSEDED_FOR = HOUR
-"""A card that was superseded so long ago is not in force by any sidecar's clock."""
+"""A card that was superseded longer ago than this is in force by no sidecar's clock."""
 
 _columns = tables.rate_cards.c
 _WITHOUT_PRICES = [each for each in tables.rate_cards.columns if each is not _columns.price_list]
@@ -31,8 +31,9 @@ class Publications:
         self._clock = clock
 
     async def publish(self, card: RateCard, document: str, price_list: bytes | None) -> Done[KeptCard] | RateCardExists:
-        """Publish a card for good. The same document again is the same publication; another one under a version that is taken,
-        as a document names it or as charges carry it, is not.
+        """Publish a card for good. The same document again is the same publication.
+
+        It is refused if another card has its version already: the version that its document names, or the one on charges.
         """
         async with self._database.write() as connection:
             await _lock(connection)
@@ -46,13 +47,14 @@ class Publications:
             return Done(made)
 
     async def find(self, version: str) -> KeptCard | None:
-        """A published card, by the version that its document names or by the one that charges carry."""
+        """The published card with this version, the one in its document or the one on charges; None if there is none."""
         async with self._database.read() as connection:
             return await _find(connection, version)
 
     async def since(self, number: int) -> list[KeptCard]:
-        """The cards that were published after one and that may be in force now or later, in the order in which they were
-        published. Those that were superseded more than `SUPERSEDED_FOR` ago are left out: nobody begins to price by them.
+        """The cards that were published after card `number` and may be in force now or later, in the order of publication.
+
+        Cards that were superseded more than `SUPERSEDED_FOR` ago are left out: no sidecar begins to price by them.
         """
         async with self._database.read() as connection:
             then = await self._clock.now(connection) - SUPERSEDED_FOR
@@ -64,7 +66,7 @@ class Publications:
             return [_kept(row) for row in (await connection.execute(query)).mappings()]
 
     async def list_cards(self, limit: int, after: RateCardCursor | None = None) -> list[KeptCard]:
-        """Cards without their price lists, the last one to take effect first, at most `limit`."""
+        """At most `limit` cards, without their price lists, those with the latest `effective_from` first."""
         query = _newest_first(select(*_WITHOUT_PRICES)).limit(limit)
         if after is not None:
             place = tuple_(_columns.effective_from, _columns.number)
@@ -74,13 +76,13 @@ class Publications:
 
 
 async def _lock(connection: AsyncConnection) -> None:
-    """Let one publication at a time count. On SQLite a transaction that writes is alone anyway."""
+    """Let one publication run at a time. On SQLite only one transaction writes at a time anyway."""
     if connection.dialect.name != "sqlite":
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
 
 
 async def _find(connection: AsyncConnection, *versions: str) -> KeptCard | None:
-    """A card that goes by one of these versions. No two cards share one."""
+    """The card with one of these versions, None if there is none. No two cards share a version."""
     condition = or_(_columns.document_version.in_(versions), _columns.version.in_(versions))
     row = (await connection.execute(select(tables.rate_cards).where(condition).limit(1))).mappings().one_or_none()
     return None if row is None else _kept(row)

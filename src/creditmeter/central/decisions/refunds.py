@@ -1,7 +1,11 @@
-"""Refunds that the central store decides: of charges that were sent to it, whichever sidecar is asked."""
+"""Refunds that the central store decides: opens and locks the account, loads the charge and its refunds, saves the ledger.
 
-from creditmeter.central.decisions.accounts import Topic, account_with_key, open_ledger
+It decides refunds of charges that were sent to it, whichever sidecar is asked.
+"""
+
+from creditmeter.central.decisions.accounts import account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
@@ -15,14 +19,14 @@ from creditmeter.core.settlement.refunding import refund
 
 
 class Refunds:
-    """Decides refunds."""
+    """Decides refunds of charges that were sent to the central store."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
 
     async def refund(self, request: RefundCharge, refund_id: RefundId) -> Done[Refund] | Refusal:
-        """Refund a posted charge, once. A duplicate's refund is of the charge that stands for it.
+        """Refund a posted charge, once. The refund of a duplicate is a refund of the first charge.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -51,15 +55,16 @@ class Refunds:
 
 
 def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | RequestIdReused | None:
-    """The refund that a sidecar decided for this same request and posted with its charge: the caller has moved since. Whether
-    it had named its amount is not known.
+    """The refund that a sidecar decided for this request and posted with its charge; None if there is none.
+
+    The caller has moved to another sidecar since. Whether its first request named the amount is not known.
     """
     made = ledger.refund_for(request.request_id)
     if made is None:
         return None
     charge = ledger.charges.get(request.charge_id)
-    stands = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
-    if made.charge_id not in (request.charge_id, stands):
+    first = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
+    if made.charge_id not in (request.charge_id, first):
         return RequestIdReused("charge_id")
     if request.amount not in (None, made.amount):
         return RequestIdReused("amount")

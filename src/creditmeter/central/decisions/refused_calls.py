@@ -1,25 +1,28 @@
-"""Calls that were refused for lack of credit: what forecasts need to know, and nothing that a balance rests on."""
+"""Refused calls: saves the calls that were refused for lack of credit, for forecasts. No balance depends on them.
+
+The lock is the caller's: the account's row is locked before.
+"""
 
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import upsert
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.credit.messages import RefusedCall
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, Span
 
 KEPT_FOR = Span(31 * DAY)
-"""A day longer than a forecast looks back."""
+"""How long a refused call is kept: a day longer than a forecast looks back."""
 
 MOST_KEPT = 10_000
-"""Of one account; the oldest go first."""
+"""Most refused calls that are kept of one account; the oldest are dropped first."""
 
 
 async def put_refused_calls(connection: AsyncConnection, account_id: AccountId, calls: Sequence[RefusedCall]) -> None:
-    """Write down what a sidecar refused, and drop what is too old or too much. Of a call refused again the last time counts."""
+    """Save the calls that a sidecar refused, and drop what is too old or too much. A new refusal of a call replaces its row."""
     if not calls:
         return
     refused = tables.refused_calls

@@ -1,4 +1,7 @@
-"""Requests that the central store decides, and their first replies: repeated, they get the same reply again."""
+"""Replays: loads and saves requests with their first replies, under the caller's lock on the account.
+
+A request that the central store decided gets the same reply when it is repeated.
+"""
 
 from typing import TypeVar
 
@@ -18,7 +21,7 @@ Reply = TypeVar("Reply")
 async def replay(
     connection: AsyncConnection, account_id: AccountId, request_id: RequestId, request: CentralRequest, reply_type: type[Reply]
 ) -> Done[Reply] | RequestIdReused | None:
-    """The first reply to this request; a refusal if the id belongs to another request; None if the id is new."""
+    """The first reply to this request. A refusal if the id belongs to another request; None if the id is new."""
     requests = tables.requests
     query = select(requests).where(requests.c.account_id == account_id, requests.c.request_id == request_id)
     row = (await connection.execute(query)).mappings().one_or_none()
@@ -38,7 +41,7 @@ async def remember(
     reply: object,
     now: Instant,
 ) -> None:
-    """Store a request with its reply, in the transaction in which it takes effect."""
+    """Save a request with its reply, in the transaction in which it takes effect."""
     row = {
         "account_id": account_id,
         "request_id": request_id,

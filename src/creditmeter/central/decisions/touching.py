@@ -1,8 +1,9 @@
-"""Reading an account as it stands now: what midnight brought is written down before any of it is shown.
+"""Touching an account before it is read: loads its row without a lock, and opens, locks and saves it only if something is due.
 
-Credit lapses and a plan gives when something touches the account, and a reader does so too. So history, grants and balance
-agree whenever they are read, and no figure is shown that no line of history explains. Most readings find nothing to write: they
-learn that from the account's row and stay readings, in one snapshot.
+What midnight brought is saved before it is shown. Credit lapses and a plan gives when the account is touched, and every reader
+touches it. So history, grants and balance agree whenever they are read, and each figure is explained by lines of history.
+Mostly nothing is due. The reader learns that from the account's row, which it loads without a lock, and then reads on in the
+same snapshot. If something is due, the account is opened, locked and saved as by any decision.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ _ACCOUNT = select(tables.accounts).where(tables.accounts.c.account_id == bindpar
 
 
 class Touching:
-    """Touches accounts that are read."""
+    """Touches accounts before they are read."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
@@ -32,11 +33,10 @@ class Touching:
 
     @contextlib.asynccontextmanager
     async def read(self, account_id: AccountId) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads, from one snapshot in which all that was due for the account is written down. It need
-        not be there.
+        """A transaction that only reads, in one snapshot in which nothing is due for the account. The account may not exist.
 
         Raises:
-            CentralUnavailable: the store did not answer, or could not be written although something was due.
+            CentralUnavailable: the store did not answer, or something was due and could not be saved.
         """
         async with self._database.read() as connection:
             if not await self._is_due(connection, account_id):
@@ -49,8 +49,8 @@ class Touching:
     async def _is_due(self, connection: AsyncConnection, account_id: AccountId) -> bool:
         """Whether touching the account would write anything.
 
-        Credit ends and is given at midnight only, and whatever is decided about an account touches it. So nothing is due on a
-        day on which anything was; otherwise the account is touched in memory to see.
+        Credit ends and is given at midnight only, and every decision about an account touches it. So nothing is due on a day on
+        which something was decided. Otherwise the account is touched in memory to find out.
         """
         row = (await connection.execute(_ACCOUNT, {"account_id": account_id})).mappings().one_or_none()
         if row is None:
@@ -65,7 +65,7 @@ class Touching:
         return bool(opened.ledger.changes.entries)
 
     async def _touch(self, account_id: AccountId) -> None:
-        """Write what is due; nothing if another reader was faster."""
+        """Save what is due. That is nothing if another reader was faster."""
         async with self._database.write() as connection:
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             assert opened is not None, "an account is never deleted"

@@ -1,6 +1,6 @@
-"""The central store's clock: one for all who decide there.
+"""The central store's clock: one clock for all of its decisions.
 
-On PostgreSQL it is the server's. An embedded store lives on the host of its sidecars, and so does its clock.
+On PostgreSQL it is the server's. An embedded store is on the host of its sidecars, and uses that host's clock.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _SERVER_NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000
 
 
 class StoreClock:
-    """Reads `wall` if there is one, else the database server's clock."""
+    """Reads `wall` if it is given, else the database server's clock."""
 
     def __init__(self, wall: Callable[[], Instant] | None) -> None:
         self._wall = wall

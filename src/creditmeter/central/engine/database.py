@@ -1,7 +1,8 @@
-"""The connection to the central store's database, and the two kinds of transaction on it.
+"""The connections to the central store's database, and the two kinds of transaction: those that write and those that read.
 
-SQLite: one writer at a time in this process, and `BEGIN IMMEDIATE`, so that a transaction that will write never waits in the
-middle for another process's. PostgreSQL: READ COMMITTED; decisions lock their account's row first.
+On SQLite one transaction of this process writes at a time. It begins with `BEGIN IMMEDIATE`, so it never waits in its middle
+for a transaction of another process. On PostgreSQL transactions are READ COMMITTED, and decisions lock their account's row
+first.
 """
 
 import asyncio
@@ -27,10 +28,11 @@ _FIRED = "creditmeter_fired"
 
 
 def parse_url(text: str) -> URL:
-    """Read `sqlite:///PATH`, `postgresql://USER@HOST:PORT/NAME`, or `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT`.
+    """The address of a central store: `sqlite:///PATH`, `postgresql://USER@HOST:PORT/NAME`, or
+    `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT`.
 
     Raises:
-        CentralMisconfigured: the text is none of these.
+        CentralMisconfigured: the text is not such an address.
     """
     try:
         url = make_url(text)
@@ -49,19 +51,19 @@ def parse_url(text: str) -> URL:
 
 
 def shown_address(url: URL) -> str:
-    """The address of a central store, to be shown: without its password, wherever that stands."""
+    """The address of a central store without its password, to be shown."""
     shown = url.set(drivername=url.get_backend_name())
     hidden = {name: "***" for name in shown.query if "password" in name.lower()}
     return shown.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 class Database:
-    """A pool of connections. Opening it connects to nothing yet.
+    """A pool of connections. Creating it connects to nothing yet.
 
-    Statements end in time unless it is not `is_timed`; a file that is `read_only` is not changed, whoever may write it.
-    `on_low_balance` are told of each alert that fired, once its transaction is committed.
-    `connect_observer` makes a connection apart from the pool on which it shows whether anybody changed the database, if the
-    engine has such a thing.
+    `notifies`: PostgreSQL's NOTIFY is used. `is_timed`: statements have a time limit. `read_only`: a SQLite file is opened for
+    reading. `on_low_balance` are the functions that are called with each alert that fired, after its transaction was committed.
+    `connect_observer` connects outside of the pool; that connection shows whether the database has changed. It is None on
+    engines that cannot show it.
     """
 
     def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True, read_only: bool = False) -> None:
@@ -76,15 +78,15 @@ class Database:
 
     @property
     def address(self) -> str:
-        """Where the database is, to be shown."""
+        """The address of the database without its password, to be shown."""
         return shown_address(self.url)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write: committed when the block ends well, else rolled back.
+        """A transaction that may write. It is committed when the block ends, and rolled back when the block raises.
 
         Raises:
-            CentralUnavailable: it could not be begun, or not be known to have been committed.
+            CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
         async with self._writer, _transaction(self.engine) as connection:
             fired: list[LowBalance] = []
@@ -96,7 +98,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads, from one snapshot.
+        """A transaction that only reads, in one snapshot.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -107,10 +109,10 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write, and whose statements may take as long as they need.
+        """A transaction that may write and whose statements have no time limit.
 
         Raises:
-            CentralUnavailable: it could not be begun, or not be known to have been committed.
+            CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
         patient = Database(self.url, is_timed=False)
         try:
@@ -125,7 +127,7 @@ class Database:
 
 
 def announce(connection: AsyncConnection, fired: LowBalance) -> None:
-    """Have it told that an alert fired, once the transaction of this connection is committed; nothing is told if it is not."""
+    """Have `on_low_balance` called with this alert once the transaction of this connection is committed."""
     connection.info[_FIRED].append(fired)
 
 

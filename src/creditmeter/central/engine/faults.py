@@ -1,15 +1,15 @@
-"""What goes wrong between a sidecar and the central store. No SQL engine is loaded to name it."""
+"""Faults of the central store, as its callers see them. Importing this module loads no SQL engine."""
 
 _NOT_PERMITTED = ("42501", "3F000")
 """PostgreSQL's error codes for what a role may not do: the privilege is missing, or no schema is open to it."""
 
 
 class CentralUnavailable(Exception):
-    """The central store could not be reached, or did not answer; whether it did what was asked is unknown.
+    """The central store could not be reached, or did not answer. Whether it did what was asked is unknown.
 
-    `is_lasting` says that it will not pass by itself: a wrong password, no such database, a file that is no database;
-    `is_damage` that this is because what is there is damaged, or no database of its kind;
-    `is_crowded` that others were in the way, of this process on all its connections, or at the store: it is there and well.
+    `is_lasting`: the fault will not pass by itself, such as a wrong password or a database that does not exist.
+    `is_damage`: the database is damaged, or the file is no database.
+    `is_crowded`: other transactions were in the way, in this process or at the store, which itself is well.
     """
 
     def __init__(self, message: str, *, is_lasting: bool = False, is_damage: bool = False, is_crowded: bool = False) -> None:
@@ -20,7 +20,7 @@ class CentralUnavailable(Exception):
 
 
 class CentralMisconfigured(Exception):
-    """The central store's address, or what is there, cannot be used; the message says what to do."""
+    """The central store's address, or the store at it, cannot be used. The message says what to do."""
 
 
 class CentralDamaged(CentralMisconfigured):
@@ -28,5 +28,5 @@ class CentralDamaged(CentralMisconfigured):
 
 
 def is_refused(error: CentralUnavailable) -> bool:
-    """Whether the store did not do it because the role may not."""
+    """Whether the store refused because the role that connects lacks a privilege."""
     return getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) in _NOT_PERMITTED

@@ -1,11 +1,11 @@
-"""The driver's side of a central store on PostgreSQL: which server to speak to, and when a connection is of no more use.
+"""Connections to PostgreSQL: which server to connect to, and when a connection is replaced.
 
-A connection that its server ended is replaced before it is used, without asking the server: the event loop saw it close. (To
-ask each time costs three round trips a transaction.) What shows only in use fails that transaction, and every connection that
-was made before is replaced too: after a restart or a failover none of them is of use.
+A connection that its server closed is replaced before it is used. The event loop saw it close, so the server need not be asked,
+which would cost three round trips for each transaction. If a fault shows only in use, that transaction fails, and every
+connection that was made before it is replaced: after a restart or a failover none of them works.
 
-Nothing waits without bound: not for a connection, a statement or a place in the pool. The server bounds its side as well, so
-that a host that vanishes in the middle of a transaction does not keep rows locked.
+Every wait has a bound: for a connection, for a statement, for a place in the pool. The server bounds its side as well, so that
+a host that vanishes in the middle of a transaction does not keep rows locked.
 """
 
 import re
@@ -21,11 +21,12 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 POOL_SIZE = 5
 CONNECT_TIMEOUT_SECONDS = 5
-"""For each server, and for a place in the pool."""
+"""Longest wait for a connection to one server, and for a place in the pool."""
 
 STATEMENT_TIMEOUT_SECONDS = 10
-"""Kept by the server, also between the statements of a transaction. A server that does not keep it does not answer at all:
-that is given up a little later.
+"""Longest time of a statement, and between two statements of a transaction. The server keeps this limit.
+
+A server that does not answer at all is given up a little later, by the driver.
 """
 
 _NO_ANSWER_SECONDS = 2
@@ -34,12 +35,10 @@ _MAX_PORT = 65_535
 _PORT = re.compile(r"[0-9]{1,5}")
 
 _LASTING_SQLSTATES = ("28", "3D", "3F", "42")
-"""Classes of error codes that an operator has to see to: authorization, no such database or schema, no such table or not
-allowed to use it.
-"""
+"""Classes of error codes that only an operator can remedy: authorization; no such database, schema or table; no privilege."""
 
 _NEXT_SERVER_AFTER = (
-    OSError,  # not there, no such name, no answer in time
+    OSError,  # no server there, no such host name, no answer in time
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # starting, or shutting down
     asyncpg.InsufficientResourcesError,
@@ -57,14 +56,14 @@ _OTHERS_IN_THE_WAY = (asyncpg.QueryCanceledError, asyncpg.SerializationError, as
 
 
 class Servers:
-    """The servers that an address names: one of them takes writes, after a failover another one than before.
+    """The servers that an address names. One of them takes writes; after a failover it is another one.
 
-    `postgresql://USER@HOST:PORT/NAME` names one, `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT` several. A server
-    that takes no writes is passed over, unless the address says `target_session_attrs=any`. Other settings of libpq, such as
-    `sslmode`, are the driver's to read. Without `is_timed` statements take as long as they need.
+    `postgresql://USER@HOST:PORT/NAME` names one server, `postgresql://USER@/NAME?host=HOST:PORT&host=HOST:PORT` several. A
+    server that takes no writes is passed over, unless the address says `target_session_attrs=any`. The driver reads libpq's
+    other settings, such as `sslmode`. Without `is_timed`, statements have no time limit.
 
     Raises:
-        ValueError: a port is none, or a host.
+        ValueError: a port or a host in the address is not valid.
     """
 
     def __init__(self, url: URL, *, is_timed: bool = True) -> None:
@@ -76,11 +75,11 @@ class Servers:
         self._address = address.render_as_string(hide_password=False)
 
     async def connect(self) -> asyncpg.Connection:
-        """Connect to one that takes writes, first to the one that did so last.
+        """Connect to a server that takes writes. The server that did so last is tried first.
 
         Raises:
-            OSError: the last one does not answer.
-            asyncpg.PostgresError: a server does not let us in; that is not tried elsewhere.
+            OSError: none takes writes, and the last one does not answer.
+            asyncpg.PostgresError: a server refuses the login. Other servers are not tried then.
         """
         for server in self._servers[:-1]:
             try:
@@ -126,19 +125,19 @@ def create_engine(servers: Servers) -> AsyncEngine:
 
 
 def is_lasting(error: BaseException | None) -> bool:
-    """Whether an error will not pass by itself: no such user or database, no such table, a setting that cannot be used."""
+    """Whether an error will not pass by itself: no such user, database or table, or an unusable setting."""
     driver = error and error.__cause__
     sqlstate = getattr(driver, "sqlstate", None) or ""
     return sqlstate.startswith(_LASTING_SQLSTATES) or isinstance(driver, asyncpg.ClientConfigurationError)
 
 
 def is_crowded(error: BaseException | None) -> bool:
-    """Whether others were in the way: a lock was not to be had in time, or theirs was chosen. The server is there and well."""
+    """Whether other transactions were in the way: a lock was not free in time, or they won a conflict. The server is well."""
     return isinstance(error and error.__cause__, _OTHERS_IN_THE_WAY)
 
 
 def is_fault_of_program(error: BaseException | None) -> bool:
-    """Whether a value was given that the database cannot take: it is well, and would say so again."""
+    """Whether the program passed a value that the database cannot take. Trying again would fail in the same way."""
     return isinstance(error and error.__cause__, asyncpg.DataError)
 
 
@@ -146,10 +145,10 @@ def servers_in(url: URL) -> tuple[tuple[str | None, int | None], ...]:
     """The hosts and ports that an address names, in its order.
 
     Raises:
-        ValueError: a port is none, or a host has an @ in it: that is the rest of a password, which cut the address short.
+        ValueError: a port is not valid, or a host has an @ in it, as when an @ in a password was not escaped.
     """
     for each in _texts(url, "port"):
-        _port(each)  # the driver's to read
+        _port(each)  # only checked: the driver reads it
     hosts = _texts(url, "host")
     servers = tuple(map(_host_and_port, hosts)) if hosts else ((url.host, None if url.port is None else _port(str(url.port))),)
     if any("@" in (host or "") for host, _ in servers):
@@ -158,13 +157,13 @@ def servers_in(url: URL) -> tuple[tuple[str | None, int | None], ...]:
 
 
 def _texts(url: URL, name: str) -> list[str]:
-    """What an address says of a setting: it may be repeated, and each be several with commas."""
+    """The values of a setting in an address. It may be repeated, and each may have several values, with commas between them."""
     found = url.query.get(name, ())
     return [each for text in ((found,) if isinstance(found, str) else found) for each in text.split(",")]
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
-    """`HOST`, `HOST:PORT` or a directory with a socket. An address of IPv6 stands in brackets."""
+    """The host and port in `HOST`, `HOST:PORT` or the directory of a socket. An IPv6 address has brackets around it."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         return text.strip("[]"), None
@@ -173,15 +172,15 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
 
 def _port(text: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= _MAX_PORT:
-        raise ValueError("a port is none")
+        raise ValueError("a port is not a number from 1 to 65535")
     return int(text)
 
 
 def _session(*, is_timed: bool) -> str:
-    """What holds for a session.
+    """The settings of a session.
 
-    Statements are planned for the ids that they name. A plan for any ids compares each row of a busy account with each of
-    hundreds of ids, for as long as the server has no statistics of a young table.
+    Statements are planned for the ids in them. A plan for any ids would compare each row of a busy account with each of
+    hundreds of ids, for as long as the server has no statistics of a new table.
     """
     limit = f"{STATEMENT_TIMEOUT_SECONDS * 1_000 if is_timed else 0:.0f}"
     return (
@@ -191,14 +190,14 @@ def _session(*, is_timed: bool) -> str:
 
 
 def _replace_if_closed(connection: Any, entry: ConnectionPoolEntry, _use: object) -> None:
-    """Have a connection that was used before, and was closed since, replaced by a new one."""
+    """Replace a connection that was used before and was closed since."""
     if entry.info.get("used") and connection.driver_connection.is_closed():
         raise DisconnectionError
     entry.info["used"] = True
 
 
 def _replace_if_useless(context: ExceptionContext) -> None:
-    """Have no connection used any more that was made before this error, if it says that none of them is of use."""
+    """Replace every connection that was made before this error, if the error says that they no longer work."""
     error = context.original_exception
     cause = error.__cause__ or error
     if isinstance(cause, _USELESS_AFTER) and not isinstance(cause, asyncpg.QueryCanceledError):

@@ -1,7 +1,8 @@
-"""The driver's side of the embedded central store: SQLite with one hop to its thread for each statement.
+"""Connections to the embedded central store: SQLite, with one hop to its thread for each statement.
 
-SQLite runs in a thread of its own. The driver hops there four times a statement: to make a cursor, execute, fetch, and close.
-On a busy machine those hops are most of what an exchange takes, so a statement is run here with all of its rows at once.
+SQLite runs in a thread of its own. The driver, aiosqlite, hops there four times for each statement: to create a cursor,
+execute, fetch and close. On a busy machine an exchange spends most of its time in those hops. So here one hop runs a statement
+and fetches all of its rows.
 """
 
 import asyncio
@@ -18,13 +19,13 @@ import aiosqlite
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
 FILE_MODE = 0o640
-"""Permissions of a new store's file, less what the umask takes away; SQLite gives the files beside it the same."""
+"""Permissions of a new store's file, before the umask. SQLite gives the files beside it the same permissions."""
 
 _ASK_AGAIN_SECONDS = 0.01
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_TEXT = "Could not decode to UTF-8"
-"""How the driver begins to say that what is stored as text is none; such an error has no code."""
+"""The beginning of the driver's message about stored text that is not UTF-8. That error has no code."""
 
 _UNUSABLE = {
     sqlite3.SQLITE_ERROR,
@@ -36,10 +37,10 @@ _UNUSABLE = {
 
 
 class Connection(aiosqlite.Connection):
-    """A connection whose cursors hop once a statement."""
+    """A connection whose cursors hop once for each statement."""
 
     def cursor(self) -> "Cursor":  # type: ignore[override]  # what SQLAlchemy asks of a cursor, and no more
-        """A cursor; made without a hop."""
+        """A new cursor, without a hop."""
         return Cursor(self)
 
 
@@ -59,7 +60,7 @@ class Cursor:
         return self
 
     async def execute(self, sql: str, parameters: Iterable[Any] = ()) -> Self:
-        """Run a statement and take all of its rows."""
+        """Run a statement and fetch all of its rows."""
         return await self._run(sqlite3.Cursor.execute, sql, parameters)
 
     async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> Self:
@@ -71,7 +72,7 @@ class Cursor:
         return self._rows
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no cursor stays open in the thread."""
 
     async def _run(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> Self:
         await self._connection._execute(self._run_here, method, sql, parameters)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the driver's own hop
@@ -89,11 +90,9 @@ class Cursor:
 
 
 async def connect(path: Path, *, read_only: bool = False) -> Connection:
-    """Open the file, making a new one if there is none; `read_only` takes it as it is. Its thread does not keep the process
-    alive.
-    """
+    """Open the file. A missing file is created, unless it is opened `read_only`. The thread does not keep the process alive."""
     connection = Connection(lambda: _open_to_read(path) if read_only else _open(path), iter_chunk_size=64)
-    connection._thread.daemon = True  # noqa: SLF001 - the driver has no other way to say so
+    connection._thread.daemon = True  # noqa: SLF001 - the driver has no setting for it
     try:
         await connection
     except BaseException:
@@ -104,7 +103,7 @@ async def connect(path: Path, *, read_only: bool = False) -> Connection:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Transactions are begun by statements, not by the driver's guess."""
+    """Open the file for writing. Statements begin transactions, and not the driver on its own."""
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
@@ -118,14 +117,16 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """Make the file before SQLite does, which would make it for everybody. What keeps it from being made is told by SQLite."""
+    """Create the file before SQLite does, which would let everybody read it. If that fails, SQLite reports why."""
     with contextlib.suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Of several that open a new file at once one changes its mode; the others may be refused at once, whatever their time-out,
-    since each holds what another waits for. So they ask again.
+    """Switch the file to WAL mode, trying again until the busy time-out is over.
+
+    If several connections open a new file at the same time, SQLite may refuse all but one at once, whatever their time-outs,
+    because each holds a lock that another one waits for.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1_000
     while True:
@@ -140,8 +141,10 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
-    """Where nothing beside the file may be made, and nobody has it open, it is read as if it never changed: SQLite needs a
-    place for its index of changes otherwise (https://www.sqlite.org/wal.html#readonly).
+    """Open the file for reading.
+
+    SQLite creates an index of changes beside the file (https://www.sqlite.org/wal.html#readonly). Where no file may be created
+    and no connection has the file open, it is opened as one that never changes.
     """
     is_still = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
     how = "immutable=1" if is_still else "mode=ro"
@@ -151,19 +154,19 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 
 async def version(connection: Connection) -> int:
-    """A number that is another one after somebody else changed the database (PRAGMA data_version)."""
+    """A number that differs after another connection has changed the database (PRAGMA data_version)."""
     cursor = await connection.cursor().execute("PRAGMA data_version")
     ((number,),) = await cursor.fetchall()
     return int(number)
 
 
 def is_lasting(error: sqlite3.Error) -> bool:
-    """Whether an error will not pass by itself: no file there, no database in it, not of this program, not writable."""
+    """Whether an error will not pass by itself: no such file, no database, not this program's, not writable."""
     return _code(error) in _UNUSABLE or is_damage(error)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is damaged, or no database at all."""
+    """Whether the file is damaged, or is not a database."""
     return _code(error) in _DAMAGED or str(error).startswith(_NO_TEXT)
 
 

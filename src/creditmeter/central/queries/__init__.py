@@ -1,1 +1,1 @@
-"""Queries: what is read from the central store."""
+"""Queries: how history, usage, forecasts and lists are read from the central store."""

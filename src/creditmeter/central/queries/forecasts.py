@@ -1,6 +1,6 @@
-"""What a forecast needs to know of an account's last 30 days, read from one snapshot.
+"""Forecasts of an account: its last 30 days, read in one snapshot.
 
-Charges are read in pages by the time of their commit and added up as they come; of each only what counts is decoded.
+Charges are read in pages, by the time of their commit, and added up as they come. Only the fields that count are decoded.
 """
 
 from collections import Counter
@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from creditmeter.central.decisions.accounts import Topic, open_ledger
+from creditmeter.central.decisions.accounts import open_ledger
+from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.queries.turns import Turns
@@ -34,15 +35,19 @@ from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.forms.posted_charges import ForecastCharge, ForecastUsage, forecast_charge
 
 PAGE = 1_000
-"""Rows are read so many at a time."""
+"""Rows that are read at a time."""
 
 MAX_GRANTS = 1_000
-"""As many permanent grants are looked at one by one."""
+"""Most permanent grants that are considered one by one."""
 
 
 @dataclass(slots=True)
 class _Sums:
-    """What the charges read so far add up to, in microcredits. `last_draw` has when each grant was last drawn on."""
+    """The sums of the charges read so far, in microcredits.
+
+    `needs` is by the start of the local day. `last_draw` is when each grant was last drawn on. `open` is from when to when each
+    reservation was open.
+    """
 
     schedule: Schedule
     cost: int = 0
@@ -80,7 +85,7 @@ class _Sums:
             self.input_tokens += usage.input_tokens
 
     def need(self, at: Instant, amount: int) -> None:
-        """Count what a call needed on its day."""
+        """Count what a call needed, in microcredits, on its local day."""
         self.needs[self.schedule.day_at(at).starts_at] += amount
 
     @property
@@ -91,7 +96,7 @@ class _Sums:
 
 
 class Forecasts:
-    """Reads and forecasts."""
+    """Reads what a forecast needs, and computes it."""
 
     def __init__(self, touching: Touching, clock: StoreClock, turns: Turns) -> None:
         self._touching = touching
@@ -99,7 +104,7 @@ class Forecasts:
         self._turns = turns
 
     async def forecast(self, account_id: AccountId) -> Forecast | AccountNotFound | Overloaded:
-        """How long the account's credit lasts, by what is settled of its last 30 days. Nothing is changed.
+        """The forecast of an account, from what is posted of its last 30 days. Overloaded if too many long reads wait.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -113,7 +118,7 @@ class Forecasts:
             if opened is None:
                 return AccountNotFound(account_id)
             close_ended(opened.ledger)
-            opened.ledger.touch()  # in memory only: what the plan owes for today, and what has ended
+            opened.ledger.touch()  # in memory only: so that today's credit counts, and ended credit does not
             opened.ledger.repay_debt()
             plans = await _plans(connection)
             return forecast(await _days(connection, opened.ledger, plans), plans.values())
@@ -147,15 +152,15 @@ async def _days(connection: AsyncConnection, ledger: Ledger, plans: dict[str, Pl
     )
 
 
-# What is read.
+# Rows.
 
 
 async def _pages(
     connection: AsyncConnection, query: Select[Any], *order: ColumnElement[Any], after: tuple[Any, ...] | None = None
 ) -> AsyncIterator[RowMapping]:
-    """The rows of a query in an order that tells them apart, a page at a time, those that come after a place.
+    """The rows of a query after the key `after`, read a page at a time. `order` has to be a unique key of the rows.
 
-    That place is to be the query's only lower bound: with another one beside it SQLite would read all pages before again.
+    `after` has to be the query's only lower bound. With another one SQLite would read all earlier pages again for each page.
     """
     page = query.order_by(*order).limit(PAGE)
     while True:
@@ -169,7 +174,10 @@ async def _pages(
 
 
 def _to_draw_on(ledger: Ledger) -> Iterator[Grant]:
-    """What is left to draw on, now or later. Permanent grants behind the first thousand are taken for one without an end."""
+    """The grants that have credit left and are usable now or later.
+
+    Permanent grants beyond the first `MAX_GRANTS` are added up as one grant without an end.
+    """
     kept = (each for each in ledger.grants.values() if each.voided_at is None and not each.has_ended(ledger.now))
     yield from (each for each in kept if each.remaining)
     if (left := ledger.rest.remaining) > 0:
@@ -197,7 +205,7 @@ def _charges(connection: AsyncConnection, account_id: AccountId, start: Instant,
 
 
 def _refused(connection: AsyncConnection, account_id: AccountId, start: Instant, end: Instant) -> AsyncIterator[RowMapping]:
-    """Calls that were refused in ``[start, end]`` and not charged under the same request id after all."""
+    """Calls that were refused in ``[start, end]`` and not charged later under the same request id."""
     refused, charges = tables.refused_calls.c, tables.charges.c
     charged = select(charges.charge_id).where(
         charges.account_id == refused.account_id, charges.request_id == refused.request_id
@@ -210,14 +218,14 @@ def _refused(connection: AsyncConnection, account_id: AccountId, start: Instant,
 
 @dataclass(slots=True)
 class _Seen:
-    """The grants of the days looked at, by kind, and the periods that the plan gave something for."""
+    """The grants of the record, by kind, and the periods for which the plan gave credit."""
 
     usable: dict[GrantKind, list[Usability]] = field(default_factory=lambda: {kind: [] for kind in GrantKind})
     periods: set[tuple[GrantKind, str]] = field(default_factory=set)
 
 
 async def _grants(connection: AsyncConnection, account_id: AccountId, start: Instant, end: Instant, sums: _Sums) -> _Seen:
-    """Grants that were usable in ``[start, end]``; of those without an end, none that were used up before."""
+    """The grants that were usable in ``[start, end]``, without grants that never end and were used up before `start`."""
     grants = tables.grants.c
     query = select(tables.grants).where(
         grants.account_id == account_id,
@@ -235,14 +243,14 @@ async def _grants(connection: AsyncConnection, account_id: AccountId, start: Ins
             continue
         until = end if row["expires_at"] is None else min(end, row["expires_at"])
         used_up_at = max(start, last_draw or start) if is_used_up else None
-        # a moment that still belongs to the days looked at is seen although they end with it
+        # `end` is part of the record, but a span of time does not contain its own end
         usable_until = until + 1 if until == end else until
         seen.usable[kind].append(Usability(max(start, row["effective_at"]), Instant(usable_until), used_up_at))
     return seen
 
 
 async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, end: Instant) -> Counter[GrantKind]:
-    """What ended unused in ``[start, end]``, written down or yet to be."""
+    """What lapsed in ``[start, end]``, in microcredits by kind: lines of history, and lines that the ledger would add now."""
     history = tables.history.c
     query = (
         select(history.kind, *sum_of("lapsed", history.amount_microcredits))
@@ -263,7 +271,7 @@ async def _lapsed(connection: AsyncConnection, ledger: Ledger, start: Instant, e
 
 
 def _never_given(ledger: Ledger, start: Instant, end: Instant, seen: _Seen) -> Counter[GrantKind]:
-    """What the plan would have given for periods that ended in ``[start, end]`` and that nobody touched: all of it lapsed."""
+    """What the plan would have given for periods that ended in ``[start, end]`` without a touch. All of it lapsed."""
     found: Counter[GrantKind] = Counter()
     for kind, period_of in ((GrantKind.DAILY, ledger.schedule.day_at), (GrantKind.MONTHLY, ledger.schedule.month_at)):
         period = period_of(start)
@@ -275,7 +283,7 @@ def _never_given(ledger: Ledger, start: Instant, end: Instant, seen: _Seen) -> C
 
 
 async def _plans(connection: AsyncConnection) -> dict[str, Plan]:
-    """Every plan as it stands now."""
+    """Every plan as it is now, by id."""
     plans = tables.plans.c
     newest = select(plans.plan_id, func.max(plans.effective_at).label("since")).group_by(plans.plan_id).subquery()
     query = select(tables.plans).join(newest, and_(plans.plan_id == newest.c.plan_id, plans.effective_at == newest.c.since))
@@ -286,7 +294,7 @@ async def _plans(connection: AsyncConnection) -> dict[str, Plan]:
 
 
 def _monthly_ran_out(month: Period, end: Instant, monthly: Iterable[Usability]) -> Instant | None:
-    """When all monthly credit of the running month was used up; None if some is left, or there was none."""
+    """When the monthly credit of the running month was used up; None if some of it is left, or there was none."""
     running = [each for each in monthly if each.starts_at < month.ends_at and each.ends_at > end]
     moments = [each.used_up_at for each in running if each.used_up_at is not None]
     return max(moments) if moments and len(moments) == len(running) else None

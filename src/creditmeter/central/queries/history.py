@@ -1,9 +1,9 @@
-"""Reading charges, refunds, grants and history from the central store.
+"""Queries for charges, refunds, grants and history.
 
-A page costs no more in a large store than in a small one: all go by an index that leads with the account. A page of history
-looks at so many lines and no more. Those of a range of time are found by the index of times, wherever in the history they are;
-if there are more of them than are looked at, the page is looked for from the newest line on, as any filtered one is. If that
-did not fill it, it says where to go on.
+A page costs no more in a large store than in a small one: every query uses an index that begins with the account. A page of
+history looks at `MAX_LINES_LOOKED_AT` lines at most. If a range of time has no more lines than that, they are found by the
+index of times. Otherwise the page is searched from the newest line on, as with any other filter. A page that was not filled by
+then says at which line the next page goes on.
 """
 
 from collections.abc import Sequence
@@ -26,17 +26,18 @@ from creditmeter.core.ids import AccountId, ChargeId, RefundId, origin_of
 from creditmeter.core.refusals import AccountNotFound
 
 MAX_LINES_LOOKED_AT = 50_000
-"""As many lines of history are looked at for one page."""
+"""Most lines of history that are looked at for one page."""
 
 PART = 1_000
-"""As many of them are fetched at once where they are named by their numbers."""
+"""Most lines that one query fetches by their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A page of history, newest first. `next_before` is the number below which the next one goes on; None: there is no more.
+    """A page of history, newest first.
 
-    `posted` are those of the charges asked about that were posted when the page was read.
+    The next page has the lines with numbers below `next_before`; None: there is no next page. `posted` are the charges, of
+    those that the caller named as waiting, that were posted when the page was read.
     """
 
     entries: list[Entry]
@@ -52,19 +53,19 @@ class Reader:
         self._touching = touching
 
     async def find_charge(self, charge_id: ChargeId) -> Charge | None:
-        """A posted charge."""
+        """The posted charge with this id; None if there is none."""
         charges = tables.charges
         row = await self._find(select(charges).where(charges.c.charge_id == charge_id), charges.c.account_id, charge_id)
         return None if row is None else charge_of(row)
 
     async def find_refund(self, refund_id: RefundId) -> Refund | None:
-        """A posted refund."""
+        """The posted refund with this id; None if there is none."""
         refunds = tables.refunds
         row = await self._find(select(refunds).where(refunds.c.refund_id == refund_id), refunds.c.account_id, refund_id)
         return None if row is None else refund_of(row)
 
     async def _find(self, query: Select[Any], account: ColumnElement[str], made_id: str) -> RowMapping | None:
-        """One row by an id that carries its account's key."""
+        """The row of an id that carries its account's key; None if there is none."""
         origin = origin_of(made_id)
         if origin is None:
             return None
@@ -82,9 +83,9 @@ class Reader:
         before: int | None = None,
         waiting: Sequence[ChargeId] = (),
     ) -> Lines | AccountNotFound:
-        """Lines of an account's history, newest first, at most `limit`, those numbered below `before`.
+        """At most `limit` lines of an account's history, newest first, with numbers below `before`.
 
-        Of the charges that were `waiting` to be posted it says which were, as of the same moment.
+        Of the charges that were `waiting` to be posted, it names those that are posted in the same snapshot.
         """
         accounts = tables.accounts
         async with self._touching.read(account_id) as connection:
@@ -107,7 +108,7 @@ class Reader:
     async def list_grants(
         self, account_id: AccountId, limit: int, after: GrantCursor | None = None
     ) -> list[Grant] | AccountNotFound:
-        """All grants of an account, ended ones too, newest first, at most `limit`, those after `after`."""
+        """At most `limit` grants of an account, newest first, those after `after`. Ended grants are among them."""
         grants, accounts = tables.grants, tables.accounts
         place = grants.c.created_at, grants.c.grant_id
         query = select(grants).where(grants.c.account_id == account_id).order_by(*(column.desc() for column in place))
@@ -122,7 +123,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Looks for up to `limit` lines of an account, newest first, that meet some conditions."""
+    """Searches up to `limit` lines of an account, newest first, that meet the conditions."""
 
     connection: AsyncConnection
     account_id: AccountId
@@ -130,12 +131,12 @@ class _Page:
     limit: int
 
     async def walked(self, first: int, before: int) -> list[Entry]:
-        """Those in a range of numbers. Lines are numbered without gaps, so that it bounds how many are looked at."""
+        """The lines with numbers in `[first, before)`. Numbers have no gaps, so this bounds how many lines are looked at."""
         number = tables.history.c.number
         return await self._fetch(self.limit, number >= first, number < before)
 
     async def of_time(self, wanted: HistoryFilter, before: int) -> list[Entry]:
-        """Those numbered below `before` of a range of time that has few lines."""
+        """The lines with numbers below `before` in a range of time that has few lines."""
         at_once = self.limit if len(self.conditions) == len(_in_time(wanted)) else PART
         found: list[Entry] = []
         while len(found) < self.limit:
@@ -147,7 +148,10 @@ class _Page:
         return found
 
     async def _numbers(self, wanted: HistoryFilter, before: int, at_once: int) -> Sequence[int]:
-        """The highest numbers below `before` in the range. Its limit keeps the engines from looking by number instead."""
+        """The highest numbers below `before` in the range of time.
+
+        The limit of the subquery keeps engines from searching by number instead of by time.
+        """
         few = _numbers_in_time(self.account_id, wanted).limit(MAX_LINES_LOOKED_AT).subquery()
         highest = select(few.c.number).where(few.c.number < before).order_by(few.c.number.desc()).limit(at_once)
         return (await self.connection.execute(highest)).scalars().all()
@@ -160,7 +164,7 @@ class _Page:
 
 
 def _conditions(wanted: HistoryFilter, *, is_sqlite: bool) -> list[ColumnElement[bool]]:
-    """A filter as SQL."""
+    """The conditions of a filter, in SQL."""
     columns = tables.history.c
     found: list[ColumnElement[bool]] = []
     if wanted.types:
@@ -176,27 +180,27 @@ def _conditions(wanted: HistoryFilter, *, is_sqlite: bool) -> list[ColumnElement
 
 
 def _in_time(wanted: HistoryFilter) -> list[ColumnElement[bool]]:
-    """What a filter says of time, as SQL; nothing if it says nothing."""
+    """The conditions on time of a filter, in SQL; empty if it has none."""
     at, start, end = tables.history.c.occurred_at, wanted.start, wanted.end
     bounds = None if start is None else at >= start, None if end is None else at < end
     return [each for each in bounds if each is not None]
 
 
 def _numbers_in_time(account_id: AccountId, wanted: HistoryFilter) -> Select[tuple[int]]:
-    """The numbers of the lines of a range of time, in the order of the index."""
+    """A query for the numbers of the lines in a range of time, in the order of the index of times."""
     history = tables.history.c
     query = select(history.number).where(history.account_id == account_id, *_in_time(wanted))
     return query.order_by(history.occurred_at, history.number)
 
 
 async def _are_few(connection: AsyncConnection, account_id: AccountId, wanted: HistoryFilter) -> bool:
-    """Whether a range of time has no more lines than are looked at for a page."""
+    """Whether a range of time has at most `MAX_LINES_LOOKED_AT` lines."""
     too_many = _numbers_in_time(account_id, wanted).offset(MAX_LINES_LOOKED_AT).limit(1)
     return (await connection.execute(too_many)).one_or_none() is None
 
 
 async def _posted(connection: AsyncConnection, account_id: AccountId, waiting: Sequence[ChargeId]) -> frozenset[ChargeId]:
-    """Those of these charges that are posted."""
+    """The charges among `waiting` that are posted."""
     if not waiting:
         return frozenset()
     charges = tables.charges.c
@@ -205,7 +209,7 @@ async def _posted(connection: AsyncConnection, account_id: AccountId, waiting: S
 
 
 def _has_label(label: LabelFilter, *, is_sqlite: bool) -> ColumnElement[bool]:
-    """Whether a line has a label. The JSON is read, not searched as text: no value can look like another label."""
+    """The condition that a line has a label. The JSON is decoded and not searched as text, so no value is taken for a label."""
     stored = tables.history.c.labels
     if is_sqlite:
         each = func.json_each(stored).table_valued("key", "value")

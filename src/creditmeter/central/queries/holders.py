@@ -1,6 +1,6 @@
-"""Who holds what: the sidecars that ever registered, and the leases that are not closed.
+"""Lists of the sidecars that ever registered, and of the leases that are not closed.
 
-What is held and what is not posted is as of each sidecar's last report. A page is one query from one snapshot.
+What is held and what is unposted is as of each sidecar's last report. A page is one query in one snapshot.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
 
 SEEN_WITHIN = Span(45 * SECOND)
-"""A sidecar that is there says so three times within this long, also if it has nothing else to say."""
+"""Longest silence of an active sidecar whose lease TTL is shorter. A running sidecar sends three heartbeats in this time."""
 
 
 class Listing:
@@ -30,9 +30,9 @@ class Listing:
     async def sidecars(
         self, limit: int, state: SidecarState | None = None, after: SidecarCursor | None = None
     ) -> list[SeenSidecar]:
-        """Sidecars, the last seen first, at most `limit`; with `state` only those in that state.
+        """At most `limit` sidecars, the last seen first, those after `after`; with `state` only those in that state.
 
-        One that speaks while its listing is read moves to the front, and so is not on the pages that follow.
+        A sidecar that sends something while the pages are read moves to the front, so it is not on the pages that follow.
         """
         async with self._database.read() as connection:
             query = _sidecars(await self._clock.now(connection), state, after).limit(limit)
@@ -45,7 +45,7 @@ class Listing:
         sidecar_id: SidecarId | None = None,
         after: LeaseCursor | None = None,
     ) -> list[AccountLease]:
-        """Leases that are not closed, the last opened first, at most `limit`; of one account or of one sidecar, if named."""
+        """At most `limit` leases that are not closed, the last opened first; of one account or one sidecar, if given."""
         query = _leases(account_id, sidecar_id, after).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings()
@@ -53,7 +53,7 @@ class Listing:
 
 
 def _sidecars(now: Instant, state: SidecarState | None, after: SidecarCursor | None) -> Select[Any]:
-    """Sidecars with the sums of their leases. A sidecar was last seen when it said so, or when it renewed a lease."""
+    """Sidecars with the sums of their leases. A sidecar was last seen at its last heartbeat or renewal of a lease."""
     sidecars, leases = tables.sidecars, tables.leases
     sums = (
         select(

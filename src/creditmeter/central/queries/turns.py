@@ -1,7 +1,7 @@
-"""Long readings of a store take turns.
+"""Turns: long reads of the store run one at a time.
 
-A summary or a forecast keeps one of the store's few connections until it has read all it needs. One at a time leaves the
-others to settlement; few wait, and who comes when they do is told to come again.
+A summary or a forecast keeps one of the store's few connections until it has read all that it needs. One at a time leaves the
+others to settlement. A few requests may wait for their turn, and further ones are refused as overloaded.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.refusals import Overloaded
 
 MAX_WAITING = 8
-"""As many long readings wait for the one that runs."""
+"""Most long reads that wait for the one that runs."""
 
 RETRY_AFTER = Span(2 * SECOND)
 
@@ -20,19 +20,19 @@ _Found = TypeVar("_Found")
 
 
 class Turns:
-    """Lets one long reading run at a time."""
+    """Lets one long read run at a time."""
 
     def __init__(self) -> None:
         self._running = asyncio.Lock()
         self._present = 0
 
-    async def read(self, reading: Callable[[], Awaitable[_Found]]) -> _Found | Overloaded:
-        """What a reading finds when it is its turn; Overloaded if as many wait as may."""
+    async def read(self, long_read: Callable[[], Awaitable[_Found]]) -> _Found | Overloaded:
+        """The result of a long read, after it has waited for its turn; Overloaded if `MAX_WAITING` others wait."""
         if self._present > MAX_WAITING:
             return Overloaded(RETRY_AFTER)
         self._present += 1
         try:
             async with self._running:
-                return await reading()
+                return await long_read()
         finally:
             self._present -= 1

@@ -1,6 +1,6 @@
-"""Reading an account's posted charges to sum them up: all from one snapshot, a page at a time, none kept.
+"""Usage summaries: an account's posted charges, read in one snapshot, a page at a time, and added up. No charge is kept.
 
-Summaries take turns: each keeps a connection until it is done.
+Summaries take turns, because each keeps a connection until it is done.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummar
 from creditmeter.forms.posted_charges import USED_CHARGE
 
 PAGE = 500
-"""As many charges are read at once. Between pages the sidecar serves others."""
+"""Charges that are read at a time. Between pages the sidecar serves other requests."""
 
 
 class UsageReader:
@@ -31,7 +31,10 @@ class UsageReader:
     async def summarize(
         self, wanted: UsageQuery, limit: int, after: Keys | None = None
     ) -> UsageSummary | AccountNotFound | Overloaded:
-        """The sums of all charges asked for, and of up to `limit` groups of them, those after the keys `after`."""
+        """The sums of all charges that match, and of at most `limit` groups of them, those after the keys `after`.
+
+        Overloaded if too many long reads wait.
+        """
         return await self._turns.read(lambda: self._summarize(wanted, limit, after))
 
     async def _summarize(self, wanted: UsageQuery, limit: int, after: Keys | None) -> UsageSummary | AccountNotFound:
@@ -47,10 +50,10 @@ class UsageReader:
 
 
 async def _bodies(connection: AsyncConnection, wanted: UsageQuery) -> AsyncIterator[str]:
-    """The charges asked for, by the time of their commit. A duplicate costs nothing and is left out.
+    """The bodies of the charges that match, by the time of their commit. Duplicates cost nothing and are left out.
 
-    Each page has one lower bound, the place where the last one ended: with the start beside it SQLite would go by the start,
-    and read all pages before this one again.
+    Each page has one lower bound, the key at which the last page ended. With the start as a second bound SQLite would search
+    from the start, and read all earlier pages again.
     """
     charges = tables.charges.c
     place = charges.committed_at, charges.charge_id

@@ -1,7 +1,7 @@
 """Bringing the central store's schema up to date with Alembic's migrations.
 
-Several sidecars may start at once: SQLite's write lock, or an advisory lock on PostgreSQL, lets one migrate and the others
-find it done. A schema that is up to date is only looked at, so a role that may change nothing about it can start on it.
+Several sidecars may start at the same time. SQLite's write lock, or an advisory lock on PostgreSQL, lets one of them migrate,
+and the others find the schema up to date. A schema that is up to date is only read, so a role that may not change it can start.
 """
 
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ _COLUMNS = text("SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table
 
 
 class NotPermitted(CentralMisconfigured):
-    """The role that connects to the store may not do what is needed; the message names the command and whose role may."""
+    """The role that connects to the store lacks a privilege. The message names the command to run, and with which role."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The schema's version before and after; None is a store without a schema."""
+    """The schema's version before and after. None is a store without a schema."""
 
     before: str | None
     after: str
@@ -43,8 +43,8 @@ async def migrate(database: Database) -> Migration:
 
     Raises:
         CentralUnavailable: the store did not answer.
-        NotPermitted: some are missing, and this role may not apply them.
-        CentralMisconfigured: the store is not there, is damaged, is another program's, or is newer than this one.
+        NotPermitted: migrations are missing, and this role may not apply them.
+        CentralMisconfigured: there is no store, or it is damaged, another program's, or newer than this program.
     """
     newest = newest_version()
     before = await version(database)
@@ -65,7 +65,7 @@ async def version(database: Database) -> str | None:
     Raises:
         CentralUnavailable: the store did not answer.
         NotPermitted: this role may not read it.
-        CentralMisconfigured: the store is not there or is damaged.
+        CentralMisconfigured: there is no store, or it is damaged.
     """
     with _explained(database, _may_not_read(database)):
         async with database.read() as connection:
@@ -73,11 +73,11 @@ async def version(database: Database) -> str | None:
 
 
 async def _examine(database: Database, newest: str) -> None:
-    """Refuse a file whose tables are not those that its version says, seen in one snapshot: others may be migrating it.
+    """Refuse a file whose tables are not those of its version. It is read in one snapshot, since others may be migrating it.
 
     Raises:
         CentralUnavailable: the store did not answer.
-        CentralDamaged: it is damaged, or another program's.
+        CentralDamaged: the file is damaged, or another program's.
     """
     with _explained(database, _may_not_read(database)):
         async with database.read() as connection:
@@ -87,7 +87,7 @@ async def _examine(database: Database, newest: str) -> None:
     there = {table for table, _ in columns} & set(tables.metadata.tables)
     if found is None and there:
         problem = (
-            f"it has a table {min(there)}, but does not say of which version: it is another program's, or damaged."
+            f"it has a table {min(there)}, but no version of its schema: it is another program's, or damaged."
             " Name another file, or restore this one from a copy"
         )
     elif found == newest and (lost := ours - columns):
@@ -112,7 +112,7 @@ async def lock_schema(connection: AsyncConnection) -> None:
 
 
 def owners_address(database: Database) -> str:
-    """The store's address with a blank for its owner's role."""
+    """The store's address, with OWNER in place of the user and without a password."""
     if database.is_sqlite:
         return database.address
     url = database.url
@@ -121,7 +121,9 @@ def owners_address(database: Database) -> str:
 
 @contextmanager
 def _explained(database: Database, refused: str) -> Iterator[None]:
-    """Turn what will not pass by itself into a line for the operator; `refused` is the line if the role may not."""
+    """Turn faults that will not pass by themselves into a line for the operator; `refused` is the line for a lack of
+    privileges.
+    """
     try:
         yield
     except CommandError as error:

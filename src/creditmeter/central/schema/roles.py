@@ -38,7 +38,7 @@ _UPDATED = (
 _DELETED = (tables.recalls, tables.refused_calls, tables.alert_deliveries)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
-"""A name as SQL has it, in quotes where it needs them."""
+"""A name in SQL, quoted where needed."""
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}")
 _RESERVED = ("public", "none")
@@ -69,12 +69,12 @@ _WHO_MAY = "use the role that owns the tables and may make roles, or hand what -
 
 
 class RoleUnusable(CentralMisconfigured):
-    """The role cannot be the one that was asked for; the message says why."""
+    """The role cannot be used for this. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a role is for beside settlement: administering accounts and plans, or opening accounts on first touch."""
+    """What a role may do beside settlement: administer accounts and plans, or create accounts on first touch."""
 
     admin: bool = False
     auto_create: bool = False
@@ -82,7 +82,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class GrantTarget:
-    """The database and the schema in which privileges are granted."""
+    """What privileges are granted on: the database and the schema that the store's tables are in."""
 
     database: str
     schema: str = "public"
@@ -90,7 +90,7 @@ class GrantTarget:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What was granted: to which role, in which schema, and whether the role was made just now, without a password."""
+    """What was done: on which database and schema, and whether the role was created, without a password."""
 
     role: str
     target: GrantTarget
@@ -99,7 +99,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class _Privileges:
-    """What is granted on one table. UPDATE always names its columns."""
+    """The privileges on one table. UPDATE is always granted on named columns."""
 
     table: str
     words: tuple[str, ...]
@@ -107,7 +107,7 @@ class _Privileges:
 
     @property
     def one_by_one(self) -> tuple[str, ...]:
-        """Each of them; UPDATE once for each column."""
+        """Each privilege on its own, with one UPDATE for each column."""
         return (*self.words, *(f"UPDATE {column}" for column in self.updated))
 
     def granted(self, target: GrantTarget, role: str) -> str:
@@ -117,19 +117,19 @@ class _Privileges:
         return f"GRANT {what} ON {_quoted(target.schema)}.{_quoted(self.table)} TO {_quoted(role)}"
 
 
-def target_in(database: Database) -> GrantTarget:
-    """The database that the address names, with the default schema.
+def target_of(database: Database) -> GrantTarget:
+    """The database that the address names, and the schema `public`.
 
     Raises:
         RoleUnusable: the store's engine has no roles.
     """
     if database.is_sqlite:
-        raise RoleUnusable("SQLite has no roles: whoever can write the central store's file can change all of it")
+        raise RoleUnusable("SQLite has no roles: every user who can write the central store's file can change all of it")
     return GrantTarget(database.url.database or database.url.username or "")
 
 
 def statements(role: str, access: Access, target: GrantTarget) -> list[str]:
-    """The SQL that makes the role if it is missing, takes from it what it had on the store's tables, and grants what it needs.
+    """The SQL that creates the role if it is missing, revokes what it had on the store's tables, and grants what it needs.
 
     Raises:
         RoleUnusable: no role can have this name.
@@ -152,15 +152,15 @@ def statements(role: str, access: Access, target: GrantTarget) -> list[str]:
 
 
 async def grant_role(database: Database, role: str, access: Access) -> Granted:
-    """Let a role settle, and no more. May be repeated: what it had before on the store's tables does not stay.
+    """Give a role the privileges that settlement and `access` need, and no more. What it had on the store's tables is revoked.
 
     Raises:
         CentralUnavailable: the store did not answer.
         NotPermitted: the role that connects may not do this.
-        RoleUnusable: the role owns the tables, or may do more by another way than what is granted to it.
+        RoleUnusable: the role owns the tables, or may do more than what is granted to it, by another role or PUBLIC.
         CentralMisconfigured: the store is not of this version.
     """
-    statements(role, access, target_in(database))  # a wrong name or engine is refused before any query
+    statements(role, access, target_of(database))  # a wrong name or engine is refused before the store is asked
     found, newest = await version(database), newest_version()
     if found != newest:
         raise RoleUnusable(
@@ -198,7 +198,7 @@ async def _target(connection: AsyncConnection) -> GrantTarget:
 
 
 async def _check_owns_nothing(connection: AsyncConnection, role: str, target: GrantTarget) -> None:
-    """Refuse a role that owns the tables, their schema or database, or may act as their owner: privileges do not bind it."""
+    """Refuse a role that owns the tables, schema or database, or may act as their owner: it could change them in any case."""
     if (await connection.execute(_OWNS, _about(role, target))).scalar_one():
         raise RoleUnusable(
             f"the role {role} owns the central store's tables, schema or database, is a member of a role that does, or is a"
@@ -207,10 +207,10 @@ async def _check_owns_nothing(connection: AsyncConnection, role: str, target: Gr
 
 
 async def _check_has_just_this(connection: AsyncConnection, role: str, target: GrantTarget, access: Access) -> None:
-    """Refuse a role that has more or less than what was granted.
+    """Check that the role has the wanted privileges and no others.
 
-    Revoking from this role takes nothing away that it has by PUBLIC or by membership in another role. If the role that
-    connected may not grant, the server only warns, and nothing happens.
+    Privileges by PUBLIC or by membership in another role stay when they are revoked from this role. And if the role that
+    connects may not grant, the server only warns and grants nothing.
     """
     has = {(table, word) for table, word in await connection.execute(_HAS, _about(role, target))}
     wanted = {(each.table, word) for each in _privileges(access) for word in each.one_by_one}
@@ -229,7 +229,7 @@ def _about(role: str, target: GrantTarget) -> dict[str, object]:
 
 
 def _listed(privileges: set[tuple[str, str]]) -> str:
-    """Privileges on tables in words; columns are left out."""
+    """Privileges on tables, for a message. Columns are left out."""
     return ", ".join(sorted({f"{word.partition(' ')[0]} on {table}" for table, word in privileges}))
 
 

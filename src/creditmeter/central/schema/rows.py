@@ -182,7 +182,7 @@ def recall_row(account_id: AccountId, recall: Recall) -> Row:
         "asked_at": recall.asked_at,
         "deadline": recall.deadline,
         "awaited": AWAITED.encode_text(recall.awaited),
-        "is_ripe": recall.is_ripe,
+        "is_ripe": recall.is_ready,
     }
 
 
@@ -197,7 +197,7 @@ def recall_of(row: RowMapping) -> Recall:
         asked_at=row["asked_at"],
         deadline=row["deadline"],
         awaited=AWAITED.decode(row["awaited"]),
-        is_ripe=row["is_ripe"],
+        is_ready=row["is_ripe"],
     )
 
 

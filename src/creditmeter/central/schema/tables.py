@@ -1,7 +1,7 @@
 """The central store's tables.
 
-Every table that belongs to an account leads its primary key with `account_id`. Amounts are microcredits, moments are
-microseconds since 1970 in UTC, both 64 bits wide. Descriptive parts that no query goes by are JSON in text columns.
+The primary key of every table that belongs to accounts begins with `account_id`. Amounts are microcredits, and moments are
+microseconds since 1970 in UTC; both have 64 bits. What no query searches or sorts by is JSON in text columns.
 """
 
 from typing import Any
@@ -24,11 +24,11 @@ from sqlalchemy import (
 metadata = MetaData()
 
 FIXED = {"fixed": True}
-"""Marks columns that never change after their row was written. Those of a primary key need no mark."""
+"""Marks columns that never change once their row is inserted. Columns of a primary key need no mark."""
 
 
 def changing(table: Table) -> list[Column[Any]]:
-    """The columns of a table that may change after their row was written."""
+    """The columns of a table that may change after their row is inserted."""
     return [column for column in table.columns if not column.primary_key and not column.info.get("fixed")]
 
 
@@ -87,10 +87,10 @@ grants = Table(
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
 Index("grants_by_creation", grants.c.account_id, grants.c.created_at, grants.c.grant_id)
 HAS_CREDIT = grants.c.remaining_microcredits > literal_column("0")
-"""In these very words, not with a parameter, so that engines see which index it is about."""
+"""A grant has credit left. The 0 is literal and not a parameter, so that engines can use the partial indexes."""
 
 GRANT_END = func.coalesce(grants.c.expires_at, literal_column(str(2**63 - 1)))
-"""When a grant ends, for the order of deduction: engines differ in where they put what has no end."""
+"""When a grant ends, for the order of deduction. Engines differ in where they sort NULL, so no end is the largest int64."""
 
 Index(
     "grants_with_credit",
@@ -105,7 +105,7 @@ Index(
     postgresql_where=HAS_CREDIT,
 )
 IS_VOIDED_WITH_CREDIT = grants.c.voided_at.is_not(None) & HAS_CREDIT
-"""What is left of such a grant is out on leases."""
+"""A voided grant has credit left, which is out on leases."""
 
 Index(
     "grants_voided",
@@ -172,7 +172,7 @@ Index("charges_by_request", charges.c.account_id, charges.c.request_id)
 Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
 Index("charges_by_commit", charges.c.account_id, charges.c.committed_at, charges.c.charge_id)
 OWES_DEBT = charges.c.debt_microcredits > literal_column("0")
-"""In the same way."""
+"""A charge owes debt. The 0 is literal, as in `HAS_CREDIT`."""
 
 Index(
     "charges_with_debt",

@@ -1,1 +1,1 @@
-"""Verification: every balance computed again from its history."""
+"""Verification: every balance is computed again from history, and compared with what is stored."""

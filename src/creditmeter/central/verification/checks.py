@@ -1,4 +1,4 @@
-"""What must hold of an account's rows at the central store. Each check says what is wrong, in one sentence a problem.
+"""Checks of an account's rows at the central store. Each check yields problems, one sentence for each.
 
 Nothing is read from the database here: `verification` does that.
 """
@@ -35,13 +35,13 @@ _OF_A_GRANT = {EntryType.GRANTED: "amount", EntryType.LAPSED: "lapsed", EntryTyp
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why something that is stored makes no sense."""
+    """Why stored data cannot be read."""
 
     reason: str
 
 
 def read(decode: Callable[[_Raw], _Read], raw: _Raw) -> _Read | Unreadable:
-    """What is stored, or why it makes no sense."""
+    """The decoded value of stored data, or why it cannot be read."""
     try:
         return decode(raw)
     except (AssertionError, ValueError) as error:
@@ -59,10 +59,10 @@ def draws_in(body: str) -> tuple[Draw, ...]:
 
 @dataclass(slots=True)
 class History:
-    """What an account's history adds up to so far, in microcredits.
+    """The sums of an account's lines of history so far, in microcredits.
 
-    `sources` says where each grant is from. `by_grant` has an amount for each (grant, part): amount, drawn, refunded, lapsed,
-    voided. `owed` has, for charges that were not paid at once, the draws that lines yet to come should name.
+    `sources` is the source of each grant. `by_grant` has an amount for each grant and part of it: amount, drawn, refunded,
+    lapsed, voided. `owed` has, for charges that were not paid at once, the draws that later lines should have.
     """
 
     sources: dict[str, str] = field(default_factory=dict)
@@ -74,10 +74,10 @@ class History:
 
 
 def line_problems(row: RowMapping, history: History, paid: Mapping[str, tuple[Draw, ...]]) -> Iterator[str]:
-    """What is wrong with a line, after it was added up."""
+    """Add a line to the sums, and yield what is wrong with it."""
     number, expected = row["number"], history.last_number + 1
     if number != expected:
-        yield f"history has {number} where {expected} should stand"
+        yield f"history has line {number} where line {expected} should be"
     history.last_number = number
     history.entries += 1
     history.balance += row["amount_microcredits"]
@@ -89,18 +89,18 @@ def line_problems(row: RowMapping, history: History, paid: Mapping[str, tuple[Dr
         yield f"history line {number} cannot be read: {entry.reason}"
         return
     if entry.charge_id is not None and entry.charge_id not in paid:
-        yield f"history line {number} is about charge {entry.charge_id}, which is not there"
+        yield f"history line {number} is about charge {entry.charge_id}, which does not exist"
     if entry.amount != _amount_of_draws(entry):
         yield f"history line {number} of {entry.amount} is not the sum of its draws"
     if row["kinds"] != bits_of_kinds(entry.kinds) or not _names_its_sources(entry, history):
-        yield f"history line {number} is not filed under the kinds and sources of its grants"
+        yield f"history line {number} does not have the kinds and sources of its grants"
     _add_up(entry, history)
     if entry.type in _SPENT and not _paid_by(entry, history, paid):
-        yield f"history line {number} has other draws than charge {entry.charge_id}"
+        yield f"history line {number} has draws that are not those of charge {entry.charge_id}"
 
 
 def _amount_of_draws(entry: Entry) -> int:
-    """What a line's amount should be; that of a line about one grant stands for itself."""
+    """What a line's amount should be, from its draws. The amount of a line about one grant is taken as it is."""
     if entry.type in _OF_A_GRANT:
         return entry.amount
     drawn = sum(draw.amount for draw in entry.draws)
@@ -108,14 +108,14 @@ def _amount_of_draws(entry: Entry) -> int:
 
 
 def _names_its_sources(entry: Entry, history: History) -> bool:
-    """Whether a line says where its grants are from. A grant that is not there is told of by `grant_problems`."""
+    """Whether a line has the sources of its grants. Grants that are missing are reported by `grant_problems`."""
     if not entry.grant_ids <= history.sources.keys():
         return True
     return {history.sources[name] for name in entry.grant_ids} == {each.value for each in entry.sources}
 
 
 def _add_up(entry: Entry, history: History) -> None:
-    """Count what a line says of each grant."""
+    """Add what a line says of each grant to the sums."""
     if entry.type in _OF_A_GRANT:
         sign = 1 if entry.type is EntryType.GRANTED else -1
         history.by_grant[entry.grant_id or "", _OF_A_GRANT[entry.type]] += sign * entry.amount
@@ -125,8 +125,8 @@ def _add_up(entry: Entry, history: History) -> None:
 
 
 def _paid_by(entry: Entry, history: History, paid: Mapping[str, tuple[Draw, ...]]) -> bool:
-    """Whether a line names the draws of its charge: the first of them if it is the charge's own line, else those that follow
-    on what earlier lines named.
+    """Whether a line has the draws of its charge that are due: the first draws in the charge's own line, then those that follow
+    the draws of earlier lines.
     """
     charge_id = entry.charge_id or ""
     due = paid.get(charge_id, ()) if entry.type is EntryType.CHARGED else history.owed.pop(charge_id, ())
@@ -140,7 +140,7 @@ def _paid_by(entry: Entry, history: History, paid: Mapping[str, tuple[Draw, ...]
 
 
 def void_problems(grants: Iterable[RowMapping], leases: Iterable[RowMapping], now: Instant) -> Iterator[str]:
-    """Where voided grants have more left than leases may need: it should have been taken back when it returned."""
+    """Problems of voided grants that have more left than is out on leases. It should have been taken back when it returned."""
     kept = [each for each in grants if each["voided_at"] is not None and each["remaining_microcredits"]]
     left = sum(each["remaining_microcredits"] for each in kept if each["expires_at"] is None or each["expires_at"] > now)
     out = sum(each["limit_microcredits"] - each["posted_microcredits"] for each in leases if not each["closed"])
@@ -149,7 +149,7 @@ def void_problems(grants: Iterable[RowMapping], leases: Iterable[RowMapping], no
 
 
 def grant_problems(grants: Mapping[str, RowMapping], history: History) -> Iterator[str]:
-    """Where a grant does not add up, or is not what history says."""
+    """Problems of grants whose amounts do not add up, or differ from those in history."""
     for name, row in grants.items():
         parts = {part: row[f"{part}_microcredits"] for part in ("amount", "drawn", "refunded", "lapsed", "voided")}
         remaining = row["remaining_microcredits"]
@@ -161,25 +161,28 @@ def grant_problems(grants: Mapping[str, RowMapping], history: History) -> Iterat
             if stored != history.by_grant[name, part]:
                 yield f"grant {name} has {part} {stored}, its history says {history.by_grant[name, part]}"
     for name in sorted({name for name, _ in history.by_grant} - grants.keys()):
-        yield f"grant {name or 'without a name'} is in history, but is not there"
+        yield f"grant {name or 'without an id'} is in history, but does not exist"
 
 
 def balance_problems(account: RowMapping, grants: Iterable[RowMapping], history: History) -> Iterator[str]:
-    """Where the account's row is not what its grants and its history say."""
+    """Problems of the account's row that differs from its grants and its history."""
     grants = list(grants)
     balance, last_entry = account["balance_microcredits"], account["last_entry"]
     remaining = sum(row["remaining_microcredits"] for row in grants)
     if not balance == history.balance == remaining:
         yield f"the balance is {balance}, its history adds up to {history.balance}, and its grants have {remaining} left"
     if last_entry != history.entries:
-        yield f"history has {history.entries} lines where {last_entry} were written"
+        yield f"history has {history.entries} lines, but {last_entry} were written"
 
 
 # Charges and refunds.
 
 
 def charge_problems(row: RowMapping, back: int, cancelled: int) -> Iterator[str]:
-    """Where a charge does not add up. `back` is what refunds say came back to it, `cancelled` what they took off its debt."""
+    """Problems of a charge whose amounts do not add up.
+
+    `back` is what its refunds returned, `cancelled` the debt that they cancelled, in microcredits.
+    """
     name = row["charge_id"]
     charge = read(charge_of, row)
     if isinstance(charge, Unreadable):
@@ -201,7 +204,7 @@ def charge_problems(row: RowMapping, back: int, cancelled: int) -> Iterator[str]
 
 
 def refund_problems(row: RowMapping) -> Iterator[str]:
-    """Where a refund makes no sense by itself."""
+    """Problems of a refund by itself: it cannot be read, is not posted, or has columns that differ from its body."""
     name = row["refund_id"]
     refund = read(refund_of, row)
     if isinstance(refund, Unreadable):
@@ -213,20 +216,22 @@ def refund_problems(row: RowMapping) -> Iterator[str]:
 
 
 def _column_problems(name: str, row: RowMapping, expected: Mapping[str, object]) -> Iterator[str]:
-    """Where a row's columns are not what its body says. The body's text itself may be written in more than one way."""
+    """Problems of a row whose columns differ from its body. The text of the body is not compared: it may be written
+    differently.
+    """
     for column, value in expected.items():
         if column != "body" and row[column] != value:
-            yield f"{name} has {column.removesuffix('_microcredits')} {row[column]} in its row and {value} in its body"
+            yield f"{name} has {column.removesuffix('_microcredits')} {row[column]} in its row, but {value} in its body"
 
 
 # Leases.
 
 
 def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now: Instant) -> Iterator[str]:
-    """Where more is out on leases than stands behind them.
+    """Problems of leases that have more out than the credit behind them.
 
-    A lease draws on grants that were usable at any time since it was opened. The later it was opened, the fewer those are; so
-    there is enough for all if, for each lease, there is enough for it and all that were opened later.
+    A lease draws on grants that were usable at any time since it was opened. A lease that was opened later has fewer of them.
+    So there is enough for all leases if, for each lease, there is enough for it and all that were opened later.
     """
     leases: list[OutLease] = []
     for row in rows:
@@ -245,4 +250,4 @@ def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now
         out += lease.out
         behind = sum(grant.remaining for grant in alive_between(sound, lease.opened_at, now))
         if out > behind:
-            yield f"lease {lease.lease_id} and those opened since have {out} out on leases, and {behind} is left behind them"
+            yield f"lease {lease.lease_id} and those opened since have {out} out, and the grants behind them have {behind} left"

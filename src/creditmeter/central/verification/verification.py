@@ -1,11 +1,11 @@
-"""Verification: recompute every balance from history, and hold what is stored against it.
+"""Verification: computes every balance again from history, and compares it with what is stored.
 
-Each account is read from one snapshot, so this may run beside sidecars. What is checked is what credit rests on: every grant
-adds up, and its parts are what history says they are; every charge is paid by its draws and stands in history once, and so
-does every refund; what is out on leases has credit behind it.
+Each account is read in one snapshot, so this may run beside sidecars. The checks are: the amounts of every grant add up and are
+those in history; every charge is paid by its draws; every charge and every refund is in history once; what is out on leases has
+credit behind it.
 
-Of an account the grants and the unclosed leases are kept in memory; history, charges and refunds are read page by page, and
-what has to be counted over all of them is counted by the database.
+An account's grants and unclosed leases are kept in memory. History, charges and refunds are read page by page, and the database
+counts what has to be counted over all of them.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
@@ -33,17 +33,17 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.ids import AccountId
 
 MAX_PROBLEMS = 100
-"""As many problems are listed; the rest are counted."""
+"""Most problems that are listed. Further ones are counted."""
 
 PAGE = 2_000
-"""As many rows are read at once."""
+"""Rows that are read at a time."""
 
 _OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was looked at, and what is wrong: one sentence a problem."""
+    """How many accounts and lines of history were checked, and the problems, one sentence for each."""
 
     accounts: int
     entries: int
@@ -52,7 +52,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Found:
-    """Problems: the first of them, and how many there were."""
+    """The first problems, and how many there were."""
 
     listed: list[str] = field(default_factory=list)
     count: int = 0
@@ -63,18 +63,18 @@ class _Found:
         if self.count <= MAX_PROBLEMS:
             self.listed.append(problem)
 
-    def told(self) -> tuple[str, ...]:
-        """What is listed, and a count of the rest."""
+    def sentences(self) -> tuple[str, ...]:
+        """The listed problems, and a count of the rest."""
         rest = self.count - len(self.listed)
         return (*self.listed, f"and {rest} more problems") if rest else tuple(self.listed)
 
 
 async def verify(url: str, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Check a whole central store. `progress` is told how many accounts of how many are done.
+    """Check a whole central store. `progress` is called with how many accounts are done, and of how many.
 
     Raises:
-        CentralUnavailable: the store did not answer, or is none.
-        CentralMisconfigured: the address is none.
+        CentralUnavailable: the store did not answer, or what is there is no central store.
+        CentralMisconfigured: the address is not that of a central store.
     """
     database = Database(url, is_timed=False, read_only=True)  # a large account takes long
     try:
@@ -97,11 +97,11 @@ async def _verify(database: Database, progress: Callable[[int, int], None]) -> R
     async with database.read() as connection:
         async for problem in _rows_of_nobody(connection):
             found.add(problem)
-    return Report(accounts, entries, found.told())
+    return Report(accounts, entries, found.sentences())
 
 
 async def _account_ids(database: Database) -> AsyncIterator[AccountId]:
-    """All accounts, in pages: nothing is held open while they are looked at."""
+    """All accounts, read in pages. No transaction is open while the caller checks an account."""
     column = tables.accounts.c.account_id
     after = ""
     while True:
@@ -119,11 +119,11 @@ async def _rows_of_nobody(connection: AsyncConnection) -> AsyncGenerator[str]:
     for table in _OF_ACCOUNTS:
         query = select(table.c.account_id).distinct().except_(known).order_by(table.c.account_id)
         for account_id in (await connection.execute(query)).scalars():
-            yield f"account {account_id}: is not there, but has rows in {table.name}"
+            yield f"account {account_id}: does not exist, but has rows in {table.name}"
 
 
 async def _problems(connection: AsyncConnection, account_id: AccountId, history: History) -> AsyncGenerator[str]:
-    """Everything that is wrong with one account."""
+    """All problems of one account."""
     grants = {row["grant_id"]: row async for row in _rows(connection, tables.grants, account_id)}
     history.sources = {name: row["source"] for name, row in grants.items()}
     async for page in _pages(connection, tables.history, account_id):
@@ -132,7 +132,7 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
             for problem in line_problems(row, history, paid):
                 yield problem
     for charge_id in history.owed:
-        yield f"charge {charge_id} drew more than the lines of its history say"
+        yield f"charge {charge_id} drew more than its lines of history say"
     for problem in grant_problems(grants, history):
         yield problem
     stored = (await connection.execute(_of(tables.accounts, account_id))).mappings().one()
@@ -154,7 +154,7 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
 async def _draws_of_charges(
     connection: AsyncConnection, account_id: AccountId, lines: Iterable[RowMapping]
 ) -> dict[str, tuple[Draw, ...]]:
-    """What the charges that some lines are about drew."""
+    """The draws of the charges that these lines are about, by charge."""
     charges = tables.charges
     named = {line["charge_id"] for line in lines if line["charge_id"]}
     query = select(charges.c.charge_id, charges.c.body).where(
@@ -175,15 +175,13 @@ async def _charges_problems(connection: AsyncConnection, account_id: AccountId) 
     wanted = case((tables.charges.c.duplicate_of.is_(None), 1), else_=0)
     query = _not_as_often_as(wanted, account_id, tables.charges, "charge_id", EntryType.CHARGED)
     for name, count in await connection.execute(query):
-        yield f"charge {name} stands in history {count} times"
+        yield f"charge {name} is in history {count} times"
 
 
 async def _refunded(
     connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[str]
 ) -> dict[str, tuple[int, int]]:
-    """For charges with refunds, of their own or of a duplicate: what came back to them in all, and how much of their debt was
-    cancelled.
-    """
+    """For charges that have refunds, of their own or of a duplicate: what these returned, and the debt that they cancelled."""
     refunds, charges = tables.refunds.c, tables.charges.c
     back = refunds.restored_microcredits + refunds.lapsed_microcredits
     paid = func.coalesce(charges.duplicate_of, charges.charge_id)
@@ -202,13 +200,13 @@ async def _refunds_problems(connection: AsyncConnection, account_id: AccountId) 
             yield problem
     query = _not_as_often_as(literal(1), account_id, tables.refunds, "refund_id", EntryType.REFUNDED)
     for name, count in await connection.execute(query):
-        yield f"refund {name} stands in history {count} times"
+        yield f"refund {name} is in history {count} times"
     async for problem in _moved_problems(connection, account_id):
         yield problem
 
 
 async def _moved_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
-    """Where the lines of a refund move other credit than it says: what came back, or was given anew, and what of it lapsed."""
+    """Problems of refunds whose lines of history return, or let lapse, other amounts than the refund says."""
     refunds, history = tables.refunds.c, tables.history.c
     is_lost = history.type.in_((EntryType.LAPSED.value, EntryType.VOIDED.value))
     lapsed = case((is_lost, -history.amount_microcredits), else_=0)
@@ -226,17 +224,17 @@ async def _moved_problems(connection: AsyncConnection, account_id: AccountId) ->
         .where(refunds.refund_id.is_(None) | differs)
         .order_by(moved.c.refund_id)
     )
-    for name, back, gone, said_back, said_gone in await connection.execute(query):
-        if said_back is None:
-            yield f"refund {name} is in history, but is not there"
+    for name, back, gone, stated_back, stated_gone in await connection.execute(query):
+        if stated_back is None:
+            yield f"refund {name} is in history, but does not exist"
         else:
-            yield f"refund {name} says {said_back} restored and {said_gone} lapsed, its history {back} and {gone}"
+            yield f"refund {name} has {stated_back} restored and {stated_gone} lapsed, its history has {back} and {gone}"
 
 
 def _not_as_often_as(
     wanted: ColumnElement[int], account_id: AccountId, table: Table, key: str, type_: EntryType
 ) -> Select[str, int]:
-    """The things of a table that do not have as many lines of a type as they should, and how many they have."""
+    """A query for the rows of a table that have not as many lines of a type as `wanted`, with the number that they have."""
     history = tables.history.c
     lines = (
         select(history[key].label("name"), func.count().label("lines"))
@@ -253,7 +251,7 @@ def _not_as_often_as(
     )
 
 
-# Reading.
+# Rows.
 
 
 def _of(table: Table, account_id: AccountId) -> Select[Any]:
@@ -261,14 +259,14 @@ def _of(table: Table, account_id: AccountId) -> Select[Any]:
 
 
 async def _rows(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[RowMapping]:
-    """An account's rows of a table by primary key."""
+    """An account's rows of a table, in the order of the primary key."""
     async for page in _pages(connection, table, account_id):
         for row in page:
             yield row
 
 
 async def _pages(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[Sequence[RowMapping]]:
-    """An account's rows of a table by primary key, a page at a time."""
+    """An account's rows of a table, in the order of the primary key, a page at a time."""
     key = list(table.primary_key.columns)[1]
     after: object = None
     while True:

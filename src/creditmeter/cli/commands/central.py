@@ -53,7 +53,7 @@ def grant_role(
     access = roles.Access(admin=admin, auto_create=auto_create)
     database = _opened(central)
     try:
-        statements = roles.statements(name, access, roles.target_in(database))
+        statements = roles.statements(name, access, roles.target_of(database))
     except roles.RoleUnusable as error:
         raise CommandFailed(str(error), ExitCode.USAGE) from error
     if sql:

@@ -1,4 +1,4 @@
-"""Accounts and plans: who may be charged, and what they are given by themselves."""
+"""Accounts, and the plans that give them credit each day and each month."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -10,11 +10,11 @@ from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import Instant
 
 DEFAULT_TIME_ZONE = "UTC"
-"""Where the days of an account begin unless it says otherwise."""
+"""The time zone of an account that was created without one."""
 
 
 class AccountState(Enum):
-    """Whether an account may start new work. Open holds commit in every state."""
+    """Whether an account may start new work. Open reservations commit in every state."""
 
     ACTIVE = "ACTIVE"
     SUSPENDED = "SUSPENDED"
@@ -23,7 +23,7 @@ class AccountState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A threshold of low credit: an amount in microcredits, or a share of what was granted in percent; the other is 0."""
+    """A threshold of low credit: an amount in microcredits, or a percentage of what was granted. The other one is 0."""
 
     amount: Microcredits = Microcredits(0)
     percent: int = 0
@@ -31,7 +31,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is agreed with one account. Amounts in microcredits; a limit of 0 means the server's default."""
+    """An account and its terms, amounts in microcredits. A 0 in `max_…` is the sidecar's default, any other 0 is 0."""
 
     account_id: AccountId
     created_at: Instant
@@ -47,13 +47,13 @@ class Account:
 
     @property
     def calendar(self) -> Calendar:
-        """Where this account's days and months begin."""
+        """The calendar that says when the account's days and months begin."""
         return Calendar(self.time_zone, self.anchor_day)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an account is granted by itself, in microcredits, each day and each month."""
+    """The credit that an account is granted each day and each month, in microcredits."""
 
     plan_id: PlanId
     daily: Microcredits
@@ -61,7 +61,7 @@ class Plan:
 
 
 class AccountCursor(NamedTuple):
-    """Where a page of accounts ended: they come newest first."""
+    """Where a page of accounts ended. Accounts are listed newest first."""
 
     created_at: Instant
     id: str

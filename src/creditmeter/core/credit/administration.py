@@ -1,4 +1,4 @@
-"""The changes that operators and the product's back end ask the central store for: of accounts and of grants."""
+"""The requests of operators and of the product's back end to the central store: changes of accounts and grants."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from creditmeter.core.instants import Instant
 
 @dataclass(frozen=True, slots=True)
 class CreateAccount:
-    """Open an account. `anchor_day` 0 is the day of its creation; `created_at` is the central store's to set."""
+    """Create an account. An `anchor_day` of 0 is the day of its creation. The central store sets `created_at`."""
 
     request_id: RequestId
     account: Account
@@ -19,7 +19,7 @@ class CreateAccount:
 
 @dataclass(frozen=True, slots=True)
 class AccountUpdate:
-    """New values for an account; None leaves a value as it is. An empty plan id takes the plan away."""
+    """New values for an account, amounts in microcredits. None keeps the old value; an empty plan id removes the plan."""
 
     plan_id: PlanId | None = None
     time_zone: str | None = None
@@ -34,7 +34,7 @@ class AccountUpdate:
 
 @dataclass(frozen=True, slots=True)
 class UpdateAccount:
-    """Change what is agreed with an account."""
+    """Change the terms of an account."""
 
     request_id: RequestId
     account_id: AccountId
@@ -43,7 +43,10 @@ class UpdateAccount:
 
 @dataclass(frozen=True, slots=True)
 class GrantCredits:
-    """Give credit. `effective_at` None is now; `expires_at` None is never (PERMANENT) or the running period's end."""
+    """Give credit, `amount` in microcredits.
+
+    An `effective_at` of None is now. An `expires_at` of None is never for PERMANENT credit, and else the running period's end.
+    """
 
     request_id: RequestId
     account_id: AccountId
@@ -57,7 +60,7 @@ class GrantCredits:
 
 @dataclass(frozen=True, slots=True)
 class VoidGrant:
-    """Take a grant back: what is neither spent nor out on a lease at once, what is out when it returns."""
+    """Take a grant back: at once what is neither spent nor out on a lease, and what is out when it returns."""
 
     request_id: RequestId
     account_id: AccountId
@@ -66,7 +69,7 @@ class VoidGrant:
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """A grant after a part of it was taken back, and how much that was, in microcredits."""
+    """A grant after it was voided, and how much of it was taken back at once, in microcredits."""
 
     grant: Grant
     amount: Microcredits

@@ -1,16 +1,15 @@
-"""An account's calendar: which local day and which month of its own a moment belongs to.
+"""An account's calendar: the local day and the month that a moment belongs to.
 
-Periods are found through their boundaries, never through a date's clock face. The start of a local date is the first
-instant whose local date is that date or a later one, and a moment belongs to the last day that has started. So days of
-23 and 25 hours, midnights that do not exist (clocks jump from 23:59 to 01:00), midnights that occur twice (the first
-one counts) and dates that a zone skipped altogether all give one period to each instant, and the periods follow on each
-other without gap or overlap.
+Periods are found by their boundaries, not by what clocks show. A local date starts at the first instant whose local date is
+that date or a later one, and a moment belongs to the last day that has started. So each instant has one period, and the periods
+follow each other without gap or overlap: also where a day has 23 or 25 hours, where a midnight does not exist (clocks jump from
+23:59 to 01:00), where a midnight occurs twice (the first one counts), and where a zone skipped a date.
 
-Calendars end with the years that can be written, 1 to 9999. The first day begins and the last one ends with them, whatever
-the zone says; the last midnight is the beginning of 31 December 9999, and what would end after it ends there.
+Calendars cover the years that can be written, 1 to 9999. The first day begins and the last day ends with them in every zone.
+The last midnight is the beginning of 31 December 9999, and what would end after it ends there.
 
-Time zones are IANA names, and their rules come from the `tzdata` package rather than from the host: every process with
-the same package version agrees on every midnight. The tables are read on first use of a zone and kept.
+Time zones are IANA names. Their rules come from the `tzdata` package and not from the host, so every process with the same
+version of the package agrees on every midnight. The rules of a zone are read when it is first used, and kept.
 """
 
 from calendar import monthrange
@@ -35,7 +34,7 @@ _ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Where an account's periods start: at local midnights of `time_zone`, its months on `anchor_day` (1 to 31).
+    """When an account's periods start: at local midnights of `time_zone`, and its months on `anchor_day` (1 to 31).
 
     Raises:
         ValueError: the zone is not an IANA name, or the anchor is not a day of a month.
@@ -45,7 +44,7 @@ class Calendar:
     anchor_day: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what no period can be computed from."""
+        """Check that periods can be computed."""
         if not valid_time_zone(self.time_zone):
             raise ValueError(f"{self.time_zone!r} is not the name of an IANA time zone")
         if not 1 <= self.anchor_day <= LAST_ANCHOR_DAY:
@@ -62,7 +61,7 @@ class Period:
 
 
 def valid_time_zone(name: str) -> bool:
-    """Whether the name is an IANA zone, spelled as IANA spells it. Links such as ``Asia/Calcutta`` are."""
+    """Whether the name is that of an IANA zone, in IANA's spelling. Links such as ``Asia/Calcutta`` are valid names."""
     return name in _zone_names()
 
 
@@ -76,15 +75,15 @@ def day_of(calendar: Calendar, now: Instant) -> Period:
 
 
 def day_of_month(time_zone: str, moment: Instant) -> int:
-    """Which day of the month, 1 to 31, a moment's day is in a time zone."""
+    """The day of the month, 1 to 31, of a moment in a time zone."""
     return date.fromisoformat(day_of(Calendar(time_zone), moment).key).day
 
 
 def month_of(calendar: Calendar, now: Instant) -> Period:
     """The month that contains the moment, from anchor day to anchor day.
 
-    In a month that is too short the anchor is that month's last day, and the next month goes by the anchor again: 31
-    January, 28 February, 31 March.
+    In a month without the anchor day it starts on the last day. The next month goes by the anchor day again: 31 January,
+    28 February, 31 March.
     """
     today = _local_date(calendar.time_zone, now)
     month = _Month(today.year, today.month)
@@ -97,10 +96,7 @@ def month_of(calendar: Calendar, now: Instant) -> Period:
 
 
 def end_of_day(calendar: Calendar, moment: Instant) -> Instant:
-    """The first day boundary at or after the moment: within a day it is that day's end, a boundary stays.
-
-    From the last midnight on it is the last midnight.
-    """
+    """The first local midnight at or after the moment. From the last midnight of the calendar on, that midnight."""
     day = day_of(calendar, moment)
     is_last = day.ends_at >= LAST_MOMENT
     return day.starts_at if is_last or moment == day.starts_at else day.ends_at
@@ -129,7 +125,7 @@ class _Month:
 
 @lru_cache(maxsize=1)
 def _zone_names() -> frozenset[str]:
-    """The names that the tzdata package lists. Membership keeps out paths, directories and the host's own names."""
+    """The names that the tzdata package lists. No path, directory or name of the host's own is among them."""
     return frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
 
 
@@ -140,7 +136,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _local_date(zone: str, moment: Instant) -> date:
-    """The date that clocks show; the first or last one there is, where the zone's own cannot be written."""
+    """The local date of the moment; the first or last date there is if the local date cannot be written."""
     try:
         return to_datetime(moment).astimezone(_zone(zone)).date()
     except OverflowError:
@@ -155,9 +151,9 @@ def _day_end(zone: str, day: date) -> Instant:
 def _day_start(zone: str, day: date) -> Instant:
     """The first instant whose local date is `day` or later.
 
-    A midnight read with `fold=0` is the first of two, or, where clocks jump over it, the reading by the offset before
-    the jump (PEP 495), which lies at the jump or after it; read with `fold=1` it then lies at the jump or before it.
-    Between the two there is one jump, which is where the day starts.
+    With `fold=0` (PEP 495) a midnight that occurs twice is the first of the two. A midnight that clocks jump over lies at the
+    jump or after it with `fold=0`, and at the jump or before it with `fold=1`. Between the two there is one jump, at which the
+    day starts.
     """
     if day == date.min:
         return FIRST_MOMENT

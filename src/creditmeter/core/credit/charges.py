@@ -1,7 +1,7 @@
-"""Charges and refunds: settled cost, and cost given back.
+"""Charges and refunds: the cost of calls, and cost that was given back.
 
-A charge is a record of fact. The sidecar writes it when a call ends; the central store later adds what it decides when the
-charge is posted: which grants it drew on, what became debt, and what was written off.
+A charge is a record of fact. The sidecar writes it when a call ends. When it is posted, the central store adds what it decides:
+which grants the charge drew on, what became debt, and what was written off.
 """
 
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """What the central store decided about a charge, in microcredits.
+    """What the central store decided about a charge. Amounts in microcredits.
 
-    ``cost = covered + debt + uncovered``, less the debt that refunds cancelled; all are 0 for the duplicate of a charge.
+    ``cost = covered + debt + uncovered + the debt that refunds cancelled``. All amounts of a duplicate are 0.
     """
 
     posted_at: Instant
@@ -62,8 +62,8 @@ class Posting:
 class Charge:
     """The cost of one call, in microcredits.
 
-    `parts` is the cost that leases stand behind, `excess` the cost beyond them. `commit_number` counts the commits of one
-    reservation from 1. `sent` is true from before it is first sent to the central store.
+    `parts` are the cost that leases cover, `excess` is the cost beyond them. `commit_number` counts the commits of one
+    reservation from 1. `sent` becomes true before the charge is first sent to the central store.
     """
 
     charge_id: ChargeId
@@ -91,12 +91,12 @@ class Charge:
 
     @property
     def action(self) -> str:
-        """What was done, for the user's history; empty when only an amount was given."""
+        """The action of its usage, for history; empty if only an amount was given."""
         return self.usage.action if self.usage else ""
 
 
 class RefundMode(Enum):
-    """Where refunded credit goes: back to the grants it came from, or into a new permanent grant."""
+    """Where refunded credit goes. ORIGINAL: back to the grants it came from. GOODWILL: into a new permanent grant."""
 
     ORIGINAL = "ORIGINAL"
     GOODWILL = "GOODWILL"
@@ -104,8 +104,10 @@ class RefundMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RefundPosting:
-    """What the central store did with a refund, in microcredits: credit that came back, and credit whose grant had ended or was
-    voided. `never_paid` is what of the amount its charge had not cost the account after all. The rest of it cancelled debt.
+    """What the central store did with a refund. Amounts in microcredits.
+
+    `restored` is credit that the account has again, `lapsed` credit whose grant had ended or was voided. `never_paid` is the
+    part of the refund that its charge had not cost the account after all. What remains of the refund cancelled debt.
     """
 
     posted_at: Instant

@@ -1,4 +1,4 @@
-"""Deliveries: what a webhook is to be told, as the central store hands it out."""
+"""Deliveries: events that are to be sent to a webhook, as the central store hands them out."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from creditmeter.core.instants import Instant
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An attempt to tell a webhook something: the first is number 1. `body` is what is sent, to the letter."""
+    """An attempt to send an event to a webhook. The first attempt is number 1. `body` is sent byte by byte as it is."""
 
     account_id: AccountId
     delivery_id: str

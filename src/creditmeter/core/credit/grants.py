@@ -1,7 +1,7 @@
-"""Grants, and the order in which they are used up.
+"""Grants, and the order of deduction: the order in which they are drawn on.
 
-DAILY before MONTHLY before PERMANENT; within a kind the earliest end first (no end last), then the earliest beginning, then
-the id: a total order that does not depend on where or how the grants are stored.
+DAILY comes before MONTHLY before PERMANENT. Within a kind the earliest end comes first (no end last), then the earliest
+beginning, then the smallest id. This is a total order: it does not depend on where or how the grants are stored.
 """
 
 from collections.abc import Iterable
@@ -39,10 +39,10 @@ class GrantSource(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Credits given to an account, and what became of them.
+    """Credit given to an account, and what became of it. Amounts in microcredits.
 
-    Amounts in microcredits; usable in ``[effective_at, expires_at)``, and not from `voided_at` on. What is left of a voided
-    grant is out on leases that were opened before; it is taken back when it returns. At every instant
+    A grant is usable in ``[effective_at, expires_at)``, and not from `voided_at` on. What is left of a voided grant is out on
+    leases that were opened before, and is taken back when it returns. At every instant
     ``amount = remaining + drawn - refunded + lapsed + voided``.
     """
 
@@ -71,11 +71,11 @@ class Grant:
 
     @property
     def given(self) -> Microcredits:
-        """What it gave, less what was taken back."""
+        """What it gave, less what was taken back, in microcredits."""
         return Microcredits(self.amount - self.voided)
 
     def has_ended(self, now: Instant) -> bool:
-        """Whether nothing authorised from `now` on may use it."""
+        """Whether its end is at `now` or before: nothing authorised from `now` on may use it."""
         return self.expires_at is not None and self.expires_at <= now
 
     def is_running(self, at: Instant) -> bool:
@@ -83,23 +83,23 @@ class Grant:
         return self.effective_at <= at and not self.has_ended(at)
 
     def is_usable(self, at: Instant) -> bool:
-        """Whether a call at this moment may use it: it is running, and was not voided until then."""
+        """Whether a call at this moment may use it: it is running, and was not voided by then."""
         return self.is_running(at) and (self.voided_at is None or at < self.voided_at)
 
     def draw(self, amount: int) -> "Grant":
-        """The grant after `amount` of it was spent."""
+        """The grant after a charge drew `amount` microcredits on it."""
         return replace(self, remaining=Microcredits(self.remaining - amount), drawn=Microcredits(self.drawn + amount))
 
     def give_back(self, amount: int) -> "Grant":
-        """The grant after `amount` that was drawn came back to it."""
+        """The grant after a refund returned `amount` microcredits to it."""
         return replace(self, remaining=Microcredits(self.remaining + amount), refunded=Microcredits(self.refunded + amount))
 
     def lapse(self, amount: int) -> "Grant":
-        """The grant after `amount` of what was left ended unused."""
+        """The grant after `amount` microcredits of what was left lapsed."""
         return replace(self, remaining=Microcredits(self.remaining - amount), lapsed=Microcredits(self.lapsed + amount))
 
     def void(self, amount: int) -> "Grant":
-        """The grant after `amount` of what was left was taken back."""
+        """The grant after `amount` microcredits of what was left were taken back."""
         return replace(self, remaining=Microcredits(self.remaining - amount), voided=Microcredits(self.voided + amount))
 
 
@@ -123,8 +123,10 @@ class GrantCursor:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Permanent grants that a decision does not look at one by one: usable now, behind all others in the order of deduction,
-    and with credit left. In microcredits what they gave, less what was taken back, and what is left of them.
+    """The permanent grants that a decision does not load one by one, as two sums in microcredits.
+
+    They are usable now, have credit left, and come last in the order of deduction. `given` is what they gave, less what was
+    taken back; `remaining` is what is left of them.
     """
 
     given: Microcredits = Microcredits(0)
@@ -135,7 +137,7 @@ NO_REST = Rest()
 
 
 def draw_key(grant: Grant) -> tuple[int, int, int, str]:
-    """Where a grant stands in the order of deduction: a key to sort by."""
+    """The sort key of a grant in the order of deduction."""
     end = _NEVER if grant.expires_at is None else grant.expires_at
     return DRAW_ORDER[grant.kind], end, grant.effective_at, grant.grant_id
 
@@ -153,8 +155,8 @@ def alive_between(grants: Iterable[Grant], start: Instant, end: Instant) -> list
 def merged(draws: Iterable[Draw]) -> tuple[Draw, ...]:
     """One draw for each grant, in the order in which the grants were first drawn on.
 
-    A charge draws on a grant once for each part of its cost; people are shown the sum. What is stored stays in pieces: a
-    refund gives back the last piece first, and pieces of two grants may alternate.
+    A charge draws on a grant once for each part of its cost, and people are shown the sum. The stored draws are not merged: a
+    refund returns the last draw first, and draws on two grants may alternate.
     """
     found: dict[GrantId, Draw] = {}
     for draw in draws:

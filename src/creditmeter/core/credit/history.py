@@ -15,7 +15,7 @@ from creditmeter.core.instants import Instant
 
 
 class EntryType(Enum):
-    """What happened. WRITTEN_OFF, PLAN_CHANGED and LOW_BALANCE move no credit: their amount is 0."""
+    """What happened. Entries of type WRITTEN_OFF, PLAN_CHANGED and LOW_BALANCE move no credit: their amount is 0."""
 
     GRANTED = "GRANTED"
     CHARGED = "CHARGED"
@@ -30,9 +30,9 @@ class EntryType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of history; amounts in microcredits, signed by what it did to the balance.
+    """One line of history. `amount` is the change of the balance, `balance_after` the balance then, in microcredits.
 
-    `sources` are those of the grants that it names.
+    `sources` are the sources of the grants that it names.
     """
 
     type: EntryType
@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def kinds(self) -> frozenset[GrantKind]:
-        """The kinds of the grants that it names: its own and those that its draws are on."""
+        """The kinds of the grants that it names: of its own grant and of those in its draws."""
         return frozenset(kind for kind in (self.kind, *(draw.kind for draw in self.draws)) if kind is not None)
 
     @property
@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LabelFilter:
-    """Which labels to look for: a key with this value, or (None) with any."""
+    """The label to look for: a key with this value; None is any value."""
 
     key: str
     value: str | None = None
@@ -76,7 +76,7 @@ class LabelFilter:
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """Which lines of history to show: those that match every filter that is set. `[start, end)` is on `occurred_at`."""
+    """The lines of history to show: those that match every field that is set. `[start, end)` is compared with `occurred_at`."""
 
     types: tuple[EntryType, ...] = ()
     kinds: tuple[GrantKind, ...] = ()
@@ -89,9 +89,9 @@ class HistoryFilter:
     end: Instant | None = None
 
     def has(self, pending: Charge) -> bool:
-        """Whether a charge that waits to be posted is known to be among the lines that will be there.
+        """Whether it is certain that the line of a charge that waits to be posted will match.
 
-        Which grants it will draw on is not: where kinds or a source are asked for, it is not.
+        Nobody knows yet which grants it will draw on. So it does not match a filter by kinds or by source.
         """
         usage = pending.usage
         model = (usage.response_model or usage.request_model) if usage else ""

@@ -1,4 +1,4 @@
-"""Who holds what, as the central store sees it: the sidecars that ever registered, and the leases that are not closed."""
+"""The sidecars that ever registered and the leases that are not closed, as the central store lists them."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +11,10 @@ from creditmeter.core.instants import Instant
 
 
 class SidecarState(Enum):
-    """Whether a sidecar spoke within the TTL of a lease, and if not, whether anything is out to it."""
+    """Whether a sidecar is in touch with the store.
+
+    ACTIVE: it sent something within the TTL of a lease. SILENT: it did not, and has credit out. GONE: it did not, and has none.
+    """
 
     ACTIVE = "ACTIVE"
     SILENT = "SILENT"
@@ -20,7 +23,7 @@ class SidecarState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SeenSidecar:
-    """A sidecar as the central store sees it; amounts are over all its unclosed leases."""
+    """A sidecar as the central store sees it. Amounts are the sums over its unclosed leases, in microcredits."""
 
     sidecar_id: SidecarId
     epoch: int

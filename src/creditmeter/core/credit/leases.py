@@ -1,11 +1,12 @@
 """Leases: how much of an account's credit one sidecar may authorise on its own.
 
-A lease is a scalar amount for (sidecar, account, local day). It ends at that day's midnight and its end never changes, so no
-grant behind it can end while it runs. The central store and the sidecar each keep a view of it; both count in totals, so that
-a message delivered twice changes nothing:
+A lease is an amount for one sidecar, one account and one local day. It ends at that day's midnight, and its end never changes.
+So no grant behind it ends while it runs. The central store and the sidecar each keep a view of the lease. Both count in totals,
+so a message that is delivered twice changes nothing:
 
-* `limit`: all that the sidecar was ever allowed on this lease, less what it gave back;
-* the sidecar's `spent`: all that it ever committed on it; the store's `posted`: what of that has arrived.
+* `limit`: all that the sidecar was ever allowed on this lease, less what it returned;
+* `spent`, in the sidecar's view: all that it ever committed on the lease;
+* `posted`, in the central store's view: what of that was posted.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from creditmeter.core.instants import Instant, Span
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One reading of both clocks: `now` never goes back; `boot` is the time since boot, which no clock step moves."""
+    """One reading of both clocks. `now` is the time of day, and never goes back. `boot` is the time since boot."""
 
     now: Instant
     boot: Span
@@ -27,11 +28,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The sidecar's view of a lease, amounts in microcredits.
+    """The sidecar's view of a lease. Amounts in microcredits.
 
-    `trusted_until` is on the boot-time clock: past it nothing is authorised until the central store renews the lease. It is
-    not stored, so after a restart nothing old authorises before the sidecar has registered. An `offline` lease is none of the
-    central store's: it is the allowance of an account for one outage, and what is spent on it is charged as excess.
+    `trusted_until` is on the boot-time clock: from then on the lease authorises nothing until the central store renews it. It
+    is not stored, so after a restart a stored lease authorises nothing before the sidecar has registered. An `offline` lease is
+    not the central store's: it is the allowance of an account for one outage, and what is spent on it is posted as excess.
     """
 
     lease_id: LeaseId
@@ -50,10 +51,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class OutLease:
-    """The central store's view of an unclosed lease, amounts in microcredits.
+    """The central store's view of a lease. Amounts in microcredits.
 
-    `held` and `unposted` are what the sidecar last said of it, at `renewed_at`: the rest of what is out is idle. The sidecar
-    authorises nothing on it from `trusted_until` on unless it renews it; if it stays silent until `reclaim_at`, it is lost.
+    `held` and `unposted` are what the sidecar reported at `renewed_at`; the rest of what is out is idle. From `trusted_until`
+    on the sidecar authorises nothing on it without renewing it. If the sidecar sends nothing until `reclaim_at`, it is lost.
     """
 
     lease_id: LeaseId
@@ -74,20 +75,20 @@ class OutLease:
 
     @property
     def out(self) -> Microcredits:
-        """What the sidecar may still post on it."""
+        """What the sidecar may still post on it, in microcredits."""
         return Microcredits(self.limit - self.posted)
 
     @property
     def idle(self) -> Microcredits:
-        """What of that was neither held nor waiting to be posted when the sidecar last spoke."""
+        """What of that was neither held nor unposted at the sidecar's last report, in microcredits."""
         return Microcredits(max(0, self.out - self.held - self.unposted))
 
 
 def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
     """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
 
-    What is out counts first against what is kept of voided grants: that is for leases, and nothing new may use it. What is not
-    kept is taken back before it counts for anything.
+    What is out counts first against what is kept of voided grants: it is kept for these leases, and nothing new may use it.
+    What is not kept of a voided grant counts as taken back. In microcredits.
     """
     grants, leases = tuple(grants), tuple(leases)
     usable = rest.remaining + sum(grant.remaining for grant in grants if grant.is_usable(now))
@@ -99,10 +100,11 @@ def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant,
 def surplus(
     grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST
 ) -> tuple[tuple[Grant, Microcredits], ...]:
-    """What is to be taken back of voided grants that have not ended, more than nothing each: all but what the leases that were
-    opened before have out. What later leases have come to rest on meanwhile stays until something else stands behind them.
+    """The voided grants that have not ended, with what is to be taken back of each; more than 0 microcredits.
 
-    A lease that was opened in the microsecond of the void is a later one: nothing was authorised on it before.
+    What leases opened before the void have out is kept for them, and the rest is taken back. What later leases rely on stays
+    until other credit is behind them. A lease opened in the microsecond of the void is a later one: nothing was authorised on
+    it before.
     """
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
     running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))
@@ -122,11 +124,12 @@ def surplus(
 
 
 def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
-    """What is left of the running grants, voided ones too, and of the rest, less what is out on all unclosed leases; never
-    negative.
+    """What is left of the running grants, voided or not, and of the rest, less what is out on all unclosed leases.
 
-    What is out on leases of ended days counts first against what the ended plan grants that were usable when the lease was
-    opened have left, since that is where it will be drawn: yesterday's open holds do not eat today's credits.
+    Never negative; in microcredits.
+
+    What is out on a lease of an ended day counts first against the ended plan grants that were usable when the lease was
+    opened: it will be drawn there. So yesterday's open holds do not lower today's credit.
     """
     grants = tuple(grants)
     backing = rest.remaining + sum(grant.remaining for grant in grants if grant.is_running(now))
@@ -140,12 +143,13 @@ def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant,
 
 
 def _claim_of_an_ended_day(lease: OutLease, buckets: list[Grant], left: dict[GrantId, int], now: Instant) -> int:
-    """What an ended day's lease claims of today's credit, after it took what it can from `left`, in the order of deduction.
+    """What a lease of an ended day claims of today's credit, in microcredits, after it took what it can from `left`.
 
-    Of the ended grants only the plan's count: every charge of that day may draw on them, so whichever is posted first, as
-    much is drawn there. Credit given within the day may not be open to the charge that is left for last, and a voided grant is
-    the last that a later charge draws on. A grant that still runs and is drawn on before an ended one (daily credit given for
-    several days, at the end of a month) is claimed first.
+    It takes in the order of deduction. Of the ended grants only the plan's count, because every charge of that day may draw on
+    them: the same amount is drawn there, whichever charge is posted first. Other ended grants do not count: a grant that was
+    given within the day may not be open to the last charge, and a voided grant is the last that a later charge draws on. A
+    running grant that comes before an ended one in the order (daily credit given for several days, at the end of a month) is
+    claimed first.
     """
     need = int(lease.out)
     claimed = 0

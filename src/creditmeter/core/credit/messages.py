@@ -1,10 +1,12 @@
-"""What a sidecar and the central store say to each other about one account.
+"""The protocol between a sidecar and the central store: messages about one account, and their answers.
 
-One message does everything: it states what the sidecar holds on each of its leases, posts charges and refunds, and asks for
-credit; one answer brings it all back. A message states totals and names all of the sidecar's unclosed leases on the account,
-so it means the same however often it arrives, and what it does not name is not held. A charge that the answer does not
-mention waits for credit that was recalled for it, and is sent again with the next message. `seq` orders the messages of one
-(sidecar, epoch, account): one already applied gets its stored answer again, an older one has no effect.
+A message reports what the sidecar holds on each of its leases, posts charges and refunds, and asks for credit. Its answer has
+the results of all three. A message states totals and names all of the sidecar's unclosed leases on the account, so it has the
+same meaning however often it arrives. A lease that it does not name has nothing held on it.
+
+The answer acknowledges each charge that was posted. A charge without an acknowledgement waits for credit that was recalled for
+it, and the sidecar sends it again with the next message. `seq` orders the messages of one (sidecar, epoch, account): a message
+that was applied already gets its stored answer again, and an older one has no effect.
 """
 
 from collections.abc import Mapping
@@ -21,8 +23,10 @@ from creditmeter.core.refusals import AccountNotFound
 
 @dataclass(frozen=True, slots=True)
 class LeaseReport:
-    """A lease as the sidecar sees it: its limit once idle credit went back, what is held on it, and what is committed on it
-    that neither was posted before nor goes along with the same message.
+    """A lease as its sidecar sees it, in microcredits.
+
+    `limit` is its limit after idle credit was returned. `held` is what open reservations hold on it. `unposted` is what was
+    committed on it and is posted neither before nor by the same message.
     """
 
     lease_id: LeaseId
@@ -33,10 +37,11 @@ class LeaseReport:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Credit asked for, in microcredits.
+    """The credit that a message asks for, in microcredits.
 
-    `required` is what all waiting requests lack now, `smallest` what the most modest of them lacks: less than that is of no
-    use. `wanted` is what would be good to have. `patience` is how long they will wait for what has to come from others.
+    `required` is what all waiting requests lack together. `smallest` is what the smallest of them lacks: less than that is of
+    no use. `wanted` is what the sidecar would like to have in hand. `patience` is how long the requests wait for credit that
+    other sidecars have to return.
     """
 
     required: Microcredits
@@ -47,7 +52,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCall:
-    """A call that was refused for lack of credit: what it was for, and how much it required, in microcredits."""
+    """A call that was refused for lack of credit: its action, and how much it required, in microcredits."""
 
     request_id: RequestId
     refused_at: Instant
@@ -57,12 +62,13 @@ class RefusedCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """From a sidecar, about one account.
+    """A message from a sidecar about one account.
 
-    From the moment it was sent the sidecar authorises for `lease_ttl` on its leases, and what it authorises may be held for
-    `max_hold_lifetime`. `is_steady` says that it has been in touch with the central store long enough for all others to have
-    been heard too: only then may those who were not be given up for lost. `answers` says that it was composed after its sidecar
-    was told that others wait for credit of this account. `refused` are calls that were refused for lack of credit since.
+    The sidecar authorises on its leases for `lease_ttl` from when the message was sent, and what it authorises may be held for
+    `max_hold_lifetime`. `is_steady`: the sidecar has been in touch with the central store for so long that every other sidecar
+    must have sent a message as well; only then may silent sidecars be given up for lost. `answers`: the message was composed
+    after the sidecar was notified that others wait for credit of this account. `refused` are the calls that were refused for
+    lack of credit since the last message.
     """
 
     sidecar_id: SidecarId
@@ -82,7 +88,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTerms:
-    """A lease as the central store has it after a message was applied."""
+    """A lease as the central store has it after a message was applied, in microcredits."""
 
     lease_id: LeaseId
     opened_at: Instant
@@ -93,8 +99,9 @@ class LeaseTerms:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One kind's grants that are usable now, in microcredits, and when the plan next gives credit of this kind (None: it gives
-    none of it).
+    """The sums of the grants of one kind that are usable now, in microcredits.
+
+    `next_reset_at` is when the plan next gives credit of this kind; None if it gives none.
     """
 
     kind: GrantKind
@@ -104,14 +111,14 @@ class Bucket:
 
 
 MAX_LISTED_GRANTS = 100
-"""As many grants as one standing of an account lists."""
+"""Most grants in one balance summary."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How an account stands at `as_of`, in microcredits.
+class BalanceSummary:
+    """The amounts of an account at `as_of`, in microcredits.
 
-    `available` counts idle credit on leases, wherever it is, as available, and is net of debt.
+    `available` is net of debt. Idle credit on the leases of any sidecar counts as available.
     """
 
     as_of: Instant
@@ -131,16 +138,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """From the central store, to one message.
+    """The central store's answer to one message. Amounts in microcredits.
 
-    `short` is how much of what was required it did not give; `free` what it has left to give, `elsewhere` how much idle credit
-    other sidecars had when they last spoke. If it is short, `is_pending` says that more may come: it was recalled, and not all
-    who have it have answered. For `pending_for` whoever asked will be told of news, then it has to ask again.
+    `granted` is what was leased for the message's need, `short` what of the required amount was not, `free` what the account
+    has left to lease, and `elsewhere` what was idle on the leases of other sidecars at their last messages. `is_pending` says
+    that more may come: the missing credit was recalled, and not all sidecars that have it have answered. For `pending_for` the
+    sidecar is notified as soon as it should ask again; after that it has to ask by itself.
     """
 
     seq: int
     account: Account
-    standing: Standing
+    standing: BalanceSummary
     leases: tuple[LeaseTerms, ...]
     postings: Mapping[ChargeId, Posting] = field(default_factory=dict)
     refund_postings: Mapping[RefundId, RefundPosting] = field(default_factory=dict)
@@ -154,7 +162,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The epoch in which a sidecar may speak from now on, and the accounts on which it has unclosed leases."""
+    """The epoch of the messages of a sidecar from now on, and the accounts on which it has unclosed leases."""
 
     epoch: int
     accounts: tuple[AccountId, ...]
@@ -162,24 +170,24 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """Another process speaks for this sidecar: its journal was copied, or it is running twice."""
+    """Another process has registered as this sidecar: its journal was copied, or it is running twice."""
 
     sidecar_id: SidecarId
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """The message is older than one that was applied already. It had no effect."""
+    """The message had no effect, because a newer one was applied before. `applied_seq` is the number of that one."""
 
     applied_seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An account, and how it would stand. What the message posts is not among the unposted."""
+    """An account, and its balance summary if a message were applied. What the message posts does not count as unposted."""
 
     account: Account
-    standing: Standing
+    standing: BalanceSummary
 
 
 Reply = Answer | AccountNotFound | Outdated

@@ -1,7 +1,7 @@
 """The six requests that change something, and the receipt that each leaves.
 
-A receipt is the request together with its first reply. It makes every request safe to repeat: the same id with the same
-request gets the same reply; the same id with another request is refused and told which field differs.
+A receipt is the request together with its first reply. It makes every request safe to repeat: the same id with the same request
+gets the same reply, and the same id with another request is refused with the name of the field that differs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _Reply = TypeVar("_Reply")
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Hold credit for work, or a stated amount: exactly one of `work` and `amount` is set."""
+    """Hold credit for work, or an amount in microcredits: exactly one of `work` and `amount` is set."""
 
     request_id: RequestId
     account_id: AccountId
@@ -33,7 +33,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """Raise a hold to a new total (charged + held) by work or amount, push its deadline, or both."""
+    """Raise a hold to a new total (charged + held) by work or amount, move its deadline on by `ttl`, or both."""
 
     request_id: RequestId
     reservation_id: ReservationId
@@ -76,7 +76,7 @@ class ChargeNow:
 
 @dataclass(frozen=True, slots=True)
 class RefundCharge:
-    """Give back all of a charge that is left (`amount` None), or a part of it."""
+    """Give back a part of a charge, in microcredits. If `amount` is None, give back all that is left of it."""
 
     request_id: RequestId
     charge_id: ChargeId
@@ -100,21 +100,22 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[_Reply]):
-    """A request that took effect, now or when it first came (`replayed`)."""
+    """The reply to a request that took effect. `replayed`: it took effect when it first came, not now."""
 
     reply: _Reply
     replayed: bool = False
 
 
 def difference(first: object, second: object) -> str | None:
-    """The path of the first field in which two requests with one id differ, such as `amount` or `work.input_tokens`; `rpc` if
-    they are not even of one kind; None if they are equal.
+    """The path of the first field in which two requests with one id differ, such as `amount` or `work.input_tokens`.
+
+    `rpc` if they are requests of different classes; None if they are equal.
     """
     return next(_differences(first, second), None) if type(first) is type(second) else "rpc"
 
 
 def _differences(first: Any, second: Any) -> Iterator[str]:
-    """The paths of all fields in which two values of one dataclass differ. What is unset on one side differs as a whole."""
+    """The paths of all fields in which two values of one dataclass differ. A field that only one has set differs as a whole."""
     for each in fields(first):
         one, other = getattr(first, each.name), getattr(second, each.name)
         if one != other:

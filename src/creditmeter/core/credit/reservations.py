@@ -1,6 +1,6 @@
-"""Reservations: a hold on credit with a deadline, and the one end that it reaches.
+"""Reservations: holds on credit with a deadline.
 
-HELD becomes COMMITTED, RELEASED or EXPIRED; EXPIRED may still become COMMITTED by a late commit.
+A reservation that is HELD becomes COMMITTED, RELEASED or EXPIRED, once. A late commit makes an EXPIRED one COMMITTED.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from creditmeter.core.work import Work
 
 
 class ReservationState(Enum):
-    """Where a reservation is in its life."""
+    """Whether a reservation is open, and how it ended."""
 
     HELD = "HELD"
     COMMITTED = "COMMITTED"
@@ -39,9 +39,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A hold; amounts in microcredits.
+    """A hold on credit. Amounts in microcredits.
 
-    `parts` is what is held now, oldest first, and is empty once the reservation has ended.
+    `parts` are what it holds now, the oldest first. They are empty once the reservation has ended.
     """
 
     reservation_id: ReservationId
@@ -65,15 +65,15 @@ class Reservation:
 
     @property
     def held(self) -> Microcredits:
-        """What it holds now."""
+        """What it holds now, in microcredits."""
         return total(self.parts)
 
     def is_due(self, now: Instant) -> bool:
-        """Whether it is open past its deadline: the deadline itself is already past."""
+        """Whether it is open and its deadline is at `now` or before."""
         return self.state is ReservationState.HELD and self.expires_at <= now
 
     def end(self, state: ReservationState, now: Instant) -> "Reservation":
-        """The reservation after it reached an end and let go of what it held."""
+        """The reservation after it ended in this state. It holds nothing any more."""
         return replace(self, state=state, parts=(), ended_at=now)
 
 
@@ -83,7 +83,10 @@ def total(parts: Iterable[Part]) -> Microcredits:
 
 
 def take(parts: tuple[Part, ...], amount: int) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
-    """Split parts into those that make up `amount`, oldest first (or all, if it is more), and those that stay."""
+    """Split parts into those that make up `amount` microcredits, oldest first, and those that are left.
+
+    If they have less than `amount`, all are taken.
+    """
     taken: list[Part] = []
     left: list[Part] = []
     for part in parts:

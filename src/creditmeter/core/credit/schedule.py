@@ -1,11 +1,13 @@
 """The periods of one account, through a change of its calendar.
 
-When an account's time zone or anchor day changes, the day and the month that run keep their beginning and their key, and last
-until the first boundary of the new calendar at or after their old end: for the day that is a midnight; for the month it is one
-too while the anchor stays, so that each month of the year is granted once wherever the account moves, and with another anchor
-it is that anchor's midnight. So the periods of an account follow on each other without gap or overlap, each is granted once,
-none that runs is cut short, and moving to and fro gains nothing. A move westward may show a local date twice; the two days have
-one key, but not one beginning.
+When an account's time zone or anchor day changes, the running day and month keep their beginning and their key. They last until
+the first boundary of the new calendar at or after their old end. For the day that is a midnight. For the month it is a midnight
+too if the anchor day stays, so that each month of the year is granted once wherever the account moves; with another anchor day
+it is the midnight of that day.
+
+So the periods of an account follow each other without gap or overlap, each is granted once, no running period is cut short, and
+moving to and fro gains nothing. After a move westward a local date may come twice: the two days have the same key, but
+different beginnings.
 """
 
 from dataclasses import dataclass, replace
@@ -16,15 +18,15 @@ from creditmeter.core.instants import DAY, Instant, Span, after
 from creditmeter.core.refusals import TimeZoneChangeTooSoon
 
 PLAN_KINDS = (GrantKind.DAILY, GrantKind.MONTHLY)
-"""The kinds of credit that a plan gives, each once in a period of its own: the day and the month."""
+"""The kinds of credit that a plan gives: DAILY once a day, MONTHLY once a month."""
 
 CALENDAR_REST = Span(30 * DAY)
-"""How long after a change of its calendar an account's calendar stays as it is."""
+"""Shortest time between two changes of an account's calendar."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarChange:
-    """The last change of an account's calendar: when it was, and how long the day and the month that ran then last."""
+    """The last change of an account's calendar: when it was, and the day and the month that ran then, with their new ends."""
 
     changed_at: Instant
     day: Period
@@ -32,13 +34,13 @@ class CalendarChange:
 
     @property
     def may_change_at(self) -> Instant:
-        """From when on the calendar may change again."""
+        """When the calendar may change again."""
         return after(self.changed_at, CALENDAR_REST)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """An account's calendar, and the last change that led to it; None if it is the first."""
+    """An account's calendar, and the change that led to it; None if the calendar never changed."""
 
     calendar: Calendar
     change: CalendarChange | None = None
@@ -55,7 +57,7 @@ class Schedule:
             return self.change.month
         month = month_of(self.calendar, moment)
         if self.change is not None and month.starts_at < self.change.month.ends_at <= moment:
-            return replace(month, starts_at=self.change.month.ends_at)  # after a move east, it had begun there before
+            return replace(month, starts_at=self.change.month.ends_at)  # it began before the extended month ended: a move east
         return month
 
     def period_at(self, kind: GrantKind, moment: Instant) -> Period:
@@ -70,7 +72,10 @@ class Schedule:
         return end_of_day(self.calendar, moment)
 
     def moved(self, calendar: Calendar, now: Instant) -> "Schedule | TimeZoneChangeTooSoon":
-        """The periods if the calendar is this one from now on. The one that it is already may be named at any time."""
+        """The schedule with this calendar from now on; a refusal if the last change was too recent.
+
+        The present calendar may be named at any time: it changes nothing.
+        """
         if calendar == self.calendar:
             return self
         if self.change is not None and now < self.change.may_change_at:
@@ -81,9 +86,9 @@ class Schedule:
         return Schedule(calendar, CalendarChange(now, longer_day, longer_month))
 
     def _end_of_running_month(self, calendar: Calendar, month: Period) -> Instant:
-        """Where the running month ends if the calendar is another one from now on.
+        """When the running month ends if the calendar is another one from now on.
 
-        A move west may show the month's last day again, or more of it, in the new zone: that is no month of its own.
+        After a move west, the last day of the month or more of it may come again in the new zone. It is part of the same month.
         """
         end = end_of_day if calendar.anchor_day == self.calendar.anchor_day else _end_of_month
         ends_at = end(calendar, month.ends_at)
@@ -91,8 +96,9 @@ class Schedule:
         return there.ends_at if there.key == month.key else ends_at
 
     def later_end(self, kind: GrantKind, period_key: str | None, expires_at: Instant) -> Instant:
-        """Where a grant ends after the last change that had this end, still to come, before it. The plan's grants of the
-        month that ran then end with it, all others with a day.
+        """The end, after the last change, of a grant that was to end at `expires_at`, later than the change.
+
+        The plan's grants of the month that ran then end with that month. All others end at the end of a day.
         """
         if self.change is not None and kind is GrantKind.MONTHLY and period_key == self.change.month.key:
             return self.change.month.ends_at

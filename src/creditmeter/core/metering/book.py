@@ -13,7 +13,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.leases import Lease, Moment
-from creditmeter.core.credit.messages import RefusedCall, Standing
+from creditmeter.core.credit.messages import BalanceSummary, RefusedCall
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
@@ -56,7 +56,7 @@ class Change:
 class Reading:
     """How the account stood when the central store last said so, and what of that was this sidecar's own, in microcredits."""
 
-    standing: Standing
+    standing: BalanceSummary
     own_held: Microcredits
     own_unposted: Microcredits
 

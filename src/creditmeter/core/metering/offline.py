@@ -11,7 +11,7 @@ from dataclasses import replace
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.credit.leases import Lease, Moment
-from creditmeter.core.credit.messages import Standing
+from creditmeter.core.credit.messages import BalanceSummary
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import SidecarId, offline_lease_id
 from creditmeter.core.instants import Instant, Span
@@ -45,7 +45,7 @@ def ended(book: Book, lease: Lease) -> Lease:
     return replace(lease, limit=limit, ends_at=lease.opened_at, trusted_until=Span(0))
 
 
-def with_later_resets(shown: Standing, calendar: Calendar, now: Instant) -> Standing:
+def with_later_resets(shown: BalanceSummary, calendar: Calendar, now: Instant) -> BalanceSummary:
     """An older standing at a later moment: a reset that is over by then is followed by those of the calendar."""
     schedule = Schedule(calendar)
     buckets = (

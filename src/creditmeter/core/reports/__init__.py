@@ -1,1 +1,1 @@
-"""Reports: what is told of an account: forecasts, usage summaries and plan estimates."""
+"""Reports about an account: forecasts, usage summaries and estimates of plans."""

@@ -1,4 +1,4 @@
-"""When a bucket was used up: whenever grants of its kind were usable, and none of them had anything left."""
+"""When a bucket was used up: at the moments when grants of its kind were usable and none of them had credit left."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ from creditmeter.core.instants import Instant
 
 @dataclass(frozen=True, slots=True)
 class Usability:
-    """From when to when a grant was usable, and when it was used up; None if some of it was left, lapsed or was voided."""
+    """When a grant was usable, ``[starts_at, ends_at)``, and when it was used up.
+
+    `used_up_at` is None if some of the grant is left, lapsed or was voided.
+    """
 
     starts_at: Instant
     ends_at: Instant
@@ -33,7 +36,7 @@ def exhausted_spans(grants: Iterable[Usability]) -> Iterator[tuple[Instant, Inst
 
 
 def _changes(grants: Iterable[Usability]) -> dict[Instant, list[int]]:
-    """At each moment, by how much the counts of usable grants and of empty ones among them change."""
+    """For each moment, the changes of two counts: of usable grants, and of those among them that are used up."""
     found: dict[Instant, list[int]] = {}
     for each in grants:
         if each.starts_at >= each.ends_at:
@@ -47,7 +50,7 @@ def _changes(grants: Iterable[Usability]) -> dict[Instant, list[int]]:
 
 
 def exhausted_days(grants: Iterable[Usability], schedule: Schedule) -> int:
-    """On how many local days a bucket of these grants was used up for some of the time."""
+    """The number of local days on which a bucket of these grants was used up for some time."""
     days = set()
     for start, end in exhausted_spans(grants):
         moment = start

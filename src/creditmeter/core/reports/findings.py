@@ -1,27 +1,27 @@
-"""Why an account may need more than its plan gives: what is unusual about how it is used."""
+"""Findings: why an account may need more than its plan gives."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 EARLY_DAYS = 3
-"""Monthly credits that run out so many days before the month ends run out early."""
+"""Monthly credit runs out early if it runs out at least so many days before the month ends."""
 
 LONG_SESSION_TOKENS = 20_000
-"""Text calls with so many input tokens on average are parts of long sessions."""
+"""Average input tokens of a text call from which on sessions are long."""
 
 IMAGE_HEAVY_PERCENT = 40
-"""From this share of the cost on, images are what the credits go to."""
+"""Percentage of the cost from which on use is heavy on images."""
 
 SEARCH_HEAVY_PERCENT = 30
-"""From this share of the cost on, searches and other tools are."""
+"""Percentage of the cost from which on use is heavy on searches and other tools."""
 
 PARALLEL_RESERVATIONS = 8
-"""With so many reservations open at one moment, workflows run side by side and hold credit against each other."""
+"""Reservations open at one moment from which on workflows run in parallel, and hold credit at the same time."""
 
 
 class Reason(Enum):
-    """Why more may be needed."""
+    """Why an account may need more credit than its plan gives."""
 
     MONTHLY_RUNS_OUT_EARLY = "MONTHLY_RUNS_OUT_EARLY"
     LONG_SESSIONS = "LONG_SESSIONS"
@@ -32,7 +32,7 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A reason that applies: what was observed is at or above the threshold, both in the reason's unit."""
+    """A reason that applies: the observed value is at or above the threshold. Both are in the reason's unit."""
 
     reason: Reason
     observed: int
@@ -41,7 +41,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How an account is used: text calls that say their input and its tokens, cost in microcredits, open reservations."""
+    """How an account is used: text calls with a known number of input tokens, these tokens, costs in microcredits, and the most
+    reservations open at one moment.
+    """
 
     text_calls: int = 0
     input_tokens: int = 0
@@ -52,7 +54,7 @@ class Habits:
 
 
 def findings(habits: Habits, days_without_monthly: int) -> tuple[Finding, ...]:
-    """The reasons that apply, in the order in which they are listed. Averages and shares are rounded down."""
+    """The findings that apply, in the order of `Reason`. Averages and percentages are rounded down."""
     observed = (
         (Reason.MONTHLY_RUNS_OUT_EARLY, days_without_monthly, EARLY_DAYS),
         (Reason.LONG_SESSIONS, habits.input_tokens // max(1, habits.text_calls), LONG_SESSION_TOKENS),
@@ -64,7 +66,7 @@ def findings(habits: Habits, days_without_monthly: int) -> tuple[Finding, ...]:
 
 
 def most_at_once(spans: Iterable[tuple[int, int]]) -> int:
-    """How many of some spans of time there were at one moment, at most; where one ends as another begins they do not meet."""
+    """The largest number of spans of time that contain the same moment. A span that ends as another begins does not meet it."""
     steps = [step for start, end in spans for step in ((start, 1), (max(end, start + 1), -1))]
     most = there = 0
     for _, step in sorted(steps):

@@ -1,9 +1,9 @@
-"""How long an account's credit lasts, and which plan would have been enough.
+"""Forecasts: how long an account's credit lasts, and which plan would have been enough.
 
-Everything follows from a record of the days looked at. A rate is what was drawn over these days, a day at the least, so that a
-new account's first hour says no more than it knows. Each bucket is projected at its own rate and within its own window; the
-account as a whole is lived through day by day at the rate of its cost, with what its plan grants each day and month. Nothing
-here is rounded before the end, and nothing is a float.
+A forecast follows from a record of past days. A rate is what was drawn in these days, divided by their length. That is at least
+one day, so that the first hour of a new account is not taken for its rate. Each bucket is projected at its own rate and within
+its own window. The account as a whole is projected day by day at the rate of its cost, with what its plan gives each day and
+month. Nothing is rounded before the end, and nothing is a float.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,19 +20,20 @@ from creditmeter.core.reports.findings import Finding, Habits, findings
 from creditmeter.core.reports.plan_replay import smallest_plan
 
 LOOKED_BACK = Span(30 * DAY)
-"""How far a forecast looks back; to the account's creation if that is later."""
+"""The length of the record that a forecast follows from. The record begins no earlier than the account."""
 
 PERMANENT_WINDOW = Span(30 * DAY)
-"""How far ahead the permanent bucket is projected: it has no period of its own."""
+"""The window of the permanent bucket, which has no period of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """What happened to an account in ``[start, end]``, and how it stands at `end`. Amounts in microcredits.
+    """What happened to an account in ``[start, end]``, and what it has at `end`. Amounts in microcredits.
 
-    `drawn` and `lapsed` are by bucket; `exhausted_days` counts the local days on which a bucket was used up. `cost` is that of
-    all charges, `needs` what each local day (by the moment at which it starts) would have cost, refused calls included.
-    `grants` are those with credit left that are usable now or later; `plan` what the account is granted by itself from now on.
+    `drawn` and `lapsed` are by bucket, and so is `exhausted_days`: the number of local days on which the bucket was used up.
+    `cost` is the cost of all charges. `needs` is the cost of each local day, by the moment at which the day starts, with the
+    calls that were refused. `grants` are those that have credit left and are usable now or later. `plan` is the plan from now
+    on.
     """
 
     start: Instant
@@ -52,13 +53,16 @@ class Days:
 
     @property
     def length(self) -> Span:
-        """What a rate is taken over: a day at the least."""
+        """The time over which rates are computed: at least one day."""
         return Span(max(self.end - self.start, DAY))
 
 
 @dataclass(frozen=True, slots=True)
 class BucketForecast:
-    """How long one bucket lasts, at most to the end of its window. `runs_out_at` is None if it lasts longer than that."""
+    """How long one bucket lasts, at most to the end of its window. Amounts in microcredits.
+
+    `runs_out_at` is None if the bucket lasts to the end of its window or longer.
+    """
 
     kind: GrantKind
     remaining: Microcredits
@@ -71,7 +75,7 @@ class BucketForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is to be expected of an account. `runs_out_at` is None if it does not run out before its running month ends."""
+    """The forecast of an account. `runs_out_at` is None if its credit does not run out before the running month ends."""
 
     start: Instant
     end: Instant
@@ -83,7 +87,7 @@ class Forecast:
 
 
 def forecast(days: Days, plans: Iterable[Plan]) -> Forecast:
-    """The forecast that follows from some days, given the plans there are."""
+    """The forecast that follows from a record of days and the plans to choose from."""
     buckets = tuple(_bucket(days, kind) for kind in GrantKind)
     monthly = next(each for each in buckets if each.kind is GrantKind.MONTHLY)
     early = days.monthly_ran_out_at if days.monthly_ran_out_at is not None else monthly.runs_out_at
@@ -127,10 +131,10 @@ def _window_end(days: Days, kind: GrantKind) -> Instant:
 
 
 def _runs_out_at(days: Days) -> Instant | None:
-    """The first moment before the end of the running month at which nothing is left for the account's use.
+    """When the account's credit runs out at the rate of its cost; None if that is not before the running month ends.
 
-    No grant ends within a day, so a day's use may come from all that is usable in it, in the order of deduction. A grant that
-    begins within a day counts from that day's beginning on.
+    No grant ends within a day. So the use of a day may draw on all grants that are usable in it, in the order of deduction. A
+    grant that begins within a day counts from the beginning of that day.
     """
     if not days.cost:
         return None
@@ -160,6 +164,6 @@ def _runs_out_at(days: Days) -> Instant | None:
 
 
 def _of_new_day(daily: Fraction, usable: Iterable[Grant], left: Mapping[GrantId, Fraction], need: Fraction) -> Fraction:
-    """What of a need the plan's grant of a new day pays: it comes after other daily grants that end with or before the day."""
+    """What of a need the plan's grant of a new day pays. Other daily grants, which end with the day or before, come first."""
     before = sum((left[each.grant_id] for each in usable if each.kind is GrantKind.DAILY), Fraction(0))
     return min(daily, max(Fraction(0), need - before))

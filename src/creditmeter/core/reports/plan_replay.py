@@ -1,8 +1,8 @@
 """Which plan would have been enough for what an account did.
 
-A plan gives credit each local day and each month of the account, and neither rolls over; daily credit is used before monthly.
-So a month sees no refusal exactly if what its days need beyond the daily credit adds up to no more than the monthly credit:
-the order of the calls within a day does not matter, and a day's sum is all that has to be kept of them.
+A plan gives credit each local day and each month of the account. Neither rolls over, and daily credit is used before monthly.
+So a plan fits a month exactly if what its days need beyond the daily credit adds up to no more than the monthly credit. The
+order of the calls within a day does not matter: the sum of each day is enough.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.instants import Instant
 
 DAYS_OF_A_MONTH = 30
-"""Plans are compared by what they give in a month of so many days."""
+"""Days of the month by whose credit plans are compared."""
 
 
 def size(plan: Plan) -> int:
@@ -21,8 +21,8 @@ def size(plan: Plan) -> int:
     return plan.daily * DAYS_OF_A_MONTH + plan.monthly
 
 
-def is_enough(plan: Plan, needs: Mapping[Instant, int], schedule: Schedule) -> bool:
-    """Whether a plan alone, without permanent grants, would have paid for what each day (by its start) needed, in microcredits.
+def fits(plan: Plan, needs: Mapping[Instant, int], schedule: Schedule) -> bool:
+    """Whether a plan alone, without permanent grants, would have paid for `needs`: microcredits by the start of the local day.
 
     A month that had begun before the first day has its whole monthly credit.
     """
@@ -33,6 +33,6 @@ def is_enough(plan: Plan, needs: Mapping[Instant, int], schedule: Schedule) -> b
 
 
 def smallest_plan(plans: Iterable[Plan], needs: Mapping[Instant, int], schedule: Schedule) -> Plan | None:
-    """The smallest plan that would have been enough, the first by id of those that are equally large; None if none would."""
+    """The smallest plan that fits `needs`, of equally large ones the first by id; None if no plan fits."""
     ordered = sorted(plans, key=lambda each: (size(each), each.plan_id))
-    return next((each for each in ordered if is_enough(each, needs, schedule)), None)
+    return next((each for each in ordered if fits(each, needs, schedule)), None)

@@ -1,7 +1,7 @@
-"""Summing up an account's usage in groups.
+"""Usage summaries: the sums of an account's charges, by groups.
 
-Charges come one at a time and none is kept. Of the groups only as many are kept as a page has, so that a summary by a label of
-which each charge has its own takes no more memory than any other.
+Charges are added one at a time, and none is kept. Of the groups no more are kept than about two pages of them. So a summary by
+a label that differs for each charge takes no more memory than any other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import TEXT
 
 MAX_GROUPINGS = 4
-"""By as many things is usage grouped at once."""
+"""Most groupings in one summary."""
 
 _EXACT = Context(prec=200, traps=[Inexact])
-"""Adds prices without rounding: far more digits than any sum of prices has."""
+"""Adds prices without rounding: it has far more digits than any sum of prices."""
 
 
 class Dimension(Enum):
@@ -49,7 +49,7 @@ Keys: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """Which charges to sum up, those with `committed_at` in `[start, end)`, and by what."""
+    """The charges to sum up, those with `committed_at` in `[start, end)`, and what to group them by."""
 
     account_id: AccountId
     start: Instant | None = None
@@ -59,7 +59,7 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True)
 class PaidBy:
-    """What a charge drew on a grant of this kind, and how much of it refunds undid, in microcredits."""
+    """What a charge drew on a grant of this kind, and how much of that refunds returned, in microcredits."""
 
     kind: GrantKind
     amount: Microcredits
@@ -68,7 +68,7 @@ class PaidBy:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """How a charge was paid, in microcredits. What the draws returned adds up to `refunded`."""
+    """How a charge was paid, in microcredits. `refunded` is the sum of what refunds returned of its draws."""
 
     covered: Microcredits
     debt: Microcredits
@@ -79,7 +79,7 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Of what a charge used, no more than a summary says."""
+    """The fields of a usage that a summary needs."""
 
     action: str = ""
     request_model: str = ""
@@ -92,7 +92,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class UsedCharge:
-    """Of a posted charge, no more than a summary says."""
+    """The fields of a posted charge that a summary needs."""
 
     cost: Microcredits
     cost_usd: Decimal
@@ -104,7 +104,7 @@ class UsedCharge:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over charges; amounts in microcredits. `quantity` counts images, tool calls and actions, not calls for text."""
+    """Sums over charges. Amounts in microcredits. `quantity` counts images, tool calls and actions, but not text calls."""
 
     charges: int = 0
     cost: int = 0
@@ -118,7 +118,7 @@ class Totals:
     quantity: int = 0
 
     def add(self, charge: UsedCharge) -> None:
-        """Count a charge, but for what grants paid of it and what came back to them: that is split by their kinds."""
+        """Count a charge without what grants paid of it and what returned to them: `add_paid` counts that, by kinds."""
         self.charges += 1
         self.cost += charge.cost
         self.debt += charge.posting.debt
@@ -130,15 +130,15 @@ class Totals:
             self.quantity += _quantity(charge.usage)
 
     def add_paid(self, covered: int, refunded: int) -> None:
-        """Count what grants paid, and what refunds undid of that."""
+        """Count what grants paid, and what refunds returned of that, in microcredits."""
         self.covered += covered
         self.refunded += refunded
 
 
 class UsageSummary:
-    """Adds up charges: all of them in `total`, and by group those of one page.
+    """Adds up charges: all of them in `total`, and in groups for one page.
 
-    The page has the `limit` groups that come after the keys `after`, in the order of their keys.
+    The page has the first `limit` groups after the keys `after`, in the order of their keys.
     """
 
     def __init__(self, calendar: Calendar, group_by: Sequence[Grouping], limit: int, after: Keys | None = None) -> None:
@@ -153,7 +153,7 @@ class UsageSummary:
         self._day: Period | None = None
 
     def add(self, charge: UsedCharge) -> None:
-        """Count a charge. Those of one day are quickest one after another."""
+        """Count a charge. This is fastest if the charges of one day come one after another."""
         whole = charge.posting.covered, charge.posting.refunded
         self.total.add(charge)
         self.total.add_paid(*whole)
@@ -173,7 +173,7 @@ class UsageSummary:
         return sorted(self._groups.items(), key=lambda group: group[0])[: self._limit]
 
     def _group(self, keys: Keys) -> Totals | None:
-        """The sums of a group; None if it is not on this page."""
+        """The sums of the group with these keys; None if it is not on this page."""
         found = self._groups.get(keys)
         if found is not None:
             return found
@@ -213,8 +213,9 @@ class UsageSummary:
 
 
 def _paid_by_kind(charge: UsedCharge) -> dict[str, tuple[int, int]]:
-    """What grants of each kind paid, and what refunds undid of that, by the kind's name in the contract; the first drawn kind
-    comes first.
+    """What grants of each kind paid, and what refunds returned of that, by the kind's name in the contract.
+
+    The kind that was drawn on first comes first.
     """
     paid: dict[str, tuple[int, int]] = {}
     for draw in charge.posting.draws:

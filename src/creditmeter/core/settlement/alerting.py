@@ -1,4 +1,4 @@
-"""Watching a ledger for low credit: its alerts are looked at when it was touched, and when all is decided."""
+"""The alerts of a ledger: each is checked against the credit after the ledger was touched, and after all was decided."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,23 +11,23 @@ from creditmeter.core.settlement.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """How alerts that changed stand now, and which fired."""
+    """The new states of the alerts whose state changed, and the alerts that fired."""
 
     changed: Mapping[Alert, Watch]
     fired: tuple[LowBalance, ...]
 
 
 def watch(ledger: Ledger, before: Mapping[Alert, Watch], last_entry: int) -> Watched:
-    """Look at all alerts of the account, and write those that fired to its history, which had `last_entry` lines so far.
+    """Check all alerts of the account, and write those that fired to its history, which had `last_entry` lines before.
 
-    Touching comes first: so credit that a new period brings is seen before it is spent, and what ended meanwhile is missed.
+    The level after the touch comes first: it has the credit of a new period before any is spent, and is without what ended.
     """
-    readings = [*ledger.readings, ledger.reading]
+    levels = [*ledger.credit_levels, ledger.credit_level]
     kind, period = ledger.alert_period
     changed: dict[Alert, Watch] = {}
     fired: list[LowBalance] = []
     for alert in dict.fromkeys(ledger.account.alerts):
-        now, low = look(alert, before.get(alert), readings, period.starts_at, ledger.now)
+        now, low = look(alert, before.get(alert), levels, period.starts_at, ledger.now)
         if now != before.get(alert):
             changed[alert] = now
         if low is not None:

@@ -1,11 +1,12 @@
-"""When an alert of low credit fires: as what is left falls from above its threshold to it or below, and once a period.
+"""When an alert of low credit fires: once a period, when what is left falls from above its threshold to the threshold or below.
 
-An alert that has fired is silent for the rest of the period, whatever happens in it. It fires again in a later one when more
-than the threshold was left in between. One that is new on an account with no more than that waits until there was more.
+An alert that has fired is silent for the rest of the period. It fires again in a later period if more than the threshold was
+left in between. A new alert on an account that has no more than the threshold waits until the account had more.
 
-A share is of what the plan gave for the running day and month, and of the most that was left of all other grants since the
-period began: so the whole does not shrink by spending, and a refund to a grant that was used up does not bring all of it back.
-Periods go by moments, not by names: a date may come twice, and an account may change to a plan with other periods, and back.
+A percentage is a share of a whole: what the plan gave for the running day and month, and the most that was left of all other
+grants since the period began. So the whole does not shrink by spending, and a refund to a grant that was used up does not bring
+all of it back. A period is identified by the moment at which it starts, not by its date: a date may come twice, and an account
+may change to a plan with other periods and back.
 """
 
 from collections.abc import Iterable
@@ -20,9 +21,11 @@ _WHOLE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """An account at a moment, in microcredits: what is left of its usable grants, less debt; what the plan gave for the running
-    day and month, used up or not; and what is left of the other grants.
+class CreditLevel:
+    """How much credit an account has at a moment, in microcredits.
+
+    `left` is what is left of its usable grants, less debt. `plan_given` is what the plan gave for the running day and month,
+    used up or not. `others_left` is what is left of all other grants.
     """
 
     left: Microcredits
@@ -32,7 +35,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What an alert is held against, in microcredits: what was left, and of how much that is a share."""
+    """What an alert's threshold is compared with, in microcredits: what is left, and of how much that is a share."""
 
     left: Microcredits
     granted: Microcredits
@@ -40,9 +43,12 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How an alert stands: whether more than its threshold was left when it was last looked at, when the period began that ran
-    then, the most that was left of other grants than the plan's since, and when it fired last. `waits_at` is what was left when
-    it came to its threshold by no fall: by a refund, say, that went with a charge as large. It fires once less is left.
+    """The state of an alert between two transactions. Amounts in microcredits.
+
+    `is_above`: more than the threshold was left at the last look. `period_starts_at`: when the period of that look began.
+    `others_most`: the most that was left, since then, of grants that are not the plan's. `fired_at`: when it last fired.
+    `waits_at`: what was left when the threshold was reached without a fall, such as by a refund together with a charge of the
+    same size. The alert then fires once less than that is left.
     """
 
     is_above: bool
@@ -52,14 +58,14 @@ class Watch:
     waits_at: Microcredits | None = None
 
     def most_of(self, others_left: Microcredits, period_starts_at: Instant) -> Microcredits:
-        """The most that was left of other grants in a period; a new one begins with what is left now."""
+        """The most that was left of other grants in a period, in microcredits. A new period begins with what is left now."""
         return max(self.others_most, others_left) if self.period_starts_at == period_starts_at else others_left
 
 
 @dataclass(frozen=True, slots=True)
 class LowBalance:
-    """An alert that fired. `number` is that of its line in the account's history; `period` names the kind of the period and the
-    local date of its first day.
+    """An alert that fired. `number` is that of its line in the account's history. `period` is the kind of the period and the
+    local date of its first day, such as `DAILY 2026-07-01`.
     """
 
     account_id: AccountId
@@ -79,7 +85,7 @@ class LowBalance:
 
 
 def is_low(alert: Alert, measure: Measure) -> bool:
-    """Whether what is left has come down to the threshold. With nothing left it has; 100 percent is for the first use."""
+    """Whether what is left is at the threshold or below; 0 always is. At 100 percent only what is full is above it."""
     if alert.amount:
         return measure.left <= alert.amount
     missing = alert.percent * measure.granted - _WHOLE * measure.left
@@ -87,24 +93,24 @@ def is_low(alert: Alert, measure: Measure) -> bool:
 
 
 def look(
-    alert: Alert, before: Watch | None, readings: Iterable[Reading], period_starts_at: Instant, now: Instant
+    alert: Alert, before: Watch | None, levels: Iterable[CreditLevel], period_starts_at: Instant, now: Instant
 ) -> tuple[Watch, Measure | None]:
-    """How an alert stands after the readings of a transaction, and at what it fired, if it did. `before` is None for a new
-    alert: its first reading is where it starts from.
+    """The state of an alert after the levels of a transaction, and the measure at which it fired; None if it did not fire.
 
-    It fires on a fall only: where no less is left than at the reading before, it stays above, and waits for one.
+    `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
+    than at the level before, it stays above its threshold and waits for a fall.
     """
     watch, fired = before, None
     last = before.waits_at if before else None
-    for reading in readings:
-        most = watch.most_of(reading.others_left, period_starts_at) if watch else reading.others_left
-        measure = Measure(reading.left, Microcredits(reading.plan_given + most))
-        low, fell = is_low(alert, measure), last is None or reading.left < last
+    for level in levels:
+        most = watch.most_of(level.others_left, period_starts_at) if watch else level.others_left
+        measure = Measure(level.left, Microcredits(level.plan_given + most))
+        low, fell = is_low(alert, measure), last is None or level.left < last
         was_above, fired_at = (watch.is_above, watch.fired_at) if watch else (False, None)
         if low and fell and was_above and (fired_at is None or fired_at < period_starts_at):
             fired_at, fired = now, measure
         waits = low and was_above and not fell
-        watch = Watch(not low or waits, period_starts_at, most, fired_at, reading.left if waits else None)
-        last = reading.left
-    assert watch is not None, "there is a reading at least"
+        watch = Watch(not low or waits, period_starts_at, most, fired_at, level.left if waits else None)
+        last = level.left
+    assert watch is not None, "a transaction has at least one level"
     return watch, fired

@@ -1,4 +1,4 @@
-"""The central store's side of an exchange: what a message changes in an account's ledger, and the answer to it."""
+"""The central store's answer to a message: what the message changes in an account's ledger, and what is answered."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,33 +10,45 @@ from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
 from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
+from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.posting import excess_of, post
-from creditmeter.core.settlement.recalling import Wish, free_for, free_for_excess, hear, idle_elsewhere, recall, waiting_needs
+from creditmeter.core.settlement.recalling import (
+    Wish,
+    free_for,
+    free_for_excess,
+    idle_elsewhere,
+    note_message,
+    recall,
+    waiting_needs,
+)
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import post_refund
-from creditmeter.core.settlement.standing import standing
 
 LEASE_SHARE = 2
-"""A lease grows by no more than one part in this many of what is available, unless more is needed now."""
+"""A lease grows by at most 1/`LEASE_SHARE` of what is available, unless more is required now."""
 
 SKEW_MARGIN = Span(5 * SECOND)
-"""How much longer than it promised a sidecar is trusted to authorise, for clocks that do not run at the same rate."""
+"""How much longer than its TTL a lease is trusted, because clocks do not run at the same rate."""
 
 RECLAIM_GRACE = MINUTE
-"""How long after the end of its last possible hold a silent sidecar has to post what was committed."""
+"""How long a silent sidecar may still post what it committed, from the end of its last possible hold on."""
 
 EXCESS_PATIENCE = Span(5 * SECOND)
-"""How long cost that no lease stands behind waits for credit that is idle elsewhere before it becomes debt or is lost."""
+"""How long cost beyond leases waits for credit that is idle elsewhere, before it becomes debt or is written off."""
 
 
 def answer(ledger: Ledger, message: Message) -> Answer:
-    """Apply a message: hear what is held, post, settle debts, and only then lease what is left."""
-    hear(ledger, message.sidecar_id, answers=message.answers)
-    _hear_of_leases(ledger, message)
+    """Apply a message to the ledger, and answer it.
+
+    The order matters: take over what the sidecar reports, post its charges and refunds, repay debt, and then lease what is
+    left.
+    """
+    note_message(ledger, message.sidecar_id, answers=message.answers)
+    _take_over_reports(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
-    close_ended(ledger)  # what ended lapses before anything is granted, if no lease may need it any more
+    close_ended(ledger)  # so that what ended lapses before the plan gives, if no lease may need it any more
     ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
     close_ended(ledger)
@@ -47,7 +59,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     return Answer(
         seq=message.seq,
         account=ledger.account,
-        standing=standing(ledger),
+        standing=balance_summary(ledger),
         leases=_terms(ledger, message.sidecar_id),
         postings=_postings(ledger, posted),
         refund_postings=refund_postings,
@@ -61,26 +73,29 @@ def answer(ledger: Ledger, message: Message) -> Answer:
 
 
 def reclaim_lost(ledger: Ledger) -> None:
-    """Close the leases of sidecars that were silent for as long as anything authorised on them can last, for good. What is
-    posted on them later is booked as excess.
+    """Close the leases whose sidecars were silent for as long as anything authorised on them can last.
+
+    They stay closed. What is posted on them later is treated as excess.
     """
     for lease in list(ledger.leases.values()):
         if lease.reclaim_at <= ledger.now:
             ledger.put_lease(replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO, closed=True))
 
 
-def _hear_of_leases(ledger: Ledger, message: Message) -> None:
-    """Take over what a sidecar says of its leases. One that it does not name has nothing on it but what is posted."""
-    said = {report.lease_id: report for report in message.leases}
+def _take_over_reports(ledger: Ledger, message: Message) -> None:
+    """Take over what a sidecar reports of its leases. A lease without a report has nothing out."""
+    reports = {report.lease_id: report for report in message.leases}
     for lease in [each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id]:
         nothing = LeaseReport(lease.lease_id, lease.posted, ZERO, ZERO)
-        heard = _as_reported(lease, said.get(lease.lease_id, nothing))
-        ledger.put_lease(_renewed(ledger, heard, message))
+        reported = _as_reported(lease, reports.get(lease.lease_id, nothing))
+        ledger.put_lease(_renewed(ledger, reported, message))
 
 
 def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
-    """A lease as its sidecar has it. What is held stays out, also if the sidecar says that its limit is less than that with
-    what was posted: its journal was set back to an older copy, which does not know of all that was posted.
+    """The lease as its sidecar reports it.
+
+    What is held and unposted stays out, even if the reported limit is smaller than that plus what was posted. Then the journal
+    was replaced by an older copy, which does not have all that was posted.
     """
     used = lease.posted + report.held + report.unposted
     limit = max(lease.posted, min(lease.limit, max(report.limit, used)))
@@ -90,18 +105,18 @@ def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
 
 
 def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
-    """A lease of which its sidecar just spoke."""
+    """The lease after its sidecar reported it just now: trusted for its TTL again, and to be reclaimed later."""
     trusted_until = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
     reclaim_at = after(trusted_until, Span(message.max_hold_lifetime + RECLAIM_GRACE))
     return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
 
 
 def _post_in_order(ledger: Ledger, message: Message) -> tuple[list[Charge], dict[RefundId, RefundPosting]]:
-    """Post what can be posted now, in the order in which the sidecar decided it: what a refund brought back is there for the
-    charges made after it. Says which charges were posted, and what became of the refunds.
+    """Post what can be posted now. Returns the charges that were posted, and the postings of the refunds.
 
-    A charge with cost that neither its leases nor what is available cover waits while that credit is recalled from others; it
-    comes again with the next message, and its refunds with it.
+    The order is that of the sidecar's decisions, so that credit from a refund is there for the charges after it. A charge whose
+    cost is covered neither by its leases nor by what is available waits while credit is recalled from others. The sidecar sends
+    it again with the next message, and its refunds with it.
     """
     sender = message.sidecar_id
     posted: list[Charge] = []
@@ -135,13 +150,13 @@ def _decided_at(made: Charge | Refund) -> Instant:
 
 
 def _may_wait(ledger: Ledger, wish: Wish) -> bool:
-    """Whether there is something to wait for, and the patience for it is not over."""
-    waited = ledger.recalls.get((wish.sidecar_id, wish.purpose))
-    return (waited is None or waited.stands(ledger.now)) and recall(ledger, wish)
+    """Whether there is credit to wait for, and the deadline of an earlier wait has not passed."""
+    existing = ledger.recalls.get((wish.sidecar_id, wish.purpose))
+    return (existing is None or existing.stands(ledger.now)) and recall(ledger, wish)
 
 
 def _count_as_unposted(ledger: Ledger, charge: Charge, sender: SidecarId) -> None:
-    """What a charge that waits is to spend on its leases is neither held nor idle."""
+    """Count the parts of a charge that waits as unposted on their leases: they are neither held nor idle."""
     for part in charge.parts:
         lease = ledger.leases.get(part.lease_id)
         if lease is not None and lease.sidecar_id == sender:
@@ -149,14 +164,15 @@ def _count_as_unposted(ledger: Ledger, charge: Charge, sender: SidecarId) -> Non
 
 
 def _postings(ledger: Ledger, charges: Iterable[Charge]) -> dict[ChargeId, Posting]:
-    """How charges stand once refunds and repaid debt are counted in."""
+    """The postings of charges, with what refunds and repaid debt changed in them since."""
     found = (ledger.charges[charge.charge_id] for charge in charges)
     return {each.charge_id: each.posting for each in found if each.posting is not None}
 
 
 def close_ended(ledger: Ledger) -> None:
-    """Close the leases of ended days on which nothing is out any more, whoever has them: a sidecar that has no more to say
-    must not keep grants from lapsing.
+    """Close the leases of ended days on which nothing is out any more, also those of other sidecars.
+
+    Otherwise a sidecar that sends no more messages would keep grants from lapsing.
     """
     for lease in list(ledger.leases.values()):
         if lease.ends_at <= ledger.now and not lease.out:
@@ -164,7 +180,10 @@ def close_ended(ledger: Ledger) -> None:
 
 
 def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
-    """Lease what is needed; what lacks is recalled from others. Says how much was leased, and whether more may come."""
+    """Lease what is needed, and recall what is missing from others.
+
+    Returns how much was leased, in microcredits, and whether more may come.
+    """
     need = message.need
     key = message.sidecar_id, Purpose.LEASE
     if need is None or ledger.account.state is not AccountState.ACTIVE:
@@ -178,20 +197,21 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
     if missing <= 0:
         ledger.drop_recall(key)
         return granted, False
-    smallest = Microcredits(1 if granted else max(1, min(need.smallest, missing)))  # with a part of it, any more may do
+    smallest = Microcredits(1 if granted else max(1, min(need.smallest, missing)))  # beside what was granted, any more may do
     is_pending = recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
     return granted, is_pending
 
 
 def _time_left(ledger: Ledger, sidecar_id: SidecarId) -> Span:
-    """How long the recall for a sidecar's need stands yet."""
+    """How long the recall for a sidecar's need still stands."""
     recalled = ledger.recalls.get((sidecar_id, Purpose.LEASE))
     return Span(recalled.deadline - ledger.now if recalled else 0)
 
 
 def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredits:
-    """What is required, or what there is of it if that is of use. More of what is wanted while there is plenty, and nobody
-    else waits.
+    """How much to lease, in microcredits: what is required, or as much of it as there is, if that is of use.
+
+    If no other need waits, the lease may get more, up to what is wanted and to its share of what is free.
     """
     free = free_for(ledger, waiting)
     others_wait = any(each is not waiting for each in waiting_needs(ledger))
@@ -201,8 +221,9 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
 
 
 def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
-    """The newest lease of a sidecar that still runs and may grow, a new one until the coming midnight if there is none. If the
-    account's day was made longer, one that was opened before ends earlier than the day.
+    """The newest lease of the sidecar that may grow; if there is none, a new one until the account's next midnight.
+
+    If the account's day was extended, a lease that was opened before that ends earlier than the day.
     """
     own = (each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id and _may_grow(ledger, each))
     newest = max(own, key=lambda each: each.opened_at, default=None)
@@ -214,7 +235,7 @@ def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
 
 
 def _may_grow(ledger: Ledger, lease: OutLease) -> bool:
-    """Whether more may be leased on it: it runs, and no credit that was out on it may have been voided."""
+    """Whether more may be leased on it: it runs, and no grant was voided since it was opened that still has credit left."""
     return ledger.now < lease.ends_at and ledger.newest_void <= lease.opened_at
 
 

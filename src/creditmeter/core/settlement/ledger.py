@@ -1,8 +1,8 @@
-"""One account at the central store, for the length of one transaction.
+"""One account at the central store, for one transaction.
 
-The central store loads an account's grants, leases and charges into a `Ledger`, lets it decide, and saves what it changed.
-Only here is a grant ever drawn on, and only when a charge is posted: that is what makes the order of deduction exact across
-all sidecars. `posting` and `answering` build on it.
+The central store loads an account's grants, leases and charges into a `Ledger`, lets it decide, and saves what it changed. Only
+a ledger draws on grants, and only when a charge is posted or its debt repaid. So the order of deduction is exact across all
+sidecars. `posting`, `refunding` and `answering` build on it.
 """
 
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ from creditmeter.core.credit.schedule import PLAN_KINDS, CalendarChange, Schedul
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
-from creditmeter.core.settlement.alerts import Reading
+from creditmeter.core.settlement.alerts import CreditLevel
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.work import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
-    """A plan as it stands from a moment on."""
+    """A plan as it is from `effective_at` on."""
 
     plan: Plan
     effective_at: Instant
@@ -34,13 +34,15 @@ class PlanVersion:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is stored of an account that its next decision may need.
+    """What a decision may need of an account. Amounts in microcredits.
 
-    `grants` are those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of
-    the permanent ones that are usable now as many of the first as may be drawn on (see `loading`); `rest` sums up those behind
-    them, and those that begin later are left out. `leases` are the unclosed ones; `charges` those that owe debt and those that
-    the decision is about, with their `refunds` and those of the same request, the charges that stand for duplicates of these,
-    and those of the same request or commit.
+    `grants`: those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of the
+    permanent grants that are usable now these are only the first, as many as may be drawn on (see `loading`); `rest` sums up
+    the others. Permanent grants that begin later are left out.
+
+    `leases`: the unclosed ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
+    commit; and the first charges that these are duplicates of. `refunds`: those of charges that are to be refunded, and those
+    of the same request.
     """
 
     account: Account
@@ -58,8 +60,9 @@ class Contents:
 
 @dataclass(slots=True)
 class Changes:
-    """What a ledger decided and is to be saved: the last version of each thing (None: it is gone), and new lines of history
-    in order. `summoned` are the sidecars that should speak about the account now.
+    """What a ledger decided, to be saved: the last version of each thing (None: it is gone), and new lines of history in order.
+
+    `notified` are the sidecars that are to be notified that they should send a message about the account.
     """
 
     grants: dict[GrantId, Grant] = field(default_factory=dict)
@@ -68,11 +71,11 @@ class Changes:
     refunds: dict[RefundId, Refund] = field(default_factory=dict)
     recalls: dict[tuple[SidecarId, Purpose], Recall | None] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    summoned: set[SidecarId] = field(default_factory=set)
+    notified: set[SidecarId] = field(default_factory=set)
 
 
 class Ledger:
-    """Decides for one account at one moment, `now`. All amounts in microcredits."""
+    """Decides about one account at one moment, `now`. All amounts are in microcredits."""
 
     def __init__(self, contents: Contents, now: Instant) -> None:
         self.account = contents.account
@@ -80,7 +83,7 @@ class Ledger:
         self.now = now
         self.balance = contents.balance
         self.changes = Changes()
-        self.readings: list[Reading] = []
+        self.credit_levels: list[CreditLevel] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
         self.leases = {lease.lease_id: lease for lease in contents.leases}
@@ -93,11 +96,11 @@ class Ledger:
         self._plan_versions = contents.plan_versions
         self._plan_since = contents.plan_since
 
-    # What there is.
+    # What the account has.
 
     @property
     def available(self) -> Microcredits:
-        """What may be leased, drawn by excess, or voided now."""
+        """What may be leased, drawn for excess, or voided now."""
         return self.available_if(self.leases.values())
 
     def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
@@ -106,42 +109,43 @@ class Ledger:
 
     @property
     def is_too_much(self) -> bool:
-        """Whether the account has more than it may after it was given credit that it could have been refused."""
+        """Whether the balance is above `MAX_BALANCE`. Then a request that gives credit is refused."""
         return self.balance > MAX_BALANCE
 
     @property
     def newest_void(self) -> Instant:
-        """When a grant that has credit left was last voided; the beginning of time if none was. No lease that was opened before
-        may grow: what returns on it is what was out then.
+        """When a grant that still has credit left was last voided; instant 0 if none was.
+
+        No lease that was opened before may grow, so that what returns on it is credit that was out at the time of the void.
         """
         return max((each.voided_at for each in self.grants.values() if each.voided_at and each.remaining), default=Instant(0))
 
     @property
     def debt(self) -> Microcredits:
-        """What charges owe that no grant covered yet."""
+        """What charges owe within the overdraft limit and no grant has covered yet."""
         return Microcredits(sum(each.posting.debt for each in self.charges.values() if each.posting is not None))
 
     def periods(self) -> tuple[tuple[GrantKind, Period], ...]:
-        """The running day and month of the account, in this order."""
+        """The running day and the running month of the account, in this order, with the kinds of their credit."""
         return tuple((kind, self.schedule.period_at(kind, self.now)) for kind in PLAN_KINDS)
 
     def next_reset(self, kind: GrantKind) -> Instant | None:
-        """When the plan next gives credit of a kind; None if it gives none of it in the coming period."""
+        """When the plan next gives credit of this kind; None if it gives none in the next period."""
         if kind not in PLAN_KINDS:
             return None
         resets_at = self.schedule.period_at(kind, self.now).ends_at
         return resets_at if self._planned(kind, self.schedule.period_at(kind, resets_at)) else None
 
-    # What alerts look at.
+    # What alerts are compared with.
 
     @property
-    def reading(self) -> Reading:
-        """What alerts are held against, as it stands. Holds and leases do not count: only what is posted does."""
+    def credit_level(self) -> CreditLevel:
+        """The account's credit as alerts see it now. Only what is posted counts; holds and leases do not."""
         running = [each for each in self.grants.values() if each.is_running(self.now)]
         usable_now = [each for each in running if each.is_usable(self.now)]
         others_left = self.rest.remaining + sum(each.remaining for each in usable_now if not each.period_key)
         plan_left = sum(each.remaining for each in usable_now if each.period_key)
-        return Reading(
+        return CreditLevel(
             left=Microcredits(max(0, plan_left + others_left - self.debt)),
             plan_given=Microcredits(sum(each.given for each in running if each.period_key)),
             others_left=Microcredits(others_left),
@@ -149,18 +153,18 @@ class Ledger:
 
     @property
     def alert_period(self) -> tuple[GrantKind, Period]:
-        """The period in which an alert fires once: the day if the plan gives credit daily, else the month."""
+        """The period in which an alert fires at most once: the day if the plan gives daily credit, else the month."""
         day, month = self.periods()
         return day if self._planned(*day) else month
 
-    # Writing down what was decided.
+    # What was decided.
 
     def put_grant(self, grant: Grant) -> None:
         """Keep a new version of a grant."""
         self.grants[grant.grant_id] = self.changes.grants[grant.grant_id] = grant
 
     def put_lease(self, lease: OutLease) -> None:
-        """Keep a new version of a lease; a closed one counts no more."""
+        """Keep a new version of a lease. A closed lease is no longer among `leases`."""
         self.changes.leases[lease.lease_id] = lease
         if lease.closed:
             self.leases.pop(lease.lease_id, None)
@@ -173,7 +177,7 @@ class Ledger:
         self._remember_first(charge)
 
     def first_like(self, charge: Charge) -> Charge | None:
-        """The charge that was posted for the same request, or for the same commit of a reservation: the first one wins."""
+        """The charge that was posted first for the same request or the same commit of a reservation; None if none was."""
         return next((self._firsts[key] for key in _keys(charge) if key in self._firsts), None)
 
     def _remember_first(self, charge: Charge) -> None:
@@ -182,7 +186,7 @@ class Ledger:
                 self._firsts.setdefault(key, charge)
 
     def refund_for(self, request_id: RequestId) -> Refund | None:
-        """The refund that was made for a request."""
+        """The refund that was made for a request; None if none was."""
         return next((each for each in self.refunds.values() if each.request_id == request_id), None)
 
     def put_refund(self, refund: Refund) -> None:
@@ -194,19 +198,19 @@ class Ledger:
         self.recalls[recall.key] = self.changes.recalls[recall.key] = recall
 
     def drop_recall(self, key: tuple[SidecarId, Purpose]) -> None:
-        """Forget a recall for which nobody waits any more, if it is there."""
+        """Drop a recall that is over, if there is one with this key."""
         if self.recalls.pop(key, None) is not None:
             self.changes.recalls[key] = None
 
     def record(self, entry: Entry) -> None:
-        """Add a line of history; the balance after it follows from its amount."""
+        """Add a line to history. Its amount changes the balance."""
         self.balance = Microcredits(self.balance + entry.amount)
         assert self.balance >= 0, "an account has no less than nothing"
         sources = frozenset(self.grants[name].source for name in entry.grant_ids)
         self.changes.entries.append(replace(entry, balance_after=self.balance, sources=sources))
 
     def entry(self, type_: EntryType, amount: int, occurred_at: Instant, grant: Grant | None = None) -> Entry:
-        """A line of history about a grant, or about none, for `record`."""
+        """A new line of history, for `record`; about this grant if there is one."""
         return Entry(
             type=type_,
             amount=Microcredits(amount),
@@ -218,7 +222,7 @@ class Ledger:
         )
 
     def entry_about(self, charge: Charge, type_: EntryType, amount: int, occurred_at: Instant) -> Entry:
-        """A line of history about a charge, for `record`."""
+        """A new line of history about a charge, for `record`."""
         usage = charge.usage
         return replace(
             self.entry(type_, amount, occurred_at),
@@ -234,28 +238,29 @@ class Ledger:
     # Grants.
 
     def touch(self) -> None:
-        """End what has ended, then give what the plan owes for the running periods, once.
+        """Let ended grants lapse, then give what the plan owes for the running periods.
 
-        It owes what it says now, less what was given for the period.
+        It owes what it gives in a period now, less what was given for that period already.
         """
         self.lapse()
         for kind, period in self.periods():
             named = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
-            given = (each.amount for each in named if not each.has_ended(period.starts_at))  # a date may come twice
+            given = (each.amount for each in named if not each.has_ended(period.starts_at))  # two periods may have one key
             missing = self._planned(kind, period) - sum(given)
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(named)))
         if self.account.alerts:
-            self.readings.append(self.reading)
+            self.credit_levels.append(self.credit_level)
 
     def plan_gave(self, kind: GrantKind, period: Period) -> int:
-        """What the plan gives for a period, also for one that is over and that nobody touched; 0 if it ended before the account
-        had this plan.
+        """What the plan gives for a period, also for one that ended without a touch.
+
+        0 if the period ended before the account had this plan.
         """
         return self._planned(kind, period) if period.ends_at > self._plan_since else 0
 
     def _planned(self, kind: GrantKind, period: Period) -> int:
-        """What the plan gives in a period: a changed plan counts from the next period, a newly assigned one at once."""
+        """What the plan gives in a period. A changed plan counts from the next period on, a newly assigned plan at once."""
         at = max(period.starts_at, self._plan_since)
         plan = next((each.plan for each in reversed(self._plan_versions) if each.effective_at <= at), None)
         if plan is None:
@@ -263,10 +268,10 @@ class Ledger:
         return plan.daily if kind is GrantKind.DAILY else plan.monthly
 
     def _plan_grant(self, kind: GrantKind, period: Period, amount: int, before: int) -> Grant:
-        """A grant for the whole period, also if it is given within it.
+        """A plan's grant, for the whole period even if it is given within it. `before` grants were given for it already.
 
-        What is out on leases when a day ends is counted against that day's grants, so every charge of the day has to be
-        able to draw on each of them.
+        What is out on leases when a day ends counts against that day's grants. So every charge of the day has to be able to
+        draw on each of them.
         """
         suffix = f"-{before + 1}" if before else ""
         return Grant(
@@ -282,14 +287,15 @@ class Ledger:
         )
 
     def give(self, grant: Grant, note: str = "", refund_id: RefundId | None = None) -> None:
-        """Add a grant to the account."""
+        """Add a grant to the account, with its line of history. `note` replaces the grant's own note there."""
         self.put_grant(grant)
         entry = self.entry(EntryType.GRANTED, grant.amount, max(grant.effective_at, grant.created_at), grant)
         self.record(replace(entry, note=note or grant.note, charge_id=grant.charge_id, refund_id=refund_id))
 
     def void(self, grant_id: GrantId) -> Refusal | Microcredits:
-        """Take back what of a grant is neither spent nor out on a lease, once and for good; says how much that was. What is out
-        is taken back when it returns.
+        """Take a grant back, once: what is neither spent nor out on a lease. What is out is taken back when it returns.
+
+        Returns how much was taken back now, or why the grant cannot be voided.
         """
         grant = self.grants.get(grant_id)
         if grant is None:
@@ -304,8 +310,10 @@ class Ledger:
         return amount
 
     def lapse(self) -> None:
-        """Write off what of ended grants nothing can draw on any more: all but what is out on leases that were opened before
-        their end. What is out lapses as it comes home. What is voided is taken back in the same way.
+        """Let lapse what no charge can draw on any more: what is left of ended grants, less what may be out on them.
+
+        What is out on leases that were opened before the end of a grant may still be drawn on it. It lapses when it returns.
+        What is left of voided grants is taken back in the same way.
         """
         for grant, amount in surplus(self.grants.values(), self.leases.values(), self.now, self.rest):
             self._take_back(grant, amount)
@@ -326,7 +334,7 @@ class Ledger:
             self.record(self.entry(EntryType.VOIDED, -amount, self.now, grant))
 
     def draw(self, grants: Iterable[Grant], need: int) -> tuple[Draw, ...]:
-        """Take up to `need` from these grants, in their order. A grant may be named twice: its newest version counts."""
+        """Draw up to `need` on these grants, in their order. A grant may be named twice: its newest version counts."""
         draws = []
         for named in grants:
             grant = self.grants[named.grant_id]
@@ -339,7 +347,7 @@ class Ledger:
         return tuple(draws)
 
     def repay_debt(self) -> None:
-        """Let what is available pay what charges still owe, the oldest first."""
+        """Repay the debt of charges from what is available, the oldest charge first."""
         owing = [each for each in self.charges.values() if each.posting is not None and each.posting.debt]
         for charge in sorted(owing, key=lambda each: (each.posting.posted_at if each.posting else 0, each.charge_id)):
             assert charge.posting is not None
@@ -361,14 +369,14 @@ class Ledger:
 
 
 def _quantity(usage: Usage | None) -> int:
-    """The quantity charged: one if nobody said how many, and none if that was said."""
+    """The quantity in the history of a usage: 1 if its quantity is unknown, 0 without a usage."""
     if usage is None:
         return 0
     return 1 if usage.quantity is None else usage.quantity
 
 
 def _keys(charge: Charge) -> tuple[object, ...]:
-    """What a charge is known by beside its id: its request, and which commit of its reservation it is."""
+    """The keys by which a charge is known beside its id: its request, and its number among the commits of its reservation."""
     if charge.reservation_id is None:
         return (charge.request_id,)
     return charge.request_id, (charge.reservation_id, charge.commit_number)

@@ -14,11 +14,11 @@ from creditmeter.core.settlement.ledger import Ledger
 
 
 def post(ledger: Ledger, charge: Charge, sender: SidecarId) -> Posting:
-    """Settle a charge that a sidecar sent, once: a charge that was posted before keeps its posting.
+    """Post a charge that a sidecar sent, once. A charge that was posted before keeps its posting.
 
-    Cost that a lease of the sender stands behind is drawn first from what was usable when it was authorised, then from what was
-    alive at any time since. Cost beyond the leases is drawn from what is available, then becomes debt up to the overdraft
-    limit; what still remains is written off.
+    Cost that a lease of the sender covers is drawn first on the grants that were usable when it was authorised, then on grants
+    that were alive at any time since. Cost beyond the leases is drawn from what is available. What remains becomes debt up to
+    the overdraft limit, and the rest is written off.
     """
     known = ledger.charges.get(charge.charge_id)
     if known is not None and known.posting is not None:
@@ -50,8 +50,9 @@ def post(ledger: Ledger, charge: Charge, sender: SidecarId) -> Posting:
 
 
 def excess_of(ledger: Ledger, charge: Charge, sender: SidecarId) -> Microcredits:
-    """What of a charge that is not posted yet no lease of its sender stands behind, in microcredits; 0 if it costs nothing
-    because it was charged already.
+    """The cost of a charge beyond the leases of its sender, in microcredits.
+
+    0 if the charge is posted already, or costs nothing because it is a duplicate.
     """
     known = ledger.charges.get(charge.charge_id)
     if (known is not None and known.posting is not None) or ledger.first_like(charge) is not None:
@@ -65,13 +66,13 @@ def excess_of(ledger: Ledger, charge: Charge, sender: SidecarId) -> Microcredits
 
 
 def _booked(charge: Charge, backed: tuple[Part, ...], posting: Posting) -> Charge:
-    """The charge as it is kept: with the parts that leases really stood behind."""
+    """The posted charge, with the parts that leases really covered."""
     excess = Microcredits(charge.cost - total_of(backed))
     return replace(charge, parts=backed, excess=excess, sent=True, posting=posting)
 
 
 def _free_what_was_drawn_as_excess(ledger: Ledger, known: Charge, charge: Charge, sender: SidecarId) -> None:
-    """A fenced copy posted this charge first, without its leases. Now their owner posts it: their credit is free."""
+    """Free the leases of a charge that a fenced process posted first, as excess. Now the owner of the leases posts it."""
     if charge.parts and not known.parts:
         backed = _settle_parts(ledger, charge.parts, sender)
         if backed:
@@ -80,7 +81,7 @@ def _free_what_was_drawn_as_excess(ledger: Ledger, known: Charge, charge: Charge
 
 
 def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge, sender: SidecarId) -> Posting:
-    """A charge whose request was charged already costs nothing; the credit it was to use is free again."""
+    """Post a charge whose request was charged already: it costs nothing, and the credit of its parts is free again."""
     backed = _settle_parts(ledger, charge.parts, sender)
     posting = Posting(ledger.now, ZERO, ZERO, ZERO, ZERO, (), duplicate_of=first.charge_id)
     ledger.put_charge(_booked(charge, backed, posting))
@@ -88,13 +89,13 @@ def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge, sender: Sidec
 
 
 def _lease_of(ledger: Ledger, part: Part, sender: SidecarId) -> OutLease | None:
-    """The lease that stands behind a part: unclosed, and the sender's own."""
+    """The lease of a part, if it is unclosed and the sender's own; else None."""
     lease = ledger.leases.get(part.lease_id)
     return lease if lease is not None and lease.sidecar_id == sender else None
 
 
 def _settle_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> tuple[Part, ...]:
-    """Count parts as posted on their leases. Returns what of them the leases have out: the rest is treated as excess."""
+    """Count parts as posted on their leases. Returns the parts that the leases have out; the rest is treated as excess."""
     backed = []
     for part in parts:
         lease = _lease_of(ledger, part, sender)
@@ -106,8 +107,10 @@ def _settle_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> t
 
 
 def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
-    """Draw what a lease stands behind. What was authorised before a grant was voided draws on it in its place; what was
-    authorised later does only if nothing else is left.
+    """Draw a part that its lease covers.
+
+    A part that was authorised before a grant was voided draws on that grant in its usual order. A part that was authorised
+    later draws on it only if nothing else is left.
     """
     lease = ledger.leases[part.lease_id]
     at = drawn_at(part, lease, ledger.now)
@@ -119,12 +122,12 @@ def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
 
 
 def drawn_at(part: Part, lease: OutLease, now: Instant) -> Instant:
-    """The moment as of which a part draws: when it was authorised, within its lease's day."""
+    """The moment as of which a part draws: when it was authorised, moved into the time of its lease."""
     return Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, now))
 
 
 def total_of(amounts: Iterable[Draw | Part]) -> Microcredits:
-    """The sum of some draws or parts."""
+    """The sum of draws or parts, in microcredits."""
     return Microcredits(sum(each.amount for each in amounts))
 
 

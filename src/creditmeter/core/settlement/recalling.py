@@ -1,4 +1,4 @@
-"""Recalling idle credit at the central store: who is asked for it, and when there is nothing more to come."""
+"""Recalling idle credit at the central store: which sidecars are asked for it, and when no more can come."""
 
 from dataclasses import dataclass, replace
 
@@ -7,15 +7,15 @@ from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span, after
 from creditmeter.core.settlement.ledger import Ledger
-from creditmeter.core.settlement.recalls import NOBODY, Purpose, Recall, next_number
+from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose, Recall, next_number
 
 EXCESS_MEMORY = HOUR
-"""How long it is remembered that a charge waited for recalled credit in vain."""
+"""How long a recall for excess is kept after its deadline, so that the charge does not wait again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a sidecar would wait for, in microcredits: less than `smallest` is of no use to it."""
+    """Credit that a sidecar would wait for, in microcredits. Less than `smallest` is of no use to it."""
 
     sidecar_id: SidecarId
     purpose: Purpose
@@ -24,11 +24,11 @@ class Wish:
     patience: Span
 
 
-def hear(ledger: Ledger, sidecar_id: SidecarId, *, answers: bool) -> None:
-    """Note that a sidecar spoke, and forget recalls for which nobody waits any more.
+def note_message(ledger: Ledger, sidecar_id: SidecarId, *, answers: bool) -> None:
+    """Note in the recalls that a message came from a sidecar, and drop recalls that are over.
 
-    Only what `answers` tells what it has idle now: a message that was composed before it was told, and was long on its way,
-    says what was held then. To the central store itself, which only wants the sidecar to be told, any message is an answer.
+    Only a message that `answers` says what is idle now. A message that was composed before the sidecar was notified, and was
+    long under way, says what was idle then. For the central store's own recall any message is an answer.
     """
     for recall in list(ledger.recalls.values()):
         if _is_forgotten(recall, ledger.now):
@@ -38,20 +38,24 @@ def hear(ledger: Ledger, sidecar_id: SidecarId, *, answers: bool) -> None:
 
 
 def _is_forgotten(recall: Recall, now: Instant) -> bool:
-    """A charge that waited in vain is posted when its sidecar sends it again, so that it waited is remembered for longer."""
+    """Whether a recall is over and may be dropped.
+
+    A recall for excess is kept for longer: when its sidecar sends the charge again, the charge is posted and does not wait
+    anew.
+    """
     memory = EXCESS_MEMORY if recall.purpose is Purpose.EXCESS else 0
     return not recall.stands(Instant(now - memory))
 
 
 def recall(ledger: Ledger, wish: Wish) -> bool:
-    """Have a wish wait, if what others have out may come back and be of use to it. Says whether that may be.
+    """Let a wish wait as a recall, if credit that others have out may return and be of use to it. Returns whether it may.
 
-    A wish that waits already keeps its place and its deadline. Whoever has credit out that is not waiting to be posted is
-    asked: what was held when it last spoke may be idle by now.
+    A wish that waits already keeps its place and its deadline. Every sidecar that has credit out which is not unposted is
+    asked: what was held at its last report may be idle by now.
     """
     key = wish.sidecar_id, wish.purpose
-    standing = ledger.recalls.get(key)
-    waiting = standing or Recall(
+    existing = ledger.recalls.get(key)
+    waiting = existing or Recall(
         wish.sidecar_id,
         wish.purpose,
         next_number(ledger.recalls.values()),
@@ -61,34 +65,34 @@ def recall(ledger: Ledger, wish: Wish) -> bool:
         deadline=after(ledger.now, wish.patience),
         awaited=_holders(ledger, wish.sidecar_id),
     )
-    waiting = replace(waiting, amount=wish.amount, smallest=wish.smallest, is_ripe=False)
+    waiting = replace(waiting, amount=wish.amount, smallest=wish.smallest, is_ready=False)
     if not waiting.stands(ledger.now) or not _may_be_served(ledger, waiting):
         ledger.drop_recall(key)
         return not waiting.stands(ledger.now) and _may_be_served(ledger, waiting)
     ledger.put_recall(waiting)
-    if standing is None:
-        ledger.changes.summoned.update(waiting.awaited)
+    if existing is None:
+        ledger.changes.notified.update(waiting.awaited)
     return True
 
 
 def recall_everything(ledger: Ledger) -> None:
-    """Have every sidecar that may authorise on the account speak about it, because what is agreed with it changed."""
+    """Ask every sidecar that may authorise on the account for a message, because the account's terms changed."""
     trusted = {lease.sidecar_id: lease.trusted_until for lease in ledger.leases.values() if ledger.now < lease.trusted_until}
     if trusted:
         number, nothing = next_number(ledger.recalls.values()), Microcredits(0)
         awaited, deadline = tuple(sorted(trusted)), max(trusted.values())
-        ledger.put_recall(Recall(NOBODY, Purpose.STATE, number, nothing, nothing, ledger.now, deadline, awaited))
-        ledger.changes.summoned.update(awaited)
+        ledger.put_recall(Recall(CENTRAL_STORE, Purpose.STATE, number, nothing, nothing, ledger.now, deadline, awaited))
+        ledger.changes.notified.update(awaited)
 
 
 def free_for(ledger: Ledger, waiting: Recall | None) -> Microcredits:
-    """What of the available credit is not promised to those who come before."""
+    """What of the available credit is not promised to recalls that come before, in microcredits."""
     before = (each for each in waiting_needs(ledger) if each is not waiting and each.comes_before(waiting))
     return Microcredits(max(0, ledger.available - sum(each.amount for each in before)))
 
 
 def free_for_excess(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
-    """What of the available credit is not promised to excess that came before this sidecar's."""
+    """What of the available credit is not promised to excess that came before this sidecar's, in microcredits."""
     mine = ledger.recalls.get((sidecar_id, Purpose.EXCESS))
     others = [each for each in waiting_needs(ledger) if each.purpose is Purpose.EXCESS and each is not mine]
     before = sum(each.amount for each in others if mine is None or each.comes_before(mine))
@@ -96,53 +100,59 @@ def free_for_excess(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
 
 
 def waiting_needs(ledger: Ledger) -> tuple[Recall, ...]:
-    """The needs that wait."""
+    """The recalls of sidecars that wait for credit."""
     return tuple(each for each in ledger.recalls.values() if each.purpose is not Purpose.STATE and each.stands(ledger.now))
 
 
-def ripen(ledger: Ledger) -> None:
-    """Tell those who wait when what they wait for is there, or when nothing more can come; and ask those who were given credit
-    since, or kept some, to give back what of it is idle by now.
+def mark_ready(ledger: Ledger) -> None:
+    """Mark recalls as ready whose credit is there or cannot come, and notify their sidecars.
+
+    For the other recalls, ask sidecars that have idle credit again: they got it, or kept it, after they were asked.
     """
     for each in list(ledger.recalls.values()):
         if each.purpose is Purpose.STATE:
             if not each.awaited:
                 ledger.drop_recall(each.key)
-        elif each.stands(ledger.now) and not each.is_ripe:
-            _pursue(ledger, each)
+        elif each.stands(ledger.now) and not each.is_ready:
+            _mark_or_ask_again(ledger, each)
 
 
-def _pursue(ledger: Ledger, each: Recall) -> None:
+def _mark_or_ask_again(ledger: Ledger, each: Recall) -> None:
     if free_for(ledger, each) >= each.smallest or not _may_be_served(ledger, each):
-        ledger.put_recall(replace(each, is_ripe=True))
-        ledger.changes.summoned.add(each.sidecar_id)
+        ledger.put_recall(replace(each, is_ready=True))
+        ledger.changes.notified.add(each.sidecar_id)
         return
     idle = {lease.sidecar_id for lease in ledger.leases.values() if lease.idle} - {each.sidecar_id, *each.awaited}
     if idle:
         ledger.put_recall(replace(each, awaited=(*each.awaited, *sorted(idle))))
-        ledger.changes.summoned.update(idle)
+        ledger.changes.notified.update(idle)
 
 
 def _may_be_served(ledger: Ledger, waiting: Recall) -> bool:
-    """Whether what is available, with all that may still come back, is of use to it. To excess every bit is."""
+    """Whether what is available, with all that may still return, is of use to the recall. Any amount is of use to excess."""
     most = _most_that_can_come(ledger, waiting)
     return most > ledger.available if waiting.purpose is Purpose.EXCESS else most >= waiting.smallest
 
 
 def idle_elsewhere(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
-    """How much more would be available if the other sidecars gave back what they said is idle, on leases of ended days too."""
+    """How much more would be available if the other sidecars returned what they reported as idle, in microcredits.
+
+    Idle credit on leases of ended days counts, too.
+    """
     leases = (each if each.sidecar_id == sidecar_id else without_idle(each) for each in ledger.leases.values())
     return Microcredits(ledger.available_if(leases) - ledger.available)
 
 
 def without_idle(lease: OutLease) -> OutLease:
-    """The lease as it would be if what was said to be idle on it came back."""
+    """The lease as it would be if its sidecar returned what it reported as idle on it."""
     return replace(lease, limit=Microcredits(lease.limit - lease.idle))
 
 
 def _holders(ledger: Ledger, asker: SidecarId) -> tuple[SidecarId, ...]:
-    """The other sidecars that can have idle credit. One that was silent for longer than its lease may be used is not waited
-    for: what it held then is held.
+    """The other sidecars that may have idle credit.
+
+    A sidecar that has been silent for longer than its lease may be used is not waited for: what it reported as held counts as
+    held.
     """
     holders = {
         lease.sidecar_id
@@ -153,7 +163,7 @@ def _holders(ledger: Ledger, asker: SidecarId) -> tuple[SidecarId, ...]:
 
 
 def _most_that_can_come(ledger: Ledger, waiting: Recall) -> int:
-    """What would be available if those who are still awaited held nothing, and all others gave back what is idle."""
+    """What would be available if the awaited sidecars held nothing and all others returned what is idle, in microcredits."""
 
     def at_best(lease: OutLease) -> OutLease:
         if lease.sidecar_id == waiting.sidecar_id:

@@ -1,9 +1,10 @@
-"""Recalls: who waits for credit that other sidecars may have idle, and whose word is still missing.
+"""Recalls: needs that wait for credit that other sidecars may have idle, and the sidecars that have not answered yet.
 
-A need that cannot be met while credit is out elsewhere stands as a recall until it is met, refused or its deadline is past.
-Those who have that credit are told, and answer by saying what they really hold and giving back the rest. Only when all of
-them have spoken is it known that there is nothing more to come. First come, first served; cost that no lease stands behind
-comes before any new lease.
+A need that cannot be met while credit is out elsewhere waits as a recall until it is met, is refused, or its deadline passes.
+The sidecars that have that credit are notified. Each answers with a message that reports what it really holds and returns the
+rest. Once all of them have answered, it is certain that no more credit can come.
+
+Recalls are served first come, first served. Cost beyond leases comes before any new lease.
 """
 
 from collections.abc import Iterable
@@ -14,12 +15,12 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
 
-NOBODY = SidecarId("")
-"""Stands for the central store itself, which waits for nothing but wants to be heard."""
+CENTRAL_STORE = SidecarId("")
+"""The owner of a recall that is the central store's own: it needs no credit, only a message from each sidecar."""
 
 
 class Purpose(Enum):
-    """What credit is recalled for."""
+    """Why there is a recall: for cost beyond leases, for a lease, or for messages because the account's state changed."""
 
     EXCESS = "EXCESS"
     LEASE = "LEASE"
@@ -28,11 +29,11 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """A need that waits, amounts in microcredits.
+    """A need that waits at the central store. Amounts in microcredits.
 
-    Less than `smallest` is of no use. `number` is the order in which recalls of one account came. `awaited` are the sidecars
-    that have credit out and have not spoken since. It is ripe when it is worth asking again, until then nothing can have
-    changed; whoever waits is told when it turns ripe.
+    Less than `smallest` is of no use to its sidecar. `number` is its place among the recalls of the account. `awaited` are the
+    sidecars that may have idle credit and have not answered yet. It `is_ready` once the credit is there or nothing more can
+    come. Its sidecar is notified then, and asks again.
     """
 
     sidecar_id: SidecarId
@@ -43,19 +44,19 @@ class Recall:
     asked_at: Instant
     deadline: Instant
     awaited: tuple[SidecarId, ...]
-    is_ripe: bool = False
+    is_ready: bool = False
 
     @property
     def key(self) -> tuple[SidecarId, Purpose]:
-        """A sidecar has at most one recall for each purpose."""
+        """The key of a recall: a sidecar has at most one for each purpose on an account."""
         return self.sidecar_id, self.purpose
 
     def stands(self, now: Instant) -> bool:
-        """Whether anybody still waits."""
+        """Whether its deadline is still to come."""
         return now < self.deadline
 
     def comes_before(self, other: "Recall | None") -> bool:
-        """Whether it is served before another one; before a need that does not stand yet it always is."""
+        """Whether it is served before another recall. It always is before a need that has no recall yet (None)."""
         return other is None or _place(self) < _place(other)
 
 
@@ -64,5 +65,5 @@ def _place(recall: Recall) -> tuple[bool, int]:
 
 
 def next_number(recalls: Iterable[Recall]) -> int:
-    """The place of one more."""
+    """The number of the next recall of an account."""
     return max((each.number for each in recalls), default=0) + 1

@@ -1,10 +1,10 @@
-"""Refunds at the central store: where credit that comes back goes.
+"""Refunds at the central store: where refunded credit goes.
 
-Debt that the charge still owes is cancelled first; then its draws are given back, last drawn first. What belongs to a grant
-that has ended lapses, and what belongs to one that was voided is taken back.
+Debt that the charge still owes is cancelled first. Then its draws are returned, the last one first. What returns to a grant
+that has ended lapses, and what returns to a voided grant is taken back.
 
-A refund that a sidecar decided before its charge was posted keeps its amount, whatever the charge turns out to be: what of it
-was never paid (the charge is a duplicate, or was written off) is said beside it.
+A refund that a sidecar decided before its charge was posted keeps its amount, whatever becomes of the charge. The part that was
+never paid, because the charge is a duplicate or was written off, is recorded beside it as `never_paid`.
 """
 
 from dataclasses import replace
@@ -21,14 +21,14 @@ from creditmeter.core.settlement.posting import total_of
 
 
 def refundable(posting: Posting) -> Microcredits:
-    """What is left to refund of a charge, in microcredits: what was covered and not given back, and what it still owes."""
+    """What is left to refund of a charge, in microcredits: what was covered and not refunded, and what it still owes."""
     return Microcredits(posting.covered - posting.refunded + posting.debt)
 
 
 def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | RefundExceedsCharge:
-    """Refund a posted charge, once: a refund that was posted before, or for the same request, is returned as it is.
+    """Refund a posted charge, once. If a refund with this id or for this request was made before, returns that one.
 
-    With `everything` the amount is all that is left to refund, whatever `wanted` says.
+    With `everything` the amount is all that is left to refund, and that of `wanted` does not count.
     """
     charge = _that_stands(ledger, wanted.charge_id)
     assert charge.posting is not None
@@ -45,9 +45,9 @@ def refund(ledger: Ledger, wanted: Refund, *, everything: bool) -> Refund | Refu
 def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
     """Post a refund that a sidecar decided before its charge was sent.
 
-    It never asks for more than is left, unless the charge turned out a duplicate, whose refund is of the first one, or was
-    written off in part. If the same request was made through another sidecar meanwhile, that is the refund: it is not made
-    again.
+    It asks for no more than is left, with two exceptions: the charge is a duplicate, whose refund is one of the first charge,
+    or it was written off in part. If the same request was made through another sidecar meanwhile, that refund counts, and no
+    other is made.
     """
     charge = _that_stands(ledger, decided.charge_id)
     assert charge.posting is not None
@@ -59,13 +59,13 @@ def post_refund(ledger: Ledger, decided: Refund) -> RefundPosting:
 
 
 def _made_before(ledger: Ledger, refund: Refund, charge: Charge) -> Refund | None:
-    """The refund that was made under this id, or of this charge for the same request by another sidecar: the first counts."""
+    """The refund that was made under this id, or for the same request and charge by another sidecar; None if none was."""
     made = ledger.refunds.get(refund.refund_id) or ledger.refund_for(refund.request_id)
     return made if made is not None and made.charge_id in (refund.charge_id, charge.charge_id) else None
 
 
 def _that_stands(ledger: Ledger, charge_id: ChargeId) -> Charge:
-    """A posted charge; for a duplicate the one that was charged in its place, since that is what the user paid."""
+    """The posted charge; for a duplicate the first charge, since that is what the account paid."""
     charge = ledger.charges[charge_id]
     assert charge.posting is not None, "a refund is posted with its charge or after it"
     first = charge.posting.duplicate_of
@@ -99,7 +99,7 @@ def _give_back(ledger: Ledger, wanted: Refund, charge: Charge, posting: Posting)
 
 
 def _undo(draws: tuple[Draw, ...], amount: int) -> tuple[tuple[Draw, ...], tuple[Draw, ...]]:
-    """The draws after `amount` was undone, last drawn first; and what was undone."""
+    """The draws after `amount` microcredits were returned, from the last draw on; and the draws that were returned."""
     after: list[Draw] = []
     returned: list[Draw] = []
     for draw in reversed(draws):
@@ -113,7 +113,7 @@ def _undo(draws: tuple[Draw, ...], amount: int) -> tuple[tuple[Draw, ...], tuple
 
 
 def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Draw, ...]) -> Microcredits:
-    """Put credit back into the grants it came from; says how much of it was lost because its grant had ended or was voided."""
+    """Return credit to the grants it came from. Returns how much of it was lost, because its grant had ended or was voided."""
     entry = ledger.entry_about(charge, EntryType.REFUNDED, total_of(returned), wanted.refunded_at)
     ledger.record(replace(entry, refund_id=wanted.refund_id, draws=returned, note=wanted.reason))
     lost = 0
@@ -129,7 +129,7 @@ def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Dra
 
 
 def _without_what_is_lost(grant: Grant, amount: Microcredits, now: Instant) -> tuple[Grant, EntryType | None]:
-    """A grant after an amount came back to it, and what became of that amount; None if it can be used again."""
+    """The grant after an amount returned to it, and the type of the entry by which that is lost; None if it is usable again."""
     if grant.voided_at is not None:
         return grant.void(amount), EntryType.VOIDED
     if grant.has_ended(now):
@@ -138,7 +138,7 @@ def _without_what_is_lost(grant: Grant, amount: Microcredits, now: Instant) -> t
 
 
 def _give_goodwill(ledger: Ledger, wanted: Refund, charge: Charge, amount: Microcredits) -> None:
-    """Give credit as a new permanent grant. The line of the refund itself moves nothing: the grant's line does."""
+    """Give credit as a new permanent grant. The entry of the grant has the amount; the entry of the refund has 0."""
     entry = ledger.entry_about(charge, EntryType.REFUNDED, 0, wanted.refunded_at)
     ledger.record(replace(entry, refund_id=wanted.refund_id, note=wanted.reason))
     if amount:

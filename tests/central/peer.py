@@ -1,4 +1,4 @@
-"""What a sidecar says to the central store, written down by hand: it counts its messages and remembers its leases."""
+"""A sidecar whose messages a test writes by hand: it numbers its messages and keeps the leases of the answers."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -23,7 +23,7 @@ from tests.central.accounts import ACME
 from tests.clocks import ManualClock
 
 
-class Speaker:
+class Peer:
     """One sidecar. All amounts are small whole microcredits, so that a scenario can be added up by eye."""
 
     def __init__(self, store: CentralStore, clock: ManualClock, sidecar_id: SidecarId, epoch: int) -> None:
@@ -35,7 +35,7 @@ class Speaker:
         self._seq = 0
 
     @classmethod
-    async def registered(cls, store: CentralStore, clock: ManualClock, name: str) -> "Speaker":
+    async def registered(cls, store: CentralStore, clock: ManualClock, name: str) -> "Peer":
         """A sidecar in its first epoch."""
         registered = await store.exchanges.register(SidecarId(name), 0, f"{name}'s nonce")
         assert isinstance(registered, Registered)
@@ -49,7 +49,7 @@ class Speaker:
         refunds: Iterable[Refund] = (),
         leases: Iterable[LeaseReport] | None = None,
     ) -> Message:
-        """The next message. Unless told, it names all leases with their whole limit; a number needed is needed exactly."""
+        """The next message. By default it reports all leases with their whole limit. A `need` that is a number is exact."""
         self._seq += 1
         wanted = Need(Microcredits(need), Microcredits(need), Microcredits(need)) if isinstance(need, int) and need else None
         return Message(
@@ -64,7 +64,7 @@ class Speaker:
         )
 
     def reports(self, account: AccountId = ACME, *, held: int = 0, unposted: int = 0, idle: bool = True) -> list[LeaseReport]:
-        """What it says of its leases. Without `idle`, what is neither held nor unposted goes back."""
+        """Reports of its leases. Without `idle`, what is neither held nor unposted is returned."""
         return [
             LeaseReport(
                 each.lease_id,
@@ -76,7 +76,7 @@ class Speaker:
         ]
 
     async def send(self, message: Message) -> Reply:
-        """Send a message, and take over what is answered about leases."""
+        """Send a message, and keep the leases of its answer."""
         replies = await self.store.exchanges.exchange([message])
         assert isinstance(replies, tuple)
         (reply,) = replies
@@ -84,7 +84,7 @@ class Speaker:
             self.leases[message.account_id] = tuple(sorted(reply.leases, key=lambda each: each.opened_at))
         return reply
 
-    async def say(
+    async def exchange(
         self,
         *charges: Charge,
         account: AccountId = ACME,
@@ -92,14 +92,14 @@ class Speaker:
         refunds: Iterable[Refund] = (),
         leases: Iterable[LeaseReport] | None = None,
     ) -> Answer:
-        """Say something new, and get an answer."""
+        """Send the next message. Returns its answer."""
         reply = await self.send(self.message(*charges, account=account, need=need, refunds=refunds, leases=leases))
         assert isinstance(reply, Answer)
         return reply
 
     async def holds(self, held: int, unposted: int = 0) -> Answer:
-        """Say what is held and unposted on the only lease; the rest goes back."""
-        return await self.say(leases=self.reports(held=held, unposted=unposted, idle=False))
+        """Report what is held and unposted on the only lease, and return the rest."""
+        return await self.exchange(leases=self.reports(held=held, unposted=unposted, idle=False))
 
     @property
     def lease(self) -> LeaseId:
@@ -118,7 +118,7 @@ class Speaker:
         usage: Usage | None = None,
         account: AccountId = ACME,
     ) -> Charge:
-        """A charge of what a lease stands behind and an excess, authorised and committed now."""
+        """A charge of `amount` on a lease and an excess, authorised and committed now."""
         now = self._clock.wall()
         parts = (Part(lease or self.leases[account][-1].lease_id, Microcredits(amount), now),) if amount else ()
         return Charge(

@@ -1,7 +1,8 @@
-"""How sidecars are told that they should speak about an account: to give credit back, or to ask again for it.
+"""Notifying sidecars that they should send a message about an account: loads rows of recalls, and locks and saves none.
 
-PostgreSQL tells them with NOTIFY, each on a channel of its own, once the transaction that calls for them is committed. On
-engines without it (SQLite is one) they look at the recalls that stand, again and again.
+A notified sidecar gives credit back, or asks for it again. On PostgreSQL, NOTIFY does it: each sidecar has a channel of its
+own, and a notification is sent when its transaction is committed. On engines without NOTIFY, such as SQLite, sidecars poll the
+rows of recalls.
 """
 
 import asyncio
@@ -23,33 +24,33 @@ from creditmeter.central.schema import tables
 from creditmeter.core.ids import AccountId, SidecarId
 
 POLL_INTERVAL_SECONDS = 0.02
-"""Often enough for credit to come back and be fetched within the time that a request waits for it."""
+"""Seconds between polls of SQLite: short enough for credit to return while a request waits for it."""
 
 LOOK_INTERVAL_SECONDS = 0.1
-"""Where each look is a transaction."""
+"""Seconds between polls of other engines, where each poll is a transaction."""
 
 SILENCE_SECONDS = 30.0
-"""After this long without news, whether there could be any is found out."""
+"""Seconds without a notification after which the connection is checked."""
 
 _MAX_RECALLS_PER_POLL = 1_000
 _NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
 
 
-class News(Protocol):
-    """Where a sidecar hears that it should speak."""
+class Notifications(Protocol):
+    """The notifications of a sidecar."""
 
     def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """The accounts about which a sidecar should speak, as they come up; some more than once.
+        """The accounts about which a sidecar should send a message, as they come up. An account may come more than once.
 
         Raises:
-            CentralUnavailable: the store does not answer any more. What comes up meanwhile is told when it is listened to
-                again, while it still matters.
+            CentralUnavailable: the store does not answer any more. What comes up meanwhile comes with the next `listen`, as
+                long as it still matters.
         """
         ...
 
 
 class ChangePoll:
-    """Looks at the recalls that stand, again and again, where it can be told only if anything changed."""
+    """Polls the recalls. On SQLite it polls only when the file has changed."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
@@ -57,7 +58,7 @@ class ChangePoll:
         self._interval = POLL_INTERVAL_SECONDS if database.is_sqlite else LOOK_INTERVAL_SECONDS
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """See `News`. An account comes up again until the sidecar has spoken."""
+        """See `Notifications`. An account comes again and again until the sidecar has sent its message."""
         async with _changes(self._database) as has_changed:
             found: list[AccountId] = []
             while True:
@@ -68,20 +69,20 @@ class ChangePoll:
                 await asyncio.sleep(self._interval)
 
     async def look(self, sidecar_id: SidecarId) -> list[AccountId]:
-        """The accounts about which a sidecar should speak now."""
+        """The accounts about which a sidecar should send a message now."""
         recalls = tables.recalls
-        asked = recalls.c.awaited.contains(f'"{sidecar_id}"', autoescape=True)
-        answered = (recalls.c.sidecar_id == sidecar_id) & recalls.c.is_ripe
+        is_awaited = recalls.c.awaited.contains(f'"{sidecar_id}"', autoescape=True)
+        may_ask_again = (recalls.c.sidecar_id == sidecar_id) & recalls.c.is_ripe
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
-            query = select(recalls.c.account_id).where(recalls.c.deadline > now, or_(asked, answered))
+            query = select(recalls.c.account_id).where(recalls.c.deadline > now, or_(is_awaited, may_ask_again))
             found = await connection.execute(query.distinct().limit(_MAX_RECALLS_PER_POLL))
             return [AccountId(each) for each in found.scalars()]
 
 
 @contextlib.asynccontextmanager
 async def _changes(database: Database) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """Asks whether a database may have changed since it was last asked, at less cost than by looking."""
+    """A function that says whether the database may have changed since its last call. It costs less than a poll."""
     if database.connect_observer is None:
 
         async def always() -> bool:
@@ -109,15 +110,15 @@ async def _changes(database: Database) -> AsyncIterator[Callable[[], Awaitable[b
         await connection.close()
 
 
-class Notifications:
-    """Hears what `summon` sends, on a connection of its own. What was sent before it listened is looked up once."""
+class ServerNotifications:
+    """Receives what `notify` sends, on a connection of its own. What was sent before it listened is found by one poll."""
 
     def __init__(self, servers: Servers, earlier: ChangePoll) -> None:
         self._servers = servers
         self._earlier = earlier
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """See `News`."""
+        """See `Notifications`."""
         inbox = _Inbox()
         connection = await _connected(self._servers)
         try:
@@ -139,7 +140,7 @@ class Notifications:
 
 
 class _Inbox:
-    """What was heard and not taken yet: each account once, so it cannot outgrow their number."""
+    """The notifications that were received and not taken yet. Each account is in it once, which bounds it."""
 
     def __init__(self) -> None:
         self._accounts: set[AccountId] = set()
@@ -155,19 +156,19 @@ class _Inbox:
         self._changed.set()
 
     async def take(self) -> list[AccountId]:
-        """Wait for something. Raises CentralUnavailable if the connection was lost."""
+        """Wait for notifications, and take them all. Raises CentralUnavailable if the connection was lost."""
         await self._changed.wait()
         self._changed.clear()
         if self._is_closed:
-            raise CentralUnavailable("the connection on which recalls are told was lost")
+            raise CentralUnavailable("the connection for notifications was lost")
         taken, self._accounts = sorted(self._accounts), set()
         return taken
 
 
-async def summon(connection: AsyncConnection, account_id: AccountId, sidecars: Iterable[SidecarId]) -> None:
-    """Tell sidecars to speak about an account, once this transaction is committed; nothing is sent if it is not.
+async def notify(connection: AsyncConnection, account_id: AccountId, sidecars: Iterable[SidecarId]) -> None:
+    """Notify sidecars that they should send a message about an account, once this transaction is committed.
 
-    Where there is no NOTIFY they find it out by looking.
+    Nothing is sent if it is rolled back. Where there is no NOTIFY, sidecars find out by polling.
     """
     if connection.dialect.name == "postgresql" and _notifies(connection):
         for sidecar_id in sorted(sidecars):
@@ -191,15 +192,15 @@ async def _connected(servers: Servers) -> Any:
 
 
 async def _still_there(connection: Any) -> None:
-    """A host that vanished says nothing, and neither does one that has nothing to say."""
+    """Check the connection: a host that vanished is as silent as one that has nothing to send."""
     try:
         await connection.execute("SELECT 1")
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CentralUnavailable(str(error) or type(error).__name__) from error
 
 
-async def _listening(connection: Any, channel: str, heard: Any) -> None:
+async def _listening(connection: Any, channel: str, receive: Any) -> None:
     try:
-        await connection.add_listener(channel, heard)
+        await connection.add_listener(channel, receive)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CentralUnavailable(str(error) or type(error).__name__) from error

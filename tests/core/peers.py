@@ -1,4 +1,6 @@
-"""Sidecars that speak to the central store in memory by hand: each counts its messages and remembers its leases."""
+"""Sidecars whose messages a test writes by hand, with a central store in memory. Each numbers its messages and keeps its
+leases.
+"""
 
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
@@ -11,12 +13,12 @@ PATIENCE = Span(SECOND // 4)
 
 
 def need(required: int, *, wanted: int | None = None, smallest: int | None = None, patience: Span = PATIENCE) -> Need:
-    """Credit asked for, exactly so much and nothing less unless told."""
+    """A need for credit: by default for exactly so much, and nothing less is of use."""
     wanted = required if wanted is None else wanted
     return Need(mc(required), mc(wanted), mc(required if smallest is None else smallest), patience)
 
 
-class Talker:
+class Peer:
     """One sidecar, by the central store's clock."""
 
     def __init__(self, central: Central, name: str) -> None:
@@ -34,8 +36,9 @@ class Talker:
         keeps: bool = False,
         is_steady: bool = False,
     ) -> Message:
-        """The next message. It says what is held on each lease, or on the newest one, and what is unposted there. The rest
-        goes back unless it `keeps` it; what charges spend on that lease it keeps.
+        """The next message. It reports what is held on each lease, or on the newest one, and what is unposted there.
+
+        The rest is returned unless it `keeps` it. What the charges spend on their leases is not returned.
         """
         self._seq += 1
         return Message(
@@ -62,13 +65,13 @@ class Talker:
         return tuple(reports)
 
     def send(self, message: Message, now: Instant) -> Answer:
-        """Send a message that is answered."""
+        """Send a message. It has to be answered."""
         answered = self.central.exchange(message, now)
         assert answered is not None
         self.leases = answered.leases
         return answered
 
-    def says(
+    def exchange(
         self,
         now: Instant,
         *charges: Charge,
@@ -78,19 +81,19 @@ class Talker:
         keeps: bool = False,
         is_steady: bool = False,
     ) -> Answer:
-        """Say something new. See `message`."""
-        told = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps, is_steady=is_steady)
-        return self.send(told, now)
+        """Send the next message. See `message`."""
+        sent = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps, is_steady=is_steady)
+        return self.send(sent, now)
 
     def recall(self, purpose: Purpose = Purpose.LEASE) -> Recall | None:
-        """What it waits for."""
+        """Its recall for this purpose; None if it waits for nothing."""
         return self.central.recalls.get((self.sidecar_id, purpose))
 
-    def is_told(self) -> bool:
-        """Whether the last decision had it told to speak."""
-        return self.sidecar_id in self.central.summoned
+    def is_notified(self) -> bool:
+        """Whether the last decision notified it."""
+        return self.sidecar_id in self.central.notified
 
 
 def outcome(answered: Answer) -> tuple[int, int, bool]:
-    """What was granted, what lacks, and whether more may come."""
+    """What was granted, what is missing, and whether more may come."""
     return answered.granted, answered.short, answered.is_pending

@@ -1,22 +1,23 @@
-"""How an account stands at the central store."""
+"""The balance summary of an account, from its ledger."""
 
 from collections.abc import Sequence
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.grants import NO_REST, Grant, GrantKind, draw_key
-from creditmeter.core.credit.messages import MAX_LISTED_GRANTS, Bucket, Standing
+from creditmeter.core.credit.messages import MAX_LISTED_GRANTS, BalanceSummary, Bucket
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import without_idle
 
 
-def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
-    """How the account stands, counting idle credit on leases as available. Lists up to `max_grants` running grants that have
-    credit left; that of voided ones is out on leases.
+def balance_summary(ledger: Ledger, max_grants: int = 0) -> BalanceSummary:
+    """The account's amounts at the ledger's `now`, in microcredits. Idle credit on leases counts as available.
+
+    Lists up to `max_grants` running grants that have credit left: voided ones too, while their credit is out on leases.
     """
     leases = ledger.leases.values()
     busy = tuple(without_idle(each) for each in leases)
     grants = sorted((each for each in ledger.grants.values() if each.is_running(ledger.now)), key=draw_key)
-    return Standing(
+    return BalanceSummary(
         as_of=ledger.now,
         available=Microcredits(max(0, ledger.available_if(busy) - ledger.debt)),
         held=Microcredits(sum(each.held for each in leases)),
@@ -29,8 +30,9 @@ def standing(ledger: Ledger, max_grants: int = 0) -> Standing:
 
 
 def _buckets(ledger: Ledger, grants: Sequence[Grant]) -> tuple[Bucket, ...]:
-    """What each kind's grants gave and have left. One that was used up counts only if the plan gave it for the running period:
-    of the others there may be many.
+    """What the grants of each kind gave and have left, in microcredits.
+
+    A grant that was used up counts only if the plan gave it for the running period: there may be many others.
     """
     rest = {GrantKind.PERMANENT: ledger.rest}
     counted = [each for each in grants if each.remaining or each.period_key is not None]
