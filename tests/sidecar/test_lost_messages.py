@@ -19,6 +19,7 @@ from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE
 from creditmeter.core.refusals import InsufficientCredits, RecallPending
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Replied
@@ -312,7 +313,7 @@ async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Benc
             await work
     await bench.mend_disk()
     await bench.sidecar.look_after()
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     await bench.sidecar.settle()
     assert (await other.standing()).held == credits(10)
     assert not any(each.type is EntryType.CHARGED for each in await other.history())
@@ -415,7 +416,7 @@ async def test_what_is_under_way_when_the_sidecar_stops_is_waited_for(bench: Ben
     await bench.sidecar.settle()
     bench.wire.is_open.clear()
     asked = len(bench.wire.sent)
-    bench.sidecar._demand.recall(ACCOUNT)
+    bench.sidecar._planner.recall(ACCOUNT)
     while len(bench.wire.sent) == asked:
         await asyncio.sleep(0)
     bench.sidecar.drain()
@@ -460,7 +461,7 @@ async def test_a_reply_that_comes_after_the_fence_renews_nothing(bench: Bench, t
         return replies
 
     bench.wire._real.exchange = slow  # type: ignore[method-assign]
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     settling = asyncio.create_task(bench.sidecar.settle())
     await applied.wait()
     twin = bench.twin(tmp_path / "twin", bench.clock)

@@ -22,6 +22,7 @@ from creditmeter.core.refusals import (
     Refusal,
     RequestIdReused,
 )
+from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.lease_keeper import MAX_AT_ONCE
 from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
@@ -78,8 +79,8 @@ async def test_an_extension_is_refused_for_what_it_lacks_only(bench: Bench) -> N
     await bench.account(permanent=100)
     hold = await held(bench, "x", 85)
     small = await held(bench, "y", 6)
-    bench.sidecar._demand.give_back(ACCOUNT)
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar._planner.give_back(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     await bench.sidecar.settle()
     bench.wire.is_open.clear()
     asked = len(bench.wire.sent)
@@ -376,7 +377,7 @@ async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
     await bench.account(permanent=6)
     hold = await held(bench, "h", 6)
     bench.wire.is_open.clear()
-    settling = asyncio.create_task(bench.sidecar._exchanger.speak([ACCOUNT]))
+    settling = asyncio.create_task(bench.sidecar._exchanger.exchange([ACCOUNT]))
     while len(bench.wire.sent) < 2:
         await asyncio.sleep(0)
     both = [asyncio.create_task(reserve(bench, name, 5, within=2.0)) for name in ("a", "b")]
@@ -420,7 +421,7 @@ async def test_a_place_that_becomes_free_is_used_at_once(bench: Bench) -> None:
     bench.wire._real.exchange = gated  # type: ignore[method-assign]
     accounts = [AccountId(f"account-{number}") for number in range(MAX_AT_ONCE + 1)]
     for account_id in accounts:
-        bench.sidecar._demand.recall(account_id)
+        bench.sidecar._planner.recall(account_id)
         for _ in range(20):
             await asyncio.sleep(0.001)
     assert list(gates) == accounts[:-1]
@@ -461,13 +462,13 @@ async def test_a_message_that_is_sent_again_does_not_answer_a_recall(bench: Benc
     await bench.account(permanent=10)
     hold = await held(bench, "r", 10)
     bench.wire.is_open.clear()
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     slow = asyncio.create_task(bench.sidecar.settle())
     while len(bench.wire.sent) < 2:
         await asyncio.sleep(0.001)
     await release(bench, "back", hold)
     waiting = asyncio.create_task(reserve(other, "w", 10))
-    while not other.wire.sent or not bench.sidecar._demand.urgent():
+    while not other.wire.sent or not bench.sidecar._planner.urgent():
         await asyncio.sleep(0.001)
     bench.wire.is_open.set()
     assert isinstance(await waiting, Replied)

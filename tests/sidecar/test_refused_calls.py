@@ -6,7 +6,7 @@ from creditmeter.core.instants import SECOND
 from creditmeter.core.metering.book import MAX_REFUSED_CALLS, Book
 from creditmeter.core.refusals import InsufficientCredits
 from creditmeter.core.reports.forecasting import Forecast
-from creditmeter.sidecar.lease_keeper import REFUSED_TOLD_WITHIN
+from creditmeter.sidecar.lease_keeper import REFUSED_REPORTED_WITHIN
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, held, reserve
@@ -28,7 +28,7 @@ async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None
     assert told == 2  # each with the need of the next one
     await bench.round()
     assert await refused_count(bench) == 2
-    bench.clock.advance(REFUSED_TOLD_WITHIN)
+    bench.clock.advance(REFUSED_REPORTED_WITHIN)
     await bench.round()
     assert await refused_count(bench) == 3
     assert not bench.sidecar.books.open(ACCOUNT).refused

@@ -23,7 +23,7 @@ from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.journal import journal, rows
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.demand import Demand
+from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger
 from tests.simulation.replacing import Replacement
 
@@ -151,7 +151,7 @@ def _nothing_to_reclaim(_ledger: Ledger) -> None:
     return None
 
 
-def _recall_unheard(_demand: Demand, _account_id: Any) -> None:
+def _recall_unheard(_planner: ExchangePlanner, _account_id: Any) -> None:
     return None
 
 
@@ -272,7 +272,7 @@ MUTANTS = {
     ),
     "recalls unheard": Mutant(
         "a sidecar does not give back what others wait for",
-        ((Demand, "recall", _recall_unheard),),
+        ((ExchangePlanner, "recall", _recall_unheard),),
     ),
     "time goes back": Mutant(
         "a sidecar's time goes back with the machine's clock",

@@ -279,7 +279,7 @@ class Reader:
         while idle_of_ended_days(book, now) and self._exchanger.is_busy(account_id):
             await self._exchanger.one_finished()
         if idle_of_ended_days(book, now):
-            await self._exchanger.speak([account_id])
+            await self._exchanger.exchange([account_id])
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)

@@ -90,8 +90,8 @@ def reading(message: Message, answer: Answer) -> Reading:
     return Reading(answer.standing, Microcredits(held), Microcredits(unposted))
 
 
-def farewell(book: Book, envelope: Envelope) -> Message:
-    """What a fenced sidecar leaves behind, said under a new id: its charges, which no lease stands behind any more."""
+def fenced_message(book: Book, envelope: Envelope) -> Message:
+    """What a fenced sidecar posts, under a new id: its charges and refunds, which no lease stands behind any more."""
     charges = tuple(replace(each, sent=True) for each in book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
     refunds = _refunds_with(book, charges)
     return Message(envelope.sidecar_id, envelope.epoch, book.account_id, envelope.seq, charges=charges, refunds=refunds)
