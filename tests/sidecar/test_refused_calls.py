@@ -46,7 +46,7 @@ async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) ->
     assert "other" not in bench.sidecar.books.open(ACCOUNT).refused
 
 
-async def test_an_account_is_kept_until_its_refusals_are_told(bench: Bench) -> None:
+async def test_an_account_is_kept_until_its_refusals_are_reported(bench: Bench) -> None:
     """Also if nothing else is known of it."""
     book = Book(ACCOUNT)
     book.refuse(RefusedCall(RequestId("r"), NOON, "", credits(1)))
@@ -66,5 +66,5 @@ def test_only_so_many_are_remembered() -> None:
     assert list(book.refused.values()) == calls[1:]
     again = RefusedCall(RequestId("r1"), NOON, "", credits(2))
     book.refuse(again)
-    book.told_of_refused(calls)
+    book.forget_reported(calls)
     assert list(book.refused.values()) == [again]

@@ -16,7 +16,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Span
-from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, reading
+from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.journal.journal import Journal, StorageUnavailable
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
@@ -299,9 +299,9 @@ class Exchanger:
             case Answer():
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
-                book.reading = reading(answered.message, reply)
+                book.snapshot = snapshot(answered.message, reply)
                 self.contact.clock_offset = Span(reply.standing.as_of - self._clock.wall())
-                book.told_of_refused(answered.message.refused)
+                book.forget_reported(answered.message.refused)
                 self._planner.note_answer(account_id, answered.plan, reply, self._clock.boot())
                 answered.plan.pass_on(reply)
             case Outdated(applied_seq):

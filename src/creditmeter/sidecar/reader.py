@@ -308,9 +308,9 @@ def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:
 
 def _stale_balance(book: Book, now: Instant) -> Balance | None:
     """The last reading, less what was held and committed here since; None if there is none."""
-    if book.reading is None or book.account is None:
+    if book.snapshot is None or book.account is None:
         return None
-    then = book.reading
+    then = book.snapshot
     unposted = Microcredits(sum(each.cost for each in book.unposted_charges))
     held_more, unposted_more = book.held - then.own_held, unposted - then.own_unposted
     standing = replace(

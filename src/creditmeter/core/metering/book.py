@@ -53,7 +53,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Snapshot:
     """How the account stood when the central store last said so, and what of that was this sidecar's own, in microcredits."""
 
     standing: Standing
@@ -70,7 +70,7 @@ class Book:
     def __init__(self, account_id: AccountId) -> None:
         self.account_id = account_id
         self.account: Account | None = None
-        self.reading: Reading | None = None
+        self.snapshot: Snapshot | None = None
         self.leases: dict[LeaseId, Lease] = {}
         self.reservations: dict[ReservationId, Reservation] = {}
         self.charges: dict[ChargeId, Charge] = {}
@@ -131,7 +131,7 @@ class Book:
         if len(self.refused) > MAX_REFUSED_CALLS:
             del self.refused[next(iter(self.refused))]
 
-    def told_of_refused(self, calls: Iterable[RefusedCall]) -> None:
+    def forget_reported(self, calls: Iterable[RefusedCall]) -> None:
         """Forget refused calls that the central store has written down, unless they were refused again since."""
         for call in calls:
             if self.refused.get(call.request_id) == call:

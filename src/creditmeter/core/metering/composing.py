@@ -9,7 +9,7 @@ from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
-from creditmeter.core.metering.book import Book, Change, Reading
+from creditmeter.core.metering.book import Book, Change, Snapshot
 from creditmeter.core.metering.offline import ended
 
 MAX_CHARGES_PER_MESSAGE = 500
@@ -82,12 +82,12 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) ->
     return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
 
 
-def reading(message: Message, answer: Answer) -> Reading:
+def snapshot(message: Message, answer: Answer) -> Snapshot:
     """What an answer says of the account, and what of it the message said of this sidecar."""
     held = sum(report.held for report in message.leases)
     waiting = (charge for charge in message.charges if charge.charge_id not in answer.postings)
     unposted = sum(report.unposted for report in message.leases) + sum(part.amount for each in waiting for part in each.parts)
-    return Reading(answer.standing, Microcredits(held), Microcredits(unposted))
+    return Snapshot(answer.standing, Microcredits(held), Microcredits(unposted))
 
 
 def fenced_message(book: Book, envelope: Envelope) -> Message:

@@ -41,12 +41,12 @@ class Courier:
     """Delivers. `told` hears what became of each attempt, and how many deliveries that is about."""
 
     def __init__(
-        self, central: CentralStore, webhook: Webhook | None, clock: Clock, told: Callable[[Outcome, int], None]
+        self, central: CentralStore, webhook: Webhook | None, clock: Clock, on_outcome: Callable[[Outcome, int], None]
     ) -> None:
         self._deliveries = central.deliveries
         self._webhook = webhook
         self._clock = clock
-        self._told = told
+        self._on_outcome = on_outcome
         self._drop_at = Span(0)
         self._stops = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -108,7 +108,7 @@ class Courier:
         self._drop_at = Span(boot + DROP_INTERVAL)
         if dropped:
             _log.info("alerts were not delivered, for there was no webhook", count=dropped)
-            self._told(Outcome.EXPIRED, dropped)
+            self._on_outcome(Outcome.EXPIRED, dropped)
 
     async def _attempt(self, webhook: Webhook, delivery: Delivery) -> None:
         """Try once, and write down what became of it."""
@@ -123,14 +123,14 @@ class Courier:
             jitter = random.randint(*JITTER_PERCENT)  # noqa: S311 - so that not all come at once
             retry_at = next_attempt(delivery.created_at, delivery.claimed_at, delivery.attempt, jitter)
             outcome = Outcome.FAILED if retry_at is not None else Outcome.GAVE_UP
-        self._say(webhook, delivery, outcome, reason)
+        self._log_outcome(webhook, delivery, outcome, reason)
         if retry_at is None:
             await self._deliveries.finish(delivery)
         else:
             await self._deliveries.postpone(delivery, retry_at)
 
-    def _say(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, reason: str) -> None:
-        self._told(outcome, 1)
+    def _log_outcome(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, reason: str) -> None:
+        self._on_outcome(outcome, 1)
         about = {"delivery_id": delivery.delivery_id, "attempt": delivery.attempt, "host": webhook.host, "reason": reason}
         match outcome:
             case Outcome.DELIVERED:
