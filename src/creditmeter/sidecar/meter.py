@@ -91,7 +91,7 @@ class Replied:
 
 Outcome = Replied | Refusal
 Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
-"""A decision about a book at a moment; the flag says that the central store has no more to give."""
+"""A decision about a book at a moment. The flag: the central store has no more to give."""
 
 
 class Meter:
@@ -122,7 +122,7 @@ class Meter:
         self.is_draining = False
 
     async def reserve(self, request: Reserve, within: float | None = None) -> Outcome:
-        """Hold credit for a call that is about to be made. The caller waits no longer than `within` seconds, if it says so."""
+        """Hold credit for a call. The caller waits for recalled credit for `within` seconds at most."""
         hold = self._pricing.hold(request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
             return await self._unless_seen(request.account_id, request, hold)
@@ -140,7 +140,7 @@ class Meter:
         return await self._new_work(wanted, decide)
 
     async def extend(self, request: Extend, within: float | None = None) -> Outcome:
-        """Raise a hold, push its deadline, or both. The caller waits no longer than `within` seconds, if it says so."""
+        """Raise a hold, push its deadline, or both. The caller waits for recalled credit for `within` seconds at most."""
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
@@ -182,7 +182,7 @@ class Meter:
         return await self._about_reservation(request, decide)
 
     async def charge(self, request: ChargeNow, within: float | None = None) -> Outcome:
-        """Reserve and commit in one step. The caller waits no longer than `within` seconds, if it says so."""
+        """Reserve and commit in one step. The caller waits for recalled credit for `within` seconds at most."""
         now = self._books.moment().now
         cost = self._pricing.cost(request.usage, request.amount, now, is_fact=request.already_incurred)
         if isinstance(cost, Refusal):
@@ -194,7 +194,7 @@ class Meter:
         return await self._new_work(Wanted(request.account_id, request, cost.amount, self._until(within)), decide)
 
     async def refund(self, request: RefundCharge) -> Outcome:
-        """Give back cost: decided here until the charge is first sent to the central store, there from then on."""
+        """Give back cost. Once the charge was sent to the central store, the store decides; before, this sidecar does."""
         origin = origin_of(request.charge_id)
         book = self._books.find(origin.account_key) if origin else None
         if book is None:
@@ -227,13 +227,13 @@ class Meter:
         return Replied(receipt, done.replayed)
 
     async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal) -> Outcome:
-        """The refusal of a request that has no price, unless it took effect when it had one: then its first reply again."""
+        """The refusal of a request that has no price. If the request took effect when it had one, its first reply again."""
         book = self._books.find(account_key(account_id))
         seen = replay(book, request) if book is not None else None
         return await self._settled(refusal if seen is None else seen)
 
     def _until(self, within: float | None) -> float:
-        """Until when, on the event loop's clock, a request waits for recalled credit."""
+        """Until when a request waits for recalled credit, on the event loop's clock."""
         patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
         return asyncio.get_running_loop().time() + patience
 
@@ -323,7 +323,7 @@ class Meter:
             return await self._exchanger.obtain(waiting)
 
     def _offline(self, wanted: Wanted, decide: Decide) -> Change | Receipt | Refusal:
-        """Decide while the central store is away, with what the account is allowed for that."""
+        """Decide while the central store is away, with the account's offline allowance."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
         if self._exchanger.epoch:
@@ -351,7 +351,7 @@ class Meter:
     async def _about_reservation(
         self, request: Commit | Release, decide: Callable[[Book, Reservation, Moment], Change | Refusal]
     ) -> Outcome:
-        """Decide what needs nothing but the reservation."""
+        """Decide about a reservation. No credit is asked for."""
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book

@@ -142,7 +142,7 @@ class Sidecar:
             await self.post_when_fenced()
             raise
         self._spawn("lease keeper", self._keeper.run)
-        self._spawn("notifications", self._follow_notifications)
+        self._spawn("recalls", self._follow_notifications)
         self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
         self._spawn("heartbeat", self._beat)
         self._spawn("housekeeping", self._housekeep)
@@ -225,7 +225,7 @@ class Sidecar:
             except CentralUnavailable:
                 pass
             except Exception:  # noqa: BLE001 - a sidecar that follows none keeps credit from others
-                _log.exception("notifications cannot be followed")
+                _log.exception("listening failed")
             await asyncio.sleep(self._rhythm.housekeeping)
 
     async def _beat(self) -> None:
