@@ -75,8 +75,8 @@ class Scenario:
         refused = await self._step(bench, words)
         for each in filter(None, (self.bench, self.other)):
             await each.sidecar.settle()
-        told = f"{step.partition(':')[0]}: {type(refused).__name__}" if refused else step.partition(":")[0]
-        return when, told, await self._left(), await self._news()
+        done = f"{step.partition(':')[0]}: {type(refused).__name__}" if refused else step.partition(":")[0]
+        return when, done, await self._left(), await self._new_lines()
 
     def moment(self, when: str) -> Instant:
         """A time of the table's zone."""
@@ -85,7 +85,7 @@ class Scenario:
     async def _left(self) -> str:
         return " ".join(f"{each:g}" for each in await self.bench.remaining())
 
-    async def _news(self) -> str:
+    async def _new_lines(self) -> str:
         entries = (await self.bench.history())[self.lines :]
         self.lines += len(entries)
         return ", ".join(map(_line, entries))

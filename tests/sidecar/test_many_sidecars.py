@@ -251,9 +251,9 @@ async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, 
     """
     await bench.account(permanent=20)
     first, second = await charge(bench, "job", 4), await charge(other, "job", 6)
-    said = await refund(other, "refund", charge_id(second))
-    assert isinstance(said, Replied)
-    promised = said.receipt.refund
+    refunded = await refund(other, "refund", charge_id(second))
+    assert isinstance(refunded, Replied)
+    promised = refunded.receipt.refund
     assert promised is not None
     for each in (bench, other, other):
         await each.sidecar.settle()

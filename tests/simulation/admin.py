@@ -114,7 +114,7 @@ class Admin:
         self._count += 1
         return RequestId(f"admin-{self._count}")
 
-    def _note(self, said: object) -> None:
+    def _note(self, outcome: object) -> None:
         self._world.decrees += 1
         self._world.stir()
-        self._world.note(f"admin: {said}")
+        self._world.note(f"admin: {outcome}")

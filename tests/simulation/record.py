@@ -10,7 +10,7 @@ from creditmeter.core.instants import Instant
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Acknowledged:
     """A yes that a machine's sidecar said, and when what it is about began: it is remembered for some time from then on."""
 
     receipt: Receipt
@@ -26,7 +26,7 @@ class Record:
     """
 
     asked: set[RequestId] = field(default_factory=set)
-    told: dict[tuple[str, RequestId], Told] = field(default_factory=dict)
+    acknowledged: dict[tuple[str, RequestId], Acknowledged] = field(default_factory=dict)
     holds: dict[ReservationId, tuple[str, Reservation]] = field(default_factory=dict)
     charges: dict[ChargeId, Charge] = field(default_factory=dict)
     refunds: dict[RefundId, Refund] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Record:
     def keep(self, machine: str, receipt: Receipt) -> None:
         """Write down a yes."""
         request_id = receipt.request.request_id
-        self.told[machine, request_id] = Told(receipt, began(receipt))
+        self.acknowledged[machine, request_id] = Acknowledged(receipt, began(receipt))
         self.accepted.add(request_id)
         if receipt.reservation is not None:
             self.holds[receipt.reservation.reservation_id] = machine, receipt.reservation

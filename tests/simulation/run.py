@@ -109,13 +109,13 @@ def _listening(world: World) -> Iterator[None]:
     """Listen to what the sidecars log: what says that the program is at fault fails the run."""
     before = structlog.get_config()
 
-    def hear(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def note_fault(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if level == "exception" or event["event"] in _FAULTS:
             error = sys.exc_info()[1]
             world.fail(f"{event['event']}: {error!r}" if error is not None else str(event))
         raise structlog.DropEvent
 
-    structlog.configure(processors=[hear])
+    structlog.configure(processors=[note_fault])
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.cli import told
+from tests.simulation.cli import report
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.replacing import replaced
 from tests.simulation.run import run
@@ -24,7 +24,7 @@ _REPOSITORY = Path(__file__).parents[2]
 def test_seeds_pass(first: int) -> None:
     """Nothing is overspent, lost or done twice, and in the end everything settles by itself."""
     results = (run(seed) for seed in range(first, first + _BLOCK))
-    assert [told(each) for each in results if each.problem is not None] == []
+    assert [report(each) for each in results if each.problem is not None] == []
 
 
 def test_a_seed_is_the_same_in_every_process() -> None:
@@ -53,6 +53,6 @@ def test_a_failing_seed_replays_exactly() -> None:
 def test_a_failing_seed_is_told_with_the_way_to_run_it_again() -> None:
     """The reason, and the command."""
     with replaced(MUTANTS["drawn in any order"].changes):
-        said = told(run(0), "drawn in any order")
-    assert "seed 0 FAILED: charge" in said
-    assert 'scripts/simulate --seed 0 --trace --mutant "drawn in any order"' in said
+        reported = report(run(0), "drawn in any order")
+    assert "seed 0 FAILED: charge" in reported
+    assert 'scripts/simulate --seed 0 --trace --mutant "drawn in any order"' in reported

@@ -23,7 +23,7 @@ class Received:
     body: str
 
     @property
-    def said(self) -> Any:
+    def content(self) -> Any:
         """The message."""
         return json.loads(self.body)
 
