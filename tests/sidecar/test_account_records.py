@@ -1,4 +1,4 @@
-"""One record an account: it is there as long as anything of it is to be remembered, and who has a mark is known at once."""
+"""One record an account: it is kept while there is anything to remember, and the accounts with a mark are known at once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -166,7 +166,7 @@ def _is_as_expected(records: AccountRecords, expected: Expected, account_id: Acc
 
 
 def test_a_record_that_was_dropped_drops_no_newer_one() -> None:
-    """Whoever kept one too long does no harm."""
+    """A caller that kept one too long does no harm."""
     records = AccountRecords()
     old = records.open(NOBODY)
     records.drop_unneeded(old)

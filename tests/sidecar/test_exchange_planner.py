@@ -48,7 +48,7 @@ def book(idle: int = 0, state: AccountState = AccountState.ACTIVE) -> Book:
 
 
 def answer(granted: int = 0) -> Answer:
-    """What the central store says when it gave so much."""
+    """The central store's answer when it gave so much."""
     nothing = mc(0)
     standing = Standing(START.now, nothing, nothing, nothing, nothing, nothing, ())
     return Answer(1, Account(ACME, Instant(0)), standing, (), granted=mc(granted))

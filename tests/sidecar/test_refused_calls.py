@@ -1,4 +1,4 @@
-"""Refusals for lack of credit reach the central store, beside what is said anyway."""
+"""Refusals for lack of credit reach the central store, with messages that are sent anyway."""
 
 from creditmeter.core.credit.messages import RefusedCall
 from creditmeter.core.ids import RequestId
@@ -19,13 +19,13 @@ async def refused_count(bench: Bench) -> int:
     return found.refused_count
 
 
-async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None:
-    """They wait for ten seconds for something else that is said, then go by themselves."""
+async def test_refusals_are_reported_after_a_while_all_at_once(bench: Bench) -> None:
+    """They wait for ten seconds for another message, then they get one of their own."""
     await bench.account(permanent=1)
     for number in range(3):
         assert isinstance(await charge(bench, f"c{number}", 5), InsufficientCredits)
-    told = await refused_count(bench)
-    assert told == 2  # each with the need of the next one
+    reported = await refused_count(bench)
+    assert reported == 2  # each with the need of the next one
     await bench.round()
     assert await refused_count(bench) == 2
     bench.clock.advance(REFUSED_REPORTED_WITHIN)
@@ -35,7 +35,7 @@ async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None
 
 
 async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) -> None:
-    """If it does before anybody was told."""
+    """If it does before a message reported it."""
     await bench.account(permanent=1)
     assert isinstance(await reserve(bench, "job/reserve", 5), InsufficientCredits)
     book = bench.sidecar.books.open(ACCOUNT)

@@ -38,7 +38,7 @@ class Admin:
             await self._open(account_id, self._rng.choice((0, 20, 60)))
 
     async def open_another(self) -> None:
-        """Open one account more, which no machine has heard of."""
+        """Open one account more, which no machine knows."""
         account_id = AccountId("newcomer")
         self._world.account_ids.append(account_id)
         await self._open(account_id, 60)

@@ -17,7 +17,7 @@ _CHUNK = 5
 
 
 def main() -> None:
-    """Run what the arguments say. Exit with 1 if any seed failed."""
+    """Run the seeds that the arguments name. Exits with 1 if any failed."""
     parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=300, metavar="N", help="how many seeds to run (300)")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="the first of them (0)")
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _run_all(seeds: range, jobs: int, mutant: str | None, *, tells_all: bool) -> int:
-    """Run seeds, tell of each that fails and of the progress now and then. Says how to exit."""
+    """Run seeds, and print each that fails and the progress now and then. Returns the exit code."""
     failed, started, reported_at = 0, time.monotonic(), time.monotonic()
     for done, result in enumerate(_results(seeds, jobs, mutant), start=1):
         failed += result.problem is not None

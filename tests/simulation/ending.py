@@ -22,7 +22,7 @@ _UNTIL_RECLAIMED = LIMITS.max_hold_lifetime + 12 * MINUTE
 """After this long every hold has ended, and the leases of a lost machine may be reclaimed."""
 
 _REPORTED_WITHIN = 3.5
-"""After as many rounds of settlement every sidecar has posted what it had, and said what it holds."""
+"""After as many rounds of settlement every sidecar has posted what it had, and reported what it holds."""
 
 _SELDOM, _OFTEN = 0.4, 0.6
 """How many of the runs do what is not done in all of them."""
@@ -114,7 +114,7 @@ def _unrest_of(machine: Machine) -> list[str]:
 
 
 async def _probe(world: "World") -> None:
-    """Nobody is refused who could pay: all that nobody holds can be had on any machine, wherever it is idle."""
+    """No request is refused that could be paid: all that is not held can be used on any machine, wherever it is idle."""
     world.workers.touch_all()
     await world.jobs_done()
     await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
@@ -126,7 +126,7 @@ async def _probe(world: "World") -> None:
         free = Microcredits(stored.free(account_id, Instant(world.now())))
         outcome = await world.workers.reserve_all(account_id, free) if free else None
         if outcome is not None and not isinstance(outcome, Replied | Silence):
-            world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {outcome}")
+            world.fail(f"{free} of {account_id} is not held, and cannot be used: {outcome}")
 
 
 def _check_alerts(world: "World") -> None:

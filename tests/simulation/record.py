@@ -1,4 +1,4 @@
-"""What the workers know: what they asked for, and what they were told."""
+"""What the workers know: their requests, and the replies that they received."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,9 @@ from creditmeter.core.instants import Instant
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A yes that a machine's sidecar said, and when what it is about began: it is remembered for some time from then on."""
+    """A receipt that a machine's sidecar replied, and when its reservation or charge began. The sidecar keeps it for some time
+    from then on.
+    """
 
     receipt: Receipt
     at: Instant
@@ -22,7 +24,7 @@ class Record:
     """All that was asked and acknowledged in a run.
 
     `unsure` are requests to which no reply came at least once, `refused` those that were refused, `waiting` those whose last
-    word was silence, with the machine that was asked.
+    attempt got no reply, with the machine that was asked.
     """
 
     asked: set[RequestId] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""The simulation itself: seeds pass, each is the same however often it runs, and what fails is told.
+"""The simulation itself: seeds pass, each is the same however often it runs, and failures are reported.
 
 A few seeds run with the other tests; `scripts/simulate` runs as many as one likes.
 """
@@ -50,7 +50,7 @@ def test_a_failing_seed_replays_exactly() -> None:
     assert notes[0] == notes[1]
 
 
-def test_a_failing_seed_is_told_with_the_way_to_run_it_again() -> None:
+def test_a_failing_seed_is_reported_with_the_way_to_run_it_again() -> None:
     """The reason, and the command."""
     with replaced(MUTANTS["drawn in any order"].changes):
         reported = report(run(0), "drawn in any order")

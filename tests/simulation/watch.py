@@ -29,7 +29,7 @@ REMEMBERED = 12 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What was seen when a request was asked: to tell afterwards whether anything else happened meanwhile."""
+    """What was seen when a request was sent. It shows afterwards whether anything else happened meanwhile."""
 
     boot: int
     now: int
@@ -59,12 +59,14 @@ class Watch:
         return Glance(machine.clock.boot(), now, machine.asked, by_others, world.leaps, is_alone)
 
     def replied(self, machine: "Machine", reply: Replied, before: Glance) -> None:
-        """A yes was said: it is on disk, it is what was said before, and it rests on credit that could be used."""
+        """A request took effect: that is on disk, it is the same as in earlier replies, and it rests on credit that could be
+        used.
+        """
         world, receipt = self._world, reply.receipt
         acknowledged = world.record.acknowledged.get((machine.name, receipt.request.request_id))
         if acknowledged is not None:
             if acknowledged.receipt != receipt and world.now() - acknowledged.at < REMEMBERED:
-                world.fail(f"{machine.name} said two things to {receipt.request.request_id}")
+                world.fail(f"{machine.name} gave two replies to {receipt.request.request_id}")
             return
         is_young = world.now() - began(receipt) < REMEMBERED
         if (
@@ -95,7 +97,7 @@ class Watch:
                 self._world.fail(f"{receipt.request.request_id} was authorised on a lease that was not renewed in time")
 
     def refused(self, machine: "Machine", reply: Refusal, account_id: str, before: Glance) -> None:
-        """A no was said: if it was for lack of credit, and nothing else went on, the credit was lacking indeed."""
+        """A request was refused: if for lack of credit, and nothing else went on, the credit was lacking indeed."""
         now = self.glance(machine)
         alone = before.is_alone and machine.asked == before.asked + 1
         same = (now.by_others, now.leaps) == (before.by_others, before.leaps)
@@ -116,7 +118,7 @@ class Watch:
                 continue
             book = machine.sidecar.books.open(account_of(acknowledged.receipt))
             if book.receipts.get(request_id) != acknowledged.receipt:
-                world.fail(f"{machine.name} forgot over a restart what it said to {request_id}")
+                world.fail(f"{machine.name} forgot over a restart what it replied to {request_id}")
 
     # Exchanges.
 

@@ -1,6 +1,6 @@
 """The workers: what they ask of the sidecars, each time as a task of its own.
 
-A worker that hears nothing asks again with the same request id, for a while. What it still does not know then is asked once
+A worker without a reply asks again with the same request id, for a while. What it still does not know then is asked once
 more when all is well again.
 """
 
@@ -32,7 +32,7 @@ _TTLS = (None, None, Span(30 * SECOND), Span(5 * MINUTE))
 
 
 class Workers:
-    """Everybody who asks a sidecar for something."""
+    """All workers."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -136,7 +136,7 @@ class Workers:
                 self._ask(machine, ChargeNow(self._name("touch"), account_id, amount=from_credits(1)))
 
     def last_words(self) -> None:
-        """Ask for the newest account's credit on every machine; nobody is left to ask again when the machines die."""
+        """Ask for the newest account's credit on every machine; no worker is left to ask again when the machines die."""
         for machine in self._world.machines:
             request = Reserve(self._name(_LAST), self._world.account_ids[-1], amount=self._amount())
             self._world.employ(self.insist(machine, request, 1))

@@ -156,7 +156,7 @@ def wait(span: int) -> Step:
 
 
 def become(state: AccountState) -> Step:
-    """The account changes its state, as the last answer from the central store said."""
+    """The account changes its state, by the last answer from the central store."""
     return lambda desk: desk.book.apply(Change(ACCOUNT, account=account(state=state)))
 
 
@@ -316,7 +316,7 @@ def test_a_reservation(case: Case) -> None:
 
 
 def test_a_hold_is_all_or_nothing() -> None:
-    """What lacks is said exactly, and nothing is held."""
+    """The missing amount is exact, and nothing is held."""
     desk = play(reserve(25))
     assert desk.decided == Short(mc(5))
     assert not desk.book.reservations
@@ -452,7 +452,7 @@ def test_an_incurred_cost_is_taken_before_the_account_is_known() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_local_refund(what: str, steps: tuple[Step, ...], expected: object) -> None:
-    """Decided here until the charge is first sent; whether excess will be covered only the central store can say."""
+    """Decided here until the charge is first sent; whether excess will be covered only the central store knows."""
     desk = play(*steps)
     if isinstance(expected, int):
         assert isinstance(desk.decided, Change)
@@ -462,7 +462,7 @@ def test_a_local_refund(what: str, steps: tuple[Step, ...], expected: object) ->
 
 
 def test_a_refund_says_what_was_asked() -> None:
-    """Mode, reason, moment and charge go along to the central store; no credit comes back before it says so."""
+    """Mode, reason, moment and charge are sent to the central store; no credit returns before it has answered."""
     desk = play(charge(10))
     request = RefundCharge(RequestId("q"), ChargeId("c1"), mc(4), RefundMode.GOODWILL, "it was wrong")
     done = _done(metering.refund(desk.book, request, desk.charges[0], clocks(desk.now), RefundId("f1")))

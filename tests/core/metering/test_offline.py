@@ -70,7 +70,7 @@ def committed(it: Book, made: Reservation, amount: int, now: Instant = MORNING) 
 
 
 def test_without_an_allowance_nothing_is_allowed() -> None:
-    """It is 0 by default, and unknown for an account that the sidecar never heard of."""
+    """It is 0 by default, and unknown for an account that the sidecar does not know."""
     for it in (book(), Book(ACCOUNT)):
         assert allow(it, HERE, clocks(MORNING)) is None
 
@@ -108,11 +108,11 @@ def test_what_is_spent_on_it_is_excess(cost_of_it: int, excess: int) -> None:
     assert it.leases[allowance.lease_id].spent == min(excess, 5)
     assert it.idle(clocks(MORNING)) == max(0, 9 - cost_of_it)
     message, _ = compose(it, Envelope(HERE, 1, 1), MORNING, None, give_back=True)
-    assert [each.lease_id for each in message.leases] == [lease(MORNING, 4).lease_id], "the central store never hears of it"
+    assert [each.lease_id for each in message.leases] == [lease(MORNING, 4).lease_id], "no message names it"
     assert [each.excess for each in message.charges] == [excess]
 
 
-def test_it_gives_nobody_anything_to_say() -> None:
+def test_it_is_no_reason_for_a_message() -> None:
     """Nothing on it is idle credit that could go back, also when a day ends."""
     it = book(of=ALLOWING)
     away(it)

@@ -66,13 +66,13 @@ SOON = 1.0
 
 @pytest.fixture
 def outcomes() -> Outcomes:
-    """What the courier said became of its attempts."""
+    """The outcomes of the courier's attempts."""
     return []
 
 
 @pytest.fixture
 async def courier(store: CentralStore, clock: ManualClock, receiver: Receiver, outcomes: Outcomes) -> AsyncIterator[Courier]:
-    """A courier that works when the test says so."""
+    """A courier that works when the test makes it."""
     async with working(store, clock, receiver.url, outcomes, patience=SOON) as courier:
         yield courier
 
@@ -98,7 +98,7 @@ def logged() -> Iterator[list[Any]]:
 async def test_a_delivery_is_a_signed_post(
     store: CentralStore, courier: Courier, receiver: Receiver, outcomes: Outcomes
 ) -> None:
-    """As Standard Webhooks has it; what is said is what was written when the alert fired."""
+    """As Standard Webhooks has it; its content is what was stored when the alert fired."""
     await put(store)
     await courier.deliver()
     (received,) = receiver.received
@@ -137,7 +137,7 @@ async def test_it_fails_hangs_redirects_and_then_succeeds(
     assert 2 * HOUR <= waits[-1] <= 8 * HOUR
 
 
-async def test_nobody_is_there(store: CentralStore, clock: ManualClock, outcomes: Outcomes) -> None:
+async def test_no_receiver_is_there(store: CentralStore, clock: ManualClock, outcomes: Outcomes) -> None:
     """It is tried again when somebody is."""
     await put(store)
     here = Receiver()
@@ -198,7 +198,7 @@ async def test_neither_secret_nor_address_is_logged(
 
 
 async def test_several_sidecars_deliver_each_once(store: CentralStore, clock: ManualClock, receiver: Receiver) -> None:
-    """Whoever claims it; no more at a time than each may."""
+    """Whichever courier claims it; no more at a time than each may."""
     for number in range(50):
         await put(store, f"a{number}")
     outcomes: Outcomes = []
