@@ -1,4 +1,4 @@
-"""Sidecars that speak to the central store in memory by hand: each counts its messages and remembers its leases."""
+"""Sidecars whose messages to the central store in memory a test composes: each counts them and remembers its leases."""
 
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
@@ -11,7 +11,7 @@ PATIENCE = Span(SECOND // 4)
 
 
 def need(required: int, *, wanted: int | None = None, smallest: int | None = None, patience: Span = PATIENCE) -> Need:
-    """Credit asked for, exactly so much and nothing less unless told."""
+    """Credit asked for: by default exactly so much, and nothing less is of use."""
     wanted = required if wanted is None else wanted
     return Need(mc(required), mc(wanted), mc(required if smallest is None else smallest), patience)
 
@@ -34,8 +34,8 @@ class Talker:
         keeps: bool = False,
         is_steady: bool = False,
     ) -> Message:
-        """The next message. It says what is held on each lease, or on the newest one, and what is unposted there. The rest
-        goes back unless it `keeps` it; what charges spend on that lease it keeps.
+        """The next message. It states what is held on each lease, or on the newest one, and what is unposted there. The rest
+        is given back unless it `keeps` it; what charges spend on that lease it keeps.
         """
         self._seq += 1
         return Message(
@@ -78,16 +78,16 @@ class Talker:
         keeps: bool = False,
         is_steady: bool = False,
     ) -> Answer:
-        """Say something new. See `message`."""
-        told = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps, is_steady=is_steady)
-        return self.send(told, now)
+        """Compose the next message and send it. See `message`."""
+        message = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps, is_steady=is_steady)
+        return self.send(message, now)
 
     def recall(self, purpose: Purpose = Purpose.LEASE) -> Recall | None:
         """What it waits for."""
         return self.central.recalls.get((self.sidecar_id, purpose))
 
     def is_told(self) -> bool:
-        """Whether the last decision had it told to speak."""
+        """Whether the last decision notified it."""
         return self.sidecar_id in self.central.summoned
 
 
