@@ -14,17 +14,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.messages import Answer
-from creditmeter.core.credit.requests import (
-    ChargeNow,
-    Commit,
-    Done,
-    Extend,
-    Receipt,
-    RefundCharge,
-    Release,
-    Request,
-    Reserve,
-)
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import SECOND

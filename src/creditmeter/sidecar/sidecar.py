@@ -77,7 +77,7 @@ class Sidecar:
         self._planner = ExchangePlanner(self.records)
         terms = Terms(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, terms, self._on_fenced)
-        self._keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
+        self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
         self._settler = Settler(self.records, self.books, self._exchanger)
         self.cards = RateCards(own_card.card)
         self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books)
@@ -139,9 +139,9 @@ class Sidecar:
         except CentralUnavailable:
             pass
         except SidecarFenced:
-            await self.post_when_fenced()
+            await self._post_as_fenced()
             raise
-        self._spawn("lease keeper", self._keeper.run)
+        self._spawn("lease keeper", self._lease_keeper.run)
         self._spawn("recalls", self._follow_notifications)
         self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
         self._spawn("heartbeat", self._beat)
@@ -157,14 +157,12 @@ class Sidecar:
         await self._settler.settle()
 
     def drain(self) -> None:
-        """Take no new work any more. What was reserved may still be committed, released and refunded, and incurred cost
-        charged.
-        """
+        """Take no new work any more. Commit, Release, Refund and charges of incurred cost still work."""
         self.meter.is_draining = True
         self._become(Condition.DRAINING)
 
     async def holds_ended(self, most_seconds: float) -> None:
-        """Wait until nothing is held any more, for at most so long."""
+        """Wait until nothing is held any more, for `most_seconds` at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_seconds):
                 while any(book.open_reservations for book in self.books):
@@ -178,7 +176,7 @@ class Sidecar:
         """
         try:
             async with asyncio.timeout(grace_seconds):
-                await (self.post_when_fenced() if self.condition is Condition.FENCED else self._return_all())
+                await (self._post_as_fenced() if self.condition is Condition.FENCED else self._return_all())
         except (TimeoutError, CentralUnavailable, StorageUnavailable, SidecarFenced) as error:
             waits = any(book.has_unposted for book in self.books)
             what = "everything was settled" if waits else "all credit was given back"
@@ -208,7 +206,7 @@ class Sidecar:
                     raise
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def post_when_fenced(self) -> None:
+    async def _post_as_fenced(self) -> None:
         """Post what a fenced sidecar still has to post, under a new id and backed by no lease. What cannot be posted now stays
         in the journal, and is posted when a process starts on it once more.
         """
@@ -221,7 +219,7 @@ class Sidecar:
         """Follow what the central store notifies this sidecar of, and begin again when the store was away."""
         while True:
             try:
-                await self._keeper.follow(self.central.news.listen(self._journal.identity.sidecar_id))
+                await self._lease_keeper.follow(self.central.news.listen(self._journal.identity.sidecar_id))
             except CentralUnavailable:
                 pass
             except Exception:  # noqa: BLE001 - a sidecar that follows none keeps credit from others
@@ -245,7 +243,7 @@ class Sidecar:
             _log.exception("heartbeat failed")
 
     async def _follow_cards(self) -> None:
-        """Pick up published rate cards; while that cannot be done, those that are known stay in force."""
+        """Pick up published rate cards. While that fails, the known ones stay in force."""
         while True:
             await asyncio.sleep(self._rhythm.rate_cards)
             try:
@@ -274,9 +272,7 @@ class Sidecar:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """One round of looking after the sidecar: recover if the journal failed, then tidy. What fails is done in the next
-        round.
-        """
+        """One round of housekeeping: recover if the journal failed, then tidy. What fails is done in the next round."""
         try:
             if self._journal.has_failed:
                 await self._recover()
@@ -292,7 +288,7 @@ class Sidecar:
             _log.exception("housekeeping failed")
 
     async def tidy(self) -> None:
-        """One round of housekeeping: end what is due, look after leases, prune.
+        """End what is due, prune what is old, and look after leases.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -311,10 +307,10 @@ class Sidecar:
                 await asyncio.sleep(0)
         if prunes:
             self.card_keeper.prune()
-        self._keeper.keep()
+        self._lease_keeper.keep()
 
     async def _recover(self) -> None:
-        """Take the books from disk again, once it can be written: what was never acknowledged is gone from memory too."""
+        """Read the books from disk again, once it can be written. What was never acknowledged is gone from memory too."""
         await self._journal.reopen()
         await self.card_keeper.restore()
         await self.books.reload()
