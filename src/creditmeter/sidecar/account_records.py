@@ -125,9 +125,8 @@ class AccountRecords:
 
     def drop_unneeded(self, record: AccountRecord) -> None:
         """Drop a record if nothing is left to remember in it."""
-        key = account_key(record.account_id)
-        if not record.is_needed and self._records.get(key) is record:
-            del self._records[key]
+        if not record.is_needed and self.find(record.account_id) is record:
+            del self._records[account_key(record.account_id)]
 
     def add_waiting(self, account_id: AccountId, request: WaitingRequest) -> None:
         """Have a request wait for credit of an account."""
