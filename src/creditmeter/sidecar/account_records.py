@@ -13,8 +13,8 @@ decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
 
 The parts end independently. A book that was found empty goes while a request waits for its account or a message about it is
 under way; their record stays, without a book. When the books are read from the journal again, waiting requests, unanswered
-messages and marks stay as they are, but for UNSETTLED, which follows from the books. What is known of a book's use goes with
-the book.
+messages and marks stay as they are, but for UNSETTLED, which follows from the books. When a book is dropped, what is known
+of its use is dropped with it.
 
 A record is looked up anew after every wait, since it may have been dropped and made again, unless the caller has a part in it
 that keeps it: a waiting request or a mark of its own.
@@ -33,21 +33,28 @@ from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
 
 
 class Mark(Enum):
-    """Why an account needs an exchange, or what keeps it from another one.
-
-    WAITED_FOR: requests wait for its credit. RECALLED: the central store notified this sidecar, and no message was composed
-    since. RETRACTED: a request that waited for recalled credit gave up, which the central store does not know yet. RETURNING:
-    the next message gives its idle credit back. UNSETTLED: the next settlement includes it. UNDER_WAY: a message about it is
-    composed or under way. UNANSWERED: a message about it was sent, and its answer did not arrive yet.
-    """
+    """Why an account needs an exchange, or what keeps it from another one."""
 
     WAITED_FOR = auto()
+    """Requests wait for its credit."""
+
     RECALLED = auto()
+    """The central store sent a notification of it, and no message about it was composed since."""
+
     RETRACTED = auto()
+    """A request that waited for recalled credit ended, and no message about it was composed since."""
+
     RETURNING = auto()
+    """The next message gives its idle credit back."""
+
     UNSETTLED = auto()
+    """The next settlement includes it."""
+
     UNDER_WAY = auto()
+    """A message about it is composed or under way: there is no other one before its end."""
+
     UNANSWERED = auto()
+    """A message about it was sent and is not answered: it is sent again before any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class AccountRecords:
         return self._records.get(key)
 
     def open(self, account_id: AccountId) -> AccountRecord:
-        """The record of an account, a new one if there is none. Whoever opens one and leaves nothing in it drops it."""
+        """The record of an account, a new one if there is none. A caller that leaves nothing in it drops it."""
         key = account_key(account_id)
         record = self._records.get(key)
         if record is None:
@@ -129,7 +136,7 @@ class AccountRecords:
             del self._records[account_key(record.account_id)]
 
     def add_waiting(self, account_id: AccountId, request: WaitingRequest) -> None:
-        """Have a request wait for credit of an account."""
+        """Let a request wait for credit of an account."""
         self.open(account_id).waiting.append(request)
         self.mark(account_id, Mark.WAITED_FOR)
 
