@@ -215,9 +215,7 @@ class Exchanger:
             yield batch
 
     async def _exchange_at_once(self, accounts: list[AccountId]) -> None:
-        """Exchange in one transaction of the central store. Waiting requests receive its replies, or the error that came
-        instead.
-        """
+        """Exchange messages in one transaction of the central store. Waiting requests receive its replies or its failure."""
         for account_id in accounts:
             self._records.mark(account_id, Mark.UNDER_WAY)
         try:
@@ -239,8 +237,8 @@ class Exchanger:
             self._planner.woken.set()
 
     async def _composed(self, accounts: list[AccountId]) -> list[UnansweredMessage]:
-        """What to send about these accounts, once all that it changes is on disk. If the wait for that ends otherwise, nothing
-        is sent, and the next message gives back what these would have.
+        """What to send about these accounts, once all that it changes is on disk. If that fails or is cancelled, nothing is
+        sent, and the next messages give back what these would have given back.
         """
         composed: dict[AccountId, UnansweredMessage] = {}
         try:
