@@ -111,8 +111,8 @@ async def _sidecar(url: str) -> AsyncIterator[tuple[Program, str]]:
 
 def _count(program: Program, counts: Counts) -> None:
     """Count every transaction that is begun, and every time a request waits for the central store."""
-    keeper = program.sidecar._keeper
-    obtain = keeper.obtain
+    exchanger = program.sidecar._exchanger
+    obtain = exchanger.obtain
 
     def begun(_connection: object) -> None:
         counts.transactions += 1
@@ -122,7 +122,7 @@ def _count(program: Program, counts: Counts) -> None:
         return await obtain(*asked, **how)
 
     event.listen(program.sidecar.central.database.engine.sync_engine, "begin", begun)
-    keeper.obtain = counted  # type: ignore[method-assign]
+    exchanger.obtain = counted  # type: ignore[method-assign]
 
 
 async def _run_load(address: str, plan: Plan, counts: Counts) -> tuple[Counts, float]:

@@ -96,7 +96,7 @@ async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     where = ("--data-dir", str(copied.copy.data_dir), "--central", copied.central, "--listen", "127.0.0.1:0")
     second = await asyncio.to_thread(run_process, "serve", *where)
     assert second.code == FENCED
-    assert "another process speaks for sidecar" in second.err
+    assert "another process runs as sidecar" in second.err
     async with Client(copied.original.address) as client:
         await copied.charge(client, "after", 5)
         await copied.assert_right(client)

@@ -95,7 +95,7 @@ async def test_an_alert_goes_all_the_way(services: Services, receiver: Receiver)
     (entry,) = history.entries
     assert (entry.amount_microcredits, entry.balance_after_microcredits) == (0, 40 * CREDIT)
     assert entry.note == "40 of 100 credits left: the alert is at 50%"
-    assert received.said["data"]["entry_id"] == entry.entry_id
+    assert received.content["data"]["entry_id"] == entry.entry_id
     assert values["creditmeter_low_balance_alerts_total", "percent"] == 1
     assert values["creditmeter_low_balance_alerts_total", "amount"] == 0
     assert values["creditmeter_webhook_deliveries_total", "delivered"] == 0

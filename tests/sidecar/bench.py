@@ -47,7 +47,7 @@ class Bench:
         self._central_url = central_url
 
     async def start(self, *, limits: Limits | None = None, recall_timeout: float = 20.0, is_cut: bool = False) -> Sidecar:
-        """Start the sidecar. Nothing is settled in the background, so that the test says when; recalls are heard."""
+        """Start the sidecar. Nothing is settled in the background, so that the test decides when; recalls are followed."""
         self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
         self.central = CentralStore(self._central_url, self.store_clock.wall)
         await self.central.migrate()
@@ -64,7 +64,7 @@ class Bench:
         self._card = card
 
     async def crash(self) -> None:
-        """End the sidecar without giving it a chance to say anything to the central store."""
+        """End the sidecar without a last exchange with the central store."""
         await self.sidecar.stop(grace_seconds=0)
         await self.journal.close()
         await self.central.close()

@@ -1,12 +1,12 @@
-"""Scenarios as tables: when what is done, what is then left, and what history says of it.
+"""Scenarios as tables: what is done when, what is left then, and the new lines of history.
 
     when             | step       | left    | history
     2026-03-10 09:00 | charge a 2 | 1 10 0  | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -2 = 11
 
 `when` is the time in the table's zone; `left` the daily, monthly and permanent credits after the step; `history` the lines
 that the step added, each with the balance after it. Amounts are credits. A step that is refused ends with the refusal's name,
-after a colon. A step of another sidecar begins with ``other``. After each step both sidecars settle. A row that says nothing
-but history goes on with the row above it.
+after a colon. A step of another sidecar begins with ``other``. After each step both sidecars settle. A row with nothing
+but history continues the row above it.
 
     look                           read the balance
     hold NAME AMOUNT               reserve
@@ -59,7 +59,7 @@ class Scenario:
     steps: int = 0
 
     async def play(self, table: str) -> None:
-        """Do what the table says, and see that all comes as it says."""
+        """Do the steps of the table, and compare what happens with it."""
         expected = _rows(table)
         happened = [await self._happens(when, step) for when, step, _, _ in expected]
         assert happened == expected, "what happened:\n" + "\n".join(" | ".join(row) for row in happened)
@@ -75,8 +75,8 @@ class Scenario:
         refused = await self._step(bench, words)
         for each in filter(None, (self.bench, self.other)):
             await each.sidecar.settle()
-        told = f"{step.partition(':')[0]}: {type(refused).__name__}" if refused else step.partition(":")[0]
-        return when, told, await self._left(), await self._news()
+        done = f"{step.partition(':')[0]}: {type(refused).__name__}" if refused else step.partition(":")[0]
+        return when, done, await self._left(), await self._new_lines()
 
     def moment(self, when: str) -> Instant:
         """A time of the table's zone."""
@@ -85,7 +85,7 @@ class Scenario:
     async def _left(self) -> str:
         return " ".join(f"{each:g}" for each in await self.bench.remaining())
 
-    async def _news(self) -> str:
+    async def _new_lines(self) -> str:
         entries = (await self.bench.history())[self.lines :]
         self.lines += len(entries)
         return ", ".join(map(_line, entries))
@@ -176,7 +176,7 @@ class Scenario:
 
 
 def _rows(table: str) -> list[Row]:
-    """The rows of a table. One that says nothing but history goes on with the row above it."""
+    """The rows of a table. A row with nothing but history continues the row above it."""
     rows: list[Row] = []
     for line in filter(None, (each.strip() for each in table.splitlines())):
         when, step, left, history = (cell.strip() for cell in line.split("|"))

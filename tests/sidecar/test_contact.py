@@ -124,7 +124,7 @@ def test_a_failure_begins_anew() -> None:
 
 @pytest.mark.parametrize(("silence", "expected"), [(LONGEST_SILENCE, True), (LONGEST_SILENCE + 1, False)])
 def test_silence_begins_anew(silence: int, expected: bool) -> None:
-    """A process that stood still cannot say that the store was there meanwhile: it might not have been."""
+    """A process that stood still does not know whether the store was there meanwhile."""
     contact = Contact()
     talking(contact, 2 * STEADY_AFTER)
     back = 2 * STEADY_AFTER + silence

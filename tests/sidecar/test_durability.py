@@ -102,7 +102,7 @@ async def test_expiry_is_written_down_without_traffic(bench: Bench) -> None:
     assert (found.state, found.ended_at) == (ReservationState.EXPIRED, hold.expires_at)
 
 
-async def test_idle_leases_go_home_and_used_ones_are_renewed(bench: Bench) -> None:
+async def test_idle_leases_are_returned_and_used_ones_are_renewed(bench: Bench) -> None:
     """Without traffic and without an operator."""
     await bench.account(permanent=50)
     await release(bench, "release", await held(bench, "r", 5))
@@ -149,7 +149,7 @@ async def test_what_is_old_is_forgotten(bench: Bench) -> None:
 
 
 async def test_a_copied_journal_is_fenced(bench: Bench, tmp_path: Path, clock: ManualClock) -> None:
-    """Two processes on copies of one journal: the one that registers second may not speak."""
+    """Two processes on copies of one journal: the one that registers second fences the other."""
     await bench.account(permanent=50)
     twin = bench.twin(tmp_path / "twin", clock)
     await twin.start()

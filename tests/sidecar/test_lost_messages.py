@@ -19,6 +19,7 @@ from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE
 from creditmeter.core.refusals import InsufficientCredits, RecallPending
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Replied
@@ -33,7 +34,7 @@ RECLAIMED_AFTER = LEASE_TTL + SKEW_MARGIN + HOUR + RECLAIM_GRACE
 
 
 async def test_a_top_up_whose_reply_is_lost(bench: Bench) -> None:
-    """The caller is told that the store is away; the same message sent again gets the same credit, not more."""
+    """The caller gets CENTRAL_UNAVAILABLE; the same message sent again gets the same credit, not more."""
     await bench.account(permanent=20)
     bench.wire.fates = [Fate.UNHEARD]
     with pytest.raises(CentralUnavailable):
@@ -95,7 +96,7 @@ async def test_a_delayed_renewal(bench: Bench) -> None:
 
 
 async def test_an_acquire_whose_outcome_is_unknown_over_a_restart(bench: Bench, other: Bench) -> None:
-    """The credit was leased and nobody heard: the next run says that it holds nothing, and it is free again."""
+    """The credit was leased, and the answer was lost. The next run states that it holds nothing, so it is free again."""
     await bench.account(permanent=20)
     bench.wire.fates = [Fate.UNHEARD]
     with pytest.raises(CentralUnavailable):
@@ -147,7 +148,7 @@ async def test_a_journal_copied_and_both_started_while_the_store_is_down(bench: 
 
 
 async def test_a_fenced_copy_posts_first(bench: Bench, tmp_path: Path) -> None:
-    """A charge that both have is drawn once, whoever posts it first, and the lease behind it is freed by its owner."""
+    """A charge that both have is drawn once, whichever posts it first, and the lease behind it is freed by its owner."""
     await bench.account(permanent=20)
     await charge(bench, "both", 8)
     twin = bench.twin(tmp_path / "twin", bench.clock)
@@ -206,8 +207,8 @@ async def test_a_lost_sidecars_credit_is_back_after_the_documented_time(bench: B
     assert len(written_off) == 1
 
 
-async def test_after_an_outage_nobody_is_given_up_at_once(bench: Bench, other: Bench) -> None:
-    """The store was away for hours: whoever comes back first does not take what the others have."""
+async def test_after_an_outage_no_sidecar_is_given_up_at_once(bench: Bench, other: Bench) -> None:
+    """The store was away for hours: the sidecar that comes back first does not take what the others have."""
     await bench.account(permanent=20)
     hold = await held(bench, "r", 20)
     await bench.sidecar.settle()
@@ -262,8 +263,8 @@ async def test_what_is_sent_again_renews_nothing(bench: Bench) -> None:
     assert lease.trusted_until - bench.clock.boot() <= trusted_until - bench.clock.wall()
 
 
-async def test_a_message_of_before_an_outage_gives_nobody_up(bench: Bench, other: Bench) -> None:
-    """Its sidecar was steady when it composed it; when it is sent again after the outage nobody has been heard yet."""
+async def test_a_message_of_before_an_outage_gives_no_sidecar_up(bench: Bench, other: Bench) -> None:
+    """Its sidecar was steady when it composed it; when it is sent again after the outage no other one has sent anything yet."""
     await bench.account(permanent=20)
     paid = await held(other, "h", 5)
     await held(bench, "r", 1)
@@ -312,7 +313,7 @@ async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Benc
             await work
     await bench.mend_disk()
     await bench.sidecar.look_after()
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     await bench.sidecar.settle()
     assert (await other.standing()).held == credits(10)
     assert not any(each.type is EntryType.CHARGED for each in await other.history())
@@ -321,7 +322,7 @@ async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Benc
 
 
 async def test_a_journal_set_back_authorises_nothing_that_is_spent(bench: Bench) -> None:
-    """As from a snapshot of the machine: what was posted since is spent, whatever the old copy says."""
+    """As from a snapshot of the machine: what was posted since is spent, whatever is in the old copy."""
     await bench.account(permanent=20)
     await charge(bench, "c", 1)
     await bench.sidecar.settle()
@@ -338,7 +339,7 @@ async def test_a_journal_set_back_authorises_nothing_that_is_spent(bench: Bench)
 
 
 async def test_a_message_whose_reply_is_lost_is_sent_again_without_traffic(bench: Bench, other: Bench) -> None:
-    """Its caller went away, and nobody else asks: what it got goes home all the same."""
+    """Its caller went away, and no other request asks: what it got is returned all the same."""
     await bench.account(permanent=20)
     bench.wire.fates = [Fate.UNHEARD]
     with pytest.raises(CentralUnavailable):
@@ -367,7 +368,7 @@ async def test_a_recall_that_could_not_be_answered_is_answered_later(bench: Benc
 
 
 async def test_a_message_whose_sender_gave_up_before_it_was_written_is_never_sent(bench: Bench) -> None:
-    """A caller's deadline ends a refund that is composing a message, and the group with what that says is not written."""
+    """A caller's deadline ends a refund that is composing a message, and the group with what that changes is not written."""
     await bench.account(permanent=50)
     paid = charge_id(await charge(bench, "paid", 10))
     dear = charge_id(await charge(bench, "dear", 60, already_incurred=True))
@@ -409,13 +410,13 @@ async def test_a_refund_waits_for_its_charge_only(bench: Bench) -> None:
 
 
 async def test_what_is_under_way_when_the_sidecar_stops_is_waited_for(bench: Bench, other: Bench) -> None:
-    """Credit that others recalled is no longer idle here, and not yet home."""
+    """Credit that others recalled is no longer idle here, and not yet returned."""
     await bench.account(permanent=50)
     await release(bench, "gone", await held(bench, "r", 5))
     await bench.sidecar.settle()
     bench.wire.is_open.clear()
     asked = len(bench.wire.sent)
-    bench.sidecar._demand.recall(ACCOUNT)
+    bench.sidecar._planner.recall(ACCOUNT)
     while len(bench.wire.sent) == asked:
         await asyncio.sleep(0)
     bench.sidecar.drain()
@@ -460,7 +461,7 @@ async def test_a_reply_that_comes_after_the_fence_renews_nothing(bench: Bench, t
         return replies
 
     bench.wire._real.exchange = slow  # type: ignore[method-assign]
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     settling = asyncio.create_task(bench.sidecar.settle())
     await applied.wait()
     twin = bench.twin(tmp_path / "twin", bench.clock)
@@ -472,7 +473,7 @@ async def test_a_reply_that_comes_after_the_fence_renews_nothing(bench: Bench, t
         await settling
     conditions: list[Condition] = []
     bench.sidecar.watch(conditions.append)
-    assert conditions == [Condition.FENCED], "whoever comes to watch is told how things are"
+    assert conditions == [Condition.FENCED], "a new listener is notified of the condition at once"
     assert bench.sidecar.books.open(ACCOUNT).idle(bench.sidecar.books.moment()) == 0
     await twin.crash()
 
@@ -488,7 +489,9 @@ async def test_an_account_with_many_charges_is_settled_in_one_go(bench: Bench) -
 
 
 async def test_what_a_journal_that_was_set_back_holds_is_covered_or_not_there(bench: Bench, other: Bench) -> None:
-    """The hold is older than the copy; a charge that is younger was posted. The hold is still good, and nobody else's."""
+    """The hold is older than the copy; a charge that is younger was posted. The hold is still good, and its credit is no
+    other's.
+    """
     await bench.account(permanent=100)
     hold = await held(bench, "r", 40)
     await bench.sidecar.settle()

@@ -1,4 +1,4 @@
-"""Several sidecars on one balance: credit that is idle on one is had by the other, and nobody is refused who could pay."""
+"""Several sidecars on one balance: credit that is idle on one serves the other, and no call is refused that could be paid."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from creditmeter.core.refusals import (
     Refusal,
     RequestIdReused,
 )
+from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.lease_keeper import MAX_AT_ONCE
 from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
@@ -34,7 +35,7 @@ LONG = 20.0
 
 
 async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Bench) -> None:
-    """At once and in full: the one that has it idle is told, and gives it back."""
+    """At once and in full: the sidecar that has it idle is notified, and gives it back."""
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 20))
     assert (await bench.standing()).leased == credits(20)
@@ -43,7 +44,7 @@ async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Ben
 
 
 async def test_own_credit_counts_before_it_is_renewed(bench: Bench, other: Bench) -> None:
-    """A lease whose time is over authorises nothing until the store has spoken; what is idle on it lowers the need all the
+    """A lease whose time is over authorises nothing until the store has answered; what is idle on it lowers the need all the
     same.
     """
     await bench.account(permanent=20)
@@ -78,8 +79,8 @@ async def test_an_extension_is_refused_for_what_it_lacks_only(bench: Bench) -> N
     await bench.account(permanent=100)
     hold = await held(bench, "x", 85)
     small = await held(bench, "y", 6)
-    bench.sidecar._demand.give_back(ACCOUNT)
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar._planner.give_back(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     await bench.sidecar.settle()
     bench.wire.is_open.clear()
     asked = len(bench.wire.sent)
@@ -105,7 +106,7 @@ async def test_what_was_released_a_moment_ago_counts(bench: Bench, other: Bench)
 
 
 async def test_ten_waiters_for_the_last_credits(bench: Bench) -> None:
-    """On ten sidecars, for three credits that an eleventh has idle: three yes, seven refusals, nobody left hanging."""
+    """On ten sidecars, for three credits that an eleventh has idle: three are granted, and seven refused."""
     await bench.account(permanent=3)
     await release(bench, "gone", await held(bench, "r", 3))
     async with AsyncExitStack() as stack:
@@ -119,7 +120,9 @@ async def test_ten_waiters_for_the_last_credits(bench: Bench) -> None:
 
 
 async def test_a_sidecar_that_does_not_answer_a_recall(bench: Bench, other: Bench) -> None:
-    """The asker is not told that there is no credit, since there is; once the sidecar speaks again, it is had."""
+    """The request is not refused for lack of credit, since there is some. Once the sidecar sends a message again, it is
+    granted.
+    """
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 20))
     bench.wire.is_open.clear()
@@ -132,7 +135,7 @@ async def test_a_sidecar_that_does_not_answer_a_recall(bench: Bench, other: Benc
 
 
 async def test_excess_while_another_sidecar_has_idle_credit(bench: Bench, other: Bench) -> None:
-    """What a call cost beyond its hold is paid with credit that is recalled for it; only what nobody has is written off."""
+    """What a call cost beyond its hold is paid with credit that is recalled for it; only what no sidecar has is written off."""
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 9))
     leased = (await bench.standing()).leased
@@ -160,7 +163,7 @@ async def test_two_sidecars_refund_one_charge_at_once(bench: Bench, other: Bench
 
 
 async def test_a_refund_repeated_at_another_sidecar_is_made_once(bench: Bench, other: Bench) -> None:
-    """Its first sidecar decided it and posted it with the charge; the worker was moved before it heard the reply."""
+    """Its first sidecar decided it and posted it with the charge; the worker was moved before it received the reply."""
     await bench.account(permanent=20)
     paid = charge_id(await charge(bench, "c", 10))
     first = await refund(bench, "f", paid, 4)
@@ -193,7 +196,7 @@ async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: B
 
 
 async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: Bench) -> None:
-    """Its holder gives it back at once, and it is nobody's. A hold commits against it, and not on what was given since;
+    """Its holder gives it back at once, and it is free. A hold commits against it, and not on what was given since;
     and no refund brings it back.
     """
     await bench.account(permanent=10)
@@ -250,9 +253,9 @@ async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, 
     """
     await bench.account(permanent=20)
     first, second = await charge(bench, "job", 4), await charge(other, "job", 6)
-    said = await refund(other, "refund", charge_id(second))
-    assert isinstance(said, Replied)
-    promised = said.receipt.refund
+    refunded = await refund(other, "refund", charge_id(second))
+    assert isinstance(refunded, Replied)
+    promised = refunded.receipt.refund
     assert promised is not None
     for each in (bench, other, other):
         await each.sidecar.settle()
@@ -308,7 +311,7 @@ async def test_yesterdays_holds_do_not_lower_todays_credit(bench: Bench, other: 
 
 
 async def test_a_suspended_account_is_recalled_at_once(bench: Bench, other: Bench) -> None:
-    """Every sidecar that has a lease is told: it gives back what is idle, and starts nothing more."""
+    """Every sidecar that has a lease is notified: it gives back what is idle, and starts nothing more."""
     await bench.account(permanent=40)
     await held(bench, "here", 1)
     hold = await held(other, "there", 1)
@@ -372,11 +375,11 @@ async def test_a_repost_after_a_week_means_nothing_new(bench: Bench, other: Benc
 
 
 async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
-    """Credit came back while both stood in line: one is served, and the other is refused, not left waiting for others."""
+    """Credit returned while both waited: one is served, and the other is refused, not left waiting."""
     await bench.account(permanent=6)
     hold = await held(bench, "h", 6)
     bench.wire.is_open.clear()
-    settling = asyncio.create_task(bench.sidecar._exchanger.speak([ACCOUNT]))
+    settling = asyncio.create_task(bench.sidecar._exchanger.exchange([ACCOUNT]))
     while len(bench.wire.sent) < 2:
         await asyncio.sleep(0)
     both = [asyncio.create_task(reserve(bench, name, 5, within=2.0)) for name in ("a", "b")]
@@ -390,7 +393,7 @@ async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
 
 
 async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Bench) -> None:
-    """Also by a sidecar whose leases went home meanwhile, so that nobody told it."""
+    """Also by a sidecar that returned its leases meanwhile, so that it got no notification."""
     await bench.account(permanent=40)
     await held(other, "before", 1)
     await bench.update("suspend", AccountUpdate(state=AccountState.SUSPENDED))
@@ -406,8 +409,8 @@ async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Be
     assert isinstance(await reserve(other, "after", 1), Replied)
 
 
-async def test_a_place_that_becomes_free_is_used_at_once(bench: Bench) -> None:
-    """As many accounts are spoken about as may be at once; of those that wait the next one is taken when one of them ends."""
+async def test_a_slot_that_becomes_free_is_used_at_once(bench: Bench) -> None:
+    """As many exchanges are under way as may be. When one of them ends, the next account that waits gets its slot."""
     await bench.account(permanent=1)
     gates: dict[AccountId, asyncio.Event] = {}
     real = bench.wire._real.exchange
@@ -420,7 +423,7 @@ async def test_a_place_that_becomes_free_is_used_at_once(bench: Bench) -> None:
     bench.wire._real.exchange = gated  # type: ignore[method-assign]
     accounts = [AccountId(f"account-{number}") for number in range(MAX_AT_ONCE + 1)]
     for account_id in accounts:
-        bench.sidecar._demand.recall(account_id)
+        bench.sidecar._planner.recall(account_id)
         for _ in range(20):
             await asyncio.sleep(0.001)
     assert list(gates) == accounts[:-1]
@@ -457,17 +460,17 @@ async def test_a_balance_shows_cost_that_waits_for_recalled_credit(bench: Bench,
 
 
 async def test_a_message_that_is_sent_again_does_not_answer_a_recall(bench: Bench, other: Bench) -> None:
-    """It says what was held before; what was released since and acknowledged is had all the same."""
+    """It states what was held before. What was released and acknowledged since is recalled all the same."""
     await bench.account(permanent=10)
     hold = await held(bench, "r", 10)
     bench.wire.is_open.clear()
-    bench.sidecar.books.put_unsettled(ACCOUNT)
+    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     slow = asyncio.create_task(bench.sidecar.settle())
     while len(bench.wire.sent) < 2:
         await asyncio.sleep(0.001)
     await release(bench, "back", hold)
     waiting = asyncio.create_task(reserve(other, "w", 10))
-    while not other.wire.sent or not bench.sidecar._demand.urgent():
+    while not other.wire.sent or not bench.sidecar._planner.urgent():
         await asyncio.sleep(0.001)
     bench.wire.is_open.set()
     assert isinstance(await waiting, Replied)

@@ -1,4 +1,4 @@
-"""The meter over a real journal and a real central store: what callers are told, and where the credits are afterwards."""
+"""The meter over a real journal and a real central store: what callers are answered, and where the credits are afterwards."""
 
 import asyncio
 from dataclasses import replace
@@ -297,7 +297,7 @@ async def test_what_does_not_exist_is_said_to_be_missing(bench: Bench) -> None:
 
 
 async def test_a_draining_sidecar_finishes_what_it_began(bench: Bench) -> None:
-    """Reserve is refused; Commit and repeated requests are answered; then everything goes home."""
+    """Reserve is refused; Commit and repeated requests are answered; then all idle credit is returned."""
     await bench.account(permanent=10)
     hold = await held(bench, "r", 4)
     bench.sidecar.drain()
@@ -418,7 +418,7 @@ async def test_a_stale_balance_names_no_reset_that_is_over(bench: Bench) -> None
 
 
 async def test_reading_leaves_nothing_behind(bench: Bench) -> None:
-    """A balance of an account that this sidecar does not meter, or of one that nobody knows, also while the store is away."""
+    """A balance of an account that this sidecar does not meter, or of one that does not exist, also while the store is away."""
     await bench.account(permanent=5)
     await bench.sidecar.reader.balance(ACCOUNT)
     assert isinstance(await bench.sidecar.reader.balance(AccountId("nobody")), AccountNotFound)

@@ -1,4 +1,4 @@
-"""Refusals for lack of credit reach the central store, beside what is said anyway."""
+"""Refusals for lack of credit reach the central store, with messages that are sent anyway."""
 
 from creditmeter.core.credit.messages import RefusedCall
 from creditmeter.core.ids import RequestId
@@ -6,7 +6,7 @@ from creditmeter.core.instants import SECOND
 from creditmeter.core.metering.book import MAX_REFUSED_CALLS, Book
 from creditmeter.core.refusals import InsufficientCredits
 from creditmeter.core.reports.forecasting import Forecast
-from creditmeter.sidecar.lease_keeper import REFUSED_TOLD_WITHIN
+from creditmeter.sidecar.lease_keeper import REFUSED_REPORTED_WITHIN
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, held, reserve
@@ -19,23 +19,23 @@ async def refused_count(bench: Bench) -> int:
     return found.refused_count
 
 
-async def test_refusals_are_told_after_a_while_all_at_once(bench: Bench) -> None:
-    """They wait for ten seconds for something else that is said, then go by themselves."""
+async def test_refusals_are_reported_after_a_while_all_at_once(bench: Bench) -> None:
+    """They wait for ten seconds for another message, then they get one of their own."""
     await bench.account(permanent=1)
     for number in range(3):
         assert isinstance(await charge(bench, f"c{number}", 5), InsufficientCredits)
-    told = await refused_count(bench)
-    assert told == 2  # each with the need of the next one
+    reported = await refused_count(bench)
+    assert reported == 2  # each with the need of the next one
     await bench.round()
     assert await refused_count(bench) == 2
-    bench.clock.advance(REFUSED_TOLD_WITHIN)
+    bench.clock.advance(REFUSED_REPORTED_WITHIN)
     await bench.round()
     assert await refused_count(bench) == 3
     assert not bench.sidecar.books.open(ACCOUNT).refused
 
 
 async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) -> None:
-    """If it does before anybody was told."""
+    """If it does before a message reported it."""
     await bench.account(permanent=1)
     assert isinstance(await reserve(bench, "job/reserve", 5), InsufficientCredits)
     book = bench.sidecar.books.open(ACCOUNT)
@@ -46,7 +46,7 @@ async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) ->
     assert "other" not in bench.sidecar.books.open(ACCOUNT).refused
 
 
-async def test_an_account_is_kept_until_its_refusals_are_told(bench: Bench) -> None:
+async def test_an_account_is_kept_until_its_refusals_are_reported(bench: Bench) -> None:
     """Also if nothing else is known of it."""
     book = Book(ACCOUNT)
     book.refuse(RefusedCall(RequestId("r"), NOON, "", credits(1)))
@@ -66,5 +66,5 @@ def test_only_so_many_are_remembered() -> None:
     assert list(book.refused.values()) == calls[1:]
     again = RefusedCall(RequestId("r1"), NOON, "", credits(2))
     book.refuse(again)
-    book.told_of_refused(calls)
+    book.forget_reported(calls)
     assert list(book.refused.values()) == [again]

@@ -55,8 +55,8 @@ async def scenario(
 
 async def test_a_day_is_refilled_and_nothing_rolls_over(bench: Bench) -> None:
     """What is left of a day lapses at its end; the month goes on."""
-    told = await scenario(bench, daily=3, monthly=10)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10)
+    await played.play("""
         2026-03-10 09:00 | charge a 2  | 1 10 0 | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -2 = 11
         2026-03-10 23:59 | look        | 1 10 0 |
         2026-03-11 00:00 | look        | 3 10 0 | LAPSED DAILY -1 = 10, GRANTED DAILY 3 = 13
@@ -70,8 +70,8 @@ async def test_a_day_is_refilled_and_nothing_rolls_over(bench: Bench) -> None:
 
 async def test_a_week_that_nobody_touched_leaves_no_rows(bench: Bench) -> None:
     """One lapse, of the last day that was; the days between were never granted."""
-    told = await scenario(bench, daily=3)
-    await told.play("""
+    played = await scenario(bench, daily=3)
+    await played.play("""
         2026-03-10 09:00 | charge a 2  | 1 0 0  | GRANTED DAILY 3 = 3, CHARGED -2 = 1
         2026-03-17 09:00 | look        | 3 0 0  | LAPSED DAILY -1 = 0, GRANTED DAILY 3 = 3
         2026-03-17 09:00 | charge b 1  | 2 0 0  | CHARGED -1 = 2
@@ -110,11 +110,11 @@ ANCHORS = [
 async def test_a_month_begins_on_its_anchor_day(bench: Bench, anchor: int, begins: str) -> None:
     """Or on the last day of a month that is too short, and on the anchor again after it: at that midnight and not before."""
     days = begins.split()
-    told = await scenario(bench, begins=f"{days[0]} 00:00", anchor=anchor, monthly=10)
-    await told.play(f"{days[0]} 00:00 | charge a 1 | 0 9 0 | GRANTED MONTHLY 10 = 10, CHARGED -1 = 9")
+    played = await scenario(bench, begins=f"{days[0]} 00:00", anchor=anchor, monthly=10)
+    await played.play(f"{days[0]} 00:00 | charge a 1 | 0 9 0 | GRANTED MONTHLY 10 = 10, CHARGED -1 = 9")
     for day in days[1:]:
         eve = datetime.fromisoformat(day).toordinal() - 1
-        await told.play(f"""
+        await played.play(f"""
             {datetime.fromordinal(eve):%Y-%m-%d} 23:59 | look       | 0 9 0 |
             {day} 00:00 | charge a 1 | 0 9 0 | LAPSED MONTHLY -9 = 0, GRANTED MONTHLY 10 = 10, CHARGED -1 = 9
         """)
@@ -122,9 +122,9 @@ async def test_a_month_begins_on_its_anchor_day(bench: Bench, anchor: int, begin
 
 async def test_a_day_in_tokyo(bench: Bench) -> None:
     """It ends at three in the afternoon in UTC."""
-    told = await scenario(bench, zone="Asia/Tokyo", daily=3)
-    assert told.moment("2026-03-11 00:00") == from_datetime(datetime(2026, 3, 10, 15, tzinfo=UTC))
-    await told.play("""
+    played = await scenario(bench, zone="Asia/Tokyo", daily=3)
+    assert played.moment("2026-03-11 00:00") == from_datetime(datetime(2026, 3, 10, 15, tzinfo=UTC))
+    await played.play("""
         2026-03-10 09:00 | charge a 2  | 1 0 0  | GRANTED DAILY 3 = 3, CHARGED -2 = 1
         2026-03-10 23:59 | look        | 1 0 0  |
         2026-03-11 00:00 | charge b 1  | 2 0 0  | LAPSED DAILY -1 = 0, GRANTED DAILY 3 = 3, CHARGED -1 = 2
@@ -133,11 +133,11 @@ async def test_a_day_in_tokyo(bench: Bench) -> None:
 
 async def test_the_short_day_and_the_long_day_in_berlin(bench: Bench) -> None:
     """Of 23 and of 25 hours: each is granted once, and the hour that comes twice belongs to the day that runs."""
-    told = await scenario(bench, zone="Europe/Berlin", daily=3)
-    short = told.moment("2026-03-30 00:00") - told.moment("2026-03-29 00:00")
-    long = told.moment("2026-10-26 00:00") - told.moment("2026-10-25 00:00")
+    played = await scenario(bench, zone="Europe/Berlin", daily=3)
+    short = played.moment("2026-03-30 00:00") - played.moment("2026-03-29 00:00")
+    long = played.moment("2026-10-26 00:00") - played.moment("2026-10-25 00:00")
     assert (short, long) == (23 * HOUR, 25 * HOUR)
-    await told.play("""
+    await played.play("""
         2026-03-28 23:59 | charge a 1  | 2 0 0  | GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-03-29 00:00 | charge b 1  | 2 0 0  | LAPSED DAILY -2 = 0, GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-03-29 01:59 | charge c 1  | 1 0 0  | CHARGED -1 = 1
@@ -154,9 +154,9 @@ async def test_the_short_day_and_the_long_day_in_berlin(bench: Bench) -> None:
 
 async def test_a_midnight_that_does_not_exist(bench: Bench) -> None:
     """In Cairo 24 April 2026 begins at one o'clock, the very instant after 23:59:59 of the day before."""
-    told = await scenario(bench, zone="Africa/Cairo", daily=3)
-    assert told.moment("2026-04-24 01:00") - told.moment("2026-04-23 23:59") == MINUTE
-    await told.play("""
+    played = await scenario(bench, zone="Africa/Cairo", daily=3)
+    assert played.moment("2026-04-24 01:00") - played.moment("2026-04-23 23:59") == MINUTE
+    await played.play("""
         2026-04-23 12:00 | charge a 1  | 2 0 0  | GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-04-23 23:59 | charge b 1  | 1 0 0  | CHARGED -1 = 1
         2026-04-24 01:00 | charge c 1  | 2 0 0  | LAPSED DAILY -1 = 0, GRANTED DAILY 3 = 3, CHARGED -1 = 2
@@ -170,8 +170,8 @@ async def test_a_midnight_that_does_not_exist(bench: Bench) -> None:
 
 async def test_a_move_east(bench: Bench) -> None:
     """From UTC to Tokyo: the day goes on until the first midnight there after its old end, which is 39 hours in all."""
-    told = await scenario(bench, daily=3)
-    await told.play("""
+    played = await scenario(bench, daily=3)
+    await played.play("""
         2026-03-10 12:00 | charge a 1       | 2 0 0 | GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-03-10 12:00 | move Asia/Tokyo  | 2 0 0 |
         2026-03-10 15:00 | look             | 2 0 0 |
@@ -188,8 +188,8 @@ async def test_a_move_east(bench: Bench) -> None:
 
 async def test_a_move_east_and_the_months(bench: Bench) -> None:
     """April begins a day late, since it had begun in Tokyo when March ended in UTC; it ends in time."""
-    told = await scenario(bench, monthly=10)
-    await told.play("""
+    played = await scenario(bench, monthly=10)
+    await played.play("""
         2026-03-10 12:00 | charge a 1       | 0 9 0 | GRANTED MONTHLY 10 = 10, CHARGED -1 = 9
         2026-03-10 12:00 | move Asia/Tokyo  | 0 9 0 |
         2026-04-01 14:59 | look             | 0 9 0 |
@@ -201,8 +201,8 @@ async def test_a_move_east_and_the_months(bench: Bench) -> None:
 
 async def test_a_move_west(bench: Bench) -> None:
     """From Tokyo to UTC: nine hours more, then every midnight in UTC."""
-    told = await scenario(bench, begins="2026-03-10 14:00", daily=3)
-    await told.play("""
+    played = await scenario(bench, begins="2026-03-10 14:00", daily=3)
+    await played.play("""
         2026-03-10 14:00 | move Asia/Tokyo  | 3 0 0 | GRANTED DAILY 3 = 3
         2026-04-20 14:00 | charge a 1       | 2 0 0 | LAPSED DAILY -3 = 0, GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-04-20 14:00 | move UTC         | 2 0 0 |
@@ -215,8 +215,8 @@ async def test_a_move_west(bench: Bench) -> None:
 
 async def test_a_move_that_shows_a_date_twice(bench: Bench) -> None:
     """Across the date line from 14 hours ahead to 12 behind: 11 March is followed by 11 March, and each is granted once."""
-    told = await scenario(bench, begins="2026-01-10 08:00", daily=3)
-    await told.play("""
+    played = await scenario(bench, begins="2026-01-10 08:00", daily=3)
+    await played.play("""
         2026-01-10 08:00 | move Pacific/Kiritimati | 3 0 0 | GRANTED DAILY 3 = 3
         2026-03-10 12:00 | charge a 1       | 2 0 0 | LAPSED DAILY -3 = 0, GRANTED DAILY 3 = 3, CHARGED -1 = 2
         2026-03-10 12:00 | move Etc/GMT+12  | 2 0 0 |
@@ -234,8 +234,8 @@ async def test_a_move_that_shows_a_date_twice(bench: Bench) -> None:
 
 async def test_moving_to_and_fro_gains_nothing(bench: Bench) -> None:
     """Two changes, a month apart: at no time are there more than the credits of one day and one month."""
-    told = await scenario(bench, daily=3, monthly=10)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10)
+    await played.play("""
         2026-03-10 12:00 | charge a 13     | 0 0 0  | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -13 = 0
         2026-03-10 12:00 | move UTC 20     | 0 0 0  |
         2026-03-11 00:00 | charge b 1      | 2 0 0  | GRANTED DAILY 3 = 3, CHARGED -1 = 2
@@ -249,8 +249,8 @@ async def test_moving_to_and_fro_gains_nothing(bench: Bench) -> None:
 
 async def test_a_lease_of_before_a_move_ends_at_the_old_midnight(bench: Bench) -> None:
     """Its hold commits after it, against the day that was made longer; what it did not use is there for the rest of the day."""
-    told = await scenario(bench, daily=10)
-    await told.play("""
+    played = await scenario(bench, daily=10)
+    await played.play("""
         2026-03-10 12:00 | move Asia/Tokyo | 10 0 0 | GRANTED DAILY 10 = 10
         2026-03-10 23:59 | hold a 8        | 10 0 0 |
         2026-03-11 00:01 | commit a 3      | 7 0 0  | CHARGED -3 = 7
@@ -263,8 +263,8 @@ async def test_a_lease_of_before_a_move_ends_at_the_old_midnight(bench: Bench) -
 
 async def test_a_hold_of_before_midnight_is_committed_below_it(bench: Bench) -> None:
     """The day that it was placed on pays, and what it does not use of it lapses with the day."""
-    told = await scenario(bench, daily=10)
-    await told.play("""
+    played = await scenario(bench, daily=10)
+    await played.play("""
         2026-03-10 23:59 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
         2026-03-11 00:01 | look        | 10 0 0 | LAPSED DAILY -4 = 6, GRANTED DAILY 10 = 16
         2026-03-11 00:01 | commit a 4  | 10 0 0 | LAPSED DAILY -2 = 14, CHARGED -4 = 10
@@ -273,8 +273,8 @@ async def test_a_hold_of_before_midnight_is_committed_below_it(bench: Bench) -> 
 
 async def test_a_hold_of_before_midnight_is_committed_at_it(bench: Bench) -> None:
     """All of it is paid by the day that ended."""
-    told = await scenario(bench, daily=10)
-    await told.play("""
+    played = await scenario(bench, daily=10)
+    await played.play("""
         2026-03-10 23:59 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
         2026-03-11 00:01 | commit a 6  | 10 0 0 | LAPSED DAILY -4 = 6, GRANTED DAILY 10 = 16, CHARGED -6 = 10
     """)
@@ -282,8 +282,8 @@ async def test_a_hold_of_before_midnight_is_committed_at_it(bench: Bench) -> Non
 
 async def test_a_hold_of_before_midnight_is_committed_above_it(bench: Bench) -> None:
     """The excess is drawn on the new day."""
-    told = await scenario(bench, daily=10)
-    await told.play("""
+    played = await scenario(bench, daily=10)
+    await played.play("""
         2026-03-10 23:59 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
         2026-03-11 00:01 | commit a 9  | 7 0 0  | LAPSED DAILY -4 = 6, GRANTED DAILY 10 = 16, CHARGED -9 = 7
     """)
@@ -291,8 +291,8 @@ async def test_a_hold_of_before_midnight_is_committed_above_it(bench: Bench) -> 
 
 async def test_a_late_commit_is_charged_like_excess(bench: Bench) -> None:
     """The hold expired within the day, and all of the day lapsed; the next day pays."""
-    told = await scenario(bench, daily=10)
-    await told.play("""
+    played = await scenario(bench, daily=10)
+    await played.play("""
         2026-03-10 23:40 | hold a 6    | 10 0 0 | GRANTED DAILY 10 = 10
         2026-03-11 00:01 | commit a 6  | 4 0 0  | LAPSED DAILY -10 = 0, GRANTED DAILY 10 = 10, CHARGED -6 = 4
         2026-03-11 00:01 | commit a 6: ReservationCommitted | 4 0 0 |
@@ -301,8 +301,8 @@ async def test_a_late_commit_is_charged_like_excess(bench: Bench) -> None:
 
 async def test_a_permanent_grant_ends_while_it_is_held(bench: Bench) -> None:
     """What was held of it pays although it has ended; the rest of it lapses, and the excess is paid by what has no end."""
-    told = await scenario(bench)
-    await told.play("""
+    played = await scenario(bench)
+    await played.play("""
         2026-03-10 09:00 | give ends 10 2026-03-11 | 0 0 10 | GRANTED PERMANENT 10 = 10
         2026-03-10 09:00 | give stays 5     | 0 0 15 | GRANTED PERMANENT 5 = 15
         2026-03-10 23:59 | hold a 6         | 0 0 15 |
@@ -316,8 +316,8 @@ async def test_a_permanent_grant_ends_while_it_is_held(bench: Bench) -> None:
 
 async def test_a_refund_on_the_same_day(bench: Bench) -> None:
     """In parts, the last drawn first, until nothing is left to give back."""
-    told = await scenario(bench, daily=3, monthly=10)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10)
+    await played.play("""
         2026-03-10 09:00 | charge a 8      | 0 5 0  | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -8 = 5
         2026-03-10 10:00 | refund a 4      | 0 9 0  | REFUNDED 4 = 9
         2026-03-10 11:00 | refund a 2      | 1 10 0 | REFUNDED 2 = 11
@@ -329,8 +329,8 @@ async def test_a_refund_on_the_same_day(bench: Bench) -> None:
 
 async def test_a_refund_on_the_next_day(bench: Bench) -> None:
     """What belongs to the day that ended lapses at once, with a line of its own."""
-    told = await scenario(bench, daily=3, monthly=10)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10)
+    await played.play("""
         2026-03-10 09:00 | charge a 8      | 0 5 0  | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -8 = 5
         2026-03-11 10:00 | refund a 4      | 3 9 0  | GRANTED DAILY 3 = 8, REFUNDED 4 = 12
         2026-03-11 11:00 | refund a 2      | 3 10 0 | REFUNDED 2 = 14, LAPSED DAILY -1 = 13
@@ -340,8 +340,8 @@ async def test_a_refund_on_the_next_day(bench: Bench) -> None:
 
 async def test_a_goodwill_refund(bench: Bench) -> None:
     """On the same day and the next, in parts: what was drawn comes as permanent credit."""
-    told = await scenario(bench, daily=3, monthly=10)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10)
+    await played.play("""
         2026-03-10 09:00 | charge a 8             | 0 5 0  | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -8 = 5
         2026-03-10 10:00 | refund a 4 goodwill    | 0 5 4  | REFUNDED 0 = 5, GRANTED PERMANENT 4 = 9
         2026-03-11 10:00 | refund a 3 goodwill    | 3 5 7  | GRANTED DAILY 3 = 12, REFUNDED 0 = 12, GRANTED PERMANENT 3 = 15
@@ -352,8 +352,8 @@ async def test_a_goodwill_refund(bench: Bench) -> None:
 
 async def test_a_refund_through_another_sidecar(bench: Bench, other: Bench) -> None:
     """Not only the one that charged: once a charge was sent, any decides with the central store."""
-    told = await scenario(bench, daily=3, monthly=10, other=other)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10, other=other)
+    await played.play("""
         2026-03-10 09:00 | charge a 8              | 0 5 0  | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13, CHARGED -8 = 5
         2026-03-10 10:00 | other refund a 6        | 1 10 0 | REFUNDED 6 = 11
         2026-03-11 10:00 | refund a 1              | 3 10 0 | GRANTED DAILY 3 = 14, REFUNDED 1 = 15
@@ -369,8 +369,8 @@ async def test_debt_and_its_repayment(bench: Bench) -> None:
     """What later grants bring pays the debt first; what is beyond the overdraft is written off for good. What paid the debt is
     given back to where it came from: to the two days that are over nothing.
     """
-    told = await scenario(bench, daily=3, overdraft=5)
-    await told.play("""
+    played = await scenario(bench, daily=3, overdraft=5)
+    await played.play("""
         2026-03-10 09:00 | incur a 10  | 0 0 0  | GRANTED DAILY 3 = 3, CHARGED -3 = 0, WRITTEN_OFF 0 = 0
         2026-03-10 10:00 | give g 1    | 0 0 0  | GRANTED PERMANENT 1 = 1, DEBT_REPAID -1 = 0
         2026-03-10 11:00 | charge b 1: InsufficientCredits | 0 0 0 |
@@ -383,8 +383,8 @@ async def test_debt_and_its_repayment(bench: Bench) -> None:
 
 async def test_a_new_days_credit_repays_debt_before_it_can_be_taken_back(bench: Bench) -> None:
     """Whatever touches the account first."""
-    told = await scenario(bench, daily=3, overdraft=5)
-    await told.play("""
+    played = await scenario(bench, daily=3, overdraft=5)
+    await played.play("""
         2026-03-10 09:00 | incur a 5             | 0 0 0  | GRANTED DAILY 3 = 3, CHARGED -3 = 0
         2026-03-11 10:00 | void daily-2026-03-11 | 0 0 0  | GRANTED DAILY 3 = 3, DEBT_REPAID -2 = 1, VOIDED DAILY -1 = 0
     """)
@@ -395,8 +395,8 @@ async def test_a_new_days_credit_repays_debt_before_it_can_be_taken_back(bench: 
 
 async def test_plans_that_change_and_are_changed(bench: Bench) -> None:
     """A changed plan counts from the next period, another one at once; going back and forth and taking it away mint nothing."""
-    told = await scenario(bench, daily=3, monthly=10)
-    await told.play("""
+    played = await scenario(bench, daily=3, monthly=10)
+    await played.play("""
         2026-03-10 09:00 | plan 5 20         | 3 10 0 | GRANTED DAILY 3 = 3, GRANTED MONTHLY 10 = 13
         2026-03-10 10:00 | charge a 1        | 2 10 0 | CHARGED -1 = 12
         2026-03-11 00:00 | look              | 5 10 0 | LAPSED DAILY -2 = 10, GRANTED DAILY 5 = 15

@@ -1,4 +1,4 @@
-"""How a sidecar says that it is: by what it knows itself, whatever fails around it."""
+"""A sidecar's status: it rests on what the sidecar knows itself, whatever fails around it."""
 
 import pytest
 
@@ -120,7 +120,7 @@ async def test_with_a_broken_disk_it_answers_as_well(bench: Bench) -> None:
 
 
 async def test_while_it_stops_facts_are_taken_and_new_work_is_not(bench: Bench) -> None:
-    """A cost that was incurred is as much of a fact as a commit, also of an account that this sidecar never heard of."""
+    """A cost that was incurred is as much of a fact as a commit, also of an account that this sidecar does not know."""
     await bench.account(permanent=100)
     held = await reserve(bench, "r", 5)
     assert isinstance(held, Replied)

@@ -44,7 +44,7 @@ class Wire:
         return _unless_unheard(await self._real.register(*asked), fate)
 
     async def deliver_again(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
-        """A copy of what was sent arrives once more, and nobody hears the reply."""
+        """A copy of what was sent arrives once more, and its reply is lost."""
         return await self._real.exchange(messages)
 
     def _next_fate(self) -> Fate | None:

@@ -38,7 +38,7 @@ class Admin:
             await self._open(account_id, self._rng.choice((0, 20, 60)))
 
     async def open_another(self) -> None:
-        """Open one account more, which no machine has heard of."""
+        """Open one account more, which no machine knows."""
         account_id = AccountId("newcomer")
         self._world.account_ids.append(account_id)
         await self._open(account_id, 60)
@@ -114,7 +114,7 @@ class Admin:
         self._count += 1
         return RequestId(f"admin-{self._count}")
 
-    def _note(self, said: object) -> None:
+    def _note(self, outcome: object) -> None:
         self._world.decrees += 1
         self._world.stir()
-        self._world.note(f"admin: {said}")
+        self._world.note(f"admin: {outcome}")

@@ -17,7 +17,7 @@ _CHUNK = 5
 
 
 def main() -> None:
-    """Run what the arguments say. Exit with 1 if any seed failed."""
+    """Run the seeds that the arguments name. Exits with 1 if any failed."""
     parser = argparse.ArgumentParser(prog="scripts/simulate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=300, metavar="N", help="how many seeds to run (300)")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="the first of them (0)")
@@ -29,23 +29,23 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.seed is not None:
         result = _run(asked.mutant, asked.seed, trace=asked.trace)
-        _say(told(result, asked.mutant))
+        _print(report(result, asked.mutant))
         sys.exit(result.problem is not None)
     sys.exit(_run_all(range(asked.first, asked.first + asked.seeds), asked.jobs, asked.mutant, tells_all=asked.digests))
 
 
 def _run_all(seeds: range, jobs: int, mutant: str | None, *, tells_all: bool) -> int:
-    """Run seeds, tell of each that fails and of the progress now and then. Says how to exit."""
-    failed, started, told_at = 0, time.monotonic(), time.monotonic()
+    """Run seeds, and print each that fails and the progress now and then. Returns the exit code."""
+    failed, started, reported_at = 0, time.monotonic(), time.monotonic()
     for done, result in enumerate(_results(seeds, jobs, mutant), start=1):
         failed += result.problem is not None
         if tells_all or result.problem is not None:
-            _say(told(result, mutant))
-        if time.monotonic() - told_at > _PROGRESS_SECONDS:
-            told_at = time.monotonic()
-            _say(f"{done} of {len(seeds)} seeds, {failed} failed, {told_at - started:.0f} s")
+            _print(report(result, mutant))
+        if time.monotonic() - reported_at > _PROGRESS_SECONDS:
+            reported_at = time.monotonic()
+            _print(f"{done} of {len(seeds)} seeds, {failed} failed, {reported_at - started:.0f} s")
     seconds = time.monotonic() - started
-    _say(f"{len(seeds)} seeds from {seeds.start} on, {failed} failed, {seconds:.0f} s, {len(seeds) / seconds:.1f} a second")
+    _print(f"{len(seeds)} seeds from {seeds.start} on, {failed} failed, {seconds:.0f} s, {len(seeds) / seconds:.1f} a second")
     return 1 if failed else 0
 
 
@@ -63,13 +63,13 @@ def _run(mutant: str | None, seed: int, *, trace: bool = False) -> Result:
     gc.disable()
     try:
         with replaced(MUTANTS[mutant].changes if mutant else ()):
-            return run(seed, _say if trace else None)
+            return run(seed, _print if trace else None)
     finally:
         gc.enable()
         gc.collect()
 
 
-def told(result: Result, mutant: str | None = None) -> str:
+def report(result: Result, mutant: str | None = None) -> str:
     """How a seed ended; if it failed, with the command that runs it again."""
     again = f"scripts/simulate --seed {result.seed} --trace" + (f' --mutant "{mutant}"' if mutant else "")
     if result.problem is None:
@@ -77,6 +77,6 @@ def told(result: Result, mutant: str | None = None) -> str:
     return f"seed {result.seed} FAILED: {result.problem}\n    again: {again}"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""A simulated disk with a journal on it: SQLite in memory, run in line, which outlives the sidecar and fails when told to."""
+"""A simulated disk with a journal on it: SQLite in memory, run in line, which outlives the sidecar and fails on request."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ class Disk:
         return Journal(connection, identity, Path("journal.db"))
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """Have the disk do something. In a crash nobody hears of it any more."""
+        """Have the disk do something. In a crash its result reaches no task any more."""
         mishap = self._mishap()
         await self._take_time()
         if mishap is Mishap.CRASH_BEFORE:

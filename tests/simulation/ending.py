@@ -22,7 +22,7 @@ _UNTIL_RECLAIMED = LIMITS.max_hold_lifetime + 12 * MINUTE
 """After this long every hold has ended, and the leases of a lost machine may be reclaimed."""
 
 _REPORTED_WITHIN = 3.5
-"""After as many rounds of settlement every sidecar has posted what it had, and said what it holds."""
+"""After as many rounds of settlement every sidecar has posted what it had, and reported what it holds."""
 
 _SELDOM, _OFTEN = 0.4, 0.6
 """How many of the runs do what is not done in all of them."""
@@ -114,7 +114,7 @@ def _unrest_of(machine: Machine) -> list[str]:
 
 
 async def _probe(world: "World") -> None:
-    """Nobody is refused who could pay: all that nobody holds can be had on any machine, wherever it is idle."""
+    """No request is refused that could be paid: all that is not held can be used on any machine, wherever it is idle."""
     world.workers.touch_all()
     await world.jobs_done()
     await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
@@ -124,27 +124,27 @@ async def _probe(world: "World") -> None:
         if any(book.has_unposted for book in books):
             continue
         free = Microcredits(stored.free(account_id, Instant(world.now())))
-        said = await world.workers.reserve_all(account_id, free) if free else None
-        if said is not None and not isinstance(said, Replied | Silence):
-            world.fail(f"{free} of {account_id} is held by nobody, and cannot be had: {said}")
+        outcome = await world.workers.reserve_all(account_id, free) if free else None
+        if outcome is not None and not isinstance(outcome, Replied | Silence):
+            world.fail(f"{free} of {account_id} is not held, and cannot be used: {outcome}")
 
 
 def _check_alerts(world: "World") -> None:
     """Each alert fired at most once a period, and is a line of history and a message to a webhook."""
     stored = Stored(world.raw)
-    told = Counter((row["account_id"], _fired(row["body"])) for row in stored.rows("SELECT * FROM alert_deliveries"))
-    for (account_id, what), times in told.items():
+    deliveries = Counter((row["account_id"], _fired(row["body"])) for row in stored.rows("SELECT * FROM alert_deliveries"))
+    for (account_id, what), times in deliveries.items():
         if times > 1:
             world.fail(f"an alert of {account_id} fired {times} times in a period: {what}")
     (lines,) = stored.rows("SELECT count(*) AS count FROM history WHERE type = 'LOW_BALANCE'")
-    if lines["count"] != len(told):
-        world.fail(f"{lines['count']} alerts are in history, and {len(told)} for the webhook")
+    if lines["count"] != len(deliveries):
+        world.fail(f"{lines['count']} alerts are in history, and {len(deliveries)} for the webhook")
 
 
 def _fired(body: str) -> str:
     """Which alert a message is about, and in which period it fired."""
-    said = json.loads(body)["data"]
-    return f"{said['threshold']} {said['period']}"
+    alert = json.loads(body)["data"]
+    return f"{alert['threshold']} {alert['period']}"
 
 
 def _check_leases(world: "World") -> None:
@@ -153,9 +153,9 @@ def _check_leases(world: "World") -> None:
     for machine in world.machines:
         known = {each.lease_id: each.limit for book in machine.books for each in book.leases.values()}
         for lease in leases:
-            said = known.get(lease.lease_id)
-            if lease.sidecar_id == machine.name and machine.is_serving and said != lease.limit:
-                world.fail(f"{machine.name} knows of {said} of lease {lease.lease_id}, which has {lease.limit}")
+            limit = known.get(lease.lease_id)
+            if lease.sidecar_id == machine.name and machine.is_serving and limit != lease.limit:
+                world.fail(f"{machine.name} knows of {limit} of lease {lease.lease_id}, which has {lease.limit}")
 
 
 def _check_charges(world: "World") -> None:
@@ -163,27 +163,27 @@ def _check_charges(world: "World") -> None:
     record, stored = world.record, Stored(world.raw)
     charges = {each.charge_id: each for account_id in world.account_ids for each in stored.charges(account_id)}
     lost = tuple(f"-{each.name}-" for each in world.machines if each.state is State.LOST)
-    for charge_id, told in record.charges.items():
+    for charge_id, acknowledged in record.charges.items():
         found = charges.get(charge_id)
         if found is None:
             if not any(each in charge_id for each in lost):
                 world.fail(f"charge {charge_id} was acknowledged and is not in the store")
-        elif found.cost != told.cost:
-            world.fail(f"charge {charge_id} was acknowledged as {told} and is {found}")
+        elif found.cost != acknowledged.cost:
+            world.fail(f"charge {charge_id} was acknowledged as {acknowledged} and is {found}")
         else:
-            _check_cover(world, told, found)
+            _check_cover(world, acknowledged, found)
     _check_requests(world, charges.values())
     _check_refunds(world, lost)
 
 
-def _check_cover(world: "World", told: Charge, found: Charge) -> None:
+def _check_cover(world: "World", acknowledged: Charge, found: Charge) -> None:
     """What a lease stood behind is paid, unless the lease was reclaimed before the charge came."""
     leases, posting = Stored(world.raw).leases(), found.posting
     assert posting is not None, "what the store has is posted"
     if posting.uncovered + posting.debt > found.excess:
         world.fail(f"charge {found.charge_id} was held, and its account could not pay for it")
-    if found.parts != told.parts:
-        used = [leases[each.lease_id] for each in told.parts]
+    if found.parts != acknowledged.parts:
+        used = [leases[each.lease_id] for each in acknowledged.parts]
         if not any(each.closed and each.reclaim_at <= posting.posted_at for each in used):
             world.fail(f"charge {found.charge_id} used leases that were not reclaimed, and they did not pay for it")
 
@@ -205,12 +205,12 @@ def _check_requests(world: "World", charges: Iterable[Charge]) -> None:
 def _check_refunds(world: "World", lost: tuple[str, ...]) -> None:
     rows = {row["refund_id"]: row for row in Stored(world.raw).rows("SELECT * FROM refunds")}
     asked: Counter[str] = Counter()
-    for refund_id, told in world.record.refunds.items():
+    for refund_id, acknowledged in world.record.refunds.items():
         if refund_id not in rows and not any(each in refund_id for each in lost):
             world.fail(f"refund {refund_id} was acknowledged and is not in the store")
-        if refund_id in rows and rows[refund_id]["amount_microcredits"] != told.amount:
-            world.fail(f"refund {refund_id} was acknowledged for {told.amount}, and reads otherwise in the store")
-        asked[told.charge_id] += told.amount
+        if refund_id in rows and rows[refund_id]["amount_microcredits"] != acknowledged.amount:
+            world.fail(f"refund {refund_id} was acknowledged for {acknowledged.amount}, and reads otherwise in the store")
+        asked[acknowledged.charge_id] += acknowledged.amount
     for charge_id, amount in asked.items():
         charge = world.record.charges.get(charge_id)  # type: ignore[call-overload]  # the counter's keys are the charges' ids
         if charge is not None and amount > charge.cost:

@@ -118,9 +118,9 @@ class Machine:
         assert self.state is State.DOWN
         self.state = State.UP
         self._tasks = {}
-        said = await self._outcome_of(self._run(self._start()))
+        outcome = await self._outcome_of(self._run(self._start()))
         if self.sidecar is None:
-            self._world.note(f"{self.name}: did not start, {said}")
+            self._world.note(f"{self.name}: did not start, {outcome}")
             self.crash()
 
     async def come_back(self, after_seconds: float) -> None:
@@ -190,8 +190,8 @@ class Machine:
         self.asked += 1
         self.in_flight += 1
         try:
-            said: Outcome | Silence = await self._outcome_of(self._run(method(request)), patience_seconds)
-            return said
+            outcome: Outcome | Silence = await self._outcome_of(self._run(method(request)), patience_seconds)
+            return outcome
         finally:
             self.in_flight -= 1
 

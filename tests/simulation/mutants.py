@@ -23,7 +23,7 @@ from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.journal import journal, rows
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.demand import Demand
+from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger
 from tests.simulation.replacing import Replacement
 
@@ -103,7 +103,7 @@ async def _registered_with_nothing(
     return ()
 
 
-# What is written, said and given back.
+# What is written, sent and given back.
 
 
 async def _durable_already(_books: Books) -> None:
@@ -151,7 +151,7 @@ def _nothing_to_reclaim(_ledger: Ledger) -> None:
     return None
 
 
-def _recall_unheard(_demand: Demand, _account_id: Any) -> None:
+def _recall_ignored(_planner: ExchangePlanner, _account_id: Any) -> None:
     return None
 
 
@@ -220,12 +220,12 @@ MUTANTS = {
         found_by=2,
     ),
     "nothing restated": Mutant(
-        "a sidecar says nothing of its old leases after a restart",
+        "a sidecar sends nothing about its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
         found_by=13,
     ),
     "acknowledged early": Mutant(
-        "a sidecar says yes before it is on disk",
+        "a sidecar acknowledges before it is on disk",
         ((Books, "durable", _durable_already),),
         found_by=1,
     ),
@@ -240,11 +240,11 @@ MUTANTS = {
         found_by=8,
     ),
     "given back and kept": Mutant(
-        "a sidecar goes on using credit that it said it gave back",
+        "a sidecar goes on using credit that it gave back",
         ((exchanger, "compose", _compose_keeping),),
     ),
     "sent only once": Mutant(
-        "a charge that was sent is not sent again, though nobody knows whether it arrived",
+        "a charge that was sent is not sent again, though it may not have arrived",
         ((exchanger, "compose", _compose_once),),
         found_by=2,
     ),
@@ -270,9 +270,9 @@ MUTANTS = {
         ((answering, "reclaim_lost", _nothing_to_reclaim), (exchanges, "reclaim_lost", _nothing_to_reclaim)),
         found_by=33,
     ),
-    "recalls unheard": Mutant(
+    "recalls ignored": Mutant(
         "a sidecar does not give back what others wait for",
-        ((Demand, "recall", _recall_unheard),),
+        ((ExchangePlanner, "recall", _recall_ignored),),
     ),
     "time goes back": Mutant(
         "a sidecar's time goes back with the machine's clock",

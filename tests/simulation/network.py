@@ -1,8 +1,8 @@
 """The network between one sidecar and the central store.
 
-To the sidecar it looks like the store itself, whatever the store offers. A request may be lost, or come late when nobody waits
-for its reply any more, or come twice; its reply may be lost; and while the two are parted nothing gets through. Whenever no
-reply comes, the sidecar is told what a driver tells it: `CentralUnavailable`.
+To the sidecar it looks like the store itself, whatever the store offers. A request may be lost, or come late when its caller
+waits for the reply no longer, or come twice; its reply may be lost; and while the two are parted nothing gets through. Whenever
+no reply comes, the sidecar gets what a driver raises: `CentralUnavailable`.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ class Link:
     def _send_later(
         self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        """Have a request arrive when nobody waits for its reply any more."""
+        """Have a request arrive when its caller waits for the reply no longer."""
         delay = self._world.rng.random() ** 3 * LATEST_ARRIVAL_SECONDS
 
         async def arrive() -> None:
@@ -131,7 +131,9 @@ class Link:
     async def _serve(
         self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Have the store do it. A fault of the store is a fault of the program: it is not only told to the sidecar."""
+        """Have the store do it. A fault of the store is a fault of the program: it fails the run, and not only the sidecar's
+        call.
+        """
         self.asked += 1
         try:
             reply = await method(*args, **kwargs)

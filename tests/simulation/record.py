@@ -1,4 +1,4 @@
-"""What the workers know: what they asked for, and what they were told."""
+"""What the workers know: their requests, and the replies that they received."""
 
 from dataclasses import dataclass, field
 
@@ -10,8 +10,10 @@ from creditmeter.core.instants import Instant
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A yes that a machine's sidecar said, and when what it is about began: it is remembered for some time from then on."""
+class Acknowledged:
+    """A receipt that a machine's sidecar replied, and when its reservation or charge began. The sidecar keeps it for some time
+    from then on.
+    """
 
     receipt: Receipt
     at: Instant
@@ -22,11 +24,11 @@ class Record:
     """All that was asked and acknowledged in a run.
 
     `unsure` are requests to which no reply came at least once, `refused` those that were refused, `waiting` those whose last
-    word was silence, with the machine that was asked.
+    attempt got no reply, with the machine that was asked.
     """
 
     asked: set[RequestId] = field(default_factory=set)
-    told: dict[tuple[str, RequestId], Told] = field(default_factory=dict)
+    acknowledged: dict[tuple[str, RequestId], Acknowledged] = field(default_factory=dict)
     holds: dict[ReservationId, tuple[str, Reservation]] = field(default_factory=dict)
     charges: dict[ChargeId, Charge] = field(default_factory=dict)
     refunds: dict[RefundId, Refund] = field(default_factory=dict)
@@ -38,7 +40,7 @@ class Record:
     def keep(self, machine: str, receipt: Receipt) -> None:
         """Write down a yes."""
         request_id = receipt.request.request_id
-        self.told[machine, request_id] = Told(receipt, began(receipt))
+        self.acknowledged[machine, request_id] = Acknowledged(receipt, began(receipt))
         self.accepted.add(request_id)
         if receipt.reservation is not None:
             self.holds[receipt.reservation.reservation_id] = machine, receipt.reservation

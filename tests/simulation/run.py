@@ -27,7 +27,7 @@ _FAULTS = ("exchange failed", "housekeeping failed", "a task ended", "message ou
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a seed ended: with a problem, or none; and what tells this run from any other."""
+    """How a seed ended: with a problem, or none; and a digest that differs between different runs."""
 
     seed: int
     problem: str | None
@@ -36,11 +36,11 @@ class Result:
 
 
 def run(seed: int, on_note: Callable[[str], None] | None = None) -> Result:
-    """Live through one seed, and say how it ended. `on_note` is told everything that happens."""
+    """Run one seed, and return how it ended. `on_note` is called with everything that happens."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, _drawing_from(Random(~seed)):
         loop = runner.get_loop()
         loop.set_task_factory(make_task)
-        loop.set_exception_handler(lambda _loop, _context: None)  # what went wrong in a task is told by those who wait for it
+        loop.set_exception_handler(lambda _loop, _context: None)  # whoever awaits a task gets its exception
         world, problem = World(seed, _card(), loop, on_note), None
         with _listening(world):
             try:
@@ -69,7 +69,7 @@ async def _live(world: World) -> None:
 
 
 def _deed(world: World, name: str) -> Callable[[], Awaitable[None] | None]:
-    """What a name in a seed's proportions stands for: a method of whoever knows it."""
+    """What a name in a seed's proportions stands for: a method of the part that knows it."""
     method = name.replace(" ", "_")
     who = next(each for each in (world.workers, world.weather, world.admin) if hasattr(each, method))
     found: Callable[[], Awaitable[None] | None] = getattr(who, method)
@@ -106,16 +106,16 @@ def _drawing_from(rng: Random) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening(world: World) -> Iterator[None]:
-    """Listen to what the sidecars log: what says that the program is at fault fails the run."""
+    """Look at what the sidecars log: an event that means a fault of the program fails the run."""
     before = structlog.get_config()
 
-    def hear(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def note_fault(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if level == "exception" or event["event"] in _FAULTS:
             error = sys.exc_info()[1]
             world.fail(f"{event['event']}: {error!r}" if error is not None else str(event))
         raise structlog.DropEvent
 
-    structlog.configure(processors=[hear])
+    structlog.configure(processors=[note_fault])
     try:
         yield
     finally:

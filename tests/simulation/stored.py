@@ -51,7 +51,7 @@ class Stored:
         return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
 
     def may_have_notifications(self, sidecar_id: str) -> bool:
-        """Whether the store waits for a sidecar to speak, or did so until a moment ago."""
+        """Whether the store waits for a message of a sidecar, or did so until a moment ago."""
         query = "SELECT 1 FROM recalls WHERE awaited LIKE ? OR (sidecar_id = ? AND is_ripe) LIMIT 1"
         return self._raw.execute(query, (f'%"{sidecar_id}"%', sidecar_id)).fetchone() is not None
 
@@ -78,7 +78,7 @@ class Stored:
         return [charge_of(row) for each in charge_ids for row in self.rows(query, account_id, each)]
 
     def free(self, account_id: str, now: Instant) -> int:
-        """What of an account's credit nobody holds, as far as the store was told."""
+        """What of an account's credit is not held, as far as the store knows."""
         busy = [
             replace(each, limit=Microcredits(each.posted + min(each.out, each.held + each.unposted)))
             for each in self.open_leases(account_id)

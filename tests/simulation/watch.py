@@ -29,7 +29,7 @@ REMEMBERED = 12 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What was seen when a request was asked: to tell afterwards whether anything else happened meanwhile."""
+    """What was seen when a request was sent. It shows afterwards whether anything else happened meanwhile."""
 
     boot: int
     now: int
@@ -58,13 +58,15 @@ class Watch:
         is_alone = machine.in_flight == 0
         return Glance(machine.clock.boot(), now, machine.asked, by_others, world.leaps, is_alone)
 
-    def replied(self, machine: "Machine", said: Replied, before: Glance) -> None:
-        """A yes was said: it is on disk, it is what was said before, and it rests on credit that could be used."""
-        world, receipt = self._world, said.receipt
-        told = world.record.told.get((machine.name, receipt.request.request_id))
-        if told is not None:
-            if told.receipt != receipt and world.now() - told.at < REMEMBERED:
-                world.fail(f"{machine.name} said two things to {receipt.request.request_id}")
+    def replied(self, machine: "Machine", reply: Replied, before: Glance) -> None:
+        """A request took effect: that is on disk, it is the same as in earlier replies, and it rests on credit that could be
+        used.
+        """
+        world, receipt = self._world, reply.receipt
+        acknowledged = world.record.acknowledged.get((machine.name, receipt.request.request_id))
+        if acknowledged is not None:
+            if acknowledged.receipt != receipt and world.now() - acknowledged.at < REMEMBERED:
+                world.fail(f"{machine.name} gave two replies to {receipt.request.request_id}")
             return
         is_young = world.now() - began(receipt) < REMEMBERED
         if (
@@ -73,7 +75,7 @@ class Watch:
             and not machine.disk.has_receipt(account_of(receipt), receipt.request.request_id)
         ):
             world.fail(f"{machine.name} acknowledged {receipt.request.request_id}, which is not on its disk")
-        self._check_parts(machine, receipt, before, is_new=not said.replayed)
+        self._check_parts(machine, receipt, before, is_new=not reply.replayed)
         if receipt.charge is not None and receipt.reservation is not None:
             is_late = receipt.charge.committed_at >= receipt.reservation.expires_at
             if receipt.charge.late != is_late:
@@ -94,15 +96,15 @@ class Watch:
             if renewed is None or before.boot > renewed + Rhythm().lease_ttl:
                 self._world.fail(f"{receipt.request.request_id} was authorised on a lease that was not renewed in time")
 
-    def refused(self, machine: "Machine", said: Refusal, account_id: str, before: Glance) -> None:
-        """A no was said: if it was for lack of credit, and nothing else went on, the credit was lacking indeed."""
+    def refused(self, machine: "Machine", reply: Refusal, account_id: str, before: Glance) -> None:
+        """A request was refused: if for lack of credit, and nothing else went on, the credit was lacking indeed."""
         now = self.glance(machine)
         alone = before.is_alone and machine.asked == before.asked + 1
         same = (now.by_others, now.leaps) == (before.by_others, before.leaps)
-        if isinstance(said, InsufficientCredits) and alone and same:
+        if isinstance(reply, InsufficientCredits) and alone and same:
             free = self._stored().free(account_id, Instant(self._world.now()))
-            if free >= said.required:
-                self._world.fail(f"{machine.name} refused {said.required} to {account_id}, which has {free}")
+            if free >= reply.required:
+                self._world.fail(f"{machine.name} refused {reply.required} to {account_id}, which has {free}")
 
     # Runs of a sidecar.
 
@@ -111,12 +113,12 @@ class Watch:
         world = self._world
         assert machine.sidecar is not None
         self._times.pop(machine.name, None)
-        for (name, request_id), told in world.record.told.items():
-            if name != machine.name or told.receipt.refund is not None or world.now() - told.at > REMEMBERED:
+        for (name, request_id), acknowledged in world.record.acknowledged.items():
+            if name != machine.name or acknowledged.receipt.refund is not None or world.now() - acknowledged.at > REMEMBERED:
                 continue
-            book = machine.sidecar.books.open(account_of(told.receipt))
-            if book.receipts.get(request_id) != told.receipt:
-                world.fail(f"{machine.name} forgot over a restart what it said to {request_id}")
+            book = machine.sidecar.books.open(account_of(acknowledged.receipt))
+            if book.receipts.get(request_id) != acknowledged.receipt:
+                world.fail(f"{machine.name} forgot over a restart what it replied to {request_id}")
 
     # Exchanges.
 

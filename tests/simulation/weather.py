@@ -37,7 +37,7 @@ class Weather:
         self._machine().crash()
 
     def stop(self) -> None:
-        """A sidecar is told to stop; it is started again."""
+        """A sidecar is asked to stop; it is started again."""
         machine = self._machine()
         if machine.is_serving:
             self._world.spawn(machine.stop())

@@ -1,6 +1,6 @@
 """The workers: what they ask of the sidecars, each time as a task of its own.
 
-A worker that hears nothing asks again with the same request id, for a while. What it still does not know then is asked once
+A worker without a reply asks again with the same request id, for a while. What it still does not know then is asked once
 more when all is well again.
 """
 
@@ -32,7 +32,7 @@ _TTLS = (None, None, Span(30 * SECOND), Span(5 * MINUTE))
 
 
 class Workers:
-    """Everybody who asks a sidecar for something."""
+    """All workers."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -91,15 +91,16 @@ class Workers:
     def repeat(self) -> None:
         """Ask again for what was answered: a retry that overtook its reply."""
         world = self._world
-        told = self._one_of([key for key, each in list(world.record.told.items())[-12:] if world.now() - each.at < REMEMBERED])
-        if told is not None:
-            self._ask(world.machine(told[0]), world.record.told[told].receipt.request)
+        acknowledged = world.record.acknowledged
+        key = self._one_of([key for key, each in list(acknowledged.items())[-12:] if world.now() - each.at < REMEMBERED])
+        if key is not None:
+            self._ask(world.machine(key[0]), acknowledged[key].receipt.request)
 
     def move(self) -> None:
         """Repeat a charge on another machine, as a worker that was moved does; perhaps at another price."""
-        said = [each.receipt.request for each in list(self._world.record.told.values())[-12:]]
+        replied = [each.receipt.request for each in list(self._world.record.acknowledged.values())[-12:]]
         silent = list(self._world.record.waiting.values())[-12:]
-        request = self._one_of([each for each in said + silent if isinstance(each, ChargeNow)])
+        request = self._one_of([each for each in replied + silent if isinstance(each, ChargeNow)])
         if request is not None:
             amount = request.amount if self._rng.random() < 0.5 else self._amount()
             self._ask(self._machine(), replace(request, amount=amount, already_incurred=True))
@@ -123,10 +124,10 @@ class Workers:
         """Hold all there is of an account on some machine; the hold is given up soon."""
         machine = self._rng.choice([each for each in self._world.machines if each.is_serving])
         request = Reserve(self._name("probe"), account_id, amount=amount, ttl=Span(SECOND))
-        said = await self.insist(machine, request, 5)
-        if isinstance(said, RecallPending) and any(each.state is State.LOST for each in self._world.machines):
+        outcome = await self.insist(machine, request, 5)
+        if isinstance(outcome, RecallPending) and any(each.state is State.LOST for each in self._world.machines):
             return Silence("what a lost machine has idle comes back later")
-        return said
+        return outcome
 
     def touch_all(self) -> None:
         """Have every machine get some of everybody's credit."""
@@ -135,7 +136,7 @@ class Workers:
                 self._ask(machine, ChargeNow(self._name("touch"), account_id, amount=from_credits(1)))
 
     def last_words(self) -> None:
-        """Ask for the newest account's credit on every machine; nobody is left to ask again when the machines die."""
+        """Ask for the newest account's credit on every machine; no worker is left to ask again when the machines die."""
         for machine in self._world.machines:
             request = Reserve(self._name(_LAST), self._world.account_ids[-1], amount=self._amount())
             self._world.employ(self.insist(machine, request, 1))
@@ -145,33 +146,33 @@ class Workers:
     async def insist(self, machine: Machine, request: Request, attempts: int) -> Outcome | Silence:
         """Ask until there is an answer, or the attempts are used up."""
         world, record = self._world, self._world.record
-        said: Outcome | Silence = Silence("not asked")
+        outcome: Outcome | Silence = Silence("not asked")
         record.asked.add(request.request_id)
         for attempt in range(attempts):
             if attempt:
                 await asyncio.sleep(self._rng.choice((0.05, 1.0, 5.0)))
             before = world.watch.glance(machine)
-            said = await machine.ask(request, self._rng.choice(_PATIENCE_SECONDS))
-            world.note(f"{machine.name} {request.request_id}: {_told(said)}")
-            self._heard(machine, request, said, before)
-            if not isinstance(said, Silence | RecallPending | Overloaded | ShuttingDown):
+            outcome = await machine.ask(request, self._rng.choice(_PATIENCE_SECONDS))
+            world.note(f"{machine.name} {request.request_id}: {_described(outcome)}")
+            self._take_note(machine, request, outcome, before)
+            if not isinstance(outcome, Silence | RecallPending | Overloaded | ShuttingDown):
                 break
-        return said
+        return outcome
 
-    def _heard(self, machine: Machine, request: Request, said: Outcome | Silence, before: Any) -> None:
+    def _take_note(self, machine: Machine, request: Request, outcome: Outcome | Silence, before: Any) -> None:
         record, key = self._world.record, (machine.name, request.request_id)
-        match said:
+        match outcome:
             case Silence():
                 record.unsure.add(request.request_id)
                 record.waiting[key] = request
             case Replied():
                 record.waiting.pop(key, None)
-                self._world.watch.replied(machine, said, before)
+                self._world.watch.replied(machine, outcome, before)
             case Refusal():
                 record.waiting.pop(key, None)
                 record.refused.add(request.request_id)
                 if isinstance(request, Reserve | ChargeNow):
-                    self._world.watch.refused(machine, said, request.account_id, before)
+                    self._world.watch.refused(machine, outcome, request.account_id, before)
 
     def _ask(self, machine: Machine, request: Request) -> None:
         if machine.state is not State.LOST:
@@ -209,11 +210,11 @@ class Workers:
         return self._rng.choice(items) if items else None
 
 
-def _told(said: Outcome | Silence) -> str:
+def _described(outcome: Outcome | Silence) -> str:
     """A reply in few words."""
-    if not isinstance(said, Replied):
-        return str(said)
-    receipt, again = said.receipt, "again " if said.replayed else ""
+    if not isinstance(outcome, Replied):
+        return str(outcome)
+    receipt, again = outcome.receipt, "again " if outcome.replayed else ""
     if receipt.refund is not None:
         return f"{again}{receipt.refund.refund_id} {receipt.refund.amount}"
     held = f"{receipt.reservation.reservation_id} {receipt.reservation.held}" if receipt.reservation else ""

@@ -89,7 +89,7 @@ class World:
         self.note(f"time leaps by {span / SECOND:.0f} s")
 
     def stir(self) -> None:
-        """Tell everybody who listens that something happened at the store."""
+        """Notify all listeners that something happened at the store."""
         for machine in self.machines:
             machine.link.stir()
 
@@ -123,7 +123,7 @@ class World:
         if self._faults:
             raise Failed(self._faults[0])
 
-    # Who works.
+    # Tasks.
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Have something happen beside the steps, outside of all machines."""

@@ -1,49 +1,54 @@
 """All of a sidecar's books, in memory and in the journal.
 
-Everything that changes goes through `record`: applied to the book, given to the journal. A reply is said only after
-`durable`. After a failed write the books are not to be trusted; `reload` takes them from disk again. So a book is looked up
-anew after every wait, never kept across one.
+Every change goes through `record`, which applies it to the book and gives it to the journal. A reply is sent only after
+`durable`. After a failed write the books are not to be trusted; `reload` reads them from disk again. So a book is looked up
+anew after every wait, never kept across one. In memory a book is part of its account's record (`account_records.py`).
 """
 
 import asyncio
 from collections.abc import Iterator
 
 from creditmeter.core.credit.leases import Moment
-from creditmeter.core.ids import AccountId, AccountKey, account_key
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.ids import AccountId, AccountKey
+from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import expire
 from creditmeter.journal.journal import Journal
+from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.clock import Clock
 
 
 class Books:
     """The books of the accounts that this sidecar has to do with."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, records: AccountRecords, journal: Journal, clock: Clock) -> None:
+        self._records = records
         self._journal = journal
         self._clock = clock
         self._now = journal.identity.clock
         self.reservations_changed = asyncio.Event()
-        self._books: dict[AccountKey, Book] = {}
-        self._unsettled: set[AccountId] = set()
-        self._used: dict[AccountId, Span] = {}
-        self._unreported: dict[AccountId, Span] = {}
-        self._reported: dict[AccountId, Span] = {}
 
     async def reload(self) -> None:
-        """Take all books from disk; nothing authorises until the central store renews its leases."""
+        """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
+        records hold stays: requests go on waiting, and unanswered messages are sent again.
+        """
         changes = await self._journal.load()
-        self._books.clear()
-        self._unsettled.clear()
-        self._unreported.clear()
+        records = list(self._records)
+        for record in records:
+            record.book = None
+            record.unreported_since = None
         for change in changes:
             self.open(change.account_id).apply(change)
-        self._unsettled.update(book.account_id for book in self if book.leases or book.has_unposted)
+        self._records.take(Mark.UNSETTLED)
+        for book in list(self):
+            if book.leases or book.has_unposted:
+                self._records.mark(book.account_id, Mark.UNSETTLED)
+        for record in records:
+            self._records.drop_unneeded(record)
 
     def __iter__(self) -> Iterator[Book]:
-        """All books. They may be changed meanwhile, but none may be opened."""
-        return iter(self._books.values())
+        """All books. They may be changed meanwhile, but none may be opened or dropped."""
+        return (record.book for record in self._records if record.book is not None)
 
     def moment(self) -> Moment:
         """One reading of the clocks. The time of day never goes back, also not over a restart."""
@@ -52,22 +57,25 @@ class Books:
 
     def find(self, key: AccountKey) -> Book | None:
         """The book of the account with this key, if there is one."""
-        return self._books.get(key)
+        record = self._records.with_key(key)
+        return record.book if record is not None else None
 
     def open(self, account_id: AccountId) -> Book:
         """The book of an account, a new one if there is none."""
-        key = account_key(account_id)
-        book = self._books.get(key)
-        if book is None:
-            book = self._books[key] = Book(account_id)
-        return book
+        record = self._records.open(account_id)
+        if record.book is None:
+            record.book = Book(account_id)
+        return record.book
 
     def drop_if_empty(self, account_id: AccountId) -> None:
         """Forget a book in which nothing was ever written: its account turned out not to exist."""
-        book = self._books.get(account_key(account_id))
-        if book is not None and book.is_empty:
-            del self._books[account_key(account_id)]
-            self._reported.pop(account_id, None)
+        record = self._records.find(account_id)
+        if record is not None and record.book is not None and record.book.is_empty:
+            self._drop(record)
+
+    def _drop(self, record: AccountRecord) -> None:
+        record.drop_book()
+        self._records.drop_unneeded(record)
 
     def record(self, change: Change) -> None:
         """Make a change: in memory now, on disk with the next group.
@@ -78,18 +86,20 @@ class Books:
         self._journal.write(change, self._now)
         self.open(change.account_id).apply(change)
         if change.charges or change.refunds:
-            self._unsettled.add(change.account_id)
+            self._records.mark(change.account_id, Mark.UNSETTLED)
+        record = self._records.open(change.account_id)
         if change.receipts:
-            self._used[change.account_id] = self._clock.boot()
+            record.used_at = self._clock.boot()
         if change.reservations:
             self.reservations_changed.set()
-            self._unreported.setdefault(change.account_id, self._clock.boot())
+            if record.unreported_since is None:
+                record.unreported_since = self._clock.boot()
 
     def expire(self, book: Book, now: Instant) -> None:
-        """End the reservations whose deadline is past. Done before every decision, so that none sees a hold that is over.
+        """End the reservations whose deadline is past. This comes before every decision, so that none sees a hold that is over.
 
         Raises:
-            StorageUnavailable: the journal cannot be written. What is due stays so.
+            StorageUnavailable: the journal cannot be written. What is due stays due.
         """
         self._journal.check()
         due = book.due(now)
@@ -104,48 +114,14 @@ class Books:
         """
         await self._journal.durable()
 
-    def last_used(self, account_id: AccountId) -> Span:
-        """When a request last changed this book, on the boot-time clock; 0 if none has since the start."""
-        return self._used.get(account_id, Span(0))
-
-    def unreported_since(self, account_id: AccountId) -> Span | None:
-        """Since when the central store does not know what is held on an account, on the boot-time clock; None if it does."""
-        return self._unreported.get(account_id)
-
-    def report(self, account_id: AccountId) -> None:
-        """Note that a message says what is held on an account."""
-        self._unreported.pop(account_id, None)
-        self._reported[account_id] = self._clock.boot()
-
-    def last_reported(self, account_id: AccountId) -> Span:
-        """When a message last said what is held on an account, on the boot-time clock; 0 if none did in this run."""
-        return self._reported.get(account_id, Span(0))
-
-    def take_unsettled(self) -> list[AccountId]:
-        """The accounts with something to settle. The caller puts back what it could not settle."""
-        taken, self._unsettled = list(self._unsettled), set()
-        return taken
-
-    def put_unsettled(self, account_id: AccountId) -> None:
-        """Have an account settled with the next batch."""
-        self._unsettled.add(account_id)
-
-    @property
-    def has_unsettled(self) -> bool:
-        """Whether any account waits for settlement."""
-        return bool(self._unsettled)
-
     def prune(self, book: Book, before: Instant) -> None:
         """Drop what ended and was posted before a moment; drop the book if nothing is left of it.
 
         Raises:
             StorageUnavailable: the journal cannot be written. Nothing was dropped.
         """
-        gone = book.forget(before)
-        if gone:
-            self._journal.forget(gone)
-        if gone.account:
-            del self._books[account_key(book.account_id)]
-            self._used.pop(book.account_id, None)
-            self._unreported.pop(book.account_id, None)
-            self._reported.pop(book.account_id, None)
+        forgotten = book.forget(before)
+        if forgotten:
+            self._journal.forget(forgotten)
+        if forgotten.account:
+            self._drop(self._records.open(book.account_id))

@@ -1,6 +1,6 @@
-"""Keeping rate cards: those that are published are picked up, and each is in the journal before anything is priced by it.
+"""Keeping rate cards: published cards are picked up, and each is in the journal before anything is priced by it.
 
-So a reservation finds the card that it was made by whatever is published meanwhile, over a restart, and without the central
+So a reservation finds the card that it was made by, whatever was published since, after a restart, and without the central
 store.
 """
 
@@ -19,15 +19,17 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 
 UNNEEDED_FOR = Span(10 * MINUTE)
-"""A card that was superseded is kept for so long after nothing is pinned to it: requests that wait for credit were priced by it
-and pin it only when they are granted.
+"""How long a superseded card is kept after nothing is pinned to it. A request that waits for credit was priced by it, and pins
+it only when it is granted.
 """
 
 _log = structlog.get_logger()
 
 
 class CardChanged(Exception):
-    """The sidecar was started with a card that differs from another one of the same version; the message says what to do."""
+    """The card that the sidecar was started with differs from the one in the journal of the same version. The message names the
+    remedy.
+    """
 
 
 class CardKeeper:
@@ -47,15 +49,15 @@ class CardKeeper:
         return self._cards.in_force(self._books.moment().now).version
 
     def own_if(self, version: str) -> KeptCard | None:
-        """The card that the sidecar was started with, if this is its version, as its document has it or as charges carry it."""
+        """The card that the sidecar was started with, if it has this version, in its document or on charges; else None."""
         return self._own if version in (self._own.version, self._own.document_version) else None
 
     async def load(self) -> None:
-        """Know the cards in the journal, and put the one that the sidecar was started with among them. A published one of its
-        version takes its place.
+        """Load the cards in the journal, and put the one that the sidecar was started with among them. A published card of the
+        same version takes its place.
 
         Raises:
-            CardChanged: that one is not what it was.
+            CardChanged: its content is not what it was.
             StorageUnavailable: the journal cannot be written.
         """
         found = await self._journal.rate_cards()
@@ -67,7 +69,7 @@ class CardKeeper:
         await self._know(found)
 
     async def _give_way(self, same: KeptCard) -> None:
-        """Let a published card stand for the own one of its version, which has another content."""
+        """Use a published card instead of the own one, which has the same version and another content."""
         if same.number == UNPUBLISHED:
             raise CardChanged(
                 f"the rate card {self._own.version} is not what it was: a card never changes under its version;"
@@ -80,7 +82,7 @@ class CardKeeper:
             self._own = same
 
     async def restore(self) -> None:
-        """Know the cards in the journal again, after it failed: one that was dropped may still be there.
+        """Load the cards in the journal again, after it failed. A card that was dropped may still be there.
 
         Raises:
             StorageUnavailable: the journal cannot be read.
@@ -95,7 +97,7 @@ class CardKeeper:
             self._cards.newest = max(self._cards.newest, each.number)
 
     async def refresh(self) -> None:
-        """Pick up what was published. A card that cannot be used here is told of once, and those before it stay in force.
+        """Pick up published cards. A card that cannot be used here is logged once, and those before it stay in force.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -115,7 +117,7 @@ class CardKeeper:
             self._cards.newest = max(self._cards.newest, each.number)
 
     def prune(self) -> None:
-        """Drop cards that were superseded, and that no reservation has been committed by, or could be, for `UNNEEDED_FOR`.
+        """Drop the superseded cards to which no reservation that may be committed was pinned for `UNNEEDED_FOR`.
 
         Raises:
             StorageUnavailable: the journal cannot be written. Nothing was dropped.
@@ -130,7 +132,7 @@ class CardKeeper:
             del since[version]
 
     def _unneeded(self, now: Instant) -> set[str]:
-        """The versions that no reservation may be committed by, and no new work priced by."""
+        """The versions that price neither new work nor the commit of a reservation."""
         if not self._cards.unneeded((), now):
             return set()
         pinned = {each.rate_card_version for book in self._books for each in book.reservations.values() if _may_end(each)}
@@ -138,7 +140,9 @@ class CardKeeper:
 
 
 async def _read(kept: KeptCard) -> RateCard | None:
-    """The card, ready to price by; None, and told of, if this version cannot use it. In a thread, since a card may be long."""
+    """The compiled card; None if this version of the program cannot use it, which is logged. Runs in a thread: a card may be
+    long.
+    """
     try:
         return await asyncio.to_thread(card_of, kept)
     except RateCardError as error:

@@ -1,7 +1,7 @@
 """Whether the central store can be reached, as far as this sidecar knows.
 
-While it is away nobody asks it in vain: after each failed attempt the next one waits longer, with jitter so that a fleet does
-not come back all at once, and whoever needs the store before that is told at once.
+After each failed attempt the pause before the next one is longer, with jitter so that a fleet does not come back all at once. A
+call during the pause fails at once.
 """
 
 import random
@@ -14,10 +14,10 @@ LONGEST_WAIT = Span(2 * SECOND)
 """Short, since a sidecar is to settle within seconds of the store's return."""
 
 STEADY_AFTER = MINUTE
-"""After an outage of the store it takes this long until every sidecar that is alive has been heard again."""
+"""After an outage of the store every sidecar that is alive has sent a message or a heartbeat within this long."""
 
 LONGEST_SILENCE = Span(30 * SECOND)
-"""Who has not asked for longer cannot say that the store was there."""
+"""After a longer time without a call it is not known whether the store was there meanwhile."""
 
 
 class Contact:
@@ -29,10 +29,12 @@ class Contact:
         self._since: Span | None = None
         self._last = Span(0)
         self.clock_offset: Span | None = None
-        """How far the store's clock was ahead of this machine's by its last answer that said its time; None: none did yet."""
+        """How far the store's clock was ahead of this machine's at its last answer with a time, in microseconds; None: none
+        yet.
+        """
 
     def check(self, boot: Span) -> None:
-        """Say no while an attempt would be too early.
+        """Fail while an attempt would be too early.
 
         Raises:
             CentralUnavailable: the last attempt failed, a moment ago.
@@ -64,5 +66,5 @@ class Contact:
         return self._wait > 0
 
     def is_steady(self, boot: Span) -> bool:
-        """Whether the store has been there for long enough for all living sidecars to have been heard."""
+        """Whether the store has answered for `STEADY_AFTER` without a break, so that it heard from all living sidecars."""
         return self._since is not None and boot - self._last <= LONGEST_SILENCE and boot - self._since >= STEADY_AFTER

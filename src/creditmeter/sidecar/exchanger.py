@@ -1,28 +1,30 @@
 """Exchanges with the central store: one message at a time for each account, sent again until it is answered.
 
-A message is composed from a book, what it changes is made durable, and only then is it sent. If no answer comes, nobody knows
-whether it was applied; it is kept and sent again before anything else is said about that account.
+A message is composed from a book, what it changes is made durable, and only then is it sent. If no answer arrives, nobody knows
+whether it was applied. It is kept, and sent again before any other message about that account.
 """
 
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Reply
+from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Span
-from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, reading
+from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.journal.journal import Journal, StorageUnavailable
+from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
 from creditmeter.sidecar.contact import Contact
-from creditmeter.sidecar.demand import Demand, Speech
+from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
+from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
 from creditmeter.sidecar.rhythm import Terms
 
@@ -30,85 +32,80 @@ _log = structlog.get_logger()
 
 
 RECLAIM_PAGE = 100
-"""Accounts with leases of lost sidecars are looked for in pages."""
+"""Accounts with leases of lost sidecars on one page."""
 
 MAX_CHARGES_PER_TRANSACTION = 1_000
-"""Accounts share a transaction of the central store up to so many charges: it keeps them all locked while it lasts."""
+"""Charges that one transaction of the central store posts at most. It keeps all their accounts locked while it lasts."""
 
 
 class SidecarFenced(Exception):
-    """Another process speaks for this sidecar. This one authorises nothing more and has to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Unanswered:
-    """A message, what it is to achieve, and since when the central store may have applied it, on the boot-time clock."""
-
-    message: Message
-    speech: Speech
-    since: Span
+    """Another process has this sidecar's identity. This process authorises nothing more and has to stop."""
 
 
 class Exchanger:
-    """Speaks to the central store for all books."""
+    """Exchanges messages with the central store for all books."""
 
     def __init__(
         self,
+        records: AccountRecords,
         books: Books,
         journal: Journal,
         central: CentralStore,
         clock: Clock,
-        demand: Demand,
+        planner: ExchangePlanner,
         terms: Terms,
         on_fenced: Callable[[], None],
     ) -> None:
+        self._records = records
         self._books = books
         self._journal = journal
         self._central = central
         self._clock = clock
-        self._demand = demand
+        self._planner = planner
         self._terms = terms
         self._on_fenced = on_fenced
         self.contact = Contact()
         self.fence: SidecarFenced | None = None
-        self._epoch = 0
+        self.epoch = 0
+        """The epoch that the central store issued to this run; 0 before it did. Without one nothing may be authorised."""
         self._registration = asyncio.Lock()
         self._seq = itertools.count(1)
-        self._unanswered: dict[AccountId, _Unanswered] = {}
-        self._busy: set[AccountId] = set()
-        self._idle = asyncio.Event()
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the central store issued to this run; 0 before it did."""
-        return self._epoch
-
-    @property
-    def is_registered(self) -> bool:
-        """Whether the central store issued this run its epoch."""
-        return self._epoch > 0
-
-    @property
-    def is_cut_off(self) -> bool:
-        """Whether the central store did not answer when it was last asked."""
-        return self.contact.is_failing
+        self._one_finished = asyncio.Event()
 
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""
-        return account_id in self._busy
+        return self._records.is_marked(account_id, Mark.UNDER_WAY)
 
     @property
     def has_nothing_under_way(self) -> bool:
         """Whether every message that was sent is answered, and none is about to be."""
-        return not self._busy and not self._unanswered
+        return not self._records.any_marked(Mark.UNDER_WAY, Mark.UNANSWERED)
 
     async def one_finished(self) -> None:
         """Wait until some exchange that is under way has ended."""
-        self._idle.clear()
-        if self._busy:
-            await self._idle.wait()
+        self._one_finished.clear()
+        if self._records.any_marked(Mark.UNDER_WAY):
+            await self._one_finished.wait()
 
-    # Who speaks.
+    async def obtain(self, request: WaitingRequest) -> AccountReply:
+        """The next reply of the central store about the account that a request waits for. An exchange asks for its credit now,
+        unless it expects a notification of recalled credit. What was leased is in the book when this returns; other requests
+        may be quicker to use it.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+            SidecarFenced: another process has this sidecar's identity.
+            StorageUnavailable: the journal cannot be written.
+            TimeoutError: no notification arrived in time.
+        """
+        if self.fence is not None:
+            raise self.fence
+        if request.notified_until is None:
+            self._planner.woken.set()
+        async with asyncio.timeout_at(request.notified_until):
+            return await request.receive()
+
+    # Registration and heartbeat.
 
     async def register(self) -> None:
         """Get this run's epoch from the central store, once.
@@ -117,19 +114,19 @@ class Exchanger:
 
         Raises:
             CentralUnavailable: the store did not answer.
-            SidecarFenced: another process registered with this journal's identity.
+            SidecarFenced: another process registered with the identity in this journal.
             StorageUnavailable: the journal cannot be written.
         """
         async with self._registration:
-            if self._epoch:
+            if self.epoch:
                 return
             if self._journal.identity.pending_nonce:
                 await self._register_with(self._journal.identity.pending_nonce)
             await self._journal.put_identity(replace(self._journal.identity, pending_nonce=new_nonce()))
             accounts = await self._register_with(self._journal.identity.pending_nonce)
-            self._epoch = self._journal.identity.epoch
+            self.epoch = self._journal.identity.epoch
             for account_id in accounts:
-                self._books.put_unsettled(account_id)
+                self._records.mark(account_id, Mark.UNSETTLED)
 
     async def _register_with(self, nonce: str) -> tuple[AccountId, ...]:
         self._journal.check()  # a nonce whose write failed may be known nowhere but here
@@ -144,28 +141,28 @@ class Exchanger:
     def _fenced(self) -> SidecarFenced:
         for book in self._books:
             book.distrust_leases()
-        self.fence = SidecarFenced(f"another process speaks for sidecar {self._journal.identity.sidecar_id}")
-        self._demand.fail_all(self.fence)
+        self.fence = SidecarFenced(f"another process runs as sidecar {self._journal.identity.sidecar_id}")
+        self._planner.fail_all(self.fence)
         self._on_fenced()
         return self.fence
 
     async def beat(self) -> None:
-        """Tell the central store that this sidecar is there, and give up for lost those that have not been for too long.
+        """Send a heartbeat to the central store, and reclaim the leases of sidecars that were silent for too long.
 
         Raises:
             CentralUnavailable: the store did not answer.
-            SidecarFenced: another process speaks for this sidecar.
+            SidecarFenced: another process has this sidecar's identity.
         """
         await self.register()
         with self._attempt():
-            fenced = await self._central.exchanges.beat(self._journal.identity.sidecar_id, self._epoch)
+            fenced = await self._central.exchanges.beat(self._journal.identity.sidecar_id, self.epoch)
         if fenced is not None:
             raise self._fenced()
         if self.contact.is_steady(self._clock.boot()):
             await self._reclaim()
 
     async def _reclaim(self) -> None:
-        """Give up what lost sidecars have, an account at a time: a fault in one must not keep the others from it."""
+        """Reclaim the leases of lost sidecars, an account at a time: a fault in one must not stop the others."""
         after = None
         while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE):
             for account_id in page:
@@ -179,28 +176,28 @@ class Exchanger:
                     _log.warning("leases of lost sidecars reclaimed", account_id=account_id)
             after = page[-1]
 
-    # What is said.
+    # Exchanges.
 
-    async def speak(self, accounts: Sequence[AccountId]) -> None:
-        """Say what there is to say about some accounts, leaving out those about which a message is under way.
+    async def exchange(self, accounts: Sequence[AccountId]) -> None:
+        """Exchange a message about each of some accounts, but for those about which one is under way.
 
         Raises:
             CentralUnavailable: the store did not answer; the messages will be sent again.
-            SidecarFenced: another process speaks for this sidecar.
+            SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
         for batch in self._batches(accounts):
-            free = [each for each in batch if each not in self._busy]
+            free = [each for each in batch if not self.is_busy(each)]
             try:
                 if free:
-                    await self._exchange(free)
+                    await self._exchange_at_once(free)
             except (CentralUnavailable, SidecarFenced, StorageUnavailable):
                 raise
             except Exception:  # noqa: BLE001 - one account's fault must not end the exchange for all
                 _log.exception("exchange failed", accounts=free)
                 if len(free) > 1:  # so that the account at fault does not hold up the others
                     for account_id in free:
-                        await self.speak([account_id])
+                        await self.exchange([account_id])
 
     def _batches(self, accounts: Sequence[AccountId]) -> Iterator[list[AccountId]]:
         """The accounts that share a transaction."""
@@ -217,67 +214,70 @@ class Exchanger:
         if batch:
             yield batch
 
-    async def _exchange(self, accounts: list[AccountId]) -> None:
-        """One transaction of the central store. Those who wait are told what it says, or that it said nothing."""
-        self._busy.update(accounts)
+    async def _exchange_at_once(self, accounts: list[AccountId]) -> None:
+        """Exchange messages in one transaction of the central store. Waiting requests receive its replies or its failure."""
+        for account_id in accounts:
+            self._records.mark(account_id, Mark.UNDER_WAY)
         try:
             self.contact.check(self._clock.boot())
             await self.register()
             await self._send(await self._composed(accounts))
         except BaseException as error:
             for account_id in accounts:
-                self._books.put_unsettled(account_id)  # so that what was to be said is said without traffic, too
+                self._records.mark(account_id, Mark.UNSETTLED)  # so that it is tried again without traffic, too
             is_expected = isinstance(error, CentralUnavailable | SidecarFenced | StorageUnavailable)
             if isinstance(error, Exception) and (is_expected or len(accounts) == 1):
                 for account_id in accounts:
-                    self._demand.fail(account_id, error)
+                    self._planner.fail(account_id, error)
             raise
         finally:
-            self._busy.difference_update(accounts)
-            self._idle.set()
-            self._demand.woken.set()
+            for account_id in accounts:
+                self._records.unmark(account_id, Mark.UNDER_WAY)
+            self._one_finished.set()
+            self._planner.woken.set()
 
-    async def _composed(self, accounts: list[AccountId]) -> list[_Unanswered]:
-        """What to send about these accounts, once all that it changes is on disk. Until then it was never said, whatever ends
-        the wait: there will be another message, and what this one gives back is given back with that.
+    async def _composed(self, accounts: list[AccountId]) -> list[UnansweredMessage]:
+        """What to send about these accounts, once all that it changes is on disk. If that fails or is cancelled, nothing is
+        sent, and the next messages give back what these would have given back.
         """
-        composed: dict[AccountId, _Unanswered] = {}
+        composed: dict[AccountId, UnansweredMessage] = {}
         try:
             for account_id in accounts:
-                composed[account_id] = self._unanswered.get(account_id) or self._message(account_id)
+                composed[account_id] = self._records.open(account_id).unanswered or self._message(account_id)
             await self._books.durable()
         except BaseException:
-            for account_id, unsaid in composed.items():
-                if unsaid.speech.answers:
-                    self._demand.recall(account_id)
-                elif unsaid.speech.give_back:
-                    self._demand.give_back(account_id)
+            for account_id, unsent in composed.items():
+                if unsent.plan.answers_recall:
+                    self._planner.recall(account_id)
+                elif unsent.plan.gives_back:
+                    self._planner.give_back(account_id)
             raise
-        self._unanswered |= composed
+        for each in composed.values():
+            self._records.put_unanswered(each)
         return list(composed.values())
 
-    def _message(self, account_id: AccountId) -> _Unanswered:
+    def _message(self, account_id: AccountId) -> UnansweredMessage:
         at = self._books.moment()
         book = self._books.open(account_id)
         self._books.expire(book, at.now)
-        speech = self._demand.speech(book, at)
-        message, change = compose(book, self._envelope(), at.now, speech.need, give_back=speech.give_back, keep=speech.keep)
-        message = replace(message, answers=speech.answers)
+        plan = self._planner.plan(book, at)
+        message, change = compose(book, self._envelope(), at.now, plan.need, give_back=plan.gives_back, keep=plan.keep)
+        message = replace(message, answers=plan.answers_recall)
         if change:
             self._books.record(change)
-        self._books.report(account_id)
-        return _Unanswered(message, speech, at.boot)
+        self._records.open(account_id).report(self._clock.boot())
+        return UnansweredMessage(message, plan, at.boot)
 
     def _envelope(self) -> Envelope:
         return Envelope(
             self._journal.identity.sidecar_id,
-            self._epoch,
+            self.epoch,
             next(self._seq),
             self._terms.lease_ttl,
             self._terms.max_hold_lifetime,
         )
 
-    async def _send(self, unanswered: Sequence[_Unanswered]) -> None:
+    async def _send(self, unanswered: Sequence[UnansweredMessage]) -> None:
         is_steady = self.contact.is_steady(self._clock.boot())  # now, not when a message was first sent
         messages = [replace(each.message, is_steady=is_steady) for each in unanswered]
         with self._attempt():
@@ -287,27 +287,27 @@ class Exchanger:
         if self.fence is not None:  # found out meanwhile: leases that are renewed now are the other process's
             raise self.fence
         for each, reply in zip(unanswered, replies, strict=True):
-            del self._unanswered[each.message.account_id]
+            self._records.drop_unanswered(each.message.account_id)
             self._accept(each, reply)
 
-    def _accept(self, answered: _Unanswered, reply: Reply) -> None:
+    def _accept(self, answered: UnansweredMessage, reply: Reply) -> None:
         account_id = answered.message.account_id
         trusted_until = Span(answered.since + self._terms.lease_ttl)
         match reply:
             case Answer():
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
-                book.reading = reading(answered.message, reply)
+                book.snapshot = snapshot(answered.message, reply)
                 self.contact.clock_offset = Span(reply.standing.as_of - self._clock.wall())
-                book.told_of_refused(answered.message.refused)
-                self._demand.answered(account_id, answered.speech, reply, self._clock.boot())
-                answered.speech.tell(reply)
+                book.forget_reported(answered.message.refused)
+                self._planner.note_answer(account_id, answered.plan, reply, self._clock.boot())
+                answered.plan.pass_on(reply)
             case Outdated(applied_seq):
                 seq = answered.message.seq
                 _log.error("message outdated", account_id=account_id, seq=seq, applied=applied_seq)
-                self._demand.fail(account_id, CentralUnavailable("the message was outdated"))
+                self._planner.fail(account_id, CentralUnavailable("the message was outdated"))
             case AccountNotFound():
-                answered.speech.tell(reply)
+                answered.plan.pass_on(reply)
                 self._books.drop_if_empty(account_id)
 
     def _attempt(self) -> "_Attempt":
@@ -315,7 +315,7 @@ class Exchanger:
 
 
 class _Attempt:
-    """One call to the central store: not made while it is too early, and remembered by how it went."""
+    """One call to the central store: refused while it is too early, and its success or failure noted."""
 
     def __init__(self, contact: Contact, clock: Clock) -> None:
         self._contact = contact

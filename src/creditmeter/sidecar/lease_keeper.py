@@ -1,8 +1,7 @@
-"""The lease keeper: gets credit when requests need it, gives it back when others do, renews leases in use, and gives idle
-credit back.
+"""The lease keeper: runs the exchanges that waiting requests and recalls need at once, and has leases renewed or given back.
 
-Needs of one account that come together share one exchange. A request that waits is told the answer to a message that
-included its need, so that a refusal rests on what the central store said.
+Needs of one account that come together share one exchange. Each waiting request receives the answer to a message that included
+its need, so that a refusal rests on what the central store answered.
 """
 
 import asyncio
@@ -10,144 +9,113 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import has_idle, idle_of_ended_days
 from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.demand import Demand, Said, Waiter
+from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 
 MAX_AT_ONCE = 3
-"""Urgent exchanges under way together; the settler and readers need connections too."""
+"""Most urgent exchanges under way together. The settler and readers need connections too."""
 
 IDLE_AFTER = Span(30 * SECOND)
-"""A lease that nobody used for this long goes back."""
+"""A lease that no request used for this long is given back."""
 
 REPORTED_WITHIN = Span(2 * SECOND)
-"""What is held here is known to the central store, and so to a user who asks elsewhere, within this long."""
+"""The central store, and so a caller of another sidecar, knows within this long what is held here."""
 
-REFUSED_TOLD_WITHIN = Span(10 * SECOND)
-"""A refusal for lack of credit goes along with whatever else is said to the central store, or by itself after this long, with
-all others of its account.
+REFUSED_REPORTED_WITHIN = Span(10 * SECOND)
+"""A refusal for lack of credit is part of the account's next message. After this long a message of its own reports it, with all
+others of its account.
 """
 
 
 class LeaseKeeper:
-    """Gets credit for requests, and looks after what it got."""
+    """Keeps the leases of all accounts in step with their use."""
 
-    def __init__(self, books: Books, exchanger: Exchanger, demand: Demand, lease_ttl: Span) -> None:
+    def __init__(
+        self, records: AccountRecords, books: Books, exchanger: Exchanger, planner: ExchangePlanner, lease_ttl: Span
+    ) -> None:
+        self._records = records
         self._books = books
         self._exchanger = exchanger
-        self._demand = demand
+        self._planner = planner
         self._lease_ttl = lease_ttl
 
-    @property
-    def is_registered(self) -> bool:
-        """Whether this run may authorise anything at all."""
-        return self._exchanger.is_registered
-
-    @property
-    def is_cut_off(self) -> bool:
-        """Whether the central store did not answer when it was last asked."""
-        return self._exchanger.is_cut_off
-
-    def line(self, account_id: AccountId, until: float) -> contextlib.AbstractContextManager[Waiter]:
-        """Stand in line for credit of an account, for as long as the block runs."""
-        return self._demand.line(account_id, until)
-
-    async def obtain(self, waiter: Waiter) -> Said:
-        """Ask the central store for credit, or wait for news of what was recalled if the request is parked. What came is in the
-        book when this returns; others may be quicker to use it.
-
-        Raises:
-            CentralUnavailable: the store did not answer.
-            SidecarFenced: another process speaks for this sidecar.
-            StorageUnavailable: the journal cannot be written.
-            TimeoutError: a parked request waited in vain.
-        """
-        if self._exchanger.fence is not None:
-            raise self._exchanger.fence
-        if waiter.parked_until is None:
-            self._demand.woken.set()
-        async with asyncio.timeout_at(waiter.parked_until):
-            return await waiter.hear()
-
-    def used(self, book: Book, amount: Microcredits, at: Moment) -> None:
-        """Count what was authorised, and have the lease refilled with the next settlement if it runs low."""
-        if self._demand.used(book, amount, at):
-            self._books.put_unsettled(book.account_id)
-
     async def run(self) -> None:
-        """Serve needs and recalls until cancelled. One account that is slow does not hold up the others."""
-        speaking: set[asyncio.Task[None]] = set()
+        """Exchange messages about urgent accounts until cancelled. A slow account does not delay the others."""
+        under_way: set[asyncio.Task[None]] = set()
         try:
             while True:
-                await self._demand.woken.wait()
-                self._demand.woken.clear()
-                free = [each for each in self._demand.urgent() if not self._exchanger.is_busy(each)]
-                if free and len(speaking) < MAX_AT_ONCE:
-                    task = asyncio.create_task(self._speak(free))
-                    speaking.add(task)
-                    task.add_done_callback(lambda done: self._spoken(speaking, done))
+                await self._planner.woken.wait()
+                self._planner.woken.clear()
+                free = [each for each in self._planner.urgent() if not self._exchanger.is_busy(each)]
+                if free and len(under_way) < MAX_AT_ONCE:
+                    task = asyncio.create_task(self._exchange(free))
+                    under_way.add(task)
+                    task.add_done_callback(lambda done: self._exchanged(under_way, done))
                     await asyncio.sleep(0)  # its accounts are busy from here on
         finally:
-            for task in speaking:
+            for task in under_way:
                 task.cancel()
-            await asyncio.gather(*speaking, return_exceptions=True)
+            await asyncio.gather(*under_way, return_exceptions=True)
 
-    def _spoken(self, speaking: set[asyncio.Task[None]], done: asyncio.Task[None]) -> None:
-        """There is a place free: whoever waits is looked for only now that it counts."""
-        speaking.discard(done)
-        self._demand.woken.set()
+    def _exchanged(self, under_way: set[asyncio.Task[None]], done: asyncio.Task[None]) -> None:
+        """Wake the loop after the slot is free: it would find no slot before."""
+        under_way.discard(done)
+        self._planner.woken.set()
 
-    async def _speak(self, accounts: list[AccountId]) -> None:
-        with contextlib.suppress(CentralUnavailable, SidecarFenced, StorageUnavailable):  # those who waited were told
-            await self._exchanger.speak(accounts)
+    async def _exchange(self, accounts: list[AccountId]) -> None:
+        with contextlib.suppress(CentralUnavailable, SidecarFenced, StorageUnavailable):  # waiting requests received them
+            await self._exchanger.exchange(accounts)
 
-    async def hear(self, news: AsyncIterator[AccountId]) -> None:
-        """Give credit back, or ask for it again, as the central store says.
+    async def follow(self, notifications: AsyncIterator[AccountId]) -> None:
+        """Note which accounts the central store wants a message about: to give credit back, or to ask for it again.
 
         Raises:
             CentralUnavailable: the store does not answer any more.
         """
-        async for account_id in news:
-            self._demand.recall(account_id)
+        async for account_id in notifications:
+            self._planner.recall(account_id)
 
     def keep(self) -> None:
         """Have leases that are in use renewed, and those that are not given back, with the next settlement."""
         at = self._books.moment()
-        self._demand.forget(at.boot)
-        for book in self._books:
-            if self._is_idle(book, at.boot):
-                self._demand.give_back(book.account_id)
-                self._books.put_unsettled(book.account_id)
-            elif self._should_speak(book, at):
-                self._books.put_unsettled(book.account_id)
+        self._planner.forget_unused(at.boot)
+        for record in self._records:
+            if record.book is None:
+                continue
+            if not _is_used(record, at.boot) and has_idle(record.book):
+                self._planner.give_back(record.account_id)
+                self._records.mark(record.account_id, Mark.UNSETTLED)
+            elif self._needs_message(record, record.book, at):
+                self._records.mark(record.account_id, Mark.UNSETTLED)
 
-    def _should_speak(self, book: Book, at: Moment) -> bool:
-        unreported = self._books.unreported_since(book.account_id)
+    def _needs_message(self, record: AccountRecord, book: Book, at: Moment) -> bool:
+        unreported = record.unreported_since
         is_overdue = unreported is not None and at.boot - unreported >= REPORTED_WITHIN
         refused = next(iter(book.refused.values()), None)
-        is_untold = refused is not None and at.now - refused.refused_at >= REFUSED_TOLD_WITHIN
-        return is_overdue or is_untold or self._needs_renewal(book, at.boot) or self._has_a_new_day(book, at)
+        has_unreported_refusal = refused is not None and at.now - refused.refused_at >= REFUSED_REPORTED_WITHIN
+        needs_renewal = self._needs_renewal(record, book, at.boot)
+        return is_overdue or has_unreported_refusal or needs_renewal or _has_a_new_day(record, book, at)
 
-    def _is_used(self, book: Book, boot: Span) -> bool:
-        return boot - self._books.last_used(book.account_id) < IDLE_AFTER
-
-    def _is_idle(self, book: Book, boot: Span) -> bool:
-        return not self._is_used(book, boot) and has_idle(book)
-
-    def _needs_renewal(self, book: Book, boot: Span) -> bool:
-        """Whether leases that are used, or have something held on them, are in the second half of their time. If nothing is
-        heard of a hold, the central store takes it for lost in the end.
+    def _needs_renewal(self, record: AccountRecord, book: Book, boot: Span) -> bool:
+        """Whether leases that are used, or have something held on them, are in the second half of their time. The central store
+        would take a hold for lost if no message reported it for too long.
         """
-        is_due = boot - self._books.last_reported(book.account_id) >= self._lease_ttl // 2
-        return is_due and bool(book.held or (book.leases and self._is_used(book, boot)))
+        is_due = boot - record.reported_at >= self._lease_ttl // 2
+        return is_due and bool(book.held or (book.leases and _is_used(record, boot)))
 
-    def _has_a_new_day(self, book: Book, at: Moment) -> bool:
-        """Whether the account was in use when its day ended: what is idle goes back, and credit of the new day is fetched."""
-        return self._is_used(book, at.boot) and bool(idle_of_ended_days(book, at.now))
+
+def _is_used(record: AccountRecord, boot: Span) -> bool:
+    return boot - record.used_at < IDLE_AFTER
+
+
+def _has_a_new_day(record: AccountRecord, book: Book, at: Moment) -> bool:
+    """Whether the account was in use when its day ended. What is idle is given back, and credit of the new day is leased."""
+    return _is_used(record, at.boot) and bool(idle_of_ended_days(book, at.now))

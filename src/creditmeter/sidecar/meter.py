@@ -1,8 +1,8 @@
 """The meter: reserve, extend, commit, release, charge and refund.
 
-Every request goes the same way: holds past their deadline end first, a request that was seen before gets its first reply
-again, the core decides, the decision is recorded, and the reply waits until everything it rests on is on disk. A decision
-that lacks credit is taken again once the central store was asked; nothing was changed until then.
+Every request takes the same steps. Holds past their deadline end first. A request that was seen before gets its first reply
+again. The core decides, the decision is recorded, and the reply waits until everything it rests on is on disk. A decision that
+lacks credit is taken again after the central store was asked; it changes nothing before.
 """
 
 import asyncio
@@ -14,17 +14,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.messages import Answer
-from creditmeter.core.credit.requests import (
-    ChargeNow,
-    Commit,
-    Done,
-    Extend,
-    Receipt,
-    RefundCharge,
-    Release,
-    Request,
-    Reserve,
-)
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import SECOND
@@ -57,8 +47,9 @@ from creditmeter.core.refusals import (
 )
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.demand import Said, Waiter
-from creditmeter.sidecar.lease_keeper import LeaseKeeper
+from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
+from creditmeter.sidecar.exchange_planner import ExchangePlanner
+from creditmeter.sidecar.exchanger import Exchanger
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.shortage import (
@@ -66,16 +57,16 @@ from creditmeter.sidecar.shortage import (
     Wanted,
     is_final,
     is_worth_asking,
-    news_until,
+    notified_until,
     refused_call,
     short_of,
 )
 
 MAX_ROUNDS = 8
-"""How often a decision is taken again because others were quicker to use the credit that was got for it."""
+"""How often a decision is taken again because other requests were quicker to use the credit that was leased for it."""
 
-MAX_NEWS = 64
-"""How often a decision is taken again because something came of what was recalled for it."""
+MAX_ANSWERS = 64
+"""How often a decision is taken again in all, also because credit that was recalled for it returned."""
 
 RETRY_AFTER = SECOND
 
@@ -90,7 +81,7 @@ class Replied:
 
 Outcome = Replied | Refusal
 Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
-"""A decision about a book at a moment; the flag says that the central store has no more to give."""
+"""A decision about a book at a moment. The flag: the central store has no more to give."""
 
 
 class Meter:
@@ -100,7 +91,8 @@ class Meter:
         self,
         books: Books,
         journal: Journal,
-        keeper: LeaseKeeper,
+        exchanger: Exchanger,
+        planner: ExchangePlanner,
         settler: Settler,
         central: CentralStore,
         pricing: Pricing,
@@ -109,7 +101,8 @@ class Meter:
     ) -> None:
         self._books = books
         self._journal = journal
-        self._keeper = keeper
+        self._exchanger = exchanger
+        self._planner = planner
         self._settler = settler
         self._central = central
         self._pricing = pricing
@@ -119,7 +112,7 @@ class Meter:
         self.is_draining = False
 
     async def reserve(self, request: Reserve, within: float | None = None) -> Outcome:
-        """Hold credit for a call that is about to be made. The caller waits no longer than `within` seconds, if it says so."""
+        """Hold credit for a call. The caller waits for recalled credit for `within` seconds at most."""
         hold = self._pricing.hold(request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
             return await self._unless_seen(request.account_id, request, hold)
@@ -137,7 +130,7 @@ class Meter:
         return await self._new_work(wanted, decide)
 
     async def extend(self, request: Extend, within: float | None = None) -> Outcome:
-        """Raise a hold, push its deadline, or both. The caller waits no longer than `within` seconds, if it says so."""
+        """Raise a hold, push its deadline, or both. The caller waits for recalled credit for `within` seconds at most."""
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
@@ -179,7 +172,7 @@ class Meter:
         return await self._about_reservation(request, decide)
 
     async def charge(self, request: ChargeNow, within: float | None = None) -> Outcome:
-        """Reserve and commit in one step. The caller waits no longer than `within` seconds, if it says so."""
+        """Reserve and commit in one step. The caller waits for recalled credit for `within` seconds at most."""
         now = self._books.moment().now
         cost = self._pricing.cost(request.usage, request.amount, now, is_fact=request.already_incurred)
         if isinstance(cost, Refusal):
@@ -191,7 +184,7 @@ class Meter:
         return await self._new_work(Wanted(request.account_id, request, cost.amount, self._until(within)), decide)
 
     async def refund(self, request: RefundCharge) -> Outcome:
-        """Give back cost: decided here until the charge is first sent to the central store, there from then on."""
+        """Give back cost. Once the charge was sent to the central store, the store decides; before, this sidecar does."""
         origin = origin_of(request.charge_id)
         book = self._books.find(origin.account_key) if origin else None
         if book is None:
@@ -224,25 +217,25 @@ class Meter:
         return Replied(receipt, done.replayed)
 
     async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal) -> Outcome:
-        """The refusal of a request that has no price, unless it took effect when it had one: then its first reply again."""
+        """The refusal of a request that has no price. If the request took effect when it had one, its first reply again."""
         book = self._books.find(account_key(account_id))
         seen = replay(book, request) if book is not None else None
         return await self._settled(refusal if seen is None else seen)
 
     def _until(self, within: float | None) -> float:
-        """Until when, on the event loop's clock, a request waits for recalled credit."""
+        """Until when a request waits for recalled credit, on the event loop's clock."""
         patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
         return asyncio.get_running_loop().time() + patience
 
     async def _new_work(self, wanted: Wanted, decide: Decide) -> Outcome:
-        """Decide about work that needs credit: with what is in hand, else in line for more."""
+        """Decide about work that needs credit: with what is in hand, else with what the central store leases."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
         decided = self._decided(book, wanted, at, decide, exhausted=False)
         try:
             if isinstance(decided, Short):
-                with self._keeper.line(wanted.account_id, wanted.until) as waiter:
-                    decided = await self._in_line(wanted, decide, decided, waiter)
+                with self._planner.waiting_request(wanted.account_id, wanted.until) as waiting:
+                    decided = await self._with_answers(wanted, decide, decided, waiting)
             elif isinstance(decided, AccountSuspended):
                 decided = await self._still_suspended(wanted, decide, decided)
         finally:
@@ -255,71 +248,75 @@ class Meter:
         return await self._settled(decided, wanted.amount)
 
     async def _still_suspended(self, wanted: Wanted, decide: Decide, refusal: AccountSuspended) -> Change | Receipt | Refusal:
-        """Ask before a suspended account is refused: once its leases went home, nobody tells this sidecar that it is active."""
+        """Ask the central store before a suspended account is refused. A sidecar that returned its leases gets no notification
+        when the account is active again.
+        """
         try:
-            with self._keeper.line(wanted.account_id, wanted.until) as waiter:
-                return await self._in_line(wanted, decide, Short(wanted.amount), waiter)
+            with self._planner.waiting_request(wanted.account_id, wanted.until) as waiting:
+                return await self._with_answers(wanted, decide, Short(wanted.amount), waiting)
         except CentralUnavailable:
             return refusal
 
-    async def _in_line(self, wanted: Wanted, decide: Decide, short: Short, waiter: Waiter) -> Change | Receipt | Refusal:
+    async def _with_answers(
+        self, wanted: Wanted, decide: Decide, short: Short, waiting: WaitingRequest
+    ) -> Change | Receipt | Refusal:
         """Take the decision again with every answer of the central store, as long as that helps."""
-        said: Answer | None = None
+        answer: Answer | None = None
         rounds = 0
-        for _ in range(MAX_NEWS):
-            reply = await self._obtain(wanted, short, waiter, said)
+        for _ in range(MAX_ANSWERS):
+            reply = await self._obtain(wanted, short, waiting, answer)
             if reply is None:
                 return self._offline(wanted, decide)
             if not isinstance(reply, Answer):
                 return reply
-            said = reply
-            waiter.parked_until = news_until(said, wanted)
+            answer = reply
+            waiting.notified_until = notified_until(answer, wanted)
             book = self._books.open(wanted.account_id)
             at = self._books.moment()
-            has_all_been_said = is_final(said, wanted)
-            decided = self._decided(book, wanted, at, decide, exhausted=has_all_been_said)
+            exhausted = is_final(answer, wanted)
+            decided = self._decided(book, wanted, at, decide, exhausted=exhausted)
             if not isinstance(decided, Short):
                 return decided
-            if has_all_been_said and not is_worth_asking(decided, said):
-                return short_of(book, decided, said, at)
+            if exhausted and not is_worth_asking(decided, answer):
+                return short_of(book, decided, answer, at)
             short = decided
-            rounds += not said.short
+            rounds += not answer.short
             if rounds == MAX_ROUNDS:
                 break
         return RecallPending(RECALL_RETRY_AFTER)
 
     async def _obtain(
-        self, wanted: Wanted, short: Short, waiter: Waiter, said: Answer | None
+        self, wanted: Wanted, short: Short, waiting: WaitingRequest, answer: Answer | None
     ) -> Answer | AccountNotFound | None:
-        """What the central store says to this need, or None if it is away and the account may do without. If it said before
-        that more may come, that is waited for; if it does not come, this is what was said.
+        """The central store's reply to this need; None if the store is away and the account has an offline allowance. After an
+        answer by which more may come this waits for that; if nothing comes, it returns the same answer again.
         """
         book = self._books.open(wanted.account_id)
-        waiter.amount = Microcredits(short.missing + book.idle(self._books.moment()))
-        waiter.smallest = Microcredits(min(1, waiter.amount)) if wanted.partial else waiter.amount
+        waiting.amount = Microcredits(short.missing + book.idle(self._books.moment()))
+        waiting.smallest = Microcredits(min(1, waiting.amount)) if wanted.partial else waiting.amount
         try:
-            return await self._heard(wanted, waiter) or said
+            return await self._received(wanted, waiting) or answer
         except CentralUnavailable:
             account = self._books.open(wanted.account_id).account
-            if account is None or not account.offline_allowance or not self._keeper.is_cut_off:
+            if account is None or not account.offline_allowance or not self._exchanger.contact.is_failing:
                 raise
             return None
 
-    async def _heard(self, wanted: Wanted, waiter: Waiter) -> Said | None:
-        """What is said to a request in line; None if its time is over before there is news of what was recalled for it."""
+    async def _received(self, wanted: Wanted, waiting: WaitingRequest) -> AccountReply | None:
+        """The next reply; None if the request may wait no longer, and no credit that was recalled for it returned."""
         try:
-            return await self._keeper.obtain(waiter)
+            return await self._exchanger.obtain(waiting)
         except TimeoutError:
             if asyncio.get_running_loop().time() >= wanted.until:
                 return None
-            waiter.parked_until = None  # the recall of which it would have been told is over: it stands for another one
-            return await self._keeper.obtain(waiter)
+            waiting.notified_until = None  # the recall of which it would have been notified is over: it asks for another one
+            return await self._exchanger.obtain(waiting)
 
     def _offline(self, wanted: Wanted, decide: Decide) -> Change | Receipt | Refusal:
-        """Decide while the central store is away, with what the account is allowed for that."""
+        """Decide while the central store is away, with the account's offline allowance."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
-        if self._keeper.is_registered:
+        if self._exchanger.epoch:
             allowance = allow(book, self._journal.identity.sidecar_id, at)
             if allowance is not None:
                 self._books.record(allowance)
@@ -344,7 +341,7 @@ class Meter:
     async def _about_reservation(
         self, request: Commit | Release, decide: Callable[[Book, Reservation, Moment], Change | Refusal]
     ) -> Outcome:
-        """Decide what needs nothing but the reservation."""
+        """Decide about a reservation. No credit is asked for."""
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
@@ -368,11 +365,13 @@ class Meter:
         return self._books.find(origin.account_key) or ReservationNotFound(reservation_id)
 
     async def _settled(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
-        """Record what was decided, and say it once all it rests on is on disk. `used` is the credit that it authorised."""
+        """Record what was decided, and return it once all it rests on is on disk. `used` is the credit that it authorised, in
+        microcredits.
+        """
         if isinstance(decided, Change):
             self._books.record(decided)
             if used:
-                self._keeper.used(self._books.open(decided.account_id), used, self._books.moment())
+                self._planner.used(self._books.open(decided.account_id), used, self._books.moment())
         await self._books.durable()
         match decided:
             case Change():
@@ -384,5 +383,5 @@ class Meter:
 
 
 def _is_fact(request: Request) -> bool:
-    """Whether a request only says what has been: a cost that was incurred is one, however the sidecar is."""
+    """Whether a request states a cost that was already incurred. It is recorded in any condition of the sidecar."""
     return isinstance(request, ChargeNow) and request.already_incurred

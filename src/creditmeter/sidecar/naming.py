@@ -1,4 +1,4 @@
-"""New ids. They are unique within a sidecar by a number drawn at its start and a count."""
+"""New ids. A number drawn at a sidecar's start and a count make them unique within the sidecar."""
 
 import itertools
 import secrets

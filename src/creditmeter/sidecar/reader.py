@@ -1,4 +1,4 @@
-"""Reading: reservations, charges, refunds, balances and history, with the sidecar's own effects in them.
+"""Queries: reservations, charges, refunds, balances and history, with the sidecar's own effects in them.
 
 What this sidecar did and has not posted yet is in its books; everything else is at the central store. A reply waits until
 what it shows is on disk.
@@ -42,12 +42,12 @@ from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger
 
 MAX_PENDING = 1_000
-"""As many charges that wait to be posted are shown."""
+"""Most unposted charges on the first page of history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """How an account stands, and whether that is an older reading because the central store is away."""
+    """How an account stands. `stale`: as the central store last answered, because it is away."""
 
     account: Account
     standing: BalanceSummary
@@ -148,11 +148,11 @@ class Reader:
         return found or own or RefundNotFound(refund_id)  # its own is not there if another sidecar's counts for its request
 
     async def balance(self, account_id: AccountId) -> Balance | AccountNotFound:
-        """How an account stands, as if everything this sidecar did had been posted. The last reading, marked stale, if the
-        central store does not answer.
+        """How an account stands, as if everything that this sidecar did had been posted. If the central store does not answer,
+        the last snapshot, marked stale.
 
         Raises:
-            CentralUnavailable: the store did not answer, and this sidecar has no reading.
+            CentralUnavailable: the store did not answer, and this sidecar has no snapshot.
         """
         try:
             await self._give_back_ended(account_id)
@@ -186,10 +186,10 @@ class Reader:
         return stale
 
     async def quote(self, works: Sequence[Work], account_id: AccountId | None) -> Quotes | Refusal:
-        """What works would cost now; if an account is named, also what it could pay of them. Holds nothing.
+        """What works would cost now. If an account is named, also what it could pay of them. Nothing is held.
 
         Raises:
-            CentralUnavailable: the store did not answer, and this sidecar has no reading of the account.
+            CentralUnavailable: the store did not answer, and this sidecar has no snapshot of the account.
         """
         balance = await self.balance(account_id) if account_id is not None else None
         if isinstance(balance, AccountNotFound):
@@ -205,8 +205,8 @@ class Reader:
         return Quotes(tuple(quotes), None if balance is None else credit)
 
     def model_prices(self, action: str, after: PricePosition | None, limit: int) -> tuple[str, list[PriceLine]]:
-        """The version of the card in force, and lines of its table: of one action or (empty) of all, at most `limit`, those
-        that come after one.
+        """The version of the card in force, and at most `limit` lines of its table after a position. They are of one action,
+        or of all if `action` is empty.
         """
         now = self._books.moment().now
         card = self._pricing.cards.in_force(now)
@@ -266,7 +266,7 @@ class Reader:
         return await self._central.forecasts.forecast(account_id)
 
     async def _give_back_ended(self, account_id: AccountId) -> None:
-        """Give back what is idle here on leases of ended days, so that it lapses before the new day's credit is granted.
+        """Give back the idle credit of ended days, so that it lapses before the new day's credit is granted.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -279,7 +279,7 @@ class Reader:
         while idle_of_ended_days(book, now) and self._exchanger.is_busy(account_id):
             await self._exchanger.one_finished()
         if idle_of_ended_days(book, now):
-            await self._exchanger.speak([account_id])
+            await self._exchanger.exchange([account_id])
 
     def _book_of(self, made_id: str) -> Book | None:
         origin = origin_of(made_id)
@@ -292,7 +292,7 @@ class Reader:
 
 
 def _of_work(refusal: Refusal, number: int) -> Refusal:
-    """A refusal of one of several works, which says of which."""
+    """A refusal of one of several works, with the number of that work in it."""
     match refusal:
         case UnpricedWork(message):
             return UnpricedWork(f"work[{number}]: {message}")
@@ -307,10 +307,10 @@ def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:
 
 
 def _stale_balance(book: Book, now: Instant) -> Balance | None:
-    """The last reading, less what was held and committed here since; None if there is none."""
-    if book.reading is None or book.account is None:
+    """The last snapshot, less what was held and committed here since; None if there is none."""
+    if book.snapshot is None or book.account is None:
         return None
-    then = book.reading
+    then = book.snapshot
     unposted = Microcredits(sum(each.cost for each in book.unposted_charges))
     held_more, unposted_more = book.held - then.own_held, unposted - then.own_unposted
     standing = replace(

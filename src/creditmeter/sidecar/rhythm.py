@@ -1,4 +1,4 @@
-"""How a sidecar paces itself, and on what terms it deals with the central store."""
+"""How often a sidecar does things, and the terms of its messages to the central store."""
 
 from dataclasses import dataclass
 

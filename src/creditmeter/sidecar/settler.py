@@ -1,7 +1,7 @@
-"""The settler: posts charges and refunds to the central store, in the background and in batches. What else there is to say
-about an account, such as a lease to be renewed or refilled, goes along.
+"""The settler: posts charges and refunds to the central store, in the background and in batches. The same messages renew and
+refill leases.
 
-Nothing waits for it but the user's history: a charge is durable in the journal before it is acknowledged.
+Only the user's history waits for it: a charge is durable in the journal before it is acknowledged.
 """
 
 import asyncio
@@ -14,27 +14,29 @@ from creditmeter.core.ids import AccountId, ChargeId, account_key
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, has_unfinished
 from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 
 LONGEST_SETTLEMENT = Span(20 * SECOND)
-"""A charge waits 5 s at most for credit that is recalled for it; what takes longer than this is not waited for."""
+"""Longest wait of a refund until its charge is posted. A charge waits 5 s at most for credit that is recalled for it."""
 
-_BREATH_SECONDS = 0.05
-"""Between attempts to have a charge posted that waits for recalled credit."""
+_RETRY_SECONDS = 0.05
+"""Between attempts to post a charge that waits for recalled credit."""
 
 _log = structlog.get_logger()
 
 
 class Settler:
-    """Settles what books have to post."""
+    """Posts what books have to post."""
 
-    def __init__(self, books: Books, exchanger: Exchanger) -> None:
+    def __init__(self, records: AccountRecords, books: Books, exchanger: Exchanger) -> None:
+        self._records = records
         self._books = books
         self._exchanger = exchanger
 
     async def run(self, interval_seconds: float) -> None:
-        """Settle every interval until cancelled. While the central store is away, what waits still does."""
+        """Settle every interval until cancelled. While the central store is away, what is unposted goes on waiting."""
         is_away = False
         while True:
             await asyncio.sleep(interval_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
@@ -54,41 +56,41 @@ class Settler:
                 is_away = False
 
     async def settle(self) -> None:
-        """Post everything that waits, a batch at a time; an account that has more to say than a message holds goes on.
+        """Post all charges and refunds, a batch at a time. An account with more charges than a message holds takes several.
 
         Raises:
-            CentralUnavailable: the store did not answer; what waits still does.
-            SidecarFenced: another process speaks for this sidecar.
+            CentralUnavailable: the store did not answer; what is unposted goes on waiting.
+            SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
         await self._exchanger.register()
-        waiting = self._books.take_unsettled()
+        waiting = self._records.take(Mark.UNSETTLED)
         more = waiting
-        spoken = False
+        is_done = False
         try:
             while more:
                 before = {account_id: self._unposted(account_id) for account_id in more}
-                await self._exchanger.speak(more)
+                await self._exchanger.exchange(more)
                 more = [each for each in more if before[each] > max(MAX_CHARGES_PER_MESSAGE, self._unposted(each))]
-            spoken = True
+            is_done = True
         finally:
             now = self._books.moment().now
             for account_id in waiting:
                 book = self._books.find(account_key(account_id))
-                if not spoken or self._exchanger.is_busy(account_id) or (book is not None and has_unfinished(book, now)):
-                    self._books.put_unsettled(account_id)
+                if not is_done or self._exchanger.is_busy(account_id) or (book is not None and has_unfinished(book, now)):
+                    self._records.mark(account_id, Mark.UNSETTLED)
 
     def _unposted(self, account_id: AccountId) -> int:
         book = self._books.find(account_key(account_id))
         return book.unposted_charge_count if book is not None else 0
 
     async def settle_charge(self, account_id: AccountId, charge_id: ChargeId) -> None:
-        """Post a charge now, waiting for a message about its account that is under way, and for credit that has to be recalled
-        for it.
+        """Post a charge now. This waits for a message about its account that is under way, and for credit that has to be
+        recalled for the charge.
 
         Raises:
-            CentralUnavailable: the store did not answer, or not within a time in which it posts any charge.
-            SidecarFenced: another process speaks for this sidecar.
+            CentralUnavailable: the store did not answer, or the charge was not posted within `LONGEST_SETTLEMENT`.
+            SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
         give_up = self._books.moment().boot + LONGEST_SETTLEMENT
@@ -98,9 +100,9 @@ class Settler:
             if self._exchanger.is_busy(account_id):
                 await self._exchanger.one_finished()
             else:
-                await self._exchanger.speak([account_id])
+                await self._exchanger.exchange([account_id])
                 if self._waits(account_id, charge_id):
-                    await asyncio.sleep(_BREATH_SECONDS)
+                    await asyncio.sleep(_RETRY_SECONDS)
 
     def _waits(self, account_id: AccountId, charge_id: ChargeId) -> bool:
         charge = self._books.open(account_id).charges.get(charge_id)

@@ -1,4 +1,4 @@
-"""What a request that lacks credit makes of what the central store says: to wait, to ask again, or why it is refused."""
+"""What follows from the central store's answer for a request that lacks credit: wait, ask again, or be refused."""
 
 import asyncio
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Work that needs credit: how much, in microcredits, whether a part of it would do, and until when it can wait for what
-    has to be recalled, on the event loop's clock.
+    """Work that needs credit: how much, in microcredits, whether a part of it would do, and until when it can wait for recalled
+    credit, on the event loop's clock.
     """
 
     account_id: AccountId
@@ -33,39 +33,41 @@ class Wanted:
     partial: bool = False
 
 
-def news_until(said: Answer, wanted: Wanted) -> float | None:
-    """Until when a request is told of what was recalled for it, on the event loop's clock; None if nothing was."""
-    if not said.is_pending:
-        return None
-    return min(wanted.until, asyncio.get_running_loop().time() + said.pending_for / SECOND)
-
-
-def is_final(said: Answer, wanted: Wanted) -> bool:
-    """Whether the central store has no more to give, or what it recalled will not come in time."""
-    if not said.short:
-        return False
-    return not said.is_pending or asyncio.get_running_loop().time() >= wanted.until
-
-
-def is_worth_asking(short: Short, said: Answer) -> bool:
-    """Whether what came back here since makes enough to be asked for again, with what the central store has left and what of
-    others' it had not to recall for the larger need.
+def notified_until(answer: Answer, wanted: Wanted) -> float | None:
+    """Until when the central store notifies of credit that was recalled for a request, on the event loop's clock; None if none
+    was.
     """
-    return not said.is_pending and said.free + said.elsewhere >= short.missing
+    if not answer.is_pending:
+        return None
+    return min(wanted.until, asyncio.get_running_loop().time() + answer.pending_for / SECOND)
 
 
-def short_of(book: Book, short: Short, said: Answer, at: Moment) -> Refusal:
-    """Why credit is lacking: there is none, or not all who may have it idle have answered."""
+def is_final(answer: Answer, wanted: Wanted) -> bool:
+    """Whether the central store has no more to give, or what it recalled will not come in time."""
+    if not answer.short:
+        return False
+    return not answer.is_pending or asyncio.get_running_loop().time() >= wanted.until
+
+
+def is_worth_asking(short: Short, answer: Answer) -> bool:
+    """Whether to ask again because less is missing than before: what the central store has left, and what other sidecars have
+    idle that it did not recall for the larger need, are enough for the rest.
+    """
+    return not answer.is_pending and answer.free + answer.elsewhere >= short.missing
+
+
+def short_of(book: Book, short: Short, answer: Answer, at: Moment) -> Refusal:
+    """Why credit is lacking: there is none, or some sidecars that may have it idle have not answered."""
     idle = book.idle(at)
     required = Microcredits(short.missing + idle)
-    if said.is_pending:
-        _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=said.elsewhere)
+    if answer.is_pending:
+        _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=answer.elsewhere)
         return RecallPending(RECALL_RETRY_AFTER)
-    return InsufficientCredits(required, Microcredits(idle + said.free), said.standing.next_reset_at)
+    return InsufficientCredits(required, Microcredits(idle + answer.free), answer.standing.next_reset_at)
 
 
 def refused_call(book: Book, request: Request, refusal: InsufficientCredits, now: Instant) -> RefusedCall:
-    """What a forecast later asks of a call that was refused for lack of credit."""
+    """What is kept for forecasts of a call that was refused for lack of credit."""
     match request:
         case Reserve(work=work):
             action = work.action if work else ""

@@ -1,8 +1,8 @@
 """A running sidecar: its parts put together, and the tasks that run beside the requests.
 
-The tasks: the lease keeper serves requests that wait for credit, and gives back what is recalled; the settler posts charges;
-the heartbeat says that this sidecar is there; housekeeping ends holds that are past their deadline, has leases renewed and
-given back, prunes what is old, and recovers when the disk does.
+The lease keeper serves requests that wait for credit, and gives back what is recalled. Another task follows the notifications
+of the central store. The settler posts charges. The heartbeat keeps this sidecar from being given up for lost. Housekeeping
+ends holds that are past their deadline, has leases renewed and given back, prunes what is old, and recovers when the disk does.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.journal import Journal, StorageUnavailable
+from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.card_keeper import CardKeeper
 from creditmeter.sidecar.clock import Clock
 from creditmeter.sidecar.contact import LONGEST_WAIT
-from creditmeter.sidecar.demand import Demand
+from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
-from creditmeter.sidecar.farewell import say_farewell
+from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
@@ -37,11 +38,11 @@ from creditmeter.sidecar.rhythm import Rhythm, Terms
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
 
-_BREATH_SECONDS = 0.01
-"""Between attempts to settle the last charges: others may have a message about the same account under way."""
+_RETRY_SECONDS = 0.01
+"""Between attempts to settle the last charges. A message about the same account may be under way."""
 
 PRUNE_INTERVAL = MINUTE
-"""To find what is old, all that is kept is looked through."""
+"""Between searches for what is old. Each one walks through all that is kept."""
 
 _Work = Callable[[], Coroutine[None, None, None]]
 
@@ -50,7 +51,7 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Watch:
-    """Who is told what condition the sidecar is in."""
+    """What condition the sidecar is in, and the listeners that are notified of a change."""
 
     condition: Condition = Condition.SERVING
     listeners: list[Callable[[Condition], None]] = field(default_factory=list)
@@ -71,16 +72,19 @@ class Sidecar:
         self._tasks: list[asyncio.Task[None]] = []
         self._prune_at = Span(0)
         self.central = central
-        self.books = Books(journal, clock)
-        self._demand = Demand()
+        self.records = AccountRecords()
+        self.books = Books(self.records, journal, clock)
+        self._planner = ExchangePlanner(self.records)
         terms = Terms(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
-        self._exchanger = Exchanger(self.books, journal, central, clock, self._demand, terms, self._on_fenced)
-        self._keeper = LeaseKeeper(self.books, self._exchanger, self._demand, rhythm.lease_ttl)
-        self._settler = Settler(self.books, self._exchanger)
+        self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, terms, self._on_fenced)
+        self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
+        self._settler = Settler(self.records, self.books, self._exchanger)
         self.cards = RateCards(own_card.card)
         self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books)
         pricing = Pricing(self.cards)
-        self.meter = Meter(self.books, journal, self._keeper, self._settler, central, pricing, limits, rhythm.recall_timeout)
+        self.meter = Meter(
+            self.books, journal, self._exchanger, self._planner, self._settler, central, pricing, limits, rhythm.recall_timeout
+        )
         self.reader = Reader(self.books, journal, central, pricing, self._exchanger)
 
     @property
@@ -94,7 +98,7 @@ class Sidecar:
         return self._watch.condition
 
     async def status(self) -> Status:
-        """How the sidecar is, without asking anybody."""
+        """How the sidecar is. This asks neither the central store nor another sidecar."""
         at = Moment(self._clock.wall(), self._clock.boot())
         contact = self._exchanger.contact
         last = contact.last_answer
@@ -115,7 +119,7 @@ class Sidecar:
         )
 
     def watch(self, listener: Callable[[Condition], None]) -> None:
-        """Have `listener` told the condition now, and every change of it."""
+        """Call `listener` with the condition now, and with every later one."""
         self._watch.listeners.append(listener)
         listener(self.condition)
 
@@ -124,7 +128,7 @@ class Sidecar:
 
         Raises:
             CardChanged: the rate card that it was started with is not what it was.
-            SidecarFenced: another process speaks for this sidecar.
+            SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
         await self.books.reload()
@@ -135,32 +139,30 @@ class Sidecar:
         except CentralUnavailable:
             pass
         except SidecarFenced:
-            await self.bid_farewell()
+            await self._post_as_fenced()
             raise
-        self._spawn("lease keeper", self._keeper.run)
-        self._spawn("recalls", self._hear)
+        self._spawn("lease keeper", self._lease_keeper.run)
+        self._spawn("recalls", self._follow_notifications)
         self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
         self._spawn("heartbeat", self._beat)
         self._spawn("housekeeping", self._housekeep)
         self._spawn("rate cards", self._follow_cards)
 
     async def settle(self) -> None:
-        """Post everything that waits, now.
+        """Post all charges and refunds, now.
 
         Raises:
-            CentralUnavailable: the store did not answer; what waits still does.
+            CentralUnavailable: the store did not answer; what is unposted goes on waiting.
         """
         await self._settler.settle()
 
     def drain(self) -> None:
-        """Take no new work any more. What was reserved may still be committed, released and refunded, and what was incurred be
-        charged.
-        """
+        """Take no new work any more. Commit, Release, Refund and charges of incurred cost still work."""
         self.meter.is_draining = True
         self._become(Condition.DRAINING)
 
     async def holds_ended(self, most_seconds: float) -> None:
-        """Wait until nothing is held any more, for at most so long."""
+        """Wait until nothing is held any more, for `most_seconds` at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_seconds):
                 while any(book.open_reservations for book in self.books):
@@ -168,13 +170,13 @@ class Sidecar:
                     await self.books.reservations_changed.wait()
 
     async def stop(self, grace_seconds: float) -> bool:
-        """Post what waits and give back idle credit, for at most `grace_seconds`; then stop.
+        """Post what is unposted and give back idle credit, for at most `grace_seconds`; then stop.
 
-        Returns whether every charge is settled. What is not is safe in the journal.
+        Returns whether every charge is settled. The others are safe in the journal.
         """
         try:
             async with asyncio.timeout(grace_seconds):
-                await (self.bid_farewell() if self.condition is Condition.FENCED else self._go_home())
+                await (self._post_as_fenced() if self.condition is Condition.FENCED else self._return_all())
         except (TimeoutError, CentralUnavailable, StorageUnavailable, SidecarFenced) as error:
             waits = any(book.has_unposted for book in self.books)
             what = "everything was settled" if waits else "all credit was given back"
@@ -184,43 +186,43 @@ class Sidecar:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         return not any(book.has_unposted for book in self.books)
 
-    async def _go_home(self) -> None:
-        """Settle until nothing waits, no lease has idle credit, and all that was said is answered. A store that does not answer
-        is asked once more, after as long as it takes to be asked again.
+    async def _return_all(self) -> None:
+        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered. A store that does not
+        answer is asked once more, as soon as the pause after a failed attempt is over.
         """
-        self._demand.is_going_home = True
+        self._planner.returns_all = True
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + LONGEST_WAIT / 1_000_000 + _BREATH_SECONDS
+        give_up = loop.time() + LONGEST_WAIT / 1_000_000 + _RETRY_SECONDS
         while True:
             for book in self.books:
                 if has_idle(book) or book.has_unposted:
-                    self.books.put_unsettled(book.account_id)
-            if not self.books.has_unsettled and self._exchanger.has_nothing_under_way:
+                    self.records.mark(book.account_id, Mark.UNSETTLED)
+            if not self.records.any_marked(Mark.UNSETTLED) and self._exchanger.has_nothing_under_way:
                 return
             try:
                 await self._settler.settle()
             except CentralUnavailable:
                 if loop.time() >= give_up:
                     raise
-            await asyncio.sleep(_BREATH_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def bid_farewell(self) -> None:
+    async def _post_as_fenced(self) -> None:
         """Post what a fenced sidecar still has to post, under a new id and backed by no lease. What cannot be posted now stays
         in the journal, and is posted when a process starts on it once more.
         """
         try:
-            await say_farewell(self.books, self.central)
+            await post_when_fenced(self.books, self.central)
         except (CentralUnavailable, StorageUnavailable) as error:
             _log.warning("charges are left behind", reason=str(error))
 
-    async def _hear(self) -> None:
-        """Listen to what is recalled, and listen again when the central store was away."""
+    async def _follow_notifications(self) -> None:
+        """Follow what the central store notifies this sidecar of, and begin again when the store was away."""
         while True:
             try:
-                await self._keeper.hear(self.central.notifications.listen(self._journal.identity.sidecar_id))
+                await self._lease_keeper.follow(self.central.notifications.listen(self._journal.identity.sidecar_id))
             except CentralUnavailable:
                 pass
-            except Exception:  # noqa: BLE001 - whoever does not listen keeps credit from others
+            except Exception:  # noqa: BLE001 - a sidecar that follows none keeps credit from others
                 _log.exception("listening failed")
             await asyncio.sleep(self._rhythm.housekeeping)
 
@@ -230,25 +232,25 @@ class Sidecar:
             await self.beat()
 
     async def beat(self) -> None:
-        """Say that this sidecar is there, and give up lost ones, if the central store can be reached."""
+        """Send a heartbeat, and reclaim the leases of lost sidecars, if the central store can be reached."""
         try:
             await self._exchanger.beat()
         except (CentralUnavailable, StorageUnavailable):
             pass
         except SidecarFenced:
             raise
-        except Exception:  # noqa: BLE001 - who is not heard of is taken for lost
+        except Exception:  # noqa: BLE001 - a sidecar without heartbeats is taken for lost
             _log.exception("heartbeat failed")
 
     async def _follow_cards(self) -> None:
-        """Pick up published rate cards; while that cannot be done, those that are known stay in force."""
+        """Pick up published rate cards. While that fails, the known ones stay in force."""
         while True:
             await asyncio.sleep(self._rhythm.rate_cards)
             try:
                 await self.card_keeper.refresh()
             except (CentralUnavailable, StorageUnavailable):
                 pass
-            except Exception:  # noqa: BLE001 - who does not follow charges by old prices for ever
+            except Exception:  # noqa: BLE001 - a sidecar that follows none charges by old prices for ever
                 _log.exception("rate cards cannot be followed")
 
     def _spawn(self, name: str, work: _Work) -> None:
@@ -270,9 +272,7 @@ class Sidecar:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """One round of looking after the sidecar: recover if the journal failed, then tidy. What cannot be done now is left to
-        the next round.
-        """
+        """One round of housekeeping: recover if the journal failed, then tidy. What fails is done in the next round."""
         try:
             if self._journal.has_failed:
                 await self._recover()
@@ -288,7 +288,7 @@ class Sidecar:
             _log.exception("housekeeping failed")
 
     async def tidy(self) -> None:
-        """One round of housekeeping: end what is due, look after leases, prune.
+        """End what is due, prune what is old, and look after leases.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -307,10 +307,10 @@ class Sidecar:
                 await asyncio.sleep(0)
         if prunes:
             self.card_keeper.prune()
-        self._keeper.keep()
+        self._lease_keeper.keep()
 
     async def _recover(self) -> None:
-        """Take the books from disk again, once it can be written: what was never acknowledged is gone from memory too."""
+        """Read the books from disk again, once it can be written. What was never acknowledged is gone from memory too."""
         await self._journal.reopen()
         await self.card_keeper.restore()
         await self.books.reload()
@@ -319,7 +319,7 @@ class Sidecar:
 
 
 async def _logged(name: str, work: _Work) -> None:
-    """Run a task that is to run for ever; if it ends by a fault, say so."""
+    """Run a task that is to run for ever, and log the fault if one ends it."""
     try:
         await work()
     except SidecarFenced as error:

@@ -1,4 +1,4 @@
-"""How a sidecar is: what an operator looks at first, from what is known here, without asking anybody."""
+"""How a sidecar is: what an operator looks at first. It is computed from memory, without a call to the central store."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.books import Books
 
 _BOOKS_AT_ONCE = 100
-"""After as many books requests are let in between."""
+"""After this many books requests get a turn."""
 
 
 class Condition(Enum):
-    """Whether the sidecar can meter. Only local causes count: without the central store, commits still work."""
+    """Whether the sidecar can meter. Only local causes count, since commits work without the central store."""
 
     SERVING = "SERVING"
     DRAINING = "DRAINING"
@@ -65,8 +65,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class CentralContact:
-    """What is known of the central store: whether it answered when it was last asked, when it last did, and how far its clock
-    was ahead of this machine's then. None: not known.
+    """What is known of the central store: whether the last call succeeded, when it last answered, and how far its clock was
+    ahead of this machine's then, in microseconds. None: not known.
     """
 
     is_reachable: bool
@@ -90,7 +90,7 @@ class Status:
 
 
 async def tally(books: Books) -> Tally:
-    """Count all books. Holds past their deadline are ended first, if that can be written down."""
+    """Count all books. Holds past their deadline are ended first, if the journal can be written."""
     found = Tally()
     now = books.moment().now
     for number, book in enumerate(list(books), start=1):

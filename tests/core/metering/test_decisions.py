@@ -49,7 +49,7 @@ class Desk:
     def __init__(self, limit: int = 20) -> None:
         self.book = book(lease(START, limit), of=account())
         self.now = START
-        self.said: object = None
+        self.decided: object = None
         self._count = 0
 
     def name(self) -> str:
@@ -57,9 +57,9 @@ class Desk:
         self._count += 1
         return f"n{self._count}"
 
-    def hear(self, decided: object) -> None:
+    def take(self, decided: object) -> None:
         """Take over a decision."""
-        self.said = decided
+        self.decided = decided
         if isinstance(decided, Change):
             self.book.apply(decided)
 
@@ -87,7 +87,7 @@ def reserve(amount: int, ttl: Span | None = None) -> Step:
     def step(desk: Desk) -> None:
         desk.expire()
         request = Reserve(RequestId(desk.name()), ACCOUNT, amount=mc(amount), ttl=ttl)
-        desk.hear(metering.reserve(desk.book, request, hold(amount), clocks(desk.now), RESERVATION, LIMITS))
+        desk.take(metering.reserve(desk.book, request, hold(amount), clocks(desk.now), RESERVATION, LIMITS))
 
     return step
 
@@ -99,7 +99,7 @@ def extend(total: int | None = None, ttl: Span | None = None) -> Step:
         desk.expire()
         request = Extend(RequestId(desk.name()), RESERVATION, amount=None if total is None else mc(total), ttl=ttl)
         wanted = None if total is None else hold(total)
-        desk.hear(metering.extend(desk.book, request, desk.reservation, wanted, clocks(desk.now), LIMITS))
+        desk.take(metering.extend(desk.book, request, desk.reservation, wanted, clocks(desk.now), LIMITS))
 
     return step
 
@@ -111,7 +111,7 @@ def commit(amount: int, *, keep_open: bool = False) -> Step:
         desk.expire()
         request = Commit(RequestId(desk.name()), RESERVATION, amount=mc(amount), keep_open=keep_open)
         name = ChargeId(desk.name())
-        desk.hear(metering.commit(desk.book, request, desk.reservation, cost(amount), clocks(desk.now), name, LIMITS))
+        desk.take(metering.commit(desk.book, request, desk.reservation, cost(amount), clocks(desk.now), name, LIMITS))
 
     return step
 
@@ -120,7 +120,7 @@ def release(desk: Desk) -> None:
     """Release it."""
     desk.expire()
     request = Release(RequestId(desk.name()), RESERVATION, "cancelled")
-    desk.hear(metering.release(desk.book, request, desk.reservation, clocks(desk.now)))
+    desk.take(metering.release(desk.book, request, desk.reservation, clocks(desk.now)))
 
 
 def charge(amount: int, *, incurred: bool = False) -> Step:
@@ -129,7 +129,7 @@ def charge(amount: int, *, incurred: bool = False) -> Step:
     def step(desk: Desk) -> None:
         desk.expire()
         request = ChargeNow(RequestId(desk.name()), ACCOUNT, amount=mc(amount), already_incurred=incurred)
-        desk.hear(metering.charge_now(desk.book, request, cost(amount), clocks(desk.now), ChargeId("c1"), {}))
+        desk.take(metering.charge_now(desk.book, request, cost(amount), clocks(desk.now), ChargeId("c1"), {}))
 
     return step
 
@@ -140,7 +140,7 @@ def refund(amount: int | None = None, *, of: str = "c1") -> Step:
     def step(desk: Desk) -> None:
         request = RefundCharge(RequestId(desk.name()), ChargeId(of), None if amount is None else mc(amount))
         charged = desk.book.charges[ChargeId(of)]
-        desk.hear(metering.refund(desk.book, request, charged, clocks(desk.now), RefundId(desk.name())))
+        desk.take(metering.refund(desk.book, request, charged, clocks(desk.now), RefundId(desk.name())))
 
     return step
 
@@ -156,7 +156,7 @@ def wait(span: int) -> Step:
 
 
 def become(state: AccountState) -> Step:
-    """The account changes its state, as the last answer from the central store said."""
+    """The account changes its state, by the last answer from the central store."""
     return lambda desk: desk.book.apply(Change(ACCOUNT, account=account(state=state)))
 
 
@@ -310,15 +310,15 @@ def test_a_reservation(case: Case) -> None:
     assert sum(each.cost for each in desk.charges) == case.charged
     assert it.charge_ids == tuple(each.charge_id for each in desk.charges)
     if case.refusal is None:
-        assert desk.said is None or isinstance(desk.said, Change)
+        assert desk.decided is None or isinstance(desk.decided, Change)
     else:
-        assert isinstance(desk.said, case.refusal)
+        assert isinstance(desk.decided, case.refusal)
 
 
 def test_a_hold_is_all_or_nothing() -> None:
-    """What lacks is said exactly, and nothing is held."""
+    """The missing amount is exact, and nothing is held."""
     desk = play(reserve(25))
-    assert desk.said == Short(mc(5))
+    assert desk.decided == Short(mc(5))
     assert not desk.book.reservations
 
 
@@ -397,7 +397,7 @@ def test_nothing_is_decided_about_a_hold_that_is_due() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "steps", "limit", "said", "excess", "idle"),
+    ("what", "steps", "limit", "decided", "excess", "idle"),
     [
         ("within what is idle", (charge(7),), 20, Change, 0, 13),
         ("all of it", (charge(20),), 20, Change, 0, 0),
@@ -414,13 +414,13 @@ def test_nothing_is_decided_about_a_hold_that_is_due() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_charge(what: str, steps: tuple[Step, ...], limit: int, said: type, excess: int, idle: int) -> None:
+def test_a_charge(what: str, steps: tuple[Step, ...], limit: int, decided: type, excess: int, idle: int) -> None:
     """Reserve and commit in one step; a cost that was incurred is never refused."""
     desk = play(*steps, limit=limit)
-    assert isinstance(desk.said, said)
+    assert isinstance(desk.decided, decided)
     assert sum(each.excess for each in desk.charges) == excess
     assert desk.book.idle_on(next(iter(desk.book.leases.values()))) == idle
-    assert len(desk.charges) == (said is Change)
+    assert len(desk.charges) == (decided is Change)
 
 
 def test_an_incurred_cost_is_taken_before_the_account_is_known() -> None:
@@ -452,17 +452,17 @@ def test_an_incurred_cost_is_taken_before_the_account_is_known() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_local_refund(what: str, steps: tuple[Step, ...], expected: object) -> None:
-    """Decided here until the charge is first sent; whether excess will be covered only the central store can say."""
+    """Decided here until the charge is first sent; whether excess will be covered only the central store knows."""
     desk = play(*steps)
     if isinstance(expected, int):
-        assert isinstance(desk.said, Change)
-        assert desk.said.refunds[0].amount == expected
+        assert isinstance(desk.decided, Change)
+        assert desk.decided.refunds[0].amount == expected
     else:
-        assert desk.said == expected
+        assert desk.decided == expected
 
 
 def test_a_refund_says_what_was_asked() -> None:
-    """Mode, reason, moment and charge go along to the central store; no credit comes back before it says so."""
+    """Mode, reason, moment and charge are sent to the central store; no credit returns before it has answered."""
     desk = play(charge(10))
     request = RefundCharge(RequestId("q"), ChargeId("c1"), mc(4), RefundMode.GOODWILL, "it was wrong")
     done = _done(metering.refund(desk.book, request, desk.charges[0], clocks(desk.now), RefundId("f1")))

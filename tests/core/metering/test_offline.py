@@ -32,11 +32,11 @@ def away(it: Book, now: Instant = MORNING, boot: int = 0) -> Lease:
 
 def answered(it: Book, central: Central, seq: int, now: Instant = MORNING) -> None:
     """The central store is back, and answers a message about the account."""
-    told, change = compose(it, Envelope(HERE, 1, seq), now, None, give_back=False)
+    message, change = compose(it, Envelope(HERE, 1, seq), now, None, give_back=False)
     it.apply(change)
-    reply = central.exchange(told, now)
+    reply = central.exchange(message, now)
     assert reply is not None
-    it.apply(accept(it, told, reply, ALWAYS))
+    it.apply(accept(it, message, reply, ALWAYS))
 
 
 def tried(it: Book, name: str, amount: int, now: Instant = MORNING) -> Reservation | None:
@@ -70,7 +70,7 @@ def committed(it: Book, made: Reservation, amount: int, now: Instant = MORNING) 
 
 
 def test_without_an_allowance_nothing_is_allowed() -> None:
-    """It is 0 by default, and unknown for an account that the sidecar never heard of."""
+    """It is 0 by default, and unknown for an account that the sidecar does not know."""
     for it in (book(), Book(ACCOUNT)):
         assert allow(it, HERE, clocks(MORNING)) is None
 
@@ -107,12 +107,12 @@ def test_what_is_spent_on_it_is_excess(cost_of_it: int, excess: int) -> None:
     assert (paid.cost, paid.excess) == (cost_of_it, excess)
     assert it.leases[allowance.lease_id].spent == min(excess, 5)
     assert it.idle(clocks(MORNING)) == max(0, 9 - cost_of_it)
-    told, _ = compose(it, Envelope(HERE, 1, 1), MORNING, None, give_back=True)
-    assert [each.lease_id for each in told.leases] == [lease(MORNING, 4).lease_id], "the central store never hears of it"
-    assert [each.excess for each in told.charges] == [excess]
+    message, _ = compose(it, Envelope(HERE, 1, 1), MORNING, None, give_back=True)
+    assert [each.lease_id for each in message.leases] == [lease(MORNING, 4).lease_id], "no message names it"
+    assert [each.excess for each in message.charges] == [excess]
 
 
-def test_it_gives_nobody_anything_to_say() -> None:
+def test_it_is_no_reason_for_a_message() -> None:
     """Nothing on it is idle credit that could go back, also when a day ends."""
     it = book(of=ALLOWING)
     away(it)

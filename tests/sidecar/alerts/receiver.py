@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server on loopback that answers as a test tells it to."""
+"""A receiver of webhooks: a real HTTP server on loopback that answers as a test wants it to."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ class Received:
     body: str
 
     @property
-    def said(self) -> Any:
+    def content(self) -> Any:
         """The message."""
         return json.loads(self.body)
 

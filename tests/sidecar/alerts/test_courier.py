@@ -31,7 +31,7 @@ from tests.central.deliveries import put
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.alerts.receiver import KEY, Receiver
 
-Told = list[tuple[Outcome, int]]
+Outcomes = list[tuple[Outcome, int]]
 
 
 @pytest.fixture(autouse=True)
@@ -65,25 +65,25 @@ SOON = 1.0
 
 
 @pytest.fixture
-def told() -> Told:
-    """What the courier said became of its attempts."""
+def outcomes() -> Outcomes:
+    """The outcomes of the courier's attempts."""
     return []
 
 
 @pytest.fixture
-async def courier(store: CentralStore, clock: ManualClock, receiver: Receiver, told: Told) -> AsyncIterator[Courier]:
-    """A courier that works when the test says so."""
-    async with working(store, clock, receiver.url, told, patience=SOON) as courier:
+async def courier(store: CentralStore, clock: ManualClock, receiver: Receiver, outcomes: Outcomes) -> AsyncIterator[Courier]:
+    """A courier that works when the test makes it."""
+    async with working(store, clock, receiver.url, outcomes, patience=SOON) as courier:
         yield courier
 
 
 @asynccontextmanager
 async def working(
-    store: CentralStore, clock: ManualClock, url: str | None, told: Told, patience: float = 30
+    store: CentralStore, clock: ManualClock, url: str | None, outcomes: Outcomes, patience: float = 30
 ) -> AsyncIterator[Courier]:
     """A courier to an address."""
     webhook = None if url is None else Webhook(url, KEY, patience)
-    courier = Courier(store, webhook, clock, lambda outcome, count: told.append((outcome, count)))
+    courier = Courier(store, webhook, clock, lambda outcome, count: outcomes.append((outcome, count)))
     yield courier
     await courier.stop(0)
 
@@ -95,8 +95,10 @@ def logged() -> Iterator[list[Any]]:
         yield entries
 
 
-async def test_a_delivery_is_a_signed_post(store: CentralStore, courier: Courier, receiver: Receiver, told: Told) -> None:
-    """As Standard Webhooks has it; what is said is what was written when the alert fired."""
+async def test_a_delivery_is_a_signed_post(
+    store: CentralStore, courier: Courier, receiver: Receiver, outcomes: Outcomes
+) -> None:
+    """As Standard Webhooks has it; its content is what was stored when the alert fired."""
     await put(store)
     await courier.deliver()
     (received,) = receiver.received
@@ -105,26 +107,26 @@ async def test_a_delivery_is_a_signed_post(store: CentralStore, courier: Courier
     assert received.headers["webhook-timestamp"] == str(NOON // SECOND)
     assert received.headers["user-agent"].startswith("creditmeter/")
     assert received.is_genuine
-    assert (received.said["type"], received.said["data"]["account_id"]) == ("creditmeter.low_balance", "acme")
-    assert told == [(Outcome.DELIVERED, 1)]
+    assert (received.content["type"], received.content["data"]["account_id"]) == ("creditmeter.low_balance", "acme")
+    assert outcomes == [(Outcome.DELIVERED, 1)]
     await courier.deliver()
     assert len(receiver.received) == 1
 
 
 async def test_it_fails_hangs_redirects_and_then_succeeds(
-    store: CentralStore, courier: Courier, receiver: Receiver, clock: ManualClock, told: Told
+    store: CentralStore, courier: Courier, receiver: Receiver, clock: ManualClock, outcomes: Outcomes
 ) -> None:
     """Each attempt comes later than the one before and has its own time in its signature, but the same id and body."""
     await put(store)
     receiver.answer(500, 0, 302, -1, -2, -3, 404, 429, 204)
     moments = []
-    while (Outcome.DELIVERED, 1) not in told:
+    while (Outcome.DELIVERED, 1) not in outcomes:
         before = len(receiver.received)
         await courier.deliver()
         if len(receiver.received) > before:
             moments.append(clock.wall())
         clock.advance(SECOND if clock.wall() < NOON + 5 * MINUTE else 10 * MINUTE)
-    assert told == [(Outcome.FAILED, 1)] * 8 + [(Outcome.DELIVERED, 1)]
+    assert outcomes == [(Outcome.FAILED, 1)] * 8 + [(Outcome.DELIVERED, 1)]
     assert len(set(receiver.ids)) == len({each.body for each in receiver.received}) == 1
     assert all(each.is_genuine for each in receiver.received)
     assert {each.line for each in receiver.received} == {"POST /alerts?key=secret HTTP/1.1"}
@@ -135,19 +137,19 @@ async def test_it_fails_hangs_redirects_and_then_succeeds(
     assert 2 * HOUR <= waits[-1] <= 8 * HOUR
 
 
-async def test_nobody_is_there(store: CentralStore, clock: ManualClock, told: Told) -> None:
+async def test_no_receiver_is_there(store: CentralStore, clock: ManualClock, outcomes: Outcomes) -> None:
     """It is tried again when somebody is."""
     await put(store)
     here = Receiver()
     async with here.listening():
         pass
-    async with working(store, clock, here.url, told) as courier:
+    async with working(store, clock, here.url, outcomes) as courier:
         await courier.deliver()
-    assert told == [(Outcome.FAILED, 1)]
+    assert outcomes == [(Outcome.FAILED, 1)]
 
 
 async def test_gone_is_given_up_at_once(
-    store: CentralStore, courier: Courier, receiver: Receiver, clock: ManualClock, told: Told, logged: list[Any]
+    store: CentralStore, courier: Courier, receiver: Receiver, clock: ManualClock, outcomes: Outcomes, logged: list[Any]
 ) -> None:
     """The receiver wants no more of it."""
     await put(store)
@@ -155,27 +157,27 @@ async def test_gone_is_given_up_at_once(
     await courier.deliver()
     clock.advance(DAY)
     await courier.deliver()
-    assert told == [(Outcome.GONE, 1)]
+    assert outcomes == [(Outcome.GONE, 1)]
     (entry,) = [each for each in logged if each["event"] == "alert given up: history has it"]
     assert entry["reason"] == "410 Gone"
 
 
 async def test_after_three_days_it_is_given_up(
-    store: CentralStore, courier: Courier, receiver: Receiver, clock: ManualClock, told: Told, logged: list[Any]
+    store: CentralStore, courier: Courier, receiver: Receiver, clock: ManualClock, outcomes: Outcomes, logged: list[Any]
 ) -> None:
     """Eighteen attempts or so; it is logged, and nothing waits any more."""
     await put(store)
     receiver.answer(503)
-    while told[-1:] != [(Outcome.GAVE_UP, 1)]:
+    while outcomes[-1:] != [(Outcome.GAVE_UP, 1)]:
         assert clock.wall() <= NOON + GIVE_UP_AFTER + LOOK_AGAIN
         await courier.deliver()
         clock.advance(SECOND if clock.wall() < NOON + MINUTE else LOOK_AGAIN)
     assert clock.wall() > NOON + 2 * DAY
-    assert 15 <= len(told) <= 24
+    assert 15 <= len(outcomes) <= 24
     assert "alert given up: history has it" in {each["event"] for each in logged}
     clock.advance(DAY)
     await courier.deliver()
-    assert len(receiver.received) == len(told)
+    assert len(receiver.received) == len(outcomes)
 
 
 async def test_neither_secret_nor_address_is_logged(
@@ -196,10 +198,10 @@ async def test_neither_secret_nor_address_is_logged(
 
 
 async def test_several_sidecars_deliver_each_once(store: CentralStore, clock: ManualClock, receiver: Receiver) -> None:
-    """Whoever claims it; no more at a time than each may."""
+    """Whichever courier claims it; no more at a time than each may."""
     for number in range(50):
         await put(store, f"a{number}")
-    outcomes: Told = []
+    outcomes: Outcomes = []
     async with (
         working(store, clock, receiver.url, outcomes) as one,
         working(store, clock, receiver.url, outcomes) as other,
@@ -214,34 +216,34 @@ async def test_several_sidecars_deliver_each_once(store: CentralStore, clock: Ma
 
 
 async def test_a_sidecar_that_dies_in_the_middle_loses_nothing(
-    store: CentralStore, clock: ManualClock, receiver: Receiver, told: Told
+    store: CentralStore, clock: ManualClock, receiver: Receiver, outcomes: Outcomes
 ) -> None:
     """What it had claimed is due again when its claim is over, under the same id; the receiver may have it twice."""
     await put(store)
     receiver.answer(0)
-    async with working(store, clock, receiver.url, told) as dies:
+    async with working(store, clock, receiver.url, outcomes) as dies:
         attempt = asyncio.create_task(dies.deliver())
         await receiver.came.wait()
         attempt.cancel()
         await asyncio.gather(attempt, return_exceptions=True)
     receiver.answer(200)
-    async with working(store, clock, receiver.url, told) as lives:
+    async with working(store, clock, receiver.url, outcomes) as lives:
         await lives.deliver()
-        assert told == []
+        assert outcomes == []
         clock.advance(CLAIMED_FOR)
         await lives.deliver()
-    assert told == [(Outcome.DELIVERED, 1)]
+    assert outcomes == [(Outcome.DELIVERED, 1)]
     assert receiver.ids == [receiver.ids[0]] * 2
 
 
 async def test_a_stop_lets_what_is_under_way_end(
-    store: CentralStore, clock: ManualClock, receiver: Receiver, told: Told
+    store: CentralStore, clock: ManualClock, receiver: Receiver, outcomes: Outcomes
 ) -> None:
     """Within its grace; nothing new is begun."""
     for number in range(AT_ONCE + 1):
         await put(store, f"a{number}")
     receiver.answer(0)
-    async with working(store, clock, receiver.url, told) as courier:
+    async with working(store, clock, receiver.url, outcomes) as courier:
         courier.start()
         await receiver.came.wait()
         stopping = asyncio.create_task(courier.stop(10))
@@ -249,21 +251,21 @@ async def test_a_stop_lets_what_is_under_way_end(
             await asyncio.sleep(0)
         receiver.let_go()
         await stopping
-    assert told == [(Outcome.DELIVERED, 1)] * AT_ONCE
+    assert outcomes == [(Outcome.DELIVERED, 1)] * AT_ONCE
     assert len(receiver.received) == AT_ONCE
 
 
 async def test_a_stop_without_grace_waits_for_nothing(
-    store: CentralStore, clock: ManualClock, receiver: Receiver, told: Told
+    store: CentralStore, clock: ManualClock, receiver: Receiver, outcomes: Outcomes
 ) -> None:
     """A receiver that hangs keeps no sidecar from ending."""
     await put(store)
     receiver.answer(0)
-    async with working(store, clock, receiver.url, told) as courier:
+    async with working(store, clock, receiver.url, outcomes) as courier:
         courier.start()
         await receiver.came.wait()
         await courier.stop(0)
-    assert told == []
+    assert outcomes == []
 
 
 async def test_it_goes_on_by_itself(
@@ -287,15 +289,17 @@ async def test_it_goes_on_by_itself(
     assert asked > 1
 
 
-async def test_without_a_webhook_alerts_are_dropped_in_time(store: CentralStore, clock: ManualClock, told: Told) -> None:
+async def test_without_a_webhook_alerts_are_dropped_in_time(
+    store: CentralStore, clock: ManualClock, outcomes: Outcomes
+) -> None:
     """They do not pile up; history has them."""
     await put(store)
-    async with working(store, clock, None, told) as courier:
+    async with working(store, clock, None, outcomes) as courier:
         for _ in range(3):
             await courier.deliver()
             await courier.tidy()
             clock.advance(KEPT_FOR // 2)
-    assert told == [(Outcome.EXPIRED, 1)]
+    assert outcomes == [(Outcome.EXPIRED, 1)]
 
 
 async def test_the_message_fits_what_fired(store: CentralStore, courier: Courier, receiver: Receiver) -> None:
@@ -312,7 +316,7 @@ async def test_the_message_fits_what_fired(store: CentralStore, courier: Courier
     await courier.deliver()
     (received,) = receiver.received
     assert received.is_genuine
-    assert received.said["data"]["account_id"] == "müller & co"
-    assert received.said["data"]["threshold"] == {"amount_microcredits": 50_000_000}
-    assert received.said["data"]["granted_microcredits"] == 2**53 + 1
-    assert received.said["data"]["period"] == {"kind": "MONTHLY", "starts_on": "2026-11-24"}
+    assert received.content["data"]["account_id"] == "müller & co"
+    assert received.content["data"]["threshold"] == {"amount_microcredits": 50_000_000}
+    assert received.content["data"]["granted_microcredits"] == 2**53 + 1
+    assert received.content["data"]["period"] == {"kind": "MONTHLY", "starts_on": "2026-11-24"}

@@ -20,7 +20,7 @@ from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, Request
 from creditmeter.core.instants import Instant, Span
 
 MAX_REFUSED_CALLS = 1_000
-"""As many calls that were refused for lack of credit are remembered until the central store was told; the oldest go first."""
+"""Most calls refused for lack of credit that are kept until a message reported them. The oldest are dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Change:
     account: Account | None = None
 
     def __add__(self, later: "Change") -> "Change":
-        """Both changes as one; where both touch a thing, the later version comes later and so wins."""
+        """Both changes as one. Of a thing that both touch, the later version counts."""
         return Change(
             self.account_id,
             self.reservations + later.reservations,
@@ -53,8 +53,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How the account stood when the central store last said so, and what of that was this sidecar's own, in microcredits."""
+class Snapshot:
+    """How the account stood at the central store's last answer, and what of that was this sidecar's own, in microcredits."""
 
     standing: BalanceSummary
     own_held: Microcredits
@@ -64,13 +64,13 @@ class Reading:
 class Book:
     """The state of one account on one sidecar. Changed only by `apply` and `forget`.
 
-    `refused`, the calls refused for lack of credit of which the central store was not told yet, is in memory only.
+    `refused`, the calls refused for lack of credit that no message reported yet, is in memory only.
     """
 
     def __init__(self, account_id: AccountId) -> None:
         self.account_id = account_id
         self.account: Account | None = None
-        self.reading: Reading | None = None
+        self.snapshot: Snapshot | None = None
         self.leases: dict[LeaseId, Lease] = {}
         self.reservations: dict[ReservationId, Reservation] = {}
         self.charges: dict[ChargeId, Charge] = {}
@@ -103,7 +103,7 @@ class Book:
             self.leases[lease.lease_id] = lease
         for receipt in change.receipts:
             self.receipts[receipt.request.request_id] = receipt
-            self.refused.pop(receipt.request.request_id, None)  # it was refused, but went well in the end
+            self.refused.pop(receipt.request.request_id, None)  # repeated, it was not refused
         if change.account is not None:
             self.account = change.account
 
@@ -125,14 +125,14 @@ class Book:
             assert self._held[part.lease_id] >= 0, "held is the sum of open reservations"
 
     def refuse(self, call: RefusedCall) -> None:
-        """Remember that a call was refused for lack of credit; of one that is refused again the last time counts."""
+        """Remember that a call was refused for lack of credit. Of a call that is refused again the last refusal counts."""
         self.refused.pop(call.request_id, None)
         self.refused[call.request_id] = call
         if len(self.refused) > MAX_REFUSED_CALLS:
             del self.refused[next(iter(self.refused))]
 
-    def told_of_refused(self, calls: Iterable[RefusedCall]) -> None:
-        """Forget refused calls that the central store has written down, unless they were refused again since."""
+    def forget_reported(self, calls: Iterable[RefusedCall]) -> None:
+        """Forget refused calls that the central store has stored, unless they were refused again since."""
         for call in calls:
             if self.refused.get(call.request_id) == call:
                 del self.refused[call.request_id]
@@ -162,8 +162,8 @@ class Book:
         return Microcredits(sum(self._held.values()))
 
     def idle_on(self, lease: Lease) -> Microcredits:
-        """What of a lease is neither held nor spent. Less than nothing is nothing: a journal that was set back to an older copy
-        holds what was spent since.
+        """What of a lease is neither held nor spent, in microcredits; never negative. After a journal was set back to an older
+        copy, more may be held and spent than the lease has.
         """
         return Microcredits(max(0, lease.limit - lease.spent - self.held_on(lease.lease_id)))
 
@@ -175,11 +175,13 @@ class Book:
         return sorted(usable, key=lambda each: (each.ends_at, -each.opened_at))
 
     def idle(self, at: Moment) -> Microcredits:
-        """What new work may use at this moment without asking anybody."""
+        """What new work may use at this moment, in microcredits, without an exchange."""
         return Microcredits(sum(self.idle_on(lease) for lease in self.authorising(at)))
 
     def idle_once_renewed(self, now: Instant) -> Microcredits:
-        """What new work may use once the central store has renewed the leases of this day, as every message asks it to."""
+        """What new work may use, in microcredits, once the central store has renewed the leases of this day, as every answer
+        does.
+        """
         leases = (each for each in self.leases.values() if now < each.ends_at and not each.offline)
         return Microcredits(sum(self.idle_on(lease) for lease in leases))
 
@@ -218,7 +220,7 @@ class Book:
         self.leases = {key: replace(lease, trusted_until=Span(0)) for key, lease in self.leases.items()}
 
     def forget(self, before: Instant) -> "Forgotten":
-        """Drop what ended, is posted and older than `before`, with its receipts, and closed leases. Says what it dropped."""
+        """Drop what ended, is posted and older than `before`, with its receipts, and closed leases. Returns what it dropped."""
         gone = self._forgettable(before)
         for reservation_id in gone.reservations:
             del self.reservations[reservation_id]

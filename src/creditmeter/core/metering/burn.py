@@ -1,4 +1,4 @@
-"""How fast an account's credit is used on a sidecar, which says how much of it to have in hand."""
+"""How fast an account's credit is used on a sidecar, which decides how much of it to have in hand."""
 
 from dataclasses import dataclass, replace
 
@@ -6,17 +6,17 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.instants import SECOND, Span
 
 HORIZON = Span(30 * SECOND)
-"""Credit for this long is kept in hand."""
+"""The credit in hand is to last this long."""
 
 SHORTEST = Span(5 * SECOND)
-"""A rate is taken over no less than this."""
+"""The shortest time over which a rate is taken."""
 
 LOW_WATER = 2
-"""It is refilled when less than one part in this many of it is left."""
+"""Credit in hand is refilled when less than one part in this many is left."""
 
 FIRST_LEASE = 32
-"""How many times what is needed now is asked for while nothing is known of the account's rate, so that most requests find
-credit in hand.
+"""Multiple of the present need that is asked for while the account's rate is not known, so that most requests find credit in
+hand.
 """
 
 

@@ -1,4 +1,4 @@
-"""The sidecar's side of an exchange with the central store: what to say about a book, and what an answer changes in it."""
+"""The sidecar's side of an exchange with the central store: the message about a book, and what an answer changes in it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
 from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
-from creditmeter.core.metering.book import Book, Change, Reading
+from creditmeter.core.metering.book import Book, Change, Snapshot
 from creditmeter.core.metering.offline import ended
 
 MAX_CHARGES_PER_MESSAGE = 500
-"""More are left for the next message, so that one transaction at the central store stays short."""
+"""Most charges in one message, so that one transaction at the central store stays short. The next message has the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ def compose(
 ) -> tuple[Message, Change]:
     """A message about a book, and the change that must be durable before it is sent.
 
-    Idle credit of ended days always goes back; with `give_back` all idle credit does but for `keep`; and as much as the cost
-    beyond the leases that goes along, which comes before any lease. What goes back may not be used from here on, and a charge
-    that was sent is the central store's to refund.
+    Idle credit of ended days is always given back. With `give_back` all idle credit is, but for `keep` microcredits. If charges
+    of the message cost more than their leases covered, as much idle credit is given back, since cost comes before any lease.
+    What is given back may not be used from here on. Refunds of a charge that was sent are decided by the central store.
     """
     charges = tuple(book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
     idle = book.idle_once_renewed(now)
@@ -82,16 +82,16 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) ->
     return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
 
 
-def reading(message: Message, answer: Answer) -> Reading:
-    """What an answer says of the account, and what of it the message said of this sidecar."""
+def snapshot(message: Message, answer: Answer) -> Snapshot:
+    """The account as an answer shows it, and what of that the message stated of this sidecar, in microcredits."""
     held = sum(report.held for report in message.leases)
     waiting = (charge for charge in message.charges if charge.charge_id not in answer.postings)
     unposted = sum(report.unposted for report in message.leases) + sum(part.amount for each in waiting for part in each.parts)
-    return Reading(answer.standing, Microcredits(held), Microcredits(unposted))
+    return Snapshot(answer.standing, Microcredits(held), Microcredits(unposted))
 
 
-def farewell(book: Book, envelope: Envelope) -> Message:
-    """What a fenced sidecar leaves behind, said under a new id: its charges, which no lease stands behind any more."""
+def fenced_message(book: Book, envelope: Envelope) -> Message:
+    """What a fenced sidecar posts, under a new id: its charges and refunds, which no lease stands behind any more."""
     charges = tuple(replace(each, sent=True) for each in book.unposted_charges)[:MAX_CHARGES_PER_MESSAGE]
     refunds = _refunds_with(book, charges)
     return Message(envelope.sidecar_id, envelope.epoch, book.account_id, envelope.seq, charges=charges, refunds=refunds)
@@ -103,20 +103,20 @@ def has_idle(book: Book) -> bool:
 
 
 def has_unfinished(book: Book, now: Instant) -> bool:
-    """Whether the central store should hear about this book even if nobody uses it: there is something to post, or a lease
-    of an ended day to give back.
+    """Whether a message about this book is needed even if no request uses it: there is something to post, or idle credit of an
+    ended day to give back.
     """
     return book.has_unposted or bool(idle_of_ended_days(book, now))
 
 
 def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
-    """What is idle on leases that nothing can be authorised on any more."""
+    """What is idle on leases of ended days, in microcredits. Nothing can be authorised on them any more."""
     ended = (lease for lease in book.leases.values() if lease.ends_at <= now and not lease.offline)
     return Microcredits(sum(book.idle_on(lease) for lease in ended))
 
 
 def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:
-    """The leases without what goes back; what is kept is kept on the newest, since older ones may rest on voided credit."""
+    """The leases after credit was given back. What is kept stays on the newest, since older ones may rest on voided credit."""
     for lease in sorted(book.leases.values(), key=lambda each: -each.opened_at):
         if not lease.offline:
             kept = min(keep, book.idle_on(lease)) if now < lease.ends_at else 0
@@ -130,7 +130,7 @@ def _without_idle(book: Book, lease: Lease, kept: int = 0) -> Lease:
 
 
 def _is_over(book: Book, lease: Lease, now: Instant) -> bool:
-    """Whether nothing is left to say of a lease: its day has ended, and all of it is spent and posted."""
+    """Whether a message need not name a lease any more: its day has ended, and all of it is spent and posted."""
     return lease.ends_at <= now and lease.limit == lease.spent and not book.unposted_on(lease.lease_id)
 
 
@@ -144,7 +144,7 @@ def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseRepor
 
 
 def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]:
-    """The refunds that can be posted now: those of charges that go along or are posted already."""
+    """The refunds that can be posted now: those of charges in the same message, and of posted charges."""
     going = {charge.charge_id for charge in charges}
     return tuple(
         refund
@@ -156,9 +156,9 @@ def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]
 def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_until: Span) -> Lease:
     """A lease as the central store has it after charges were posted.
 
-    A lease this sidecar did not know, because the answer that brought it was lost, has no more than its posted charges. Where
-    more was posted than the journal knows of, it was set back to an older copy: what is posted is spent all the same, also if
-    that leaves less than the journal says is held.
+    Of a lease that this sidecar did not know, because the answer that brought it was lost, no more than the posted charges is
+    spent. If more was posted than the journal has, the journal was set back to an older copy. What is posted counts as spent
+    all the same, even if that leaves less than is held.
     """
     known = book.leases.get(terms.lease_id)
     if known is None:
@@ -174,8 +174,8 @@ def _parts_on(lease_id: LeaseId, charges: tuple[Charge, ...]) -> int:
 
 
 def _over(book: Book, message: Message, answer: Answer) -> tuple[Lease, ...]:
-    """Leases of which the central store says nothing any more, because it closed or reclaimed them, and the allowance of an
-    outage that is over: what is idle on them is gone.
+    """Leases that the answer does not name any more, because the central store closed or reclaimed them, and the allowance of
+    an outage that is over. Nothing is idle on them from here on.
     """
     named = {report.lease_id for report in message.leases} - {terms.lease_id for terms in answer.leases}
     closed = tuple(_without_idle(book, book.leases[each]) for each in named if each in book.leases)

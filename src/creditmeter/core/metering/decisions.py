@@ -1,7 +1,7 @@
 """Decisions about reservations and charges, from one book at one moment.
 
-Each function reads a book and returns what is to change, a refusal, or `Short`: the credit in hand does not do, and more has
-to be had from the central store before the question can be asked again. Nothing is changed here.
+Each function reads a book and returns what is to change, a refusal, or `Short`: the credit in hand is not enough, and more has
+to be leased from the central store before the decision is taken again. Nothing is changed here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """The leases in hand lack this much, in microcredits."""
+    """The credit in hand is not enough: `missing` microcredits are lacking."""
 
     missing: Microcredits
 
@@ -74,7 +74,7 @@ def replay(book: Book, request: Request) -> Receipt | RequestIdReused | None:
 
 
 def expire(book: Book, due: Iterable[Reservation]) -> Change:
-    """End these reservations: what they held is idle again. Their end is their deadline, whenever it was noticed."""
+    """End these reservations. What they held is idle again. They ended at their deadline, also if that is noticed later."""
     ended = tuple(each.end(ReservationState.EXPIRED, each.expires_at) for each in due)
     return Change(book.account_id, reservations=ended)
 
@@ -142,8 +142,8 @@ def commit(
     charge_id: ChargeId,
     limits: Limits,
 ) -> Change | Refusal:
-    """Charge what a call cost. Never refused for lack of credit: what the hold does not cover is taken from idle leases, and
-    what they do not cover is left for the central store to find.
+    """Charge what a call cost. This is never refused for lack of credit: what the hold does not cover is taken from idle
+    credit, and the rest is excess, which the central store draws.
     """
     late = reservation.state is ReservationState.EXPIRED
     refusal = _not_committable(reservation, at.now, limits)
@@ -291,7 +291,7 @@ def _charge(
     late: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Charge:
-    """A charge of what these parts cover. What an offline allowance covers the central store did not lease: it is excess."""
+    """A charge that these parts cover. What an offline allowance covers is excess, since the central store did not lease it."""
     authorized_at = parts[0].authorized_at if parts else at.now
     parts = tuple(part for part in parts if not book.leases[part.lease_id].offline)
     return Charge(

@@ -1,9 +1,10 @@
-"""The allowance of an account while the central store is away: credit that a sidecar may authorise though nobody leased it.
+"""The allowance of an account while the central store is away: credit that a sidecar may authorise without a lease of the
+store.
 
-It is a lease of the sidecar's own, one for each outage, which the central store never hears of. What is spent on it is
-charged as excess. It ends when the central store answers; holds on it stay good.
+It is a lease of the sidecar's own, one for each outage, which no message names. What is spent on it is charged as excess. It
+ends when the central store answers; holds on it stay good.
 
-A balance that is read meanwhile is an older one.
+A balance that is read during an outage is an older one.
 """
 
 from dataclasses import replace
@@ -22,7 +23,7 @@ _UNTIL_IT_IS_OVER = 2**62
 
 
 def allow(book: Book, sidecar_id: SidecarId, at: Moment) -> Change | None:
-    """Let the account's allowance authorise, once an outage; None if there is none, or it does so already."""
+    """Open the account's allowance for this outage. None if it has none, or it is open already."""
     if book.account is None or not book.account.offline_allowance:
         return None
     running = next((each for each in book.leases.values() if each.offline and at.now < each.ends_at), None)
@@ -46,7 +47,7 @@ def ended(book: Book, lease: Lease) -> Lease:
 
 
 def with_later_resets(shown: BalanceSummary, calendar: Calendar, now: Instant) -> BalanceSummary:
-    """An older standing at a later moment: a reset that is over by then is followed by those of the calendar."""
+    """An older view of the account at a later moment: a reset that is past by then gives way to the next one."""
     schedule = Schedule(calendar)
     buckets = (
         each

@@ -1,7 +1,7 @@
-"""The courier: tells a webhook of alerts that fired, in the background and at least once each.
+"""The courier: sends the alerts that fired to a webhook, in the background and at least once each.
 
-What waits lies at the central store, so any sidecar with a webhook delivers it, whichever saw the alert fire. Sidecars without
-one only drop what nobody delivers.
+Deliveries are rows of the central store, so any sidecar with a webhook sends them, not only the one whose message made the
+alert fire. Sidecars without one only drop deliveries that are too old.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from creditmeter.sidecar.alerts.webhook import Unanswered, Webhook
 from creditmeter.sidecar.clock import Clock
 
 INTERVAL_SECONDS = 2.0
-"""How often it is looked for what is due."""
+"""Between searches for deliveries that are due."""
 
 AT_ONCE = 16
-"""As many deliveries are under way at a time."""
+"""Most deliveries under way at a time."""
 
 CLAIMED_FOR = Span(2 * MINUTE)
-"""Longer than an attempt may take: then whoever claimed it is taken for lost."""
+"""How long a delivery is a sidecar's own. An attempt takes less: after this the sidecar is taken for lost."""
 
 DROP_INTERVAL = Span(10 * MINUTE)
-"""How often it is looked for what nobody delivers."""
+"""Between searches for deliveries that are too old."""
 
 JITTER_PERCENT = (75, 125)
 
@@ -38,25 +38,27 @@ _log = structlog.get_logger()
 
 
 class Courier:
-    """Delivers. `told` hears what became of each attempt, and how many deliveries that is about."""
+    """Delivers. `on_outcome` is called with the outcome of each attempt, and of how many deliveries it is."""
 
     def __init__(
-        self, central: CentralStore, webhook: Webhook | None, clock: Clock, told: Callable[[Outcome, int], None]
+        self, central: CentralStore, webhook: Webhook | None, clock: Clock, on_outcome: Callable[[Outcome, int], None]
     ) -> None:
         self._deliveries = central.deliveries
         self._webhook = webhook
         self._clock = clock
-        self._told = told
+        self._on_outcome = on_outcome
         self._drop_at = Span(0)
         self._stops = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look for what is due."""
+        """Begin to search for deliveries that are due."""
         self._task = asyncio.create_task(self._run(), name="courier")
 
     async def stop(self, grace_seconds: float) -> None:
-        """Stop. What is under way may end within `grace_seconds`; what does not is due again when its claim is over."""
+        """Stop. Attempts under way may end within `grace_seconds`. A delivery whose attempt does not is due again after its
+        claim.
+        """
         self._stops.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=grace_seconds)
@@ -71,7 +73,7 @@ class Courier:
                 await self.deliver()
                 await self.tidy()
             except CentralUnavailable:
-                pass  # what waits still does
+                pass  # what is due stays due
             except Exception:  # noqa: BLE001 - else nothing would be delivered any more: it is tried again
                 _log.exception("alerts cannot be delivered")
             with contextlib.suppress(TimeoutError):
@@ -96,7 +98,7 @@ class Courier:
                 return
 
     async def tidy(self) -> None:
-        """Drop what nobody delivers, from time to time.
+        """Drop deliveries that are too old, every `DROP_INTERVAL`.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -108,10 +110,10 @@ class Courier:
         self._drop_at = Span(boot + DROP_INTERVAL)
         if dropped:
             _log.info("alerts were not delivered, for there was no webhook", count=dropped)
-            self._told(Outcome.EXPIRED, dropped)
+            self._on_outcome(Outcome.EXPIRED, dropped)
 
     async def _attempt(self, webhook: Webhook, delivery: Delivery) -> None:
-        """Try once, and write down what became of it."""
+        """Try once, and store the outcome."""
         try:
             status = await webhook.send(delivery.delivery_id, self._clock.wall() // SECOND, delivery.body)
         except Unanswered as error:
@@ -123,14 +125,14 @@ class Courier:
             jitter = random.randint(*JITTER_PERCENT)  # noqa: S311 - so that not all come at once
             retry_at = next_attempt(delivery.created_at, delivery.claimed_at, delivery.attempt, jitter)
             outcome = Outcome.FAILED if retry_at is not None else Outcome.GAVE_UP
-        self._say(webhook, delivery, outcome, reason)
+        self._log_outcome(webhook, delivery, outcome, reason)
         if retry_at is None:
             await self._deliveries.finish(delivery)
         else:
             await self._deliveries.postpone(delivery, retry_at)
 
-    def _say(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, reason: str) -> None:
-        self._told(outcome, 1)
+    def _log_outcome(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, reason: str) -> None:
+        self._on_outcome(outcome, 1)
         about = {"delivery_id": delivery.delivery_id, "attempt": delivery.attempt, "host": webhook.host, "reason": reason}
         match outcome:
             case Outcome.DELIVERED:

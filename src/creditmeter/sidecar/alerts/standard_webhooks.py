@@ -1,8 +1,8 @@
-"""Telling a webhook of something, as Standard Webhooks has it (https://www.standardwebhooks.com).
+"""Messages to a webhook, by Standard Webhooks (https://www.standardwebhooks.com).
 
-The receiver can tell by the signature who sent a message and that it is whole, by the timestamp that it is no old one played
-back, and by the id that it had it before: an id stays the same over all attempts. Attempts go on over some days, further and
-further apart.
+The signature shows the receiver who sent a message and that it is whole. The timestamp shows that it is no old one played back.
+The id, which is the same in all attempts, shows whether it was received before. Attempts go on for some days, at growing
+intervals.
 """
 
 import base64
@@ -28,11 +28,11 @@ _GONE = 410
 
 
 class WebhookMisconfigured(Exception):
-    """A webhook cannot be used as it is configured; the message says why, and shows neither its secret nor its address."""
+    """A webhook cannot be used as it is configured. The message gives the reason, and neither its secret nor its address."""
 
 
 class Outcome(Enum):
-    """What became of an attempt. EXPIRED never had one: nobody delivers."""
+    """The outcome of an attempt. EXPIRED: no sidecar made one in time."""
 
     DELIVERED = "delivered"
     FAILED = "failed"

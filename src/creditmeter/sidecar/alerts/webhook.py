@@ -12,7 +12,7 @@ from creditmeter.sidecar.alerts.standard_webhooks import signature
 
 
 class Unanswered(Exception):
-    """An attempt brought no answer: nobody was there, or not in time."""
+    """An attempt got no answer: the receiver was not there, or not in time."""
 
 
 class ProxyUnusable(Exception):
@@ -42,10 +42,10 @@ class Webhook:
             ) from None
 
     async def send(self, message_id: str, timestamp: int, body: str) -> int:
-        """Send a message, and say with which HTTP status it was answered. `timestamp` is now, in seconds since 1970.
+        """Send a message. Returns the HTTP status of the answer. `timestamp` is now, in seconds since 1970.
 
         Raises:
-            Unanswered: nobody answered within the time-out, which is for all of it.
+            Unanswered: no answer arrived within the time-out, which covers the whole attempt.
         """
         headers = {
             "content-type": "application/json",

@@ -1,0 +1,194 @@
+"""One record for each account: all that a sidecar remembers of it in memory.
+
+A record is made by the first thing that there is to remember of its account, and dropped with the last one. This module alone
+decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
+
+| what is remembered | from | until |
+| --- | --- | --- |
+| the book | a read, a request or a message opens it | it turns out to be empty, or all of it was pruned |
+| waiting requests | a request lacks credit | it is decided |
+| the burn, and the pause of refills | credit is authorised | its rate is nothing again |
+| a mark | see `Mark` | see `Mark` |
+| the unanswered message | it is about to be sent | it is answered |
+
+The parts end independently. A book that was found empty goes while a request waits for its account or a message about it is
+under way; their record stays, without a book. When the books are read from the journal again, waiting requests, unanswered
+messages and marks stay as they are, but for UNSETTLED, which follows from the books. When a book is dropped, what is known
+of its use is dropped with it.
+
+A record is looked up anew after every wait, since it may have been dropped and made again, unless the caller has a part in it
+that keeps it: a waiting request or a mark of its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from creditmeter.core.credit.messages import Message
+from creditmeter.core.ids import AccountId, AccountKey, account_key
+from creditmeter.core.instants import Span
+from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.burn import Burn
+from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
+
+
+class Mark(Enum):
+    """Why an account needs an exchange, or what keeps it from another one."""
+
+    WAITED_FOR = auto()
+    """Requests wait for its credit."""
+
+    RECALLED = auto()
+    """The central store sent a notification of it, and no message about it was composed since."""
+
+    RETRACTED = auto()
+    """A request that waited for recalled credit ended, and no message about it was composed since."""
+
+    RETURNING = auto()
+    """The next message gives its idle credit back."""
+
+    UNSETTLED = auto()
+    """The next settlement includes it."""
+
+    UNDER_WAY = auto()
+    """A message about it is composed or under way: there is no other one before its end."""
+
+    UNANSWERED = auto()
+    """A message about it was sent and is not answered: it is sent again before any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnansweredMessage:
+    """A message, the plan that it follows, and since when the central store may have applied it, on the boot-time clock."""
+
+    message: Message
+    plan: ExchangePlan
+    since: Span
+
+
+@dataclass(slots=True, eq=False)
+class AccountRecord:
+    """What is remembered of one account. Moments are on the boot-time clock.
+
+    `used_at` and `reported_at` say when a request last changed the book and when a message last stated what it holds; 0: not in
+    this run. `unreported_since` is the first change of what it holds that no message stated yet. Before `no_refill_before` the
+    central store is not asked for a refill.
+    """
+
+    account_id: AccountId
+    book: Book | None = None
+    used_at: Span = Span(0)
+    reported_at: Span = Span(0)
+    unreported_since: Span | None = None
+    waiting: list[WaitingRequest] = field(default_factory=list)
+    burn: Burn | None = None
+    no_refill_before: Span = Span(0)
+    unanswered: UnansweredMessage | None = None
+    marks: set[Mark] = field(default_factory=set)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is left to remember. Waiting requests and an unanswered message have a mark each."""
+        return self.book is not None or self.burn is not None or bool(self.marks)
+
+    def drop_book(self) -> None:
+        """Forget the book, and with it how it was used and reported."""
+        self.book = None
+        self.used_at = self.reported_at = Span(0)
+        self.unreported_since = None
+
+    def report(self, boot: Span) -> None:
+        """Note that a message states what is held."""
+        self.unreported_since = None
+        self.reported_at = boot
+
+
+class AccountRecords:
+    """The records of all accounts. Which accounts have a mark is answered without a look at those that have not."""
+
+    def __init__(self) -> None:
+        self._records: dict[AccountKey, AccountRecord] = {}
+        self._marked: dict[Mark, dict[AccountId, AccountRecord]] = {mark: {} for mark in Mark}
+
+    def __iter__(self) -> Iterator[AccountRecord]:
+        """All records. They may be changed meanwhile, but none may be made or dropped."""
+        return iter(self._records.values())
+
+    def find(self, account_id: AccountId) -> AccountRecord | None:
+        """The record of an account, if there is one."""
+        return self._records.get(account_key(account_id))
+
+    def with_key(self, key: AccountKey) -> AccountRecord | None:
+        """The record of the account with this key, if there is one."""
+        return self._records.get(key)
+
+    def open(self, account_id: AccountId) -> AccountRecord:
+        """The record of an account, a new one if there is none. A caller that leaves nothing in it drops it."""
+        key = account_key(account_id)
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = AccountRecord(account_id)
+        return record
+
+    def drop_unneeded(self, record: AccountRecord) -> None:
+        """Drop a record if nothing is left to remember in it."""
+        if not record.is_needed and self.find(record.account_id) is record:
+            del self._records[account_key(record.account_id)]
+
+    def add_waiting(self, account_id: AccountId, request: WaitingRequest) -> None:
+        """Let a request wait for credit of an account."""
+        self.open(account_id).waiting.append(request)
+        self.mark(account_id, Mark.WAITED_FOR)
+
+    def remove_waiting(self, account_id: AccountId, request: WaitingRequest) -> None:
+        """End the wait of a request."""
+        record = self.open(account_id)
+        record.waiting.remove(request)
+        if not record.waiting:
+            self.unmark(account_id, Mark.WAITED_FOR)
+
+    def put_unanswered(self, unanswered: UnansweredMessage) -> None:
+        """Keep a message until it is answered."""
+        account_id = unanswered.message.account_id
+        self.open(account_id).unanswered = unanswered
+        self.mark(account_id, Mark.UNANSWERED)
+
+    def drop_unanswered(self, account_id: AccountId) -> None:
+        """Forget the message of an account: it was answered."""
+        self.open(account_id).unanswered = None
+        self.unmark(account_id, Mark.UNANSWERED)
+
+    def mark(self, account_id: AccountId, mark: Mark) -> None:
+        """Give an account a mark. One that has it keeps its place in the order."""
+        record = self.open(account_id)
+        record.marks.add(mark)
+        self._marked[mark].setdefault(account_id, record)
+
+    def unmark(self, account_id: AccountId, *marks: Mark) -> None:
+        """Take marks from an account, and drop its record if nothing is left in it."""
+        record = self.find(account_id)
+        if record is None:
+            return
+        for mark in marks:
+            record.marks.discard(mark)
+            self._marked[mark].pop(account_id, None)
+        self.drop_unneeded(record)
+
+    def take(self, mark: Mark) -> list[AccountId]:
+        """Take a mark from all accounts that have it. Returns them, the one that has had it longest first."""
+        taken = list(self._marked[mark])
+        for account_id in taken:
+            self.unmark(account_id, mark)
+        return taken
+
+    def marked(self, mark: Mark) -> list[AccountRecord]:
+        """The records of the accounts with a mark, the one that has had it longest first."""
+        return list(self._marked[mark].values())
+
+    def is_marked(self, account_id: AccountId, mark: Mark) -> bool:
+        """Whether an account has a mark."""
+        return account_id in self._marked[mark]
+
+    def any_marked(self, *marks: Mark) -> bool:
+        """Whether any account has one of these marks."""
+        return any(self._marked[mark] for mark in marks)

@@ -1,0 +1,67 @@
+"""What one exchange with the central store asks for and gives back, and the requests that wait for its answer."""
+
+import asyncio
+from dataclasses import dataclass
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.messages import Answer, Need
+from creditmeter.core.refusals import AccountNotFound
+
+AccountReply = Answer | AccountNotFound
+"""What a waiting request receives from the central store."""
+
+
+class WaitingRequest:
+    """A request that waits for credit. All microcredits of `amount` will do, or, where a part will do, `smallest` of them.
+
+    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. Two moments
+    are on the event loop's clock: `until`, the end of its wait for recalled credit, and `notified_until`. Before that one the
+    central store notifies the sidecar of recalled credit, so no exchange is needed; None: nothing was recalled.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.amount = Microcredits(0)
+        self.smallest = Microcredits(0)
+        self.notified_until: float | None = None
+        self._newest: AccountReply | Exception | None = None
+        self._has_arrived = asyncio.Event()
+
+    @property
+    def needs_exchange(self) -> bool:
+        """Whether an exchange has to ask for its credit: it has no answer to look at, and expects no notification."""
+        return self.notified_until is None and not self._has_arrived.is_set()
+
+    def pass_on(self, reply: AccountReply | Exception) -> None:
+        """Hand it the newest reply, or the error that came instead of one. An older one that it did not receive is lost."""
+        self._newest = reply
+        self._has_arrived.set()
+
+    async def receive(self) -> AccountReply:
+        """Wait for the next reply, and return the newest one. Raises the error that came instead of a reply."""
+        await self._has_arrived.wait()
+        self._has_arrived.clear()
+        assert self._newest is not None, "whatever arrived was passed on"
+        if isinstance(self._newest, Exception):
+            raise self._newest
+        return self._newest
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangePlan:
+    """What a message about an account asks for and gives back.
+
+    With `gives_back` all idle credit returns but `keep`, in microcredits. `answers_recall` says that the message answers a
+    recall of which this sidecar was notified. `waiting` are the requests that receive the reply.
+    """
+
+    need: Need | None
+    gives_back: bool
+    keep: Microcredits
+    answers_recall: bool
+    waiting: tuple[WaitingRequest, ...]
+
+    def pass_on(self, reply: AccountReply) -> None:
+        """Hand the reply to every request that the message asked for."""
+        for each in self.waiting:
+            each.pass_on(reply)

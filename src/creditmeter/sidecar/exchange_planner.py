@@ -1,0 +1,173 @@
+"""The exchange planner: which accounts need an exchange now, and what the next one asks for and gives back.
+
+It asks for the credit that waiting requests lack, and for some in hand for those that will come. It gives back what nobody uses
+here or what requests at other sidecars wait for.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.accounts import AccountState
+from creditmeter.core.credit.leases import Moment
+from creditmeter.core.credit.messages import Answer, Need
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
+from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
+from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
+
+REFILL_PAUSE = Span(5 * SECOND)
+"""After the central store had nothing to spare, it is not asked to refill for this long."""
+
+_MICROSECONDS = 1_000_000
+
+
+class ExchangePlanner:
+    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops."""
+
+    def __init__(self, records: AccountRecords) -> None:
+        self._records = records
+        self.returns_all = False
+        self.woken = asyncio.Event()
+
+    # Waiting requests.
+
+    @contextlib.contextmanager
+    def waiting_request(self, account_id: AccountId, until: float) -> Iterator[WaitingRequest]:
+        """Have a request wait for credit, for as long as the block runs. If it ends while credit is recalled for it, the
+        central store is notified at once, because requests of others may be next.
+        """
+        request = WaitingRequest(until)
+        self._records.add_waiting(account_id, request)
+        try:
+            yield request
+        finally:
+            if request.notified_until is not None:
+                self._records.mark(account_id, Mark.RETRACTED)
+                self.woken.set()
+            self._records.remove_waiting(account_id, request)
+
+    def fail(self, account_id: AccountId, error: Exception) -> None:
+        """Pass an error on to all requests that wait on an account. A recall is answered with the next message instead: it is
+        not urgent any more.
+        """
+        if self._records.is_marked(account_id, Mark.RECALLED):
+            self._records.mark(account_id, Mark.RETURNING)
+        self._records.unmark(account_id, Mark.RECALLED, Mark.RETRACTED)
+        record = self._records.find(account_id)
+        for each in record.waiting if record is not None else ():
+            each.pass_on(error)
+
+    def fail_all(self, error: Exception) -> None:
+        """Pass an error on to all waiting requests."""
+        for record in self._records.marked(Mark.WAITED_FOR):
+            self.fail(record.account_id, error)
+
+    def urgent(self) -> list[AccountId]:
+        """The accounts that need an exchange at once: those of waiting requests first, then those that were recalled."""
+        records = [each for each in self._records.marked(Mark.WAITED_FOR) if any(one.needs_exchange for one in each.waiting)]
+        records += self._records.marked(Mark.RECALLED)
+        records += self._records.marked(Mark.RETRACTED)
+        return list(dict.fromkeys(each.account_id for each in records))
+
+    # Credit in hand.
+
+    def used(self, book: Book, amount: Microcredits, at: Moment) -> None:
+        """Count what was authorised, and have credit in hand refilled with the next settlement if it runs low."""
+        record = self._records.open(book.account_id)
+        record.burn = (record.burn or Burn(since=at.boot)).used(amount, at.boot)
+        if _lacking(record, book.idle(at), at.boot) > 0:
+            self._records.mark(book.account_id, Mark.UNSETTLED)
+
+    def note_answer(self, account_id: AccountId, plan: ExchangePlan, answer: Answer, boot: Span) -> None:
+        """Pause refills if this exchange asked for one and got nothing."""
+        if plan.need is not None and not plan.need.required and not answer.granted:
+            self._records.open(account_id).no_refill_before = Span(boot + REFILL_PAUSE)
+
+    def forget_unused(self, boot: Span) -> None:
+        """Forget the rate of accounts that were not used for long."""
+        for record in list(self._records):
+            if record.burn is not None and not record.burn.in_a_horizon(boot):
+                record.burn = None
+                record.no_refill_before = Span(0)
+            self._records.drop_unneeded(record)
+
+    # Credit that is given back.
+
+    def recall(self, account_id: AccountId) -> None:
+        """Note that others wait for credit of this account, or that the central store wants a message about it."""
+        self._records.mark(account_id, Mark.RECALLED)
+        self.woken.set()
+
+    def give_back(self, account_id: AccountId) -> None:
+        """Have the next message give back the account's idle credit."""
+        self._records.mark(account_id, Mark.RETURNING)
+
+    # The plan.
+
+    def plan(self, book: Book, at: Moment) -> ExchangePlan:
+        """What a message about a book asks for and gives back at this moment. It answers the recalls until now; a later one
+        needs another message.
+        """
+        record = self._records.open(book.account_id)
+        answers_recall = Mark.RECALLED in record.marks
+        gives_back = self.returns_all or answers_recall or Mark.RETURNING in record.marks
+        waiting = tuple(record.waiting)
+        idle = book.idle_once_renewed(at.now)
+        if gives_back:
+            idle = _enough_for_some(waiting, idle)
+        need = _need(record, book, idle, at.boot, may_refill=not gives_back)
+        self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED)
+        return ExchangePlan(need, gives_back, idle, answers_recall, waiting)
+
+
+def _need(record: AccountRecord, book: Book, idle: Microcredits, boot: Span, *, may_refill: bool) -> Need | None:
+    """The credit to ask for when so much is idle; None if nothing is lacking."""
+    lacking = _lacking(record, idle, boot) if may_refill and _is_active(book) else 0
+    required = max(0, sum(each.amount for each in record.waiting) - idle)
+    if record.burn is None or not record.burn.before:
+        lacking = max(lacking, FIRST_LEASE * required)
+    if not required and not lacking:
+        return None
+    left, short = _served(record.waiting, idle)
+    patience = max((each.until for each in short), default=0.0) - asyncio.get_running_loop().time()
+    return Need(
+        required=Microcredits(required),
+        wanted=Microcredits(max(required, lacking)),
+        smallest=Microcredits(min((min(each.smallest, each.amount - left) for each in short), default=0)),
+        patience=Span(max(0, int(patience * _MICROSECONDS))),
+    )
+
+
+def _lacking(record: AccountRecord, idle: int, boot: Span) -> int:
+    """How many microcredits to refill: none while what is idle lasts for a while."""
+    if boot < record.no_refill_before:
+        return 0
+    wanted = record.burn.in_a_horizon(boot) if record.burn is not None else 0
+    return wanted - idle if idle < wanted // LOW_WATER else 0
+
+
+def _enough_for_some(waiting: Iterable[WaitingRequest], idle: Microcredits) -> Microcredits:
+    """The microcredits of what is idle that serve waiting requests. They were leased for these requests, so others do not get
+    them. What serves none of them is of more use elsewhere.
+    """
+    left, _ = _served(waiting, idle)
+    return Microcredits(idle - left)
+
+
+def _served(waiting: Iterable[WaitingRequest], idle: int) -> tuple[int, list[WaitingRequest]]:
+    """What is left of idle credit after the waiting requests that it serves, in their order, and those that it does not."""
+    short = []
+    for each in waiting:
+        if each.amount <= idle:
+            idle -= each.amount
+        else:
+            short.append(each)
+    return idle, short
+
+
+def _is_active(book: Book) -> bool:
+    return book.account is not None and book.account.state is AccountState.ACTIVE
