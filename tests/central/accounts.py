@@ -150,7 +150,7 @@ async def balance_summary(store: CentralStore, account_id: AccountId = ACME) -> 
     """How an account stands, with the grants that can be drawn on; by a sidecar that has nothing to do with it."""
     previewed = await store.exchanges.preview(Message(NOBODY, 0, account_id, 0), 100)
     assert isinstance(previewed, Preview)
-    return previewed.standing
+    return previewed.balance
 
 
 async def remaining(store: CentralStore, account_id: AccountId = ACME) -> tuple[int, ...]:

@@ -147,15 +147,15 @@ class Bench:
         asked = UpdateAccount(RequestId(request_id), ACCOUNT, update)
         assert isinstance(await self.central.administration.update_account(asked), Done)
 
-    async def standing(self) -> BalanceSummary:
+    async def summary(self) -> BalanceSummary:
         """How the account stands."""
         balance = await self.sidecar.reader.balance(ACCOUNT)
         assert isinstance(balance, Balance)
-        return balance.standing
+        return balance.summary
 
     async def remaining(self) -> tuple[float, ...]:
         """What is left in the daily, monthly and permanent bucket, in credits."""
-        return tuple(bucket.remaining / from_credits(1) for bucket in (await self.standing()).buckets)
+        return tuple(bucket.remaining / from_credits(1) for bucket in (await self.summary()).buckets)
 
     async def history(self) -> list[Entry]:
         """The account's history, oldest first."""

@@ -112,7 +112,7 @@ class Scenario:
         return f"step {self.steps}"
 
     async def _look(self, bench: Bench) -> None:
-        await bench.standing()
+        await bench.summary()
 
     async def _hold(self, bench: Bench, name: str, amount: str) -> Outcome:
         outcome = await reserve(bench, self._request(), float(amount))

@@ -29,16 +29,16 @@ async def test_what_was_acknowledged_is_there_after_a_crash(bench: Bench) -> Non
     await release(bench, "release", gone)
     done = await charge(bench, "charge", 7)
     await refund(bench, "refund", charge_id(done), 2)
-    before = await bench.standing()
+    before = await bench.summary()
     await bench.restart()
-    assert (await bench.standing()).available == before.available
-    assert (await bench.standing()).held == credits(5)
+    assert (await bench.summary()).available == before.available
+    assert (await bench.summary()).held == credits(5)
     assert await charge(bench, "charge", 7) == Replied(receipt(done), replayed=True)
     assert isinstance(await commit(bench, "commit", hold, 5), Replied), "holds commit before the sidecar has new leases"
     for _ in range(2):
         await bench.sidecar.settle()
         await bench.restart()
-    assert (await bench.standing()).available == credits(40)
+    assert (await bench.summary()).available == credits(40)
     assert sum(each.type.value == "CHARGED" for each in await bench.history()) == 2
 
 
@@ -52,7 +52,7 @@ async def test_a_crash_between_a_settlement_and_its_answer_settles_once(bench: B
     bench.put_back(copy)
     await bench.start()
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == credits(43)
+    assert (await bench.summary()).available == credits(43)
     assert sum(each.type.value == "CHARGED" for each in await bench.history()) == 1
 
 
@@ -66,8 +66,8 @@ async def test_credit_whose_arrival_was_never_written_down_goes_home(bench: Benc
     await bench.start()
     await bench.sidecar.settle()
     assert isinstance(await bench.sidecar.reader.reservation(hold.reservation_id), Refusal)
-    assert (await bench.standing()).available == credits(50)
-    assert (await bench.standing()).leased == 0
+    assert (await bench.summary()).available == credits(50)
+    assert (await bench.summary()).leased == 0
 
 
 async def test_a_write_that_fails_fails_everything_that_saw_it(bench: Bench) -> None:
@@ -86,9 +86,9 @@ async def test_a_write_that_fails_fails_everything_that_saw_it(bench: Bench) -> 
     await bench.mend_disk()
     await bench.sidecar.look_after()
     assert bench.sidecar.condition.value == "SERVING"
-    assert (await bench.standing()).held == credits(5)
+    assert (await bench.summary()).held == credits(5)
     assert isinstance(await reserve(bench, "lost", 5), Replied)
-    assert (await bench.standing()).available == credits(40)
+    assert (await bench.summary()).available == credits(40)
 
 
 async def test_expiry_is_written_down_without_traffic(bench: Bench) -> None:
@@ -106,10 +106,10 @@ async def test_idle_leases_are_returned_and_used_ones_are_renewed(bench: Bench) 
     """Without traffic and without an operator."""
     await bench.account(permanent=50)
     await release(bench, "release", await held(bench, "r", 5))
-    assert (await bench.standing()).leased > 0
+    assert (await bench.summary()).leased > 0
     bench.clock.advance(MINUTE)
     await bench.round()
-    assert (await bench.standing()).leased == 0
+    assert (await bench.summary()).leased == 0
 
 
 async def test_nothing_old_authorises_after_a_restart(bench: Bench) -> None:
@@ -145,7 +145,7 @@ async def test_what_is_old_is_forgotten(bench: Bench) -> None:
         bench.clock.advance(MINUTE)
     await bench.sidecar.books.durable()
     assert {bench.rows(table) for table in ("accounts", "leases", "reservations", "charges", "receipts")} == {0}
-    assert (await bench.standing()).available == credits(45)
+    assert (await bench.summary()).available == credits(45)
 
 
 async def test_a_copied_journal_is_fenced(bench: Bench, tmp_path: Path, clock: ManualClock) -> None:
@@ -175,11 +175,11 @@ async def test_without_the_central_store_commits_work_and_new_credit_waits(
             await reserve(bench, "more", 40)
         balance = await bench.sidecar.reader.balance(ACCOUNT)
         assert not isinstance(balance, Refusal)
-        assert (balance.stale, balance.standing.available) == (True, credits(44))
+        assert (balance.stale, balance.summary.available) == (True, credits(44))
     finally:
         postgres_server.start()
     clock.advance(LONGEST_WAIT)
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == credits(44)
+    assert (await bench.summary()).available == credits(44)
     assert isinstance(await reserve(bench, "more", 40), Replied)
     await bench.crash()

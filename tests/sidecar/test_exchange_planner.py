@@ -50,8 +50,8 @@ def book(idle: int = 0, state: AccountState = AccountState.ACTIVE) -> Book:
 def answer(granted: int = 0) -> Answer:
     """The central store's answer when it gave so much."""
     nothing = mc(0)
-    standing = BalanceSummary(START.now, nothing, nothing, nothing, nothing, nothing, ())
-    return Answer(1, Account(ACME, Instant(0)), standing, (), granted=mc(granted))
+    balance = BalanceSummary(START.now, nothing, nothing, nothing, nothing, nothing, ())
+    return Answer(1, Account(ACME, Instant(0)), balance, (), granted=mc(granted))
 
 
 @pytest.fixture

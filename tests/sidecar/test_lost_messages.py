@@ -44,8 +44,8 @@ async def test_a_top_up_whose_reply_is_lost(bench: Bench) -> None:
     bench.clock.advance(LONGEST_WAIT)
     assert isinstance(await reserve(bench, "r", 20), Replied)
     assert bench.wire.sent[0] == bench.wire.sent[1]
-    standing = await bench.standing()
-    assert (standing.leased, standing.held) == (credits(20), credits(20))
+    summary = await bench.summary()
+    assert (summary.leased, summary.held) == (credits(20), credits(20))
 
 
 async def test_a_return_delivered_twice(bench: Bench, other: Bench) -> None:
@@ -58,7 +58,7 @@ async def test_a_return_delivered_twice(bench: Bench, other: Bench) -> None:
     await held(other, "all", 20)
     await bench.wire.deliver_again(returned)
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
-    assert (await bench.standing()).leased == credits(20)
+    assert (await bench.summary()).leased == credits(20)
 
 
 async def test_an_old_return_arrives_after_a_newer_message(bench: Bench) -> None:
@@ -71,7 +71,7 @@ async def test_an_old_return_arrives_after_a_newer_message(bench: Bench) -> None
     await held(bench, "again", 20)
     await bench.wire.deliver_again(returned)
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
-    assert (await bench.standing()).leased == credits(20)
+    assert (await bench.summary()).leased == credits(20)
 
 
 async def test_a_delayed_renewal(bench: Bench) -> None:
@@ -101,10 +101,10 @@ async def test_an_acquire_whose_outcome_is_unknown_over_a_restart(bench: Bench, 
     bench.wire.fates = [Fate.UNHEARD]
     with pytest.raises(CentralUnavailable):
         await reserve(bench, "r", 20)
-    assert (await other.standing()).leased == credits(20)
+    assert (await other.summary()).leased == credits(20)
     await bench.restart()
     await bench.sidecar.settle()
-    assert (await other.standing()).leased == 0
+    assert (await other.summary()).leased == 0
     assert isinstance(await reserve(other, "all", 20), Replied)
 
 
@@ -157,12 +157,12 @@ async def test_a_fenced_copy_posts_first(bench: Bench, tmp_path: Path) -> None:
         await bench.sidecar.settle()
     assert await bench.sidecar.stop(20)
     await twin.sidecar.settle()
-    standing = await twin.standing()
-    assert (standing.available, standing.unposted) == (credits(12), 0)
+    summary = await twin.summary()
+    assert (summary.available, summary.unposted) == (credits(12), 0)
     assert [each.amount for each in await twin.history() if each.type is EntryType.CHARGED] == [-credits(8)]
     bench.clock.advance(MINUTE)
     await twin.round()
-    assert (await twin.standing()).leased == 0
+    assert (await twin.summary()).leased == 0
     await twin.crash()
 
 
@@ -178,7 +178,7 @@ async def test_a_wall_clock_that_steps_back_over_an_expiry(bench: Bench) -> None
     assert getattr(found, "state", None) is ReservationState.EXPIRED
     assert isinstance(await commit(bench, "commit", new, 20), Replied)
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == 0
+    assert (await bench.summary()).available == 0
 
 
 async def test_a_lost_sidecars_credit_is_back_after_the_documented_time(bench: Bench, other: Bench) -> None:
@@ -245,7 +245,7 @@ async def test_an_allowance_for_outages(bench: Bench, allowance: int, granted: b
     await bench.grant("later", 5)
     bench.wire.is_cut = False
     await bench.settled_in_the_end()
-    assert (await bench.standing()).available == credits(3)
+    assert (await bench.summary()).available == credits(3)
 
 
 async def test_what_is_sent_again_renews_nothing(bench: Bench) -> None:
@@ -315,7 +315,7 @@ async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Benc
     await bench.sidecar.look_after()
     bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     await bench.sidecar.settle()
-    assert (await other.standing()).held == credits(10)
+    assert (await other.summary()).held == credits(10)
     assert not any(each.type is EntryType.CHARGED for each in await other.history())
     assert isinstance(await reserve(other, "too much", 11), InsufficientCredits)
     assert isinstance(await release(bench, "gone", hold), Replied)
@@ -335,7 +335,7 @@ async def test_a_journal_set_back_authorises_nothing_that_is_spent(bench: Bench)
     await bench.start()
     assert isinstance(await reserve(bench, "r", 1), InsufficientCredits)
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == 0
+    assert (await bench.summary()).available == 0
 
 
 async def test_a_message_whose_reply_is_lost_is_sent_again_without_traffic(bench: Bench, other: Bench) -> None:
@@ -347,7 +347,7 @@ async def test_a_message_whose_reply_is_lost_is_sent_again_without_traffic(bench
     for _ in range(3):
         bench.clock.advance(MINUTE)
         await bench.round()
-    assert (await other.standing()).leased == 0
+    assert (await other.summary()).leased == 0
 
 
 async def test_a_recall_that_could_not_be_answered_is_answered_later(bench: Bench, other: Bench) -> None:
@@ -426,7 +426,7 @@ async def test_what_is_under_way_when_the_sidecar_stops_is_waited_for(bench: Ben
     assert not stopping.done()
     bench.wire.is_open.set()
     assert await stopping
-    assert (await other.standing()).leased == 0
+    assert (await other.summary()).leased == 0
 
 
 async def test_an_allowance_is_for_outages_only(bench: Bench) -> None:
@@ -485,7 +485,7 @@ async def test_an_account_with_many_charges_is_settled_in_one_go(bench: Bench) -
     await asyncio.gather(*(charge(bench, f"c{number}", 0.001) for number in range(count)))
     await bench.sidecar.settle()
     assert not bench.sidecar.books.open(ACCOUNT).has_unposted
-    assert (await bench.standing()).available == credits(50) - count * credits(0.001)
+    assert (await bench.summary()).available == credits(50) - count * credits(0.001)
 
 
 async def test_what_a_journal_that_was_set_back_holds_is_covered_or_not_there(bench: Bench, other: Bench) -> None:

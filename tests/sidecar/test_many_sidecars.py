@@ -38,7 +38,7 @@ async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Ben
     """At once and in full: the sidecar that has it idle is notified, and gives it back."""
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 20))
-    assert (await bench.standing()).leased == credits(20)
+    assert (await bench.summary()).leased == credits(20)
     assert isinstance(await reserve(other, "all", 20), Replied)
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
 
@@ -50,7 +50,7 @@ async def test_own_credit_counts_before_it_is_renewed(bench: Bench, other: Bench
     await bench.account(permanent=20)
     await release(other, "gone", await held(other, "r", 10))
     await release(bench, "small", await held(bench, "s", 1))
-    assert (await bench.standing()).leased == credits(15)
+    assert (await bench.summary()).leased == credits(15)
     bench.clock.advance(LEASE_TTL + MINUTE)
     assert isinstance(await reserve(bench, "all", 20), Replied)
     first, second = (each.need for sent in bench.wire.sent[:2] for each in sent)
@@ -138,7 +138,7 @@ async def test_excess_while_another_sidecar_has_idle_credit(bench: Bench, other:
     """What a call cost beyond its hold is paid with credit that is recalled for it; only what no sidecar has is written off."""
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 9))
-    leased = (await bench.standing()).leased
+    leased = (await bench.summary()).leased
     hold = await held(other, "dear", 1)
     done = await commit(other, "commit", hold, 22)
     while other.sidecar.books.open(ACCOUNT).has_unposted:
@@ -159,7 +159,7 @@ async def test_two_sidecars_refund_one_charge_at_once(bench: Bench, other: Bench
         refund(bench, "one", charge_id(done), 7), refund(other, "two", charge_id(done), 7, mode=RefundMode.GOODWILL)
     )
     assert {type(each) for each in outcomes} == {Replied, RefundExceedsCharge}
-    assert (await other.standing()).available == credits(17)
+    assert (await other.summary()).available == credits(17)
 
 
 async def test_a_refund_repeated_at_another_sidecar_is_made_once(bench: Bench, other: Bench) -> None:
@@ -172,7 +172,7 @@ async def test_a_refund_repeated_at_another_sidecar_is_made_once(bench: Bench, o
     assert isinstance(first, Replied)
     assert isinstance(again, Replied)
     assert again.replayed
-    assert (await bench.standing()).available == credits(14)
+    assert (await bench.summary()).available == credits(14)
     assert await refund(other, "f", paid, 3) == RequestIdReused("amount")
     assert await refund(other, "f", paid, 4, mode=RefundMode.GOODWILL) == RequestIdReused("mode")
     another = charge_id(await charge(bench, "c2", 1))
@@ -190,9 +190,9 @@ async def test_one_request_charged_through_two_sidecars_is_charged_once(bench: B
     assert not isinstance(found, Refusal)
     assert found.posting is not None
     assert (found.posting.duplicate_of, found.posting.covered) == (charge_id(first), 0)
-    assert (await bench.standing()).available == credits(16)
+    assert (await bench.summary()).available == credits(16)
     await refund(other, "refund", charge_id(second))
-    assert (await bench.standing()).available == credits(20)
+    assert (await bench.summary()).available == credits(20)
 
 
 async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: Bench) -> None:
@@ -210,7 +210,7 @@ async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: 
     assert isinstance(voided, Done)
     assert voided.reply.amount <= credits(2)
     async with asyncio.timeout(LONG):
-        while (await other.standing()).leased != credits(6):
+        while (await other.summary()).leased != credits(6):
             await asyncio.sleep(0)
     assert isinstance(await reserve(other, "all", 1), InsufficientCredits)
     await bench.grant("more", 5)
@@ -265,7 +265,7 @@ async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, 
         assert found.posting is not None
         assert (found.amount, found.charge_id) == (promised.amount, charge_id(first)) == (credits(6), charge_id(first))
         assert (found.posting.restored, found.posting.never_paid) == (credits(4), credits(2))
-        assert (await each.standing()).available == credits(20)
+        assert (await each.summary()).available == credits(20)
     again = await refund(bench, "refund", charge_id(first))
     assert isinstance(again, Replied)
     assert again.replayed
@@ -316,7 +316,7 @@ async def test_a_suspended_account_is_recalled_at_once(bench: Bench, other: Benc
     await held(bench, "here", 1)
     hold = await held(other, "there", 1)
     await bench.update("suspend", AccountUpdate(state=AccountState.SUSPENDED))
-    while (await bench.standing()).leased > credits(2):
+    while (await bench.summary()).leased > credits(2):
         await asyncio.sleep(0)
     for each in (bench, other):
         assert isinstance(await reserve(each, "new", 1), AccountSuspended)
@@ -371,7 +371,7 @@ async def test_a_repost_after_a_week_means_nothing_new(bench: Bench, other: Benc
     await bench.start()
     await bench.sidecar.settle()
     assert [each.amount for each in await bench.history() if each.type is EntryType.CHARGED] == [-credits(7), -credits(1)]
-    assert (await bench.standing()).available == credits(12)
+    assert (await bench.summary()).available == credits(12)
 
 
 async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
@@ -444,7 +444,7 @@ async def test_excess_is_paid_with_what_became_idle_here_since(bench: Bench) -> 
     found = await bench.sidecar.reader.charge(paid)
     assert getattr(found, "posting", None)
     assert (found.posting.covered, found.posting.uncovered) == (credits(10), 0)  # type: ignore[union-attr]
-    assert (await bench.standing()).available == 0
+    assert (await bench.summary()).available == 0
 
 
 async def test_a_balance_shows_cost_that_waits_for_recalled_credit(bench: Bench, other: Bench) -> None:
@@ -454,8 +454,8 @@ async def test_a_balance_shows_cost_that_waits_for_recalled_credit(bench: Bench,
     hold = await held(other, "dear", 3)
     bench.wire.is_open.clear()
     await commit(other, "commit", hold, 12)
-    standing = await other.standing()
-    assert (standing.available, standing.unposted) == (credits(8), credits(12))
+    summary = await other.summary()
+    assert (summary.available, summary.unposted) == (credits(8), credits(12))
     bench.wire.is_open.set()
 
 

@@ -47,8 +47,8 @@ async def test_of_many_parallel_reserves_exactly_as_many_pass_as_there_is_credit
     outcomes = await asyncio.gather(*(reserve(bench, f"r{number}", 6) for number in range(32)))
     refused = [each for each in outcomes if isinstance(each, Refusal)]
     assert len(refused) == 31
-    assert set(refused) == {InsufficientCredits(credits(6), credits(4), (await bench.standing()).next_reset_at)}
-    assert (await bench.standing()).available == credits(4)
+    assert set(refused) == {InsufficientCredits(credits(6), credits(4), (await bench.summary()).next_reset_at)}
+    assert (await bench.summary()).available == credits(4)
 
 
 async def test_a_burn_draws_daily_then_monthly_then_permanent(bench: Bench) -> None:
@@ -84,10 +84,10 @@ async def test_commit_settles_what_was_used(
     hold = await held(bench, "r", 6)
     done = await commit(bench, "c", hold, cost)
     assert reservation(done).state is ReservationState.COMMITTED
-    assert (await bench.standing()).available == credits(available), "a caller reads its own writes before settlement"
+    assert (await bench.summary()).available == credits(available), "a caller reads its own writes before settlement"
     await bench.sidecar.settle()
-    standing = await bench.standing()
-    assert (standing.available, standing.held, standing.debt) == (credits(available), 0, credits(debt))
+    summary = await bench.summary()
+    assert (summary.available, summary.held, summary.debt) == (credits(available), 0, credits(debt))
     posted = await bench.sidecar.reader.charge(charge_id(done))
     assert not isinstance(posted, Refusal)
     assert posted.posting is not None
@@ -110,7 +110,7 @@ async def test_a_reservation_reaches_one_end(bench: Bench) -> None:
     assert isinstance(await commit(bench, "commit b", released, 5), ReservationReleased)
     assert isinstance(await release(bench, "again b", released), ReservationReleased)
     assert isinstance(await release(bench, "release c", expired), ReservationExpired)
-    assert (await bench.standing()).available == credits(45)
+    assert (await bench.summary()).available == credits(45)
 
 
 async def test_a_repeated_request_gets_its_first_reply(bench: Bench) -> None:
@@ -123,7 +123,7 @@ async def test_a_repeated_request_gets_its_first_reply(bench: Bench) -> None:
     assert await commit(bench, "c", hold, 3) == Replied(receipt(done), replayed=True)
     assert await reserve(bench, "r", 6) == RequestIdReused("amount")
     assert await commit(bench, "r", hold, 3) == RequestIdReused("rpc")
-    assert (await bench.standing()).available == credits(47)
+    assert (await bench.summary()).available == credits(47)
 
 
 async def test_identical_requests_in_flight_have_one_effect(bench: Bench) -> None:
@@ -132,7 +132,7 @@ async def test_identical_requests_in_flight_have_one_effect(bench: Bench) -> Non
     outcomes = await asyncio.gather(*(reserve(bench, "same", 5) for _ in range(8)))
     assert len({reservation(each).reservation_id for each in outcomes}) == 1
     assert sorted(each.replayed for each in outcomes if isinstance(each, Replied)) == [False] + [True] * 7
-    assert (await bench.standing()).held == credits(5)
+    assert (await bench.summary()).held == credits(5)
 
 
 async def test_an_expired_hold_is_free_from_its_deadline_on(bench: Bench) -> None:
@@ -162,7 +162,7 @@ async def test_a_late_commit_counts_once_and_within_its_window(bench: Bench) -> 
     bench.clock.advance(DAY)
     assert isinstance(await commit(bench, "too late", too_late, 5), ReservationExpired)
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == credits(15)
+    assert (await bench.summary()).available == credits(15)
 
 
 async def test_keep_open_charges_now_and_keeps_the_rest(bench: Bench) -> None:
@@ -176,7 +176,7 @@ async def test_keep_open_charges_now_and_keeps_the_rest(bench: Bench) -> None:
     last = reservation(await commit(bench, "c3", hold, 2))
     assert (last.state, last.charged, len(last.charge_ids)) == (ReservationState.COMMITTED, credits(12), 3)
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == credits(8)
+    assert (await bench.summary()).available == credits(8)
 
 
 async def test_extend_raises_the_total_and_pushes_the_deadline(bench: Bench) -> None:
@@ -188,7 +188,7 @@ async def test_extend_raises_the_total_and_pushes_the_deadline(bench: Bench) -> 
     assert (raised.held, raised.expires_at) == (credits(12), hold.expires_at)
     refused = await extend(Extend(RequestId("e2"), hold.reservation_id, amount=credits(21)))
     assert isinstance(refused, InsufficientCredits)
-    assert (await bench.standing()).held == credits(12)
+    assert (await bench.summary()).held == credits(12)
     pushed = reservation(await extend(Extend(RequestId("e3"), hold.reservation_id, ttl=HOUR)))
     assert pushed.expires_at == hold.created_at + HOUR
     bench.clock.advance(HOUR)
@@ -214,7 +214,7 @@ async def test_a_charge_is_refunded_in_parts_and_not_beyond(bench: Bench, mode: 
     assert isinstance(repeated, Replied)
     assert repeated.replayed
     await bench.sidecar.settle()
-    assert (await bench.standing()).available == credits(20)
+    assert (await bench.summary()).available == credits(20)
 
 
 async def test_a_refund_of_excess_waits_for_what_was_covered(bench: Bench) -> None:
@@ -224,7 +224,7 @@ async def test_a_refund_of_excess_waits_for_what_was_covered(bench: Bench) -> No
     made = charge_id(await commit(bench, "c", hold, 9))
     assert await refund(bench, "too much", made, 6) == RefundExceedsCharge(credits(5))
     assert isinstance(await refund(bench, "all", made), Replied)
-    assert (await bench.standing()).available == credits(5)
+    assert (await bench.summary()).available == credits(5)
 
 
 async def test_free_actions_need_no_credit(bench: Bench) -> None:
@@ -268,7 +268,7 @@ async def test_a_hold_over_midnight_belongs_to_the_day_it_was_placed(bench: Benc
     bench.clock.advance(12 * HOUR - MINUTE)
     hold = await held(bench, "r", 8)
     bench.clock.advance(4 * MINUTE)
-    assert (await bench.standing()).available == credits(20), "yesterday's hold does not lower today's credits"
+    assert (await bench.summary()).available == credits(20), "yesterday's hold does not lower today's credits"
     await commit(bench, "c", hold, 10)
     await bench.sidecar.settle()
     assert await bench.remaining() == (18, 0, 0)
@@ -305,7 +305,7 @@ async def test_a_draining_sidecar_finishes_what_it_began(bench: Bench) -> None:
     assert isinstance(await reserve(bench, "r", 4), Replied)
     assert isinstance(await commit(bench, "c", hold, 3), Replied)
     assert await bench.sidecar.stop(grace_seconds=10)
-    assert (await bench.standing()).leased == 0
+    assert (await bench.summary()).leased == 0
 
 
 async def test_charges_that_wait_to_be_posted_come_apart(bench: Bench) -> None:
@@ -369,13 +369,13 @@ async def test_a_stale_balance_counts_what_others_hold_once(bench: Bench, other:
     await other.sidecar.settle()
     await charge(bench, "c", 1)
     await bench.sidecar.settle()
-    live = await bench.standing()
+    live = await bench.summary()
     await held(bench, "since", 3)
     bench.wire.is_cut = True
     stale = await bench.sidecar.reader.balance(ACCOUNT)
     assert isinstance(stale, Balance)
     assert stale.stale
-    assert (stale.standing.available, stale.standing.held) == (live.available - credits(3), live.held + credits(3))
+    assert (stale.summary.available, stale.summary.held) == (live.available - credits(3), live.held + credits(3))
 
 
 @pytest.mark.parametrize("first", ["history", "grants", "balance", "forecast"])
@@ -408,13 +408,13 @@ async def test_a_stale_balance_names_no_reset_that_is_over(bench: Bench) -> None
     """Midnight passes while the store is away: the reset that it names is the one to come."""
     await bench.account(daily=5, permanent=100)
     await charge(bench, "c", 1)
-    then = (await bench.standing()).next_reset_at
+    then = (await bench.summary()).next_reset_at
     assert then is not None
     bench.wire.is_cut = True
     bench.clock.advance(DAY)
     stale = await bench.sidecar.reader.balance(ACCOUNT)
     assert isinstance(stale, Balance)
-    assert (stale.stale, stale.standing.next_reset_at) == (True, then + DAY)
+    assert (stale.stale, stale.summary.next_reset_at) == (True, then + DAY)
 
 
 async def test_reading_leaves_nothing_behind(bench: Bench) -> None:

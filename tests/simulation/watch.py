@@ -131,7 +131,7 @@ class Watch:
                 new = [each for each in message.charges if each.charge_id not in self._posted]
                 self._posted.update(each.charge_id for each in new)
                 if new and not message.refunds:
-                    self._check_order(message.account_id, [each.charge_id for each in new], reply.standing.as_of)
+                    self._check_order(message.account_id, [each.charge_id for each in new], reply.balance.as_of)
 
     def _check_order(self, account_id: str, charge_ids: list[str], as_of: Instant) -> None:
         """No later grant was drawn on while an earlier one, usable at that charge's time, had credit left."""

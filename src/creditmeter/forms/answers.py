@@ -51,7 +51,7 @@ class AnswerForm(Body):
 
     seq: int
     account: AccountForm
-    standing: BalanceSummaryForm
+    balance: BalanceSummaryForm = msgspec.field(name="standing")
     leases: tuple[LeaseTermsForm, ...]
     postings: dict[str, PostingForm] = msgspec.field(default_factory=dict)
     refund_postings: dict[str, RefundPostingForm] = msgspec.field(default_factory=dict)

@@ -37,17 +37,17 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         fields = Fields(request)
         account_id = AccountId(fields.id("account_id", request.account_id))
         balance = await allowed(context, fields.refusal or await self._reader.balance(account_id))
-        standing = balance.standing
+        summary = balance.summary
         return account_pb2.GetBalanceResponse(
-            available_microcredits=standing.available,
-            held_microcredits=int64(standing.held),
-            unposted_microcredits=int64(standing.unposted),
-            leased_microcredits=int64(standing.leased),
-            debt_microcredits=standing.debt,
+            available_microcredits=summary.available,
+            held_microcredits=int64(summary.held),
+            unposted_microcredits=int64(summary.unposted),
+            leased_microcredits=int64(summary.leased),
+            debt_microcredits=summary.debt,
             plan_id=balance.account.plan_id or "",
-            buckets=[bucket_message(each) for each in standing.buckets],
-            grants=[grant_message(account_id, each) for each in standing.grants],
-            as_of=timestamp(standing.as_of),
+            buckets=[bucket_message(each) for each in summary.buckets],
+            grants=[grant_message(account_id, each) for each in summary.grants],
+            as_of=timestamp(summary.as_of),
             stale=balance.stale,
         )
 

@@ -50,7 +50,7 @@ class Balance:
     """How an account stands. `stale`: as the central store last answered, because it is away."""
 
     account: Account
-    standing: BalanceSummary
+    summary: BalanceSummary
     stale: bool
 
 
@@ -174,8 +174,8 @@ class Reader:
         previewed = await self._central.exchanges.preview(message, MAX_LISTED_GRANTS)
         if isinstance(previewed, AccountNotFound):
             return previewed
-        unposted = sum(each.cost for each in message.charges) + previewed.standing.unposted
-        return Balance(previewed.account, replace(previewed.standing, unposted=Microcredits(unposted)), stale=False)
+        unposted = sum(each.cost for each in message.charges) + previewed.balance.unposted
+        return Balance(previewed.account, replace(previewed.balance, unposted=Microcredits(unposted)), stale=False)
 
     async def _stale_balance(self, account_id: AccountId) -> Balance | None:
         book = self._book_if_any(account_id)
@@ -194,7 +194,7 @@ class Reader:
         balance = await self.balance(account_id) if account_id is not None else None
         if isinstance(balance, AccountNotFound):
             return balance
-        credit = balance.standing.available if balance is not None else Microcredits(0)
+        credit = balance.summary.available if balance is not None else Microcredits(0)
         now = self._books.moment().now
         quotes = []
         for number, work in enumerate(works):
@@ -313,10 +313,10 @@ def _stale_balance(book: Book, now: Instant) -> Balance | None:
     then = book.snapshot
     unposted = Microcredits(sum(each.cost for each in book.unposted_charges))
     held_more, unposted_more = book.held - then.own_held, unposted - then.own_unposted
-    standing = replace(
-        with_later_resets(then.standing, book.account.calendar, now),
-        available=Microcredits(max(0, then.standing.available - held_more - unposted_more)),
-        held=Microcredits(then.standing.held + held_more),
-        unposted=Microcredits(then.standing.unposted + unposted_more),
+    summary = replace(
+        with_later_resets(then.balance, book.account.calendar, now),
+        available=Microcredits(max(0, then.balance.available - held_more - unposted_more)),
+        held=Microcredits(then.balance.held + held_more),
+        unposted=Microcredits(then.balance.unposted + unposted_more),
     )
-    return Balance(book.account, standing, stale=True)
+    return Balance(book.account, summary, stale=True)

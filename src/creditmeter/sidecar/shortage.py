@@ -63,7 +63,7 @@ def short_of(book: Book, short: Short, answer: Answer, at: Moment) -> Refusal:
     if answer.is_pending:
         _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=answer.elsewhere)
         return RecallPending(RECALL_RETRY_AFTER)
-    return InsufficientCredits(required, Microcredits(idle + answer.free), answer.standing.next_reset_at)
+    return InsufficientCredits(required, Microcredits(idle + answer.free), answer.balance.next_reset_at)
 
 
 def refused_call(book: Book, request: Request, refusal: InsufficientCredits, now: Instant) -> RefusedCall:

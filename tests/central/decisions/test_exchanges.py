@@ -196,13 +196,13 @@ async def test_a_preview_is_what_would_be(store: CentralStore, here: Peer) -> No
     previewed = await store.exchanges.preview(message, 100)
     assert isinstance(previewed, Preview)
     assert isinstance(previewed.account, Account)
-    seen = previewed.standing
+    seen = previewed.balance
     assert (seen.available, seen.held, seen.leased) == (8, 1, 4)
     assert [each.remaining for each in seen.buckets] == [0, 0, 9]
     assert {table: await count(store, table) for table in before} == before
     answer = await here.send(message)
     assert isinstance(answer, Answer)
-    assert answer.standing == replace(seen, grants=())
+    assert answer.balance == replace(seen, grants=())
 
 
 async def test_a_preview_lists_what_can_be_drawn_on(store: CentralStore, clock: ManualClock) -> None:
@@ -217,7 +217,7 @@ async def test_a_preview_lists_what_can_be_drawn_on(store: CentralStore, clock: 
     nobody = Message(SidecarId("s1"), 0, ACME, 0)
     limited = await store.exchanges.preview(nobody, 2)
     assert isinstance(limited, Preview)
-    assert limited.standing.grants == grants[:2]
+    assert limited.balance.grants == grants[:2]
     unknown = replace(nobody, account_id=AccountId("unknown"))
     assert await store.exchanges.preview(unknown, 2) == AccountNotFound("unknown")
 

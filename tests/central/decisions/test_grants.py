@@ -220,7 +220,7 @@ async def test_what_was_out_is_taken_back_when_it_returns(
     held = here.charge("held", 3)
     clock.advance(MINUTE)
     await void(store, grant.grant_id)
-    assert (await here.exchange(leases=here.reports(held=4, idle=False))).standing.available == 0
+    assert (await here.exchange(leases=here.reports(held=4, idle=False))).balance.available == 0
     assert (await lines(store))[-1] == ("VOIDED", -3, 4)
     bought = await give(store, "bought", 20)
     clock.advance(MINUTE)
@@ -275,7 +275,7 @@ async def test_what_will_be_taken_back_is_not_available(
     await give(store, "bought", 5)
     await elsewhere.exchange(need=5)
     refused = await elsewhere.exchange(leases=elsewhere.reports(held=5), need=5)
-    assert (refused.granted, refused.elsewhere, refused.standing.available) == (0, 0, 0)
+    assert (refused.granted, refused.elsewhere, refused.balance.available) == (0, 0, 0)
     assert (await balance_summary(store)).available == 0
 
 

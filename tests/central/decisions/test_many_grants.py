@@ -101,7 +101,7 @@ async def test_what_is_left_is_listed_to_the_hundredth(store: CentralStore, cloc
     waiting = sidecar.message(sidecar.charge("c", 95))
     shown = await store.exchanges.preview(waiting, 100)
     assert isinstance(shown, Preview)
-    assert (shown.standing.buckets[2].remaining, len(shown.standing.grants)) == (55, 55)
+    assert (shown.balance.buckets[2].remaining, len(shown.balance.grants)) == (55, 55)
 
 
 async def test_what_begins_later_is_not_among_the_rest(store: CentralStore, clock: ManualClock) -> None:

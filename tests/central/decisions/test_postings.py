@@ -117,7 +117,7 @@ async def test_excess_is_drawn_on_what_is_available(store: CentralStore, here: P
     assert (posting.covered, posting.debt, posting.uncovered) == (6, 0, 3)
     assert (await lines(store))[1:] == [("CHARGED", -6, 4), ("WRITTEN_OFF", 0, 4)]
     assert (await history(store))[-1].note == "3 of 9 microcredits written off"
-    assert (await elsewhere.exchange(elsewhere.charge("mine", 4))).standing.leased == 0
+    assert (await elsewhere.exchange(elsewhere.charge("mine", 4))).balance.leased == 0
 
 
 async def test_excess_gets_what_others_have_idle(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
@@ -126,7 +126,7 @@ async def test_excess_gets_what_others_have_idle(store: CentralStore, here: Peer
     await elsewhere.exchange(need=4)
     charge = here.charge("c", 0, excess=9)
     waiting = await here.exchange(charge)
-    assert (waiting.postings, waiting.standing.unposted) == ({}, 0)
+    assert (waiting.postings, waiting.balance.unposted) == ({}, 0)
     assert await lines(store) == [("GRANTED", 10, 10)]
     refused = await elsewhere.exchange(need=2, leases=elsewhere.reports(held=1, idle=False))
     assert (refused.granted, refused.free) == (0, 9)
@@ -216,7 +216,7 @@ async def test_debt_is_repaid_by_the_next_days_grant(store: CentralStore, here: 
     await here.exchange(here.charge("c", 0, excess=8))
     clock.advance(DAY)
     answer = await here.exchange(need=2)
-    assert (answer.granted, answer.free, answer.standing.debt) == (2, 0, 0)
+    assert (answer.granted, answer.free, answer.balance.debt) == (2, 0, 0)
 
 
 async def test_debt_is_not_repaid_with_what_is_out(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
@@ -230,7 +230,7 @@ async def test_debt_is_not_repaid_with_what_is_out(store: CentralStore, here: Pe
     assert (await balance_summary(store)).debt == 5
     await elsewhere.exchange(leases=elsewhere.reports(held=7, idle=False))
     assert (await balance_summary(store)).debt == 2
-    assert (await elsewhere.exchange(elsewhere.charge("mine", 7))).standing.leased == 0
+    assert (await elsewhere.exchange(elsewhere.charge("mine", 7))).balance.leased == 0
 
 
 async def test_a_raised_limit_does_not_bring_back_what_was_written_off(store: CentralStore, here: Peer) -> None:

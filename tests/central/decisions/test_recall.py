@@ -333,10 +333,10 @@ async def test_the_servers_clock_is_the_one_that_counts(postgres_url: str) -> No
         first = await _told(store, A, 1)
         assert before <= first.leases[0].opened_at <= _now()
         later = await _told(store, A, 2)
-        assert later.standing.as_of > first.standing.as_of
+        assert later.balance.as_of > first.balance.as_of
         await give(ahead, "more", 10, account_id=A)
-        assert (await _told(store, A, 3)).standing.as_of >= before + DAY
-        assert (await _told(store, B, 1)).standing.as_of <= _now()
+        assert (await _told(store, A, 3)).balance.as_of >= before + DAY
+        assert (await _told(store, B, 1)).balance.as_of <= _now()
         assert [line[0] for line in await lines(store, A)] == ["GRANTED", "GRANTED"]
 
 

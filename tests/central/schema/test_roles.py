@@ -145,14 +145,14 @@ async def test_a_sidecar_settles(running: Bench, owner: CentralStore, clock: Man
     await refund(running, "goodwill", first, 1, mode=RefundMode.GOODWILL)
     await charge(running, "beyond", 12, already_incurred=True)
     await running.sidecar.settle()
-    assert (await running.standing()).debt == credits(2)
+    assert (await running.summary()).debt == credits(2)
     clock.advance(DAY)
     await running.sidecar.tidy()
     await running.sidecar.settle()
     types = [kind for kind, _, _ in await lines(owner, ACCOUNT)]
     assert {"GRANTED", "CHARGED", "REFUNDED", "DEBT_REPAID"} <= set(types)
     assert [each.type.value for each in await running.history()] == types
-    assert (await running.standing()).debt == 0
+    assert (await running.summary()).debt == 0
 
 
 async def test_a_sidecar_gives_credit(owner: CentralStore, sidecars: CentralStore) -> None:

@@ -314,7 +314,7 @@ def test_what_will_be_taken_back_is_promised_to_nobody() -> None:
     refused = scenario.central.exchange(message(2, leases=held, need=5, sidecar_id=ELSEWHERE), LATER)
     assert refused is not None
     assert balance_summary(scenario.central.ledger(LATER)).available == 0
-    assert (refused.granted, refused.elsewhere, refused.is_pending, refused.standing.available) == (0, 0, False, 0)
+    assert (refused.granted, refused.elsewhere, refused.is_pending, refused.balance.available) == (0, 0, False, 0)
     scenario.exchange(EVENING, limit=0)
     assert scenario.central.remaining() == {"g": 0, "bought": 5}
 

@@ -148,7 +148,7 @@ class Answer:
 
     seq: int
     account: Account
-    standing: BalanceSummary
+    balance: BalanceSummary
     leases: tuple[LeaseTerms, ...]
     postings: Mapping[ChargeId, Posting] = field(default_factory=dict)
     refund_postings: Mapping[RefundId, RefundPosting] = field(default_factory=dict)
@@ -187,7 +187,7 @@ class Preview:
     """An account, and its balance summary if a message were applied. What the message posts does not count as unposted."""
 
     account: Account
-    standing: BalanceSummary
+    balance: BalanceSummary
 
 
 Reply = Answer | AccountNotFound | Outdated

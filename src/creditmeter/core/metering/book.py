@@ -56,7 +56,7 @@ class Change:
 class Snapshot:
     """How the account stood at the central store's last answer, and what of that was this sidecar's own, in microcredits."""
 
-    standing: BalanceSummary
+    balance: BalanceSummary
     own_held: Microcredits
     own_unposted: Microcredits
 

@@ -87,7 +87,7 @@ def snapshot(message: Message, answer: Answer) -> Snapshot:
     held = sum(report.held for report in message.leases)
     waiting = (charge for charge in message.charges if charge.charge_id not in answer.postings)
     unposted = sum(report.unposted for report in message.leases) + sum(part.amount for each in waiting for part in each.parts)
-    return Snapshot(answer.standing, Microcredits(held), Microcredits(unposted))
+    return Snapshot(answer.balance, Microcredits(held), Microcredits(unposted))
 
 
 def fenced_message(book: Book, envelope: Envelope) -> Message:

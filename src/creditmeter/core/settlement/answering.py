@@ -59,7 +59,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     return Answer(
         seq=message.seq,
         account=ledger.account,
-        standing=balance_summary(ledger),
+        balance=balance_summary(ledger),
         leases=_terms(ledger, message.sidecar_id),
         postings=_postings(ledger, posted),
         refund_postings=refund_postings,
