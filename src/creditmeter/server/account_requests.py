@@ -4,7 +4,7 @@ from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.credit.history import EntryType, HistoryFilter, LabelFilter
 from creditmeter.core.ids import AccountId
 from creditmeter.core.reports.usage_summary import MAX_GROUPINGS, Dimension, Grouping, LabelKey, UsageQuery
-from creditmeter.server.reading import MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_NAME, Fields
+from creditmeter.server.fields import MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_NAME, Fields
 from creditmeter.v1 import account_pb2, grants_pb2
 
 

@@ -5,8 +5,10 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.prices.price_table import Place
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.forecast_messages import forecast_message
-from creditmeter.server.messages import (
+from creditmeter.server.fields import MAX_NAME, Fields
+from creditmeter.server.forecast_replies import forecast_message
+from creditmeter.server.paging import MAX_PAGE_BYTES, fitting, page_of
+from creditmeter.server.replies import (
     bucket_message,
     charge_message,
     entry_message,
@@ -17,8 +19,6 @@ from creditmeter.server.messages import (
     usage_group_message,
     usage_totals_message,
 )
-from creditmeter.server.paging import MAX_PAGE_BYTES, fitting, page_of
-from creditmeter.server.reading import MAX_NAME, Fields
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import account_pb2, account_pb2_grpc
 

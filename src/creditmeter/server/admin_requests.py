@@ -9,7 +9,7 @@ from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.server.reading import MAX_TEXT, Fields
+from creditmeter.server.fields import MAX_TEXT, Fields
 from creditmeter.v1 import admin_pb2, grants_pb2
 
 MAX_ALERTS = 16

@@ -7,11 +7,11 @@ from creditmeter.core.credit.holders import AccountLease, LeaseCursor, SidecarCu
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.server import admin_requests as read
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.messages import account_message, grant_message, lease_message, plan_message, sidecar_message
+from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
 from creditmeter.server.rate_card_service import RateCardService
-from creditmeter.server.reading import Fields
-from creditmeter.server.status_messages import status_message
+from creditmeter.server.replies import account_message, grant_message, lease_message, plan_message, sidecar_message
+from creditmeter.server.status_replies import status_message
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import admin_pb2
 

@@ -12,7 +12,7 @@ from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provi
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Usage, UsageSource, Work
-from creditmeter.server.reading import LONGEST, MAX_NAME, MAX_TEXT, Fields
+from creditmeter.server.fields import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
 
 MAX_QUOTED = 50

@@ -6,9 +6,9 @@ from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.messages import charge_message, quote_message, refund_message, reservation_message
+from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
-from creditmeter.server.reading import Fields
+from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
 from creditmeter.sidecar.meter import Meter, Replied
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2

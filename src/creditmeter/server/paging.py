@@ -10,7 +10,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.server.reading import Fields
+from creditmeter.server.fields import Fields
 
 MAX_PAGE_BYTES = 3 * 1024**2
 """A page ends when it has as much: gRPC takes messages of up to 4 MiB."""

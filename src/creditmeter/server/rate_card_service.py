@@ -8,9 +8,9 @@ from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor, load
 from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.messages import rate_card_message
+from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
-from creditmeter.server.reading import Fields
+from creditmeter.server.replies import rate_card_message
 from creditmeter.sidecar.card_keeper import CardKeeper
 from creditmeter.v1 import admin_pb2, admin_pb2_grpc
 

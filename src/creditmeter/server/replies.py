@@ -16,7 +16,7 @@ from creditmeter.core.prices.price_table import PriceLine
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.reports.usage_summary import Keys, Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
-from creditmeter.server.reading import MAX_TEXT
+from creditmeter.server.fields import MAX_TEXT
 from creditmeter.sidecar.pricing import Quoted
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 

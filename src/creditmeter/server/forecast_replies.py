@@ -5,7 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.reports.findings import Finding
 from creditmeter.core.reports.forecasting import BucketForecast, Forecast
-from creditmeter.server.messages import int64, timestamp
+from creditmeter.server.replies import int64, timestamp
 from creditmeter.v1 import account_pb2, grants_pb2
 
 _NANOSECONDS = 1_000

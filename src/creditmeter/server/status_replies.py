@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from creditmeter import __version__
 from creditmeter.core.instants import Span
-from creditmeter.server.messages import int64, timestamp
+from creditmeter.server.replies import int64, timestamp
 from creditmeter.sidecar.status import Status
 from creditmeter.v1 import admin_pb2
 
