@@ -35,7 +35,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def GetBalance(self, request: account_pb2.GetBalanceRequest, context: Context) -> account_pb2.GetBalanceResponse:
         """How an account stands."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         balance = await allowed(context, fields.refusal or await self._reader.balance(account_id))
         standing = balance.standing
         return account_pb2.GetBalanceResponse(
@@ -54,7 +54,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def ListGrants(self, request: account_pb2.ListGrantsRequest, context: Context) -> account_pb2.ListGrantsResponse:
         """All grants, newest first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         asked = await allowed(context, page_of(fields, request, GrantCursor))
         found = await allowed(context, await self._reader.grants(account_id, asked.limit, asked.after))
         grants, token = asked.page(
@@ -65,7 +65,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
         """Lines of history, newest first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         wanted = history_filter(fields, request)
         asked = await allowed(context, page_of(fields, request, int))
         found = await allowed(context, await self._reader.history(account_id, wanted, asked.size, asked.after))
@@ -96,7 +96,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.ForecastUsageResponse:
         """How long an account's credit lasts, and which plan would have been enough."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         found = await allowed(context, fields.refusal or await self._reader.forecast(account_id))
         return forecast_message(found)
 
@@ -105,7 +105,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.ListModelPricesResponse:
         """What models, tools and actions cost now."""
         fields = Fields(request)
-        action = fields.text("action", request.action, MAX_NAME)
+        action = fields.text("action", MAX_NAME)
         asked = await allowed(context, page_of(fields, request, Place))
         version, found = self._reader.model_prices(action, asked.after, asked.limit)
         prices, token = asked.page(found, price_message, lambda each: each.place)

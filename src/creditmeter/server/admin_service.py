@@ -39,7 +39,7 @@ class AdminService(RateCardService):
     async def GetAccount(self, request: admin_pb2.GetAccountRequest, context: Context) -> admin_pb2.GetAccountResponse:
         """An account as it stands."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         found = await allowed(context, fields.refusal or await self._administration.get_account(account_id))
         return admin_pb2.GetAccountResponse(account=account_message(found))
 
@@ -87,17 +87,17 @@ class AdminService(RateCardService):
     async def ListSidecars(self, request: admin_pb2.ListSidecarsRequest, context: Context) -> admin_pb2.ListSidecarsResponse:
         """Sidecars, the last seen first."""
         fields = Fields(request)
-        state = fields.enum("state", admin_pb2.SidecarState, request.state, "SIDECAR_STATE_")
+        state = fields.enum("state", admin_pb2.SidecarState, SidecarState)
         asked = await allowed(context, page_of(fields, request, SidecarCursor))
-        found = await self._listing.sidecars(asked.limit, SidecarState(state) if state else None, asked.after)
+        found = await self._listing.sidecars(asked.limit, state, asked.after)
         sidecars, token = asked.page(found, sidecar_message, lambda each: SidecarCursor(each.last_seen_at, each.sidecar_id))
         return admin_pb2.ListSidecarsResponse(sidecars=sidecars, next_page_token=token)
 
     async def ListLeases(self, request: admin_pb2.ListLeasesRequest, context: Context) -> admin_pb2.ListLeasesResponse:
         """Leases that are not closed, the last opened first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
-        sidecar_id = SidecarId(fields.id("sidecar_id", request.sidecar_id)) if request.sidecar_id else None
+        account_id = fields.id_if_set("account_id", AccountId)
+        sidecar_id = fields.id_if_set("sidecar_id", SidecarId)
         asked = await allowed(context, page_of(fields, request, LeaseCursor))
         found = await self._listing.leases(asked.limit, account_id, sidecar_id, asked.after)
         leases, token = asked.page(found, lease_message, _cursor_at)

@@ -69,21 +69,21 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.GetReservationResponse:
         """A reservation of this sidecar."""
         fields = Fields(request)
-        name = ReservationId(fields.id("reservation_id", request.reservation_id))
+        name = fields.id("reservation_id", ReservationId)
         found = await allowed(context, fields.refusal or await self._reader.reservation(name))
         return metering_pb2.GetReservationResponse(reservation=reservation_message(found))
 
     async def GetCharge(self, request: metering_pb2.GetChargeRequest, context: Context) -> metering_pb2.GetChargeResponse:
         """A charge, wherever it was made."""
         fields = Fields(request)
-        name = ChargeId(fields.id("charge_id", request.charge_id))
+        name = fields.id("charge_id", ChargeId)
         found = await allowed(context, fields.refusal or await self._reader.charge(name))
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
     async def GetRefund(self, request: metering_pb2.GetRefundRequest, context: Context) -> metering_pb2.GetRefundResponse:
         """A refund, wherever it was made."""
         fields = Fields(request)
-        name = RefundId(fields.id("refund_id", request.refund_id))
+        name = fields.id("refund_id", RefundId)
         found = await allowed(context, fields.refusal or await self._reader.refund(name))
         return metering_pb2.GetRefundResponse(refund=refund_message(found))
 
@@ -92,11 +92,10 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.ListReservationsResponse:
         """The reservations of this sidecar, newest first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
-        state = fields.enum("state", reservations_pb2.ReservationState, request.state, "RESERVATION_STATE_")
+        account_id = fields.id_if_set("account_id", AccountId)
+        state = fields.enum("state", reservations_pb2.ReservationState, ReservationState)
         asked = await allowed(context, page_of(fields, request, tuple[Instant, ReservationId]))
-        wanted = ReservationState(state) if state else None
-        found = await self._reader.reservations(account_id, wanted, asked.limit, asked.after)
+        found = await self._reader.reservations(account_id, state, asked.limit, asked.after)
         reservations, token = asked.page(found, reservation_message, lambda each: (each.created_at, each.reservation_id))
         return metering_pb2.ListReservationsResponse(reservations=reservations, next_page_token=token)
 

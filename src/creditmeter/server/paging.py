@@ -59,7 +59,7 @@ class PageRequest(Generic[_Cursor]):
 
 def page_of(fields: Fields, request: Any, cursor: type[_Cursor]) -> PageRequest[_Cursor] | InvalidRequest:
     """Read which page is asked for, after the other fields: a refusal names what is wrong with any of them."""
-    size = fields.page_size(request.page_size)
+    size = fields.page_size()
     after = _cursor_of(fields, request, request.page_token, cursor)
     return fields.refusal or PageRequest(request, size, after)
 
