@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from creditmeter.core.instants import Instant, to_datetime
+
 Clock = Callable[[], datetime]
 """Gives the present moment, with a time zone."""
 
@@ -71,3 +73,8 @@ def _zone() -> ZoneInfo | None:
         return ZoneInfo(name.removeprefix(":"))
     except (KeyError, OSError, ValueError):  # a zone that is not known is a KeyError
         return None
+
+
+def short_instant(at: Instant) -> str:
+    """A moment of the core as people read it."""
+    return short_time(to_datetime(at))

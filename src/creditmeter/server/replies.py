@@ -304,7 +304,7 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
         type=number_of(account_pb2.HistoryType, entry.type),
         amount_microcredits=entry.amount,
         balance_after_microcredits=entry.balance_after,
-        kind=number_of(grants_pb2.GrantKind, entry.kind) if entry.kind else grants_pb2.GRANT_KIND_UNSPECIFIED,
+        kind=number_of(grants_pb2.GrantKind, entry.kind),
         grant_id=entry.grant_id or "",
         charge_id=entry.charge_id or "",
         refund_id=entry.refund_id or "",

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.cli.commands.rates import MAX_DOCUMENT_BYTES, Compared
+from creditmeter.cli.commands.rates_diff import Compared
 from creditmeter.cli.exits import ExitCode
+from creditmeter.cli.rate_cards import MAX_DOCUMENT_BYTES
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.server import rate_card_service

@@ -12,7 +12,6 @@ from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
 from creditmeter.cli.output import print_listing, say_more, word
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import Client
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits, format_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import Place, PriceTable, Unit, wider
@@ -41,11 +40,7 @@ def prices(
     of tokens and long inputs cost is in --json.
     """
     request = account_pb2.ListModelPricesRequest(action=action, page_token=page_token)
-
-    async def read(client: Client) -> account_pb2.ListModelPricesResponse:
-        return await pages(client.account.ListModelPrices, request, lambda page: len(page.prices), limit)
-
-    reply = ask(address, read)
+    reply = ask(address, lambda client: pages(client.account.ListModelPrices, request, lambda page: len(page.prices), limit))
     if not print_listing(reply, account_pb2.ModelPrice, reply.prices, as_json=as_json, as_csv=as_csv):
         _print_prices(reply.prices, f"Prices in credits by the rate card {reply.rate_card_version}")
         say_more(reply.next_page_token)

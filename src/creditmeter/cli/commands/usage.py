@@ -34,28 +34,33 @@ def read_grouping(text: str) -> str:
     raise typer.BadParameter(f"{text!r} is none of {', '.join(_NAMES)} or label:KEY")
 
 
+_GroupBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group-by",
+        parser=read_grouping,
+        metavar="WHAT",
+        help="day, action, model, tool, kind or label:KEY; up to four. Default: day.",
+    ),
+]
+_Start = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=read_moment,
+        metavar="TIME",
+        help="Only charges from then on. Default: 30 days before the end, from midnight UTC on.",
+    ),
+]
+_End = Annotated[
+    datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only charges before then. Default: now.")
+]
+
+
 def usage(
     account_id: AccountId,
-    group_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--group-by",
-            parser=read_grouping,
-            metavar="WHAT",
-            help="day, action, model, tool, kind or label:KEY; up to four. Default: day.",
-        ),
-    ] = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=read_moment,
-            metavar="TIME",
-            help="Only charges from then on. Default: 30 days before the end, from midnight UTC on.",
-        ),
-    ] = None,
-    end: Annotated[
-        datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only charges before then. Default: now.")
-    ] = None,
+    group_by: _GroupBy = None,
+    start: _Start = None,
+    end: _End = None,
     limit: Limit = 50,
     page_token: PageToken = "",
     address: Address = None,
@@ -71,22 +76,28 @@ def usage(
         end=timestamp(end),
         page_token=page_token,
     )
-
-    async def read(client: Client) -> account_pb2.SummarizeUsageResponse:
-        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
-
-    reply = ask(address, read, patience=LONG_READ)
+    reply = ask(address, lambda client: _read(client, request, limit), patience=LONG_READ)
     if as_json:
         print_json(json_of(reply))
         return
     if as_csv:
         _print_csv(names, reply)
     else:
-        until = f" until {moment(request, 'end')}" if end else " on"
-        title = f"Usage of {account_id} from {moment(request, 'start')}{until}, settled charges"
-        empty = f"No charge of {account_id} was settled from {moment(request, 'start')}{until}."
-        print_table(usage_table(names, reply), title, empty=empty, with_times=True)
+        _print_usage(names, request, reply)
     say_more(reply.next_page_token, aside=as_csv)
+
+
+async def _read(client: Client, request: account_pb2.SummarizeUsageRequest, limit: int) -> account_pb2.SummarizeUsageResponse:
+    return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
+
+
+def _print_usage(
+    names: Sequence[str], request: account_pb2.SummarizeUsageRequest, reply: account_pb2.SummarizeUsageResponse
+) -> None:
+    until = f" until {moment(request, 'end')}" if request.HasField("end") else " on"
+    title = f"Usage of {request.account_id} from {moment(request, 'start')}{until}, settled charges"
+    empty = f"No charge of {request.account_id} was settled from {moment(request, 'start')}{until}."
+    print_table(usage_table(names, reply), title, empty=empty, with_times=True)
 
 
 def _default_start(end: datetime | None) -> datetime:
