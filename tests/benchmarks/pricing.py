@@ -25,7 +25,7 @@ from creditmeter.core.prices.provider_usage import with_provider_usage
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.work import Usage, Work
-from creditmeter.server.app import load_rate_card
+from creditmeter.server.opening import load_rate_card
 from creditmeter.sidecar.pricing import Pricing
 from tests.catalog.campaign import OUR_NAMES
 

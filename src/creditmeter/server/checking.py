@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 
 from creditmeter.central.engine.database import parse_url
 from creditmeter.central.engine.faults import CentralMisconfigured
-from creditmeter.server.app import StartupError, load_rate_card, open_webhook, own_socket
 from creditmeter.server.config import Settings
+from creditmeter.server.exits import StartupError
+from creditmeter.server.opening import load_rate_card, open_webhook, own_socket
 
 
 def misused(settings: Settings) -> list[str]:

@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIServer
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 
-from creditmeter.core.settlement.alerts import LowBalance
+from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.server.addresses import AddressUnusable
 from creditmeter.sidecar.alerts.standard_webhooks import Outcome
 

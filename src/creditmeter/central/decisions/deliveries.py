@@ -12,9 +12,9 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.deliveries import Delivery
+from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import account_key, entry_id
 from creditmeter.core.instants import DAY, Instant, Span, to_datetime
-from creditmeter.core.settlement.alerts import LowBalance
 
 KEPT_FOR = Span(4 * DAY)
 """What was due so long ago nobody delivers: there is no sidecar with a webhook, or has not been for days."""
