@@ -1,4 +1,4 @@
-"""Reading AccountService's requests: which history and which usage is asked for."""
+"""The requests of AccountService with many fields, read into the core's."""
 
 from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.credit.history import EntryType, HistoryFilter, LabelFilter
@@ -9,7 +9,7 @@ from creditmeter.v1 import account_pb2, grants_pb2
 
 
 def history_filter(fields: Fields, request: account_pb2.ListHistoryRequest) -> HistoryFilter:
-    """Which lines of history to show."""
+    """The filter of a ListHistory."""
     wanted = HistoryFilter(
         types=fields.enums("types", account_pb2.HistoryType, EntryType),
         kinds=fields.enums("kinds", grants_pb2.GrantKind, GrantKind),
@@ -26,7 +26,7 @@ def history_filter(fields: Fields, request: account_pb2.ListHistoryRequest) -> H
 
 
 def usage_query(fields: Fields, request: account_pb2.SummarizeUsageRequest) -> UsageQuery:
-    """Which charges to sum up, and by what."""
+    """The query of a SummarizeUsage."""
     wanted = UsageQuery(
         account_id=fields.id("account_id", AccountId),
         start=fields.bound_if_set("start"),

@@ -1,4 +1,4 @@
-"""AccountService: what an account has and where its credits went."""
+"""AccountService: the balance of an account, its history, its usage and its forecast."""
 
 from creditmeter.core.credit.grants import GrantCursor
 from creditmeter.core.ids import AccountId
@@ -23,17 +23,17 @@ from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import account_pb2, account_pb2_grpc
 
 MAX_PENDING_BYTES = 1024**2
-"""Charges that wait to be posted take as much of the first page of history."""
+"""Most bytes of the first page of history that charges not posted yet may take."""
 
 
 class AccountService(account_pb2_grpc.AccountServiceServicer):
-    """Reads only. What is not defined here is not in this version."""
+    """Reads only. A method of the contract that is not defined here answers NOT_IMPLEMENTED."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def GetBalance(self, request: account_pb2.GetBalanceRequest, context: Context) -> account_pb2.GetBalanceResponse:
-        """How an account stands."""
+        """The balance of an account."""
         fields = Fields(request)
         account_id = fields.id("account_id", AccountId)
         balance = await allowed(context, fields.refusal or await self._reader.balance(account_id))
@@ -94,7 +94,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def ForecastUsage(
         self, request: account_pb2.ForecastUsageRequest, context: Context
     ) -> account_pb2.ForecastUsageResponse:
-        """How long an account's credit lasts, and which plan would have been enough."""
+        """How long an account's credit lasts, and the smallest plan that would have been enough."""
         fields = Fields(request)
         account_id = fields.id("account_id", AccountId)
         found = await allowed(context, fields.refusal or await self._reader.forecast(account_id))

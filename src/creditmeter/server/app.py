@@ -1,7 +1,8 @@
-"""The whole program, wired: the only place that knows all its parts.
+"""Wires the whole program: the only module that knows all its parts.
 
-Start: lock the data directory, open the journal and the central store, load the books, register, listen, say so. Stop, on
-SIGTERM, SIGINT or SIGHUP: no new work, finish what is under way, settle, give back, close.
+At its start the program locks the data directory, opens the journal and the central store, loads the books, registers, listens
+and prints the ready line. On SIGTERM, SIGINT or SIGHUP it refuses new work, lets calls under way end, settles, returns its
+leases and closes everything.
 """
 
 import asyncio
@@ -33,16 +34,16 @@ from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.sidecar.status import Condition
 
 LAST_CALLS_SECONDS = 1.0
-"""Calls that are under way when the server stops may take so long to end; streams that watch its health never end."""
+"""Longest wait for calls under way when the server stops. Streams that watch its health would never end."""
 
 LAST_DELIVERIES_SECONDS = 1.0
-"""Alerts that are being delivered when the program stops may take so long; the rest are delivered later, or by others."""
+"""Longest wait for alerts under way when the program stops. The rest are delivered at the next start, or by other sidecars."""
 
 _log = structlog.get_logger()
 
 
 def serve(settings: Settings, clock: Clock | None = None) -> int:
-    """Run a sidecar until it is told to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
+    """Run a sidecar until it is asked to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
 
     Raises:
         StartupError: it cannot start.
@@ -77,9 +78,7 @@ async def _serve(settings: Settings, clock: Clock) -> int:
 
 
 class Program:
-    """A running sidecar with its server. Once it has stopped, `is_settled` and `exit_code` are known, and how long its `parts`
-    took.
-    """
+    """A running sidecar with its server. Once it has stopped, `is_settled`, `exit_code` and `parts` describe the stop."""
 
     def __init__(
         self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str], courier: Courier
@@ -95,14 +94,14 @@ class Program:
 
     @property
     def exit_code(self) -> int:
-        """How the process ends, once it has stopped."""
+        """The exit code of the process, once the program has stopped."""
         if self.sidecar.condition is Condition.FENCED:
             return FENCED
         return OK if self.is_settled else UNSETTLED
 
     async def stop(self, grace_seconds: float) -> None:
-        """Stop in order, within `grace_seconds` altogether. What is held may be committed, released and refunded for the first
-        half of it, if that takes so long; the rest is for settling.
+        """Stop within `grace_seconds` in all. For up to the first half, open reservations may still be committed, released and
+        refunded; the rest is for settling.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
@@ -121,7 +120,7 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
-    """A sidecar that listens, for as long as the block runs; then it is stopped.
+    """Run a sidecar that listens while the block runs, and stop it afterwards.
 
     Raises:
         StartupError: it cannot start.
@@ -151,7 +150,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
 
 
 async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tuple[grpc.aio.Server, Health, list[str]]:
-    """The sidecar at work and the server listening."""
+    """Start the sidecar and the server. Returns the server, its health, and the addresses that it listens on."""
     health = Health()
     addresses: list[str] = []
     server = server_of(settings, sidecar, health, metrics, addresses)

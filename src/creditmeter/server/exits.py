@@ -12,7 +12,10 @@ FENCED = 8
 
 
 class StartupError(Exception):
-    """Something keeps the program from starting; the message is for an operator. `problems` are its parts, where it has any."""
+    """The program cannot start; the message is for an operator.
+
+    `problems` are the single problems, if there are several; else the message alone.
+    """
 
     def __init__(self, message: str, exit_code: int = CANNOT_START, problems: Sequence[str] = ()) -> None:
         super().__init__(message)

@@ -15,7 +15,10 @@ from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reserva
 
 
 class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
-    """Reads each request, has it decided, and writes the reply. What is not defined here is not in this version."""
+    """Reads each request, passes it to the sidecar, and writes the reply.
+
+    A method of the contract that is not defined here answers NOT_IMPLEMENTED.
+    """
 
     def __init__(self, meter: Meter, reader: Reader, max_hold_lifetime: Span) -> None:
         self._meter = meter
@@ -23,7 +26,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._max_hold_lifetime = max_hold_lifetime
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
-        """What work would cost."""
+        """The price of work, without holding anything."""
         works, account_id = await allowed(context, read.quote_of(request))
         quotes = await allowed(context, await self._reader.quote(works, account_id))
         return metering_pb2.QuoteResponse(quotes=[quote_message(each, quotes.available) for each in quotes.quotes])
@@ -35,13 +38,13 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
-        """Raise a hold or push its deadline."""
+        """Raise a hold, or move its deadline."""
         asked = await allowed(context, read.extend_of(request))
         done = await allowed(context, await self._meter.extend(asked, context.time_remaining()))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
-        """Charge what was used."""
+        """Charge the usage of a reserved call."""
         asked = await allowed(context, read.commit_of(request))
         done = await allowed(context, await self._meter.commit(asked))
         return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
@@ -59,7 +62,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:
-        """Give cost back."""
+        """Give back a charge, or a part of it."""
         asked = await allowed(context, read.refund_of(request))
         done = await allowed(context, await self._meter.refund(asked))
         return metering_pb2.RefundResponse(refund=_refund(done), replayed=done.replayed)
@@ -74,14 +77,14 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         return metering_pb2.GetReservationResponse(reservation=reservation_message(found))
 
     async def GetCharge(self, request: metering_pb2.GetChargeRequest, context: Context) -> metering_pb2.GetChargeResponse:
-        """A charge, wherever it was made."""
+        """A charge of any sidecar."""
         fields = Fields(request)
         name = fields.id("charge_id", ChargeId)
         found = await allowed(context, fields.refusal or await self._reader.charge(name))
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
     async def GetRefund(self, request: metering_pb2.GetRefundRequest, context: Context) -> metering_pb2.GetRefundResponse:
-        """A refund, wherever it was made."""
+        """A refund of any sidecar."""
         fields = Fields(request)
         name = fields.id("refund_id", RefundId)
         found = await allowed(context, fields.refusal or await self._reader.refund(name))

@@ -45,12 +45,12 @@ def duration(span: Span | None) -> Duration | None:
 
 
 def int64(number: int) -> int:
-    """A sum as the contract can say it: no more than an int64 has. Thousands of the largest amounts add up to more."""
+    """A sum, cut at the largest int64. Thousands of the largest amounts add up to more."""
     return min(number, MAX_INT64)
 
 
 def work_message(work: Work) -> work_pb2.Work:
-    """Work as it was asked for."""
+    """The work of a reservation."""
     return work_pb2.Work(
         action=work.action,
         provider=work.provider,
@@ -64,7 +64,7 @@ def work_message(work: Work) -> work_pb2.Work:
 
 
 def usage_message(usage: Usage) -> work_pb2.Usage:
-    """Usage as it was charged; what is unknown stays unset."""
+    """The usage of a charge. An unknown count stays unset."""
     return work_pb2.Usage(
         action=usage.action,
         provider=usage.provider,
@@ -108,7 +108,7 @@ def reservation_message(reservation: Reservation) -> reservations_pb2.Reservatio
 
 
 def charge_message(charge: Charge) -> charges_pb2.Charge:
-    """A charge. Until it is posted, what leases stand behind counts as covered, and there are no draws yet."""
+    """A charge. Until it is posted, the amount that leases cover counts as covered, and there are no draws."""
     posting = charge.posting
     flags = charge.flags
     if posting is not None and posting.duplicate_of is not None:
@@ -165,7 +165,7 @@ def refund_message(refund: Refund) -> charges_pb2.Refund:
 
 
 def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
-    """A grant. A goodwill grant's note names the charge that it makes up for, and is cut where that makes it too long."""
+    """A grant. The note of a goodwill grant begins with the id of its charge, and is cut at the longest note allowed."""
     note = grant.note
     if grant.charge_id is not None:
         note = f"{grant.charge_id}: {note}" if note else grant.charge_id
@@ -190,7 +190,7 @@ def plan_message(plan: Plan) -> grants_pb2.Plan:
 
 
 def quote_message(quoted: Quoted, available: Microcredits | None) -> metering_pb2.WorkQuote:
-    """What a work would cost; and, of what an account has available, whether that pays for it."""
+    """The price of work and, with an account's available microcredits, whether they pay for it."""
     return metering_pb2.WorkQuote(
         min_microcredits=quoted.least,
         max_microcredits=quoted.most,
@@ -201,7 +201,7 @@ def quote_message(quoted: Quoted, available: Microcredits | None) -> metering_pb
 
 
 def price_message(line: PriceLine) -> account_pb2.ModelPrice:
-    """What one model, tool or action costs."""
+    """The prices of one model, tool or action."""
     place = line.place
     return account_pb2.ModelPrice(
         action=place.action,
@@ -234,7 +234,7 @@ def rate_card_message(card: KeptCard, document: str) -> admin_pb2.RateCard:
 
 
 def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
-    """One kind of credit."""
+    """The sums of all grants of one kind."""
     return account_pb2.Bucket(
         kind=number_of(grants_pb2.GrantKind, bucket.kind),
         granted_microcredits=int64(bucket.granted),
@@ -244,7 +244,7 @@ def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
 
 
 def account_message(account: Account) -> admin_pb2.Account:
-    """What is agreed with an account."""
+    """The terms of an account."""
     alerts = [
         admin_pb2.Alert(percent=each.percent) if each.percent else admin_pb2.Alert(amount_microcredits=each.amount)
         for each in account.alerts
@@ -265,7 +265,7 @@ def account_message(account: Account) -> admin_pb2.Account:
 
 
 def sidecar_message(sidecar: SeenSidecar) -> admin_pb2.Sidecar:
-    """A sidecar as the central store sees it."""
+    """A sidecar, by what the central store knows of it."""
     return admin_pb2.Sidecar(
         sidecar_id=sidecar.sidecar_id,
         epoch=sidecar.epoch,
@@ -280,7 +280,7 @@ def sidecar_message(sidecar: SeenSidecar) -> admin_pb2.Sidecar:
 
 
 def lease_message(found: AccountLease) -> admin_pb2.Lease:
-    """A lease as the central store sees it."""
+    """A lease, by what the central store knows of it."""
     lease = found.lease
     return admin_pb2.Lease(
         lease_id=lease.lease_id,
@@ -322,7 +322,7 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
 
 
 def usage_group_message(keys: Keys, totals: Totals) -> account_pb2.UsageGroup:
-    """A group of a summary."""
+    """A group of a summary of usage, with its sums."""
     return account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals))
 
 

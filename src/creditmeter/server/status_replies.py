@@ -1,4 +1,4 @@
-"""How a sidecar is, as a message."""
+"""From a sidecar's status to the message that callers get."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from creditmeter.v1 import admin_pb2
 
 
 def status_message(status: Status, addresses: Sequence[str]) -> admin_pb2.GetStatusResponse:
-    """How a sidecar is that listens on these addresses."""
+    """The status of a sidecar that listens on these addresses."""
     tally, central = status.tally, status.central
     return admin_pb2.GetStatusResponse(
         sidecar_id=status.sidecar_id,

@@ -208,12 +208,12 @@ def test_reading_a_long_history_says_how_far_it_is(cli: CommandLine, busy: str, 
     assert shown.err.splitlines() == ["read 2 entries of history", "read 4 entries of history"]
 
 
-async def settled(services: Services, request_id: str, credits: int) -> str:
+async def settled(on: Services, request_id: str, credits: int) -> str:
     """The id of a charge of so many credits, once it is posted."""
     asked = metering_pb2.ChargeRequest(
         request_id=request_id, account_id="alice", amount_microcredits=credits * CREDIT, already_incurred=True
     )
-    return (await settled_charge(services, (await services.metering.Charge(asked)).charge.charge_id)).charge_id
+    return (await settled_charge(on, (await on.metering.Charge(asked)).charge.charge_id)).charge_id
 
 
 async def test_a_past_balance_is_what_the_store_had_then(services: Services, clock: ManualClock) -> None:  # noqa: F811
