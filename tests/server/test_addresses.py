@@ -8,8 +8,9 @@ import grpc
 import pytest
 
 from creditmeter.server.addresses import AddressUnusable, bind, reserved
-from creditmeter.server.app import StartupError, running
+from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.server.exits import StartupError
 from creditmeter.server.permissions import Access
 from tests.clocks import ManualClock
 from tests.privileges import IS_ROOT, unprivileged

@@ -12,8 +12,9 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from creditmeter.server.app import MISUNDERSTOOD, StartupError, running
+from creditmeter.server.app import running
 from creditmeter.server.config import ConfigError, Settings
+from creditmeter.server.exits import MISUNDERSTOOD, StartupError
 from creditmeter.server.metrics import Metrics, MetricsPage
 from creditmeter.sidecar.alerts.standard_webhooks import Outcome
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2

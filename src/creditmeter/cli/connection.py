@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from creditmeter.central.engine.faults import CentralMisconfigured
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.screen import say
 from creditmeter.cli.socket_access import denial
@@ -130,6 +130,12 @@ def failed_call(address: str, error: CallError, request_id: str = "", patience: 
         late = f"the sidecar at {address} did not answer within {patience.attempt:g} s"
         return CommandFailed(late + again, ExitCode.UNREACHABLE)
     return CommandFailed(_nobody_at(address) + again, ExitCode.UNREACHABLE)
+
+
+def failed_store(error: CentralUnavailable) -> CommandFailed:
+    """The complaint about a central store that could not be asked."""
+    code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
+    return CommandFailed(f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code)
 
 
 def _nobody_at(address: str) -> str:

@@ -21,6 +21,7 @@ from creditmeter.v1.account_pb2 import HistoryEntry
 from creditmeter.v1.charges_pb2 import Charge, Draw
 from creditmeter.v1.grants_pb2 import GrantKind
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _INT64 = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
 
@@ -128,10 +129,13 @@ def ago(message: Message, field: str, now: datetime) -> str:
         return "-"
     timestamp: Timestamp = getattr(message, field)
     seconds = int((now - timestamp.ToDatetime(tzinfo=UTC)).total_seconds())
-    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        if seconds >= length:
-            return f"{seconds // length} {unit} ago"
-    return "now"
+    return f"{in_largest_unit(seconds)} ago" if seconds > 0 else "now"
+
+
+def in_largest_unit(seconds: int) -> str:
+    """A length of time, rounded down in its largest unit: `2 d`, `3 h`, `4 min`, `5 s`."""
+    length, unit = next((each for each in _UNITS if seconds >= each[0]), _UNITS[-1])
+    return f"{seconds // length} {unit}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -1,4 +1,4 @@
-"""`creditmeter account`: make accounts and change what is agreed with them."""
+"""`creditmeter account`: makes accounts, and shows and changes their terms."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -184,7 +184,7 @@ def list_accounts(
 
 
 def _set_terms(account: admin_pb2.Account) -> list[str]:
-    """The fields that are set, beside the id."""
+    """The names of the fields that are set, without the id."""
     return [field.name for field, _ in account.ListFields() if field.name != "account_id"]
 
 

@@ -1,4 +1,4 @@
-"""`creditmeter balance`: what an account may spend now, or what its balance was."""
+"""`creditmeter balance`: the balance of an account, now or at a moment in the past."""
 
 from datetime import datetime
 from typing import Annotated

@@ -72,10 +72,10 @@ def estimate(
     prices = prices_of(card)
     if credits is not None:
         supported = support(Microcredits(credits), month, prices)
-        _tell_support(card, supported, month, as_json=as_json)
+        _print_support(card, supported, month, as_json=as_json)
     else:
         plans = None if address is None else _plans(address)
-        _tell_estimate(card, estimated(month, prices), prices, month, plans, as_json=as_json)
+        _print_estimate(card, estimated(month, prices), prices, month, plans, as_json=as_json)
 
 
 def _card(file: Path | None) -> RateCard:
@@ -104,10 +104,10 @@ def _plans(address: str) -> list[Plan]:
     return sorted(plans, key=lambda each: (size(each), each.plan_id))
 
 
-# What is said of a month.
+# The estimate of a month.
 
 
-def _tell_estimate(
+def _print_estimate(
     card: RateCard, found: Estimate, prices: Prices, month: Month, plans: Sequence[Plan] | None, *, as_json: bool
 ) -> None:
     if as_json:
@@ -169,10 +169,10 @@ def _plans_table(plans: Sequence[Plan], need: Range) -> Table:
     return shown
 
 
-# What is said of an amount.
+# What an amount supports.
 
 
-def _tell_support(card: RateCard, found: Support, month: Month, *, as_json: bool) -> None:
+def _print_support(card: RateCard, found: Support, month: Month, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -192,7 +192,7 @@ def _tell_support(card: RateCard, found: Support, month: Month, *, as_json: bool
 
 
 def support_lines(found: Support, month: Month) -> list[str]:
-    """What an amount supports, a line for each thing that all of it may go to."""
+    """What an amount supports: a line for each use, as if all of the amount went to it."""
     pieces = counted(found.most_pieces, "piece")
     if found.pieces != found.most_pieces:
         pieces = f"{found.pieces:,}-{pieces}"

@@ -1,4 +1,4 @@
-"""`creditmeter history`: what happened to an account's credit."""
+"""`creditmeter history`: the entries of an account's history, newest first."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -28,7 +28,7 @@ from creditmeter.v1 import account_pb2, charges_pb2, grants_pb2
 
 
 class EntryType(StrEnum):
-    """What an entry tells."""
+    """The type of an entry."""
 
     GRANTED = "granted"
     CHARGED = "charged"
@@ -45,7 +45,7 @@ _NOTHING_YET = "Nothing has happened to the credit of {} yet."
 
 
 def read_label(text: str) -> account_pb2.LabelMatch:
-    """A label as it is typed: `job=42`, or `job` with any value. A key with an equals sign cannot be typed."""
+    """A typed label: `job=42`, or `job` with any value. A key that contains an equals sign cannot be typed."""
     key, equals, value = text.partition("=")
     if not key:
         raise typer.BadParameter("a label is KEY=VALUE, or KEY for any value")

@@ -1,4 +1,4 @@
-"""`creditmeter leases`: who holds what of whose credit, since when and until when."""
+"""`creditmeter leases`: the open leases, each with its account, its sidecar, its amounts and its times."""
 
 from collections.abc import Sequence
 from typing import Annotated

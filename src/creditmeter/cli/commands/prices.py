@@ -1,4 +1,4 @@
-"""`creditmeter prices`: what models, tools and actions cost by the rate card in force; and how two cards' prices differ."""
+"""`creditmeter prices`: the prices of models, tools and actions by the rate card in force; and the differences of two cards."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from creditmeter.core.work import Usage
 from creditmeter.v1 import account_pb2
 
 MAX_LINES = 10**6
-"""As many lines of two cards are compared: more than cards have."""
+"""Most lines of a card that are compared: more than a card has."""
 
 _UNITS = tuple(Unit)
 
@@ -65,14 +65,14 @@ def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
 
 
 def _per_million(price: account_pb2.ModelPrice, unit: account_pb2.PriceUnit.ValueType) -> str:
-    """What so many of these tokens cost where the input is not long; empty if there is no such price."""
+    """The price of a million of these tokens if the input is not long; empty if there is none."""
     amounts = (each.amount_microcredits for each in price.unit_prices if each.unit == unit and not each.above_input_tokens)
     return next(map(format_credits, amounts), "")
 
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """What a unit costs by each card, in microcredits, in calls with more than so many input tokens; None: it has no price."""
+    """The price of a unit by each card, in microcredits, in calls with more input tokens than this; None: there is no price."""
 
     place: Place
     above_input_tokens: int
@@ -82,7 +82,7 @@ class PriceChange:
 
 
 def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceChange]:
-    """What differs at a moment, in the order of the table of prices; also where only one card names the model or tool."""
+    """The prices that differ at a moment, in the order of the table of prices, also of models and tools that one card names alone."""
     before, after = _Prices(old, at), _Prices(new, at)
     for place in sorted({*before.places, *after.places}):
         lines = before.line(place), after.line(place)
@@ -94,11 +94,11 @@ def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceCh
 
 
 _Line = Mapping[tuple[int, Unit], Microcredits]
-"""What units cost from how many input tokens on; empty without any price."""
+"""Prices in microcredits, by the number of input tokens above which they hold, and by unit; empty if there is none."""
 
 
 class _Prices:
-    """What everything costs by a card at a moment, whether or not the card names it."""
+    """The prices of a card at a moment, also of models and tools that the card does not name."""
 
     def __init__(self, card: RateCard, at: Instant) -> None:
         self._card = card
@@ -109,7 +109,7 @@ class _Prices:
         }
 
     def line(self, place: Place) -> _Line:
-        """The prices that count for a place of this card's table or of another one's."""
+        """The prices of a position, which may be one of another card's table."""
         if place in self.places:
             return self.places[place]
         return self._line_of_rule(place) if place.action == TEXT else self._line_of_item(place)
@@ -128,7 +128,7 @@ class _Prices:
 
 
 def _amount(line: _Line, above: int, unit: Unit) -> Microcredits | None:
-    """A price from a line, which leaves out what costs the same as a wider class of tokens or as with shorter inputs."""
+    """A price from a line. A line leaves out prices that equal those of a wider class of tokens or of shorter inputs."""
     if not line:
         return None
     if unit is Unit.QUANTITY:

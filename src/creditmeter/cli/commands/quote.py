@@ -1,4 +1,4 @@
-"""`creditmeter quote`: what work would cost, at one model or at several to choose from."""
+"""`creditmeter quote`: the price of work, at one model or at several for comparison."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
@@ -25,10 +25,10 @@ COMMON_MODELS = (
     "gemini-2.5-flash",
     "gemini-2.5-pro",
 )
-"""What text is compared at where no model is named: small and large ones of well-known providers."""
+"""Models at which text is compared if none is named: small and large ones of well-known providers."""
 
 MAX_MODELS = 50
-"""As many works are priced by one Quote."""
+"""Most works in one Quote."""
 
 MAX_COUNT = 10**9
 """The contract's limit of every count."""
@@ -166,7 +166,7 @@ def _print_quotes(quoted: Sequence[_Quoted], account_id: str, *, as_json: bool, 
 
 
 def _title(quoted: Sequence[_Quoted]) -> str:
-    """What is quoted, and by which card. The works differ in their models only."""
+    """The title: the work and the rate card. The works differ in their models only."""
     work, first = quoted[0]
     return f"Credits for {_work_but_model(work)}, by the rate card {first.rate_card_version}"
 
@@ -180,7 +180,7 @@ def _work_but_model(work: work_pb2.Work) -> str:
 
 
 def _quotes_table(quoted: Sequence[_Quoted], account_id: str) -> Table:
-    """One row a model; with an account also whether it can pay the most, and how much output its credit pays for."""
+    """One row a model. With an account also whether it can pay the highest price, and the output tokens that it can pay for."""
     is_text = quoted[0][0].action == TEXT
     columns = [*(["affordable"] if account_id else ()), *(["output tokens"] if account_id and is_text else ())]
     shown = table("model", "at least", "at most", *columns, ids=("model",), right=("at least", "at most", "output tokens"))

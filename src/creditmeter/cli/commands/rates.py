@@ -1,4 +1,4 @@
-"""`creditmeter rates`: publish rate cards, look at them, check one before it is published, and see what it would change."""
+"""`creditmeter rates`: publishes, shows, lists, checks and compares rate cards."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ def publish(file: File, address: Address = None, as_json: AsJson = False) -> Non
     card = reply.rate_card
     print_lines(f"published: {card.version}" + (" (done before; nothing changed now)" if reply.replayed else ""))
     print_lines(f"effective from: {moment(card, 'effective_from')}")
-    print_lines(_standing(card, in_force))
+    print_lines(_effect(card, in_force))
     Notes(with_times=True).print()
 
 
@@ -104,8 +104,8 @@ def check(file: File) -> None:
 commands.command()(diff)
 
 
-def _standing(card: admin_pb2.RateCard, in_force: admin_pb2.RateCard) -> str:
-    """Whether a card that was just published is in force. Of those in effect the last one to take effect is."""
+def _effect(card: admin_pb2.RateCard, in_force: admin_pb2.RateCard) -> str:
+    """Whether a card that was just published is in force: of the cards that have taken effect, the last one is."""
     if card.version == in_force.version:
         return "It is in force."
     if card.effective_from.ToNanoseconds() > in_force.effective_from.ToNanoseconds():
@@ -125,7 +125,7 @@ def _print_cards(cards: Sequence[admin_pb2.RateCard], in_force: admin_pb2.RateCa
 
 
 def _summary(card: RateCard) -> Table:
-    """What is on a card, in numbers."""
+    """The numbers of models, tools and actions on a card."""
     listed = card.price_list.models() if card.price_list is not None else ()
     of_list = sum(card.own_text_rule(each.provider, each.model.model) is None for each in listed)
     own = sum(each.listed is None for each in card.text)

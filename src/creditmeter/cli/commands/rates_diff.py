@@ -55,14 +55,14 @@ def diff(
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One of two cards that are compared. `published` is the version that it was published under; empty if it is a file."""
+    """One of the two cards. `published` is the version under which it was published; empty if it is a file."""
 
     card: RateCard
     published: str = ""
 
     @property
     def description(self) -> str:
-        """Which card it is, and whether its prices are those that it was published with."""
+        """Names the card, and says whether its list prices are those of another release than the one it was published with."""
         since = f"effective from {short_instant(self.card.effective_from)}"
         if self.published in ("", self.card.version):
             return f"{self.card.version}, {since}"
@@ -70,7 +70,7 @@ class Compared:
 
 
 def _compared(names: tuple[str, str], address: str | None) -> tuple[Compared, Compared]:
-    """The cards that are meant by these names.
+    """The cards of these names.
 
     Raises:
         CommandFailed: there is none, or it cannot be used.
@@ -94,10 +94,10 @@ def _read(name: str, published: admin_pb2.RateCard | None) -> Compared:
 
 
 def _is_file(name: str) -> bool:
-    """Whether there is a file of this name, or a pipe; no name at all is a published card's."""
+    """Whether there is a file or a pipe of this name. An empty name means a published card."""
     try:
         return Path(name).exists() and not Path(name).is_dir()
-    except OSError:  # such a name no file can have, or its directory may not be looked at
+    except OSError:  # no valid file name, or a directory that is closed
         return False
 
 
@@ -112,7 +112,7 @@ async def _by_name(client: Client, name: str) -> admin_pb2.RateCard:
 
 _Value = int | str | list[str] | None
 _ValueChange = tuple[str, _Value, _Value]
-"""A value of the card itself that differs: its name, the old one, the new one. Names of amounts end with `_microcredits`."""
+"""A value of the card that differs: its name, the old value, the new one. Names of amounts end with `_microcredits`."""
 
 
 def _value_changes(old: RateCard, new: RateCard) -> Iterator[_ValueChange]:
@@ -136,7 +136,7 @@ def _values(card: RateCard) -> Mapping[str, _Value]:
 def _difference_json(
     old: Compared, new: Compared, values: Iterable[_ValueChange], prices: Iterable[PriceChange]
 ) -> dict[str, Any]:
-    """What a program reads."""
+    """The differences as JSON."""
     return {
         "old": _card_json(old),
         "new": _card_json(new),
@@ -164,7 +164,7 @@ def _price_json(change: PriceChange) -> dict[str, Any]:
 
 
 def _values_table(changes: Iterable[_ValueChange]) -> Table:
-    """One row a value, and of lists one for each name that is on one of them only."""
+    """One row a value; for lists, one for each name that is on one of the two only."""
     shown = table("value", "old", "new")
     for name, old, new in changes:
         if isinstance(old, list) and isinstance(new, list):

@@ -1,4 +1,4 @@
-"""`creditmeter usage`: where an account's credits went, by day, model, action and the like."""
+"""`creditmeter usage`: the settled charges of an account, summed by day, model, action and the like."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,17 +18,17 @@ from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2
 
 LOOKS_BACK = timedelta(days=30)
-"""Usage is shown of so long a time and the rest of its first day, if no start is named."""
+"""Time before the end that is shown if no start is named. It is extended to the beginning of its first day."""
 
 _LABEL = "label:"
 _NAMES = {name.removeprefix("USAGE_DIMENSION_").lower(): value for name, value in account_pb2.UsageDimension.items() if value}
 _KIND = "kind"
 _BARS = ""
-"""The head of the column of bars: they need none."""
+"""The head of the column of bars, which is empty."""
 
 
 def read_grouping(text: str) -> str:
-    """What to group by, as it is typed."""
+    """A typed grouping, checked."""
     if text in _NAMES or (text.startswith(_LABEL) and text != _LABEL):
         return text
     raise typer.BadParameter(f"{text!r} is none of {', '.join(_NAMES)} or label:KEY")
@@ -101,7 +101,7 @@ def _print_usage(
 
 
 def _default_start(end: datetime | None) -> datetime:
-    """A midnight, so that a listing can be gone on with for the rest of the day."""
+    """The start if none is named: a midnight in UTC, so that the token of a next page stays valid for the rest of the day."""
     moment = (end or now()).astimezone(UTC)
     if moment - EPOCH < LOOKS_BACK:
         return EPOCH
@@ -115,9 +115,9 @@ def _grouping(name: str) -> account_pb2.UsageGrouping:
 
 
 def usage_table(names: Sequence[str], reply: account_pb2.SummarizeUsageResponse) -> Table:
-    """Groups, one a row, with a bar for each one's share, and the total.
+    """Groups, one a row, and the total.
 
-    By kind the bars are of what each kind paid, else of cost.
+    Each group has a bar: of the amount that the kind paid if kinds are grouped by, else of the cost.
     """
     numbers = ("charges", "credits", "paid", "refunded", "USD")
     goes = ("USD", _BARS, "refunded", "charges", "paid")

@@ -1,4 +1,4 @@
-"""The command itself: its options, and the course of a replay."""
+"""The command: reads its options, replays the trace on a sidecar, and prints the outcome."""
 
 import secrets
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ from creditmeter.client import CallError, Client, Retry
 from creditmeter.core.amounts import from_credits
 
 PATIENCE = Retry(total=60, attempt=10)
-"""A sidecar may be killed and started again in the middle."""
+"""In seconds. It is long because a sidecar may be killed and started again during the replay."""
 
 SETTLE_SECONDS = 60
-"""As long as settling may take after the last call, beside the time that holds need to run out."""
+"""Longest settling after the last call, in seconds, besides the time until holds expire."""
 
 
 SAMPLE = Path(__file__).with_name("sample_trace.csv")
@@ -42,7 +42,7 @@ MONTHLY = from_credits(3000)
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a replay is to do. `allowance` is what new accounts are granted."""
+    """The calls of a replay, and how they are made. `allowance` is what new accounts are granted."""
 
     calls: list[Call]
     accounts: list[str]
