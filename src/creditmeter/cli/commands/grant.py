@@ -144,7 +144,7 @@ _LESS_THAN_NOTES = ("from", "grant", "source", "note")
 
 
 def grants_table(grants: Iterable[grants_pb2.Grant], *, with_ids: bool = True) -> Table:
-    """Grants, one a row. On a narrow terminal the ids stay, which `grant void` takes; without `with_ids` the notes stay instead."""
+    """Grants, one a row. A narrow terminal keeps the ids, which `grant void` takes; without `with_ids` it keeps the notes."""
     shown = table(
         *("kind", "granted", "left", "from", "until", "source", "grant", "note"),
         right=("granted", "left"),
