@@ -59,7 +59,7 @@ def check_it_stays(server: grpc.aio.Server, path: Path) -> None:
 
 
 async def test_a_socket_that_is_served(server: grpc.aio.Server, served: Path) -> None:
-    """The usual case: whoever serves it takes the connection."""
+    """The usual case: the process that serves it accepts the connection."""
     check_it_stays(server, served)
 
 

@@ -123,7 +123,7 @@ async def test_a_commit_names_everything_that_neither_it_nor_its_work_has(servic
     ],
 )
 async def test_lengths_of_time_are_written_out(services: Services, method: str, request_: object, said: str) -> None:
-    """To the second, so that who reads it knows what to send."""
+    """To the second, so that the caller knows what to send."""
     failed = await failure(getattr(services.metering, method)(request_))
     assert said in {each.description for each in failed.bad_request.field_violations if each.field == "ttl"}
 

@@ -353,5 +353,5 @@ def test_prices_of_another_release_are_told() -> None:
     here = RateCard(version="v1+genai-prices.2", data_version="genai-prices.2", effective_from=Instant(0))
     since = "effective from 1970-01-01 00:00"
     assert Compared(here, here.version).description == f"v1+genai-prices.2, {since}"
-    told = "its list prices are shown as of genai-prices.2, which is installed here"
-    assert Compared(here, "v1+genai-prices.1").description == f"v1+genai-prices.1, {since}; {told}"
+    dated = "its list prices are shown as of genai-prices.2, which is installed here"
+    assert Compared(here, "v1+genai-prices.1").description == f"v1+genai-prices.1, {since}; {dated}"

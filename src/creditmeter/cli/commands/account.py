@@ -77,7 +77,7 @@ Alerts = Annotated[
         "--alert",
         parser=read_alert,
         metavar="CREDITS|PERCENT%",
-        help="Tell when no more than this is left: 50, or 10% of what was granted. May be given several times.",
+        help="Alert when no more than this is left: 50, or 10% of what was granted. May be given several times.",
     ),
 ]
 

@@ -82,7 +82,7 @@ class PriceChange:
 
 
 def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceChange]:
-    """The prices that differ at a moment, in the order of the table of prices. One of the cards may not name the model or tool."""
+    """The prices that differ at a moment, in the order of the table of prices. One card may not name the model or tool."""
     before, after = _Prices(old, at), _Prices(new, at)
     for place in sorted({*before.places, *after.places}):
         lines = before.line(place), after.line(place)

@@ -89,7 +89,7 @@ def list_cards(
 
 @commands.command()
 def check(file: File) -> None:
-    """Check a rate card before it is published: every problem is told with its line. Needs no sidecar."""
+    """Check a rate card before it is published: every problem is printed with its line. Needs no sidecar."""
     try:
         card = card_of(read_document(file))
     except RateCardError as error:

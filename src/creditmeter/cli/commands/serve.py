@@ -1,4 +1,4 @@
-"""`creditmeter serve`: run a sidecar until it is told to stop."""
+"""`creditmeter serve`: runs a sidecar until it is asked to stop."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`creditmeter sidecars`: which sidecars there are, whether they speak, and what is out to them."""
+"""`creditmeter sidecars`: the sidecars that ever registered, whether they are active, and what they hold."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ def sidecars(
     state: Annotated[
         State | None,
         typer.Option(
-            help="Only those that speak, that are silent while credit is out to them, or that are silent without any."
+            help="Only those that report, that are silent while credit is out to them, or that are silent without any."
         ),
     ] = None,
     limit: Limit = 50,
