@@ -11,7 +11,7 @@ import pytest
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_cards import LoadedCard
-from creditmeter.server.app import load_rate_card
+from creditmeter.server.opening import load_rate_card
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
 from tests.sidecar.bench import Bench

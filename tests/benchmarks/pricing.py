@@ -27,7 +27,7 @@ from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.work import Usage, Work
-from creditmeter.server.app import load_rate_card
+from creditmeter.server.opening import load_rate_card
 from tests.catalog.campaign import OUR_NAMES
 
 MAX_MICROSECONDS = 20.0

@@ -7,8 +7,8 @@ from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.credit.low_balance import LowBalance, Measure
 from creditmeter.core.ids import AccountId
-from creditmeter.core.settlement.alerts import LowBalance, Measure
 from tests.clocks import NOON
 
 

@@ -14,7 +14,7 @@ from tests.cli.processes import Ended, SidecarProcess, sidecar_process
 
 @pytest.fixture(autouse=True)
 def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whoever runs the tests: times are shown in UTC, and lines are as long as they need to be."""
+    """On every machine times are shown in UTC, and lines are as long as they need to be."""
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("COLUMNS", raising=False)
     time.tzset()

@@ -98,7 +98,7 @@ class SidecarProcess:
         return self._end(signal.SIGTERM)
 
     def tell_to_stop(self) -> None:
-        """Tell it to stop in order, and do not wait for that."""
+        """Send SIGTERM, and do not wait."""
         self._signal(signal.SIGTERM)
 
     def pause(self) -> None:

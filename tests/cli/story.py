@@ -41,7 +41,7 @@ def still_sidecar() -> Iterator[Path]:
         def live() -> None:
             try:
                 loop.run_until_complete(_live(Path(directory), ready, stop))
-            except BaseException as error:  # noqa: BLE001 - told below, where the test sees it
+            except BaseException as error:  # noqa: BLE001 - raised below, in the test
                 failed.append(error)
             finally:
                 loop.close()
@@ -64,7 +64,7 @@ async def _live(data_dir: Path, ready: threading.Event, stop: asyncio.Event) -> 
     settings = Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=1)
     clock = ManualClock(MORNING)
     async with running(settings, clock), Client(settings.socket_address) as client:
-        await Story(client, clock).tell()
+        await Story(client, clock).run()
         ready.set()
         await stop.wait()
 
@@ -77,7 +77,7 @@ class Story:
         self._clock = clock
         self._steps = 0
 
-    async def tell(self) -> None:
+    async def run(self) -> None:
         """Live through four days, the last of them to noon, where one call is still held."""
         await self._open_accounts()
         for day in range(3):
@@ -92,7 +92,7 @@ class Story:
         held = await self._reserve("gpt-4o", 8_000, 2_000)
         await self._charge(work_pb2.Usage(action="tool", tool="web_search"), then=0)  # with it goes what is held
         await self._until(lambda lease: lease.held_microcredits == held.held_microcredits)
-        for account_id in (LONG_NAME, "bob", "ada"):  # what midnight brought is written by whoever reads first
+        for account_id in (LONG_NAME, "bob", "ada"):  # the first read writes what midnight brought
             await call(self._client.account.GetBalance, account_pb2.GetBalanceRequest(account_id=account_id), PATIENCE)
 
     async def _open_accounts(self) -> None:

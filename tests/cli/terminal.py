@@ -87,7 +87,7 @@ class Terminal:
         return os.read(self._master, _CHUNK)
 
     def close(self) -> None:
-        """Take the terminal away: who runs on it is told by SIGHUP."""
+        """Close the terminal: its processes get SIGHUP."""
         for each in (self._master, self._slave):
             with contextlib.suppress(OSError):
                 os.close(each)

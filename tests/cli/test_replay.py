@@ -1,4 +1,4 @@
-"""The parts of a replay: what is read, what is drawn, what is counted, and whether the audit can tell."""
+"""The parts of a replay: reading the trace, drawing the calls, the counts, and the audit."""
 
 from pathlib import Path
 

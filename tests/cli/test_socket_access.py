@@ -1,4 +1,4 @@
-"""A command that may not connect to a socket is told so, and by whose permissions."""
+"""A command that may not connect to a socket says so, and names the file or directory that denies it."""
 
 import grp
 import os

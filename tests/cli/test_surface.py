@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.help_texts import command_of
 from creditmeter.cli.main import app
-from creditmeter.server import app as server
+from creditmeter.server import exits as server
 from tests.cli.terminal import on_terminal
 
 ASKS = {"--address", "--json", "--help"}

@@ -76,7 +76,7 @@ def test_a_note_from_a_user(cli: CommandLine, account: str) -> None:
 
 
 def test_a_complaint_shows_what_was_typed_without_steering(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever made the operator type it."""
+    """Text that another user made the operator type."""
     assert run(["balance", "a", "--at", "x", "--address", "\x1b[2J"]) != 0
     assert run(["\x1b[2J"]) != 0
     _say_waiting("unix:/\x1b[2J")

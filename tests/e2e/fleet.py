@@ -84,7 +84,7 @@ async def balance(client: Client, account_id: str) -> account_pb2.GetBalanceResp
 
 
 async def settled(clients: Sequence[Client], account_id: str) -> account_pb2.GetBalanceResponse:
-    """How an account stands once every sidecar has told everything about it."""
+    """The balance of an account once every sidecar has posted everything of it."""
     async with asyncio.timeout(SETTLE_SECONDS):
         while True:
             found = [await balance(each, account_id) for each in clients]

@@ -1,4 +1,4 @@
-"""A steady load on several sidecars, and what it was told: to be looked for afterwards."""
+"""A steady load on several sidecars, and the acknowledged replies, to be looked for afterwards."""
 
 import asyncio
 import random

@@ -83,7 +83,7 @@ def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path:
 @pytest.mark.parametrize("is_told", [True, False])
 @pytest.mark.parametrize("name", ["demo", "replay"])
 def test_a_terminal_that_is_closed(trace: Path, short_path: Path, name: str, is_told: bool) -> None:
-    """All that runs on it is told by SIGHUP, and nothing can be printed any more: whichever is noticed first."""
+    """Its processes get SIGHUP, and can no longer print: either may be noticed first."""
     arguments, until = {
         "demo": (("demo",), rb"Three calls"),
         "replay": (("replay", str(trace), "--speed", "20"), rb"\d\d/100"),

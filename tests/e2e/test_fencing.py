@@ -1,4 +1,4 @@
-"""A data directory that was copied: two processes with one identity, of which the central store lets one speak."""
+"""A data directory that was copied: two processes with one identity, of which the central store accepts one."""
 
 import asyncio
 import shutil
@@ -74,7 +74,7 @@ async def test_the_one_that_was_copied_is_fenced(copied: Copied) -> None:
 
 
 async def commit_until_fenced(copied: Copied, client: Client) -> None:
-    """Charge the leases in hand, until the sidecar has found out that it does not speak for itself any more."""
+    """Charge the leases in hand, until the sidecar has found out that it is fenced."""
     for number in range(1_000):
         try:
             await copied.charge(client, f"late-{number}", 1)
@@ -105,7 +105,7 @@ async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
 
 
 async def test_both_started_while_the_store_is_away(copied: Copied, postgres_server: PostgresServer) -> None:
-    """Both have the same charges to post, and each some of its own. Whoever comes second is fenced; all that was acknowledged
+    """Both have the same charges to post, and each some of its own. The second one is fenced; all that was acknowledged
     is charged once.
     """
     async with Client(copied.original.address) as client:

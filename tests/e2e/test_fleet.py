@@ -37,7 +37,7 @@ LARGEST_CALL = 10
 LONGEST_CALL_SECONDS = 0.03
 RELEASED_SHARE = 0.15
 MAX_RECALLS = 40
-"""As often as one request may be told that credit is on its way."""
+"""Most times that one request may get RECALL_PENDING."""
 
 ORDER_OF_KINDS = [grants_pb2.GRANT_KIND_DAILY, grants_pb2.GRANT_KIND_MONTHLY, grants_pb2.GRANT_KIND_PERMANENT]
 
@@ -173,7 +173,7 @@ async def make_call(
 
 
 async def hold(client: Client, request_id: str, credits: int, ledger: Ledger) -> str | None:
-    """Reserve, coming back when told that credit is on its way. None if there is none."""
+    """Reserve, and repeat it while the reply is RECALL_PENDING. None if there is no credit."""
     for _ in range(MAX_RECALLS):
         started = ledger.now()
         try:

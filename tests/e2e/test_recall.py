@@ -52,7 +52,7 @@ async def test_idle_credit_elsewhere_is_there_at_once(central_url: str) -> None:
 
 
 async def test_a_sidecar_that_stands_still_delays_but_does_not_refuse(central_url: str) -> None:
-    """The need is told to come back, soon, and is met as soon as the other sidecar goes on; what is left over is for all."""
+    """The caller is asked to try again soon, and gets the credit once the other sidecar goes on. The rest is for all."""
     async with fleet(central_url, 2) as sidecars:
         here, elsewhere, everything = await idle_elsewhere(sidecars)
         sidecars[1].pause()

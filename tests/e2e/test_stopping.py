@@ -91,7 +91,7 @@ async def test_a_terminal_that_is_closed(short_path: Path) -> None:
     assert (verified.code, json.loads(verified.out)["entries"]) == (0, 2)
 
 
-def test_whoever_started_it_may_have_it_outlive_its_terminal(short_path: Path) -> None:
+def test_under_nohup_it_outlives_its_terminal(short_path: Path) -> None:
     """As `nohup` does: the signal is ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sidecar = SidecarProcess(short_path)

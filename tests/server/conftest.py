@@ -1,4 +1,4 @@
-"""A whole program in this process, spoken to over its Unix socket."""
+"""A whole program in this process, called over its Unix socket."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,7 @@ class Services:
 
     @classmethod
     def on(cls, program: Program, data_dir: Path, channel: grpc.aio.Channel) -> "Services":
-        """Stubs that speak to a program over this channel."""
+        """Stubs that call a program over this channel."""
         return cls(
             program,
             data_dir,
@@ -72,7 +72,7 @@ class Services:
 
 
 class Failure:
-    """What a failed call said."""
+    """The status of a failed call, with its details."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code, self.message = error.code(), error.details() or ""

@@ -28,12 +28,12 @@ def charge(**fields: Any) -> metering_pb2.ChargeRequest:
 
 
 def commit(**fields: Any) -> metering_pb2.CommitRequest:
-    """A Commit of a reservation that is not there: what is in order is told so."""
+    """A Commit of an unknown reservation. A valid one is refused with RESERVATION_NOT_FOUND."""
     return metering_pb2.CommitRequest(request_id=new_id(), reservation_id="none", **fields)
 
 
 def extend(**fields: Any) -> metering_pb2.ExtendRequest:
-    """An Extend of a reservation that is not there."""
+    """An Extend of an unknown reservation."""
     return metering_pb2.ExtendRequest(request_id=new_id(), reservation_id="none", **fields)
 
 

@@ -8,8 +8,9 @@ import grpc
 import pytest
 
 from creditmeter.server.addresses import AddressUnusable, bind, reserved
-from creditmeter.server.app import StartupError, running
+from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.server.exits import StartupError
 from creditmeter.server.permissions import Access
 from tests.clocks import ManualClock
 from tests.privileges import IS_ROOT, unprivileged
@@ -58,7 +59,7 @@ def check_it_stays(server: grpc.aio.Server, path: Path) -> None:
 
 
 async def test_a_socket_that_is_served(server: grpc.aio.Server, served: Path) -> None:
-    """The usual case: whoever serves it takes the connection."""
+    """The usual case: the process that serves it accepts the connection."""
     check_it_stays(server, served)
 
 

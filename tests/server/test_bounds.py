@@ -54,7 +54,7 @@ OF_MESSAGES = {case.elements.partition(".")[0] for case in BOUNDS}
 
 @pytest.mark.parametrize("message", sorted(OF_MESSAGES))
 async def test_a_bound_is_where_it_is_stated_to_be(rich: Services, message: str) -> None:
-    """Within it a request is in order, whatever else speaks against it; beyond it the field, and no other, is wrong."""
+    """Within the bound a request is valid, or refused for another reason. Beyond it this field alone is wrong."""
     for case in BOUNDS:
         if case.elements.partition(".")[0] == message:
             assert case.within, case
@@ -74,7 +74,7 @@ async def _try_both_sides(services: Services, case: Bound) -> None:
 
 
 async def test_a_page_has_as_many_as_asked_for(services: Services) -> None:
-    """50 unless told, and never more than 1,000. The price list has more than that."""
+    """50 by default, and never more than 1,000. The price list has more than that."""
     for asked, size in ((0, 50), (1, 1), (999, 999), (1_000, 1_000), (1_001, 1_000), (2**31 - 1, 1_000)):
         page = await services.account.ListModelPrices(account_pb2.ListModelPricesRequest(page_size=asked))
         assert len(page.prices) == size

@@ -81,7 +81,7 @@ async def test_the_health_probe_sees_what_can_serve(services: Services, grpc_hea
 
 
 async def test_health_is_watched(services: Services) -> None:
-    """Watch tells a change as it happens."""
+    """Watch sends each change at once."""
     stub = health_pb2_grpc.HealthStub(services.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(service="creditmeter.v1.MeteringService"))
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING

@@ -1,4 +1,4 @@
-"""Every field of a request that the core calls otherwise than the contract has the contract's name when it is told of."""
+"""Refusals name each field of a request as the contract does, also where the core has another name."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 
-from creditmeter.v1 import admin_pb2, grants_pb2, metering_pb2, work_pb2
+from creditmeter.v1 import metering_pb2, work_pb2
 from tests.server.conftest import Failure, Services, failure
 from tests.v1.contract import SERVICES
 
@@ -123,7 +123,7 @@ async def test_a_commit_names_everything_that_neither_it_nor_its_work_has(servic
     ],
 )
 async def test_lengths_of_time_are_written_out(services: Services, method: str, request_: object, said: str) -> None:
-    """To the second, so that who reads it knows what to send."""
+    """To the second, so that the caller knows what to send."""
     failed = await failure(getattr(services.metering, method)(request_))
     assert said in {each.description for each in failed.bad_request.field_violations if each.field == "ttl"}
 
@@ -141,42 +141,6 @@ async def test_amounts_stand_in_the_metadata(services: Services) -> None:
     failed = await failure(services.metering.Refund(refund))
     assert failed.info.reason == "REFUND_EXCEEDS_CHARGE"
     assert failed.info.metadata == {"refundable_microcredits": "2000000"}
-
-
-async def test_a_reused_request_id_names_the_field_of_the_contract(services: Services) -> None:
-    """By its path, whoever decides: this sidecar or the central store."""
-    await services.create("alice", permanent=100 * CREDIT)
-    metering, admin = services.metering, services.admin
-    await reserved(services, "amount", amount_microcredits=CREDIT)
-    of_text = work(request_model="gpt-4o", input_tokens=10, max_output_tokens=10)
-    await reserved(services, "work", work=of_text)
-    charged = metering_pb2.ChargeRequest(request_id="usage", account_id="alice", usage=usage("tool", tool="t", quantity=1))
-    await metering.Charge(charged)
-    charged.usage.quantity = 2
-    of_text.input_tokens = 11
-    gift = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=1)
-    account = admin_pb2.Account(account_id="alice", plan_id="plan-0-0", overdraft_limit_microcredits=1)
-    changed = admin_pb2.Account(account_id="alice", anchor_day=5)
-    await admin.UpdateAccount(admin_pb2.UpdateAccountRequest(request_id="update", account=changed))
-    changed.anchor_day = 6
-    cases = {
-        "amount_microcredits": metering.Reserve(
-            metering_pb2.ReserveRequest(request_id="amount", account_id="alice", amount_microcredits=2)
-        ),
-        "work.input_tokens": metering.Reserve(metering_pb2.ReserveRequest(request_id="work", account_id="alice", work=of_text)),
-        "usage.quantity": metering.Charge(charged),
-        "account.overdraft_limit_microcredits": admin.CreateAccount(
-            admin_pb2.CreateAccountRequest(request_id="create", account=account)
-        ),
-        "account.anchor_day": admin.UpdateAccount(admin_pb2.UpdateAccountRequest(request_id="update", account=changed)),
-    }
-    for field, call in cases.items():
-        failed = await failure(call)
-        assert (failed.info.reason, failed.info.metadata) == ("REQUEST_ID_REUSED", {"field": field})
-    failed = await failure(admin.GrantCredits(gift))
-    assert failed.info.metadata == {"field": "amount_microcredits"}
-    gift.kind, gift.amount_microcredits = grants_pb2.GRANT_KIND_DAILY, 100 * CREDIT
-    assert (await failure(admin.GrantCredits(gift))).info.metadata == {"field": "kind"}
 
 
 async def test_what_is_unpriced_is_answered_with_what_was_nearly_meant(services: Services) -> None:

@@ -3,7 +3,7 @@
 import grpc
 
 from creditmeter.core.instants import DAY
-from creditmeter.server.messages import timestamp
+from creditmeter.server.replies import timestamp
 from creditmeter.v1 import account_pb2, grants_pb2, metering_pb2
 from tests.clocks import NOON, ManualClock
 from tests.server.conftest import Services, failure

@@ -212,9 +212,9 @@ async def test_history_is_filtered_by_kind_source_and_label(services: Services, 
     assert bonus[-2][0] == "VOIDED"
     assert await found(source=grants_pb2.GRANT_SOURCE_BONUS, types=[account_pb2.HISTORY_TYPE_GRANTED]) == bonus[-1:]
     big = account_pb2.LabelMatch(key="job", value="big")
-    told = [name for name, _ in await found(label=big)]
-    assert told == ["DEBT_REPAID"] * (len(told) - 2) + ["WRITTEN_OFF", "CHARGED"]
-    assert len(told) > 2
+    types = [name for name, _ in await found(label=big)]
+    assert types == ["DEBT_REPAID"] * (len(types) - 2) + ["WRITTEN_OFF", "CHARGED"]
+    assert len(types) > 2
     assert await found(label=account_pb2.LabelMatch(key="job")) == await found(label=big)
     assert await found(label=account_pb2.LabelMatch(key="job", value="")) == []
     daily = await found(kinds=[grants_pb2.GRANT_KIND_DAILY])
@@ -372,7 +372,7 @@ def edited(token: str, cursor: object) -> str:
 
 
 async def test_whether_a_moment_is_over_is_for_the_stores_clock_to_say(services: Services, clock: ManualClock) -> None:
-    """Not for that of whoever asks, which is ahead of it here, or behind it."""
+    """Not for the clock of the caller, which is ahead of it here, or behind it."""
     await services.create("alice", permanent=3)
     async with Client(services.tcp) as client:
         now = to_datetime(clock.wall())

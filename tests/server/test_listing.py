@@ -3,7 +3,7 @@
 from typing import Any
 
 from creditmeter.core.instants import SECOND
-from creditmeter.server.messages import timestamp
+from creditmeter.server.replies import timestamp
 from creditmeter.v1 import admin_pb2, metering_pb2
 from tests.clocks import NOON, ManualClock
 from tests.server.conftest import Services, failure

@@ -12,8 +12,9 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from creditmeter.server.app import MISUNDERSTOOD, StartupError, running
+from creditmeter.server.app import running
 from creditmeter.server.config import ConfigError, Settings
+from creditmeter.server.exits import MISUNDERSTOOD, StartupError
 from creditmeter.server.metrics import Metrics, MetricsPage
 from creditmeter.sidecar.alerts.standard_webhooks import Outcome
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2
@@ -55,7 +56,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def services(
     data_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Services]:
-    """A running program that shows metrics and tells a webhook."""
+    """A running program that exports metrics and delivers alerts to a webhook."""
     monkeypatch.setattr("creditmeter.sidecar.alerts.courier.INTERVAL_SECONDS", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     settings = Settings.load(
@@ -226,7 +227,7 @@ async def test_a_secret_is_read_from_its_file(data_dir: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "complaint"),
     [
         ("alert_webhook_url", "ftp://user:password@example.com", "https://HOST"),
         ("alert_webhook_secret", "whsec_password", "24 to 64 bytes"),
@@ -234,11 +235,11 @@ async def test_a_secret_is_read_from_its_file(data_dir: Path, tmp_path: Path) ->
     ],
 )
 def test_what_no_webhook_can_have_is_refused_and_not_shown(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
 ) -> None:
     """From the environment, where secrets come from; not even in the cause, which a traceback would show."""
     monkeypatch.setenv(f"CREDITMETER_{name.upper()}", value)
-    with pytest.raises(ConfigError, match=told) as refused:
+    with pytest.raises(ConfigError, match=complaint) as refused:
         Settings.load(None)
     assert str(refused.value).startswith(name)
     assert "password" not in f"{refused.value} {refused.value.__cause__} {refused.value.__cause__!r}"

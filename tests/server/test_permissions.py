@@ -13,8 +13,9 @@ import grpc
 import pytest
 
 from creditmeter.server.addresses import bind
-from creditmeter.server.app import MISUNDERSTOOD, StartupError, running
+from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.server.exits import MISUNDERSTOOD, StartupError
 from creditmeter.server.permissions import Access, GroupUnusable, make_directory
 from tests.clocks import ManualClock
 from tests.privileges import A_GROUP, unprivileged

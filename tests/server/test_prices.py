@@ -237,13 +237,13 @@ async def test_a_card_with_many_problems_is_refused_with_as_many_as_fit(services
     """In the space that gRPC has for it; how many more there are is said, and each is cut short if it has to be."""
     rules = "".join(f'[[text.models]]\nmodel = "{number}{"x" * 600}"\ninput = -1\noutput = -1\n' for number in range(500))
     failed = await failure(publish(services, CARD + rules))
-    told = failed.bad_request.field_violations
-    assert (failed.info.reason, 1 <= len(told) < 1_000) == ("INVALID_REQUEST", True)
-    assert failed.message.endswith(f"and {1_000 - len(told)} more")
-    assert {len(each.description) for each in told} == {501}
+    named = failed.bad_request.field_violations
+    assert (failed.info.reason, 1 <= len(named) < 1_000) == ("INVALID_REQUEST", True)
+    assert failed.message.endswith(f"and {1_000 - len(named)} more")
+    assert {len(each.description) for each in named} == {501}
 
 
-async def test_what_has_no_price_is_told_in_the_space_there_is(services: Services) -> None:
+async def test_what_has_no_price_is_named_in_the_space_there_is(services: Services) -> None:
     """However many variants the card has, and however long the names are: the reason always gets through."""
     await services.create("alice", permanent=100 * CREDIT)
     variants = ", ".join(f'"{number:04}x{number:04}-high" = 10' for number in range(400))

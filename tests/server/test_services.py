@@ -111,7 +111,7 @@ async def test_bad_input_is_refused_by_field(services: Services, method: str, re
 
 
 async def test_insufficient_credits_say_what_is_there_and_when_more_comes(services: Services) -> None:
-    """RESOURCE_EXHAUSTED without RetryInfo tells clients not to retry."""
+    """RESOURCE_EXHAUSTED without RetryInfo asks clients not to retry."""
     await services.create("alice", daily=5 * CREDIT)
     failed = await failure(services.metering.Reserve(reserve("r", 6 * CREDIT)))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "INSUFFICIENT_CREDITS")

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from creditmeter import __version__
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
-from creditmeter.server.status_messages import status_message
+from creditmeter.server.status_replies import status_message
 from creditmeter.sidecar.status import CentralContact, Condition, Status, Tally
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
 from tests.clocks import ManualClock

@@ -15,7 +15,7 @@ CREDIT = 1_000_000
 
 
 async def test_the_first_reason_counts() -> None:
-    """Whoever asks later changes nothing."""
+    """Later requests change nothing."""
     stop = StopRequest()
     stop.make("fenced")
     stop.make("SIGTERM")

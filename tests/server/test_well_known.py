@@ -130,4 +130,4 @@ async def test_every_such_field_of_every_request_is_checked(
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert ".".join(path) in failed.fields
     assert len(failed.fields) > 1
-    assert len(failed.bad_request.field_violations) == len(failed.fields), "each field is told of once"
+    assert len(failed.bad_request.field_violations) == len(failed.fields), "each field is named once"

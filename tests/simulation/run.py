@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from creditmeter.core.prices.rate_cards import LoadedCard
-from creditmeter.server.app import load_rate_card
+from creditmeter.server.opening import load_rate_card
 from creditmeter.sidecar import naming
 from tests.simulation.ending import come_to_rest
 from tests.simulation.loop import Stuck, VirtualLoop

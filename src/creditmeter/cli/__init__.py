@@ -2,5 +2,5 @@
 
 import os
 
-# gRPC's own log lines would stand beside the one line that an operator is told. It reads this when it is first imported.
+# Without this gRPC would print log lines beside the one line for the operator. It is read when gRPC is first imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

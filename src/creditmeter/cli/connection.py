@@ -1,4 +1,4 @@
-"""Asking a sidecar: which one, and what its refusals mean to an operator."""
+"""Calls to a sidecar: finds its address, and turns its refusals into complaints for the operator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from creditmeter.central.engine.faults import CentralMisconfigured
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.screen import say
 from creditmeter.cli.socket_access import denial
@@ -18,17 +18,21 @@ from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 _Answer = TypeVar("_Answer")
 
 PATIENCE = Retry(total=2, attempt=10)
-"""A person waits for the answer."""
+"""For most commands: a person waits for the answer. In seconds."""
 
 LONG_READ = Retry(total=10, attempt=120)
-"""For what a sidecar has to sum up: with a large account that takes its time, and an overloaded sidecar is asked again."""
+"""For sums over history, which take long on a large account. An overloaded sidecar is asked again. In seconds."""
 
 SAYS_AFTER = 5
-"""Who has waited so many seconds is told that it goes on."""
+"""Seconds after which a line says that the command still waits."""
 
 
 def load_settings(config_file: Path | None = None, **overrides: object) -> Settings:
-    """The server's settings, which also say where a sidecar's socket and central store are by default."""
+    """The server's settings. The default addresses of a sidecar's socket and of the central store are among them.
+
+    Raises:
+        CommandFailed: they cannot be read.
+    """
     try:
         return Settings.load(config_file, **overrides)
     except ConfigError as error:
@@ -36,7 +40,11 @@ def load_settings(config_file: Path | None = None, **overrides: object) -> Setti
 
 
 def central_url(central: str | None, data_dir: Path | None = None) -> str:
-    """The address of the central store that is meant, checked: as given, else by the settings."""
+    """The address of the central store, checked: the given one, else that of the settings.
+
+    Raises:
+        CommandFailed: it is no address of a store.
+    """
     from creditmeter.central.engine.database import parse_url  # noqa: PLC0415 - most commands need no database
 
     settings = load_settings(central=central, data_dir=data_dir)
@@ -53,10 +61,12 @@ def ask(
     request_id: str = "",
     patience: Retry = PATIENCE,
 ) -> _Answer:
-    """Put a question to the sidecar at `address`, or to the one in the data directory. Its calls are made with `patience`.
+    """The answer of `question`, asked of the sidecar at `address`, by default the one in the data directory.
+
+    `patience` is what `question` calls with; a complaint names it.
 
     Raises:
-        CommandFailed: the sidecar refused or was not reached. If that leaves the effect unknown, the message names
+        CommandFailed: the sidecar refused or was not reached. If it is unknown whether the call took effect, the message names
             `request_id`.
     """
     target = sidecar_address(address)
@@ -80,7 +90,11 @@ def _say_waiting(address: str) -> None:
 
 
 def named_address(address: str | None) -> str:
-    """The address asked for, checked; by default the socket in the data directory."""
+    """The given address, checked; by default the socket in the data directory.
+
+    Raises:
+        CommandFailed: it is no address, or too long for a socket.
+    """
     if address is not None and not is_address(address):
         raise CommandFailed(f"{address!r} is no address: use host:port or unix:/path", ExitCode.USAGE)
     target = address or load_settings().socket_address
@@ -90,7 +104,11 @@ def named_address(address: str | None) -> str:
 
 
 def sidecar_address(address: str | None) -> str:
-    """As `named_address`, where somebody may answer."""
+    """As `named_address`. Also checks that the socket exists and that this user may connect to it.
+
+    Raises:
+        CommandFailed: no sidecar can be reached there.
+    """
     target = named_address(address)
     if denied := denial(target):
         raise CommandFailed(denied, ExitCode.UNREACHABLE)
@@ -100,7 +118,7 @@ def sidecar_address(address: str | None) -> str:
 
 
 def failed_call(address: str, error: CallError, request_id: str = "", patience: Retry = PATIENCE) -> CommandFailed:
-    """One line for the operator. `patience` is what the call was made with."""
+    """The complaint about a failed call. `patience` is what the call was made with."""
     if error.code is grpc.StatusCode.UNIMPLEMENTED and not error.reason:
         return CommandFailed(f"the sidecar at {address} does not administer: start it with --enable-admin")
     if not error.is_retryable:
@@ -112,6 +130,12 @@ def failed_call(address: str, error: CallError, request_id: str = "", patience: 
         late = f"the sidecar at {address} did not answer within {patience.attempt:g} s"
         return CommandFailed(late + again, ExitCode.UNREACHABLE)
     return CommandFailed(_nobody_at(address) + again, ExitCode.UNREACHABLE)
+
+
+def failed_store(error: CentralUnavailable) -> CommandFailed:
+    """The complaint about a central store that could not be asked."""
+    code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
+    return CommandFailed(f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code)
 
 
 def _nobody_at(address: str) -> str:

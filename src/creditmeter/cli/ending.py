@@ -1,4 +1,4 @@
-"""A command that has started something ends in order, however it is told to: what it began is undone on the way out."""
+"""Runs a command so that a signal cancels it in order: what it started is stopped on the way out."""
 
 import asyncio
 import signal
@@ -9,15 +9,16 @@ from creditmeter.cli.exits import CommandFailed
 
 _Result = TypeVar("_Result")
 
-_TOLD = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
+_COMPLAINTS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
 
 
 def run_to_its_end(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run some work. Ctrl-C, SIGTERM and the end of the terminal cancel it, so that its `finally` blocks are run; a signal that
-    whoever started the command has it ignore, as `nohup` does, is ignored.
+    """Run some work. Ctrl-C, SIGTERM and the end of the terminal cancel it, so that its `finally` blocks are run.
+
+    A signal that was set to be ignored when the command started, as `nohup` does, stays ignored.
 
     Raises:
-        CommandFailed: it was cancelled so. The exit code is what a shell says of a process that the signal ended.
+        CommandFailed: a signal cancelled it. The exit code is 128 plus the number of the signal, as in a shell.
     """
     return asyncio.run(_cancelled_by_signals(work))
 
@@ -28,11 +29,11 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, _Result]) -> _Result:
     came: list[signal.Signals] = []
 
     def on(number: signal.Signals) -> None:
-        if not came:  # what is undone at the first one is not interrupted by a second one
+        if not came:  # a second signal does not interrupt the clean-up
             this.cancel()
         came.append(number)
 
-    for number in _TOLD:
+    for number in _COMPLAINTS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on, number)
     try:
@@ -40,4 +41,4 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, _Result]) -> _Result:
     except asyncio.CancelledError:
         if not came:
             raise
-        raise CommandFailed(_TOLD[came[0]], 128 + came[0]) from None
+        raise CommandFailed(_COMPLAINTS[came[0]], 128 + came[0]) from None

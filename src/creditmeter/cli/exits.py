@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code says. 130 is a command that was interrupted."""
+    """The exit codes of commands. A command that was interrupted has 130."""
 
     OK = 0
     FAILED = 1
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
 
 
 class CommandFailed(Exception):
-    """A command that ends without what was asked for. The message is the one line that its operator reads."""
+    """A command failed. The message is one line for its operator."""
 
     def __init__(self, message: str, exit_code: int = ExitCode.FAILED) -> None:
         super().__init__(" ".join(message.split()))

@@ -1,12 +1,13 @@
-"""What `--help` says of a parameter beside its meaning: what is to be typed, in the user's words, and no Python type."""
+"""Help texts: each parameter shows what to type, in the user's words, and no Python type."""
 
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 
 def command_of(app: typer.Typer) -> TyperGroup:
-    """The application's commands. In their help texts an option that takes one of several words names them, and an
-    argument is what its name says.
+    """The application's commands, with tidied help texts.
+
+    An option that takes one of several words names them; an argument shows its name alone.
     """
     command = typer.main.get_command(app)
     assert isinstance(command, TyperGroup), "there are several commands"
@@ -15,11 +16,11 @@ def command_of(app: typer.Typer) -> TyperGroup:
 
 
 def _tidy(command: TyperCommand | TyperGroup) -> None:
-    """A command, those below it, and the parameters of all of them."""
-    if command.help:  # else a line's end in the source is one on the terminal
+    """Tidy a command, the commands below it, and all of their parameters."""
+    if command.help:  # line ends of the source are not shown
         paragraphs = [" ".join(each.split()) for each in command.help.split("\n\n")]
         command.help = "\n\n".join(paragraphs)
-        command.short_help = command.short_help or paragraphs[0]  # else a list of commands has its beginning only
+        command.short_help = command.short_help or paragraphs[0]  # by default the list of commands cuts it
     with typer.Context(command) as context:
         parameters = command.get_params(context)
     for each in parameters:

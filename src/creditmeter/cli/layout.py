@@ -1,15 +1,15 @@
-"""How a table is made to fit a terminal: which columns stay, and how wide they are. No line is wider than the terminal.
+"""Fits a table to a terminal: chooses the columns that stay, and their widths. No line is wider than the terminal.
 
-The rule, in this order, until the table fits:
+These steps are taken, in this order, until the table fits:
 
-0. A column that may be left out and has nothing in it is, without a word.
-1. Text that may be broken over lines is, down to `LEAST_TEXT` cells; bars get shorter, down to `LEAST_BAR`.
-2. Columns that may be left out are, in the order that the table names.
+0. Empty columns that may be left out are left out, without a note.
+1. Text is broken over lines of at least `LEAST_TEXT` cells; bars get shorter, down to `LEAST_BAR` cells.
+2. Columns that may be left out are left out, in the order that the table names.
 3. Ids are shortened in the middle and other words at their end, down to `LEAST_WORD` cells. Numbers and times are never
    shortened: a part of an amount would be read as another amount.
-4. The rightmost column goes, whatever it is, until the first one is left, which is cut where the line ends.
+4. Columns are left out from the right, until only the first one remains. It is cut at the end of the line.
 
-Room that is left over goes back to ids first, then to other words, bars and text. Widths are counted in cells: an East Asian
+Spare room is given to ids first, then to other words, bars and text. Widths are counted in cells: an East Asian
 wide character has two.
 """
 
@@ -29,7 +29,7 @@ LEAST_WORD = 9
 ELLIPSIS = "…"
 
 BAR = 30
-"""How wide the longest bar is, in cells."""
+"""Width of the longest bar, in cells."""
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -38,7 +38,7 @@ _NO_TIME = ("", "-")
 
 
 class Form(Enum):
-    """What is in a column. The order is that in which columns get back room that is left over."""
+    """The content of a column. Spare room is given to columns in this order."""
 
     ID = auto()
     WORD = auto()
@@ -50,7 +50,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `goes` is its place among those that may be left out, from 1 on; 0: it stays as long as it can."""
+    """A column. `goes` is its place in the order of being left out, from 1 on; 0: it stays as long as it can."""
 
     head: str
     form: Form = Form.WORD
@@ -59,13 +59,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A cell that shows an amount as a bar; the longest bar is that of `most`."""
+    """A cell that shows an amount as a bar. The amount `most` has the longest bar."""
 
     amount: int
     most: int
 
     def drawn(self, width: int) -> str:
-        """The bar, where the longest one is `width` cells long; what is there at all is seen."""
+        """The bar, if the longest one is `width` cells long. An amount above 0 has at least an eighth of a cell."""
         if self.amount <= 0:
             return ""
         whole, rest = divmod(max(1, self.amount * width * 8 // self.most), 8)
@@ -77,7 +77,7 @@ Cell = str | Bar
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A table that fits: its columns with their widths, its cells as they are shown, and what was done to them."""
+    """A table that fits: the columns that stay, their widths in cells, and the cells as they are shown."""
 
     columns: tuple[Column, ...]
     heads: tuple[str, ...]
@@ -94,12 +94,12 @@ class Layout:
 
     @property
     def width(self) -> int:
-        """Of the whole table, in cells."""
+        """Width of the whole table, in cells."""
         return _total(self.widths)
 
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int | None) -> Layout:
-    """Fit a table into `width` cells, from 1 on; None: it is as wide as its cells are."""
+    """Fit a table into `width` cells, at least 1. With None it is as wide as its cells."""
     natural = [max([cell_len(column.head), *(_natural(row[number]) for row in rows)]) for number, column in enumerate(columns)]
     empty = {number for number, column in enumerate(columns) if column.goes and not any(row[number] for row in rows)}
     widths = dict(enumerate(natural)) if width is None else _widths(columns, natural, width, empty if rows else set())
@@ -115,7 +115,7 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int | 
 
 
 def shortened(text: str, width: int, *, at_end: bool = False) -> str:
-    """A text in at most `width` cells: its middle, or its end, gives way to an ellipsis."""
+    """A text in at most `width` cells. An ellipsis replaces its middle or, with `at_end`, its end."""
     if cell_len(text) <= width:
         return text
     room = width - cell_len(ELLIPSIS)
@@ -124,8 +124,9 @@ def shortened(text: str, width: int, *, at_end: bool = False) -> str:
 
 
 def wrapped(line: str, width: int, hang: int = 0) -> list[str]:
-    """A line broken at spaces into lines of at most `width` cells; all but the first are indented by `hang`. A word that is
-    longer than a line is left whole: broken it could not be copied.
+    """A line broken at spaces into lines of at most `width` cells. All but the first are indented by `hang` cells.
+
+    A word that is longer than a line is left whole, so that it can be copied.
     """
     lines, words = [], line.split(" ")
     current = words[0]
@@ -162,7 +163,7 @@ _LEAST_CUT = {Form.ID: LEAST_WORD, Form.WORD: LEAST_WORD}
 
 
 def _grown(columns: Sequence[Column], natural: Sequence[int], least: dict[int, int], width: int) -> dict[int, int]:
-    """Hand out the room that is left over."""
+    """The widths after spare room is given to the columns, in the order of their forms."""
     room = width - _total(least.values())
     widths = dict(least)
     for number in sorted(least, key=lambda number: (columns[number].form.value, number)):

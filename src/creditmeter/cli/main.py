@@ -1,4 +1,4 @@
-"""The console script: all commands, and the one place where what goes wrong becomes a line and an exit code."""
+"""The console script: registers all commands, and turns every error into one line and an exit code."""
 
 import contextlib
 import os
@@ -38,10 +38,10 @@ from creditmeter.cli.screen import print_document, print_lines, say, terminal_is
 from creditmeter.cli.times import Clock, by_clock, system_clock
 
 INTERRUPTED = 128 + 2
-"""What a shell says of a process that Ctrl-C ended."""
+"""Exit code after Ctrl-C, as in a shell."""
 
 HUNG_UP = 128 + signal.SIGHUP
-"""What it says of one that ended because its terminal was closed."""
+"""Exit code after the terminal was closed, as in a shell."""
 
 DEBUG = "CREDITMETER_DEBUG"
 """The environment variable with which an internal error shows its traceback."""
@@ -95,18 +95,18 @@ def main() -> None:
             out.reconfigure(errors="backslashreplace")  # an output that is not UTF-8 cannot show every label
     try:
         code = run(sys.argv[1:])
-    except BrokenPipeError:  # who reads our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         code = ExitCode.FAILED
     sys.exit(_when_written(code))
 
 
 def _when_written(code: int) -> int:
-    """The exit code once all output is written. If it cannot be, what went well so far has failed; any other code stays."""
+    """The exit code after all output is flushed. If that fails, a code of 0 becomes that of a failure; any other code stays."""
     for out in (sys.stdout, sys.stderr):
         try:
             out.flush()
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # what is left of it goes there as the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # the interpreter flushes the rest at its end
             code = code or _not_written(error)
     return code
 
@@ -120,8 +120,9 @@ def _not_written(error: OSError) -> int:
 
 
 def run(arguments: Sequence[str], clock: Clock = system_clock) -> int:
-    """Run one command and return its exit code. What went wrong is one line on stderr, never a traceback. `clock` says when
-    it is: what is a time of today, and how long ago something was.
+    """Run one command and return its exit code. An error is one line on stderr, never a traceback.
+
+    `clock` gives the present moment, for times of today and for how long ago something was.
     """
     with by_clock(clock):
         return _run(arguments)
@@ -148,12 +149,12 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _was_typed(error: UnicodeEncodeError, arguments: Sequence[str]) -> bool:
-    """Whether what cannot be sent as UTF-8 came from the command line: bytes that are none have come as lone surrogates."""
+    """Whether the text that cannot be encoded was typed. Python reads bytes that are not UTF-8 as lone surrogates."""
     return any(error.object[error.start : error.end] in each for each in arguments)
 
 
 def _say(message: str, code: int) -> int:
-    """Say why a command failed, if anybody can still be told: the exit code says it, too."""
+    """Print why a command failed, and return its exit code. It is no error if stderr is closed."""
     with contextlib.suppress(OSError):
         say(f"creditmeter: {message}")
     return code

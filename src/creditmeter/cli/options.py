@@ -1,4 +1,4 @@
-"""The options that commands share, and how what is typed is read."""
+"""The options that commands share, and the parsers of their values."""
 
 import re
 import uuid
@@ -21,7 +21,7 @@ _CREDITS = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?")
 
 
 def read_credits(text: str | int) -> int:
-    """Microcredits from credits as they are typed: `100`, `6.5`. A default comes in microcredits and stays as it is."""
+    """Microcredits from typed credits: `100`, `6.5`. A default is already in microcredits and is returned unchanged."""
     if isinstance(text, int):
         return text
     amount = from_credits(text) if _CREDITS.fullmatch(text) else None
@@ -33,7 +33,7 @@ def read_credits(text: str | int) -> int:
 
 
 def read_some_credits(text: str | int) -> int:
-    """As `read_credits`, but more than none."""
+    """Microcredits from typed credits, as `read_credits`; 0 is refused."""
     amount = read_credits(text)
     if not amount:
         raise typer.BadParameter("0 credits are none: the least is 0.000001")
@@ -41,7 +41,7 @@ def read_some_credits(text: str | int) -> int:
 
 
 def read_alert(text: str | Alert) -> Alert:
-    """A threshold of low credit: credits, `50`, or a share of what was granted, `10%`."""
+    """The threshold of an alert: credits, `50`, or a share of the granted credit, `10%`."""
     if isinstance(text, Alert):
         return text
     share = _SHARE.fullmatch(text)
@@ -53,7 +53,7 @@ def read_alert(text: str | Alert) -> Alert:
 
 
 def read_duration(text: str | float) -> float:
-    """Seconds from `30`, `500ms`, `2m`. A default comes in seconds and stays as it is."""
+    """Seconds from `30`, `500ms`, `2m`. A default is already in seconds and is returned unchanged."""
     if isinstance(text, int | float):
         return text
     try:
@@ -63,19 +63,19 @@ def read_duration(text: str | float) -> float:
 
 
 def read_moment(text: str) -> datetime:
-    """A moment: ISO 8601, in UTC unless it says otherwise; a date alone is its midnight."""
+    """A moment from ISO 8601, in UTC if it names no time zone. A date alone is its midnight."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a time: write 2026-12-31 or 2026-12-31T18:00:00Z") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not EPOCH <= moment <= LAST_MOMENT:  # in UTC, where its year may be none that a calendar has
+    if not EPOCH <= moment <= LAST_MOMENT:  # compared in UTC, where the year may be out of range
         raise typer.BadParameter(f"{text!r} is not a time between 1970 and 9999, in UTC")
     return moment
 
 
 def timestamp(at: datetime | None) -> Timestamp | None:
-    """A moment as a message has it; None stays unset."""
+    """A moment as a Timestamp; None stays unset."""
     if at is None:
         return None
     made = Timestamp()
@@ -84,7 +84,7 @@ def timestamp(at: datetime | None) -> Timestamp | None:
 
 
 def new_request_id() -> str:
-    """A request id that nobody used before."""
+    """A new, random request id."""
     return f"cli-{uuid.uuid4()}"
 
 
@@ -99,7 +99,7 @@ Address = Annotated[
 
 
 def _one_form(context: typer.Context, value: bool) -> bool:
-    """Refuse --json together with --csv, in whichever order they were typed."""
+    """Refuse --json together with --csv, in either order."""
     if value and (context.params.get("as_json") or context.params.get("as_csv")):
         raise typer.BadParameter("--json and --csv are two forms: choose one")
     return value

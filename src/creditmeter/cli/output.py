@@ -1,4 +1,4 @@
-"""What commands print: JSON and CSV for programs, and words for people.
+"""Output of commands: JSON and CSV for programs, words for people.
 
 In JSON and CSV a message has its fields' names, amounts are integers and enums are names. In tables amounts are credits.
 """
@@ -21,6 +21,7 @@ from creditmeter.v1.account_pb2 import HistoryEntry
 from creditmeter.v1.charges_pb2 import Charge, Draw
 from creditmeter.v1.grants_pb2 import GrantKind
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _INT64 = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
 
@@ -55,17 +56,19 @@ FULL_WIDTH = "\uff1d\uff0b\uff0d\uff20"
 """The wide forms of = + - @ in East Asian text."""
 
 FORMULA = (*"=+-@", *FULL_WIDTH, "\t", "\r", "\n", APOSTROPHE)
-"""A text that begins with one of these may be taken for a formula by a spreadsheet, and users choose texts.
+"""Beginnings of texts that a spreadsheet may run as a formula. Users choose texts.
 
-An apostrophe is one of them so that the text is always what is left when one is taken off.
+The apostrophe is among them so that removing one apostrophe always gives the original text.
 """
 
 _CRLF = "\r\n"
 
 
 class _Lines:
-    """Where the CSV writer writes. It quotes a cell for each character of its own line ending, so that has to be CRLF: a bare
-    carriage return is a line's end to who reads.
+    """The output of the CSV writer.
+
+    The writer ends lines with CRLF, because it quotes a cell that has a character of its line ending, and a bare carriage
+    return must be quoted. Here each CRLF becomes a newline.
     """
 
     def write(self, line: str) -> None:
@@ -109,31 +112,34 @@ def signed(amount: int) -> str:
 
 
 def moment(message: Message, field: str) -> str:
-    """A timestamp of a message as people read it; a dash if it is unset."""
+    """A timestamp of a message in local time; a dash if it is unset."""
     if not message.HasField(field):
         return "-"
     return moment_of(getattr(message, field))
 
 
 def moment_of(timestamp: Timestamp) -> str:
-    """A timestamp as people read it."""
+    """A timestamp in local time."""
     return short_time(timestamp.ToDatetime(tzinfo=UTC))
 
 
 def ago(message: Message, field: str, now: datetime) -> str:
-    """How long ago a timestamp of a message was, in its largest unit; a dash if it is unset."""
+    """The time since a timestamp of a message, in its largest unit; a dash if it is unset."""
     if not message.HasField(field):
         return "-"
     timestamp: Timestamp = getattr(message, field)
     seconds = int((now - timestamp.ToDatetime(tzinfo=UTC)).total_seconds())
-    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        if seconds >= length:
-            return f"{seconds // length} {unit} ago"
-    return "now"
+    return f"{in_largest_unit(seconds)} ago" if seconds > 0 else "now"
+
+
+def in_largest_unit(seconds: int) -> str:
+    """A length of time, rounded down in its largest unit: `2 d`, `3 h`, `4 min`, `5 s`."""
+    length, unit = next((each for each in _UNITS if seconds >= each[0]), _UNITS[-1])
+    return f"{seconds // length} {unit}"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """How many there are: `1 account`, `2 accounts`, `0 entries`."""
+    """A number with its noun: `1 account`, `2 accounts`, `0 entries`."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
@@ -146,8 +152,9 @@ def word(enum: Any, value: int) -> str:
 
 
 def subject(item: HistoryEntry | Charge) -> str:
-    """What was charged: the tool, or else the action, with its count and model. The model is last: where there is no room, the
-    end of a model's name is missed least.
+    """What an item is about: its action, tool, quantity and model.
+
+    The model is last, because on a narrow terminal the end of a model's name is missed least.
     """
     if isinstance(item, Charge):
         model, tool = item.usage.response_model or item.usage.request_model, item.usage.tool
@@ -159,7 +166,7 @@ def subject(item: HistoryEntry | Charge) -> str:
 
 
 def draws_of(draws: "list[Draw] | Any") -> str:
-    """What was taken from each bucket, in the order taken."""
+    """The credits drawn from each bucket, in the order drawn."""
     taken: dict[str, int] = {}
     for draw in draws:
         kind = word(GrantKind, draw.kind)
@@ -168,8 +175,9 @@ def draws_of(draws: "list[Draw] | Any") -> str:
 
 
 def print_listing(reply: Any, kind: Any, items: Iterable[Message], *, as_json: bool, as_csv: bool) -> bool:
-    """Print a listing in a form for programs, if one is asked for; False if it is to be a table. CSV has no room to say how to
-    go on: that goes to stderr.
+    """Print a listing as JSON or CSV. Returns whether it did; if not, the caller prints a table.
+
+    CSV has no place for the next page's token, so that is printed on stderr.
     """
     if as_json:
         print_json(json_of(reply))
@@ -180,7 +188,7 @@ def print_listing(reply: Any, kind: Any, items: Iterable[Message], *, as_json: b
 
 
 def say_more(next_page_token: str, *, aside: bool = False) -> None:
-    """Say how to go on, if a listing has more than was shown; aside, where it is in nobody's way."""
+    """Print how to go on if a listing has more items; with `aside` on stderr."""
     if next_page_token:
         out = say if aside else print_lines
         out(f"There is more: raise --limit, or go on with --page-token {next_page_token}")

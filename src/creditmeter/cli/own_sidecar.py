@@ -1,7 +1,6 @@
-"""A sidecar of one's own: `creditmeter serve` as a child process, on a socket that only this process knows.
+"""A sidecar of the command's own: `creditmeter serve` as a child process, on a socket in a temporary directory.
 
-It is a real sidecar with a journal and a central store on disk; only its settings are all given, so that nothing in the
-environment reaches into it.
+It is a real sidecar with a journal and a central store on disk. It does not read settings from the environment.
 """
 
 import asyncio
@@ -20,10 +19,10 @@ from typing import Any, TypeVar
 from creditmeter.cli.exits import CommandFailed, ExitCode
 
 READY_SECONDS = 60
-"""As long as a start may take; a first start makes the central store's tables."""
+"""Longest start, in seconds. The first start makes the tables of the central store."""
 
 STOP_SECONDS = 30
-"""As long as a stop may take: more than the server's own grace."""
+"""Longest stop, in seconds: more than the server's own grace."""
 
 _KEPT_LINES = 20
 _LONGEST_LINE = 1024 * 1024
@@ -32,7 +31,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a sidecar of one's own lives: its files, its central store, and the socket it listens on."""
+    """The files of a child sidecar, its central store, and the socket that it listens on."""
 
     data_dir: Path
     central: str
@@ -41,14 +40,14 @@ class Place:
 
 @contextlib.contextmanager
 def temporary_place(data_dir: Path | None = None, central: str | None = None) -> Any:
-    """A place in a temporary directory, but for what is given; the directory goes when the block ends."""
+    """A place in a temporary directory, except for what is given. The directory is removed when the block ends."""
     with tempfile.TemporaryDirectory(prefix="creditmeter-") as directory:
         files = (data_dir or Path(directory) / "data").absolute()
         yield Place(files, central or f"sqlite:///{files / 'central.db'}", f"unix:{directory}/sidecar.sock")
 
 
 class OwnSidecar:
-    """The child process. Once it has stopped, `exit_code` says whether everything was settled."""
+    """The child process. Once it has stopped, `exit_code` tells whether everything was settled."""
 
     def __init__(self, place: Place, process: asyncio.subprocess.Process) -> None:
         self.place = place
@@ -60,10 +59,10 @@ class OwnSidecar:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(cls, place: Place) -> AsyncIterator["OwnSidecar"]:
-        """Start a sidecar and wait until it is ready; when the block ends it is stopped, if it was not yet.
+        """Start a sidecar and wait until it is ready. It is stopped when the block ends.
 
         Raises:
-            CommandFailed: it did not start; the message is its own.
+            CommandFailed: it did not start. The message is the last line of its log.
         """
         child = cls(place, await _spawn(place))
         try:
@@ -96,7 +95,7 @@ class OwnSidecar:
             await asyncio.gather(doing, ending, return_exceptions=True)
 
     async def stop(self) -> int:
-        """Stop the sidecar with SIGTERM, and if it does not end in time, for good. Returns its exit code."""
+        """Stop the sidecar with SIGTERM or, if it does not end in time, with SIGKILL. Returns its exit code."""
         if self.exit_code is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
@@ -127,7 +126,7 @@ class OwnSidecar:
         return line.removeprefix("creditmeter: ")
 
     async def _read_errors(self) -> None:
-        """Keep the last lines of its log, and never let the pipe fill up."""
+        """Read its log, so that the pipe never fills up, and keep the last lines."""
         assert self._process.stderr is not None, "the child's log is piped"
         async for line in self._process.stderr:
             self._last_lines.append(line.decode(errors="replace").rstrip())

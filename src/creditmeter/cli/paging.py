@@ -1,4 +1,4 @@
-"""Listing as much as was asked for, page by page."""
+"""Reads a listing page by page, up to a limit."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -45,10 +45,10 @@ async def pages(
     limit: int,
     retry: Retry = PATIENCE,
 ) -> _Reply:
-    """All pages up to `limit` items as one reply. `count` says how many a page has.
+    """The first `limit` items of a listing as one reply. `count` returns the number of items of a page.
 
-    What is not a list is as the last page says it. The reply's next_page_token says where a later listing goes on; it is empty
-    when there is no more.
+    Fields that are no lists are those of the last page. So next_page_token is where a later listing goes on, and empty if
+    there is no more.
     """
     asked = type(request)()
     asked.CopyFrom(request)

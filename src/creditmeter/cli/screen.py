@@ -1,7 +1,7 @@
-"""The one way to a terminal: whatever people are to read is printed here.
+"""Prints all text for people.
 
-Users choose names, labels and notes, and none of them may steer the terminal of who reads them. So every text is made harmless
-first, cell by cell and line by line. Only then is a table drawn: the escape sequences that are left are those of its drawing.
+Users choose names, labels and notes, and none of these may control the reader's terminal. So control characters are replaced
+first, in each cell and line. Only then is a table drawn, so the only escape sequences in the output are those of the drawing.
 """
 
 import errno
@@ -32,11 +32,11 @@ _ASCII = str.maketrans("…█▏▎▍▌▋▊▉", "~########")
 """What is drawn instead where the output is not UTF-8, cell for cell."""
 
 
-# What the output is.
+# The output.
 
 
 def width_of(out: TextIO) -> int | None:
-    """How many cells a line of this output has: the environment's COLUMNS, else the terminal's; None if it has no limit."""
+    """Width of a line of this output, in cells: the environment's COLUMNS, else the terminal's; None if there is no limit."""
     columns = os.environ.get("COLUMNS", "")
     if len(columns) <= _LONGEST_WIDTH and columns.isascii() and columns.isdecimal() and int(columns):
         return int(columns)
@@ -49,17 +49,17 @@ def width_of(out: TextIO) -> int | None:
 
 
 _USUAL_WIDTH = 80
-"""Of a terminal that does not know its own."""
+"""Width of a terminal that does not know its own, in cells."""
 
 _LONGEST_WIDTH = 5
-"""Digits of a number that may be a width."""
+"""Most digits of a number that may be a width."""
 
 _ANY_HEIGHT = 25
-"""Rich believes a width only together with a height, on a terminal that has no cursor to move. Tables are not cut by it."""
+"""Height that is given to Rich, which uses a width on a dumb terminal only with a height. It does not cut tables."""
 
 
 def terminal_is_closed() -> bool:
-    """Whether the output was a terminal that is there no more: every use of it is an input/output error."""
+    """Whether the output was a terminal that has been closed: every use of it is an input/output error."""
     return any(_is_closed(out) for out in (sys.stdout, sys.stderr))
 
 
@@ -79,7 +79,7 @@ def _is_utf_8(out: TextIO) -> bool:
 
 
 def visible(text: str) -> str:
-    """Text for a terminal: a mark stands for each character that would steer it, or turn the direction of what follows."""
+    """Text for a terminal: each character that would control it, or change the direction of writing, is replaced by a mark."""
     return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -89,7 +89,7 @@ def print_lines(text: str, hang: int = 0) -> None:
 
 
 def say(text: str) -> None:
-    """Print progress and complaints, on stderr: one line each. A terminal's is broken at spaces."""
+    """Print one line of progress, or a complaint, on stderr. On a terminal it is broken at spaces."""
     line = visible(text)
     if sys.stderr.isatty():
         _write_lines(line, sys.stderr)
@@ -99,7 +99,7 @@ def say(text: str) -> None:
 
 
 def print_document(text: str) -> None:
-    """Print a document to the byte, as it is; but a terminal shows no control characters in it."""
+    """Print a document unchanged. On a terminal its control characters are replaced by marks."""
     sys.stdout.write("\n".join(map(visible, text.split("\n"))) if sys.stdout.isatty() else text)
 
 
@@ -112,7 +112,7 @@ def _write_lines(text: str, out: TextIO, hang: int = 0) -> None:
 
 
 def _encodable(text: str, out: TextIO) -> str:
-    """The text with escapes for what this output cannot show, so that it is measured as it is shown."""
+    """The text with escapes for characters that this output cannot encode. Widths are measured after that."""
     return text if _is_utf_8(out) else text.encode(out.encoding, "backslashreplace").decode(out.encoding)
 
 
@@ -121,7 +121,7 @@ def _encodable(text: str, out: TextIO) -> str:
 
 @dataclass(slots=True)
 class Table:
-    """A table in the making: harmless cells, in rows. A blank line is drawn before the rows numbered in `sections`."""
+    """A table that is being filled. Its cells have no control characters. Each row in `sections` has a blank line before it."""
 
     columns: tuple[Column, ...]
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
@@ -133,7 +133,7 @@ class Table:
         self.rows.append(tuple(cell if isinstance(cell, Bar) else _encodable(visible(cell), sys.stdout) for cell in cells))
 
     def add_section(self) -> None:
-        """Set the next row apart."""
+        """Draw a blank line before the next row."""
         self.sections.add(len(self.rows))
 
 
@@ -148,8 +148,10 @@ def table(
     bars: Sequence[str] = (),
     goes: Sequence[str] = (),
 ) -> Table:
-    """An empty table. The columns named in `right` hold numbers, those in `ids`, `times` and `bars` just that,
-    `note` free text, and all others words. Those in `goes` are left out where the terminal is too narrow, in this order.
+    """An empty table.
+
+    The columns named in `right` hold numbers, those in `ids`, `times` and `bars` ids, times and bars. The column `note` holds
+    free text, and all others words. The columns in `goes` are left out, in this order, if the terminal is too narrow.
     """
     named = {Form.NUMBER: right, Form.ID: ids, Form.TIME: times, Form.BAR: bars, Form.TEXT: (_NOTE,)}
     forms = {name: form for form, names in named.items() for name in names}
@@ -163,9 +165,9 @@ def table(
 
 @dataclass(slots=True)
 class Notes:
-    """What is said once, below one or more tables: in which time zone their times are, and what was left out of them.
+    """Notes below one or more tables: the time zone of their times, and the columns that were left out.
 
-    `forms` are options of the command with which it prints everything.
+    `forms` are the options of the command with which it prints everything.
     """
 
     forms: Sequence[str] = ("--json",)
@@ -174,7 +176,7 @@ class Notes:
     is_shortened: bool = False
 
     def add(self, layout: Layout) -> None:
-        """Take note of what was done to a table."""
+        """Note what was left out of a table or shortened in it, and whether it has times."""
         self.left_out += [head for head in layout.left_out if head not in self.left_out]
         self.is_shortened = self.is_shortened or layout.is_shortened
         self.with_times = self.with_times or layout.has_times
@@ -195,8 +197,10 @@ def _ellipsis() -> str:
 
 
 def print_table(made: Table, title: str = "", notes: Notes | None = None, *, empty: str = "", with_times: bool = False) -> None:
-    """Print a table under its title, or `empty` if it has no rows. Notes that are handed in are printed by who made them; else
-    they follow the table. `with_times`: the title or a word has a time.
+    """Print a table under its title, or `empty` if it has no rows.
+
+    With `notes`, its notes are added to them, and the caller prints them; without, they are printed below the table.
+    `with_times`: the title or a word has a time.
     """
     own = notes or Notes(with_times=with_times)
     if empty and not made.rows:
@@ -212,7 +216,7 @@ def print_table(made: Table, title: str = "", notes: Notes | None = None, *, emp
 
 
 def drawn(layout: Layout, sections: AbstractSet[int] = frozenset()) -> str:
-    """A table as it is written: lines that each end in a newline, with the escape sequences that this output understands."""
+    """A table as text: lines that each end in a newline, with the escape sequences that this output supports."""
     utf_8 = _is_utf_8(sys.stdout)
     drawing = Drawing(box=_RULE if utf_8 else _ASCII_RULE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column, head, width in zip(layout.columns, layout.heads, layout.widths, strict=True):

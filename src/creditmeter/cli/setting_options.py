@@ -1,4 +1,4 @@
-"""An option for each setting, made from the settings' model: what is typed is read where all other sources are."""
+"""An option for each setting, made from `Settings`. Typed values are parsed there, as those of all other sources."""
 
 import inspect
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Waiting until a sidecar has told the central store everything about an account."""
+"""Waiting until a sidecar has posted everything of an account to the central store."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ POLL_SECONDS = 0.1
 
 
 async def settled_balance(client: Client, account_id: str, deadline: float, retry: Retry) -> account_pb2.GetBalanceResponse:
-    """An account's balance once nothing is held and nothing waits to be posted; as it is when the time is up.
+    """An account's balance once nothing is held and nothing waits to be posted, or at the deadline.
 
     `deadline` is on the monotonic clock, in seconds.
 

@@ -1,4 +1,4 @@
-"""What keeps a command from a Unix socket, said before anything is asked: gRPC only knows that nobody answers."""
+"""Checks the permissions of a Unix socket before a call. gRPC only reports that nothing answers."""
 
 import grp
 import os
@@ -19,12 +19,12 @@ def denial(address: str) -> str:
         return ""
     try:
         return _denial(Path(address.removeprefix("unix:")))
-    except OSError:  # what was there has just gone
+    except OSError:  # removed meanwhile
         return ""
 
 
 def _denial(path: Path) -> str:
-    for directory in reversed(Path(os.path.realpath(path)).parents):  # a link may lead into a closed one
+    for directory in reversed(Path(os.path.realpath(path)).parents):  # a link may lead into a directory that is closed
         if not directory.is_dir():
             return ""
         if not os.access(directory, os.X_OK, effective_ids=True):
@@ -37,14 +37,14 @@ def _denial(path: Path) -> str:
 
 
 def _is_denied(path: Path) -> bool:
-    """Asked of the system, which knows of more than permissions."""
+    """Whether the system refuses a connection. It checks more than permissions."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:
             probe.connect(str(path))
         except PermissionError:
             return True
-        except OSError:  # nobody listens, or whoever does is too busy: no matter of permissions
+        except OSError:  # nothing listens, or it is too busy: not denied
             return False
     return False
 
@@ -55,6 +55,6 @@ def _owner(path: Path) -> str:
     try:
         user = pwd.getpwuid(found.st_uid).pw_name
         group = grp.getgrgid(found.st_gid).gr_name
-    except KeyError:  # of a container, say
+    except KeyError:  # no name for this number, as in a container
         pass
     return f"of user {user}, group {group}, mode {stat.S_IMODE(found.st_mode):04o}"

@@ -1,4 +1,4 @@
-"""Times for people: in the time zone of their terminal, and no longer than needed.
+"""Times as text for people: short, and in the time zone of the terminal.
 
 A time of today is shown without its date, unless it is a midnight, which might be taken for tomorrow's. Any other time is shown
 without its seconds. `--json` and `--csv` have the full time in UTC.
@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from creditmeter.core.instants import Instant, to_datetime
+
 Clock = Callable[[], datetime]
-"""Gives the present moment, with a time zone."""
+"""Returns the present moment, with a time zone."""
 
 
 def system_clock() -> datetime:
@@ -28,7 +30,7 @@ _clock: ContextVar[Clock] = ContextVar("clock", default=system_clock)
 
 @contextmanager
 def by_clock(clock: Clock) -> Iterator[None]:
-    """Within the block the present moment is what `clock` says."""
+    """Take the present moment from `clock` while the block runs."""
     token = _clock.set(clock)
     try:
         yield
@@ -46,7 +48,7 @@ def short_time(at: datetime) -> str:
     zone = _zone()
     try:
         local = at.astimezone(zone)
-    except (OverflowError, OSError, ValueError):  # the calendar ends before the day does in this time zone
+    except (OverflowError, OSError, ValueError):  # near the years 1 and 9999
         return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
     is_today = local.date() == now().astimezone(zone).date()
     is_midnight = (local.hour, local.minute, local.second) == (0, 0, 0)
@@ -54,15 +56,15 @@ def short_time(at: datetime) -> str:
 
 
 def local_zone() -> str:
-    """What the terminal's time zone is called: `Europe/Berlin` where its name is known, else its abbreviation: `CET`."""
+    """Name of the terminal's time zone: `Europe/Berlin` if that is known, else its abbreviation, such as `CET`."""
     zone = _zone()
     return zone.key if zone is not None else now().astimezone().tzname() or "UTC"
 
 
 def _zone() -> ZoneInfo | None:
-    """The terminal's time zone if its name is known; None: only the system's clock knows it.
+    """The terminal's time zone; None if its name is not known.
 
-    By its name, because the system may lack the zones that Python brings along: its clock would show UTC.
+    It is found by name because the system may lack the zones that Python brings along, and its clock would then show UTC.
     """
     name = os.environ.get("TZ")
     if name is None:
@@ -71,3 +73,8 @@ def _zone() -> ZoneInfo | None:
         return ZoneInfo(name.removeprefix(":"))
     except (KeyError, OSError, ValueError):  # a zone that is not known is a KeyError
         return None
+
+
+def short_instant(at: Instant) -> str:
+    """A moment of the core in local time, as `short_time` writes it."""
+    return short_time(to_datetime(at))

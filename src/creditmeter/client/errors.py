@@ -1,6 +1,6 @@
-"""What a call ends with instead of a reply, read out of the status's details.
+"""Errors of calls, read from the details of the status.
 
-Every error of a sidecar carries one google.rpc.ErrorInfo, and beside it what helps (https://google.aip.dev/193).
+Every error of a sidecar has one google.rpc.ErrorInfo and, where it helps, further details (https://google.aip.dev/193).
 """
 
 import contextlib
@@ -29,8 +29,8 @@ class FieldViolation:
 class CallError(Exception):
     """A call that ended without a reply.
 
-    `reason` is an ErrorReason without its prefix, such as "INSUFFICIENT_CREDITS"; empty if the answer is not a sidecar's,
-    because the connection failed or the deadline passed. `retry_delay` is in seconds; None if none was given.
+    `reason` is an ErrorReason without its prefix, such as "INSUFFICIENT_CREDITS". It is empty if no sidecar answered, because
+    the connection failed or the deadline passed. `retry_delay` is in seconds; None if none was given.
     """
 
     code: grpc.StatusCode
@@ -53,7 +53,7 @@ class CallError(Exception):
 
     @classmethod
     def of(cls, raised: grpc.aio.AioRpcError) -> Self:
-        """Read what a stub raised."""
+        """The error for what a stub raised."""
         found = cls(raised.code(), "", raised.details() or "")
         status = _status(raised)
         info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
@@ -68,7 +68,7 @@ class CallError(Exception):
 
 
 def _status(raised: grpc.aio.AioRpcError) -> Status:
-    """The status with its details; an empty one if the answer has none, or a broken one."""
+    """The status with its details; an empty one if it is missing or cannot be decoded."""
     for key, value in raised.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             with contextlib.suppress(DecodeError):

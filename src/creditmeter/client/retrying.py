@@ -1,7 +1,7 @@
-"""Calling with bounded repetition.
+"""Calls that are repeated, within bounds, while their outcome is unknown.
 
-A call that was cut off may or may not have happened. Repeating it with the same request_id is safe: it takes effect once,
-and every repetition gets the first reply, marked replayed. So the request is sent again as it is, byte for byte.
+A call whose connection failed may have taken effect. Repeating it with the same request_id is safe: it takes effect once, and
+every repetition gets the first reply, marked replayed. So the same request is sent again, byte for byte.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ _Reply = TypeVar("_Reply", bound="Message")
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How long a call is repeated, in seconds.
+    """How long a call is repeated. All values are in seconds.
 
-    Nothing is tried again later than `total` after the first attempt. The wait between attempts doubles from
-    `first_delay` to `longest_delay`, shortened at random by up to a half so that callers cut off together do not come back
-    together; a delay that the sidecar asks for is kept. Each attempt has the deadline `attempt`.
+    The last attempt begins at most `total` after the first. The delay between attempts doubles from `first_delay` to
+    `longest_delay`. It is shortened at random by up to a half, so that callers that lost their connection together do not
+    return together. It is at least the delay that the sidecar asks for. Each attempt has a deadline of `attempt`.
     """
 
     total: float = 10
@@ -37,10 +37,10 @@ class Retry:
     attempt: float = 5
 
     def delays(self) -> Iterator[float]:
-        """The waits, without end."""
+        """The delays between attempts, in seconds, without end."""
         delay = self.first_delay
         while True:
-            yield delay * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, hides nothing
+            yield delay * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, is no secret
             delay = min(2 * delay, self.longest_delay)
 
 
@@ -51,9 +51,9 @@ NO_RETRY = Retry(total=0)
 async def call(
     method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry = DEFAULT_RETRY
 ) -> _Reply:
-    """Call a method of a stub, again and again while the outcome is unknown or the sidecar asks to come back.
+    """Call a method of a stub, and repeat it while the outcome is unknown or the sidecar asks to try again.
 
-    The request must be one that may be repeated: a read, or a change with a request_id.
+    The request must be safe to repeat: a read, or a change with a request_id.
 
     Raises:
         CallError: it was refused, or `retry` was used up.

@@ -4,9 +4,9 @@ to expect.
 
 import msgspec
 
+from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import entry_id
 from creditmeter.core.instants import to_datetime
-from creditmeter.core.settlement.alerts import LowBalance
 
 EVENT_TYPE = "creditmeter.low_balance"
 

@@ -1,12 +1,14 @@
-"""AccountService: what an account has and where its credits went."""
+"""AccountService: the balance of an account, its history, its usage and its forecast."""
 
 from creditmeter.core.credit.grants import GrantCursor
 from creditmeter.core.ids import AccountId
 from creditmeter.core.prices.price_table import PricePosition
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.forecast_messages import forecast_message
-from creditmeter.server.messages import (
+from creditmeter.server.fields import MAX_NAME, Fields
+from creditmeter.server.forecast_replies import forecast_message
+from creditmeter.server.paging import MAX_PAGE_BYTES, fitting, page_of
+from creditmeter.server.replies import (
     bucket_message,
     charge_message,
     entry_message,
@@ -17,25 +19,23 @@ from creditmeter.server.messages import (
     usage_group_message,
     usage_totals_message,
 )
-from creditmeter.server.paging import MAX_PAGE_BYTES, fitting, page_of
-from creditmeter.server.reading import MAX_NAME, Fields
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import account_pb2, account_pb2_grpc
 
 MAX_PENDING_BYTES = 1024**2
-"""Charges that wait to be posted take as much of the first page of history."""
+"""Most bytes of the first page of history that charges not posted yet may take."""
 
 
 class AccountService(account_pb2_grpc.AccountServiceServicer):
-    """Reads only. What is not defined here is not in this version."""
+    """Reads only. A method of the contract that is not defined here answers NOT_IMPLEMENTED."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def GetBalance(self, request: account_pb2.GetBalanceRequest, context: Context) -> account_pb2.GetBalanceResponse:
-        """How an account stands."""
+        """The balance of an account."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         balance = await allowed(context, fields.refusal or await self._reader.balance(account_id))
         summary = balance.summary
         return account_pb2.GetBalanceResponse(
@@ -54,7 +54,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def ListGrants(self, request: account_pb2.ListGrantsRequest, context: Context) -> account_pb2.ListGrantsResponse:
         """All grants, newest first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         asked = await allowed(context, page_of(fields, request, GrantCursor))
         found = await allowed(context, await self._reader.grants(account_id, asked.limit, asked.after))
         grants, token = asked.page(
@@ -65,7 +65,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def ListHistory(self, request: account_pb2.ListHistoryRequest, context: Context) -> account_pb2.ListHistoryResponse:
         """Lines of history, newest first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         wanted = history_filter(fields, request)
         asked = await allowed(context, page_of(fields, request, int))
         found = await allowed(context, await self._reader.history(account_id, wanted, asked.size, asked.after))
@@ -94,9 +94,9 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     async def ForecastUsage(
         self, request: account_pb2.ForecastUsageRequest, context: Context
     ) -> account_pb2.ForecastUsageResponse:
-        """How long an account's credit lasts, and which plan would have been enough."""
+        """How long an account's credit lasts, and the smallest plan that would have been enough."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         found = await allowed(context, fields.refusal or await self._reader.forecast(account_id))
         return forecast_message(found)
 
@@ -105,7 +105,7 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
     ) -> account_pb2.ListModelPricesResponse:
         """What models, tools and actions cost now."""
         fields = Fields(request)
-        action = fields.text("action", request.action, MAX_NAME)
+        action = fields.text("action", MAX_NAME)
         asked = await allowed(context, page_of(fields, request, PricePosition))
         version, found = self._reader.model_prices(action, asked.after, asked.limit)
         prices, token = asked.page(found, price_message, lambda each: each.position)

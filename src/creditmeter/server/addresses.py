@@ -1,8 +1,8 @@
-"""Binding the addresses that a server listens on.
+"""Binds the addresses that a server listens on.
 
-gRPC takes a socket that is there away from whoever serves it. So a path is looked at first, and from before that look to the
-end of the process a lock beside it keeps others from doing the same. The socket in the data directory needs none: it has the
-directory's.
+gRPC replaces an existing Unix socket, even one that another process serves. So the path is checked first. A lock file beside
+it, held from before the check until the process ends, keeps other sidecars from doing the same. The socket in the data
+directory is covered by the lock of that directory.
 """
 
 import contextlib
@@ -27,11 +27,12 @@ class AddressUnusable(Exception):
 
 @contextlib.contextmanager
 def reserved(addresses: Iterable[str]) -> Iterator[None]:
-    """In the block no other process of ours listens on the Unix sockets among these addresses. A file beside each, `PATH.lock`,
-    is locked for that; it stays, for to remove it would take it away from who waits for it.
+    """Lock the Unix sockets among these addresses, so that no other sidecar listens on them while the block runs.
+
+    The lock file `PATH.lock` beside each socket is not removed afterwards: another process may have opened it already.
 
     Raises:
-        AddressUnusable: another process does, or there can be no such file.
+        AddressUnusable: another process has locked one, or the lock file cannot be made.
     """
     with contextlib.ExitStack() as locks:
         for each in addresses:
@@ -41,11 +42,12 @@ def reserved(addresses: Iterable[str]) -> Iterator[None]:
 
 
 def bind(server: grpc.aio.Server, address: str, access: Access) -> str:
-    """Have the server listen on `host:port` or, for those who have access, `unix:/path`; says where it really does, port 0
-    replaced by the one it got.
+    """Have the server listen on `host:port` or `unix:/path`. Only users with `access` may connect to a socket.
+
+    Returns the address with its real port, also if port 0 was asked for.
 
     Raises:
-        AddressUnusable: somebody else listens there, or the system refuses.
+        AddressUnusable: another process listens there, or the system refuses.
         GroupUnusable: the socket cannot be given to the group.
     """
     if not address.startswith(_UNIX):
@@ -92,8 +94,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _check_socket(path: Path) -> None:
-    """Refuse a file that is no socket, and a socket that somebody serves: binding would take it away from them. One that is
-    left over from a process that died is removed.
+    """Remove a socket that was left by a process that died.
+
+    Raises:
+        AddressUnusable: the file is no socket, or another process serves it: binding would take the socket away from it.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.stat().st_mode):
@@ -104,7 +108,7 @@ def _check_socket(path: Path) -> None:
 
 
 def _is_served(path: Path) -> bool:
-    """Whether somebody has a socket: one who is too busy to answer, or lets us not connect, does."""
+    """Whether a process serves this socket. One that is too busy to answer, or refuses access, does."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:

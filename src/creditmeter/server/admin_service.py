@@ -7,17 +7,17 @@ from creditmeter.core.credit.holders import AccountLease, LeaseCursor, SidecarCu
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.server import admin_requests as read
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.messages import account_message, grant_message, lease_message, plan_message, sidecar_message
+from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
 from creditmeter.server.rate_card_service import RateCardService
-from creditmeter.server.reading import Fields
-from creditmeter.server.status_messages import status_message
+from creditmeter.server.replies import account_message, grant_message, lease_message, plan_message, sidecar_message
+from creditmeter.server.status_replies import status_message
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import admin_pb2
 
 
 class AdminService(RateCardService):
-    """Changes what accounts have, and shows who holds it and how this sidecar is."""
+    """Changes accounts, plans and grants, and lists sidecars and leases. GetStatus describes this sidecar."""
 
     def __init__(self, sidecar: Sidecar, addresses: Sequence[str]) -> None:
         super().__init__(sidecar.central, sidecar.card_keeper)
@@ -27,7 +27,7 @@ class AdminService(RateCardService):
         self._listing = sidecar.central.listing
 
     async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: Context) -> admin_pb2.GetStatusResponse:  # noqa: ARG002 - the contract's signature
-        """How this sidecar is, by what it knows itself."""
+        """The state of this sidecar. The central store is not asked."""
         return status_message(await self._sidecar.status(), self._addresses)
 
     async def CreateAccount(self, request: admin_pb2.CreateAccountRequest, context: Context) -> admin_pb2.CreateAccountResponse:
@@ -37,14 +37,14 @@ class AdminService(RateCardService):
         return admin_pb2.CreateAccountResponse(account=account_message(done.reply), replayed=done.replayed)
 
     async def GetAccount(self, request: admin_pb2.GetAccountRequest, context: Context) -> admin_pb2.GetAccountResponse:
-        """An account as it stands."""
+        """The terms of an account."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id))
+        account_id = fields.id("account_id", AccountId)
         found = await allowed(context, fields.refusal or await self._administration.get_account(account_id))
         return admin_pb2.GetAccountResponse(account=account_message(found))
 
     async def UpdateAccount(self, request: admin_pb2.UpdateAccountRequest, context: Context) -> admin_pb2.UpdateAccountResponse:
-        """Change what is agreed with an account."""
+        """Change the terms of an account."""
         asked = await allowed(context, read.update_account_of(request))
         done = await allowed(context, await self._administration.update_account(asked))
         return admin_pb2.UpdateAccountResponse(account=account_message(done.reply), replayed=done.replayed)
@@ -75,7 +75,7 @@ class AdminService(RateCardService):
         return admin_pb2.GrantCreditsResponse(grant=grant_message(asked.account_id, done.reply), replayed=done.replayed)
 
     async def VoidGrant(self, request: admin_pb2.VoidGrantRequest, context: Context) -> admin_pb2.VoidGrantResponse:
-        """Take back what of a grant is neither spent nor out on a lease."""
+        """Take back the credit of a grant that is neither spent nor out on a lease."""
         asked = await allowed(context, read.void_grant_of(request))
         done = await allowed(context, await self._administration.void_grant(asked))
         return admin_pb2.VoidGrantResponse(
@@ -87,17 +87,17 @@ class AdminService(RateCardService):
     async def ListSidecars(self, request: admin_pb2.ListSidecarsRequest, context: Context) -> admin_pb2.ListSidecarsResponse:
         """Sidecars, the last seen first."""
         fields = Fields(request)
-        state = fields.enum("state", admin_pb2.SidecarState, request.state, "SIDECAR_STATE_")
+        state = fields.enum("state", admin_pb2.SidecarState, SidecarState)
         asked = await allowed(context, page_of(fields, request, SidecarCursor))
-        found = await self._listing.sidecars(asked.limit, SidecarState(state) if state else None, asked.after)
+        found = await self._listing.sidecars(asked.limit, state, asked.after)
         sidecars, token = asked.page(found, sidecar_message, lambda each: SidecarCursor(each.last_seen_at, each.sidecar_id))
         return admin_pb2.ListSidecarsResponse(sidecars=sidecars, next_page_token=token)
 
     async def ListLeases(self, request: admin_pb2.ListLeasesRequest, context: Context) -> admin_pb2.ListLeasesResponse:
         """Leases that are not closed, the last opened first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
-        sidecar_id = SidecarId(fields.id("sidecar_id", request.sidecar_id)) if request.sidecar_id else None
+        account_id = fields.id_if_set("account_id", AccountId)
+        sidecar_id = fields.id_if_set("sidecar_id", SidecarId)
         asked = await allowed(context, page_of(fields, request, LeaseCursor))
         found = await self._listing.leases(asked.limit, account_id, sidecar_id, asked.after)
         leases, token = asked.page(found, lease_message, _cursor_at)

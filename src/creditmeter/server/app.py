@@ -1,97 +1,49 @@
-"""The whole program, wired: the only place that knows all its parts.
+"""Wires the whole program: the only module that knows all its parts.
 
-Start: lock the data directory, open the journal and the central store, load the books, register, listen, say so. Stop, on
-SIGTERM, SIGINT or SIGHUP: no new work, finish what is under way, settle, give back, close.
+At its start the program locks the data directory, opens the journal and the central store, loads the books, registers, listens
+and prints the ready line. On SIGTERM, SIGINT or SIGHUP it refuses new work, lets calls under way end, settles, returns its
+leases and closes everything.
 """
 
 import asyncio
 import contextlib
 import json
-import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import asdict
-from importlib.resources import files
-from pathlib import Path
 
 import grpc
 import structlog
-from grpc_channelz.v1 import channelz
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
-from creditmeter.central.store import CentralStore
-from creditmeter.core.ids import PlanId
-from creditmeter.core.instants import Span
-from creditmeter.core.metering.decisions import Limits
-from creditmeter.core.prices.rate_card_document import RateCardError
-from creditmeter.core.prices.rate_cards import LoadedCard
-from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import JournalUnusable
-from creditmeter.journal.journal import Journal, StorageUnavailable
-from creditmeter.server.account_service import AccountService
-from creditmeter.server.addresses import AddressUnusable, bind, reserved
-from creditmeter.server.admin_service import AdminService
-from creditmeter.server.config import ConfigError, RecallBy, Settings
-from creditmeter.server.health import METERING, Health
-from creditmeter.server.interceptor import CallInterceptor
-from creditmeter.server.locks import lock
+from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.server import opening
+from creditmeter.server.addresses import AddressUnusable, bind
+from creditmeter.server.config import Settings
+from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
+from creditmeter.server.grpc_server import server_of
+from creditmeter.server.health import Health
 from creditmeter.server.logs import configure_logging
-from creditmeter.server.metering_service import MeteringService
-from creditmeter.server.metrics import Metrics, MetricsPage
-from creditmeter.server.permissions import Access, GroupUnusable, make_directory
-from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
+from creditmeter.server.metrics import Metrics
+from creditmeter.server.permissions import Access, GroupUnusable
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
-from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
 from creditmeter.sidecar.card_keeper import CardChanged
 from creditmeter.sidecar.clock import Clock, SystemClock
 from creditmeter.sidecar.exchanger import SidecarFenced
-from creditmeter.sidecar.naming import new_sidecar_id
-from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.sidecar.status import Condition
-from creditmeter.v1 import (
-    account_pb2,
-    account_pb2_grpc,
-    admin_pb2,
-    admin_pb2_grpc,
-    metering_pb2_grpc,
-)
-
-# Exit codes; docs/cli.md lists them with those of the other commands.
-OK = 0
-MISUNDERSTOOD = 2
-UNSETTLED = 3
-CANNOT_START = 4
-DAMAGED = 5
-FENCED = 8
-
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""As large as a message may be, in and out."""
 
 LAST_CALLS_SECONDS = 1.0
-"""Calls that are under way when the server stops may take so long to end; streams that watch its health never end."""
+"""Longest wait for calls under way when the server stops. Streams that watch its health would never end."""
 
 LAST_DELIVERIES_SECONDS = 1.0
-"""Alerts that are being delivered when the program stops may take so long; the rest are delivered later, or by others."""
+"""Longest wait for alerts under way when the program stops. The rest are delivered at the next start, or by other sidecars."""
 
-_SECOND = 1_000_000
 _log = structlog.get_logger()
 
 
-class StartupError(Exception):
-    """Something keeps the program from starting; the message is for an operator. `problems` are its parts, where it has any."""
-
-    def __init__(self, message: str, exit_code: int = CANNOT_START, problems: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-        self.problems = problems or (message,)
-
-
 def serve(settings: Settings, clock: Clock | None = None) -> int:
-    """Run a sidecar until it is told to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
+    """Run a sidecar until it is asked to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
 
     Raises:
         StartupError: it cannot start.
@@ -126,9 +78,7 @@ async def _serve(settings: Settings, clock: Clock) -> int:
 
 
 class Program:
-    """A running sidecar with its server. Once it has stopped, `is_settled` and `exit_code` are known, and how long its `parts`
-    took.
-    """
+    """A running sidecar with its server. Once it has stopped, `is_settled`, `exit_code` and `parts` describe the stop."""
 
     def __init__(
         self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str], courier: Courier
@@ -144,14 +94,14 @@ class Program:
 
     @property
     def exit_code(self) -> int:
-        """How the process ends, once it has stopped."""
+        """The exit code of the process, once the program has stopped."""
         if self.sidecar.condition is Condition.FENCED:
             return FENCED
         return OK if self.is_settled else UNSETTLED
 
     async def stop(self, grace_seconds: float) -> None:
-        """Stop in order, within `grace_seconds` altogether. What is held may be committed, released and refunded for the first
-        half of it, if that takes so long; the rest is for settling.
+        """Stop within `grace_seconds` in all. For up to the first half, open reservations may still be committed, released and
+        refunded; the rest is for settling.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
@@ -170,25 +120,25 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
-    """A sidecar that listens, for as long as the block runs; then it is stopped.
+    """Run a sidecar that listens while the block runs, and stop it afterwards.
 
     Raises:
         StartupError: it cannot start.
     """
-    card = load_rate_card(settings.rate_card)
-    webhook = open_webhook(settings)
-    own_socket(settings)
-    store = _central_store(settings, clock)
+    card = opening.load_rate_card(settings.rate_card)
+    webhook = opening.open_webhook(settings)
+    opening.own_socket(settings)
+    store = opening.central_store(settings, clock)
     metrics = Metrics()
-    with _locked(settings):
+    with opening.locked_files(settings):
         async with (
-            _journal(settings) as journal,
-            _central(store, journal) as central,
-            _page(settings, metrics) as page,
+            opening.open_journal(settings) as journal,
+            opening.open_central(store, journal) as central,
+            opening.metrics_page(settings, metrics) as page,
         ):
             central.database.on_low_balance.append(metrics.low_balance)
             courier = Courier(central, webhook, clock, metrics.delivery)
-            sidecar = Sidecar(journal, central, clock, card, _limits(settings), _rhythm(settings))
+            sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
             server, health, addresses = await _started(settings, sidecar, metrics)
             courier.start()
             program = Program(sidecar, server, health, addresses, courier)
@@ -199,148 +149,11 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
                 await program.stop(settings.shutdown_grace)
 
 
-@contextlib.asynccontextmanager
-async def _page(settings: Settings, metrics: Metrics) -> AsyncIterator[MetricsPage | None]:
-    """Where metrics are shown, if anywhere."""
-    if settings.metrics_listen is None:
-        yield None
-        return
-    try:
-        page = MetricsPage.open(settings.metrics_listen, metrics)
-    except AddressUnusable as error:
-        raise StartupError(str(error)) from error
-    try:
-        yield page
-    finally:
-        await page.close()
-
-
-def open_webhook(settings: Settings) -> Webhook | None:
-    """Where alerts are sent, if anywhere.
-
-    Raises:
-        StartupError: there is no secret to sign by, or a proxy in the way cannot be used.
-    """
-    url = settings.alert_webhook_url
-    try:
-        return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout) if url else None
-    except (ConfigError, ProxyUnusable) as error:
-        raise StartupError(str(error), MISUNDERSTOOD) from error
-
-
-def own_socket(settings: Settings) -> str:
-    """The address of the socket in the data directory.
-
-    Raises:
-        StartupError: its path is longer than a socket's may be.
-    """
-    if is_too_long(settings.socket_address):
-        path = settings.socket_address.removeprefix("unix:")
-        text = f"the socket's path {path} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter data directory"
-        raise StartupError(settings.problem("data_dir", text), MISUNDERSTOOD)
-    return settings.socket_address
-
-
-def load_rate_card(path: Path | None) -> LoadedCard:
-    """The rate card in a file, or the one that comes with the package.
-
-    Raises:
-        StartupError: it cannot be read, or is wrong; every problem is named.
-    """
-    source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if path is None else path
-    try:
-        return load(source.read_text(encoding="utf-8"), bundled_price_list)
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(f"the rate card {source} cannot be read: {error}") from error
-    except RateCardError as error:
-        raise StartupError(f"the rate card {source} is wrong: {'; '.join(error.problems)}", problems=error.problems) from error
-
-
-@contextlib.contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the data directory, and the sockets elsewhere, for this process alone."""
-    data_dir = settings.data_dir
-    with contextlib.ExitStack() as held:
-        try:
-            make_directory(data_dir, settings.socket_group)
-            held.callback(os.close, lock(data_dir / "lock"))
-            held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
-        except GroupUnusable as error:
-            raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
-        except AddressUnusable as error:
-            raise StartupError(str(error)) from error
-        except BlockingIOError:
-            raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
-        except OSError as error:
-            raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _journal(settings: Settings) -> AsyncIterator[Journal]:
-    try:
-        journal = await Journal.open(settings.journal_path, new_sidecar_id(), settings.durability)
-    except JournalUnusable as error:
-        raise StartupError(str(error), DAMAGED) from error
-    try:
-        yield journal
-    finally:
-        await journal.close()
-
-
-@contextlib.asynccontextmanager
-async def _central(central: CentralStore, journal: Journal) -> AsyncIterator[CentralStore]:
-    """The central store, open. One that was never reached is a mistake in the settings; one that is known may be away."""
-    async with central:
-        try:
-            await central.migrate()
-        except CentralDamaged as error:
-            raise StartupError(str(error), DAMAGED) from error
-        except CentralMisconfigured as error:
-            raise StartupError(str(error)) from error
-        except CentralUnavailable as error:
-            if journal.identity.epoch == 0:
-                raise StartupError(f"the central store cannot be reached: {error}") from error
-            _log.warning("starting without the central store", reason=str(error))
-        yield central
-
-
-def _central_store(settings: Settings, clock: Clock) -> CentralStore:
-    """The store, by its server's clock; a file is on this host, and so is its clock."""
-    wall = clock.wall if settings.central_url.startswith("sqlite") else None
-    notifies = settings.recall is RecallBy.NOTIFY
-    try:
-        return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
-    except CentralMisconfigured as error:
-        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
-
-
-def _plan(name: str | None) -> PlanId | None:
-    return PlanId(name) if name else None
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_hold_lifetime=Span(int(settings.max_hold_lifetime * _SECOND)),
-        late_commit_window=Span(int(settings.late_commit_window * _SECOND)),
-        max_open_reservations=settings.max_open_reservations,
-    )
-
-
-def _rhythm(settings: Settings) -> Rhythm:
-    return Rhythm(
-        settle=settings.settle_interval,
-        recall_timeout=settings.recall_timeout,
-        lease_ttl=Span(int(settings.lease_ttl * _SECOND)),
-        settlement_batch=settings.settlement_batch,
-    )
-
-
 async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tuple[grpc.aio.Server, Health, list[str]]:
-    """The sidecar at work and the server listening."""
+    """Start the sidecar and the server. Returns the server, its health, and the addresses that it listens on."""
     health = Health()
     addresses: list[str] = []
-    server = _server(settings, sidecar, health, metrics, addresses)
+    server = server_of(settings, sidecar, health, metrics, addresses)
     try:
         access = Access(settings.socket_mode, settings.socket_group)
         addresses += (bind(server, address, access) for address in settings.addresses)
@@ -361,38 +174,3 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
     await health.start(sidecar.central)
     await server.start()
     return server, health, addresses
-
-
-def _server(
-    settings: Settings, sidecar: Sidecar, health: Health, metrics: Metrics, addresses: Sequence[str]
-) -> grpc.aio.Server:
-    """The server with its services. `addresses` is where it listens, as soon as that is known."""
-    limits = _limits(settings)
-    server = grpc.aio.server(
-        interceptors=(CallInterceptor(metrics),),
-        options=(
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ),
-    )
-    # The stubs hold this class for abstract: what is not in this version of the contract answers NOT_IMPLEMENTED.
-    metering = MeteringService(sidecar.meter, sidecar.reader, limits.max_hold_lifetime)  # type: ignore[abstract]
-    account = AccountService(sidecar.reader)
-    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
-    account_pb2_grpc.add_AccountServiceServicer_to_server(account, server)
-    names = [METERING, _name(account_pb2, "AccountService")]
-    if settings.enable_admin:
-        admin = AdminService(sidecar, addresses)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-        names.append(_name(admin_pb2, "AdminService"))
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    channelz.add_channelz_servicer(server)
-    names += [_name(health_pb2, "Health"), "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME]
-    reflection.enable_server_reflection(names, server)
-    return server
-
-
-def _name(module: object, service: str) -> str:
-    """The full name of a service."""
-    return str(module.DESCRIPTOR.services_by_name[service].full_name)  # type: ignore[attr-defined]  # a generated module

@@ -1,15 +1,16 @@
-"""What of the settings is found out only when a sidecar starts, told beforehand: nothing is connected to or changed."""
+"""Checks of the settings that a sidecar makes when it starts, made without starting it. Nothing is connected to or changed."""
 
 from collections.abc import Callable, Iterator
 
 from creditmeter.central.engine.database import parse_url
 from creditmeter.central.engine.faults import CentralMisconfigured
-from creditmeter.server.app import StartupError, load_rate_card, open_webhook, own_socket
 from creditmeter.server.config import Settings
+from creditmeter.server.exits import StartupError
+from creditmeter.server.opening import load_rate_card, open_webhook, own_socket
 
 
 def misused(settings: Settings) -> list[str]:
-    """A line for each setting that can be read and not used: the data directory, the central store's address, the webhook,
+    """A line for each setting that was read but cannot be used: the data directory, the central store's address, the webhook or
     the rate card.
     """
     return [*_refused(own_socket, settings), *_central(settings), *_refused(open_webhook, settings), *_rate_card(settings)]
@@ -23,7 +24,7 @@ def _central(settings: Settings) -> Iterator[str]:
 
 
 def _refused(step: Callable[[Settings], object], settings: Settings) -> Iterator[str]:
-    """What a step of the start says that names the setting itself."""
+    """The complaint of one step of the start, which names the setting itself."""
     try:
         step(settings)
     except StartupError as error:

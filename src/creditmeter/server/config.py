@@ -1,7 +1,7 @@
-"""The server's settings: from the command line, the environment (CREDITMETER_…), and a TOML file, in that order.
+"""The server's settings, from the command line, the environment (CREDITMETER_…) and a TOML file, in that order.
 
-They are read once, at start, into a frozen object. The model is the one place that says what settings there are: options, help,
-`creditmeter config` and the table in docs/operation.md come from it.
+They are read once, at start, into a frozen object. The model `Settings` defines all settings: the options, their help,
+`creditmeter config` and the table in docs/operation.md are made from it.
 """
 
 import os
@@ -40,8 +40,8 @@ SOCKET_NAME = "creditmeter.sock"
 
 
 class RecallBy(Enum):
-    """How sidecars on PostgreSQL hear of recalls: NOTIFY, or by looking, for engines of its kind that have none. On SQLite they
-    always look.
+    """How a sidecar on PostgreSQL is notified of recalls: by NOTIFY or, for engines without it, by polling. On SQLite it always
+    polls.
     """
 
     NOTIFY = "notify"
@@ -49,7 +49,7 @@ class RecallBy(Enum):
 
 
 class LogLevel(Enum):
-    """The least that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -125,7 +125,7 @@ class Settings(BaseModel):
     recall: RecallBy = setting(
         RecallBy.NOTIFY,
         "HOW",
-        "notify, or poll for engines that speak PostgreSQL's protocol but have no LISTEN/NOTIFY; SQLite is always looked at.",
+        "notify, or poll for engines that speak PostgreSQL's protocol but have no LISTEN/NOTIFY; SQLite is always polled.",
     )
     recall_timeout: Duration = setting(
         0.25,
@@ -189,7 +189,7 @@ class Settings(BaseModel):
             made = cls(**{name: each.value for name, each in given.items() if name not in unwritten})
         except ValidationError as error:
             details = error.errors(include_url=False)
-            problems += [_told(cls, each, given) for each in details]
+            problems += [_complaint(cls, each, given) for each in details]
         else:
             made._origins = {name: each.origin for name, each in given.items()}
             if not problems:
@@ -201,7 +201,7 @@ class Settings(BaseModel):
         return self._origins.get(name, sources.DEFAULT)
 
     def problem(self, name: str, text: str) -> str:
-        """A complaint about a setting, found when it was used."""
+        """A complaint about a setting that was found when it was used."""
         return f"{name} ({self.origin(name)}): {text}"
 
     def webhook_key(self) -> bytes:
@@ -222,27 +222,27 @@ class Settings(BaseModel):
 
     @property
     def central_url(self) -> str:
-        """Where the central store is."""
+        """The address of the central store."""
         return self.central or f"sqlite:///{self.data_dir.absolute() / 'central.db'}"
 
     @property
     def journal_path(self) -> Path:
-        """Where the journal is."""
+        """The path of the journal."""
         return self.data_dir / "journal.db"
 
     @property
     def socket_address(self) -> str:
-        """The sidecar's own socket."""
+        """The address of the socket in the data directory."""
         return f"unix:{self.data_dir.absolute() / SOCKET_NAME}"
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the sidecar listens, each address once; its own socket is written as `socket_address` is."""
+        """All addresses that the sidecar listens on, each once; the socket in the data directory as `socket_address`."""
         return tuple({place_of(each): each for each in (*self.listen, self.socket_address)}.values())
 
 
 def _text_of(path: Path) -> str:
-    """What is in a file with a secret; a complaint shows nothing of it."""
+    """The text of a file with a secret. A complaint never shows the content."""
     try:
         return path.read_text(encoding="ascii")
     except OSError as error:
@@ -252,14 +252,14 @@ def _text_of(path: Path) -> str:
 
 
 def _is_writable(value: object) -> bool:
-    """Whether a text, or each of a list, has something in it, and nothing that no path, name or address has."""
+    """Whether a text, or each text of a list, is not empty and printable. No path, name or address is otherwise."""
     if isinstance(value, list | tuple):
         return all(map(_is_writable, value))
     return not isinstance(value, str) or (bool(value) and value.isprintable())
 
 
-def _told(model: type[Settings], error: ErrorDetails, given: Mapping[str, Given]) -> str:
-    """What is wrong with a value: in the words of our own checks, else what to write instead."""
+def _complaint(model: type[Settings], error: ErrorDetails, given: Mapping[str, Given]) -> str:
+    """The complaint about a value: the message of our own check or, for pydantic's checks, what to write instead."""
     name = str(error["loc"][0])
     if error["type"] == "value_error":
         return _problem(name, given[name], str(error["ctx"]["error"]))

@@ -1,4 +1,4 @@
-"""What the contract calls the fields that the core calls otherwise."""
+"""Names of fields that differ between the core and the contract."""
 
 CONTRACT_NAMES = {
     "amount": "amount_microcredits",
@@ -7,7 +7,7 @@ CONTRACT_NAMES = {
     "offline_allowance": "offline_allowance_microcredits",
     "update": "account",
 }
-"""The names of the core that differ, wherever in a request they stand. Everything else is called the same."""
+"""The contract's name for each of the core's that differs, at any place in a request. All other names are the same."""
 
 
 def contract_path(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: a number of seconds, or numbers with their units."""
+"""Lengths of time as text: a number of seconds, or numbers with units."""
 
 import re
 from decimal import Decimal

@@ -1,6 +1,6 @@
-"""Refusals and faults as gRPC statuses: one table, and one way to end a call with one of its rows, `allowed`.
+"""Refusals and faults as gRPC statuses. `_TABLE` has a row for each refusal, and `allowed` ends a call with one.
 
-Every error is a status code with exactly one google.rpc.ErrorInfo of the domain `creditmeter`, and beside it what helps:
+Every error is a status code with exactly one google.rpc.ErrorInfo of the domain `creditmeter`, and, where it helps,
 BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
 """
 
@@ -22,7 +22,7 @@ from creditmeter.core.refusals import Refusal
 from creditmeter.server.contract_names import contract_path
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-"""A call, as gRPC hands it to the method of a service."""
+"""The context of a call, which gRPC passes to the method of a service."""
 
 DOMAIN = "creditmeter"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -30,10 +30,10 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 DO_NOT_RETRY = "-1"
 
 MAX_MESSAGE_BYTES = 2_000
-"""As much of what is wrong is told, as it travels: percent-encoded."""
+"""Longest message of an error, in bytes after percent-encoding, as gRPC sends it."""
 
 MAX_VIOLATION_BYTES = 500
-"""And as much of each thing that is wrong."""
+"""Longest description of one wrong field, in bytes after percent-encoding."""
 
 _AROUND_BYTES = 8
 
@@ -124,32 +124,35 @@ def _too_many_open(refusal: refusals.TooManyOpenReservations) -> Problem:
 
 
 def _invalid(refusal: refusals.InvalidRequest) -> Problem:
-    told = _as_many_as_fit(refusal.violations)
-    more = len(refusal.violations) - len(told)
-    lines = [f"{name}: {text}" for name, text in told]
+    named = _as_many_as_fit(refusal.violations)
+    more = len(refusal.violations) - len(named)
+    lines = [f"{name}: {text}" for name, text in named]
     return Problem(
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_REQUEST",
         "; ".join([*lines, *((f"and {more} more",) if more else ())]),
-        violations=told,
+        violations=named,
     )
 
 
 def _as_many_as_fit(violations: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The first of them, the longest cut short: they travel twice in a call's trailing metadata, of which gRPC takes 8 KiB."""
-    told: list[tuple[str, str]] = []
+    """The first violations that fit into an error, with long descriptions cut short.
+
+    They are sent twice in the trailing metadata of a call, for which gRPC allows 8 KiB.
+    """
+    kept: list[tuple[str, str]] = []
     left = MAX_MESSAGE_BYTES
     for name, text in violations:
         shown = name, _cut(text, MAX_VIOLATION_BYTES)
         left -= sum(map(_size, name + shown[1])) + _AROUND_BYTES
-        if told and left < 0:
+        if kept and left < 0:
             break
-        told.append(shown)
-    return tuple(told)
+        kept.append(shown)
+    return tuple(kept)
 
 
 def _cut(text: str, most: int) -> str:
-    """A text, or as much of it as takes so many bytes, percent-encoded as gRPC sends it."""
+    """A text, cut after at most `most` bytes, counted after percent-encoding as gRPC sends it."""
     for end, size in enumerate(accumulate(map(_size, text))):
         if size > most:
             return f"{text[:end]}…"
@@ -270,7 +273,7 @@ def problem_of(refusal: Refusal) -> Problem:
 
 
 class CallEnded(grpc.aio.AbortError):
-    """A call was ended with this problem. gRPC knows it already; whoever is around the call may look at it."""
+    """A call was ended with this problem. gRPC has the status already; the interceptor reads the problem to count it."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -290,7 +293,7 @@ async def abort(context: Context, problem: Problem) -> NoReturn:
 
 
 async def allowed(context: Context, outcome: _Outcome | Refusal) -> _Outcome:
-    """What was read or decided; a refusal ends the call, by raising CallEnded."""
+    """The outcome, if it is no refusal. A refusal ends the call with its row of the table, by raising CallEnded."""
     if isinstance(outcome, Refusal):
         await abort(context, problem_of(outcome))
     return outcome

@@ -1,8 +1,9 @@
-"""Health: grpc.health.v1, in the three names that probes ask for.
+"""Health (grpc.health.v1) of three services that probes may ask for.
 
-"" is whether the process is alive; `creditmeter.v1.MeteringService` whether this sidecar can meter, for local causes only;
-`creditmeter.central` whether the central store answers. An outage of the store must not take every worker's sidecar out of
-service: commits still work.
+- The empty name is SERVING while the process is alive.
+- `creditmeter.v1.MeteringService` is SERVING while this sidecar can meter. Only local causes change it: an outage of the
+  central store must not take every sidecar out of service, because commits still work.
+- `creditmeter.central` is SERVING while the central store answers.
 """
 
 import asyncio
@@ -32,18 +33,18 @@ class Health:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, central: CentralStore) -> None:
-        """Say that the sidecar can meter, and watch the central store from now on."""
+        """Set MeteringService to SERVING, and begin to watch the central store."""
         await self.servicer.set("", _SERVING)
         await self.servicer.set(METERING, _SERVING)
         await self.servicer.set(CENTRAL, await _reachability(central))
         self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._watch(central))]
 
     def on_condition(self, condition: Condition) -> None:
-        """Take over a change of the sidecar's condition."""
+        """Publish a change of the sidecar's condition."""
         self._changes.put_nowait((METERING, _SERVING if condition is Condition.SERVING else _NOT_SERVING))
 
     async def stop(self) -> None:
-        """Say that nothing is served any more."""
+        """Set all services to NOT_SERVING, for good."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

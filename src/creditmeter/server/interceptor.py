@@ -1,6 +1,6 @@
-"""What happens around every call: its deadline, its log line, its metrics, and faults turned into statuses.
+"""Wraps every call: checks its deadline, logs and counts it, and turns faults into statuses.
 
-A fault is not a decision: what was asked may or may not have happened. Callers get its reason and never a traceback.
+After a fault it is unknown whether the call took effect. The caller gets a reason, never a traceback.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ ADMIN_METHODS = f"{OUR_METHODS}AdminService/"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the methods of this program's own services."""
+    """Wraps the methods of the services of `creditmeter.v1`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -39,7 +39,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Wrap a method once and remember it."""
+        """The wrapped method. It is wrapped at its first call and kept."""
         method = handler_call_details.method
         known = self._wrapped.get(method)
         if known is not None:
@@ -68,7 +68,9 @@ def _wrap(method: str, handler: Handler, metrics: Metrics) -> Handler:
 
 
 def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    """A deserializer that never raises: gRPC would answer INTERNAL and nobody would count the call."""
+    """A deserializer that returns Undecodable instead of raising. If it raised, gRPC would answer INTERNAL, and the call would
+    not be counted.
+    """
 
     def read(received: bytes) -> Any:
         assert decode is not None, "generated code names how requests are read"
@@ -81,7 +83,7 @@ def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
 
 
 def _decoded(behavior: Behavior) -> Behavior:
-    """Answer a request that could not be read; of its fields none can be named."""
+    """Answer INVALID_REQUEST, without naming a field, to a request that cannot be decoded."""
 
     async def call(request: Any, context: Context) -> Any:
         if isinstance(request, Undecodable):
@@ -93,7 +95,7 @@ def _decoded(behavior: Behavior) -> Behavior:
 
 
 def _counted(method: str, behavior: Behavior, metrics: Metrics) -> Behavior:
-    """Count a call by how it ended. One that was cancelled, or came too late, has no reason."""
+    """Count a call by its status code and reason. A call that was cancelled or whose deadline has passed has no reason."""
     rpc = method.rpartition("/")[2]
 
     async def call(request: Any, context: Context) -> Any:

@@ -1,4 +1,4 @@
-"""Files that one process at a time has locked: whatever it ends by, the system unlocks them."""
+"""Locks on files, each held by one process at a time. The system releases them however the process ends."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from creditmeter.server.permissions import FILE_MODE
 
 
 def lock(path: Path) -> int:
-    """Lock a file, which is made if there is none. Returns its descriptor: it is locked until that is closed.
+    """Lock a file, and make it if it is missing. Returns its descriptor; closing that releases the lock.
 
     Raises:
         BlockingIOError: another process has locked it.

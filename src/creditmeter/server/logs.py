@@ -1,4 +1,4 @@
-"""How the program logs."""
+"""The log: lines of JSON on stderr."""
 
 import errno
 import io
@@ -10,22 +10,22 @@ from typing import TextIO, cast
 import structlog
 
 _NOBODY_READS = (errno.EIO, errno.EPIPE)
-"""The terminal was closed, or whoever was at the other end of the pipe has gone."""
+"""The terminal was closed, or the reader of the pipe has ended."""
 
 
 class LogOutput(io.TextIOBase):
-    """Where the log goes, if it can be written: what cannot is lost, for that is no reason not to settle."""
+    """An output for the log that never fails. Text that cannot be written is lost: a sidecar without a log still settles."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def write(self, text: str) -> int:
-        """Write some text, and do not wait for more."""
+        """Write text and flush it. Returns its length in characters."""
         try:
             self._out.write(text)
             self._out.flush()
         except OSError as error:
-            if error.errno in _NOBODY_READS:  # nor can the rest be written, at the latest when the interpreter ends
+            if error.errno in _NOBODY_READS:  # the interpreter flushes at its end, and would fail
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
         except ValueError:
             if not self._out.closed:

@@ -12,7 +12,7 @@ from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provi
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Usage, UsageSource, Work
-from creditmeter.server.reading import LONGEST, MAX_NAME, MAX_TEXT, Fields
+from creditmeter.server.fields import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
 
 MAX_QUOTED = 50
@@ -41,13 +41,13 @@ def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) ->
     fields = Fields(message)
     work, amount = _bound(fields, message, required=True)
     request = Reserve(
-        request_id=RequestId(fields.id("request_id", message.request_id)),
-        account_id=AccountId(fields.id("account_id", message.account_id)),
+        request_id=fields.id("request_id", RequestId),
+        account_id=fields.id("account_id", AccountId),
         work=work,
         amount=amount,
-        ttl=_ttl(fields, message, max_hold_lifetime),
+        ttl=fields.span_if_set("ttl", SECOND, max_hold_lifetime),
         allow_partial=message.allow_partial,
-        labels=fields.labels(message.labels),
+        labels=fields.labels(),
     )
     return fields.refusal or request
 
@@ -57,8 +57,8 @@ def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId 
     fields = Fields(message)
     if not 1 <= len(message.work) <= MAX_QUOTED:
         fields.wrong("work", f"must be 1 to {MAX_QUOTED}")
-    works = [_work(fields, each, f"work[{number}]") for number, each in enumerate(message.work)]
-    account_id = AccountId(fields.id("account_id", message.account_id)) if message.account_id else None
+    works = [_work(fields.within(f"work[{number}]", each)) for number, each in enumerate(message.work)]
+    account_id = fields.id_if_set("account_id", AccountId)
     return fields.refusal or (works, account_id)
 
 
@@ -67,11 +67,11 @@ def extend_of(message: metering_pb2.ExtendRequest) -> Extend | InvalidRequest:
     fields = Fields(message)
     work, amount = _bound(fields, message, required=False)
     request = Extend(
-        request_id=RequestId(fields.id("request_id", message.request_id)),
-        reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
+        request_id=fields.id("request_id", RequestId),
+        reservation_id=fields.id("reservation_id", ReservationId),
         work=work,
         amount=amount,
-        ttl=_ttl(fields, message, LONGEST),
+        ttl=fields.span_if_set("ttl", SECOND, LONGEST),
     )
     if work is None and amount is None and request.ttl is None:
         fields.wrong("bound", "is missing: give work or amount_microcredits, or a ttl")
@@ -79,17 +79,21 @@ def extend_of(message: metering_pb2.ExtendRequest) -> Extend | InvalidRequest:
 
 
 def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
-    """Read a Commit. Zero means zero: it is a cost like any other."""
+    """Read a Commit. A cost of 0 is valid.
+
+    What its usage leaves out is taken from the reservation, so it is not checked here. If the request is refused anyway, the
+    provider's report is checked too, so that the refusal names it as well.
+    """
     fields = Fields(message)
     usage, amount = _cost(fields, message, least=0)
     request = Commit(
-        request_id=RequestId(fields.id("request_id", message.request_id)),
-        reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
+        request_id=fields.id("request_id", RequestId),
+        reservation_id=fields.id("reservation_id", ReservationId),
         usage=usage,
         amount=amount,
         keep_open=message.keep_open,
     )
-    if usage is not None and fields.refusal is not None:  # else its reservation says what else is wrong
+    if usage is not None and fields.refusal is not None:
         _is_report_wrong(fields, usage)
     return fields.refusal or request
 
@@ -98,15 +102,15 @@ def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest
     """Read a Release."""
     fields = Fields(message)
     request = Release(
-        request_id=RequestId(fields.id("request_id", message.request_id)),
-        reservation_id=ReservationId(fields.id("reservation_id", message.reservation_id)),
-        reason=fields.text("reason", message.reason, MAX_TEXT),
+        request_id=fields.id("request_id", RequestId),
+        reservation_id=fields.id("reservation_id", ReservationId),
+        reason=fields.text("reason", MAX_TEXT),
     )
     return fields.refusal or request
 
 
 def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest:
-    """Read a Charge. There is no work from which its usage could take what it leaves out."""
+    """Read a Charge. It has no reservation from which to take what its usage leaves out, so a missing count is wrong."""
     fields = Fields(message)
     usage, amount = _cost(fields, message, least=1)
     if usage is not None:
@@ -114,12 +118,12 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
         for name, why in missing_in_usage(known):
             fields.wrong(f"usage.{name}", why)
     request = ChargeNow(
-        request_id=RequestId(fields.id("request_id", message.request_id)),
-        account_id=AccountId(fields.id("account_id", message.account_id)),
+        request_id=fields.id("request_id", RequestId),
+        account_id=fields.id("account_id", AccountId),
         usage=usage,
         amount=amount,
         already_incurred=message.already_incurred,
-        labels=fields.labels(message.labels),
+        labels=fields.labels(),
     )
     return fields.refusal or request
 
@@ -127,14 +131,12 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
 def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequest:
     """Read a Refund. No amount means all that is left; an explicit 0 is invalid."""
     fields = Fields(message)
-    mode = fields.enum("mode", charges_pb2.RefundMode, message.mode, "REFUND_MODE_")
-    stated = message.HasField("amount_microcredits")
     request = RefundCharge(
-        request_id=RequestId(fields.id("request_id", message.request_id)),
-        charge_id=ChargeId(fields.id("charge_id", message.charge_id)),
-        amount=fields.amount("amount_microcredits", message.amount_microcredits, 1) if stated else None,
-        mode=RefundMode(mode) if mode else RefundMode.ORIGINAL,
-        reason=fields.text("reason", message.reason, MAX_TEXT),
+        request_id=fields.id("request_id", RequestId),
+        charge_id=fields.id("charge_id", ChargeId),
+        amount=fields.amount("amount_microcredits", 1) if message.HasField("amount_microcredits") else None,
+        mode=fields.enum("mode", charges_pb2.RefundMode, RefundMode) or RefundMode.ORIGINAL,
+        reason=fields.text("reason", MAX_TEXT),
     )
     return fields.refusal or request
 
@@ -144,9 +146,9 @@ def _bound(
 ) -> tuple[Work | None, Microcredits | None]:
     match message.WhichOneof("bound"):
         case "work":
-            return _work(fields, message.work), None
+            return _work(fields.within("work", message.work)), None
         case "amount_microcredits":
-            return None, fields.amount("amount_microcredits", message.amount_microcredits, 1)
+            return None, fields.amount("amount_microcredits", 1)
         case _:
             if required:
                 fields.wrong("bound", "is missing: give work or amount_microcredits")
@@ -158,42 +160,37 @@ def _cost(
 ) -> tuple[Usage | None, Microcredits | None]:
     match message.WhichOneof("cost"):
         case "usage":
-            return _usage(fields, message.usage), None
+            return _usage(fields.within("usage", message.usage), message.usage), None
         case "amount_microcredits":
-            return None, fields.amount("amount_microcredits", message.amount_microcredits, least)
+            return None, fields.amount("amount_microcredits", least)
         case _:
             fields.wrong("cost", "is missing: give usage or amount_microcredits")
             return None, None
 
 
-def _ttl(fields: Fields, message: metering_pb2.ReserveRequest | metering_pb2.ExtendRequest, most: Span) -> Span | None:
-    return fields.span("ttl", message.ttl, SECOND, most) if message.HasField("ttl") else None
-
-
-def _work(fields: Fields, message: work_pb2.Work, path: str = "work") -> Work:
-    names: dict[str, Any] = {name: fields.text(f"{path}.{name}", getattr(message, name), MAX_NAME) for name in _WORK_NAMES}
-    work = Work(**names, **_counts(fields, path, message, _WORK_COUNTS))
+def _work(fields: Fields) -> Work:
+    values: dict[str, Any] = fields.texts(_WORK_NAMES, MAX_NAME) | fields.counts(_WORK_COUNTS)
+    work = Work(**values)
     for name, why in missing_in_work(work):
-        fields.wrong(f"{path}.{name}", why)
+        fields.wrong(name, why)
     return work
 
 
 def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
-    names: dict[str, Any] = {name: fields.text(f"usage.{name}", getattr(message, name), MAX_NAME) for name in _USAGE_NAMES}
-    source = fields.enum("usage.source", work_pb2.UsageSource, message.source, "USAGE_SOURCE_")
-    if len(message.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
-        fields.wrong("usage.provider_usage_json", f"must be at most {MAX_PROVIDER_USAGE_BYTES} bytes")
+    values: dict[str, Any] = fields.texts(_USAGE_NAMES, MAX_NAME) | fields.counts(_USAGE_COUNTS)
+    source = fields.enum("source", work_pb2.UsageSource, UsageSource)
+    if _is_report_too_long(message.provider_usage_json):
+        fields.wrong("provider_usage_json", f"must be at most {MAX_PROVIDER_USAGE_BYTES} bytes")
     return Usage(
-        **names,
-        **_counts(fields, "usage", message, _USAGE_COUNTS),
-        source=UsageSource(source) if source else UsageSource.PROVIDER,
+        **values,
+        source=source or UsageSource.PROVIDER,
         provider_usage_json=message.provider_usage_json,
     )
 
 
 def _is_report_wrong(fields: Fields, usage: Usage) -> bool:
-    """Whether what the provider reported cannot be read, which is noted. What is too long is not read."""
-    if len(usage.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
+    """Whether the provider's usage JSON is too long or cannot be read. The latter is noted here, the former by `_usage`."""
+    if _is_report_too_long(usage.provider_usage_json):
         return True
     try:
         with_provider_usage(usage)
@@ -203,6 +200,5 @@ def _is_report_wrong(fields: Fields, usage: Usage) -> bool:
     return False
 
 
-def _counts(fields: Fields, prefix: str, message: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The counts that are set: an explicit 0 is 0, a missing count stays unknown."""
-    return {name: fields.count(f"{prefix}.{name}", getattr(message, name)) for name in names if message.HasField(name)}
+def _is_report_too_long(report: str) -> bool:
+    return len(report.encode()) > MAX_PROVIDER_USAGE_BYTES

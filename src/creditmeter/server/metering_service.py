@@ -6,16 +6,19 @@ from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.messages import charge_message, quote_message, refund_message, reservation_message
+from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
-from creditmeter.server.reading import Fields
+from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
 from creditmeter.sidecar.meter import Meter, Replied
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
 
 
 class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
-    """Reads each request, has it decided, and writes the reply. What is not defined here is not in this version."""
+    """Reads each request, passes it to the sidecar, and writes the reply.
+
+    A method of the contract that is not defined here answers NOT_IMPLEMENTED.
+    """
 
     def __init__(self, meter: Meter, reader: Reader, max_hold_lifetime: Span) -> None:
         self._meter = meter
@@ -23,7 +26,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._max_hold_lifetime = max_hold_lifetime
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
-        """What work would cost."""
+        """The price of work, without holding anything."""
         works, account_id = await allowed(context, read.quote_of(request))
         quotes = await allowed(context, await self._reader.quote(works, account_id))
         return metering_pb2.QuoteResponse(quotes=[quote_message(each, quotes.available) for each in quotes.quotes])
@@ -35,13 +38,13 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
-        """Raise a hold or push its deadline."""
+        """Raise a hold, or move its deadline."""
         asked = await allowed(context, read.extend_of(request))
         done = await allowed(context, await self._meter.extend(asked, context.time_remaining()))
         return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
 
     async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
-        """Charge what was used."""
+        """Charge the usage of a reserved call."""
         asked = await allowed(context, read.commit_of(request))
         done = await allowed(context, await self._meter.commit(asked))
         return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
@@ -59,7 +62,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:
-        """Give cost back."""
+        """Give back a charge, or a part of it."""
         asked = await allowed(context, read.refund_of(request))
         done = await allowed(context, await self._meter.refund(asked))
         return metering_pb2.RefundResponse(refund=_refund(done), replayed=done.replayed)
@@ -69,21 +72,21 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.GetReservationResponse:
         """A reservation of this sidecar."""
         fields = Fields(request)
-        name = ReservationId(fields.id("reservation_id", request.reservation_id))
+        name = fields.id("reservation_id", ReservationId)
         found = await allowed(context, fields.refusal or await self._reader.reservation(name))
         return metering_pb2.GetReservationResponse(reservation=reservation_message(found))
 
     async def GetCharge(self, request: metering_pb2.GetChargeRequest, context: Context) -> metering_pb2.GetChargeResponse:
-        """A charge, wherever it was made."""
+        """A charge of any sidecar."""
         fields = Fields(request)
-        name = ChargeId(fields.id("charge_id", request.charge_id))
+        name = fields.id("charge_id", ChargeId)
         found = await allowed(context, fields.refusal or await self._reader.charge(name))
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
     async def GetRefund(self, request: metering_pb2.GetRefundRequest, context: Context) -> metering_pb2.GetRefundResponse:
-        """A refund, wherever it was made."""
+        """A refund of any sidecar."""
         fields = Fields(request)
-        name = RefundId(fields.id("refund_id", request.refund_id))
+        name = fields.id("refund_id", RefundId)
         found = await allowed(context, fields.refusal or await self._reader.refund(name))
         return metering_pb2.GetRefundResponse(refund=refund_message(found))
 
@@ -92,11 +95,10 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> metering_pb2.ListReservationsResponse:
         """The reservations of this sidecar, newest first."""
         fields = Fields(request)
-        account_id = AccountId(fields.id("account_id", request.account_id)) if request.account_id else None
-        state = fields.enum("state", reservations_pb2.ReservationState, request.state, "RESERVATION_STATE_")
+        account_id = fields.id_if_set("account_id", AccountId)
+        state = fields.enum("state", reservations_pb2.ReservationState, ReservationState)
         asked = await allowed(context, page_of(fields, request, tuple[Instant, ReservationId]))
-        wanted = ReservationState(state) if state else None
-        found = await self._reader.reservations(account_id, wanted, asked.limit, asked.after)
+        found = await self._reader.reservations(account_id, state, asked.limit, asked.after)
         reservations, token = asked.page(found, reservation_message, lambda each: (each.created_at, each.reservation_id))
         return metering_pb2.ListReservationsResponse(reservations=reservations, next_page_token=token)
 

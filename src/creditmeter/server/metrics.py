@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: what this sidecar counts, and where it shows it.
+"""Metrics for Prometheus, and the HTTP page that exports them.
 
-Every label has few values, known beforehand: never an account or anything else that a caller chooses. The registry is this
-object's own, so that two sidecars in one process count apart.
+A label has few values, all known beforehand: never an account or any other value that a caller chooses. Each sidecar has a
+registry of its own, so that two sidecars in one process do not share counters.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIServer
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 
-from creditmeter.core.settlement.alerts import LowBalance
+from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.server.addresses import AddressUnusable
 from creditmeter.sidecar.alerts.standard_webhooks import Outcome
 
@@ -22,18 +22,18 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 
 class Metrics:
-    """What is counted. Counting may be done from any thread."""
+    """The counters and histograms of a sidecar. All methods may be called from any thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._calls = self._counter("calls", "Calls by how they ended.", "rpc", "code")
+        self._calls = self._counter("calls", "RPCs completed, by status code.", "rpc", "code")
         self._seconds = Histogram(
-            "creditmeter_call_seconds", "How long calls took.", ["rpc"], buckets=_SECONDS, registry=self.registry
+            "creditmeter_call_seconds", "RPC latency in seconds.", ["rpc"], buckets=_SECONDS, registry=self.registry
         )
-        self._refusals = self._counter("refusals", "Calls that ended with an error, by its reason.", "rpc", "reason")
-        self._alerts = self._counter("low_balance_alerts", "Alerts of low credit that fired.", "threshold")
-        self._deliveries = self._counter("webhook_deliveries", "Attempts to tell a webhook of an alert.", "outcome")
+        self._refusals = self._counter("refusals", "RPCs that ended with an error, by its reason.", "rpc", "reason")
+        self._alerts = self._counter("low_balance_alerts", "Low balance alerts that fired, by kind of threshold.", "threshold")
+        self._deliveries = self._counter("webhook_deliveries", "Webhook delivery attempts, by outcome.", "outcome")
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
         for outcome in Outcome:
@@ -44,7 +44,7 @@ class Metrics:
 
     @contextlib.contextmanager
     def call(self, rpc: str) -> Iterator["MeasuredCall"]:
-        """Measure a call, which lasts as long as the block."""
+        """Measure a call. It begins and ends with the block."""
         started = time.perf_counter()
         measured = MeasuredCall()
         try:
@@ -60,24 +60,24 @@ class Metrics:
         self._alerts.labels("percent" if fired.alert.percent else "amount").inc()
 
     def delivery(self, outcome: Outcome, count: int) -> None:
-        """Count what became of attempts to tell a webhook."""
+        """Count `count` delivery attempts that had this outcome."""
         self._deliveries.labels(outcome.value).inc(count)
 
 
 class MeasuredCall:
-    """How a call ended. One of which nothing is said was cancelled."""
+    """The status code and reason of a call. Unless `ended` is called, the call was cancelled."""
 
     def __init__(self) -> None:
         self.code = grpc.StatusCode.CANCELLED
         self.reason = ""
 
     def ended(self, code: grpc.StatusCode, reason: str = "") -> None:
-        """Say how it ended; a refusal has a reason."""
+        """Set the status code and, for an error, its reason."""
         self.code, self.reason = code, reason
 
 
 class MetricsPage:
-    """Shows metrics over plain HTTP, in a thread of its own. `address` is where it really listens."""
+    """Exports metrics over plain HTTP, in a thread of its own. `address` has the real port, also if port 0 was asked for."""
 
     def __init__(self, server: WSGIServer, thread: Thread, host: str) -> None:
         self.address = f"{host}:{server.server_port}"
@@ -89,7 +89,7 @@ class MetricsPage:
         """Listen on `host:port`.
 
         Raises:
-            AddressUnusable: somebody else listens there, or the system refuses.
+            AddressUnusable: another process listens there, or the system refuses.
         """
         host, _, port = address.rpartition(":")
         try:
@@ -99,7 +99,7 @@ class MetricsPage:
         return cls(server, thread, host)
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening, and wait for the thread to end."""
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
         await asyncio.to_thread(self._thread.join)

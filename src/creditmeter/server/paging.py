@@ -13,10 +13,10 @@ import msgspec
 from google.protobuf.message import Message
 
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.server.reading import Fields
+from creditmeter.server.fields import Fields
 
 MAX_PAGE_BYTES = 3 * 1024**2
-"""A page ends when it has as much: gRPC takes messages of up to 4 MiB."""
+"""Largest page, in bytes: gRPC takes messages of up to 4 MiB."""
 
 _AROUND_BYTES = 8
 _LARGEST = 2**63 - 1
@@ -33,7 +33,7 @@ class _Token(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest(Generic[_Cursor]):
-    """Which page of a listing is asked for: up to `size` items, those after a cursor; None is the first page."""
+    """A page that is asked for: up to `size` items after the cursor `after`, which is None for the first page."""
 
     request: Message
     size: int
@@ -41,34 +41,34 @@ class PageRequest(Generic[_Cursor]):
 
     @property
     def limit(self) -> int:
-        """How many items to look for: one more than the page has tells whether there is a next page."""
+        """The number of items to look for. It is one more than the page has: if that one is found, there is a next page."""
         return self.size + 1
 
     def page(
         self, found: Sequence[_Item], message: Callable[[_Item], _Message], cursor: Callable[[_Item], object]
     ) -> tuple[list[_Message], str]:
-        """The page's messages and the token of the next page (empty: there is none), from up to `limit` items that were found.
+        """The page's messages and the token of the next page, from up to `limit` items that were found.
 
-        `cursor` says where an item is in the order of the listing.
+        The token is empty if there is no next page. `cursor` gives an item's place in the order of the listing.
         """
         shown = fitting(message(each) for each in found[: self.size])
         return shown, self.token(cursor(found[len(shown) - 1])) if len(found) > len(shown) else ""
 
     def token(self, cursor: object) -> str:
-        """The token with which the page that begins after a cursor is asked for."""
+        """The token of the page that begins after a cursor."""
         token = _Token(_filters(self.request), msgspec.Raw(msgspec.json.encode(cursor)))
         return base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()
 
 
 def page_of(fields: Fields, request: Any, cursor: type[_Cursor]) -> PageRequest[_Cursor] | InvalidRequest:
-    """Read which page is asked for, after the other fields: a refusal names what is wrong with any of them."""
-    size = fields.page_size(request.page_size)
+    """Read which page is asked for. It is read last, so that its refusal names the wrong fields of the whole request."""
+    size = fields.page_size()
     after = _cursor_of(fields, request, request.page_token, cursor)
     return fields.refusal or PageRequest(request, size, after)
 
 
 def fitting(messages: Iterable[_Message], most: int = MAX_PAGE_BYTES) -> list[_Message]:
-    """The first of these messages, as many as take so many bytes, but at least one."""
+    """The first of these messages that take up to `most` bytes together, but at least one message."""
     found: list[_Message] = []
     for message in messages:
         most -= message.ByteSize() + _AROUND_BYTES
@@ -79,7 +79,7 @@ def fitting(messages: Iterable[_Message], most: int = MAX_PAGE_BYTES) -> list[_M
 
 
 def _cursor_of(fields: Fields, request: Message, token: str, kind: type[_Cursor]) -> _Cursor | None:
-    """Where to go on; None on the first page. A token that is not of this listing with these filters is wrong."""
+    """The cursor in a token; None for the first page. A token of another listing, or of other filters, is noted as wrong."""
     if not token:
         return None
     try:
@@ -93,7 +93,7 @@ def _cursor_of(fields: Fields, request: Message, token: str, kind: type[_Cursor]
 
 
 def _is_ours(cursor: Any) -> bool:
-    """Whether a cursor has only what could be in a store; any other was made by somebody else."""
+    """Whether a cursor has only values that a store can have. Any other cursor was not made here."""
     match cursor:
         case int():
             return 0 <= cursor <= _LARGEST
@@ -108,7 +108,7 @@ def _is_ours(cursor: Any) -> bool:
 
 
 def _filters(request: Message) -> str:
-    """A digest of everything in the request but where and how far to read."""
+    """A digest of the request without its page token and page size."""
     bare = type(request)()
     bare.CopyFrom(request)
     for name in ("page_token", "page_size"):

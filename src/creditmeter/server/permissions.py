@@ -1,7 +1,7 @@
-"""Who may use what a sidecar makes: its directories and its sockets.
+"""Permissions of the directories and sockets that a sidecar makes.
 
-Nothing is ever more open than it is to be: it is made for the owner alone, given to its group, and opened last. What is there
-already keeps what its owner chose.
+At no moment is one more open than it is to be. It is made for the owner alone, then given to its group, and opened last. The
+permissions of an existing directory are not changed.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ _ALL_BUT_OWNER = 0o077
 
 
 class GroupUnusable(Exception):
-    """What was made cannot be given to the group; the message says why."""
+    """A directory or socket cannot be given to the group; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The permissions of sockets, and the group of sockets and directories, by name or number; None is the process's own."""
+    """The mode of sockets, and the group of sockets and directories, by name or number. None is the group of the process."""
 
     mode: int
     group: str | None = None
@@ -32,7 +32,7 @@ class Access:
 
 @contextlib.contextmanager
 def for_owner_alone() -> Iterator[None]:
-    """What is made in the block is closed to all but its owner. That holds for all threads of the process."""
+    """Close files that are made in the block to all but their owner. This holds for all threads of the process."""
     before = os.umask(_ALL_BUT_OWNER)
     try:
         yield
@@ -41,8 +41,9 @@ def for_owner_alone() -> Iterator[None]:
 
 
 def open_to_group(path: Path, access: Access, name: Path | None = None) -> None:
-    """Give what was made for the owner alone to the group, and its permissions. A directory that hands its group on to what is
-    made in it (setgid) goes on doing so. `name` is what it will be called, if not so.
+    """Give a directory or socket to the group, and then set its mode.
+
+    A directory keeps its setgid bit. `name` is the path to name in a complaint, if it is not `path`.
 
     Raises:
         GroupUnusable: there is no such group, or this process may not give it anything.
@@ -58,11 +59,13 @@ def open_to_group(path: Path, access: Access, name: Path | None = None) -> None:
 
 
 def make_directory(path: Path, group: str | None) -> None:
-    """Make a directory, and those above it that are missing, that the group may enter and nobody else. Each comes to its name
-    complete: one that was half made when the process died would pass for its owner's choice.
+    """Make a directory that only its owner and the group may enter, and the missing ones above it.
+
+    Each is made under a temporary name and renamed when it is complete. Otherwise a directory left half made by a process
+    that died would be taken for one that its owner set up so.
 
     Raises:
-        GroupUnusable: they cannot be given to the group; none is left behind.
+        GroupUnusable: a directory cannot be given to the group. None of the failed ones is left.
         OSError: they cannot be made.
     """
     if path.is_dir():

@@ -9,9 +9,9 @@ from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor
 from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
 from creditmeter.forms.rate_cards import load
 from creditmeter.server.errors import Context, allowed
-from creditmeter.server.messages import rate_card_message
+from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
-from creditmeter.server.reading import Fields
+from creditmeter.server.replies import rate_card_message
 from creditmeter.sidecar.card_keeper import CardKeeper
 from creditmeter.v1 import admin_pb2, admin_pb2_grpc
 
@@ -19,7 +19,7 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 
 
 class RateCardService(admin_pb2_grpc.AdminServiceServicer):
-    """Publishes cards for all sidecars, and picks them up here at once."""
+    """Publishes cards for all sidecars. This sidecar uses a new card at once, the others when they next look for one."""
 
     def __init__(self, central: CentralStore, keeper: CardKeeper) -> None:
         self._publications = central.rate_cards
@@ -28,7 +28,7 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
     async def PublishRateCard(
         self, request: admin_pb2.PublishRateCardRequest, context: Context
     ) -> admin_pb2.PublishRateCardResponse:
-        """Publish a card for good."""
+        """Publish a card. A published card never changes."""
         loaded = await allowed(context, await _read(request.document))
         await allowed(context, self._own_allows(loaded))
         published = await self._publications.publish(loaded.card, request.document, loaded.kept.price_list)
@@ -38,13 +38,16 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.PublishRateCardResponse(rate_card=message, replayed=done.replayed)
 
     def _own_allows(self, loaded: LoadedCard) -> LoadedCard | RateCardExists:
-        """The card, unless this sidecar was started with another one of its version, which has priced holds by then."""
+        """The card; RateCardExists if this sidecar was started with another card of the same version.
+
+        It may have priced holds by that one already.
+        """
         versions = loaded.kept.document_version, loaded.kept.version
         own = next(filter(None, map(self._keeper.own_if, versions)), None)
         return loaded if own is None or own.document == loaded.kept.document else RateCardExists(versions[0])
 
     async def GetRateCard(self, request: admin_pb2.GetRateCardRequest, context: Context) -> admin_pb2.GetRateCardResponse:
-        """A card with its document: one of this version, or the one that is in force here."""
+        """A card with its document: the one of this version or, without a version, the one in force on this sidecar."""
         if request.version:
             found = await self._publications.find(request.version) or self._keeper.own_if(request.version)
         else:
@@ -66,7 +69,9 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
 
 
 async def _read(document: str) -> LoadedCard | InvalidRequest:
-    """The card in a document, or everything that is wrong with it. In a thread: a price list takes a while to be compiled."""
+    """The card in a document, or a refusal that names every problem. It works in a thread, because compiling a price list takes
+    long.
+    """
     if not document:
         return InvalidRequest((("document", "is missing"),))
     if len(document.encode()) > MAX_DOCUMENT_BYTES:

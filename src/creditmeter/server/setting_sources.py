@@ -1,4 +1,4 @@
-"""Where settings come from: the command line, the environment and a TOML file, and which names in them are mistakes."""
+"""The sources of settings: the command line, the environment and a TOML file. Unknown names in them are complained about."""
 
 import re
 import tomllib
@@ -10,7 +10,7 @@ from typing import Any
 
 PREFIX = "CREDITMETER_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
-"""Names the TOML file where no option does."""
+"""The environment variable that names the TOML file, if no option does."""
 
 DEFAULT = "default"
 
@@ -19,7 +19,7 @@ _OF_COMMANDS = {f"{PREFIX}ADDRESS", f"{PREFIX}DEBUG", CONFIG_VARIABLE}
 _OF_KUBERNETES = re.compile(
     rf"{PREFIX}([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
 )
-"""What pods find of a Service whose name is `creditmeter` or begins with it
+"""Variables that Kubernetes sets in pods for a Service whose name is or begins with `creditmeter`
 (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 """
 
@@ -29,7 +29,7 @@ _CLOSE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value as it was written, and where."""
+    """A value as it was written, and the source it came from."""
 
     value: Any
     origin: str
@@ -46,14 +46,12 @@ def option_name(name: str) -> str:
 
 
 def from_options(values: Mapping[str, Any]) -> dict[str, Given]:
-    """What the command line gives: what is None was not typed."""
+    """The settings that were typed as options. A value of None was not typed."""
     return {name: Given(value, f"option {option_name(name)}") for name, value in values.items() if value is not None}
 
 
 def from_environment(environment: Mapping[str, str], known: Iterable[str]) -> dict[str, Given]:
-    """What the environment gives of the known settings, by their names. A variable that is set to nothing counts as one that
-    is not set.
-    """
+    """The settings among the environment's variables, by their names. A variable that is empty counts as not set."""
     variables = {name: environment_name(name) for name in known}
     return {
         name: Given(environment[variable], f"environment {variable}")
@@ -63,7 +61,7 @@ def from_environment(environment: Mapping[str, str], known: Iterable[str]) -> di
 
 
 def from_file(path: Path) -> dict[str, Given]:
-    """What a TOML file gives, by its keys.
+    """The settings in a TOML file, by its keys.
 
     Raises:
         ValueError: it cannot be read, or is no TOML.
@@ -74,21 +72,22 @@ def from_file(path: Path) -> dict[str, Given]:
         raise ValueError(f"the configuration file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"the configuration file {path} cannot be read: it is not UTF-8") from error
-    except (ValueError, RecursionError) as error:  # the latter and plain ones are of depths and numbers beyond all use
+    except (ValueError, RecursionError) as error:  # for deep nesting and huge numbers
         raise ValueError(f"the configuration file {path} cannot be read: it is not TOML: {error}") from error
     return {name: Given(value, f"file {path}") for name, value in table.items()}
 
 
 def unknown_keys(given: Mapping[str, Given], known: Collection[str]) -> list[str]:
-    """A complaint about each name that is none of the settings'."""
+    """A complaint about each name that is no setting."""
     return [
         f"{name} ({each.origin}) is no setting: {_nearest(name, known)}" for name, each in given.items() if name not in known
     ]
 
 
 def unknown_variables(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:
-    """A complaint about each variable that looks like a setting and is none, in whichever case it is written. What others set
-    by the same prefix is let be.
+    """A complaint about each variable that has the prefix of settings, in upper or lower case, and is none.
+
+    Variables with this prefix that the commands or Kubernetes use are not complained about.
     """
     names = {environment_name(name): name for name in known}
     strangers = sorted(name for name in environment if name.upper().startswith(PREFIX) and name not in names)
@@ -106,7 +105,7 @@ def _is_of_others(name: str, value: str) -> bool:
 
 
 def _nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """What was probably meant; what all names have in common does not count."""
+    """A hint at the name that was probably meant. The common prefix does not count for likeness."""
     tails = {each.removeprefix(prefix).lower(): each for each in known}
     tail = name[len(prefix) :].lower().replace("-", "_")
     found = get_close_matches(tail, tails, n=1, cutoff=_CLOSE)

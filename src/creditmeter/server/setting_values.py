@@ -1,4 +1,4 @@
-"""The values that settings take: how they are read from text or TOML, and what may be written instead of a wrong one."""
+"""The types of settings: how a value is read from text or TOML, and what a complaint says to write instead."""
 
 import grp
 import math
@@ -20,10 +20,10 @@ from creditmeter.sidecar.alerts.standard_webhooks import WebhookMisconfigured
 
 MAX_PORT = 65_535
 MAX_SOCKET_PATH_BYTES = 107
-"""What Linux allows for the path of a Unix socket."""
+"""Longest path of a Unix socket on Linux, in bytes."""
 
 _MAX_GROUP = 2**32 - 2
-"""The number above it means none to the system."""
+"""Highest group number. The one above it means "no group" to the system."""
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _GROUP_NUMBER = re.compile(r"[0-9]+")
@@ -46,7 +46,7 @@ def is_too_long(address: str) -> bool:
 
 
 def place_of(address: str) -> str:
-    """What two addresses have in common if they are one: a socket's directory may be written in several ways."""
+    """An address in one way of writing. Two addresses are the same if these are equal: a socket's directory may be a link."""
     if not address.startswith("unix:"):
         return address
     path = Path(address.removeprefix("unix:"))
@@ -70,9 +70,9 @@ def _is_finite(number: float) -> bool:
 
 
 def _read_count(value: object) -> object:
-    """A whole number; TOML's true is none."""
+    """A whole number. TOML's true and false are none."""
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number: write a whole one")  # noqa: TRY004 - pydantic tells ValueErrors
+        raise ValueError(f"{str(value).lower()} is no number: write a whole one")  # noqa: TRY004 - pydantic reports ValueErrors
     return value
 
 
@@ -104,7 +104,7 @@ def _read_page(value: object) -> object:
 
 
 def _read_mode(value: object) -> object:
-    """Permissions, from text in octal digits; a number would be one in decimal digits."""
+    """Permissions from text in octal digits. A number is refused: TOML would read its digits as decimal."""
     if not isinstance(value, str) or not _MODE.fullmatch(value):
         raise ValueError(f'{value!r} is no mode: write octal digits as text, such as "0660" or "0600"')
     return int(value, 8)
@@ -132,7 +132,7 @@ def _read_plan(value: object) -> object:
 
 
 def checked_by(check: Callable[[str], object]) -> Any:
-    """A validator of what has a secret in it: a complaint shows nothing of the value."""
+    """A validator for a value that has a secret in it. A complaint never shows the value."""
 
     def read(value: object) -> object:
         if isinstance(value, str):
@@ -165,28 +165,30 @@ def setting(
     ge: float | None = None,
     le: float | None = None,
 ) -> Any:
-    """A setting of the model. `metavar` is what its option is followed by, empty for a flag; `without` says what holds by
-    default where that is no value; what is `private` is not shown in a complaint. The value is `ge` at least, `le` at most.
+    """A field of `Settings`.
+
+    `metavar` names the value of its option in the help; it is empty for a flag. `without` describes the default of a setting
+    that has no default value. A complaint does not show the value of a `private` setting. A number is from `ge` to `le`.
     """
     words: dict[str, JsonValue] = {"metavar": metavar, "without": without, "private": private}
     return Field(default, description=meaning, json_schema_extra=words, ge=ge, le=le)
 
 
 def word_of(field: FieldInfo, name: str) -> Any:
-    """What `setting` was told."""
+    """An argument that was given to `setting`, by name."""
     assert isinstance(field.json_schema_extra, dict), "every field of the settings is made by setting()"
     return field.json_schema_extra[name]
 
 
 def kind_of(field: FieldInfo) -> Any:
-    """The type of a setting's value, without the None of one that may be missing."""
+    """The type of a setting's value, without None."""
     found = [each for each in get_args(field.annotation) if each is not NoneType]
     is_optional = len(found) < len(get_args(field.annotation))
     return found[0] if is_optional else field.annotation
 
 
 def accepted_by(field: FieldInfo) -> str:
-    """What may be written for a setting."""
+    """What may be written for a setting, in words."""
     kind = kind_of(field)
     low = next((each.ge for each in field.metadata if isinstance(each, Ge)), None)
     high = next((each.le for each in field.metadata if isinstance(each, Le)), None)
@@ -204,7 +206,7 @@ def accepted_by(field: FieldInfo) -> str:
 
 
 def as_text(value: object) -> str:
-    """A setting's value as it may be written; nothing for none."""
+    """A setting's value as it may be written; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""All settings as people read of them: in help, in docs/operation.md, and with the values that hold."""
+"""Descriptions of all settings: for the help, for docs/operation.md, and with the values in use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ HIDDEN = "********"
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A setting: its names, what its option is followed by (empty for a flag), its default as text, and what it means."""
+    """A setting: its names, the metavar of its option (empty for a flag), its default as text, and its meaning."""
 
     name: str
     option: str
@@ -44,13 +44,13 @@ def described() -> Iterator[Described]:
 
 
 def text_in_use(settings: Settings, name: str) -> str:
-    """The value of a setting as it is used, for people; without what is secret in it."""
+    """The value of a setting in use, as text. Secrets are masked."""
     value = plain_in_use(settings, name)
     return value if isinstance(value, str) else _shown(name, getattr(settings, name)) or _without(name)
 
 
 def plain_in_use(settings: Settings, name: str) -> Any:
-    """The value of a setting as it is used, for JSON: durations in seconds; without what is secret in it."""
+    """The value of a setting in use, for JSON. Durations are in seconds; secrets are masked."""
     value = getattr(settings, name)
     if name == "central":
         return _without_password(settings.central_url)
@@ -85,7 +85,7 @@ def _without(name: str) -> str:
 
 
 def _without_password(url: str) -> str:
-    """The central store's address; one that is wrong may have its password anywhere."""
+    """The central store's address without its password. An address that cannot be parsed is masked as a whole."""
     from creditmeter.central.engine.database import parse_url, shown_address  # noqa: PLC0415 - slow to load
 
     try:
@@ -95,6 +95,6 @@ def _without_password(url: str) -> str:
 
 
 def _host_of(url: str) -> str:
-    """A webhook's address may carry a key in any other part."""
+    """The scheme and host of a webhook's address. Every other part may contain a key."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"

@@ -1,6 +1,6 @@
-"""The rules that google.protobuf states for its own types, checked on whole requests before any field is read.
+"""The rules of google.protobuf for its own types, checked on a whole request before any field is read.
 
-A Duration and a Timestamp can carry numbers that are none of their values; protobuf decodes them all the same
+Protobuf decodes a Duration or Timestamp even if its numbers are out of range
 (https://protobuf.dev/reference/protobuf/google.protobuf/#duration and #timestamp).
 """
 
@@ -12,19 +12,19 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 _MOST_SECONDS = 315_576_000_000
-"""Of a Duration, either way: 10,000 years."""
+"""Most seconds of a Duration, positive or negative: 10,000 years."""
 
 _FIRST_SECOND = -62_135_596_800
-"""Of a Timestamp: 0001-01-01T00:00:00Z."""
+"""First second of a Timestamp: 0001-01-01T00:00:00Z."""
 
 _LAST_SECOND = 253_402_300_799
-"""Of a Timestamp: 9999-12-31T23:59:59Z."""
+"""Last second of a Timestamp: 9999-12-31T23:59:59Z."""
 
 _MOST_NANOS = 999_999_999
 
 
 def malformed(message: Message) -> Iterator[tuple[str, str]]:
-    """The path of each Duration and Timestamp in a message, however deep, that is not well-formed, and what is wrong."""
+    """The path of each malformed Duration and Timestamp in a message, at any depth, and what is wrong with it."""
     for field in _fields_to_check(message.DESCRIPTOR):
         for path, value in _values(message, field):
             rule = _RULES.get(value.DESCRIPTOR.full_name)
@@ -47,7 +47,7 @@ def _values(message: Message, field: FieldDescriptor) -> Iterator[tuple[str, Any
 
 @cache
 def _fields_to_check(kind: Descriptor) -> tuple[FieldDescriptor, ...]:
-    """The fields of a message behind which there may be a type with rules: most requests have none, and cost nothing."""
+    """The fields of a message type that are, or contain, a type with rules. Most requests have none, so the check is cheap."""
     return tuple(each for each in kind.fields if _reaches_rules(each, ()))
 
 
@@ -86,4 +86,4 @@ _RULES: Mapping[str, Callable[[Any], str]] = {
     "google.protobuf.Duration": _wrong_duration,
     "google.protobuf.Timestamp": _wrong_timestamp,
 }
-"""What is wrong with a value of each type that has rules; empty if nothing is."""
+"""For each type with rules, a function that says what is wrong with a value; empty if nothing is."""

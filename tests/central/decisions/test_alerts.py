@@ -36,9 +36,9 @@ from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.calendar import Calendar, day_of
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
+from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import PlanId, account_key
 from creditmeter.core.instants import DAY, HOUR
-from creditmeter.core.settlement.alerts import LowBalance
 from tests.central.accounts import (
     ACME,
     account,

@@ -171,7 +171,7 @@ def test_a_sidecar_with_a_role_of_its_own(cli: CommandLine, postgres_url: str, s
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts need bash")
 def test_the_script_calls_the_command(tmp_path: Path) -> None:
-    """With all that it is given, in the environment that the scripts share; here that is one in which commands only speak."""
+    """With all its arguments, in the environment that the scripts share; here its commands only print."""
     (tmp_path / "_setup.sh").write_text('VENV="$(dirname "${BASH_SOURCE[0]}")"\nensure_environment() { echo "extra: $1"; }\n')
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "creditmeter").symlink_to(shutil.which("echo") or "echo")

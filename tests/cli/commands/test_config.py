@@ -133,7 +133,7 @@ def test_a_wrong_address_of_the_central_store(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "told"),
+    ("arguments", "environment", "complaint"),
     [
         (("--lease-ttl", "soon"), {}, "lease_ttl (option --lease-ttl): 'soon' is no length of time"),
         (("--central", "mysql://x/y"), {}, "central (option --central): 'mysql' is no central engine"),
@@ -148,12 +148,12 @@ def test_a_wrong_address_of_the_central_store(
     ],
 )
 def test_serving_with_a_wrong_setting(
-    short_path: Path, arguments: tuple[str, ...], environment: dict[str, str], told: str
+    short_path: Path, arguments: tuple[str, ...], environment: dict[str, str], complaint: str
 ) -> None:
     """One line, exit code 2, and nothing is made. The check says the same."""
     for command in (("serve",), ("config", "check")):
         ended = run_forked(*command, "--data-dir", str(short_path / "new"), *arguments, **environment)
-        assert told in ended.complaint
+        assert complaint in ended.complaint
         assert ended.code == ExitCode.USAGE
         assert ended.out == ""
     assert list(short_path.iterdir()) == []

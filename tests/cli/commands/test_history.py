@@ -25,6 +25,7 @@ from tests.cli.conftest import CommandLine
 from tests.cli.tables import rows
 from tests.clocks import NOON, ManualClock
 from tests.server.conftest import Services, data_dir, services  # noqa: F401 - a program at a clock that the test moves
+from tests.server.settling import settled_charge
 
 CREDIT = 1_000_000
 
@@ -207,6 +208,14 @@ def test_reading_a_long_history_says_how_far_it_is(cli: CommandLine, busy: str, 
     assert shown.err.splitlines() == ["read 2 entries of history", "read 4 entries of history"]
 
 
+async def settled(on: Services, request_id: str, credits: int) -> str:
+    """The id of a charge of so many credits, once it is posted."""
+    asked = metering_pb2.ChargeRequest(
+        request_id=request_id, account_id="alice", amount_microcredits=credits * CREDIT, already_incurred=True
+    )
+    return (await settled_charge(on, (await on.metering.Charge(asked)).charge.charge_id)).charge_id
+
+
 async def test_a_past_balance_is_what_the_store_had_then(services: Services, clock: ManualClock) -> None:  # noqa: F811
     """Asked at the end about each moment at which the buckets were noted, with a refund, a void and a night between them."""
     await services.create("alice", permanent=10 * CREDIT, daily=5 * CREDIT)
@@ -217,20 +226,8 @@ async def test_a_past_balance_is_what_the_store_had_then(services: Services, clo
         noted.append((clock.wall(), [each.remaining_microcredits for each in now.buckets]))
         clock.advance(HOUR)
 
-    async def settled(reply: metering_pb2.ChargeResponse) -> str:
-        asked = metering_pb2.GetChargeRequest(charge_id=reply.charge.charge_id)
-        async with asyncio.timeout(60):
-            while not (await services.metering.GetCharge(asked)).charge.HasField("posted_at"):
-                await asyncio.sleep(0)
-        return reply.charge.charge_id
-
-    def asked(name: str, amount: int) -> metering_pb2.ChargeRequest:
-        return metering_pb2.ChargeRequest(
-            request_id=name, account_id="alice", amount_microcredits=amount, already_incurred=True
-        )
-
     await note()
-    first = await settled(await services.metering.Charge(asked("c1", 7 * CREDIT)))
+    first = await settled(services, "c1", 7)
     await note()
     await services.metering.Refund(metering_pb2.RefundRequest(request_id="r", charge_id=first, amount_microcredits=CREDIT))
     await note()
@@ -240,7 +237,7 @@ async def test_a_past_balance_is_what_the_store_had_then(services: Services, clo
     await services.admin.VoidGrant(admin_pb2.VoidGrantRequest(request_id="v", account_id="alice", grant_id=given))
     await note()
     clock.advance(DAY)
-    await settled(await services.metering.Charge(asked("c2", 6 * CREDIT)))
+    await settled(services, "c2", 6)
     await note()
     async with Client(f"unix:{services.data_dir / 'creditmeter.sock'}") as client:
         for at, buckets in noted:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.cli.commands.rates import MAX_DOCUMENT_BYTES, Compared
+from creditmeter.cli.commands.rates_diff import Compared
 from creditmeter.cli.exits import ExitCode
+from creditmeter.cli.rate_cards import MAX_DOCUMENT_BYTES
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.server import rate_card_service
@@ -352,5 +353,5 @@ def test_prices_of_another_release_are_told() -> None:
     here = RateCard(version="v1+genai-prices.2", data_version="genai-prices.2", effective_from=Instant(0))
     since = "effective from 1970-01-01 00:00"
     assert Compared(here, here.version).description == f"v1+genai-prices.2, {since}"
-    told = "its list prices are shown as of genai-prices.2, which is installed here"
-    assert Compared(here, "v1+genai-prices.1").description == f"v1+genai-prices.1, {since}; {told}"
+    dated = "its list prices are shown as of genai-prices.2, which is installed here"
+    assert Compared(here, "v1+genai-prices.1").description == f"v1+genai-prices.1, {since}; {dated}"

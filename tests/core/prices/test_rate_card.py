@@ -27,35 +27,36 @@ def test_a_card_needs_a_version_and_a_date_only() -> None:
     assert (card.text, card.images, card.actions, card.free) == ((), (), {}, frozenset())
 
 
+WHOLE_CARD = """\
+version = "2026.1+eu"
+effective_from = 2026-11-01T02:00:00+02:00
+credits_per_usd = "83.5"
+increment = "0.001"
+cap = 10
+free = ["view"]
+higher_cost_models = ["big"]
+[actions.engagement]
+[actions.export]
+standard = "0.5"
+higher_cost = 3
+[tools]
+web_search = "0.4"
+[image]
+models = [{ model = "paint", variants = { "1024x1024/hd" = 20 } }, { model = "draw", credits = 10 }]
+[text]
+minimum = "0.5"
+default_max_output_tokens = 1000
+fallback = "big"
+[[text.models]]
+model = "big"
+input = 3
+output = 15
+"""
+
+
 def test_a_whole_card_is_read() -> None:
     """Each section ends up in its field."""
-    card = parse_rate_card(
-        """\
-        version = "2026.1+eu"
-        effective_from = 2026-11-01T02:00:00+02:00
-        credits_per_usd = "83.5"
-        increment = "0.001"
-        cap = 10
-        free = ["view"]
-        higher_cost_models = ["big"]
-        [actions.engagement]
-        [actions.export]
-        standard = "0.5"
-        higher_cost = 3
-        [tools]
-        web_search = "0.4"
-        [image]
-        models = [{ model = "paint", variants = { "1024x1024/hd" = 20 } }, { model = "draw", credits = 10 }]
-        [text]
-        minimum = "0.5"
-        default_max_output_tokens = 1000
-        fallback = "big"
-        [[text.models]]
-        model = "big"
-        input = 3
-        output = 15
-        """
-    )
+    card = parse_rate_card(WHOLE_CARD)
     assert (card.version, card.effective_from) == ("2026.1+eu", Instant(1_793_491_200_000_000))
     assert card.credits_per_usd == Decimal("83.5")
     assert (card.increment, card.minimum, card.cap) == (1_000, 500_000, 10_000_000)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.credit.accounts import Alert
-from creditmeter.core.ids import AccountId
+from creditmeter.core.credit.low_balance import Measure
 from creditmeter.core.instants import Instant
-from creditmeter.core.settlement.alerts import CreditLevel, LowBalance, Measure, Watch, is_low, look
+from creditmeter.core.settlement.alerts import CreditLevel, Watch, is_low, look
 from tests.core.builders import mc
 
 AT_50 = Alert(amount=mc(50))
@@ -151,17 +151,3 @@ def test_less_is_never_less_low(alert: Alert, left: int, less: int, granted: int
     left, less = max(left, less), min(left, less)
     assert is_low(alert, Measure(mc(less), mc(granted))) >= is_low(alert, Measure(mc(left), mc(granted)))
     assert is_low(alert, Measure(mc(0), mc(granted)))
-
-
-@pytest.mark.parametrize(
-    ("alert", "note"),
-    [
-        (Alert(amount=mc(50_000_000)), "9.5 credits left: the alert is at 50"),
-        (Alert(percent=10), "9.5 of 100 credits left: the alert is at 10%"),
-    ],
-)
-def test_the_note_says_the_threshold_and_what_is_left(alert: Alert, note: str) -> None:
-    """In credits, for people."""
-    measure = Measure(mc(9_500_000), mc(100_000_000))
-    low = LowBalance(AccountId("acme"), alert, measure, "DAILY 2026-03-10", Instant(0))
-    assert low.note == note

@@ -21,9 +21,9 @@ from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.credit.low_balance import LowBalance, Measure
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
-from creditmeter.core.settlement.alerts import LowBalance, Measure
 from creditmeter.sidecar.alerts.courier import AT_ONCE, CLAIMED_FOR, Courier
 from creditmeter.sidecar.alerts.standard_webhooks import GIVE_UP_AFTER, Outcome
 from creditmeter.sidecar.alerts.webhook import Webhook

@@ -12,9 +12,9 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.deliveries import Delivery
+from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import account_key
 from creditmeter.core.instants import DAY, Instant, Span
-from creditmeter.core.settlement.alerts import LowBalance
 from creditmeter.forms.events import low_balance_event
 
 KEPT_FOR = Span(4 * DAY)

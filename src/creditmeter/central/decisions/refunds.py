@@ -3,6 +3,8 @@
 It decides refunds of charges that were sent to it, whichever sidecar is asked.
 """
 
+from dataclasses import replace
+
 from creditmeter.central.decisions.accounts import account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
 from creditmeter.central.decisions.contents import Topic
@@ -11,7 +13,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.core.amounts import ZERO
 from creditmeter.core.credit.charges import Refund
-from creditmeter.core.credit.requests import Done, RefundCharge
+from creditmeter.core.credit.requests import Done, RefundCharge, difference
 from creditmeter.core.ids import RefundId, origin_of
 from creditmeter.core.refusals import ChargeNotFound, Refusal, RequestIdReused
 from creditmeter.core.settlement.ledger import Ledger
@@ -55,20 +57,24 @@ class Refunds:
 
 
 def _made_by_a_sidecar(ledger: Ledger, request: RefundCharge) -> Done[Refund] | RequestIdReused | None:
-    """The refund that a sidecar decided for this request and posted with its charge; None if there is none.
+    """The refund that a sidecar decided for this request_id and posted with its charge; None if there is none.
 
-    The caller has moved to another sidecar since. Whether its first request named the amount is not known.
+    A refund does not say whether its request named the amount or left it out. So a request that leaves it out repeats either.
     """
     made = ledger.refund_for(request.request_id)
     if made is None:
         return None
     charge = ledger.charges.get(request.charge_id)
-    first = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
-    if made.charge_id not in (request.charge_id, first):
-        return RequestIdReused("charge_id")
-    if request.amount not in (None, made.amount):
-        return RequestIdReused("amount")
-    return Done(made, replayed=True) if request.mode is made.mode else RequestIdReused("mode")
+    stands = charge.posting.duplicate_of if charge is not None and charge.posting is not None else None
+    first = replace(
+        request,
+        charge_id=request.charge_id if made.charge_id == stands else made.charge_id,
+        amount=None if request.amount is None else made.amount,
+        mode=made.mode,
+        reason=made.reason,
+    )
+    field = difference(first, request)
+    return Done(made, replayed=True) if field is None else RequestIdReused(field)
 
 
 def _decide(ledger: Ledger, request: RefundCharge, refund_id: RefundId) -> Refund | Refusal:

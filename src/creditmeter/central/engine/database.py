@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from creditmeter.central.engine import postgresql, sqlite
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
-from creditmeter.core.settlement.alerts import LowBalance
+from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SQLITE_POOL_SIZE = 5

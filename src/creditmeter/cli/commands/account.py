@@ -1,10 +1,11 @@
-"""`creditmeter account`: make accounts and change what is agreed with them."""
+"""`creditmeter account`: makes accounts, and shows and changes their terms."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from creditmeter.cli.connection import PATIENCE, ask
 from creditmeter.cli.options import (
@@ -30,8 +31,9 @@ from creditmeter.cli.output import (
 )
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import Client, call
+from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
+from creditmeter.server.enums import number_of
 from creditmeter.v1 import admin_pb2
 
 commands = typer.Typer(help="Make accounts and change what is agreed with them.", no_args_is_help=False)
@@ -75,9 +77,13 @@ Alerts = Annotated[
         "--alert",
         parser=read_alert,
         metavar="CREDITS|PERCENT%",
-        help="Tell when no more than this is left: 50, or 10% of what was granted. May be given several times.",
+        help="Alert when no more than this is left: 50, or 10% of what was granted. May be given several times.",
     ),
 ]
+
+
+NewState = Annotated[State | None, typer.Option(help="Whether it may start new work.")]
+NoAlerts = Annotated[bool, typer.Option("--no-alerts", help="Take all alerts away.")]
 
 
 @commands.command()
@@ -96,20 +102,18 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make an account."""
-    request = admin_pb2.CreateAccountRequest(
-        request_id=request_id or new_request_id(),
-        account=admin_pb2.Account(
-            account_id=account_id,
-            plan_id=plan,
-            time_zone=time_zone,
-            anchor_day=anchor_day,
-            overdraft_limit_microcredits=overdraft_limit,
-            max_open_reservations=max_open_reservations,
-            max_reservation_microcredits=max_reservation,
-            offline_allowance_microcredits=offline_allowance,
-            alerts=alerts,
-        ),
+    account = admin_pb2.Account(
+        account_id=account_id,
+        plan_id=plan,
+        time_zone=time_zone,
+        anchor_day=anchor_day,
+        overdraft_limit_microcredits=overdraft_limit,
+        max_open_reservations=max_open_reservations,
+        max_reservation_microcredits=max_reservation,
+        offline_allowance_microcredits=offline_allowance,
+        alerts=alerts,
     )
+    request = admin_pb2.CreateAccountRequest(request_id=request_id or new_request_id(), account=account)
     reply = ask(address, lambda client: call(client.admin.CreateAccount, request, PATIENCE), request.request_id)
     _print_changed(reply, request.request_id, as_json=as_json)
 
@@ -131,13 +135,13 @@ def update(
     plan: PlanId = None,
     time_zone: NewTimeZone = None,
     anchor_day: NewAnchorDay = None,
-    state: Annotated[State | None, typer.Option(help="Whether it may start new work.")] = None,
+    state: NewState = None,
     overdraft_limit: Overdraft = None,
     max_open_reservations: MaxOpen = None,
     max_reservation: MaxReservation = None,
     offline_allowance: OfflineAllowance = None,
     alerts: Alerts = None,
-    no_alerts: Annotated[bool, typer.Option("--no-alerts", help="Take all alerts away.")] = False,
+    no_alerts: NoAlerts = False,
     request_id: RequestIdOption = None,
     address: Address = None,
     as_json: AsJson = False,
@@ -149,23 +153,20 @@ def update(
     """
     if alerts and no_alerts:
         raise typer.BadParameter("--alert and --no-alerts contradict each other")
-    request = admin_pb2.UpdateAccountRequest(
-        request_id=request_id or new_request_id(),
-        account=admin_pb2.Account(
-            account_id=account_id,
-            plan_id=plan,
-            time_zone=time_zone,
-            anchor_day=anchor_day,
-            state=_state(state),
-            overdraft_limit_microcredits=overdraft_limit,
-            max_open_reservations=max_open_reservations,
-            max_reservation_microcredits=max_reservation,
-            offline_allowance_microcredits=offline_allowance,
-            alerts=alerts,
-        ),
+    account = admin_pb2.Account(
+        account_id=account_id,
+        plan_id=plan,
+        time_zone=time_zone,
+        anchor_day=anchor_day,
+        state=number_of(admin_pb2.AccountState, state),
+        overdraft_limit_microcredits=overdraft_limit,
+        max_open_reservations=max_open_reservations,
+        max_reservation_microcredits=max_reservation,
+        offline_allowance_microcredits=offline_allowance,
+        alerts=alerts,
     )
-    if no_alerts:
-        request.update_mask.paths.extend(["alerts", *_set_terms(request.account)])
+    mask = FieldMask(paths=["alerts", *_set_terms(account)]) if no_alerts else None
+    request = admin_pb2.UpdateAccountRequest(request_id=request_id or new_request_id(), account=account, update_mask=mask)
     reply = ask(address, lambda client: call(client.admin.UpdateAccount, request, PATIENCE), request.request_id)
     _print_changed(reply, request.request_id, as_json=as_json)
 
@@ -175,23 +176,15 @@ def list_accounts(
     limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False, as_csv: AsCsv = False
 ) -> None:
     """List accounts, newest first."""
-
-    async def read(client: Client) -> admin_pb2.ListAccountsResponse:
-        request = admin_pb2.ListAccountsRequest(page_token=page_token)
-        return await pages(client.admin.ListAccounts, request, lambda page: len(page.accounts), limit)
-
-    reply = ask(address, read)
+    request = admin_pb2.ListAccountsRequest(page_token=page_token)
+    reply = ask(address, lambda client: pages(client.admin.ListAccounts, request, lambda page: len(page.accounts), limit))
     if not print_listing(reply, admin_pb2.Account, reply.accounts, as_json=as_json, as_csv=as_csv):
         _print_accounts(reply.accounts)
         say_more(reply.next_page_token)
 
 
-def _state(state: State | None) -> admin_pb2.AccountState.ValueType:
-    return admin_pb2.AccountState.Value(f"ACCOUNT_STATE_{state.name if state else 'UNSPECIFIED'}")
-
-
 def _set_terms(account: admin_pb2.Account) -> list[str]:
-    """The fields that are set, beside the id."""
+    """The names of the fields that are set, without the id."""
     return [field.name for field, _ in account.ListFields() if field.name != "account_id"]
 
 

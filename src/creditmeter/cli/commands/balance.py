@@ -1,4 +1,4 @@
-"""`creditmeter balance`: what an account may spend now, or what its balance was."""
+"""`creditmeter balance`: the balance of an account, now or at a moment in the past."""
 
 from datetime import datetime
 from typing import Annotated
@@ -74,7 +74,7 @@ def _print_present(account_id: str, reply: account_pb2.GetBalanceResponse) -> No
     print_table(grants_table(reply.grants, with_ids=False), title, notes, empty="No grant is usable now.")
     notes.print()
     if reply.stale:
-        print_lines("The central store could not be asked: these are the last figures heard from it.")
+        print_lines("The central store could not be asked: these are the last figures received from it.")
 
 
 def _figures(reply: account_pb2.GetBalanceResponse) -> Table:

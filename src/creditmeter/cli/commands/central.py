@@ -1,4 +1,4 @@
-"""`creditmeter central`: set up a central store with its owner's role: its schema, and what sidecars' roles may do."""
+"""`creditmeter central`: makes and migrates the schema of a central store, and grants rights to the roles of sidecars."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
-from creditmeter.cli.connection import central_url
+from creditmeter.cli.connection import central_url, failed_store
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Central
 from creditmeter.cli.screen import print_document, print_lines
@@ -63,7 +63,7 @@ def grant_role(
 
 
 def _opened(central: str | None) -> "Database":
-    """The store that is meant; nothing is connected yet."""
+    """The central store, not connected yet."""
     from creditmeter.central.engine.database import Database  # noqa: PLC0415 - most commands need no database
 
     return Database(central_url(central))
@@ -73,7 +73,7 @@ def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") 
     """Do some work on a store.
 
     Raises:
-        CommandFailed: the role may not, the store is not one that can be worked on, or it does not answer.
+        CommandFailed: the role lacks the rights, or the store is damaged, cannot be used or does not answer.
     """
     from creditmeter.central.schema.migrating import NotPermitted  # noqa: PLC0415 - most commands need no database
     from creditmeter.central.schema.roles import RoleUnusable  # noqa: PLC0415 - most commands need no database
@@ -93,10 +93,7 @@ def _done(database: "Database", work: "Callable[[Database], Awaitable[_Done]]") 
     except CentralMisconfigured as error:
         raise CommandFailed(str(error), ExitCode.UNREACHABLE) from error
     except CentralUnavailable as error:
-        code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
-        raise CommandFailed(
-            f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code
-        ) from error
+        raise failed_store(error) from error
 
 
 def _migrated(migration: "Migration") -> str:

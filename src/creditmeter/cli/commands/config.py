@@ -1,4 +1,4 @@
-"""`creditmeter config`: what settings hold and where they come from, and whether a sidecar could use them."""
+"""`creditmeter config`: the settings in use and their sources, and whether a sidecar can use them."""
 
 from pathlib import Path
 

@@ -13,12 +13,13 @@ from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, read_credits, read_some_credits
 from creditmeter.cli.output import counted, print_json
 from creditmeter.cli.paging import pages
+from creditmeter.cli.rate_cards import card_of
 from creditmeter.cli.screen import Table, print_lines, print_table, table
-from creditmeter.client import Client
 from creditmeter.core.amounts import Microcredits, format_credits
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.ids import PlanId
 from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.reports.estimate import TYPICAL_TEXT, Estimate, Month, Prices, Range, Support, covers, prices_of, support
 from creditmeter.core.reports.estimate import estimate as estimated
 from creditmeter.core.reports.plan_replay import size
@@ -71,20 +72,21 @@ def estimate(
     prices = prices_of(card)
     if credits is not None:
         supported = support(Microcredits(credits), month, prices)
-        _tell_support(card, supported, month, as_json=as_json)
+        _print_support(card, supported, month, as_json=as_json)
     else:
         plans = None if address is None else _plans(address)
-        _tell_estimate(card, estimated(month, prices), prices, month, plans, as_json=as_json)
+        _print_estimate(card, estimated(month, prices), prices, month, plans, as_json=as_json)
 
 
 def _card(file: Path | None) -> RateCard:
-    from creditmeter.catalog.bundled import bundled_price_list  # noqa: PLC0415 - most commands need no prices
-    from creditmeter.core.prices.rate_card_document import RateCardError  # noqa: PLC0415 - most commands need no prices
-    from creditmeter.forms.rate_cards import load  # noqa: PLC0415 - most commands need no prices
+    """The card in a file, or the one that comes with the program.
 
+    Raises:
+        CommandFailed: the file cannot be read, or has no usable card.
+    """
     source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if file is None else file
     try:
-        return load(source.read_text(encoding="utf-8"), bundled_price_list).card
+        return card_of(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"the rate card {file} cannot be read: {error}", ExitCode.USAGE) from error
     except RateCardError as error:
@@ -93,11 +95,8 @@ def _card(file: Path | None) -> RateCard:
 
 def _plans(address: str) -> list[Plan]:
     """The store's plans, the smallest first."""
-
-    async def read(client: Client) -> admin_pb2.ListPlansResponse:
-        return await pages(client.admin.ListPlans, admin_pb2.ListPlansRequest(), lambda page: len(page.plans), _MOST_PLANS)
-
-    found = ask(address, read).plans
+    request = admin_pb2.ListPlansRequest()
+    found = ask(address, lambda client: pages(client.admin.ListPlans, request, lambda page: len(page.plans), _MOST_PLANS)).plans
     plans = [
         Plan(PlanId(each.plan_id), Microcredits(each.daily_microcredits), Microcredits(each.monthly_microcredits))
         for each in found
@@ -105,10 +104,10 @@ def _plans(address: str) -> list[Plan]:
     return sorted(plans, key=lambda each: (size(each), each.plan_id))
 
 
-# What is said of a month.
+# The estimate of a month.
 
 
-def _tell_estimate(
+def _print_estimate(
     card: RateCard, found: Estimate, prices: Prices, month: Month, plans: Sequence[Plan] | None, *, as_json: bool
 ) -> None:
     if as_json:
@@ -170,10 +169,10 @@ def _plans_table(plans: Sequence[Plan], need: Range) -> Table:
     return shown
 
 
-# What is said of an amount.
+# What an amount supports.
 
 
-def _tell_support(card: RateCard, found: Support, month: Month, *, as_json: bool) -> None:
+def _print_support(card: RateCard, found: Support, month: Month, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -193,7 +192,7 @@ def _tell_support(card: RateCard, found: Support, month: Month, *, as_json: bool
 
 
 def support_lines(found: Support, month: Month) -> list[str]:
-    """What an amount supports, a line for each thing that all of it may go to."""
+    """What an amount supports: a line for each use, as if all of the amount went to it."""
     pieces = counted(found.most_pieces, "piece")
     if found.pieces != found.most_pieces:
         pieces = f"{found.pieces:,}-{pieces}"

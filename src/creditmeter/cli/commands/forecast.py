@@ -1,4 +1,4 @@
-"""`creditmeter forecast`: how long an account's credit lasts, and which plan would have been enough."""
+"""`creditmeter forecast`: how long an account's credit lasts, and the smallest plan that would have been enough."""
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -56,7 +56,7 @@ def forecast_table(reply: account_pb2.ForecastUsageResponse) -> Table:
 
 
 def conclusions(reply: account_pb2.ForecastUsageResponse) -> list[str]:
-    """What follows for the account as a whole, a line each."""
+    """The conclusions for the account as a whole, one a line."""
     if reply.HasField("runs_out_at"):
         lines = [f"At this rate all credit is used up at {moment(reply, 'runs_out_at')}."]
     else:

@@ -32,8 +32,9 @@ from creditmeter.cli.output import (
 )
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import Table, print_lines, print_table, table
-from creditmeter.client import Client, call
+from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
+from creditmeter.server.enums import number_of
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2
 
 commands = typer.Typer(help="Give credits, take back what is left of a grant, and list grants.")
@@ -82,11 +83,11 @@ def add(
     request = admin_pb2.GrantCreditsRequest(
         request_id=request_id or new_request_id(),
         account_id=account_id,
-        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{kind.name}"),
+        kind=number_of(grants_pb2.GrantKind, kind),
         amount_microcredits=amount,
         effective_at=timestamp(effective_at),
         expires_at=timestamp(expires_at),
-        source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{source.name}"),
+        source=number_of(grants_pb2.GrantSource, source),
         note=note,
     )
     reply = ask(address, lambda client: call(client.admin.GrantCredits, request, PATIENCE), request.request_id)
@@ -129,11 +130,7 @@ def list_grants(
 ) -> None:
     """List all grants of an account, ended ones too, newest first. Needs no sidecar that administers."""
     request = account_pb2.ListGrantsRequest(account_id=account_id, page_token=page_token)
-
-    async def read(client: Client) -> account_pb2.ListGrantsResponse:
-        return await pages(client.account.ListGrants, request, lambda page: len(page.grants), limit)
-
-    reply = ask(address, read)
+    reply = ask(address, lambda client: pages(client.account.ListGrants, request, lambda page: len(page.grants), limit))
     if not print_listing(reply, grants_pb2.Grant, reply.grants, as_json=as_json, as_csv=as_csv):
         title = f"Grants of {account_id}, newest first"
         print_table(
@@ -147,7 +144,7 @@ _LESS_THAN_NOTES = ("from", "grant", "source", "note")
 
 
 def grants_table(grants: Iterable[grants_pb2.Grant], *, with_ids: bool = True) -> Table:
-    """Grants, one a row. On a narrow terminal either their ids stay, by which they are voided, or what they were given for."""
+    """Grants, one a row. A narrow terminal keeps the ids, which `grant void` takes; without `with_ids` it keeps the notes."""
     shown = table(
         *("kind", "granted", "left", "from", "until", "source", "grant", "note"),
         right=("granted", "left"),

@@ -1,4 +1,4 @@
-"""`creditmeter history`: what happened to an account's credit."""
+"""`creditmeter history`: the entries of an account's history, newest first."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,13 +22,13 @@ from creditmeter.cli.output import (
 )
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import Notes, Table, print_table, say, table
-from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
+from creditmeter.server.enums import number_of
 from creditmeter.v1 import account_pb2, charges_pb2, grants_pb2
 
 
 class EntryType(StrEnum):
-    """What an entry tells."""
+    """The type of an entry."""
 
     GRANTED = "granted"
     CHARGED = "charged"
@@ -41,34 +41,44 @@ class EntryType(StrEnum):
     LOW_BALANCE = "low_balance"
 
 
+_NOTHING_YET = "Nothing has happened to the credit of {} yet."
+
+
 def read_label(text: str) -> account_pb2.LabelMatch:
-    """A label as it is typed: `job=42`, or `job` with any value. A key with an equals sign cannot be typed."""
+    """A typed label: `job=42`, or `job` with any value. A key that contains an equals sign cannot be typed."""
     key, equals, value = text.partition("=")
     if not key:
         raise typer.BadParameter("a label is KEY=VALUE, or KEY for any value")
     return account_pb2.LabelMatch(key=key, value=value if equals else None)
 
 
+_Types = Annotated[list[EntryType] | None, typer.Option("--type", help="Only such entries. May be given several times.")]
+_Action = Annotated[str, typer.Option(metavar="ACTION", help="Only entries of this action.")]
+_Model = Annotated[str, typer.Option(metavar="MODEL", help="Only entries of this model.")]
+_Tool = Annotated[str, typer.Option(metavar="TOOL", help="Only entries of this tool.")]
+_Kinds = Annotated[
+    list[Kind] | None, typer.Option("--kind", help="Only entries about this bucket. May be given several times.")
+]
+_Source = Annotated[Source | None, typer.Option(help="Only entries about grants that were given for this.")]
+_Label = Annotated[
+    account_pb2.LabelMatch | None,
+    typer.Option(parser=read_label, metavar="KEY[=VALUE]", help="Only entries with this label."),
+]
+_Start = Annotated[datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries from then on.")]
+_End = Annotated[datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries before then.")]
+
+
 def history(
     account_id: AccountId,
-    types: Annotated[
-        list[EntryType] | None, typer.Option("--type", help="Only such entries. May be given several times.")
-    ] = None,
-    action: Annotated[str, typer.Option(metavar="ACTION", help="Only entries of this action.")] = "",
-    model: Annotated[str, typer.Option(metavar="MODEL", help="Only entries of this model.")] = "",
-    tool: Annotated[str, typer.Option(metavar="TOOL", help="Only entries of this tool.")] = "",
-    kinds: Annotated[
-        list[Kind] | None, typer.Option("--kind", help="Only entries about this bucket. May be given several times.")
-    ] = None,
-    source: Annotated[Source | None, typer.Option(help="Only entries about grants that were given for this.")] = None,
-    label: Annotated[
-        account_pb2.LabelMatch | None,
-        typer.Option(parser=read_label, metavar="KEY[=VALUE]", help="Only entries with this label."),
-    ] = None,
-    start: Annotated[
-        datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries from then on.")
-    ] = None,
-    end: Annotated[datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only entries before then.")] = None,
+    types: _Types = None,
+    action: _Action = "",
+    model: _Model = "",
+    tool: _Tool = "",
+    kinds: _Kinds = None,
+    source: _Source = None,
+    label: _Label = None,
+    start: _Start = None,
+    end: _End = None,
     limit: Limit = 50,
     page_token: PageToken = "",
     address: Address = None,
@@ -78,9 +88,9 @@ def history(
     """Show what happened to an account's credit, newest first, with the balance after each entry."""
     request = account_pb2.ListHistoryRequest(
         account_id=account_id,
-        types=[account_pb2.HistoryType.Value(f"HISTORY_TYPE_{each.name}") for each in types or ()],
-        kinds=[grants_pb2.GrantKind.Value(f"GRANT_KIND_{each.name}") for each in kinds or ()],
-        source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{source.name if source else 'UNSPECIFIED'}"),
+        types=[number_of(account_pb2.HistoryType, each) for each in types or ()],
+        kinds=[number_of(grants_pb2.GrantKind, each) for each in kinds or ()],
+        source=number_of(grants_pb2.GrantSource, source),
         label=label,
         action=action,
         model=model,
@@ -89,21 +99,22 @@ def history(
         end=timestamp(end),
         page_token=page_token,
     )
-
-    async def read(client: Client) -> account_pb2.ListHistoryResponse:
-        return await pages(client.account.ListHistory, request, lambda page: len(page.entries), limit)
-
-    reply = ask(address, read)
+    reply = ask(address, lambda client: pages(client.account.ListHistory, request, lambda page: len(page.entries), limit))
     if print_listing(reply, account_pb2.HistoryEntry, reply.entries, as_json=as_json, as_csv=as_csv):
         if as_csv and reply.pending:
             say(f"not settled yet and not in the list: {counted(len(reply.pending), 'charge')}")
-        return
+    else:
+        _print_tables(request, reply)
+
+
+def _print_tables(request: account_pb2.ListHistoryRequest, reply: account_pb2.ListHistoryResponse) -> None:
+    """Print the charges that are not settled yet, then the entries."""
     notes = Notes()
     if reply.pending:
         print_table(_pending_table(reply.pending), "Charged, not yet settled", notes)
-    is_all = not (types or kinds or source or label or action or model or tool or start or end or page_token)
-    empty = f"Nothing has happened to the credit of {account_id} yet." if is_all else "No entry on this page matches."
-    print_table(entries_table(reply.entries), f"History of {account_id}, newest first", notes, empty=empty)
+    is_filtered = len(request.ListFields()) > 1
+    empty = "No entry on this page matches." if is_filtered else _NOTHING_YET.format(request.account_id)
+    print_table(entries_table(reply.entries), f"History of {request.account_id}, newest first", notes, empty=empty)
     notes.print()
     say_more(reply.next_page_token)
 

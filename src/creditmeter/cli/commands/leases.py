@@ -1,4 +1,4 @@
-"""`creditmeter leases`: who holds what of whose credit, since when and until when."""
+"""`creditmeter leases`: the open leases, each with its account, its sidecar, its amounts and its times."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,7 +10,6 @@ from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
 from creditmeter.cli.output import moment, print_listing, say_more
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
 
@@ -29,11 +28,7 @@ def leases(
     Idle credit is what is out and was neither held nor charged at the sidecar's last report, which is when it last renewed.
     """
     request = admin_pb2.ListLeasesRequest(account_id=account_id, sidecar_id=sidecar_id, page_token=page_token)
-
-    async def read(client: Client) -> admin_pb2.ListLeasesResponse:
-        return await pages(client.admin.ListLeases, request, lambda page: len(page.leases), limit)
-
-    reply = ask(address, read)
+    reply = ask(address, lambda client: pages(client.admin.ListLeases, request, lambda page: len(page.leases), limit))
     if not print_listing(reply, admin_pb2.Lease, reply.leases, as_json=as_json, as_csv=as_csv):
         _print_leases(reply.leases, "No open lease matches." if account_id or sidecar_id else "No leases are open.")
         say_more(reply.next_page_token)

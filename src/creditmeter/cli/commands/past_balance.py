@@ -1,8 +1,8 @@
-"""What an account's balance was: recomputed from its history.
+"""The balance of an account in the past, computed from its history.
 
-The balance at a moment is the sum of the amounts of all entries that were posted at or before it, which is what the central
-store had in its books then. It does not change afterwards, but for what was being posted at that very moment: a charge that
-was made before and posted later is not in it.
+It is the sum of the amounts of all entries that were posted at that moment or before: the balance that the central store had
+then. A charge that was made before and posted later is not in it. So it does not change afterwards, except by entries that are
+being posted at that very moment.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from creditmeter.client import Client, call
 from creditmeter.v1 import account_pb2, grants_pb2
 
 LONG = 20
-"""After as many pages, and then each time after as many more, it is said how far the reading is."""
+"""Pages after which a line of progress is printed, again and again."""
 
 KINDS = (grants_pb2.GRANT_KIND_DAILY, grants_pb2.GRANT_KIND_MONTHLY, grants_pb2.GRANT_KIND_PERMANENT)
 
@@ -30,7 +30,7 @@ _GIVES_BACK = (account_pb2.HISTORY_TYPE_REFUNDED,)
 
 @dataclass(slots=True)
 class PastBalance:
-    """What entries up to a moment add up to, in microcredits, in all and by kind. `entries` counts them."""
+    """The sums of entries up to a moment, in microcredits: the balance, and the part of each kind. `entries` counts them."""
 
     at: Timestamp
     balance: int = 0
@@ -39,7 +39,7 @@ class PastBalance:
     stated: int | None = None
 
     def add(self, entries: Iterable[account_pb2.HistoryEntry]) -> None:
-        """Count entries, newest first. What was posted later is passed over."""
+        """Add entries, newest first. Entries that were posted after the moment are left out."""
         for entry in entries:
             if (entry.posted_at.seconds, entry.posted_at.nanos) <= (self.at.seconds, self.at.nanos):
                 self._count(entry)
@@ -57,7 +57,7 @@ class PastBalance:
             self.by_kind[entry.kind] += entry.amount_microcredits
 
     def check(self) -> None:
-        """Hold the sum against the balance that the newest entry states.
+        """Compare the sum with the balance that the newest entry states.
 
         Raises:
             CommandFailed: they differ, or the buckets do not make up the balance.
@@ -74,8 +74,8 @@ class PastBalance:
 async def read_past_balance(client: Client, account_id: str, at: datetime) -> PastBalance:
     """The balance of an account at a moment; 0 before it had any history.
 
-    Whether the moment is over is for the central store's clock to say, which also says when things were posted: that of this
-    host may differ.
+    Whether the moment is over is decided by the central store's clock, by which entries are posted. This host's clock may
+    differ.
 
     Raises:
         CallError: the sidecar refused, or did not answer.

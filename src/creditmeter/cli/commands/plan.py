@@ -11,7 +11,7 @@ from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken, re
 from creditmeter.cli.output import json_of, print_json, print_listing, say_more
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import Client, call
+from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2, grants_pb2
 
@@ -41,12 +41,8 @@ def list_plans(
     limit: Limit = 50, page_token: PageToken = "", address: Address = None, as_json: AsJson = False, as_csv: AsCsv = False
 ) -> None:
     """List plans."""
-
-    async def read(client: Client) -> admin_pb2.ListPlansResponse:
-        request = admin_pb2.ListPlansRequest(page_token=page_token)
-        return await pages(client.admin.ListPlans, request, lambda page: len(page.plans), limit)
-
-    reply = ask(address, read)
+    request = admin_pb2.ListPlansRequest(page_token=page_token)
+    reply = ask(address, lambda client: pages(client.admin.ListPlans, request, lambda page: len(page.plans), limit))
     if not print_listing(reply, grants_pb2.Plan, reply.plans, as_json=as_json, as_csv=as_csv):
         _print_plans(reply.plans)
         say_more(reply.next_page_token)

@@ -1,4 +1,4 @@
-"""`creditmeter prices`: what models, tools and actions cost by the rate card in force; and how two cards' prices differ."""
+"""`creditmeter prices`: the prices of models, tools and actions by the rate card in force; and the differences of two cards."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken
 from creditmeter.cli.output import print_listing, say_more, word
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import Client
 from creditmeter.core.amounts import Microcredits, format_credits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import PricePosition, PriceTable, Unit, item_price, wider
@@ -19,7 +18,7 @@ from creditmeter.core.prices.rate_card import TEXT, RateCard
 from creditmeter.v1 import account_pb2
 
 MAX_LINES = 10**6
-"""As many lines of two cards are compared: more than cards have."""
+"""Most lines of a card that are compared: more than a card has."""
 
 _UNITS = tuple(Unit)
 
@@ -38,11 +37,7 @@ def prices(
     of tokens and long inputs cost is in --json.
     """
     request = account_pb2.ListModelPricesRequest(action=action, page_token=page_token)
-
-    async def read(client: Client) -> account_pb2.ListModelPricesResponse:
-        return await pages(client.account.ListModelPrices, request, lambda page: len(page.prices), limit)
-
-    reply = ask(address, read)
+    reply = ask(address, lambda client: pages(client.account.ListModelPrices, request, lambda page: len(page.prices), limit))
     if not print_listing(reply, account_pb2.ModelPrice, reply.prices, as_json=as_json, as_csv=as_csv):
         _print_prices(reply.prices, f"Prices in credits by the rate card {reply.rate_card_version}")
         say_more(reply.next_page_token)
@@ -67,14 +62,14 @@ def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
 
 
 def _per_million(price: account_pb2.ModelPrice, unit: account_pb2.PriceUnit.ValueType) -> str:
-    """What so many of these tokens cost where the input is not long; empty if there is no such price."""
+    """The price of a million of these tokens if the input is not long; empty if there is none."""
     amounts = (each.amount_microcredits for each in price.unit_prices if each.unit == unit and not each.above_input_tokens)
     return next(map(format_credits, amounts), "")
 
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """What a unit costs by each card, in microcredits, in calls with more than so many input tokens; None: it has no price."""
+    """The price of a unit by each card, in microcredits, in calls with more input tokens than this; None: there is no price."""
 
     position: PricePosition
     above_input_tokens: int
@@ -84,7 +79,7 @@ class PriceChange:
 
 
 def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceChange]:
-    """What differs at a moment, in the order of the table of prices; also where only one card names the model or tool."""
+    """The prices that differ at a moment, in the order of the table of prices. One card may not name the model or tool."""
     before, after = _Prices(old, at), _Prices(new, at)
     for position in sorted({*before.positions, *after.positions}):
         lines = before.line(position), after.line(position)
@@ -96,11 +91,11 @@ def price_changes(old: RateCard, new: RateCard, at: Instant) -> Iterator[PriceCh
 
 
 _Line = Mapping[tuple[int, Unit], Microcredits]
-"""What units cost from how many input tokens on; empty without any price."""
+"""Prices in microcredits, by the number of input tokens above which they hold, and by unit; empty if there is none."""
 
 
 class _Prices:
-    """What everything costs by a card at a moment, whether or not the card names it."""
+    """The prices of a card at a moment, also of models and tools that the card does not name."""
 
     def __init__(self, card: RateCard, at: Instant) -> None:
         self._card = card
@@ -126,7 +121,7 @@ class _Prices:
 
 
 def _amount(line: _Line, above: int, unit: Unit) -> Microcredits | None:
-    """A price from a line, which leaves out what costs the same as a wider class of tokens or as with shorter inputs."""
+    """A price from a line. A line leaves out prices that equal those of a wider class of tokens or of shorter inputs."""
     if not line:
         return None
     if unit is Unit.QUANTITY:

@@ -1,4 +1,4 @@
-"""`creditmeter quote`: what work would cost, at one model or at several to choose from."""
+"""`creditmeter quote`: the price of work, at one model or at several for comparison."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
@@ -25,10 +25,10 @@ COMMON_MODELS = (
     "gemini-2.5-flash",
     "gemini-2.5-pro",
 )
-"""What text is compared at where no model is named: small and large ones of well-known providers."""
+"""Models at which text is compared if none is named: small and large ones of well-known providers."""
 
 MAX_MODELS = 50
-"""As many works are priced by one Quote."""
+"""Most works in one Quote."""
 
 MAX_COUNT = 10**9
 """The contract's limit of every count."""
@@ -36,33 +36,39 @@ MAX_COUNT = 10**9
 _Quoted: TypeAlias = tuple[work_pb2.Work, metering_pb2.WorkQuote]
 
 
+_Action = Annotated[str, typer.Option(metavar="ACTION", help="What is to be done: text, image, tool, engagement, …")]
+_Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="MODEL", help="May be given several times, to compare. Default for text: well-known ones."),
+]
+_Provider = Annotated[str, typer.Option(metavar="PROVIDER", help="Whose. Default: found by the model's name.")]
+_InputTokens = Annotated[
+    int | None, typer.Option("--input", min=0, max=MAX_COUNT, metavar="TOKENS", help="Tokens of input. Needed for text.")
+]
+_OutputTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--output", min=0, max=MAX_COUNT, metavar="TOKENS", help="The most tokens of output. Default: the rate card's."
+    ),
+]
+_Quantity = Annotated[
+    int | None, typer.Option(min=0, max=MAX_COUNT, metavar="COUNT", help="Of images, tool calls or actions. Default: 1.")
+]
+_Variant = Annotated[str, typer.Option(metavar="VARIANT", help="The image's, as the rate card names it.")]
+_Tool = Annotated[str, typer.Option(metavar="TOOL", help="The tool that is called.")]
+_Payer = Annotated[str, typer.Option("--account", metavar="ACCOUNT", help="Say whether this account can pay for it.")]
+
+
 def quote(
-    action: Annotated[str, typer.Option(metavar="ACTION", help="What is to be done: text, image, tool, engagement, …")] = TEXT,
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", metavar="MODEL", help="May be given several times, to compare. Default for text: well-known ones."
-        ),
-    ] = None,
-    provider: Annotated[str, typer.Option(metavar="PROVIDER", help="Whose. Default: found by the model's name.")] = "",
-    input_tokens: Annotated[
-        int | None, typer.Option("--input", min=0, max=MAX_COUNT, metavar="TOKENS", help="Tokens of input. Needed for text.")
-    ] = None,
-    output_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--output", min=0, max=MAX_COUNT, metavar="TOKENS", help="The most tokens of output. Default: the rate card's."
-        ),
-    ] = None,
-    quantity: Annotated[
-        int | None,
-        typer.Option(min=0, max=MAX_COUNT, metavar="COUNT", help="Of images, tool calls or actions. Default: 1."),
-    ] = None,
-    variant: Annotated[str, typer.Option(metavar="VARIANT", help="The image's, as the rate card names it.")] = "",
-    tool: Annotated[str, typer.Option(metavar="TOOL", help="The tool that is called.")] = "",
-    account_id: Annotated[
-        str, typer.Option("--account", metavar="ACCOUNT", help="Say whether this account can pay for it.")
-    ] = "",
+    action: _Action = TEXT,
+    models: _Models = None,
+    provider: _Provider = "",
+    input_tokens: _InputTokens = None,
+    output_tokens: _OutputTokens = None,
+    quantity: _Quantity = None,
+    variant: _Variant = "",
+    tool: _Tool = "",
+    account_id: _Payer = "",
     address: Address = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -71,43 +77,46 @@ def quote(
 
     Text without --model is compared at well-known models, the cheapest first; one without a price is left out.
     """
-    compares = action == TEXT and not models
-    named = COMMON_MODELS if compares else models or [""]
-    _check(action, named, input_tokens)
-    works = [
-        work_pb2.Work(
-            action=action,
-            provider=provider,
-            request_model=model,
-            input_tokens=input_tokens,
-            max_output_tokens=output_tokens,
-            quantity=quantity,
-            variant=variant,
-            tool=tool,
-        )
-        for model in named
-    ]
-    quoted = ask(address, lambda client: (_compared if compares else _quoted)(client, works, account_id))
-    if as_json:
-        print_json({"quotes": [{"work": json_of(work)} | json_of(each) for work, each in quoted]})
-    elif as_csv:
-        print_csv([work_pb2.Work, metering_pb2.WorkQuote], quoted)
-    else:
-        print_table(_quotes_table(quoted, account_id), _title(quoted))
+    work = work_pb2.Work(
+        action=action,
+        provider=provider,
+        input_tokens=input_tokens,
+        max_output_tokens=output_tokens,
+        quantity=quantity,
+        variant=variant,
+        tool=tool,
+    )
+    _check(work, models or ())
+    quoted = ask(address, lambda client: _asked(client, work, models or (), account_id))
+    _print_quotes(quoted, account_id, as_json=as_json, as_csv=as_csv)
 
 
-def _check(action: str, models: Sequence[str], input_tokens: int | None) -> None:
-    """Say what is missing in the words of the command line; the rest is the sidecar's to judge.
+def _check(work: work_pb2.Work, models: Sequence[str]) -> None:
+    """Check that the options name what the work's action needs. All else is checked by the sidecar.
 
     Raises:
-        CommandFailed: something is.
+        CommandFailed: one is missing, or there are too many models; the message names the option.
     """
-    if action == TEXT and input_tokens is None:
+    if work.action == TEXT and not work.HasField("input_tokens"):
         raise CommandFailed("text is priced by its tokens: give --input", ExitCode.USAGE)
-    if action == IMAGE and not all(models):
+    if work.action == IMAGE and not (models and all(models)):
         raise CommandFailed("images are priced by model: give --model", ExitCode.USAGE)
     if len(models) > MAX_MODELS:
         raise CommandFailed(f"{len(models)} models are too many: at most {MAX_MODELS} are compared", ExitCode.USAGE)
+
+
+async def _asked(client: Client, work: work_pb2.Work, models: Sequence[str], account_id: str) -> list[_Quoted]:
+    """Quotes of this work at each of these models, in their order; of text without a model, at well-known ones."""
+    if work.action == TEXT and not models:
+        return await _compared(client, [_at(work, each) for each in COMMON_MODELS], account_id)
+    return await _quoted(client, [_at(work, each) for each in models or [""]], account_id)
+
+
+def _at(work: work_pb2.Work, model: str) -> work_pb2.Work:
+    """This work at a model."""
+    made = work_pb2.Work(request_model=model)
+    made.MergeFrom(work)
+    return made
 
 
 async def _quoted(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
@@ -147,8 +156,17 @@ async def _quoted_if_priced(client: Client, works: Sequence[work_pb2.Work], acco
         return None
 
 
+def _print_quotes(quoted: Sequence[_Quoted], account_id: str, *, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        print_json({"quotes": [{"work": json_of(work)} | json_of(each) for work, each in quoted]})
+    elif as_csv:
+        print_csv([work_pb2.Work, metering_pb2.WorkQuote], quoted)
+    else:
+        print_table(_quotes_table(quoted, account_id), _title(quoted))
+
+
 def _title(quoted: Sequence[_Quoted]) -> str:
-    """What is quoted, and by which card. The works differ in their models only."""
+    """The title: the work and the rate card. The works differ in their models only."""
     work, first = quoted[0]
     return f"Credits for {_work_but_model(work)}, by the rate card {first.rate_card_version}"
 
@@ -162,7 +180,7 @@ def _work_but_model(work: work_pb2.Work) -> str:
 
 
 def _quotes_table(quoted: Sequence[_Quoted], account_id: str) -> Table:
-    """One row a model; with an account also whether it can pay the most, and how much output its credit pays for."""
+    """One row a model. With an account also whether it can pay the highest price, and the output tokens that it can pay for."""
     is_text = quoted[0][0].action == TEXT
     columns = [*(["affordable"] if account_id else ()), *(["output tokens"] if account_id and is_text else ())]
     shown = table("model", "at least", "at most", *columns, ids=("model",), right=("at least", "at most", "output tokens"))

@@ -1,10 +1,11 @@
-"""`creditmeter serve`: run a sidecar until it is told to stop."""
+"""`creditmeter serve`: runs a sidecar until it is asked to stop."""
 
 import typer
 
 from creditmeter.cli.connection import load_settings
 from creditmeter.cli.exits import CommandFailed
 from creditmeter.cli.setting_options import ConfigFile, takes_settings
+from creditmeter.server.exits import StartupError
 
 
 @takes_settings
@@ -22,6 +23,6 @@ def serve(config: ConfigFile = None, **given: object) -> None:
     settings = load_settings(config, **given)
     try:
         code = app.serve(settings)
-    except app.StartupError as error:
+    except StartupError as error:
         raise CommandFailed(str(error), error.exit_code) from error
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""`creditmeter sidecars`: which sidecars there are, whether they speak, and what is out to them."""
+"""`creditmeter sidecars`: the sidecars that ever registered, whether they are active, and what they hold."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,8 +13,8 @@ from creditmeter.cli.output import ago, print_listing, say_more, word
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
 from creditmeter.cli.times import now
-from creditmeter.client import Client
 from creditmeter.core.amounts import format_credits
+from creditmeter.server.enums import number_of
 from creditmeter.v1 import admin_pb2
 
 
@@ -30,7 +30,7 @@ def sidecars(
     state: Annotated[
         State | None,
         typer.Option(
-            help="Only those that speak, that are silent while credit is out to them, or that are silent without any."
+            help="Only those that report, that are silent while credit is out to them, or that are silent without any."
         ),
     ] = None,
     limit: Limit = 50,
@@ -40,13 +40,9 @@ def sidecars(
     as_csv: AsCsv = False,
 ) -> None:
     """List the sidecars that ever registered, the last seen first, and what is out to them as of their last report."""
-    wanted = admin_pb2.SidecarState.Value(f"SIDECAR_STATE_{state.name if state else 'UNSPECIFIED'}")
+    wanted = number_of(admin_pb2.SidecarState, state)
     request = admin_pb2.ListSidecarsRequest(state=wanted, page_token=page_token)
-
-    async def read(client: Client) -> admin_pb2.ListSidecarsResponse:
-        return await pages(client.admin.ListSidecars, request, lambda page: len(page.sidecars), limit)
-
-    reply = ask(address, read)
+    reply = ask(address, lambda client: pages(client.admin.ListSidecars, request, lambda page: len(page.sidecars), limit))
     if not print_listing(reply, admin_pb2.Sidecar, reply.sidecars, as_json=as_json, as_csv=as_csv):
         _print_sidecars(reply.sidecars, now(), in_state=state is not None)
         say_more(reply.next_page_token)

@@ -1,4 +1,4 @@
-"""`creditmeter status`: how a sidecar is, by what it knows itself."""
+"""`creditmeter status`: the state of a sidecar, by what it knows itself."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsJson
-from creditmeter.cli.output import counted, json_of, moment, print_json, word
+from creditmeter.cli.output import counted, in_largest_unit, json_of, moment, print_json, word
 from creditmeter.cli.screen import print_table, table
 from creditmeter.client import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
 
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _KIB = 1024
 
 
@@ -40,7 +39,7 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[tuple[str, str]]:
     yield "state", word(admin_pb2.ServingState, found.state).replace("_", " ")
     yield "version", found.version
     yield "epoch", str(found.epoch) if found.epoch else "not registered yet"
-    yield "running", f"{_length(found.uptime)}, since {moment(found, 'started_at')}"
+    yield "running", f"{in_largest_unit(found.uptime.ToSeconds())}, since {moment(found, 'started_at')}"
     yield from (("listens on", each) for each in found.addresses)
     yield "central store", "reachable" if found.central_reachable else "not reachable"
     yield "last answer", moment(found, "central_seen_at")
@@ -57,15 +56,8 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[tuple[str, str]]:
     yield "remembers", ", ".join(counted(count, name) for count, name in zip(kept, names, strict=True))
 
 
-def _length(span: Duration) -> str:
-    """A length of time in its largest unit."""
-    seconds = span.ToSeconds()
-    length, unit = next((each for each in _UNITS if seconds >= each[0]), _UNITS[-1])
-    return f"{seconds // length} {unit}"
-
-
 def _offset(span: Duration) -> str:
-    """How far a clock is off."""
+    """The offset of a clock, in milliseconds, as text."""
     milliseconds = span.ToMilliseconds()
     if not milliseconds:
         return "as here"

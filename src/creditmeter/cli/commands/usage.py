@@ -1,4 +1,4 @@
-"""`creditmeter usage`: where an account's credits went, by day, model, action and the like."""
+"""`creditmeter usage`: the settled charges of an account, summed by day, model, action and the like."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,44 +18,49 @@ from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2
 
 LOOKS_BACK = timedelta(days=30)
-"""Usage is shown of so long a time and the rest of its first day, if no start is named."""
+"""Time before the end that is shown if no start is named. It is extended to the beginning of its first day."""
 
 _LABEL = "label:"
 _NAMES = {name.removeprefix("USAGE_DIMENSION_").lower(): value for name, value in account_pb2.UsageDimension.items() if value}
 _KIND = "kind"
 _BARS = ""
-"""The head of the column of bars: they need none."""
+"""The head of the column of bars, which is empty."""
 
 
 def read_grouping(text: str) -> str:
-    """What to group by, as it is typed."""
+    """A typed grouping, checked."""
     if text in _NAMES or (text.startswith(_LABEL) and text != _LABEL):
         return text
     raise typer.BadParameter(f"{text!r} is none of {', '.join(_NAMES)} or label:KEY")
 
 
+_GroupBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group-by",
+        parser=read_grouping,
+        metavar="WHAT",
+        help="day, action, model, tool, kind or label:KEY; up to four. Default: day.",
+    ),
+]
+_Start = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=read_moment,
+        metavar="TIME",
+        help="Only charges from then on. Default: 30 days before the end, from midnight UTC on.",
+    ),
+]
+_End = Annotated[
+    datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only charges before then. Default: now.")
+]
+
+
 def usage(
     account_id: AccountId,
-    group_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--group-by",
-            parser=read_grouping,
-            metavar="WHAT",
-            help="day, action, model, tool, kind or label:KEY; up to four. Default: day.",
-        ),
-    ] = None,
-    start: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=read_moment,
-            metavar="TIME",
-            help="Only charges from then on. Default: 30 days before the end, from midnight UTC on.",
-        ),
-    ] = None,
-    end: Annotated[
-        datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Only charges before then. Default: now.")
-    ] = None,
+    group_by: _GroupBy = None,
+    start: _Start = None,
+    end: _End = None,
     limit: Limit = 50,
     page_token: PageToken = "",
     address: Address = None,
@@ -71,26 +76,32 @@ def usage(
         end=timestamp(end),
         page_token=page_token,
     )
-
-    async def read(client: Client) -> account_pb2.SummarizeUsageResponse:
-        return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
-
-    reply = ask(address, read, patience=LONG_READ)
+    reply = ask(address, lambda client: _read(client, request, limit), patience=LONG_READ)
     if as_json:
         print_json(json_of(reply))
         return
     if as_csv:
         _print_csv(names, reply)
     else:
-        until = f" until {moment(request, 'end')}" if end else " on"
-        title = f"Usage of {account_id} from {moment(request, 'start')}{until}, settled charges"
-        empty = f"No charge of {account_id} was settled from {moment(request, 'start')}{until}."
-        print_table(usage_table(names, reply), title, empty=empty, with_times=True)
+        _print_usage(names, request, reply)
     say_more(reply.next_page_token, aside=as_csv)
 
 
+async def _read(client: Client, request: account_pb2.SummarizeUsageRequest, limit: int) -> account_pb2.SummarizeUsageResponse:
+    return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
+
+
+def _print_usage(
+    names: Sequence[str], request: account_pb2.SummarizeUsageRequest, reply: account_pb2.SummarizeUsageResponse
+) -> None:
+    until = f" until {moment(request, 'end')}" if request.HasField("end") else " on"
+    title = f"Usage of {request.account_id} from {moment(request, 'start')}{until}, settled charges"
+    empty = f"No charge of {request.account_id} was settled from {moment(request, 'start')}{until}."
+    print_table(usage_table(names, reply), title, empty=empty, with_times=True)
+
+
 def _default_start(end: datetime | None) -> datetime:
-    """A midnight, so that a listing can be gone on with for the rest of the day."""
+    """The start if none is named: a midnight in UTC, so that the token of a next page stays valid for the rest of the day."""
     moment = (end or now()).astimezone(UTC)
     if moment - EPOCH < LOOKS_BACK:
         return EPOCH
@@ -104,9 +115,9 @@ def _grouping(name: str) -> account_pb2.UsageGrouping:
 
 
 def usage_table(names: Sequence[str], reply: account_pb2.SummarizeUsageResponse) -> Table:
-    """Groups, one a row, with a bar for each one's share, and the total.
+    """Groups, one a row, and the total.
 
-    By kind the bars are of what each kind paid, else of cost.
+    Each group has a bar: of the amount that the kind paid if kinds are grouped by, else of the cost.
     """
     numbers = ("charges", "credits", "paid", "refunded", "USD")
     goes = ("USD", _BARS, "refunded", "charges", "paid")

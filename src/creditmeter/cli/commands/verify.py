@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
-from creditmeter.cli.connection import central_url
+from creditmeter.cli.connection import central_url, failed_store
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir
 from creditmeter.cli.output import counted, print_json
@@ -36,7 +36,7 @@ async def verified(url: str) -> "Report":
     """Verify a central store, with a progress bar on stderr.
 
     Raises:
-        CommandFailed: there is none at this address, it does not answer, or it is damaged.
+        CommandFailed: there is no store at this address, it does not answer, or it is damaged.
     """
     from creditmeter.central.verification import verification  # noqa: PLC0415 - most commands need no database
 
@@ -46,14 +46,11 @@ async def verified(url: str) -> "Report":
         try:
             return await verification.verify(url, lambda done, total: bar.update(task, completed=done, total=total))
         except CentralUnavailable as error:
-            code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
-            raise CommandFailed(
-                f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code
-            ) from error
+            raise failed_store(error) from error
 
 
 def report_text(report: "Report") -> str:
-    """What a person reads."""
+    """A report as text: one line, and one for each problem."""
     head = f"verify: {counted(report.accounts, 'account')}, {counted(report.entries, 'history entry', 'history entries')}"
     if not report.problems:
         return f"{head}: clean"
@@ -61,7 +58,7 @@ def report_text(report: "Report") -> str:
 
 
 def report_json(report: "Report") -> dict[str, object]:
-    """What a program reads."""
+    """A report as JSON."""
     return {
         "accounts": report.accounts,
         "entries": report.entries,
@@ -71,7 +68,11 @@ def report_json(report: "Report") -> dict[str, object]:
 
 
 def _check_address(url: str) -> None:
-    """A mistyped path must not become a new, empty store that is clean."""
+    """Check that a SQLite store exists. Otherwise a mistyped path would become a new, empty store, and be reported as clean.
+
+    Raises:
+        CommandFailed: it does not exist, or the address is wrong.
+    """
     from creditmeter.central.engine.database import parse_url  # noqa: PLC0415 - most commands need no database
 
     try:

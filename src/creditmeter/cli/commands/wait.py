@@ -17,12 +17,12 @@ from creditmeter.server.durations import format_seconds
 from creditmeter.server.health import METERING
 
 PAUSE_SECONDS = 0.1
-"""Between two looks at the sidecar."""
+"""Pause between two checks of the sidecar, in seconds."""
 
-LOOK_SECONDS = 1.0
-"""A look that takes longer has seen no answer."""
+CHECK_SECONDS = 1.0
+"""Timeout of one check, in seconds."""
 
-_CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)  # else a look would share the back-off of the one before
+_CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)  # else a check would share the back-off of the one before
 
 
 def wait(
@@ -42,30 +42,30 @@ def wait(
     It need not be there yet. What is asked is its health (grpc.health.v1, creditmeter.v1.MeteringService).
     """
     target = named_address(address)
-    seen = asyncio.run(_wait(target, timeout))
-    if seen:
-        raise CommandFailed(f"{seen}; waited for {format_seconds(timeout)}", ExitCode.UNREACHABLE)
+    failure = asyncio.run(_wait(target, timeout))
+    if failure:
+        raise CommandFailed(f"{failure}; waited for {format_seconds(timeout)}", ExitCode.UNREACHABLE)
     print_lines(f"the sidecar at {target} takes work")
 
 
 async def _wait(address: str, seconds: float) -> str:
-    """Look until the sidecar takes work. Returns what was seen last if the time is over first, else nothing."""
+    """Check the sidecar until it takes work. Returns an empty text, or the last failure if the time is over first."""
     deadline = time.monotonic() + seconds
     while True:
-        seen = await _look(address)
-        if not seen or time.monotonic() + PAUSE_SECONDS > deadline:
-            return seen
+        failure = await _check(address)
+        if not failure or time.monotonic() + PAUSE_SECONDS > deadline:
+            return failure
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _look(address: str) -> str:
-    """What keeps the sidecar from taking work; nothing if it does."""
+async def _check(address: str) -> str:
+    """The reason why the sidecar does not take work; an empty text if it does."""
     if denied := denial(address):
         return denied
     request = health_pb2.HealthCheckRequest(service=METERING)
     async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
         try:
-            reply = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=LOOK_SECONDS)
+            reply = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=CHECK_SECONDS)
         except grpc.aio.AioRpcError as error:
             return _failure(address, error.code())
     if reply.status == health_pb2.HealthCheckResponse.SERVING:

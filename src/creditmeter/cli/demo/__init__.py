@@ -1,1 +1,1 @@
-"""`creditmeter demo`: the main job in one command, with nothing set up."""
+"""`creditmeter demo`: shows a day of metering in one command, without any set-up."""

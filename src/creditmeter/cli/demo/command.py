@@ -1,4 +1,4 @@
-"""The command itself: starts a sidecar, lives through a day, and shows where the credits went."""
+"""The command: starts a sidecar, meters the calls of a day, and shows where the credits went."""
 
 import time
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ async def _demo(seed: int) -> tuple[bool, "Report"]:
 
 
 async def _show(address: str, seed: int) -> bool:
-    """The day as it is told. Returns whether the user's own sums agree with the sidecar's balance."""
+    """Meter the day and print it. Returns whether the user's own sums agree with the sidecar's balance."""
     try:
         async with Client(address) as client:
             await _open_account(client)
@@ -71,7 +71,7 @@ async def _show(address: str, seed: int) -> bool:
 
 
 async def _open_account(client: Client) -> None:
-    """In a time zone in which it is about noon: no midnight falls into the demo."""
+    """Open the account in a time zone where it is about noon, so that no midnight falls into the demo."""
     await call(client.admin.PutPlan, admin_pb2.PutPlanRequest(plan=PLAN))
     hours_ahead = NOON - datetime.now(UTC).hour
     account = admin_pb2.Account(account_id=ACCOUNT, plan_id=PLAN.plan_id, time_zone=f"Etc/GMT{-hours_ahead:+d}")
@@ -119,7 +119,7 @@ async def _refunded_image(user: User) -> None:
 
 
 def _print_step(name: str, text: str) -> None:
-    """What a step does, beside its name."""
+    """Print the name of a step, and what it did."""
     print_lines(f"  {name:<8} {text}", hang=11)
 
 

@@ -1,6 +1,6 @@
-"""A day of one user: texts of varying length, images, searches, engagement, directory submissions, and what goes wrong.
+"""A day of one user: texts of varying length, images, searches, engagement and directory submissions. Some of them fail.
 
-It is drawn from a seed: the same seed, the same day.
+It is drawn from a seed. The same seed gives the same day.
 """
 
 import random
@@ -32,7 +32,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What it is called in the report."""
+        """Its name in the report."""
         return self.usage.tool or self.usage.action
 
 

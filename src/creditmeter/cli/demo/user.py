@@ -1,4 +1,4 @@
-"""The demo's user: does jobs through a sidecar, and keeps the sums that the sidecar's own figures have to agree with."""
+"""The demo's user: meters jobs through a sidecar, and keeps sums to compare with the sidecar's figures."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from creditmeter.v1 import charges_pb2, metering_pb2, reservations_pb2, work_pb2
 
 @dataclass(slots=True)
 class Spent:
-    """What one kind of job came to; amounts in microcredits."""
+    """The sums of one kind of job; amounts in microcredits."""
 
     jobs: int = 0
     failed: int = 0
@@ -20,7 +20,7 @@ class Spent:
 
 @dataclass(slots=True)
 class User:
-    """One account at one sidecar. `spent` is by what the jobs are called."""
+    """One account at one sidecar. `spent` has the sums of each kind of job, by its name."""
 
     client: Client
     account_id: str
@@ -43,7 +43,7 @@ class User:
             await self.commit(job.name, reservation, job.usage)
 
     async def reserve(self, name: str, work: work_pb2.Work) -> reservations_pb2.Reservation:
-        """Hold what the work may cost at worst."""
+        """Hold the highest price of the work."""
         request = metering_pb2.ReserveRequest(request_id=self._request_id("reserve"), account_id=self.account_id, work=work)
         reply = await call(self.client.metering.Reserve, request)
         spent = self.spent.setdefault(name, Spent())
@@ -52,7 +52,7 @@ class User:
         return reply.reservation
 
     async def commit(self, name: str, reservation: reservations_pb2.Reservation, usage: work_pb2.Usage) -> charges_pb2.Charge:
-        """Charge what was really used."""
+        """Charge the usage."""
         request = metering_pb2.CommitRequest(
             request_id=self._request_id("commit"), reservation_id=reservation.reservation_id, usage=usage
         )
@@ -77,7 +77,7 @@ class User:
         spent.charged += reply.charge.cost_microcredits
 
     async def refund(self, name: str, charge: charges_pb2.Charge) -> charges_pb2.Refund:
-        """Get a charge back."""
+        """Refund a charge."""
         request = metering_pb2.RefundRequest(
             request_id=self._request_id("refund"), charge_id=charge.charge_id, reason="the user did not like it"
         )

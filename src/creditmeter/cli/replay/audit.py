@@ -1,6 +1,6 @@
-"""After a replay: is everything that was acknowledged there, once, at the price that was acknowledged?
+"""The audit after a replay: each acknowledged charge and refund must be in history once, at the acknowledged price.
 
-It asks the sidecar, which reads the central store's history. Verifying the central store itself comes after that.
+History is read through the sidecar. The central store itself is verified afterwards.
 """
 
 import time
@@ -15,14 +15,14 @@ from creditmeter.client import Client, Retry, call
 from creditmeter.v1 import account_pb2, metering_pb2
 
 MAX_ENTRIES = 10_000_000
-"""The longest history of one account that is read."""
+"""Most entries of one account's history that are read."""
 
 _MOVES = (account_pb2.HISTORY_TYPE_CHARGED, account_pb2.HISTORY_TYPE_REFUNDED)
 
 
 @dataclass(slots=True)
 class Found:
-    """How often what was acknowledged was found. `different`: found once, at another price."""
+    """Counts of acknowledged charges or refunds, by how often each was found. `different` names those at another price."""
 
     acknowledged: int = 0
     found: int = 0
@@ -32,11 +32,11 @@ class Found:
 
     @property
     def is_clean(self) -> bool:
-        """Whether each was found exactly once, as acknowledged."""
+        """Whether each was found exactly once, at the acknowledged price."""
         return self.found == self.acknowledged and not self.doubled and not self.different
 
     def count(self, times: int) -> None:
-        """Note how often one was found."""
+        """Count one that was found so many times."""
         self.acknowledged += 1
         self.found += times > 0
         self.missing += times == 0
@@ -45,7 +45,7 @@ class Found:
 
 @dataclass(slots=True)
 class Audit:
-    """What was found of charges and refunds, and what still waited when the time was up, in microcredits."""
+    """The findings on charges and refunds, and the microcredits that were still unposted or held when the time was up."""
 
     charges: Found = field(default_factory=Found)
     refunds: Found = field(default_factory=Found)
@@ -59,7 +59,7 @@ class Audit:
 
 
 async def audit(client: Client, accounts: Iterable[str], tally: Tally, patience_seconds: float, retry: Retry) -> Audit:
-    """Wait until everything has settled and the holds of killed workers have run out, then look for it all.
+    """Wait until everything is settled and the holds of killed workers have expired, then look for each charge and refund.
 
     Raises:
         CallError: the sidecar did not answer.
@@ -75,7 +75,7 @@ async def audit(client: Client, accounts: Iterable[str], tally: Tally, patience_
 
 
 async def _look(client: Client, account_id: str, tally: Tally, result: Audit, retry: Retry) -> None:
-    """Look for what one account was told."""
+    """Look for the acknowledged charges and refunds of one account."""
     request = account_pb2.ListHistoryRequest(account_id=account_id, types=_MOVES)
     history = await pages(client.account.ListHistory, request, lambda page: len(page.entries), MAX_ENTRIES, retry)
     charges = [each for each in history.entries if each.type == account_pb2.HISTORY_TYPE_CHARGED]
@@ -91,7 +91,7 @@ async def _look(client: Client, account_id: str, tally: Tally, result: Audit, re
 
 
 async def _compare_cost(client: Client, charge_id: str, cost: int, result: Audit, retry: Retry) -> None:
-    """History says what grants paid. Where that is not the cost, debt or a write-off may explain it; the charge knows."""
+    """Compare the acknowledged cost with that of the charge. History has only what grants paid, without debt and write-offs."""
     found = await call(client.metering.GetCharge, metering_pb2.GetChargeRequest(charge_id=charge_id), retry)
     if found.charge.cost_microcredits != cost:
         text = f"{charge_id}: acknowledged {cost} microcredits, stored {found.charge.cost_microcredits}"

@@ -1,7 +1,6 @@
-"""What is replayed: the calls of a trace, each with an account, a model and an end.
+"""The calls of a replay, each with an account, a model and an ending.
 
-The trace says when a call came and how many tokens it used. The rest is drawn from a seed: the same trace and seed give the
-same calls.
+The trace has the time and the tokens of each call. The rest is drawn from a seed: the same trace and seed give the same calls.
 """
 
 import csv
@@ -20,7 +19,7 @@ MODELS = {"gpt-4o-mini": 5, "claude-sonnet-4-5": 3, "gpt-4o": 2}
 
 
 class Ending(Enum):
-    """How a call ends: most are committed; some fail and are released, some are refunded, and some workers die in one."""
+    """How a call ends. Most are committed; in others the call fails and is released, is refunded, or its worker dies."""
 
     COMMIT = "commit"
     RELEASE = "release"
@@ -30,7 +29,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TracedCall:
-    """A call as the trace has it; `at_seconds` from the first one."""
+    """A call of the trace. `at_seconds` is the time since the first call."""
 
     at_seconds: float
     input_tokens: int
@@ -50,7 +49,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Which share of the calls ends otherwise than by a commit."""
+    """The shares of the calls that do not end with a commit, from 0 to 1."""
 
     release: float
     refund: float
@@ -66,7 +65,7 @@ class Shares:
 
 
 def plan_calls(trace: Sequence[TracedCall], accounts: Sequence[str], shares: Shares, seed: int) -> list[Call]:
-    """Give each call of a trace an account, a model and an end."""
+    """The calls of a trace, each with an account, a model and an ending."""
     draw = random.Random(seed)  # noqa: S311 - the same seed, the same replay
     models, weights = list(MODELS), list(MODELS.values())
     return [

@@ -1,4 +1,4 @@
-"""The workers of a replay: so many at a time, fed in the trace's rhythm, and each that dies is replaced."""
+"""The workers of a replay. They get calls at the pace of the trace; a worker that dies is replaced."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from creditmeter.client import Client
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many workers there are, and how many times as fast as in the trace calls come; 0: as fast as it goes."""
+    """The number of workers, and the speed as a multiple of the trace's; 0: as fast as possible."""
 
     workers: int
     speed: float
@@ -22,10 +22,10 @@ class Pace:
 async def replay_calls(
     calls: Sequence[Call], address: str, pace: Pace, terms: Terms, tally: Tally, done: Callable[[], None]
 ) -> None:
-    """Replay calls on the sidecar at an address. `done` is told of each call that has ended.
+    """Replay calls on the sidecar at an address. `done` is called after each call that has ended.
 
     Raises:
-        CallError: the sidecar was away for longer than the workers are patient.
+        CallError: the sidecar did not answer for longer than the workers repeat a call.
     """
     queue: asyncio.Queue[Call | None] = asyncio.Queue(maxsize=2 * pace.workers)
     started = time.perf_counter()
@@ -40,7 +40,7 @@ async def replay_calls(
 
 
 async def _feed(queue: "asyncio.Queue[Call | None]", calls: Sequence[Call], pace: Pace) -> None:
-    """Put each call into the queue when its time has come, and at the end a word for each worker that this is all."""
+    """Put each call into the queue when its time has come, and at the end a None for each worker, which ends it."""
     started = time.perf_counter()
     for each in calls:
         if pace.speed:
@@ -53,14 +53,14 @@ async def _feed(queue: "asyncio.Queue[Call | None]", calls: Sequence[Call], pace
 async def _post(
     queue: "asyncio.Queue[Call | None]", address: str, terms: Terms, tally: Tally, done: Callable[[], None]
 ) -> None:
-    """One worker after another: where one dies, the next takes its place, with a connection of its own."""
+    """Run one worker after another: when one dies, the next takes its place, with a connection of its own."""
     while True:
         worker = asyncio.create_task(_worker(queue, address, terms, tally, done))
         try:
             await asyncio.wait({worker})
         finally:
             worker.cancel()
-            await asyncio.wait({worker})  # it gives back what it holds
+            await asyncio.wait({worker})  # it releases its hold
         if not worker.cancelled():
             return worker.result()
         tally.killed += 1

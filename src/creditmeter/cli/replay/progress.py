@@ -1,4 +1,4 @@
-"""How far a replay is: a bar on a terminal, else a line for each tenth, all on stderr."""
+"""Progress of a replay on stderr: a bar on a terminal, else a line for each tenth."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ _TENTHS = 10
 
 @contextlib.contextmanager
 def progress_of(total: int) -> Iterator[Callable[[], None]]:
-    """Shows how many of `total` calls are done; what it gives is to be called once for each."""
+    """Show how many of `total` calls are done. The block gets a function to call after each."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(total)

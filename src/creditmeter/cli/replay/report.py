@@ -1,4 +1,4 @@
-"""What a replay says at its end, to people and to programs."""
+"""The outcome of a replay, as text and as JSON."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ _MILLISECONDS = 1_000
 
 @dataclass(slots=True)
 class Outcome:
-    """All that a replay found out. `sidecar_exit_code` and `report` are None where it was not its to know."""
+    """The results of a replay. `sidecar_exit_code` is None for a running sidecar, `report` if nothing was verified."""
 
     tally: Tally
     audit: Audit
@@ -33,12 +33,12 @@ class Outcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The command's."""
+        """The exit code of the command."""
         return ExitCode.OK if self.is_clean else ExitCode.NOT_CLEAN
 
 
 def outcome_json(outcome: Outcome) -> dict[str, object]:
-    """What a program reads; amounts in microcredits, times in milliseconds."""
+    """The outcome as JSON; amounts in microcredits, times in milliseconds."""
     tally, audit = outcome.tally, outcome.audit
     return {
         "calls": tally.calls,
@@ -79,7 +79,7 @@ def _found_json(found: Found) -> dict[str, object]:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """What a person reads."""
+    """Print the outcome as text."""
     tally, audit = outcome.tally, outcome.audit
     rate = round(tally.calls / tally.seconds) if tally.seconds else 0
     print_table(_calls_table(tally), f"Calls: {rate:,} a second for {tally.seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""What a replay counts, and what it was told that must be found again afterwards."""
+"""The counts of a replay, and the acknowledged charges and refunds that must be found again afterwards."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -50,12 +50,12 @@ class Tally:
 
     @property
     def given_back(self) -> int:
-        """What the acknowledged refunds come to."""
+        """The sum of the acknowledged refunds, in microcredits."""
         return sum(sum(each.values()) for each in self.refunds.values())
 
     @property
     def acknowledged(self) -> int:
-        """How many charges were acknowledged."""
+        """The number of acknowledged charges."""
         return sum(map(len, self.charges.values()))
 
 

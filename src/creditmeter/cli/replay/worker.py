@@ -1,4 +1,4 @@
-"""A worker: takes calls from the queue, reserves, and commits, releases or refunds, as a generation worker does."""
+"""A worker of a replay: takes calls from the queue, and reserves, commits, releases or refunds each."""
 
 import asyncio
 import contextlib
@@ -38,16 +38,16 @@ EXPECTED = {
 
 
 LAST_WORDS = Retry(total=0, attempt=2)
-"""A replay that is broken off gives back what it holds, if the sidecar answers at once."""
+"""For the release of holds when a replay is broken off: one attempt, in seconds."""
 
 
 class CallRefusedError(Exception):
-    """The sidecar said no, and it was counted."""
+    """The sidecar refused, and the refusal was counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How workers ask: the bound on output that they state, how long they hold, and how long they repeat a call."""
+    """Terms of all calls: the name of the run, the bound on output, the time of a hold, and how long a call is repeated."""
 
     run: str
     max_output_tokens: int
@@ -56,8 +56,9 @@ class Terms:
 
 
 class Worker:
-    """Works on calls until there are no more. It dies in a call that is to end so; then another takes its place. `_holds` says
-    whether it gives back what it holds when it is cancelled, which one that dies does not.
+    """Works on calls until the queue gives None. It dies in a call that ends with KILL; then another takes its place.
+
+    `_holds` tells whether it releases its hold when it is cancelled. A worker that dies does not.
     """
 
     def __init__(self, client: Client, terms: Terms, tally: Tally, done: Callable[[], None]) -> None:
@@ -68,10 +69,10 @@ class Worker:
         self._holds = False
 
     async def work(self, calls: "asyncio.Queue[Call | None]") -> None:
-        """Take calls from the queue until it says that there are no more.
+        """Take calls from the queue until that gives None.
 
         Raises:
-            CallError: the sidecar was not reached for so long that the replay makes no sense any more.
+            CallError: the sidecar did not answer for as long as a call is repeated.
         """
         while (next_call := await calls.get()) is not None:
             self._tally.calls += 1
@@ -80,7 +81,7 @@ class Worker:
                 with contextlib.suppress(CallRefusedError):
                     await self._perform(next_call)
             except asyncio.CancelledError:
-                if self._holds:  # the replay is broken off: what it holds would be missed by others
+                if self._holds:  # the replay is broken off: free its hold for others
                     await self._give_back(next_call)
                 raise
             self._done()
@@ -136,7 +137,7 @@ class Worker:
         self._tally.refund(one.account_id, reply.refund)
 
     async def _die(self) -> None:
-        """End as a process does that is killed while the model writes: at once, and without a word to the sidecar."""
+        """End like a process that is killed during the model's call: at once, and without a call to the sidecar."""
         this = asyncio.current_task()
         assert this is not None, "a worker runs in a task"
         self._holds = False
@@ -144,7 +145,7 @@ class Worker:
         await asyncio.sleep(0)
 
     async def _give_back(self, one: Call) -> None:
-        """Release what a call that is broken off may hold: asked again, the sidecar says which reservation it made."""
+        """Release the hold of a call that is broken off. The Reserve is repeated, because its reply names the reservation."""
         with contextlib.suppress(CallError):
             reply = await call(self._client.metering.Reserve, self._reserve(one), LAST_WORDS)
             request = metering_pb2.ReleaseRequest(
@@ -155,7 +156,12 @@ class Worker:
             await call(self._client.metering.Release, request, LAST_WORDS)
 
     async def _asked(self, rpc: str, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request) -> _Reply:
-        """Call, and count what comes of it."""
+        """The reply to a call. Its latency, or the reason of its refusal, is counted.
+
+        Raises:
+            CallError: the sidecar did not answer.
+            CallRefusedError: the sidecar refused.
+        """
         started = time.perf_counter()
         try:
             reply = await call(method, request, self._terms.retry)

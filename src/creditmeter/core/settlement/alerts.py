@@ -12,9 +12,9 @@ may change to a plan with other periods and back.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from creditmeter.core.amounts import Microcredits, format_credits
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
-from creditmeter.core.ids import AccountId
+from creditmeter.core.credit.low_balance import Measure
 from creditmeter.core.instants import Instant
 
 _WHOLE = 100
@@ -31,14 +31,6 @@ class CreditLevel:
     left: Microcredits
     plan_given: Microcredits
     others_left: Microcredits
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What an alert's threshold is compared with, in microcredits: what is left, and of how much that is a share."""
-
-    left: Microcredits
-    granted: Microcredits
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +52,6 @@ class Watch:
     def most_of(self, others_left: Microcredits, period_starts_at: Instant) -> Microcredits:
         """The most that was left of other grants in a period, in microcredits. A new period begins with what is left now."""
         return max(self.others_most, others_left) if self.period_starts_at == period_starts_at else others_left
-
-
-@dataclass(frozen=True, slots=True)
-class LowBalance:
-    """An alert that fired. `number` is that of its line in the account's history. `period` is the kind of the period and the
-    local date of its first day, such as `DAILY 2026-07-01`.
-    """
-
-    account_id: AccountId
-    alert: Alert
-    measure: Measure
-    period: str
-    fired_at: Instant
-    number: int = 0
-
-    @property
-    def note(self) -> str:
-        """What happened, for people."""
-        left, granted = format_credits(self.measure.left), format_credits(self.measure.granted)
-        if self.alert.percent:
-            return f"{left} of {granted} credits left: the alert is at {self.alert.percent}%"
-        return f"{left} credits left: the alert is at {format_credits(self.alert.amount)}"
 
 
 def is_low(alert: Alert, measure: Measure) -> bool:

@@ -1,5 +1,6 @@
 """From the core's values to the messages that callers get."""
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.core.amounts import Microcredits
@@ -11,13 +12,14 @@ from creditmeter.core.credit.holders import AccountLease, SeenSidecar
 from creditmeter.core.credit.messages import Bucket
 from creditmeter.core.credit.reservations import Reservation, total
 from creditmeter.core.ids import AccountId, entry_id
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.prices.price_table import PriceLine
 from creditmeter.core.prices.pricing import Quoted
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.reports.usage_summary import Keys, Totals
 from creditmeter.core.work import ChargeFlag, Usage, Work
-from creditmeter.server.reading import MAX_TEXT
+from creditmeter.server.enums import number_of
+from creditmeter.server.fields import MAX_TEXT
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 
 _NANOSECONDS = 1_000
@@ -33,13 +35,22 @@ def timestamp(moment: Instant | None) -> Timestamp | None:
     return Timestamp(seconds=seconds, nanos=microseconds * _NANOSECONDS)
 
 
+def duration(span: Span | None) -> Duration | None:
+    """A length of time, perhaps negative; None stays unset."""
+    if span is None:
+        return None
+    made = Duration()
+    made.FromMicroseconds(span)
+    return made
+
+
 def int64(number: int) -> int:
-    """A sum as the contract can say it: no more than an int64 has. Thousands of the largest amounts add up to more."""
+    """A sum, cut at the largest int64. Thousands of the largest amounts add up to more."""
     return min(number, MAX_INT64)
 
 
 def work_message(work: Work) -> work_pb2.Work:
-    """Work as it was asked for."""
+    """The work of a reservation."""
     return work_pb2.Work(
         action=work.action,
         provider=work.provider,
@@ -53,7 +64,7 @@ def work_message(work: Work) -> work_pb2.Work:
 
 
 def usage_message(usage: Usage) -> work_pb2.Usage:
-    """Usage as it was charged; what is unknown stays unset."""
+    """The usage of a charge. An unknown count stays unset."""
     return work_pb2.Usage(
         action=usage.action,
         provider=usage.provider,
@@ -73,7 +84,7 @@ def usage_message(usage: Usage) -> work_pb2.Usage:
         variant=usage.variant,
         tool=usage.tool,
         response_id=usage.response_id,
-        source=work_pb2.UsageSource.Value(f"USAGE_SOURCE_{usage.source.value}"),
+        source=number_of(work_pb2.UsageSource, usage.source),
         provider_usage_json=usage.provider_usage_json,
     )
 
@@ -83,7 +94,7 @@ def reservation_message(reservation: Reservation) -> reservations_pb2.Reservatio
     return reservations_pb2.Reservation(
         reservation_id=reservation.reservation_id,
         account_id=reservation.account_id,
-        state=reservations_pb2.ReservationState.Value(f"RESERVATION_STATE_{reservation.state.value}"),
+        state=number_of(reservations_pb2.ReservationState, reservation.state),
         held_microcredits=reservation.held,
         charged_microcredits=int64(reservation.charged),
         charge_ids=reservation.charge_ids,
@@ -97,7 +108,7 @@ def reservation_message(reservation: Reservation) -> reservations_pb2.Reservatio
 
 
 def charge_message(charge: Charge) -> charges_pb2.Charge:
-    """A charge. Until it is posted, what leases stand behind counts as covered, and there are no draws yet."""
+    """A charge. Until it is posted, the amount that leases cover counts as covered, and there are no draws."""
     posting = charge.posting
     flags = charge.flags
     if posting is not None and posting.duplicate_of is not None:
@@ -115,7 +126,7 @@ def charge_message(charge: Charge) -> charges_pb2.Charge:
         exact_credits=f"{charge.exact_credits:f}",
         cost_usd=f"{charge.cost_usd:f}",
         late=charge.late,
-        flags=[charges_pb2.ChargeFlag.Value(f"CHARGE_FLAG_{flag.value}") for flag in flags],
+        flags=[number_of(charges_pb2.ChargeFlag, flag) for flag in flags],
         action=charge.action,
         usage=usage_message(charge.usage) if charge.usage else None,
         labels=charge.labels,
@@ -132,7 +143,7 @@ def draw_message(draw: Draw) -> charges_pb2.Draw:
     """A draw on a grant."""
     return charges_pb2.Draw(
         grant_id=draw.grant_id,
-        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{draw.kind.value}"),
+        kind=number_of(grants_pb2.GrantKind, draw.kind),
         amount_microcredits=draw.amount,
     )
 
@@ -147,26 +158,26 @@ def refund_message(refund: Refund) -> charges_pb2.Refund:
         restored_microcredits=posting.restored if posting else 0,
         lapsed_microcredits=posting.lapsed if posting else 0,
         posted_at=timestamp(posting.posted_at) if posting else None,
-        mode=charges_pb2.RefundMode.Value(f"REFUND_MODE_{refund.mode.value}"),
+        mode=number_of(charges_pb2.RefundMode, refund.mode),
         reason=refund.reason,
         never_paid_microcredits=posting.never_paid if posting else 0,
     )
 
 
 def grant_message(account_id: AccountId, grant: Grant) -> grants_pb2.Grant:
-    """A grant. A goodwill grant's note names the charge that it makes up for, and is cut where that makes it too long."""
+    """A grant. The note of a goodwill grant begins with the id of its charge, and is cut at the longest note allowed."""
     note = grant.note
     if grant.charge_id is not None:
         note = f"{grant.charge_id}: {note}" if note else grant.charge_id
     return grants_pb2.Grant(
         grant_id=grant.grant_id,
         account_id=account_id,
-        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{grant.kind.value}"),
+        kind=number_of(grants_pb2.GrantKind, grant.kind),
         amount_microcredits=grant.amount,
         remaining_microcredits=grant.remaining,
         effective_at=timestamp(grant.effective_at),
         expires_at=timestamp(grant.expires_at),
-        source=grants_pb2.GrantSource.Value(f"GRANT_SOURCE_{grant.source.value}"),
+        source=number_of(grants_pb2.GrantSource, grant.source),
         note=note[:MAX_TEXT],
         created_at=timestamp(grant.created_at),
         voided_at=timestamp(grant.voided_at),
@@ -179,7 +190,7 @@ def plan_message(plan: Plan) -> grants_pb2.Plan:
 
 
 def quote_message(quoted: Quoted, available: Microcredits | None) -> metering_pb2.WorkQuote:
-    """What a work would cost; and, of what an account has available, whether that pays for it."""
+    """The price of work and, with an account's available microcredits, whether they pay for it."""
     return metering_pb2.WorkQuote(
         min_microcredits=quoted.least,
         max_microcredits=quoted.most,
@@ -202,7 +213,7 @@ def price_message(line: PriceLine) -> account_pb2.ModelPrice:
         typical_microcredits=line.typical,
         unit_prices=[
             account_pb2.UnitPrice(
-                unit=account_pb2.PriceUnit.Value(f"PRICE_UNIT_{each.unit.value}"),
+                unit=number_of(account_pb2.PriceUnit, each.unit),
                 unit_count=each.count,
                 above_input_tokens=each.above_input_tokens,
                 amount_microcredits=each.amount,
@@ -223,9 +234,9 @@ def rate_card_message(card: KeptCard, document: str) -> admin_pb2.RateCard:
 
 
 def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
-    """One kind of credit."""
+    """The sums of all grants of one kind."""
     return account_pb2.Bucket(
-        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{bucket.kind.value}"),
+        kind=number_of(grants_pb2.GrantKind, bucket.kind),
         granted_microcredits=int64(bucket.granted),
         remaining_microcredits=bucket.remaining,
         next_reset_at=timestamp(bucket.next_reset_at),
@@ -233,7 +244,7 @@ def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
 
 
 def account_message(account: Account) -> admin_pb2.Account:
-    """What is agreed with an account."""
+    """The terms of an account."""
     alerts = [
         admin_pb2.Alert(percent=each.percent) if each.percent else admin_pb2.Alert(amount_microcredits=each.amount)
         for each in account.alerts
@@ -243,7 +254,7 @@ def account_message(account: Account) -> admin_pb2.Account:
         plan_id=account.plan_id or "",
         time_zone=account.time_zone,
         anchor_day=account.anchor_day,
-        state=admin_pb2.AccountState.Value(f"ACCOUNT_STATE_{account.state.value}"),
+        state=number_of(admin_pb2.AccountState, account.state),
         overdraft_limit_microcredits=account.overdraft_limit,
         max_open_reservations=account.max_open_reservations,
         max_reservation_microcredits=account.max_reservation,
@@ -254,11 +265,11 @@ def account_message(account: Account) -> admin_pb2.Account:
 
 
 def sidecar_message(sidecar: SeenSidecar) -> admin_pb2.Sidecar:
-    """A sidecar as the central store sees it."""
+    """A sidecar, by what the central store knows of it."""
     return admin_pb2.Sidecar(
         sidecar_id=sidecar.sidecar_id,
         epoch=sidecar.epoch,
-        state=admin_pb2.SidecarState.Value(f"SIDECAR_STATE_{sidecar.state.value}"),
+        state=number_of(admin_pb2.SidecarState, sidecar.state),
         registered_at=timestamp(sidecar.registered_at),
         last_seen_at=timestamp(sidecar.last_seen_at),
         lease_count=sidecar.leases,
@@ -269,7 +280,7 @@ def sidecar_message(sidecar: SeenSidecar) -> admin_pb2.Sidecar:
 
 
 def lease_message(found: AccountLease) -> admin_pb2.Lease:
-    """A lease as the central store sees it."""
+    """A lease, by what the central store knows of it."""
     lease = found.lease
     return admin_pb2.Lease(
         lease_id=lease.lease_id,
@@ -290,10 +301,10 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
     """A line of history."""
     return account_pb2.HistoryEntry(
         entry_id=entry_id(account_id, entry.number),
-        type=account_pb2.HistoryType.Value(f"HISTORY_TYPE_{entry.type.value}"),
+        type=number_of(account_pb2.HistoryType, entry.type),
         amount_microcredits=entry.amount,
         balance_after_microcredits=entry.balance_after,
-        kind=grants_pb2.GrantKind.Value(f"GRANT_KIND_{entry.kind.value}" if entry.kind else "GRANT_KIND_UNSPECIFIED"),
+        kind=number_of(grants_pb2.GrantKind, entry.kind),
         grant_id=entry.grant_id or "",
         charge_id=entry.charge_id or "",
         refund_id=entry.refund_id or "",
@@ -311,7 +322,7 @@ def entry_message(account_id: AccountId, entry: Entry) -> account_pb2.HistoryEnt
 
 
 def usage_group_message(keys: Keys, totals: Totals) -> account_pb2.UsageGroup:
-    """A group of a summary."""
+    """A group of a summary of usage, with its sums."""
     return account_pb2.UsageGroup(keys=keys, totals=usage_totals_message(totals))
 
 

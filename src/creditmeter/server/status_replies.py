@@ -1,30 +1,28 @@
-"""How a sidecar is, as a message."""
+"""From a sidecar's status to the message that callers get."""
 
 from collections.abc import Sequence
 
-from google.protobuf.duration_pb2 import Duration
-
 from creditmeter import __version__
-from creditmeter.core.instants import Span
-from creditmeter.server.messages import int64, timestamp
+from creditmeter.server.enums import number_of
+from creditmeter.server.replies import duration, int64, timestamp
 from creditmeter.sidecar.status import Status
 from creditmeter.v1 import admin_pb2
 
 
 def status_message(status: Status, addresses: Sequence[str]) -> admin_pb2.GetStatusResponse:
-    """How a sidecar is that listens on these addresses."""
+    """The status of a sidecar that listens on these addresses."""
     tally, central = status.tally, status.central
     return admin_pb2.GetStatusResponse(
         sidecar_id=status.sidecar_id,
         epoch=status.epoch,
         version=__version__,
-        state=admin_pb2.ServingState.Value(f"SERVING_STATE_{status.condition.value}"),
+        state=number_of(admin_pb2.ServingState, status.condition),
         started_at=timestamp(status.started_at),
-        uptime=_duration(status.uptime),
+        uptime=duration(status.uptime),
         addresses=addresses,
         central_reachable=central.is_reachable,
         central_seen_at=timestamp(central.seen_at),
-        central_clock_offset=_duration(central.clock_offset),
+        central_clock_offset=duration(central.clock_offset),
         rate_card_version=status.rate_card_version,
         journal_bytes=status.journal_bytes,
         account_count=tally.accounts,
@@ -40,12 +38,3 @@ def status_message(status: Status, addresses: Sequence[str]) -> admin_pb2.GetSta
         unposted_microcredits=int64(tally.unposted_cost),
         oldest_unposted_at=timestamp(tally.oldest_unposted_at),
     )
-
-
-def _duration(span: Span | None) -> Duration | None:
-    """A length of time, perhaps negative; None stays unset."""
-    if span is None:
-        return None
-    found = Duration()
-    found.FromMicroseconds(span)
-    return found

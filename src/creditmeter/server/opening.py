@@ -1,0 +1,197 @@
+"""Opens the parts of a sidecar as the settings say. A setting that cannot be used is found here, and named."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import structlog
+
+from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
+from creditmeter.central.store import CentralStore
+from creditmeter.core.ids import PlanId
+from creditmeter.core.instants import Span
+from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.prices.rate_card_document import RateCardError
+from creditmeter.core.prices.rate_cards import LoadedCard
+from creditmeter.forms.rate_cards import load
+from creditmeter.journal.connection import JournalUnusable
+from creditmeter.journal.journal import Journal
+from creditmeter.server.addresses import AddressUnusable, reserved
+from creditmeter.server.config import ConfigError, RecallBy, Settings
+from creditmeter.server.exits import DAMAGED, MISUNDERSTOOD, StartupError
+from creditmeter.server.locks import lock
+from creditmeter.server.metrics import Metrics, MetricsPage
+from creditmeter.server.permissions import GroupUnusable, make_directory
+from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
+from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
+from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.naming import new_sidecar_id
+from creditmeter.sidecar.rhythm import Rhythm
+
+_SECOND = 1_000_000
+_log = structlog.get_logger()
+
+
+def open_webhook(settings: Settings) -> Webhook | None:
+    """The receiver of alerts; None if the settings name none.
+
+    Raises:
+        StartupError: there is no secret to sign by, or a proxy in the way cannot be used.
+    """
+    url = settings.alert_webhook_url
+    try:
+        return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout) if url else None
+    except (ConfigError, ProxyUnusable) as error:
+        raise StartupError(str(error), MISUNDERSTOOD) from error
+
+
+def own_socket(settings: Settings) -> str:
+    """The address of the socket in the data directory.
+
+    Raises:
+        StartupError: its path is longer than a socket's may be.
+    """
+    if is_too_long(settings.socket_address):
+        path = settings.socket_address.removeprefix("unix:")
+        text = f"the socket's path {path} is longer than {MAX_SOCKET_PATH_BYTES} bytes: choose a shorter data directory"
+        raise StartupError(settings.problem("data_dir", text), MISUNDERSTOOD)
+    return settings.socket_address
+
+
+def load_rate_card(path: Path | None) -> LoadedCard:
+    """The rate card in a file, or the one that comes with the package.
+
+    Raises:
+        StartupError: it cannot be read, or is wrong; every problem is named.
+    """
+    source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if path is None else path
+    try:
+        return load(source.read_text(encoding="utf-8"), bundled_price_list)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"the rate card {source} cannot be read: {error}") from error
+    except RateCardError as error:
+        raise StartupError(f"the rate card {source} is wrong: {'; '.join(error.problems)}", problems=error.problems) from error
+
+
+@contextlib.contextmanager
+def locked_files(settings: Settings) -> Iterator[None]:
+    """Lock the data directory and the sockets elsewhere against other processes, for as long as the block runs.
+
+    Raises:
+        StartupError: another process has locked one, or it cannot be made.
+    """
+    data_dir = settings.data_dir
+    with contextlib.ExitStack() as held:
+        try:
+            make_directory(data_dir, settings.socket_group)
+            held.callback(os.close, lock(data_dir / "lock"))
+            held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
+        except GroupUnusable as error:
+            raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
+        except AddressUnusable as error:
+            raise StartupError(str(error)) from error
+        except BlockingIOError:
+            raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
+        except OSError as error:
+            raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
+        yield
+
+
+@contextlib.asynccontextmanager
+async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
+    """The journal in the data directory, open for as long as the block runs.
+
+    Raises:
+        StartupError: it is damaged, or was written by another version.
+    """
+    try:
+        journal = await Journal.open(settings.journal_path, new_sidecar_id(), settings.durability)
+    except JournalUnusable as error:
+        raise StartupError(str(error), DAMAGED) from error
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@contextlib.asynccontextmanager
+async def open_central(central: CentralStore, journal: Journal) -> AsyncIterator[CentralStore]:
+    """The central store, with its schema migrated, open for as long as the block runs.
+
+    A sidecar that has registered once starts without the store if that does not answer.
+
+    Raises:
+        StartupError: the store is damaged or cannot be used, or does not answer a sidecar that never registered.
+    """
+    async with central:
+        try:
+            await central.migrate()
+        except CentralDamaged as error:
+            raise StartupError(str(error), DAMAGED) from error
+        except CentralMisconfigured as error:
+            raise StartupError(str(error)) from error
+        except CentralUnavailable as error:
+            if journal.identity.epoch == 0:
+                raise StartupError(f"the central store cannot be reached: {error}") from error
+            _log.warning("starting without the central store", reason=str(error))
+        yield central
+
+
+def central_store(settings: Settings, clock: Clock) -> CentralStore:
+    """The central store that the settings name, not opened yet. A file of this host goes by this host's clock.
+
+    Raises:
+        StartupError: the setting is no address of a store.
+    """
+    wall = clock.wall if settings.central_url.startswith("sqlite") else None
+    notifies = settings.recall is RecallBy.NOTIFY
+    try:
+        return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
+    except CentralMisconfigured as error:
+        raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
+
+
+def _plan(name: str | None) -> PlanId | None:
+    return PlanId(name) if name else None
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The bounds on reservations."""
+    return Limits(
+        max_hold_lifetime=Span(int(settings.max_hold_lifetime * _SECOND)),
+        late_commit_window=Span(int(settings.late_commit_window * _SECOND)),
+        max_open_reservations=settings.max_open_reservations,
+    )
+
+
+def rhythm_of(settings: Settings) -> Rhythm:
+    """How often the sidecar does its background work, and how long it waits."""
+    return Rhythm(
+        settle=settings.settle_interval,
+        recall_timeout=settings.recall_timeout,
+        lease_ttl=Span(int(settings.lease_ttl * _SECOND)),
+        settlement_batch=settings.settlement_batch,
+    )
+
+
+@contextlib.asynccontextmanager
+async def metrics_page(settings: Settings, metrics: Metrics) -> AsyncIterator[MetricsPage | None]:
+    """The page of metrics, for as long as the block runs; None if the settings name no address for it.
+
+    Raises:
+        StartupError: it cannot listen there.
+    """
+    if settings.metrics_listen is None:
+        yield None
+        return
+    try:
+        page = MetricsPage.open(settings.metrics_listen, metrics)
+    except AddressUnusable as error:
+        raise StartupError(str(error)) from error
+    try:
+        yield page
+    finally:
+        await page.close()
