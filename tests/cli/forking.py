@@ -1,5 +1,5 @@
 """Processes that are forked from one which has loaded the program and done nothing with it: that takes a fraction of a fresh
-interpreter's start.
+interpreter's start. What it has loaded is in `tests/cli/loaded.py`.
 """
 
 import multiprocessing
@@ -18,18 +18,7 @@ from typing import IO, Any
 from creditmeter.cli.main import main
 
 FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(
-    [
-        __name__,
-        "tests.cli.terminal",
-        "creditmeter.central.schema.roles",
-        "creditmeter.central.verification.verification",
-        "creditmeter.server.app",
-        "creditmeter.server.checking",
-        "genai_prices.data",
-        "uvloop",
-    ]
-)
+FORKING.set_forkserver_preload(["tests.cli.loaded"])
 
 _ONE_AT_A_TIME = threading.Lock()
 """Of two threads that ask for the end of a child at once, which starting one does too, only one would be given its code."""
