@@ -197,7 +197,7 @@ MUTANTS = {
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
         ((Exchanges, "_applied", _nothing_applied),),
-        found_by=5,
+        found_by=7,
     ),
     "posted again": Mutant(
         "the store posts a charge that it knows",
@@ -237,7 +237,7 @@ MUTANTS = {
     "charges unwritten": Mutant(
         "the journal does not keep charges",
         _unwritten(charges=()),
-        found_by=8,
+        found_by=10,
     ),
     "given back and kept": Mutant(
         "a sidecar goes on using credit that it said it gave back",
