@@ -25,7 +25,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 class ForkedProcess:
-    """A function that runs in a process of its own; it is killed when this process ends."""
+    """A function that runs in a process of its own; what still runs when this process ends is sent SIGTERM."""
 
     def __init__(self, target: Callable[..., object], *arguments: object) -> None:
         self._process = FORKING.Process(target=target, args=arguments, daemon=True)
