@@ -71,7 +71,7 @@ class PostgresServer:
             _hand_over(self.directory)
             self._binaries = _binaries_that_run(self.directory)
             options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-            self._run("initdb", "-D", str(self._cluster), *options)
+            self._run("initdb", "-D", str(self._cluster), *options, **self._surroundings)
         except BaseException:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
@@ -207,7 +207,7 @@ class PostgresServer:
 
     def _accepts_connections(self) -> bool:
         command = [str(self._binaries / "pg_isready"), "-q", "-t", "1", *self._address]
-        return subprocess.run(command, check=False, timeout=COMMAND_SECONDS, **self._surroundings).returncode == 0
+        return subprocess.run(command, check=False, timeout=COMMAND_SECONDS, **self._clients_surroundings).returncode == 0
 
     def _end_process(self) -> None:
         if self._process is None:
@@ -220,17 +220,21 @@ class PostgresServer:
         os.close(self._last_process_gone)
         assert ended, "processes of the killed server are still there"
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, **surroundings: Any) -> None:
         command = [str(self._binaries / program), *arguments]
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS, **self._surroundings
-        )
+        surroundings = surroundings or self._clients_surroundings
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS, **surroundings)
         if done.returncode != 0:
             raise PostgresUnavailableError(f"{program} failed with {done.returncode}: {done.stderr or done.stdout}")
 
     @property
     def _surroundings(self) -> dict[str, Any]:
         return {"cwd": self.directory, **_as_the_server()}
+
+    @property
+    def _clients_surroundings(self) -> dict[str, Any]:
+        """A client may be anybody: as this process's own account it starts without a copy of the process."""
+        return {"cwd": self.directory, "env": _without_settings()}
 
 
 def _children(process: int) -> list[int]:
@@ -244,11 +248,15 @@ def _account() -> pwd.struct_passwd | None:
 
 def _as_the_server() -> dict[str, Any]:
     """The arguments of `subprocess` that run a command as the server's account, without the user's own PG settings."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     account = _account()
     if account is None:
-        return {"env": environment}
-    return {"env": environment, "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return {"env": _without_settings()}
+    return {"env": _without_settings(), "user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment without the user's own PG settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def _hand_over(tree: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from creditmeter.cli.connection import named_address
 from creditmeter.server.config import Settings
-from tests.cli.processes import run_process
+from tests.cli.processes import run_forked
 
 DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
 
@@ -49,4 +49,4 @@ def test_what_the_container_runs_is_understood(image: dict[str, str]) -> None:
     assert json.loads(*instructions("ENTRYPOINT")) == ["creditmeter"]
     command, *options = json.loads(*instructions("CMD"))
     assert command == "serve"
-    assert run_process("config", "check", *options, **image).code == 0
+    assert run_forked("config", "check", *options, **image).code == 0

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.cli.forking import ForkedCommand
+
 COMMAND = (sys.executable, "-m", "creditmeter.cli.main")
 STOP_SECONDS = 60
 
@@ -46,6 +48,18 @@ def run_process(*arguments: str, **more: str) -> Ended:
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
+def run_forked(*arguments: str, **more: str) -> Ended:
+    """Run a command as `run_process` does, all but the start of its interpreter."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = ForkedCommand(arguments, environment(**more), stdout=out, stderr=err)
+        try:
+            code = child.wait(110)
+        finally:
+            child.send_signal(signal.SIGKILL)
+        assert code >= 0, f"it was ended by signal {-code}"
+        return Ended(code, *(os.pread(each.fileno(), os.fstat(each.fileno()).st_size, 0).decode() for each in (out, err)))
+
+
 class SidecarProcess:
     """`creditmeter serve` in a process of its own. It may be killed and started again on the same directory and socket.
 
@@ -60,7 +74,7 @@ class SidecarProcess:
         self._options = options
         self._settings = {"CREDITMETER_SHUTDOWN_GRACE": "10"}
         self._settings |= {f"CREDITMETER_{name.upper()}": str(value) for name, value in settings.items()}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkedCommand | None = None
 
     @property
     def address(self) -> str:
@@ -76,15 +90,15 @@ class SidecarProcess:
         """Start it and wait until it says that it is ready."""
         listen = ("--listen", "127.0.0.1:0", "--data-dir", str(self.data_dir))
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed when the process has ended
-        self._process = subprocess.Popen(
-            [*COMMAND, "serve", *listen, *self._options],
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            env=environment(**self._settings),
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        reading, writing = os.pipe()
+        self._out = os.fdopen(reading)
+        try:
+            self._process = ForkedCommand(
+                ("serve", *listen, *self._options), environment(**self._settings), stdout=writing, stderr=self._said
+            )
+        finally:
+            os.close(writing)
+        line = self._out.readline()
         assert line, f"it did not start: {self._take_errors()[-2_000:]}"
         self.ready = json.loads(line)
         self.addresses = self.ready["addresses"]
@@ -112,9 +126,8 @@ class SidecarProcess:
     def wait(self) -> int:
         """Wait until it ends by itself; returns its exit code."""
         assert self._process is not None
-        assert self._process.stdout is not None
         code = self._process.wait(STOP_SECONDS)
-        self._process.stdout.close()
+        self._out.close()
         self._process = None
         self.log = [json.loads(line) for line in self._take_errors().splitlines() if line.startswith("{")]
         return code

@@ -22,12 +22,13 @@ from pathlib import Path
 import pyte
 
 from creditmeter.cli.main import run
-from tests.cli.forking import FORKING
+from tests.cli.forking import ForkedProcess, take_streams
 
 LINES = 400
 """As many lines of output a test can see: the terminal is so high, and nothing scrolls away."""
 
 _CHUNK = 65_536
+_MOST_SECONDS = 60
 _SEQUENCE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -105,12 +106,9 @@ def on_terminal(
     """
     terminal = Terminal(columns)
     try:
-        child = FORKING.Process(target=_perform, args=(terminal.name, tuple(arguments), at, directory, dict(environment)))
-        child.start()
+        child = ForkedProcess(_perform, terminal.name, tuple(arguments), at, directory, dict(environment))
         written = terminal.read_until(child.sentinel)
-        child.join()
-        assert child.exitcode is not None
-        return Shown(child.exitcode, written, columns)
+        return Shown(child.wait(_MOST_SECONDS), written, columns)
     finally:
         terminal.close()
 
@@ -122,11 +120,7 @@ def _perform(
     os.chdir(directory or ".")
     os.setsid()
     opened = os.open(terminal, os.O_RDWR)
-    for number in range(3):
-        os.dup2(opened, number)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lives
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the same
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the same
+    take_streams(opened, opened, opened)
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     os.environ.clear()
     os.environ.update(kept | {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | environment)

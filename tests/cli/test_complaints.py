@@ -12,8 +12,7 @@ import pytest
 from creditmeter.cli import connection
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
-from tests.cli.forking import run_forked
-from tests.cli.processes import COMMAND, environment, sidecar_process
+from tests.cli.processes import COMMAND, environment, run_forked, sidecar_process
 from tests.journal.files import KEYS, made_full, overwrite_cell
 
 

@@ -13,8 +13,7 @@ from creditmeter.cli.replay.report import Outcome, outcome_json
 from creditmeter.cli.replay.tally import Tally, percentile
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2, charges_pb2, metering_pb2
-from tests.cli.forking import run_forked
-from tests.cli.processes import SidecarProcess
+from tests.cli.processes import SidecarProcess, run_forked
 from tests.cli.sample_trace import ROWS, sample_trace
 
 HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"

@@ -183,9 +183,14 @@ def test_a_terminal_without_colours_has_all_of_its_width(past: Path, kind: str) 
 
 
 def run_all(arguments: Sequence[str], **environment: str) -> list[Shown]:
-    """A command with its own sidecar, at all widths and with colours and without, at once: each takes some seconds."""
-    with ThreadPoolExecutor(len(WIDTHS) * len(COLOURS)) as together:
-        taken = [together.submit(on_terminal, width, arguments, environment | colour) for width in WIDTHS for colour in COLOURS]
+    """A command with its own sidecar, at each width once and with and without colours once, at the same time: each takes some
+    seconds.
+    """
+    with ThreadPoolExecutor(len(WIDTHS)) as together:
+        taken = [
+            together.submit(on_terminal, width, arguments, environment | colour)
+            for width, colour in zip(WIDTHS, COLOURS, strict=True)
+        ]
     return [each.result() for each in taken]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from creditmeter.client import Client, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2, reservations_pb2
-from tests.cli.processes import SidecarProcess, run_process
+from tests.cli.processes import SidecarProcess, run_forked
 
 CREDIT = 1_000_000
 ONCE = Retry(total=0, attempt=10)
@@ -39,7 +39,7 @@ async def stop_all(sidecars: Sequence[SidecarProcess]) -> list[int]:
 
 async def assert_clean(central: str) -> None:
     """What is stored can be recomputed from its history."""
-    verified = await asyncio.to_thread(run_process, "verify", "--central", central)
+    verified = await asyncio.to_thread(run_forked, "verify", "--central", central)
     assert verified.code == 0, verified.out + verified.err
 
 

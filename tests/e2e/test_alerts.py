@@ -10,7 +10,7 @@ import pytest
 
 from creditmeter.client import Client, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
-from tests.cli.processes import SidecarProcess, run_process
+from tests.cli.processes import SidecarProcess, run_forked
 from tests.e2e.fleet import CREDIT, assert_clean
 from tests.sidecar.alerts.receiver import SECRET, Receiver
 
@@ -93,7 +93,7 @@ def test_a_webhook_that_cannot_be_used_keeps_the_sidecar_from_starting(short_pat
     serve = ("serve", "--data-dir", str(short_path), "--listen", "127.0.0.1:0")
     where = {"CREDITMETER_ALERT_WEBHOOK_URL": "https://example.com/alerts"}
     for secret in ({}, {"CREDITMETER_ALERT_WEBHOOK_SECRET": "whsec_c2hvcnQ="}):
-        ended = run_process(*serve, **where, **secret)
+        ended = run_forked(*serve, **where, **secret)
         assert ended.code == 2
         assert "secret" in ended.complaint
         assert "c2hvcnQ=" not in ended.complaint

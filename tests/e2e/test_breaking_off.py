@@ -3,16 +3,17 @@
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from creditmeter.client import Client, call
 from creditmeter.v1 import account_pb2, admin_pb2
-from tests.cli.processes import COMMAND, SidecarProcess, environment, sidecar_process
+from tests.cli.forking import ForkedCommand
+from tests.cli.processes import SidecarProcess, environment, sidecar_process
 from tests.cli.terminal import Terminal
 
 SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
@@ -28,23 +29,24 @@ def trace(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def begun(arguments: tuple[str, ...], folder: Path, until: str) -> Iterator["subprocess.Popen[str]"]:
-    """A command in a process group of its own, whose temporary files are in `folder`, once it has said something."""
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(TMPDIR=str(folder), PYTHONUNBUFFERED="1"),
-        process_group=0,
-    ) as process:
-        assert process.stdout is not None
-        while until not in (line := process.stdout.readline()):
-            assert line, "it ended first"
-        yield process
+def begun(arguments: tuple[str, ...], folder: Path, until: str) -> Iterator[tuple[ForkedCommand, TextIO]]:
+    """A command in a process group of its own, whose temporary files are in `folder`, once it has said something; and what it
+    says from then on.
+    """
+    reading, writing = os.pipe()
+    surroundings = environment(TMPDIR=str(folder), PYTHONUNBUFFERED="1")
+    with os.fdopen(reading) as said:
+        process = ForkedCommand(arguments, surroundings, stdout=writing, stderr=writing, lead=os.setpgrp)
+        os.close(writing)
+        try:
+            while until not in (line := said.readline()):
+                assert line, "it ended first"
+            yield process, said
+        finally:
+            process.send_signal(signal.SIGKILL)
 
 
-def check_nothing_is_left(process: "subprocess.Popen[str]", folder: Path) -> None:
+def check_nothing_is_left(process: ForkedCommand, folder: Path) -> None:
     """Neither a process of its group nor a file."""
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
@@ -62,19 +64,18 @@ def test_a_signal(trace: Path, short_path: Path, name: str, number: signal.Signa
         "demo": (("demo",), "Three calls"),
         "replay": (("replay", str(trace), "--speed", "20"), "replay: 10 of 100"),
     }[name]
-    with begun(arguments, short_path, until) as process:
+    with begun(arguments, short_path, until) as (process, said):
         (os.killpg if to_all else os.kill)(process.pid, number)
         assert process.wait(60) == 128 + number
-        assert process.stdout is not None
-        assert process.stdout.read().endswith(f"creditmeter: {SAID[number]}\n")
+        assert said.read().endswith(f"creditmeter: {SAID[number]}\n")
         check_nothing_is_left(process, short_path)
 
 
 def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path: Path) -> None:
     """With what was settled in it."""
     arguments = ("replay", str(trace), "--speed", "20", "--data-dir", str(tmp_path / "mine"))
-    with begun(arguments, short_path, "replay: 10 of 100") as process:
-        process.terminate()
+    with begun(arguments, short_path, "replay: 10 of 100") as (process, _):
+        process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 128 + signal.SIGTERM
         check_nothing_is_left(process, short_path)
     assert (tmp_path / "mine" / "central.db").is_file()
@@ -90,24 +91,18 @@ def test_a_terminal_that_is_closed(trace: Path, short_path: Path, name: str, is_
     }[name]
     terminal = Terminal(80)
     device = os.open(terminal.name, os.O_RDWR | os.O_NOCTTY)
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdin=device,
-        stdout=device,
-        stderr=device,
-        env=environment(TMPDIR=str(short_path), TERM="xterm"),
-        start_new_session=True,
-    ) as process:
-        os.close(device)
-        shown = b""
-        while not re.search(until, shown):
-            shown += terminal.read()
-        terminal.close()
-        if is_told:  # as by the kernel, where it is the controlling terminal
-            os.killpg(process.pid, signal.SIGHUP)
-        assert process.wait(60) == 128 + signal.SIGHUP
-        with pytest.raises(ProcessLookupError):
-            os.killpg(process.pid, 0)
+    surroundings = environment(TMPDIR=str(short_path), TERM="xterm")
+    process = ForkedCommand(arguments, surroundings, stdin=device, stdout=device, stderr=device, lead=os.setsid)
+    os.close(device)
+    shown = b""
+    while not re.search(until, shown):
+        shown += terminal.read()
+    terminal.close()
+    if is_told:  # as by the kernel, where it is the controlling terminal
+        os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(60) == 128 + signal.SIGHUP
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
     assert list(short_path.iterdir()) == []
 
 
@@ -118,8 +113,8 @@ async def test_what_is_held_is_given_back(trace: Path, short_path: Path) -> None
     with sidecar_process("--enable-admin") as sidecar:
         options = ("--hold-seconds", "3600", "--kill-share", "0", "--workers", "4", "--accounts", "2")
         arguments = ("replay", str(trace), "--address", sidecar.address, "--account-prefix", "acc", *options)
-        with begun(arguments, short_path, "replay: 500 of 5,000") as process:
-            process.terminate()
+        with begun(arguments, short_path, "replay: 500 of 5,000") as (process, _):
+            process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 128 + signal.SIGTERM
         assert await held(sidecar) == [0, 0]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cli.processes import Ended, run_process
+from tests.cli.processes import Ended, run_forked, run_process
 
 
 def amounts(demo: Ended) -> list[str]:
@@ -27,7 +27,7 @@ def test_it_shows_the_main_job_and_ends_clean(short_path: Path) -> None:
 
 def test_the_same_seed_is_the_same_day() -> None:
     """And another seed is another. Each needs more than the daily credits, and draws the rest on the monthly ones."""
-    first, again, other = (run_process("demo", "--seed", seed) for seed in ("5", "5", "6"))
+    first, again, other = (run_forked("demo", "--seed", seed) for seed in ("5", "5", "6"))
     assert {first.code, again.code, other.code} == {0}
     assert amounts(first) == amounts(again)
     assert amounts(first) != amounts(other)

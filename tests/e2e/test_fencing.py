@@ -9,7 +9,7 @@ import pytest
 
 from creditmeter.client import CallError, Client, call
 from creditmeter.v1 import metering_pb2
-from tests.cli.processes import SidecarProcess, run_process
+from tests.cli.processes import SidecarProcess, run_forked
 from tests.e2e.fleet import CREDIT, ONCE, assert_clean, open_account, reserve, settled
 from tests.e2e.load import assert_charged_once
 from tests.postgres import PostgresServer
@@ -94,7 +94,7 @@ async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     copied.make()
     copied.original.start()
     where = ("--data-dir", str(copied.copy.data_dir), "--central", copied.central, "--listen", "127.0.0.1:0")
-    second = await asyncio.to_thread(run_process, "serve", *where)
+    second = await asyncio.to_thread(run_forked, "serve", *where)
     assert second.code == FENCED
     assert "another process runs as sidecar" in second.err
     async with Client(copied.original.address) as client:

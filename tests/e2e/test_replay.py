@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import COMMAND, environment, run_process, sidecar_process
+from tests.cli.processes import COMMAND, environment, run_forked, sidecar_process
 
 CALLS = 240
 
@@ -29,7 +29,7 @@ def trace(tmp_path: Path) -> Path:
 def test_on_a_sidecar_of_its_own(trace: Path, short_path: Path) -> None:
     """Every ending is there, every acknowledged charge is found once, and nothing is left behind."""
     shares = ("--release-share", "0.1", "--refund-share", "0.1", "--kill-share", "0.02", "--hold-seconds", "2")
-    replay = run_process("replay", str(trace), "--accounts", "5", "--workers", "8", *shares, "--json", TMPDIR=str(short_path))
+    replay = run_forked("replay", str(trace), "--accounts", "5", "--workers", "8", *shares, "--json", TMPDIR=str(short_path))
     assert replay.code == 0, replay.err + replay.out
     found = json.loads(replay.out)
     assert found["clean"] is True
@@ -57,7 +57,7 @@ def test_on_a_sidecar_of_its_own(trace: Path, short_path: Path) -> None:
 def test_accounts_that_cannot_pay_are_refused(trace: Path) -> None:
     """A refusal is no failure, and what is charged stays within what was granted."""
     poor = ("--accounts", "2", "--daily", "20", "--monthly", "10.5")
-    replay = run_process("replay", str(trace), *poor, "--refund-share", "0", "--json")
+    replay = run_forked("replay", str(trace), *poor, "--refund-share", "0", "--json")
     assert replay.code == 0, replay.err + replay.out
     found = json.loads(replay.out)
     assert found["refusals"]["Reserve: INSUFFICIENT_CREDITS"] > 0
@@ -67,7 +67,7 @@ def test_accounts_that_cannot_pay_are_refused(trace: Path) -> None:
 
 def test_in_the_rhythm_of_the_trace(trace: Path) -> None:
     """A speed spreads the calls: 39 half seconds at 20 times the speed take 0.975 s."""
-    replay = run_process("replay", str(trace), "--limit", "40", "--speed", "20", "--kill-share", "0", "--json")
+    replay = run_forked("replay", str(trace), "--limit", "40", "--speed", "20", "--kill-share", "0", "--json")
     assert replay.code == 0, replay.err + replay.out
     assert json.loads(replay.out)["elapsed_ms"] >= 975
 
@@ -93,7 +93,7 @@ def test_a_sidecar_that_is_killed_and_comes_back(trace: Path) -> None:
         assert "missing: 0, doubled: 0" in out
         assert out.endswith("clean\n")
         assert sidecar.stop() == 0
-        verified = run_process("verify", "--data-dir", str(sidecar.data_dir), "--json")
+        verified = run_forked("verify", "--data-dir", str(sidecar.data_dir), "--json")
     assert verified.code == 0, verified.out
     assert json.loads(verified.out)["accounts"] == 5
 
@@ -101,6 +101,6 @@ def test_a_sidecar_that_is_killed_and_comes_back(trace: Path) -> None:
 def test_accounts_that_are_missing_where_nobody_administers(trace: Path) -> None:
     """Without AdminService the accounts have to be there."""
     with sidecar_process() as sidecar:
-        replay = run_process("replay", str(trace), "--address", sidecar.address, "--account-prefix", "acc")
+        replay = run_forked("replay", str(trace), "--address", sidecar.address, "--account-prefix", "acc")
     assert "there is no account acc-0001, and the sidecar does not administer" in replay.complaint
     assert replay.code == 1

@@ -13,7 +13,7 @@ import pytest
 
 from creditmeter.client import CallError, Client, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
-from tests.cli.processes import COMMAND, SidecarProcess, environment, run_process
+from tests.cli.processes import COMMAND, SidecarProcess, environment, run_forked
 from tests.cli.terminal import Terminal
 from tests.postgres import PostgresServer
 
@@ -59,7 +59,7 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
         assert (found.available_microcredits, found.leased_microcredits) == (43 * CREDIT, 0)
     finally:
         sidecar.stop()
-    assert run_process("verify", "--central", sidecar.central).code == 0
+    assert run_forked("verify", "--central", sidecar.central).code == 0
 
 
 @contextmanager
@@ -87,21 +87,26 @@ async def test_a_terminal_that_is_closed(short_path: Path) -> None:
         terminal.close()
         process.send_signal(signal.SIGHUP)  # the kernel does, where it is the controlling terminal
         assert await asyncio.to_thread(process.wait, 60) == 0
-    verified = run_process("verify", "--data-dir", str(short_path), "--json")
+    verified = run_forked("verify", "--data-dir", str(short_path), "--json")
     assert (verified.code, json.loads(verified.out)["entries"]) == (0, 2)
 
 
 def test_under_nohup_it_outlives_its_terminal(short_path: Path) -> None:
     """As `nohup` does: the signal is ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sidecar = SidecarProcess(short_path)
+    command = [*COMMAND, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path)]
     try:
-        sidecar.start()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     finally:
         signal.signal(signal.SIGHUP, before)
-    sidecar._signal(signal.SIGHUP)
-    assert sidecar.stop() == 0
-    assert sidecar.log[-1]["reason"] == "SIGTERM"
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(log.splitlines()[-1])["reason"] == "SIGTERM"
 
 
 async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:
@@ -126,7 +131,7 @@ async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:
         done = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id, amount_microcredits=3 * CREDIT)
         await call(client.metering.Commit, done)
     assert sidecar.wait() == 0
-    assert run_process("verify", "--central", sidecar.central).code == 0
+    assert run_forked("verify", "--central", sidecar.central).code == 0
     sidecar.start()
     try:
         async with Client(sidecar.address) as client:
@@ -160,7 +165,7 @@ async def test_killed_it_has_forgotten_nothing_that_it_acknowledged(short_path: 
                 assert (again.charge.charge_id, again.replayed) == (charge_id, True)
     finally:
         assert sidecar.stop() == 0
-    assert run_process("verify", "--central", sidecar.central).code == 0
+    assert run_forked("verify", "--central", sidecar.central).code == 0
 
 
 async def test_stopped_without_its_central_store_it_says_that_charges_wait(
@@ -199,7 +204,7 @@ async def test_stopped_without_its_central_store_it_says_that_charges_wait(
     async with Client(sidecar.address) as client:
         assert (await balance(client)).available_microcredits == 46 * CREDIT
     assert sidecar.stop() == 0
-    assert run_process("verify", "--central", url).code == 0
+    assert run_forked("verify", "--central", url).code == 0
 
 
 def test_two_processes_on_one_directory(short_path: Path) -> None:
@@ -207,7 +212,7 @@ def test_two_processes_on_one_directory(short_path: Path) -> None:
     sidecar = SidecarProcess(short_path)
     sidecar.start()
     try:
-        second = run_process("serve", "--data-dir", str(short_path), "--listen", "127.0.0.1:0")
+        second = run_forked("serve", "--data-dir", str(short_path), "--listen", "127.0.0.1:0")
         assert second.code == 4
         assert "another sidecar runs" in second.complaint
     finally:

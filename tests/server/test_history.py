@@ -26,10 +26,15 @@ ALICE = "alice"
 
 async def charged(services: Services, name: str, amount: int, **more: Any) -> str:
     """Charge an amount as a fact, and wait until it is settled; returns the charge's id."""
+    return await settled(services, await charge(services, name, amount, **more))
+
+
+async def charge(services: Services, name: str, amount: int, **more: Any) -> metering_pb2.ChargeResponse:
+    """Charge an amount as a fact."""
     request = metering_pb2.ChargeRequest(
         request_id=name, account_id=ALICE, amount_microcredits=amount, already_incurred=True, **more
     )
-    return await settled(services, await services.metering.Charge(request))
+    return await services.metering.Charge(request)
 
 
 async def used(services: Services, name: str, usage: work_pb2.Usage, **labels: str) -> str:
@@ -322,7 +327,8 @@ async def test_a_page_ends_before_it_is_too_large_to_send(services: Services) ->
     """Though more was asked for; the pages together have every line and every group once."""
     await services.create(ALICE, permanent=CREDIT)
     labels = {f"key-{number}": "\U0001f600" * 256 for number in range(16)}
-    made = [await charged(services, f"c{number:03}", 1, labels={**labels, "key-0": f"{number:03}"}) for number in range(220)]
+    waiting = [await charge(services, f"c{number:03}", 1, labels={**labels, "key-0": f"{number:03}"}) for number in range(220)]
+    made = [await settled(services, each) for each in waiting]
     request = account_pb2.ListHistoryRequest(account_id=ALICE, page_size=1_000, types=[account_pb2.HISTORY_TYPE_CHARGED])
     first = await services.account.ListHistory(request)
     assert 2**21 < first.ByteSize() < 2**22

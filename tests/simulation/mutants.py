@@ -164,7 +164,7 @@ MUTANTS = {
     "ended days": Mutant(
         "what is out on leases of ended days does not count",
         _available_without(lambda lease, now: lease.ends_at <= now),
-        found_by=1,
+        found_by=12,
     ),
     "idle is free": Mutant(
         "idle credit on leases can be leased again",
@@ -182,12 +182,12 @@ MUTANTS = {
     "lapsed at once": Mutant(
         "a grant lapses at its end, though a charge of that day may still come",
         ((Ledger, "lapse", _lapse_at_once),),
-        found_by=10,
+        found_by=18,
     ),
     "voided to nothing": Mutant(
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
-        found_by=5,
+        found_by=18,
     ),
     "voided comes back": Mutant(
         "what returns to a voided grant is not taken back",
@@ -197,7 +197,7 @@ MUTANTS = {
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
         ((Exchanges, "_applied", _nothing_applied),),
-        found_by=5,
+        found_by=7,
     ),
     "posted again": Mutant(
         "the store posts a charge that it knows",
@@ -222,7 +222,7 @@ MUTANTS = {
     "nothing restated": Mutant(
         "a sidecar sends nothing about its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
-        found_by=13,
+        found_by=6,
     ),
     "acknowledged early": Mutant(
         "a sidecar acknowledges before it is on disk",
@@ -237,7 +237,7 @@ MUTANTS = {
     "charges unwritten": Mutant(
         "the journal does not keep charges",
         _unwritten(charges=()),
-        found_by=8,
+        found_by=10,
     ),
     "given back and kept": Mutant(
         "a sidecar goes on using credit that it gave back",
@@ -255,7 +255,7 @@ MUTANTS = {
     "authorised after its day": Mutant(
         "a lease is used after the end of its day",
         ((Lease, "authorises", _authorises_after_its_day),),
-        found_by=10,
+        found_by=13,
     ),
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",

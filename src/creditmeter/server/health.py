@@ -7,13 +7,16 @@
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.store import CentralStore
 from creditmeter.sidecar.status import Condition
+
+if TYPE_CHECKING:  # commands that ask for health need no database
+    from creditmeter.central.store import CentralStore
 
 METERING = "creditmeter.v1.MeteringService"
 CENTRAL = "creditmeter.central"
@@ -32,7 +35,7 @@ class Health:
         self._changes: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, central: CentralStore) -> None:
+    async def start(self, central: "CentralStore") -> None:
         """Set MeteringService to SERVING, and begin to watch the central store."""
         await self.servicer.set("", _SERVING)
         await self.servicer.set(METERING, _SERVING)
@@ -55,13 +58,13 @@ class Health:
             name, status = await self._changes.get()
             await self.servicer.set(name, status)
 
-    async def _watch(self, central: CentralStore) -> None:
+    async def _watch(self, central: "CentralStore") -> None:
         while True:
             await asyncio.sleep(_PING_INTERVAL_SECONDS)
             self._changes.put_nowait((CENTRAL, await _reachability(central)))
 
 
-async def _reachability(central: CentralStore) -> int:
+async def _reachability(central: "CentralStore") -> int:
     try:
         async with asyncio.timeout(_PING_TIMEOUT_SECONDS):
             await central.ping()

@@ -12,8 +12,7 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import migrating
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
-from tests.cli.forking import run_forked
-from tests.cli.processes import sidecar_process
+from tests.cli.processes import run_forked, sidecar_process
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "create-sidecar-role"
 

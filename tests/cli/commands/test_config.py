@@ -11,7 +11,7 @@ from creditmeter.server.config import Settings
 from creditmeter.server.settings_reference import described
 from tests.central.addresses import ODD_ADDRESSES, PARTS
 from tests.cli.conftest import CommandLine
-from tests.cli.forking import run_forked
+from tests.cli.processes import run_forked
 from tests.cli.terminal import on_terminal
 
 OTHER = {

@@ -16,8 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from creditmeter.cli.exits import ExitCode
 from creditmeter.server.health import METERING
 from tests.cli.conftest import CommandLine
-from tests.cli.forking import run_forked
-from tests.cli.processes import COMMAND, STOP_SECONDS, environment
+from tests.cli.processes import COMMAND, STOP_SECONDS, environment, run_forked
 
 
 def test_one_that_serves(cli: CommandLine) -> None:
