@@ -256,6 +256,20 @@ async def test_a_message_that_is_not_answered_keeps_the_record_until_it_is(bench
     assert record.unanswered is None
 
 
+async def test_a_message_that_is_not_answered_is_sent_again_after_a_reload(bench: Bench) -> None:
+    """Its account has no book any more, so nothing else has it settled."""
+    await bench.account(permanent=10)
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(CentralUnavailable):
+        await reserve(bench, "r", 5)
+    await bench.sidecar.books.reload()
+    bench.clock.advance(LONGEST_WAIT)
+    await bench.sidecar.settle()
+    first, second = bench.wire.sent
+    assert first[0].seq == second[0].seq
+    assert not bench.sidecar.records.any_marked(Mark.UNANSWERED)
+
+
 async def test_nothing_is_left_of_an_account_that_is_not_used_any_more(bench: Bench) -> None:
     """Book, burn, moments and marks, after its holds, charges and refunds are old enough."""
     await bench.account(permanent=50)

@@ -13,8 +13,8 @@ decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
 
 The parts end independently. A book that was found empty goes while a request waits for its account or a message about it is
 under way; their record stays, without a book. When the books are read from the journal again, waiting requests, unanswered
-messages and marks stay as they are, but for UNSETTLED, which follows from the books. When a book is dropped, what is known
-of its use is dropped with it.
+messages and marks stay as they are, but for UNSETTLED, which follows from the books and the unanswered messages. When a book is
+dropped, what is known of its use is dropped with it.
 
 A record is looked up anew after every wait, since it may have been dropped and made again, unless the caller has a part in it
 that keeps it: a waiting request or a mark of its own.

@@ -43,6 +43,8 @@ class Books:
         for book in list(self):
             if book.leases or book.has_unposted:
                 self._records.mark(book.account_id, Mark.UNSETTLED)
+        for record in self._records.marked(Mark.UNANSWERED):
+            self._records.mark(record.account_id, Mark.UNSETTLED)
         for record in records:
             self._records.drop_unneeded(record)
 
