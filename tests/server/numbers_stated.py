@@ -48,8 +48,8 @@ NO_BOUNDS = {
     (
         "ForecastUsageResponse.smallest_plan",
         (
-            "The smallest plan, by daily x 30 + monthly, with which the days looked at, refused calls included, "
-            "would have seen no refusal."
+            "The smallest plan, by daily x 30 + monthly, that would have paid for every call in these days, also for those "
+            "that were refused."
         ),
     ),
     (

@@ -944,8 +944,8 @@ class ForecastUsageResponse(_message.Message):
 
     @_builtins.property
     def smallest_plan(self) -> _grants_pb2.Plan:
-        """The smallest plan, by daily x 30 + monthly, with which no call of the days looked at would have been refused,
-        those that were refused included. One of ListPlans; unset if none of them would have been enough.
+        """The smallest plan, by daily x 30 + monthly, that would have paid for every call in these days, also for those that
+        were refused. One of ListPlans; unset if none of them would have been enough.
         """
 
     @_builtins.property
