@@ -62,6 +62,22 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
     assert run_forked("verify", "--central", sidecar.central).code == 0
 
 
+async def test_its_interpreter_ends_without_a_word(short_path: Path) -> None:
+    """As an executable, not forked as the sidecars of other tests are: what ends with an interpreter ends here."""
+    command = [*COMMAND, "serve", "--enable-admin", "--listen", "127.0.0.1:0", "--data-dir", str(short_path)]
+    with (short_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment())  # noqa: ASYNC220 - it is waited for below
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        async with Client(f"unix:{short_path / 'creditmeter.sock'}") as client:
+            await open_account(client, 50)
+            await call(client.metering.Charge, charge("c", 7))
+        process.terminate()
+        assert process.wait(30) == 0
+    assert json.loads((short_path / "log").read_text().splitlines()[-1])["event"] == "stopped"
+
+
 @contextmanager
 def serving_on_a_terminal(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Terminal]]:
     """A sidecar whose output is a terminal, once it is ready."""

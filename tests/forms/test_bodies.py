@@ -178,6 +178,22 @@ def test_a_form_has_the_fields_of_its_value() -> None:
         form_of(Renamed)(Forgetful)
 
 
+def test_a_form_has_the_defaults_of_its_value() -> None:
+    """A body that leaves a field out means what the core means by that."""
+
+    class Another(Body):
+        size: int
+        colour: str = "blue"
+
+    class Optional(Body):
+        size: int = 0
+        colour: str = "red"
+
+    for form, name in ((Another, "colour"), (Optional, "size")):
+        with pytest.raises(AssertionError, match=f"{form.__name__} and Renamed differ in {name}"):
+            form_of(Renamed)(form)
+
+
 # Numbers of forms.
 
 

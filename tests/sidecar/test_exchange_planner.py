@@ -293,6 +293,15 @@ async def test_a_recall_that_cannot_be_answered_is_forgotten(planner: ExchangePl
 # Waiting requests.
 
 
+async def test_a_wait_that_ends_is_reported_until_the_store_cannot_be_reached(planner: ExchangePlanner) -> None:
+    """The central store recalls for that request no more. If it is away, the next message is early enough."""
+    with planner.waiting_request(ACME, LATER) as waiting:
+        waiting.notified_until = LATER
+    assert planner.urgent() == [ACME]
+    planner.fail(ACME, CentralUnavailable("away"))
+    assert planner.urgent() == []
+
+
 async def test_own_requests_are_urgent_before_recalls(planner: ExchangePlanner, queue: Queue) -> None:
     """Each account once; a request that expects a notification is not urgent."""
     planner.recall(OTHER)

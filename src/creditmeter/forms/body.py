@@ -6,11 +6,12 @@ enums are stored words.
 
 A body without a number is of form 1, the one that version 0.1.0 of the program wrote. A list has no room for a number, so it is
 of form 1 too. A program overlooks fields that its form does not have: a newer program may add one, with a default, if an older
-one may overlook it. A body that an older program must not read gets another number, and the older program refuses it.
+one may overlook it. A body that an older program must not read gets another number, and the older program refuses it, unless it
+is version 0.1.0, which knew no numbers.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -35,15 +36,47 @@ class BodyUnreadable(ValueError):
 
 
 def form_of(value: type) -> Callable[[type[_Stored]], type[_Stored]]:
-    """Marks a class as the form of a dataclass of the core. Each has the fields of the other, so that none is lost."""
+    """Marks a class as the form of a dataclass of the core.
+
+    Each has the fields of the other, so that none is lost, with the same defaults: a field that a body leaves out is what it is
+    for the core.
+    """
 
     def checked(stored: type[_Stored]) -> type[_Stored]:
-        names = set(stored.__struct_fields__) - {"form"}
-        differing = names ^ {each.name for each in fields(value)}
+        one, other = _defaults_of_form(stored), _defaults_of_value(value)
+        differing = {
+            name for name in one.keys() | other.keys() if name not in one or name not in other or one[name] != other[name]
+        }
         assert not differing, f"{stored.__name__} and {value.__name__} differ in {', '.join(sorted(differing))}"
         return stored
 
     return checked
+
+
+_NEEDED = object()
+"""Stands for the default of a field that has none."""
+
+
+def _defaults_of_form(stored: type[Stored]) -> dict[str, object]:
+    """The fields of a form, with their defaults."""
+    names, found = stored.__struct_fields__, stored.__struct_defaults__
+    defaults = (*(msgspec.NODEFAULT for _ in names[len(found) :]), *found)  # given for the last fields only
+    return {name: _default(each, msgspec.NODEFAULT) for name, each in zip(names, defaults, strict=True) if name != "form"}
+
+
+def _defaults_of_value(value: type) -> dict[str, object]:
+    """The fields of a dataclass, with their defaults."""
+    return {
+        each.name: each.default_factory() if each.default_factory is not MISSING else _default(each.default, MISSING)
+        for each in fields(value)
+    }
+
+
+def _default(found: Any, missing: object) -> object:
+    """A default as a value. What makes a new one for each instance has it made here."""
+    if found is missing:
+        return _NEEDED
+    return found.factory() if hasattr(found, "factory") else found
 
 
 class Form(Generic[_Value]):

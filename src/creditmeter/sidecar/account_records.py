@@ -160,9 +160,9 @@ class AccountRecords:
 
     def mark(self, account_id: AccountId, mark: Mark) -> None:
         """Give an account a mark. One that has it keeps its place in the order."""
-        record = self.open(account_id)
-        record.marks.add(mark)
-        self._marked[mark].setdefault(account_id, record)
+        if account_id not in self._marked[mark]:
+            record = self._marked[mark][account_id] = self.open(account_id)
+            record.marks.add(mark)
 
     def unmark(self, account_id: AccountId, *marks: Mark) -> None:
         """Take marks from an account, and drop its record if nothing is left in it."""
@@ -176,10 +176,11 @@ class AccountRecords:
 
     def take(self, mark: Mark) -> list[AccountId]:
         """Take a mark from all accounts that have it. Returns them, the one that has had it longest first."""
-        taken = list(self._marked[mark])
-        for account_id in taken:
-            self.unmark(account_id, mark)
-        return taken
+        taken, self._marked[mark] = self._marked[mark], {}
+        for record in taken.values():
+            record.marks.discard(mark)
+            self.drop_unneeded(record)
+        return list(taken)
 
     def marked(self, mark: Mark) -> list[AccountRecord]:
         """The records of the accounts with a mark, the one that has had it longest first."""
