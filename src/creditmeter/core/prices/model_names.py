@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from creditmeter.core.prices.providers import ROUTES, route_provider
 
-GATEWAYS = frozenset({"", "litellm"})
+GATEWAYS = frozenset({"", "litellm", "litellm_proxy"})
 """Providers that do not say who sells the model: none, and a gateway that writes it before the name."""
 
 _MAX_ROUTE = 8
@@ -84,7 +84,7 @@ def spellings(provider: str, model: str, *, sells_others: bool = False) -> Spell
     """
     name = model.lower().strip()
     plain = _VARIANT.sub("", name)
-    at = list(_addresses(provider, plain, sells_others=sells_others))
+    at = list(_addresses(provider.lower().strip(), plain, sells_others=sells_others))
     whole = () if plain == name else tuple(Address(each.provider, each.model + name[len(plain) :]) for each in at)
     steps = [[Address(each.provider, form) for form in _forms(each.model)] for each in at]
     dated = dict.fromkeys(address for forms in steps for address in forms)
@@ -137,7 +137,7 @@ def _addresses(provider: str, name: str, *, sells_others: bool) -> Iterator[Addr
     routed = list(_routed(name))
     rests = [name, *(rest for _, rest in routed)]
     if provider not in GATEWAYS:
-        for named in dict.fromkeys((provider, route_provider(provider))):
+        for named in dict.fromkeys((route_provider(provider), provider)):
             yield from (Address(named, rest) for rest in rests)
         if sells_others:
             return

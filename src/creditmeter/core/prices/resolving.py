@@ -27,6 +27,7 @@ from creditmeter.core.prices.model_names import (
     undated,
 )
 from creditmeter.core.prices.price_list import Listed, PriceList
+from creditmeter.core.prices.providers import route_provider
 
 _OPEN_GATEWAY = "openrouter"
 """A provider of other makers' models at the makers' prices. What it does not list is priced at the maker."""
@@ -114,7 +115,7 @@ class ListedModels:
         """The model of a name as it is written, unless that says by itself who sells the model and the call does not."""
         if provider in GATEWAYS and names_its_seller(model):
             return None
-        return self._found(Address(provider, model))
+        return self._found(Address(route_provider(provider), model))
 
     def spellings(self, provider: str, model: str) -> Spellings:
         """The addresses to look at for a name that is not found as it is written."""
@@ -132,7 +133,8 @@ class ListedModels:
         """The model of a name, unless the list's pattern is so wide that it takes another model for it."""
         found = self._list.find(*address)
         if found is None:
-            return self._by_bare_name.get(bare_name(address.model)) if address.provider == _BEDROCK else None
+            is_bare = address.provider == _BEDROCK and "/" not in address.model
+            return self._by_bare_name.get(bare_name(address.model)) if is_bare else None
         return found if _is_meant(found, address.model.lower()) else None
 
 
