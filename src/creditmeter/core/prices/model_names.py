@@ -150,21 +150,28 @@ def _addresses(provider: str, name: str, *, sells_others: bool) -> Iterator[Addr
 
 def _routed(name: str) -> Iterator[tuple[str, str]]:
     """Each part of the route, from the left: the provider that it names, or nothing, and the name behind it."""
-    seller = ""
-    for pattern, of in ((_ARN, "aws"), (_PUBLISHER, "google")):
-        if found := pattern.match(name):
-            seller, name = of, name[found.end() :]
-            yield seller, name
+    is_named = False
     for _ in range(_MAX_ROUTE):
-        first, slash, rest = name.partition("/")
-        if not slash or not (first in ROUTES or _NO_PROVIDER.match(first)):
+        part = _first_part(name)
+        if part is None:
             break
-        seller, name = ROUTES.get(first, "") or seller, rest
-        yield ROUTES.get(first, ""), name
-    if not seller and _BEDROCK.match(name):
+        seller, name = part
+        is_named |= bool(seller)
+        yield part
+    if not is_named and _BEDROCK.match(name):
         yield "aws", name
-    elif not seller and name.startswith("ft:"):
+    elif not is_named and name.startswith("ft:"):
         yield "openai", name
+
+
+def _first_part(name: str) -> tuple[str, str] | None:
+    """The provider that the first part of a route names, or nothing, and the name behind it; None if there is no route."""
+    for pattern, seller in ((_ARN, "aws"), (_PUBLISHER, "google")):
+        if found := pattern.match(name):
+            return seller, name[found.end() :]
+    first, slash, rest = name.partition("/")
+    is_part = slash and (first in ROUTES or _NO_PROVIDER.match(first))
+    return (ROUTES.get(first, ""), rest) if is_part else None
 
 
 def _forms(name: str) -> Iterator[str]:
