@@ -1,6 +1,6 @@
 """Which model a name means, however it is written: by the card's own rules and by the price list.
 
-How names are written: https://docs.litellm.ai/docs/providers (routes), https://openrouter.ai/docs/guides/routing/model-variants,
+How names are written: https://docs.litellm.ai/docs/providers (routes), https://openrouter.ai/docs/guides/routing/model-variants/overview,
 https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html (regions, ARNs),
 https://platform.openai.com/docs/guides/fine-tuning (`ft:`).
 """

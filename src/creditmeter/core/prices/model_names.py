@@ -9,7 +9,8 @@
 | variant | OpenRouter | `:thinking`, `:free`, `:nitro`, `:batch` |
 | fine-tune | OpenAI, Azure | `ft:gpt-4o-2024-08-06:org::id`, `gpt-4o-2024-08-06.ft-id` |
 
-Sources: https://docs.litellm.ai/docs/providers (routes), https://openrouter.ai/docs/guides/routing/model-variants (variants),
+Sources: https://docs.litellm.ai/docs/providers (routes),
+https://openrouter.ai/docs/guides/routing/model-variants/overview (variants; those of its catalogue have prices of their own),
 https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html (regions, ARNs),
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.publishers.models (Vertex).
 
