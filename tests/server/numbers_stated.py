@@ -89,7 +89,13 @@ NO_BOUNDS = {
     ("Usage.quantity", "0 costs 0."),
     ("Usage.quantity", "Unset: the work's quantity, else 1."),
     ("Work.quantity", "Unset means 1;"),
-    ("Work.variant", 'The image\'s size and quality as the rate card names them, for example "1024x1024-high".'),
+    (
+        "Work.variant",
+        (
+            'The image\'s size and quality as the rate card names them, for example "1024x1024-high": in any order, also where '
+            "the card names only one of them."
+        ),
+    ),
     ("WorkQuote.affordable_output_tokens", "0 for other actions and if no account was named."),
     (
         "metering.proto",

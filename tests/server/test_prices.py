@@ -250,14 +250,14 @@ async def test_what_has_no_price_is_named_in_the_space_there_is(services: Servic
     head = 'version = "v1"\neffective_from = 2026-11-01T00:00:00Z\n'
     await publish(services, f'{head}[image]\nmodels = [{{ model = "paint", variants = {{ {variants} }} }}]')
     name = "\N{GRINNING FACE}" * 256
-    for work in (
-        work_pb2.Work(action="image", request_model="paint", variant="no"),
-        work_pb2.Work(action="text", provider=name, request_model=name, input_tokens=1, max_output_tokens=1),
-        work_pb2.Work(action=name),
+    for work, reason in (
+        (work_pb2.Work(action="image", request_model="paint", variant="no"), "INVALID_REQUEST"),
+        (work_pb2.Work(action="text", provider=name, request_model=name, input_tokens=1, max_output_tokens=1), "UNPRICED"),
+        (work_pb2.Work(action=name), "UNPRICED"),
     ):
         request = metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=work)
         failed = await failure(services.metering.Reserve(request))
-        assert failed.info.reason == "UNPRICED"
+        assert failed.info.reason == reason
         assert failed.message.endswith("…")
 
 

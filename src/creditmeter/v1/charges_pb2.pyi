@@ -35,8 +35,8 @@ class _ChargeFlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeFlag
     CHARGE_FLAG_UNSPECIFIED: _ChargeFlag.ValueType  # 0
     """Never used."""
     CHARGE_FLAG_FALLBACK_PRICE: _ChargeFlag.ValueType  # 1
-    """The model that served the call has no price: that of the rate card's fallback was used, or else of the model
-    asked for.
+    """The model that served the call has no price, or not in the variant that was served: the highest price was used of
+    the model asked for, of the one reserved, and of the rate card's fallback.
     """
     CHARGE_FLAG_CONTRADICTORY_USAGE: _ChargeFlag.ValueType  # 2
     """The counts contradicted each other; no discount was given."""
@@ -55,8 +55,8 @@ class ChargeFlag(_ChargeFlag, metaclass=_ChargeFlagEnumTypeWrapper):
 CHARGE_FLAG_UNSPECIFIED: ChargeFlag.ValueType  # 0
 """Never used."""
 CHARGE_FLAG_FALLBACK_PRICE: ChargeFlag.ValueType  # 1
-"""The model that served the call has no price: that of the rate card's fallback was used, or else of the model
-asked for.
+"""The model that served the call has no price, or not in the variant that was served: the highest price was used of
+the model asked for, of the one reserved, and of the rate card's fallback.
 """
 CHARGE_FLAG_CONTRADICTORY_USAGE: ChargeFlag.ValueType  # 2
 """The counts contradicted each other; no discount was given."""

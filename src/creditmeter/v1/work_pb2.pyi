@@ -85,7 +85,8 @@ class Work(_message.Message):
     quantity: _builtins.int
     """How many images, tool calls or actions. Unset means 1; 0 is invalid for work that has a price."""
     variant: _builtins.str
-    """The image's size and quality as the rate card names them, for example "1024x1024-high". Empty: the model's
+    """The image's size and quality as the rate card names them, for example "1024x1024-high": in any order, also where
+    the card names only one of them. One that no rule of the model knows is INVALID_REQUEST. Empty: the model's
     default.
     """
     tool: _builtins.str
@@ -183,7 +184,9 @@ class Usage(_message.Message):
     quantity: _builtins.int
     """How many images, tool calls or actions there really were; 0 costs 0. Unset: the work's quantity, else 1."""
     variant: _builtins.str
-    """The image's size and quality as the rate card names them."""
+    """The image's size and quality, as in Work. In a Commit one that is not known is priced as the one reserved, and the
+    charge is flagged FALLBACK_PRICE.
+    """
     tool: _builtins.str
     """The tool that was called; in a Charge the action "tool" needs it. Every call of an external tool is a charge of its
     own.

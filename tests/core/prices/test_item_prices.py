@@ -27,7 +27,7 @@ from tests.core.prices.priced import CARD, NOW, TEST_CARD, bound, price
         (Usage(action="tool", tool="gratis_search", quantity=10), "0"),
         (Usage(action="image", request_model="paint"), "10"),
         (Usage(action="image", request_model="paint", variant="hd"), "20"),
-        (Usage(action="image", request_model="paint", variant="other", quantity=4), "40"),
+        (Usage(action="image", request_model="paint", variant="auto", quantity=4), "40"),
         (Usage(action="image", request_model="paint", response_model="draw", variant="hd"), "15"),
         (Usage(action="engagement"), "1"),
         (Usage(action="engagement", request_model="plain"), "1"),

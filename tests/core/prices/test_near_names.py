@@ -1,6 +1,9 @@
 """Names that are nearly the one that somebody meant, found without comparing it with all others."""
 
+import os
 import string
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -53,3 +56,27 @@ def test_few_names_are_compared_however_many_there_are(wanted: str) -> None:
     many = NearNames(f"model-{number:05}" for number in range(10_000))
     assert len(many.candidates(wanted)) <= MAX_COMPARED
     assert many.near("mode1-01234")[0] == "model-01234"
+
+
+SHOW_CANDIDATES = """
+from creditmeter.core.prices.near_names import NearNames
+print(NearNames(f"model-{number:05}" for number in range(10_000)).candidates("model55555"))
+print(NearNames(f"{letter}bcdef" for letter in "uvwxyz" * 4).near("abcdef"))
+print(NearNames(f"bcd{a}{b}" for a in "uvwxyz" for b in "uvwxyz").near("bcdef"))
+"""
+
+
+def test_names_that_share_as_much_come_in_one_order_in_every_process() -> None:
+    """Whatever the seed of Python's hashes: many share as many trigrams, and only some of them are compared."""
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", SHOW_CANDIDATES],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    ]
+    assert shown[0].count("model") == MAX_COMPARED
+    assert len(set(shown)) == 1

@@ -71,14 +71,23 @@ def test_usage_is_completed_from_the_work(pricing: Pricing, usage: Usage, credit
 OWN_RULES = """
 version = "own"
 effective_from = 1970-01-01T00:00:00Z
+increment = "0.1"
 [image]
-models = [{ model = "paint", variants = { standard = 10, hd = 20 } }]
+models = [
+    { model = "paint", variants = { standard = 10, hd = 20 } },
+    { model = "etch", credits = 5, variants = { hd = 30 } },
+]
 [text]
+minimum = 0
 fallback = "cheap"
 [[text.models]]
 model = "cheap"
 input = 1
 output = 1
+[[text.models]]
+model = "cheapest"
+input = "0.1"
+output = "0.1"
 [[text.models]]
 provider = "maker"
 model = "dear"
@@ -93,12 +102,16 @@ output = 100
         pytest.param(Usage("text", "", "dear", "dear-special"), "100", (ChargeFlag.FALLBACK_PRICE,), id="the one asked for"),
         pytest.param(Usage("text", "", "dear", "cheap"), "1", (), id="the one that served"),
         pytest.param(Usage("text", "", "unheard-of", "new"), "1", (ChargeFlag.FALLBACK_PRICE,), id="neither is known"),
+        pytest.param(Usage("text", "", "cheapest", "new"), "1", (ChargeFlag.FALLBACK_PRICE,), id="the dearer of the two"),
+        pytest.param(Usage("text", "", "cheapest", "cheapest-2025-01-31"), "0.1", (), id="a snapshot of one with a price"),
         pytest.param(Usage("text"), "1", (ChargeFlag.FALLBACK_PRICE,), id="none is named"),
         pytest.param(Usage("text", "", "dear"), "100", (), id="a model with a price"),
     ],
 )
-def test_the_fallback_is_the_last_resort(usage: Usage, credits: str, flags: tuple[ChargeFlag, ...]) -> None:
-    """After the model that served the call and the one that was asked for."""
+def test_what_has_no_price_is_charged_at_the_dearest_that_stands_in(
+    usage: Usage, credits: str, flags: tuple[ChargeFlag, ...]
+) -> None:
+    """After the model that served the call; of the one that was asked for and the fallback the dearer counts."""
     pricing = Pricing(RateCards(load(OWN_RULES, bundled_price_list).card))
     cost = pricing.cost(replace(usage, input_tokens=10_000, output_tokens=0), None, NOW)
     assert isinstance(cost, Cost)
@@ -109,6 +122,7 @@ def test_the_fallback_is_the_last_resort(usage: Usage, credits: str, flags: tupl
 
 PAINT = Work("image", "", "paint", quantity=1, variant="hd")
 DEAR = Work("text", "maker", "dear", 10_000, 0)
+CHEAPEST = Work("text", "", "cheapest", 10_000, 0)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +133,9 @@ DEAR = Work("text", "maker", "dear", 10_000, 0)
         pytest.param(DEAR, Usage(request_model="my-deployment"), "100", id="the name of a deployment"),
         pytest.param(DEAR, Usage(provider="my-proxy"), "100", id="a provider that is none"),
         pytest.param(DEAR, Usage(provider="my-proxy", response_model="served"), "100", id="both, and what served it"),
+        pytest.param(CHEAPEST, Usage(response_model="served"), "1", id="what was reserved is cheaper than the fallback"),
+        pytest.param(CHEAPEST, Usage(request_model="dear", response_model="x"), "100", id="what was asked for is the dearest"),
+        pytest.param(PAINT, Usage(response_model="etch", variant="huge"), "30", id="the variant at the model that served"),
     ],
 )
 def test_what_was_reserved_with_a_price_is_never_without_one(work: Work, usage: Usage, credits: str) -> None:
@@ -128,6 +145,26 @@ def test_what_was_reserved_with_a_price_is_never_without_one(work: Work, usage: 
     cost = pricing.reserved_cost(reserved(work), usage, None, NOW)
     assert isinstance(cost, Cost)
     assert (cost.amount, cost.flags) == (from_credits(credits), (ChargeFlag.FALLBACK_PRICE,))
+
+
+@pytest.mark.parametrize(
+    ("usage", "credits"),
+    [
+        pytest.param(Usage("image", "", "paint", variant="huge"), "20", id="the dearest variant"),
+        pytest.param(
+            Usage("image", "", "etch", variant="huge", quantity=2), "60", id="or that of no variant, if it is cheaper"
+        ),
+    ],
+)
+def test_an_unknown_variant_of_a_fact_is_charged_at_the_dearest(usage: Usage, credits: str) -> None:
+    """Where nothing says what was reserved; before the call it is refused."""
+    pricing = Pricing(RateCards(load(OWN_RULES, bundled_price_list).card))
+    for cost in (pricing.reserved_cost(reserved(None), usage, None, NOW), pricing.cost(usage, None, NOW, is_fact=True)):
+        assert isinstance(cost, Cost)
+        assert (cost.amount, cost.flags, cost.usage) == (from_credits(credits), (ChargeFlag.FALLBACK_PRICE,), usage)
+    refused = pricing.cost(usage, None, NOW)
+    assert isinstance(refused, InvalidRequest)
+    assert [path for path, _ in refused.violations] == ["usage.variant"]
 
 
 def test_an_unknown_bound_is_the_cards(pricing: Pricing) -> None:

@@ -18,7 +18,7 @@ effective_from = 1970-01-01T00:00:00Z
 free = ["view"]
 [actions.engagement]
 [image]
-models = [{ model = "paint-1", variants = { standard = 10, hd = 20, "hd-wide" = 30, "hd-tall" = 30, "hd-square" = 30 } }]
+models = [{ model = "paint-1", variants = { standard = 10, hd = 20 } }]
 [[text.models]]
 provider = "maker"
 model = "talk-large"
@@ -47,10 +47,7 @@ def suggested(card: RateCard, work: Work) -> tuple[str, ...]:
         pytest.param(Work("text", "maker", "talk-lrge", 1), ("talk-large",), id="a model of its provider only"),
         pytest.param(Work("text", "", "chatter-bx", 1), ("chatterbox",), id="another name of a model"),
         pytest.param(Work("image", request_model="paint"), ("paint-1",), id="an image model"),
-        pytest.param(Work("image", request_model="paint-1", variant="HD"), ("hd",), id="a variant"),
-        pytest.param(
-            Work("image", request_model="paint-1", variant="hd-squar"), ("hd-square",), id="a variant, but not any other"
-        ),
+        pytest.param(Work("text", "", "openrouter/maker/talk-lrge", 1), ("talk-large", "talk-largest"), id="behind a route"),
         pytest.param(Work("engagment"), ("engagement",), id="an action"),
         pytest.param(Work("views"), ("view",), id="a free action"),
         pytest.param(Work("text", "", "nothing-of-the-kind", 1), (), id="nothing near"),

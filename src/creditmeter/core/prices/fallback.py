@@ -1,14 +1,15 @@
 """Which model a call is priced by, and which one stands in for a model that has no price.
 
-A call that was made is priced by the model that served it. If that has no price, the model that was asked for stands in, then
-the one that was reserved, then the card's `fallback`: what was used is a fact and has to be charged.
+A call that was made is priced by the model that served it. If that has no price, others stand in, because what was used is a
+fact and has to be charged: the model that was asked for, the one that was reserved and the card's `fallback`. The dearest of
+them counts, so that a name that nobody knows never makes a call cheaper.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from creditmeter.core.prices.providers import price_list_name
-from creditmeter.core.prices.rate_card import RateCard, TextRule
+from creditmeter.core.prices.rate_card import IMAGE, RateCard, TextRule
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 
@@ -33,12 +34,14 @@ def text_rule(
     return rule, ()
 
 
-def descriptions(usage: Usage, work: Work | None) -> Iterator[Usage]:
-    """The usage itself, and then the usages that may stand in for it if it has no price, in the order in which they are tried:
-    at the model that was asked for, and as the reserved work describes it.
+def stand_ins(card: RateCard, usage: Usage, work: Work | None) -> Iterator[Usage]:
+    """The usages that may stand in for one that has no price: at the model that was asked for, in the variant that was
+    reserved, and as the reserved work describes it. Of images that nothing was reserved for, in each variant of the model.
     """
-    yield usage
     if usage.response_model and usage.request_model:
         yield replace(usage, response_model="")
     if work is not None and work.action == usage.action:
+        yield replace(usage, variant=work.variant)
         yield replace(usage, provider=work.provider, request_model=work.request_model, response_model="", variant=work.variant)
+    elif usage.action == IMAGE and (rule := card.image_rule(*priced_model(usage))) is not None:
+        yield from (replace(usage, variant=variant) for variant in ("", *rule.variants))

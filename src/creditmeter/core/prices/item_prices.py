@@ -3,8 +3,9 @@
 from decimal import Decimal
 
 from creditmeter.core.prices.fallback import priced_model
+from creditmeter.core.prices.image_variants import is_unsaid, variant_price
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, unpriced_model
-from creditmeter.core.prices.rate_card import IMAGE, TOOL, RateCard
+from creditmeter.core.prices.rate_card import IMAGE, TOOL, ImageRule, RateCard
 from creditmeter.core.prices.rounding import EXACTLY
 from creditmeter.core.refusals import UnpricedWork
 from creditmeter.core.work import Usage, Work
@@ -46,8 +47,12 @@ def _credits_per_image(card: RateCard, call: Work | Usage) -> Decimal | NoPrice:
     rule = card.image_rule(provider, model)
     if rule is None:
         return unpriced_model(call)
-    price = rule.variants.get(call.variant, rule.credits)
-    if price is None:
-        variants = ", ".join(rule.variants)
-        return UnpricedWork(f"the rate card has no price for the variant {call.variant!r} of {model!r}; it has {variants}")
-    return price
+    if rule.credits is not None and (not rule.variants or is_unsaid(rule.variants, call.variant)):
+        return rule.credits
+    price = variant_price(rule.variants, call.variant)
+    return invalid(call, "variant", _what_variants_there_are(rule, call.variant)) if price is None else price
+
+
+def _what_variants_there_are(rule: ImageRule, variant: str) -> str:
+    wrong = f"{variant!r} is not known" if variant else "is needed"
+    return f"{wrong}: {rule.model!r} has {', '.join(map(repr, rule.variants))}"

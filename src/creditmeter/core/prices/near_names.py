@@ -45,7 +45,9 @@ class NearNames:
         return [name for _, each in ranked for name in self._names[each] if name != wanted]
 
     def candidates(self, bare: str) -> list[str]:
-        """At most MAX_COMPARED bare names: those that share the most trigrams with the given one."""
+        """At most MAX_COMPARED bare names: those that share the most trigrams with the given one, in alphabetical order where
+        that is equal.
+        """
         shared: Counter[str] = Counter()
         for trigram in _trigrams(bare):
             having = self._by_trigram.get(trigram, ())
@@ -53,7 +55,7 @@ class NearNames:
                 shared.update(having)
         if bare in self._names:
             shared[bare] += MAX_LENGTH
-        return [each for each, _ in shared.most_common(MAX_COMPARED)]
+        return sorted(shared, key=lambda each: (-shared[each], each))[:MAX_COMPARED]
 
 
 def _bare(name: str) -> str:

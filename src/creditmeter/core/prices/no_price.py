@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from creditmeter.core.amounts import MAX_AMOUNT, format_credits
 from creditmeter.core.prices.fallback import priced_model
+from creditmeter.core.prices.model_names import fine_tuned
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.prices.suggestions import near_names
@@ -37,7 +38,10 @@ def unpriced_model(call: Work | Usage) -> NoPrice:
     if not model:
         return invalid(call, "request_model", "is needed to find a price")
     of_provider = f" of provider {provider!r}" if provider else ""
-    return UnpricedWork(f"the rate card has no price for {call.action} by the model {model!r}{of_provider}")
+    message = f"the rate card has no price for {call.action} by the model {model!r}{of_provider}"
+    if base := fine_tuned(model):
+        message += f", a fine-tune of {base!r}, which has a price of its own: give it a rule in the card"
+    return UnpricedWork(message)
 
 
 def explained(card: RateCard, call: Work | Usage, refusal: NoPrice) -> NoPrice:

@@ -7,7 +7,7 @@ case.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -56,6 +56,14 @@ class Clause:
                 return any(clause.matches(name) for clause in self.clauses)
             case Operator.ALL:
                 return all(clause.matches(name) for clause in self.clauses)
+
+    def texts(self, name: str) -> Iterator[str]:
+        """The texts of the conditions that the name, in lower case, meets."""
+        if self.clauses:
+            for clause in self.clauses:
+                yield from clause.texts(name)
+        elif self.matches(name):
+            yield self.text
 
 
 @dataclass(frozen=True, slots=True)

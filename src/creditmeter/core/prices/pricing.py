@@ -12,14 +12,14 @@ from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.reservations import Hold, Reservation
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.completing import complete_usage, reported_usage
-from creditmeter.core.prices.fallback import descriptions
+from creditmeter.core.prices.fallback import stand_ins
 from creditmeter.core.prices.no_price import NoPrice, explained
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.rounding import in_dollars
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
-from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 
@@ -125,17 +125,25 @@ def _bound_of_output(card: RateCard, reservation: Reservation) -> int | None:
 
 
 def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None, *, is_fact: bool) -> Cost | NoPrice:
-    """The cost at the model that served the call, or at the first one that stands in for it (`fallback.descriptions`); if none
-    of them has a price, at the card's fallback. Any but the first is flagged.
+    """The cost at the model that served the call. If that has no price, or (of a fact) not in the variant that was served, the
+    highest cost of what stands in for it (`fallback.stand_ins`) and of the card's fallback, flagged.
     """
-    for position, each in enumerate(descriptions(usage, work)):
-        cost = price_usage(card, each, at, by_fallback=False, is_fact=is_fact)
-        if isinstance(cost, Cost):
-            return replace(cost, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *cost.flags)) if position else cost
-        if isinstance(cost, InvalidRequest):
-            break
-    cost = price_usage(card, usage, at, is_fact=is_fact)
-    return cost if isinstance(cost, Cost) else explained(card, usage, cost)
+    served = price_usage(card, usage, at, by_fallback=False, is_fact=is_fact)
+    if isinstance(served, Cost):
+        return served
+    has_others = isinstance(served, UnpricedWork) or (is_fact and _is_about_variant(served))
+    others = stand_ins(card, usage, work) if has_others else ()
+    by_others = [price_usage(card, each, at, by_fallback=False, is_fact=is_fact) for each in others]
+    priced = [each for each in (*by_others, price_usage(card, usage, at, is_fact=is_fact)) if isinstance(each, Cost)]
+    if not priced:
+        return explained(card, usage, served)
+    dearest = max(priced, key=lambda each: (each.amount, each.exact_credits))
+    flags = (flag for flag in dearest.flags if flag is not ChargeFlag.FALLBACK_PRICE)
+    return replace(dearest, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *flags))
+
+
+def _is_about_variant(refusal: InvalidRequest) -> bool:
+    return refusal.violations[0][0] == "usage.variant"
 
 
 def _stated(card: RateCard, amount: Microcredits | None) -> Cost:

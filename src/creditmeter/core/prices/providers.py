@@ -17,8 +17,61 @@ PRICE_LIST_NAMES: Mapping[str, str] = {
     "x_ai": "x-ai",
 }
 
+_OTHER_NAMES: Mapping[str, str] = {
+    "amazon-bedrock": "aws",
+    "aws_bedrock": "aws",
+    "azure-openai": "azure",
+    "azure_ai": "azure",
+    "azure_openai": "azure",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "cohere_chat": "cohere",
+    "fireworks-ai": "fireworks",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "github_copilot": "github-copilot",
+    "google-vertex": "google",
+    "google_genai": "google",
+    "google_vertexai": "google",
+    "mistralai": "mistral",
+    "moonshot": "moonshotai",
+    "text-completion-openai": "openai",
+    "together-ai": "together",
+    "together_ai": "together",
+    "vertex": "google",
+    "vertex-ai": "google",
+    "vertex_ai": "google",
+    "vertex_ai_beta": "google",
+    "voyage": "voyageai",
+    "xai": "x-ai",
+    "z-ai": "zai",
+}
+"""Names that gateways write before a model's: LiteLLM's, the AI SDK's and OpenRouter's makers."""
+
+_PRICE_LISTS = """
+    anthropic arcee avian aws azure baseten cerebras cloudflare cohere cursor databricks deepseek doubleword elevenlabs
+    fireworks github-copilot google groq huggingface_cerebras huggingface_fireworks-ai huggingface_groq huggingface_hyperbolic
+    huggingface_nebius huggingface_novita huggingface_nscale huggingface_ovhcloud huggingface_publicai huggingface_sambanova
+    huggingface_together meta minimax mistral modal moonshotai novita openai openai-decisions openrouter ovhcloud perplexity
+    quicksilverpro together typesafe voyageai x-ai zai zhipuai
+"""
+
+ROUTES: Mapping[str, str] = {
+    **{name: name for name in _PRICE_LISTS.split()},
+    **PRICE_LIST_NAMES,
+    **_OTHER_NAMES,
+    "litellm": "",
+    "litellm_proxy": "",
+}
+"""The provider that each part of a route means, as price lists name it: nothing for a gateway that does not sell."""
+
 
 def price_list_name(provider: str) -> str:
     """The name of a provider in price lists, in lower case."""
     name = provider.lower()
     return PRICE_LIST_NAMES.get(name, name)
+
+
+def route_provider(provider: str) -> str:
+    """The name in price lists of a provider as gateways write it, in lower case; one that they do not know stays."""
+    return ROUTES.get(provider, "") or provider

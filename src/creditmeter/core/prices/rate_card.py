@@ -13,11 +13,13 @@ whole, in upper or lower case.
 3. A model that has no rule is looked up once more without a trailing snapshot date: `gpt-4o-2024-08-06`,
    `claude-sonnet-4-5-20250929` and `claude-sonnet-4-5@20250929` find the rules of `gpt-4o` and `claude-sonnet-4-5`. A snapshot
    with a price of its own has a rule of its own, which is found first.
-4. A model that still has no rule is looked up in the card's price list, if it has one. That is slow, so the result is
-   remembered.
+4. A model that still has no rule is looked up in the card's price list, if it has one.
+5. A name that is not found so is taken apart (`resolving`): route, region, maker, version, date and variant come off.
+
+That may be slow, so the result is remembered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -29,6 +31,7 @@ from creditmeter.core.prices.model_names import bare_name, undated
 from creditmeter.core.prices.near_names import NearNames
 from creditmeter.core.prices.price_list import Listed, PriceList
 from creditmeter.core.prices.rates import TextPrices
+from creditmeter.core.prices.resolving import ListedModels, ModelRule, OwnRules
 
 TEXT = "text"
 IMAGE = "image"
@@ -40,7 +43,7 @@ MAX_TOKENS = 10**9
 """The most tokens of a kind that one call may count."""
 
 MAX_REMEMBERED = 10_000
-"""Most names of models whose rules from a price list are remembered. When there are more, all are forgotten."""
+"""Most names of models whose rules are remembered. When there are more, all are forgotten."""
 
 ONE_CREDIT = Microcredits(MICROCREDITS_PER_CREDIT)
 _WHOLE = Decimal(1)
@@ -51,20 +54,6 @@ class PriceUnit(Enum):
 
     USD = "usd"
     CREDITS = "credits"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRule:
-    """The model that a rule is for, by its names, and its provider (empty: any)."""
-
-    model: str
-    provider: str = ""
-    also: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every name that the model goes by, the rule's own first."""
-        return (self.model, *self.also)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +103,8 @@ class ActionRule:
     higher_cost: Decimal
 
 
-_Rule = TypeVar("_Rule", bound=ModelRule)
-_Index = Mapping[tuple[str, str], _Rule]
+_Found = TypeVar("_Found")
+_Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,17 +138,20 @@ class RateCard:
     actions: Mapping[str, ActionRule] = field(default_factory=dict)
     higher_cost_models: frozenset[str] = frozenset()
     free: frozenset[str] = frozenset()
-    _text_index: _Index[TextRule] = field(init=False, repr=False, compare=False)
-    _image_index: _Index[ImageRule] = field(init=False, repr=False, compare=False)
+    _own_text: OwnRules[TextRule] = field(init=False, repr=False, compare=False)
+    _own_images: OwnRules[ImageRule] = field(init=False, repr=False, compare=False)
+    _listed: ListedModels | None = field(init=False, repr=False, compare=False)
     _higher_cost: frozenset[str] = field(init=False, repr=False, compare=False)
-    _from_list: dict[tuple[str, str], TextRule | None] = field(init=False, repr=False, compare=False, default_factory=dict)
-    _is_higher_cost: dict[tuple[str, str], bool] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _text_rules: dict[_Key, TextRule | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _image_rules: dict[_Key, ImageRule | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _is_higher_cost: dict[_Key, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
     names_by_action: dict[str, NearNames] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Index the rules, so that a price is found without a search."""
-        object.__setattr__(self, "_text_index", _index(self.text))
-        object.__setattr__(self, "_image_index", _index(self.images))
+        object.__setattr__(self, "_own_text", OwnRules(self.text))
+        object.__setattr__(self, "_own_images", OwnRules(self.images))
+        object.__setattr__(self, "_listed", None if self.price_list is None else ListedModels(self.price_list))
         higher_cost = frozenset().union(*(self._names("", model) for model in self.higher_cost_models))
         object.__setattr__(self, "_higher_cost", higher_cost)
 
@@ -170,36 +162,39 @@ class RateCard:
 
     def text_rule(self, provider: str, model: str) -> TextRule | None:
         """The rule of a language model, found as this module's docstring says; None if the model has no price."""
-        rule = self.own_text_rule(provider, model)
-        return rule if rule is not None or self.price_list is None else self._listed_rule(self.price_list, provider, model)
+        return _remembered(self._text_rules, (provider, model), self._find_text_rule)
 
     def own_text_rule(self, provider: str, model: str) -> TextRule | None:
-        """The rule of a language model among the card's own rules; None if they have none."""
-        return _find(self._text_index, provider, model)
+        """The rule that the card's own rules have for a language model by its name as it is written; None if they have none."""
+        return self._own_text.as_written(provider, model)
 
-    def _listed_rule(self, price_list: PriceList, provider: str, model: str) -> TextRule | None:
-        """The rule that the price list makes for a model, from memory if it was asked for before."""
-        key = provider, model
-        if key not in self._from_list:
-            if len(self._from_list) >= MAX_REMEMBERED:
-                self._from_list.clear()
-            self._from_list[key] = rule_from(price_list.find(provider, model), self.markup)
-        return self._from_list[key]
+    def _find_text_rule(self, provider: str, model: str) -> TextRule | None:
+        own, listed = self._own_text, self._listed
+        if listed is None:
+            return own.rule(provider, model)
+        if (rule := own.as_written(provider, model)) is not None:
+            return rule
+        if (found := listed.as_written(provider, model)) is not None:
+            return rule_from(found, self.markup)
+        whole, plain = listed.spellings(provider, model)
+        for address in whole:
+            rule = own.at_any((address,)) or rule_from(listed.called(address), self.markup)
+            if rule is not None:
+                return rule
+        return own.at_any(plain) or rule_from(listed.at_any(plain), self.markup)
 
     def image_rule(self, provider: str, model: str) -> ImageRule | None:
         """The rule of an image model, found as this module's docstring says; None if the model has no price."""
-        return _find(self._image_index, provider, model)
+        return _remembered(self._image_rules, (provider, model), self._own_images.rule)
 
     def is_higher_cost(self, provider: str, model: str) -> bool:
         """Whether the model, by any of its names and whoever sells it, is one of the card's `higher_cost_models`."""
         if not self._higher_cost or not model:
             return False
-        key = provider, model
-        if key not in self._is_higher_cost:
-            if len(self._is_higher_cost) >= MAX_REMEMBERED:
-                self._is_higher_cost.clear()
-            self._is_higher_cost[key] = not self._higher_cost.isdisjoint(self._names(provider, model))
-        return self._is_higher_cost[key]
+        return _remembered(self._is_higher_cost, (provider, model), self._has_higher_cost)
+
+    def _has_higher_cost(self, provider: str, model: str) -> bool:
+        return not self._higher_cost.isdisjoint(self._names(provider, model))
 
     def _names(self, provider: str, model: str) -> frozenset[str]:
         """The bare names of a model: the one given, and those of its rules, at the provider given and at any."""
@@ -216,29 +211,12 @@ def rule_from(listed: Listed | None, markup: Decimal) -> TextRule | None:
     return TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=markup)
 
 
-def _index(rules: Sequence[_Rule]) -> _Index[_Rule]:
-    """Each rule by (provider, name), and by ("", name) if no other rule has the name."""
-    index = {(rule.provider, name.lower()): rule for rule in rules for name in rule.names}
-    providers: dict[str, set[str]] = {}
-    for provider, name in index:
-        providers.setdefault(name, set()).add(provider)
-    only = {("", name): index[min(of), name] for name, of in providers.items() if len(of) == 1}
-    return only | index
-
-
-def _find(index: _Index[_Rule], provider: str, model: str) -> _Rule | None:
-    if not index:
-        return None
-    name = model.lower()
-    rule = _find_exactly(index, provider, name)
-    if rule is None and (without_date := undated(name)) != name:
-        rule = _find_exactly(index, provider, without_date)
-    return rule
-
-
-def _find_exactly(index: _Index[_Rule], provider: str, name: str) -> _Rule | None:
-    rule = index.get((provider, name))
-    if rule is None and provider:
-        rule = index.get(("", name))
-        return None if rule is None or rule.provider else rule
-    return rule
+def _remembered(memory: dict[_Key, _Found], key: _Key, find: Callable[[str, str], _Found]) -> _Found:
+    """What was found for a provider and a model, from memory if it was asked for before."""
+    try:
+        return memory[key]
+    except KeyError:
+        if len(memory) >= MAX_REMEMBERED:
+            memory.clear()
+        found = memory[key] = find(*key)
+        return found

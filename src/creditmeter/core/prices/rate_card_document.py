@@ -22,7 +22,6 @@ from creditmeter.core.prices.rate_card import (
     TEXT,
     ActionRule,
     ImageRule,
-    ModelRule,
     PriceUnit,
     RateCard,
     TextRule,
@@ -30,6 +29,7 @@ from creditmeter.core.prices.rate_card import (
     rule_from,
 )
 from creditmeter.core.prices.rates import STAND_INS, LongContext, TextPrices, TextRates
+from creditmeter.core.prices.resolving import ModelRule
 from creditmeter.core.prices.toml_tables import TomlSyntaxError, TomlTable, read_toml
 
 GENAI_PRICES = "genai-prices"
