@@ -329,7 +329,7 @@ def test_a_rule_instead_of_the_list(offline: CommandLine, card: Cards) -> None:
 def test_a_file_against_the_card_in_force(cli: CommandLine, card: Cards, tmp_path: Path) -> None:
     """An empty name means that one; any other which is no file's is a version."""
     path = card(cli("rates", "show").out.replace("increment = 1", "increment = 2"))
-    for name in ("", DEFAULT, "default-2026-11"):
+    for name in ("", DEFAULT, "default-2026-12"):
         found = cli.read("rates", "diff", name, path)
         assert found["old"]["published_version"] == found["new"]["version"] == DEFAULT
         assert [each["name"] for each in found["values"]] == ["increment_microcredits"]
