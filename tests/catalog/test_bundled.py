@@ -71,12 +71,14 @@ def test_the_list_is_made_offline_and_when_it_is_needed() -> None:
 def test_no_price_is_below_nothing() -> None:
     """A rate is finite and not negative, an edge above 0, and edges are in ascending order."""
     for listed in LIST.models():
-        for each in listed.model.prices:
+        for each in (*listed.model.prices, *(part for variant in listed.model.variants for part in variant.prices)):
             tiers = each.prices.long_context
             edges = [tier.above_input_tokens for tier in tiers]
             assert edges == sorted({edge for edge in edges if edge > 0}), listed
             for rates in (each.prices.rates, *(tier.rates for tier in tiers)):
-                assert all(0 <= getattr(rates, name) < 10**6 for name in rates.__slots__), listed
+                common = (getattr(rates, name) for name in rates.__slots__ if name != "rare")
+                assert all(0 <= rate < 10**6 for rate in (*common, *rates.rare.values())), listed
+            assert all(0 <= fee < 10**6 for fee in each.prices.fees.values()), listed
 
 
 # --- As the package has it --------------------------------------------------------------------------------------------

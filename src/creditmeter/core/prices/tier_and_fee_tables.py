@@ -1,8 +1,8 @@
 """Reading the sections `tiers` and `fees` of a rate card.
 
-Both begin with what holds for any provider, and have a table for each provider below: `[tiers.openai]`, `[fees.openai]`. Factors
-for service tiers stand in the table itself, those for speeds and regions in tables `speed` and `region` below it. A fee of one
-model stands in a table of the model below its provider's: `[fees.openai."gpt-4o"]`.
+Both begin with what holds for any provider, and have a table for each provider below: `[tiers.openai]`, `[fees.openai]`.
+Factors for service tiers stand in the table itself, those for speeds and regions in tables `speed` and `region` below it. A fee
+of one model stands in a table of the model below its provider's: `[fees.openai."gpt-4o"]`.
 """
 
 from collections.abc import Iterator
