@@ -246,6 +246,7 @@ CHANGED = (
     .replace('cache_read = "12.5"\nper_call = "0.25"\n', 'cache_write = 125\nreasoning = 500\nalso = ["home"]\n')
     .replace("input = 200", "input = 250")
     + '[[text.models]]\nmodel = "mansion"\ninput = 1\noutput = 1\n'
+    + '[tiers]\nflex = "0.50"\n[fees.openai]\nweb_searches = 10\n[fees.openai.m]\nweb_searches = 8\n'
 )
 
 
@@ -266,6 +267,9 @@ def test_what_differs_between_two_files(offline: CommandLine, card: Cards) -> No
         ["free", "-", "edit"],
         ["free", "view", "-"],
         ["higher_cost_models", "-", "mansion"],
+        ["tiers", "-", "service_tier flex = 0.5"],
+        ["fees", "-", "openai m web_searches = 8"],
+        ["fees", "-", "openai web_searches = 10"],
     ]
     assert found[at + 3 : -1] == [
         ["edit", "each", "-", "0"],
