@@ -24,7 +24,7 @@ amounts = st.integers(0, 5_000_000).map(Microcredits)
 def prices(draw: st.DrawFn) -> TextPrices:
     """Prices of tokens, with up to two lengths of input from which others apply, which need not be higher."""
     some_rare = st.dictionaries(st.sampled_from([*RARE_STAND_INS]), rates)
-    all_rates = st.builds(lambda each, rare: TextRates(*each, rare), st.lists(rates, min_size=10, max_size=10), some_rare)
+    all_rates = st.builds(lambda each, rare: TextRates(*each, rare=rare), st.lists(rates, min_size=10, max_size=10), some_rare)
     above = sorted(draw(st.sets(st.integers(0, 100_000), max_size=2)))
     tiers = tuple(LongContext(tokens, draw(all_rates)) for tokens in above)
     return TextPrices(draw(all_rates), tiers, draw(st.sampled_from([Decimal(0), Decimal("0.005")])))

@@ -51,7 +51,7 @@ class TextRates:
     audio_output: Decimal
     image_input: Decimal
     image_output: Decimal
-    rare: Mapping[str, Decimal] = field(default_factory=dict)
+    rare: Mapping[str, Decimal] = field(default_factory=dict, kw_only=True)
 
     @property
     def highest_input(self) -> Decimal:
