@@ -1,7 +1,8 @@
 """Compares the price list with the package that it was compiled from: `python -m tests.catalog.campaign --usages 1000`.
 
 Every model that the package knows is priced for random usages at random moments, half of them at the edges of what its prices
-depend on: the length at which a long input begins, the moment at which other prices begin or end. The cost must be the
+depend on: the length at which a long input begins, the moment at which other prices begin or end. Half of the calls of a model
+that has other prices for them were served at another tier or the like, and some have counts of searches. The cost must be the
 package's to the last digit. And names, as callers may write them, must mean the same model to both.
 """
 
@@ -28,7 +29,7 @@ from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.prices.price_list import Listed, Model, PriceList
 from creditmeter.core.prices.rate_card import RateCard, rule_from
 from creditmeter.core.prices.usage_costs import price_usage
-from creditmeter.core.work import Usage
+from creditmeter.core.work import Served, Usage
 
 OUR_NAMES: Mapping[str, str] = {
     "input_tokens": "input_tokens",
@@ -44,6 +45,27 @@ OUR_NAMES: Mapping[str, str] = {
 }
 """The package's names of the counts, and ours."""
 
+OUR_UNITS: Mapping[str, str] = {
+    "cache_audio_read_tokens": "cached_audio_input_tokens",
+    "cache_image_read_tokens": "cached_image_input_tokens",
+    "input_video_tokens": "video_input_tokens",
+    "output_video_tokens": "video_output_tokens",
+    "output_citation_tokens": "citation_tokens",
+    "web_searches": "web_searches",
+    "storage_searches": "storage_searches",
+    "code_executions": "code_executions",
+}
+"""The same of the counts that are among the units of a usage."""
+
+OUR_CONDITIONS: Mapping[str, str] = {
+    "service_tier": "service_tier",
+    "processing": "service_tier",
+    "speed": "speed",
+    "route": "region",
+    "search_type": "search_type",
+}
+"""The package's names of what served a call, and ours."""
+
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 LAST_DAY = datetime(2028, 1, 1, tzinfo=UTC)
 MOST_TOKENS = 2_000_000
@@ -54,9 +76,17 @@ _PROGRESS_SECONDS = 10.0
 _DASHED_DATE = re.compile(r"(20\d\d)-(\d\d)-(\d\d)")
 _MICROSECOND = timedelta(microseconds=1)
 _PARTS = {
-    "input_tokens": ("cache_read_tokens", "cache_write_tokens", "input_audio_tokens", "input_image_tokens"),
-    "output_tokens": ("output_reasoning_tokens", "output_audio_tokens", "output_image_tokens"),
+    "input_tokens": (
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "input_audio_tokens",
+        "input_image_tokens",
+        "input_video_tokens",
+    ),
+    "output_tokens": ("output_reasoning_tokens", "output_audio_tokens", "output_image_tokens", "output_video_tokens"),
 }
+_CACHED = {"cache_audio_read_tokens": "input_audio_tokens", "cache_image_read_tokens": "input_image_tokens"}
+_FEES = ("web_searches", "storage_searches", "code_executions")
 
 
 @dataclass(frozen=True)
@@ -74,10 +104,19 @@ class Known:
         return prices if isinstance(prices, list) else [types.ConditionalPrice(prices=prices)]
 
     @property
+    def keys(self) -> set[str]:
+        """What it has a price for, as the package names its prices."""
+        return {key for each in self.prices for key, price in vars(each.prices).items() if price is not None}
+
+    @property
     def is_priced(self) -> bool:
         """Whether it has a price for tokens of some kind, or for calls."""
-        keys = {key for each in self.prices for key, price in vars(each.prices).items() if price is not None}
-        return any(key.endswith("_mtok") for key in keys) or "requests_kcount" in keys
+        return any(key.endswith("_mtok") for key in self.keys) or "requests_kcount" in self.keys
+
+    @property
+    def ways(self) -> list[dict[str, str]]:
+        """What may serve its calls, as the package names it, once each."""
+        return [dict(each) for each in dict.fromkeys(tuple(one.when.items()) for one in self.model.price_variants or ())]
 
     def __str__(self) -> str:
         return f"{self.provider.id} {self.model.id}"
@@ -117,23 +156,46 @@ def _compare(known: Known, usages: int, draw: random.Random) -> Compared:
     model_of_card = Usage("text", known.provider.id, known.compiled.model)
     refused, differences = 0, []
     for _ in range(usages):
-        counts, at = _counts(known, draw), _moment(known, draw)
+        counts, at, way = _counts(known, draw), _moment(known, draw), draw.choice([{}, draw.choice(known.ways or [{}])])
         try:
-            theirs = known.model.calc_price(KnownUsage(**counts), known.provider, genai_request_timestamp=at).total_price
+            theirs = known.model.calc_price(
+                KnownUsage(**counts), known.provider, genai_request_timestamp=at, price_context=way
+            ).total_price
         except ValueError:
             refused += 1
             continue
-        ours = price_usage(card, replace(model_of_card, **_by_our_names(counts)), from_datetime(at))
+        ours = price_usage(card, replace(model_of_card, **_by_our_names(counts), served=served(way)), from_datetime(at))
         if not isinstance(ours, Cost) or ours.usd != theirs:
-            differences.append(f"{known}: {counts} at {at} costs ${theirs} and not {ours}")
+            differences.append(f"{known}: {counts} {way or ''} at {at} costs ${theirs} and not {ours}")
     return Compared(known, usages - refused, refused, tuple(differences))
 
 
+def served(way: Mapping[str, str]) -> Served:
+    """What served a call, by our names."""
+    return Served(**{OUR_CONDITIONS[name]: value for name, value in way.items()})
+
+
 def _by_our_names(counts: Mapping[str, int]) -> dict[str, Any]:
-    return {OUR_NAMES[name]: count for name, count in counts.items()}
+    ours: dict[str, Any] = {OUR_NAMES[name]: count for name, count in counts.items() if name in OUR_NAMES}
+    ours["output_tokens"] -= counts.get("output_citation_tokens", 0)
+    return ours | {"units": {OUR_UNITS[name]: count for name, count in counts.items() if name in OUR_UNITS}}
 
 
 def _counts(known: Known, draw: random.Random) -> dict[str, int]:
+    """A usage: tokens, those of rare classes, and what has fees beside them."""
+    counts = _tokens(known, draw)
+    left = counts.get("cache_read_tokens", 0)
+    for cached, kind in _CACHED.items():
+        if cached.replace("_tokens", "_mtok") in known.keys and kind in counts and "cache_read_tokens" in counts:
+            counts[cached] = draw.randint(0, min(left, counts[kind]))
+            left -= counts[cached]
+    if "output_citation_mtok" in known.keys:
+        counts["output_citation_tokens"] = draw.randrange(50_000)
+        counts["output_tokens"] += counts["output_citation_tokens"]
+    return counts | {name: draw.randrange(20) for name in _FEES if draw.random() < 0.3}
+
+
+def _tokens(known: Known, draw: random.Random) -> dict[str, int]:
     """A usage: totals, and some of their parts, which are no more than their total together."""
     counts = {"input_tokens": _input_tokens(known, draw), "output_tokens": draw.choice((0, draw.randrange(100_000)))}
     for total, parts in _PARTS.items():
@@ -156,7 +218,8 @@ def _input_tokens(known: Known, draw: random.Random) -> int:
 
 def _moment(known: Known, draw: random.Random) -> datetime:
     some = FIRST_DAY + timedelta(microseconds=draw.randrange((LAST_DAY - FIRST_DAY) // _MICROSECOND))
-    edges = [edge for each in known.prices for edge in edges_of(each.constraint, some.date())]
+    constraints = [each.constraint for each in (*known.prices, *(known.model.price_variants or ()))]
+    edges = [edge for each in constraints for edge in edges_of(each, some.date())]
     return draw.choice(edges) + draw.choice((-1, 0, 1)) * _MICROSECOND if edges and draw.random() < 0.5 else some
 
 

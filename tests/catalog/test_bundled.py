@@ -20,9 +20,9 @@ from creditmeter.catalog.bundled import _clause, _compiled, _provider, bundled_p
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, from_datetime
 from creditmeter.core.prices.price_list import Clause, Model, Operator, PriceList
 from creditmeter.core.prices.rate_card import RateCard
-from creditmeter.core.prices.rates import TextPrices
+from creditmeter.core.prices.rates import RARE_STAND_INS, TextPrices
 from tests.catalog import campaign
-from tests.catalog.campaign import compare_names, compare_prices, known_models
+from tests.catalog.campaign import OUR_UNITS, compare_names, compare_prices, known_models
 
 LIST = bundled_price_list()
 KNOWN = tuple(known_models(LIST))
@@ -64,12 +64,14 @@ def test_the_list_is_made_offline_and_when_it_is_needed() -> None:
 def test_no_price_is_below_nothing() -> None:
     """A rate is finite and not negative, an edge above 0, and edges are in ascending order."""
     for listed in LIST.models():
-        for each in listed.model.prices:
+        for each in (*listed.model.prices, *(part for variant in listed.model.variants for part in variant.prices)):
             tiers = each.prices.long_context
             edges = [tier.above_input_tokens for tier in tiers]
             assert edges == sorted({edge for edge in edges if edge > 0}), listed
             for rates in (each.prices.rates, *(tier.rates for tier in tiers)):
-                assert all(0 <= getattr(rates, name) < 10**6 for name in rates.__slots__), listed
+                common = (getattr(rates, name) for name in rates.__slots__ if name != "rare")
+                assert all(0 <= rate < 10**6 for rate in (*common, *rates.rare.values())), listed
+            assert all(0 <= fee < 10**6 for fee in each.prices.fees.values()), listed
 
 
 # --- As the package has it --------------------------------------------------------------------------------------------
@@ -99,6 +101,19 @@ def test_what_the_package_has_prices_for_is_all_in_the_comparison() -> None:
     assert any(each.daily is not None for each in compiled)
     assert any(each.prices.long_context for each in compiled)
     assert any(each.prices.per_call for each in compiled)
+    rare = {name for each in compiled for name in each.prices.rates.rare}
+    assert rare == RARE_STAND_INS.keys()
+    fees = {name for each in compiled for name in each.prices.fees}
+    assert fees - {"input_text_messages"} == OUR_UNITS.keys() & {"web_searches", "storage_searches"}
+
+
+def test_a_fee_is_named_after_what_it_is_for() -> None:
+    """All of the package's prices for a thousand things but those for calls; hours and letters are no things."""
+    given = {"web_searches_kcount": 10, "input_document_kpages": 4, "requests_kcount": 5, "audio_hours": 6, "input_mtok": 1}
+    prices = types.ModelPrice(**{key: Decimal(price) for key, price in given.items()})
+    known = types.Provider("p", "P", "", models=[types.ModelInfo("m", types.ClauseEquals("m"), prices=prices)])
+    (compiled,) = _provider(known).models
+    assert compiled.prices_at(NOW).fees == {"web_searches": Decimal(10), "input_document_pages": Decimal(4)}
 
 
 def test_a_model_without_a_price_of_text_is_unpriced() -> None:

@@ -3,4 +3,4 @@
 from creditmeter.catalog.bundled import bundled_price_list
 
 LIST = bundled_price_list().version
-DEFAULT = f"default-2026-11+{LIST}"
+DEFAULT = f"default-2026-12+{LIST}"

@@ -38,10 +38,10 @@ from creditmeter.core.ids import (
     SidecarId,
 )
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
-from creditmeter.core.work import ChargeFlag, Usage, UsageSource, Work
+from creditmeter.core.work import ChargeFlag, Served, Usage, UsageSource, Work
 from creditmeter.forms.accounts import ACCOUNT, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.answers import ANSWER
@@ -68,7 +68,7 @@ def mc(amount: int) -> Microcredits:
     return Microcredits(amount)
 
 
-WORK = Work("text", "acme-ai", "model-a", 11, 12, 13, "large", "web_search")
+WORK = Work("text", "acme-ai", "model-a", 11, 12, 13, "large", "web_search", "flex")
 USAGE = Usage(
     action="text",
     provider="acme-ai",
@@ -90,6 +90,8 @@ USAGE = Usage(
     response_id="resp-1",
     source=UsageSource.PARTIAL_STREAM,
     provider_usage_json='{"a": "é"}',
+    units={"web_searches": 32, "cached_audio_input_tokens": 33},
+    served=Served("flex", "fast", "us", "web"),
 )
 LABELLED = {"job": "nightly", "ключ": '"'}
 PARTS = (Part(LeaseId("lease-1"), mc(40), at(1)), Part(LeaseId("lease-2"), mc(2), at(2)))
@@ -214,9 +216,9 @@ UPDATED = AccountUpdate(
     offline_allowance=mc(94),
     alerts=(Alert(mc(95)),),
 )
-RATES = TextRates(*(Decimal(f"0.{each}") for each in range(101, 111)))
+RATES = TextRates(*(Decimal(f"0.{each}") for each in range(101, 111)), rare={"cached_audio": Decimal("0.111")})
 OTHER_RATES = TextRates(*(Decimal(f"1E+{each}") for each in range(1, 11)))
-PRICES = TextPrices(RATES, (LongContext(200_000, OTHER_RATES),), Decimal("0.007"))
+PRICES = TextPrices(RATES, (LongContext(200_000, OTHER_RATES),), Decimal("0.007"), {"web_searches": Decimal(10)})
 LISTED = PriceList(
     "genai-prices.0.0.1",
     (
@@ -227,6 +229,7 @@ LISTED = PriceList(
                     model="model-a",
                     match=Clause(Operator.ANY, "", tuple(Clause(each, f"text of {each.value}") for each in Operator)),
                     prices=(Conditional(PRICES, at(23), (1, 2)),),
+                    variants=(Variant("service_tier", "flex", (Conditional(PRICES),)),),
                 ),
             ),
             matches_provider=Clause(Operator.CONTAINS, "acme"),

@@ -2,14 +2,17 @@
 
 import zlib
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.prices.price_list import PriceList
 from creditmeter.core.prices.rate_card_document import RateCardError
+from creditmeter.core.work import ChargeFlag, Served, Usage
 from creditmeter.forms.price_lists import packed, unpacked
 from creditmeter.forms.rate_cards import card_of, load
+from tests.core.prices.priced import price
 
 DOCUMENT = """
 version = "v"
@@ -52,3 +55,32 @@ def test_a_price_list_of_a_newer_form_is_refused() -> None:
     newer = zlib.compress(b'{"form": 2}')
     with pytest.raises(RateCardError, match="the price list cannot be read: its form is 2"):
         unpacked(newer)
+
+
+OLDER_LIST = b"""{"version": "genai-prices.0.0.1", "providers": [{"provider": "some", "models": [{
+  "model": "m", "match": {"operator": "equals", "text": "m", "clauses": []}, "prices": [{
+    "prices": {"rates": {"input": "10", "output": "20", "cache_read": "1", "cache_write": "10", "cache_write_1h": "10",
+                         "reasoning": "20", "audio_input": "30", "audio_output": "20", "image_input": "10",
+                         "image_output": "20"},
+               "long_context": [], "per_call": "0"},
+    "from_instant": null, "daily": null}]}],
+  "matches_provider": null, "matches_model": null, "resells": []}]}"""
+"""A list as it was stored before it had variants, fees and rates of rare classes."""
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd", "flags"),
+    [
+        (Usage("text", "some", "m", "", 1_000, 100), "0.012", ()),  # 1,000 x 10 + 100 x 20
+        (Usage("text", "some", "m", "", 1_000, 100, served=Served("flex")), "0.012", (ChargeFlag.UNKNOWN_TIER,)),
+        (Usage("text", "some", "m", "", 1_000, 100, units={"web_searches": 1}), "0.012", (ChargeFlag.UNREAD_USAGE,)),
+        # Cached audio costs what audio does: 1,000 x 30.
+        (Usage("text", "some", "m", "", 1_000, 0, units={"cached_audio_input_tokens": 1_000}), "0.03", ()),
+    ],
+)
+def test_a_list_of_an_older_form_is_read(usage: Usage, usd: str, flags: tuple[ChargeFlag, ...]) -> None:
+    """What it did not know then it does not know now, and charges say so."""
+    older = load(FROM_LIST, lambda: PriceList("genai-prices.0.0.1", ())).kept
+    published = card_of(replace(older, price_list=zlib.compress(OLDER_LIST)))
+    cost = price(published, usage)
+    assert (cost.usd, cost.flags) == (Decimal(usd), flags)

@@ -16,7 +16,7 @@ from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, LeaseId, PlanId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
-from creditmeter.core.work import ChargeFlag, Usage, UsageSource, Work
+from creditmeter.core.work import ChargeFlag, Served, Usage, UsageSource, Work
 
 ACCOUNT = AccountId("acme")
 NOON = Instant(1_773_144_000_000_000)
@@ -79,7 +79,7 @@ _counts = st.none() | st.integers(0, 2**53)
 _decimals = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False)
 _parts = st.lists(st.builds(Part, _ids.map(LeaseId), _amounts, _moments), max_size=3).map(tuple)
 
-works = st.builds(Work, _texts, _texts, _texts, _counts, _counts, _counts, _texts, _texts)
+works = st.builds(Work, _texts, _texts, _texts, _counts, _counts, _counts, _texts, _texts, _texts)
 usages = st.builds(
     Usage,
     action=_texts,
@@ -92,6 +92,8 @@ usages = st.builds(
     quantity=_counts,
     source=st.sampled_from(UsageSource),
     provider_usage_json=st.just('{"a": [1.5, "é", null]}') | _texts,
+    units=st.dictionaries(_texts, st.integers(0, 10**9), max_size=3),
+    served=st.builds(Served, _texts, _texts, _texts, _texts),
 )
 accounts = st.builds(
     Account,

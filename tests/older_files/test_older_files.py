@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from google.protobuf.message import Message
 
 from creditmeter.central.verification.verification import verify
 from creditmeter.client import Client
+from creditmeter.forms.rate_cards import card_of
+from creditmeter.journal.rows import read_rate_cards
 from creditmeter.server.app import Program, running
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
 from tests.clocks import NOON, ManualClock
@@ -85,6 +88,20 @@ async def test_what_was_under_way_goes_on(client: Client, program: Program, note
     assert charged < {each.charge_id for each in page.entries if each.type == account_pb2.HISTORY_TYPE_CHARGED}
     report = await verify(f"sqlite:///{short_path / 'central.db'}")
     assert report.problems == ()
+
+
+def test_the_rate_cards_that_it_kept_are_priced_by(folder: Path) -> None:
+    """Their price lists, too, in the form of that version."""
+    with sqlite3.connect(":memory:") as database:
+        database.executescript((folder / "journal.sql").read_text(encoding="utf-8"))
+        found = {each.version: card_of(each) for each in read_rate_cards(database)}
+    assert [version for version, card in found.items() if card.price_list is not None]
+    for version, card in found.items():
+        assert card.version == version
+        models = islice(card.price_list.models(), 100) if card.price_list is not None else ()
+        for listed in models:
+            assert listed.model.prices_at(NOON).rates.input >= 0
+            assert listed.model.variant_at("service_tier", "flex", NOON) is None
 
 
 def test_there_is_a_version_to_read() -> None:

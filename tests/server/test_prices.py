@@ -61,9 +61,9 @@ async def test_a_card_is_published_shown_and_used(services: Services) -> None:
 async def test_before_any_is_published_the_sidecars_own_is_shown(services: Services) -> None:
     """By either of its versions; it was never published."""
     shown = (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card
-    assert shown.version == f"default-2026-11+{bundled_price_list().version}"
+    assert shown.version == f"default-2026-12+{bundled_price_list().version}"
     assert not shown.HasField("published_at")
-    for version in ("default-2026-11", shown.version):
+    for version in ("default-2026-12", shown.version):
         assert (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest(version=version))).rate_card == shown
     failed = await failure(services.admin.GetRateCard(admin_pb2.GetRateCardRequest(version="no")))
     assert failed.info.reason == "RATE_CARD_NOT_FOUND"

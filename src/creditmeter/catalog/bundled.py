@@ -5,24 +5,29 @@ Only the data that the package ships is read. Nothing is fetched, and nothing up
 Importing the package takes a third of a second and some 40 MB. So it is imported only when a price list is made, which a
 running sidecar needs only for a card that was not published yet. Its prices are compiled because the library takes many times
 as long to price a call.
+
+The package has other prices for calls that were served in some other way than usual as changes of single rates, each from some
+day on. They are compiled into all prices of such a call, for each stretch of time in which they do not change.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, from_datetime
-from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_card_document import GENAI_PRICES
-from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.prices.rates import RARE_STAND_INS, LongContext, TextPrices, TextRates
+from creditmeter.core.prices.tiers import STANDARD_NAMES
 
 if TYPE_CHECKING:
     from genai_prices import types
 
     _Price: TypeAlias = Decimal | types.TieredPrices
     _Prices: TypeAlias = Mapping[str, _Price]
+    _Constraint: TypeAlias = types.StartDateConstraint | types.TimeOfDateConstraint | None
 
 _ZERO = Decimal(0)
 _REQUESTS = "requests_kcount"
@@ -41,7 +46,29 @@ _RATES: Mapping[str, tuple[str, ...]] = {
 }
 """For each class of tokens the package's prices that may apply, the closest first."""
 
-_TEXT_PRICES = {_REQUESTS, *(key for keys in _RATES.values() for key in keys)}
+_RARE_RATES: Mapping[str, str] = {
+    "cached_audio": "cache_audio_read_mtok",
+    "cached_image": "cache_image_read_mtok",
+    "video_input": "input_video_mtok",
+    "video_output": "output_video_mtok",
+    "citation": "output_citation_mtok",
+}
+"""For each class of tokens that few models have a rate for, the package's price."""
+
+_THOUSANDS = ("_kcount", "_kpages")
+"""How the package's prices for a thousand things end."""
+
+_SERVED: Mapping[str, str] = {
+    "service_tier": "service_tier",
+    "processing": "service_tier",
+    "speed": "speed",
+    "route": "region",
+    "search_type": "search_type",
+}
+"""For each condition of the package on what served a call, the field of `Served` that says so."""
+
+_TEXT_PRICES = {_REQUESTS, *_RARE_RATES.values(), *(key for keys in _RATES.values() for key in keys)}
+assert _RARE_RATES.keys() == RARE_STAND_INS.keys(), "each rare class has a price of the package"
 _COMBINED = {"or_": Operator.ANY, "and_": Operator.ALL}
 
 
@@ -67,7 +94,56 @@ def _provider(known: "types.Provider") -> Provider:
 def _model(known: "types.ModelInfo") -> Model:
     conditional = _conditional(known.prices)
     is_priced = any(_has_price_of_text(_given(each.prices)) for each in conditional)
-    return Model(known.id, _clause(known.match), tuple(map(_compiled, conditional)) if is_priced else ())
+    if not is_priced:
+        return Model(known.id, _clause(known.match), ())
+    return Model(known.id, _clause(known.match), tuple(map(_compiled, conditional)), tuple(_variants(known)))
+
+
+def _variants(known: "types.ModelInfo") -> "Iterator[Variant]":
+    """All prices of calls that were served in some way, for each way that is not the standard one.
+
+    A condition that this program does not know, or a combination of two, is left out: then such calls are flagged.
+    """
+    variants = known.price_variants or []
+    for condition, name in dict.fromkeys(next(iter(each.when.items())) for each in variants if len(each.when) == 1):
+        kind = _SERVED.get(condition)
+        if kind is not None and name.lower() not in STANDARD_NAMES[kind]:
+            yield Variant(kind, name.lower(), tuple(_variant_prices(known, condition, name)))
+
+
+def _variant_prices(known: "types.ModelInfo", condition: str, name: str) -> "Iterator[Conditional]":
+    """The prices of one variant, for each stretch of time in which it is known."""
+    its_own = [each.constraint for each in known.price_variants or [] if each.when == {condition: name}]
+    edges = [*its_own, *(each.constraint for each in _conditional(known.prices))]
+    for day, daily in _stretches(edges):
+        begin = datetime.combine(day or _LONG_AGO, _time_of_day(daily[0] if daily is not None else 0), UTC)
+        if any(constraint is None or constraint.active(begin) for constraint in its_own):
+            from_instant = from_datetime(datetime.combine(day, time(), UTC)) if day is not None else None
+            prices = _text_prices(_given(known.get_prices(begin, {condition: name})))
+            yield Conditional(prices, from_instant, daily)
+
+
+_LONG_AGO = date(1970, 1, 1)
+
+
+def _stretches(constraints: "Iterable[_Constraint]") -> "Iterator[tuple[date | None, tuple[int, int] | None]]":
+    """The stretches of time at whose edges one of the constraints begins or ceases to hold, as `Conditional` has them.
+
+    Each is from a day on (None: it always was) and, if the hour matters, from one time of day to another. Those from a later
+    day on come later.
+    """
+    from genai_prices.types import StartDateConstraint, TimeOfDateConstraint  # noqa: PLC0415 - see above
+
+    known = list(constraints)
+    days = sorted({each.start_date for each in known if isinstance(each, StartDateConstraint)})
+    hours = [each for each in known if isinstance(each, TimeOfDateConstraint)]
+    edges = sorted({_since_midnight(edge) for each in hours for edge in (each.start_time, each.end_time)})
+    daily: list[tuple[int, int] | None] = [*zip(edges, [*edges[1:], *edges[:1]], strict=True)] or [None]
+    return ((day, each) for day in (None, *days) for each in daily)
+
+
+def _time_of_day(since_midnight: int) -> time:
+    return (datetime.combine(_LONG_AGO, time()) + timedelta(microseconds=since_midnight)).time()
 
 
 def _conditional(prices: "types.ModelPrice | list[types.ConditionalPrice]") -> "list[types.ConditionalPrice]":
@@ -110,15 +186,28 @@ def _since_midnight(moment: time) -> int:
 
 def _text_prices(prices: "_Prices") -> TextPrices:
     by_class = {name: _nearest(prices, keys) for name, keys in _RATES.items()}
-    tiered = [price for price in by_class.values() if not isinstance(price, Decimal)]
+    rare = {name: prices[key] for name, key in _RARE_RATES.items() if key in prices}
+    tiered = [price for price in (*by_class.values(), *rare.values()) if not isinstance(price, Decimal)]
     thresholds = sorted({tier.start for price in tiered for tier in price.tiers})
     per_thousand_calls = prices.get(_REQUESTS, _ZERO)
     assert isinstance(per_thousand_calls, Decimal), "a call has one price"
     return TextPrices(
-        rates=_rates(by_class, 0),
-        long_context=tuple(LongContext(above, _rates(by_class, above + 1)) for above in thresholds),
+        rates=_rates(by_class, rare, 0),
+        long_context=tuple(LongContext(above, _rates(by_class, rare, above + 1)) for above in thresholds),
         per_call=per_thousand_calls / _THOUSAND,
+        fees=_fees(prices),
     )
+
+
+def _fees(prices: "_Prices") -> Mapping[str, Decimal]:
+    """The fees for a thousand things beside tokens and calls."""
+    fees = {key: price for key, price in prices.items() if key.endswith(_THOUSANDS) and key != _REQUESTS}
+    return {_unit(key): price for key, price in fees.items() if isinstance(price, Decimal)}
+
+
+def _unit(key: str) -> str:
+    """The name of the things that a price is for a thousand of: `input_document_kpages` is that of `input_document_pages`."""
+    return key.removesuffix("_kcount") if key.endswith("_kcount") else key.removesuffix("kpages") + "pages"
 
 
 def _nearest(prices: "_Prices", keys: Iterable[str]) -> "_Price":
@@ -126,9 +215,10 @@ def _nearest(prices: "_Prices", keys: Iterable[str]) -> "_Price":
     return next((prices[key] for key in keys if key in prices), _ZERO)
 
 
-def _rates(by_class: "Mapping[str, _Price]", input_tokens: int) -> TextRates:
+def _rates(by_class: "Mapping[str, _Price]", rare: "Mapping[str, _Price]", input_tokens: int) -> TextRates:
     """The rates of calls that have so many input tokens."""
-    return TextRates(**{name: _rate(price, input_tokens) for name, price in by_class.items()})
+    common = {name: _rate(price, input_tokens) for name, price in by_class.items()}
+    return TextRates(**common, rare={name: _rate(price, input_tokens) for name, price in rare.items()})
 
 
 def _rate(price: "_Price", input_tokens: int) -> Decimal:

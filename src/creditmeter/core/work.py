@@ -4,7 +4,8 @@ A count of 0 is 0, and a count of None is unknown. `input_tokens` includes cache
 as https://opentelemetry.io/docs/specs/semconv/gen-ai/ defines them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -25,11 +26,34 @@ class ChargeFlag(Enum):
     CAPPED = "CAPPED"
     ESTIMATED = "ESTIMATED"
     DUPLICATE = "DUPLICATE"
+    UNKNOWN_TIER = "UNKNOWN_TIER"
+    UNREAD_USAGE = "UNREAD_USAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What served a call, in the provider's words: its price may depend on each. Empty is what is standard, or not known.
+
+    `service_tier` is `flex`, `batch`, `priority` or the like, `speed` such as `fast`, `region` the place of inference or a
+    gateway's route, `search_type` the kind of search of a research model.
+    """
+
+    service_tier: str = ""
+    speed: str = ""
+    region: str = ""
+    search_type: str = ""
+
+
+STANDARD = Served()
+"""A call of which nothing says that it was served in another way than usual."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a call is about to do: the upper bound that a reservation holds credit for."""
+    """What a call is about to do: the upper bound that a reservation holds credit for.
+
+    `service_tier` is the one that is asked for; empty is the provider's standard.
+    """
 
     action: str
     provider: str = ""
@@ -39,11 +63,16 @@ class Work:
     quantity: int | None = None
     variant: str = ""
     tool: str = ""
+    service_tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call did, as the provider reported it. A field that is empty or None is taken from the reservation's work."""
+    """What a call did, as the provider reported it. What is left empty or None comes from the reservation's work.
+
+    `units` are counts without a field of their own, by name: rarer classes of tokens (`token_costs.RARE_COUNTS`), and things
+    with a fee, such as `web_searches` (`fees`).
+    """
 
     action: str = ""
     provider: str = ""
@@ -65,3 +94,5 @@ class Usage:
     response_id: str = ""
     source: UsageSource = UsageSource.PROVIDER
     provider_usage_json: str = ""
+    units: Mapping[str, int] = field(default_factory=dict)
+    served: Served = STANDARD

@@ -11,7 +11,7 @@ is version 0.1.0, which knew no numbers.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -73,10 +73,13 @@ def _defaults_of_value(value: type) -> dict[str, object]:
 
 
 def _default(found: Any, missing: object) -> object:
-    """A default as a value. What makes a new one for each instance has it made here."""
+    """A default as a value that can be compared. One that is made anew for each instance is made here."""
     if found is missing:
         return _NEEDED
-    return found.factory() if hasattr(found, "factory") else found
+    made = found.factory() if hasattr(found, "factory") else found
+    if isinstance(made, Stored):
+        return msgspec.structs.asdict(made)
+    return asdict(made) if is_dataclass(made) and not isinstance(made, type) else made
 
 
 class Form(Generic[_Value]):

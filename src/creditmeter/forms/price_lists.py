@@ -3,7 +3,9 @@
 import zlib
 from decimal import Decimal
 
-from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
+import msgspec
+
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.forms.body import Body, BodyUnreadable, Form, Stored, form_of
@@ -32,6 +34,7 @@ class TextRatesForm(Stored):
     audio_output: Decimal
     image_input: Decimal
     image_output: Decimal
+    rare: dict[str, Decimal] = msgspec.field(default_factory=dict)
 
 
 @form_of(LongContext)
@@ -49,6 +52,7 @@ class TextPricesForm(Stored):
     rates: TextRatesForm
     long_context: tuple[LongContextForm, ...] = ()
     per_call: Decimal = Decimal(0)
+    fees: dict[str, Decimal] = msgspec.field(default_factory=dict)
 
 
 @form_of(Conditional)
@@ -60,6 +64,15 @@ class ConditionalForm(Stored):
     daily: tuple[int, int] | None = None
 
 
+@form_of(Variant)
+class VariantForm(Stored):
+    """Prices for calls that were served in another way than usual."""
+
+    kind: str
+    name: str
+    prices: tuple[ConditionalForm, ...]
+
+
 @form_of(Model)
 class ModelForm(Stored):
     """A model of a provider."""
@@ -67,6 +80,7 @@ class ModelForm(Stored):
     model: str
     match: ClauseForm
     prices: tuple[ConditionalForm, ...]
+    variants: tuple[VariantForm, ...] = ()
 
 
 @form_of(Provider)

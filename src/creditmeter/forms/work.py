@@ -1,6 +1,8 @@
 """The stored forms of work and of usage."""
 
-from creditmeter.core.work import Usage, UsageSource, Work
+import msgspec
+
+from creditmeter.core.work import Served, Usage, UsageSource, Work
 from creditmeter.forms.body import Stored, form_of
 
 
@@ -16,6 +18,17 @@ class WorkForm(Stored):
     quantity: int | None = None
     variant: str = ""
     tool: str = ""
+    service_tier: str = ""
+
+
+@form_of(Served)
+class ServedForm(Stored, omit_defaults=True):
+    """What served a call. Of most calls it is standard, and nothing is stored of it."""
+
+    service_tier: str = ""
+    speed: str = ""
+    region: str = ""
+    search_type: str = ""
 
 
 @form_of(Usage)
@@ -42,3 +55,5 @@ class UsageForm(Stored):
     response_id: str = ""
     source: UsageSource = UsageSource.PROVIDER
     provider_usage_json: str = ""
+    units: dict[str, int] = msgspec.field(default_factory=dict)
+    served: ServedForm = msgspec.field(default_factory=ServedForm)

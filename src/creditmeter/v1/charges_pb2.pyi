@@ -48,6 +48,10 @@ class _ChargeFlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeFlag
     """A count was missing and was priced at the reservation's bound, or the worker said that it estimated."""
     CHARGE_FLAG_DUPLICATE: _ChargeFlag.ValueType  # 6
     """The same request_id was charged through another sidecar and posted first; this charge costs nothing."""
+    CHARGE_FLAG_UNKNOWN_TIER: _ChargeFlag.ValueType  # 7
+    """The service tier, speed or region that served the call has no price; the standard one was used."""
+    CHARGE_FLAG_UNREAD_USAGE: _ChargeFlag.ValueType  # 8
+    """The usage counts something that has no price; nothing was charged for it."""
 
 class ChargeFlag(_ChargeFlag, metaclass=_ChargeFlagEnumTypeWrapper):
     """What a reader of a charge should know about how its cost came to be."""
@@ -68,6 +72,10 @@ CHARGE_FLAG_ESTIMATED: ChargeFlag.ValueType  # 5
 """A count was missing and was priced at the reservation's bound, or the worker said that it estimated."""
 CHARGE_FLAG_DUPLICATE: ChargeFlag.ValueType  # 6
 """The same request_id was charged through another sidecar and posted first; this charge costs nothing."""
+CHARGE_FLAG_UNKNOWN_TIER: ChargeFlag.ValueType  # 7
+"""The service tier, speed or region that served the call has no price; the standard one was used."""
+CHARGE_FLAG_UNREAD_USAGE: ChargeFlag.ValueType  # 8
+"""The usage counts something that has no price; nothing was charged for it."""
 Global___ChargeFlag: _TypeAlias = ChargeFlag  # noqa: Y015
 
 class _RefundMode:

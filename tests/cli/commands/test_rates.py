@@ -247,6 +247,7 @@ CHANGED = (
     .replace('cache_read = "12.5"\nper_call = "0.25"\n', 'cache_write = 125\nreasoning = 500\nalso = ["home"]\n')
     .replace("input = 200", "input = 250")
     + '[[text.models]]\nmodel = "mansion"\ninput = 1\noutput = 1\n'
+    + '[tiers]\nflex = "0.50"\n[fees.openai]\nweb_searches = 10\n[fees.openai.m]\nweb_searches = 8\n'
 )
 
 
@@ -267,6 +268,9 @@ def test_what_differs_between_two_files(offline: CommandLine, card: Cards) -> No
         ["free", "-", "edit"],
         ["free", "view", "-"],
         ["higher_cost_models", "-", "mansion"],
+        ["tiers", "-", "service_tier flex = 0.5"],
+        ["fees", "-", "openai m web_searches = 8"],
+        ["fees", "-", "openai web_searches = 10"],
     ]
     assert found[at + 3 : -1] == [
         ["edit", "each", "-", "0"],
@@ -330,7 +334,7 @@ def test_a_rule_instead_of_the_list(offline: CommandLine, card: Cards) -> None:
 def test_a_file_against_the_card_in_force(cli: CommandLine, card: Cards, tmp_path: Path) -> None:
     """An empty name means that one; any other which is no file's is a version."""
     path = card(cli("rates", "show").out.replace("increment = 1", "increment = 2"))
-    for name in ("", DEFAULT, "default-2026-11"):
+    for name in ("", DEFAULT, "default-2026-12"):
         found = cli.read("rates", "diff", name, path)
         assert found["old"]["published_version"] == found["new"]["version"] == DEFAULT
         assert [each["name"] for each in found["values"]] == ["increment_microcredits"]

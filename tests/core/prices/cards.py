@@ -8,20 +8,23 @@ from hypothesis import strategies as st
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import ActionRule, ImageRule, PriceUnit, RateCard, TextRule, ToolRules
-from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.prices.rates import RARE_STAND_INS, LongContext, TextPrices, TextRates
+from creditmeter.core.prices.token_costs import RARE_COUNTS
 from creditmeter.core.prices.usage_costs import TOKEN_COUNTS
 from creditmeter.core.work import Usage
 
 rates = st.decimals(0, 1000, places=3)
 counts = st.integers(0, 100_000)
 parts = st.none() | counts
+rare_counts = st.dictionaries(st.sampled_from([name for name in RARE_COUNTS if name != "citation_tokens"]), counts, max_size=2)
 amounts = st.integers(0, 5_000_000).map(Microcredits)
 
 
 @st.composite
 def prices(draw: st.DrawFn) -> TextPrices:
     """Prices of tokens, with up to two lengths of input from which others apply, which need not be higher."""
-    all_rates = st.lists(rates, min_size=10, max_size=10).map(lambda each: TextRates(*each))
+    some_rare = st.dictionaries(st.sampled_from([*RARE_STAND_INS]), rates)
+    all_rates = st.builds(lambda each, rare: TextRates(*each, rare=rare), st.lists(rates, min_size=10, max_size=10), some_rare)
     above = sorted(draw(st.sets(st.integers(0, 100_000), max_size=2)))
     tiers = tuple(LongContext(tokens, draw(all_rates)) for tokens in above)
     return TextPrices(draw(all_rates), tiers, draw(st.sampled_from([Decimal(0), Decimal("0.005")])))
@@ -51,6 +54,7 @@ def cards(draw: st.DrawFn) -> RateCard:
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    """Any usage of text, contradictory ones too."""
+    """Any usage of text, contradictory ones too. Nothing is beside its input and output, so a hold covers it."""
     fields: dict[str, Any] = {field: draw(parts) for field in TOKEN_COUNTS}
-    return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}))
+    units = draw(st.just({}) | rare_counts)
+    return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}), units=units)

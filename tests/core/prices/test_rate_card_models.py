@@ -143,7 +143,7 @@ def test_a_rules_provider_goes_by_either_name() -> None:
 def test_the_default_card_is_a_card() -> None:
     """It is in effect from the start, and its bounds are the usual ones."""
     card = default_card()
-    assert (card.version, card.document_version) == (f"default-2026-11+{bundled_price_list().version}", "default-2026-11")
+    assert (card.version, card.document_version) == (f"default-2026-12+{bundled_price_list().version}", "default-2026-12")
     assert card.effective_from == 0
     assert card.credits_per_usd == 100
     assert card.increment == card.minimum == from_credits(1)

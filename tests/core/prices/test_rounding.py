@@ -12,7 +12,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import MAX_TOKENS, RateCard, TextRule
 from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.prices.rounding import up_to_increment
-from creditmeter.core.work import ChargeFlag, Usage
+from creditmeter.core.work import ChargeFlag, Served, Usage
 from tests.core.prices.cards import cards, usages
 from tests.core.prices.priced import TEST_CARD, price, text, unbounded
 
@@ -120,3 +120,20 @@ def test_a_price_is_the_exact_one_rounded_up_once(card: RateCard, usage: Usage) 
 def test_credits_are_rounded_up_to_an_increment(credits: str, increment: int, rounded: int) -> None:
     """In microcredits; a multiple of the increment stays."""
     assert up_to_increment(Decimal(credits), Microcredits(increment)) == rounded
+
+
+def test_the_longest_factors_are_still_exact() -> None:
+    """Three of them beside the widest rate, markup and exchange rate."""
+    factors = {("", kind, "x"): Decimal("999.9999") for kind in ("service_tier", "speed", "region")}
+    wide = Decimal("999999999.999999999999")
+    rule = TextRule(model="m", prices=TextPrices(TextRates(*[wide] * 10)), markup=wide)
+    card = RateCard(
+        version="v", effective_from=Instant(0), credits_per_usd=wide, cap=from_credits(1), text=(rule,), tiers=factors,
+        fees={("", "", "web_searches"): wide},
+    )  # fmt: skip
+    usage = replace(
+        text("m", MAX_TOKENS - 1, MAX_TOKENS - 1), served=Served("x", "x", "x"), units={"web_searches": MAX_TOKENS - 1}
+    )
+    tokens = (MAX_TOKENS - 1) * 2 * (10**21 - 1) * 9_999_999**3  # of 10**-30 dollars
+    searches = (MAX_TOKENS - 1) * (10**21 - 1)  # of 10**-15 dollars
+    assert price(card, usage).usd == Decimal(f"{tokens + searches * 10**15}E-30")

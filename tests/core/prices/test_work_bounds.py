@@ -11,6 +11,7 @@ from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.prices.rate_card import MAX_TOKENS, RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
+from creditmeter.core.prices.token_costs import input_parts, output_parts
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
 from creditmeter.core.work import Usage, Work
 from tests.core.prices.cards import cards, counts, usages
@@ -85,11 +86,8 @@ def test_no_usage_within_the_bounds_costs_more_than_the_bound(
     card: RateCard, usage: Usage, more_input: int, more_output: int
 ) -> None:
     """Whatever its parts, and however they contradict each other; parts that add up to more than the bounds are not within."""
-    written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
-    of_input = (usage.cache_read_input_tokens or 0) + written, (usage.audio_input_tokens or 0) + (usage.image_input_tokens or 0)
-    of_output = usage.reasoning_output_tokens, usage.audio_output_tokens, usage.image_output_tokens
-    most_input = max(usage.input_tokens or 0, *of_input)
-    most_output = max(usage.output_tokens or 0, sum(filter(None, of_output)))
+    most_input = max(usage.input_tokens or 0, input_parts(usage))
+    most_output = max(usage.output_tokens or 0, output_parts(usage))
     assume(most_input + more_input or most_output + more_output)
     work = Work("text", "", "m", most_input + more_input, most_output + more_output)
     assert price(card, usage).amount <= bound(card, work).amount
@@ -115,9 +113,7 @@ def test_the_affordable_tokens_are_the_most_that_are(
 @given(cards(), usages())
 def test_a_quote_has_its_ends_in_order(card: RateCard, usage: Usage) -> None:
     """The low end is not above the high one, and no call that has the input costs less, whatever its parts."""
-    written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
-    of_input = (usage.cache_read_input_tokens or 0) + written, (usage.audio_input_tokens or 0) + (usage.image_input_tokens or 0)
-    whole = replace(usage, input_tokens=max(usage.input_tokens or 0, *of_input))
+    whole = replace(usage, input_tokens=max(usage.input_tokens or 0, input_parts(usage)))
     assume(whole.input_tokens or whole.output_tokens)
     work = Work("text", "", "m", whole.input_tokens, whole.output_tokens)
     low = low_price(card, work, bound(card, work), NOW)
@@ -136,6 +132,9 @@ def test_the_low_end_is_reached(card: RateCard, tokens: int) -> None:
         {"cache_creation_input_tokens": tokens, "cache_creation_1h_input_tokens": tokens},
         {"audio_input_tokens": tokens},
         {"image_input_tokens": tokens},
+        {"units": {"video_input_tokens": tokens}},
+        {"audio_input_tokens": tokens, "units": {"cached_audio_input_tokens": tokens}},
+        {"image_input_tokens": tokens, "units": {"cached_image_input_tokens": tokens}},
     ]
     outcomes = [price(card, Usage("text", "", "m", "", tokens, 0, **each)).amount for each in classes]
     assert low_price(card, work, bound(card, work), NOW) == min(outcomes)

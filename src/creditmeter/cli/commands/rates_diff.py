@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -130,7 +131,14 @@ def _values(card: RateCard) -> Mapping[str, _Value]:
         "fallback": card.fallback or None,
         "free": sorted(card.free),
         "higher_cost_models": sorted(card.higher_cost_models),
+        "tiers": [_entry(position, factor) for position, factor in sorted(card.tiers.items())],
+        "fees": [_entry(position, usd) for position, usd in sorted(card.fees.items())],
     }
+
+
+def _entry(position: tuple[str, str, str], value: Decimal) -> str:
+    """A factor or a fee with what it is for, such as `openai flex = 0.5`."""
+    return f"{' '.join(filter(None, position))} = {value.normalize():f}"
 
 
 def _difference_json(

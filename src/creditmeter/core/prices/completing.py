@@ -6,7 +6,7 @@ from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provi
 from creditmeter.core.prices.rate_card import TEXT
 from creditmeter.core.prices.requirements import missing_in_usage
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.core.work import Usage, Work
+from creditmeter.core.work import Served, Usage, Work
 
 
 def reported_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> Usage | InvalidRequest:
@@ -40,9 +40,15 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
         quantity=work.quantity if usage.quantity is None else usage.quantity,
         variant=usage.variant or work.variant,
         tool=usage.tool or work.tool,
+        served=_served(usage.served, work),
     )
     if complete.action != TEXT:
         return replace(complete, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), False
     filled_input = complete.input_tokens != usage.input_tokens
     filled_output = complete.output_tokens != usage.output_tokens
     return complete, filled_input or filled_output
+
+
+def _served(served: Served, work: Work) -> Served:
+    """What served the call; the tier that was asked for if the usage names none."""
+    return served if served.service_tier or not work.service_tier else replace(served, service_tier=work.service_tier)

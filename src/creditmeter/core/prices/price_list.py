@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from enum import Enum
 
 from creditmeter.core.instants import DAY, Instant
@@ -71,7 +72,7 @@ class Conditional:
     """Prices that apply for some of the time: from a moment on, or within some hours of each day.
 
     `daily` is their beginning (inclusive) and end (exclusive) in microseconds since midnight in UTC. The end may be below the
-    beginning: then they run over midnight.
+    beginning: then they run over midnight. Where both are given, both must hold.
     """
 
     prices: TextPrices
@@ -80,8 +81,8 @@ class Conditional:
 
     def is_active(self, at: Instant) -> bool:
         """Whether these prices may apply at a moment."""
-        if self.from_instant is not None:
-            return at >= self.from_instant
+        if self.from_instant is not None and at < self.from_instant:
+            return False
         if self.daily is None:
             return True
         begin, end = self.daily
@@ -90,17 +91,46 @@ class Conditional:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """All prices of calls that were served in one way: `kind` is the field of `Served` that says so, `name` its value.
+
+    The last of them that is active applies. If none is, the list does not know what such a call costs.
+    """
+
+    kind: str
+    name: str
+    prices: tuple[Conditional, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """A model of a provider. The last of its prices that is active applies, or the first if none is. It may have no prices."""
+    """A model of a provider. The last of its prices that is active applies, or the first if none is. It may have no prices.
+
+    `variants` have other prices for calls that were not served in the standard way.
+    """
 
     model: str
     match: Clause
     prices: tuple[Conditional, ...]
+    variants: tuple[Variant, ...] = ()
 
     def prices_at(self, at: Instant) -> TextPrices:
         """What its calls cost at a moment."""
         active = (each for each in reversed(self.prices) if each.is_active(at))
         return next(active, self.prices[0]).prices
+
+    @property
+    def dearest(self) -> Iterable[Decimal]:
+        """The highest of its prices, at any moment and however a call was served (`TextPrices.dearest`)."""
+        every = (self.prices, *(variant.prices for variant in self.variants))
+        return (price for prices in every for each in prices for price in each.prices.dearest)
+
+    def variant_at(self, kind: str, name: str, at: Instant) -> TextPrices | None:
+        """What its calls that were served in this way cost at a moment; None if the list does not know."""
+        variant = next((each for each in self.variants if each.kind == kind and each.name == name), None)
+        active = (each for each in reversed(variant.prices) if each.is_active(at)) if variant is not None else iter(())
+        found = next(active, None)
+        return None if found is None else found.prices
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,15 @@ class TextRule(ModelRule):
         assert self.prices is not None, "a rule has prices, or names a model that has"
         return self.prices
 
+    def variant_at(self, kind: str, name: str, at: Instant) -> TextPrices | None:
+        """What its calls that were served in this way cost at a moment, by the price list; None if that does not know."""
+        return self.listed.model.variant_at(kind, name, at) if self.listed is not None else None
+
+    @property
+    def at_provider(self) -> str:
+        """The provider whose model it is; empty if the rule is for any provider."""
+        return self.provider or (self.listed.provider if self.listed is not None else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRule(ModelRule):
@@ -118,6 +127,9 @@ class RateCard:
     * `default_max_output_tokens` is the bound of work that names none.
     * `fallback` is the text model whose rates apply to a model that has no price (empty: such a model is refused).
     * `price_list` has the prices, times `markup`, of text models that no rule names.
+    * `tiers` are factors of the rates of tokens for calls that were served in some way whose price the list does not have, by
+      provider (empty: any), field of `Served` and its value.
+    * `fees` are the dollars for a thousand units, by provider (empty: any), model (empty: any) and unit.
     * `names_by_action` keeps the index of names for each action that a suggestion was made for.
     """
 
@@ -138,6 +150,8 @@ class RateCard:
     actions: Mapping[str, ActionRule] = field(default_factory=dict)
     higher_cost_models: frozenset[str] = frozenset()
     free: frozenset[str] = frozenset()
+    tiers: Mapping[tuple[str, str, str], Decimal] = field(default_factory=dict)
+    fees: Mapping[tuple[str, str, str], Decimal] = field(default_factory=dict)
     _own_text: OwnRules[TextRule] = field(init=False, repr=False, compare=False)
     _own_images: OwnRules[ImageRule] = field(init=False, repr=False, compare=False)
     _listed: ListedModels | None = field(init=False, repr=False, compare=False)
@@ -182,6 +196,11 @@ class RateCard:
             if rule is not None:
                 return rule
         return own.at_any(plain) or rule_from(listed.at_any(plain), self.markup)
+
+    def tier_factor(self, provider: str, kind: str, name: str) -> Decimal | None:
+        """The factor for calls that were served in some way (`kind` and `name` as in `tiers`); None if the card has none."""
+        own = self.tiers.get((provider, kind, name))
+        return own if own is not None else self.tiers.get(("", kind, name))
 
     def image_rule(self, provider: str, model: str) -> ImageRule | None:
         """The rule of an image model, found as this module's docstring says; None if the model has no price."""

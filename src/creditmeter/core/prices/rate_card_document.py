@@ -28,8 +28,9 @@ from creditmeter.core.prices.rate_card import (
     ToolRules,
     rule_from,
 )
-from creditmeter.core.prices.rates import STAND_INS, LongContext, TextPrices, TextRates
+from creditmeter.core.prices.rates import RARE_STAND_INS, STAND_INS, LongContext, TextPrices, TextRates
 from creditmeter.core.prices.resolving import ModelRule
+from creditmeter.core.prices.tier_and_fee_tables import note_fees_out_of_bounds, read_fees, read_tiers
 from creditmeter.core.prices.toml_tables import TomlSyntaxError, TomlTable, read_toml
 
 GENAI_PRICES = "genai-prices"
@@ -67,6 +68,8 @@ def parse_rate_card(text: str, price_list: Callable[[], PriceList] | None = None
     card = _card(top, _Source(price_list))
     _note_contradictions(top, card)
     _note_prices_out_of_bounds(top.table(TEXT), card)
+    markup = max(card.markup, *(rule.markup for rule in card.text), Decimal(1))
+    note_fees_out_of_bounds(top.table("fees"), card.credits_per_usd * markup)
     if problems := top.problems():
         raise RateCardError(problems)
     return card
@@ -113,6 +116,8 @@ def _card(top: TomlTable, source: _Source) -> RateCard:
         actions={action: _action_rule(actions.table(action)) for action in actions.named()},
         higher_cost_models=frozenset(top.names("higher_cost_models")),
         free=frozenset(top.names("free")),
+        tiers=read_tiers(top.table("tiers")),
+        fees=read_fees(top.table("fees")),
     )
     for table in (top, text, image):
         table.end()
@@ -145,7 +150,7 @@ def _note_prices_out_of_bounds(text: TomlTable, card: RateCard) -> None:
         if wrong is not None:
             table.note(wrong, f"comes to more than {most:,} credits")
     listed = card.price_list.models() if card.price_list is not None else ()
-    dearest = max((price for each in listed for part in each.model.prices for price in part.prices.dearest), default=Decimal(0))
+    dearest = max((price for each in listed for price in each.model.dearest), default=Decimal(0))
     if dearest * card.markup * card.credits_per_usd > most:
         text.note("source", f"has prices that come to more than {most:,} credits, by markup and credits_per_usd")
 
@@ -153,9 +158,10 @@ def _note_prices_out_of_bounds(text: TomlTable, card: RateCard) -> None:
 def _prices_of(rule: TextRule) -> Iterator[tuple[str, Decimal]]:
     """Each price of a rule, with the key that it is written under."""
     if rule.listed is not None:
-        yield from (("source", price) for part in rule.listed.model.prices for price in part.prices.dearest)
+        yield from (("source", price) for price in rule.listed.model.dearest)
     elif rule.prices is not None:
         yield from ((name, getattr(rule.prices.rates, name)) for name in ("input", "output", *STAND_INS))
+        yield from rule.prices.rates.rare.items()
         yield "per_call", rule.prices.per_call
         yield from (("long_context", price) for price in rule.prices.dearest)
 
@@ -235,7 +241,7 @@ def _tier(table: TomlTable, base: Mapping[str, Decimal]) -> LongContext:
 
 
 def _given_rates(table: TomlTable) -> dict[str, Decimal]:
-    return {name: table.number(name) for name in ("input", "output", *STAND_INS) if table.has(name)}
+    return {name: table.number(name) for name in ("input", "output", *STAND_INS, *RARE_STAND_INS) if table.has(name)}
 
 
 def _rates(table: TomlTable, given: Mapping[str, Decimal]) -> TextRates:
@@ -243,7 +249,7 @@ def _rates(table: TomlTable, given: Mapping[str, Decimal]) -> TextRates:
     rates = {name: given[name] if name in given else table.number(name) for name in ("input", "output")}
     for token_class, stand_in in STAND_INS.items():
         rates[token_class] = given.get(token_class, rates[stand_in])
-    return TextRates(**rates)
+    return TextRates(**rates, rare={name: given[name] for name in RARE_STAND_INS if name in given})
 
 
 def _markup(table: TomlTable) -> Decimal:

@@ -2,7 +2,8 @@
 
 Where a long input makes a call dearer, all of its tokens are priced by the rates of its length. Where the parts of a count
 contradict it (cache read and write above the input, reasoning above the output), neither is believed to be less than it is:
-the larger of the count and the sum of its parts is priced at the plain rate, without a discount, and flagged.
+the larger of the count and the sum of its parts is priced at the plain rate, without a discount, and flagged. What served the
+call may change its rates (`tiers`), and what it counts beside tokens may have fees (`fees`).
 """
 
 from dataclasses import replace
@@ -13,11 +14,22 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
+from creditmeter.core.prices.fees import unpriced_units, usage_fees
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
+from creditmeter.core.prices.rates import TextPrices
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, in_dollars, rounded_cost
-from creditmeter.core.prices.token_costs import cost_of, exact_price, input_cost, input_parts, output_cost, output_parts
+from creditmeter.core.prices.tiers import served_prices
+from creditmeter.core.prices.token_costs import (
+    citation_cost,
+    cost_of,
+    exact_price,
+    input_cost,
+    input_parts,
+    output_cost,
+    output_parts,
+)
 from creditmeter.core.work import ChargeFlag, Usage
 
 TOKEN_COUNTS = (
@@ -67,25 +79,49 @@ def price_text(
     flags: tuple[ChargeFlag, ...] = (),
 ) -> Cost:
     """The cost of so many tokens of input and of output by a rule. `usage` tells their classes apart."""
-    prices = rule.prices_at(at)
+    found = served_prices(card, rule, usage, at)
+    prices, flags = found.prices, flags + found.flags
+    cost, contradictions = _tokens_cost(prices, usage, tokens)
+    fees_usd, unread = _fees(card, rule, prices, usage) if usage.units else (NOTHING, ())
+    if found.factor != 1:
+        cost = EXACTLY.multiply(cost, found.factor)
+    exact = exact_price(card, rule, prices, cost, fees_usd)
+    return rounded_cost(card, usage, exact, card.minimum, flags + contradictions + unread)
+
+
+def _tokens_cost(prices: TextPrices, usage: Usage, tokens: tuple[int, int]) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
+    """The cost of so many tokens of input and of output, in millionths of the prices' unit; and a flag for a contradiction."""
     input_tokens, output_tokens = max(tokens[0], input_parts(usage)), max(tokens[1], output_parts(usage))
     rates = prices.for_input(input_tokens)
+    flags: tuple[ChargeFlag, ...] = ()
     of_input = input_cost(usage, rates, tokens[0])
     of_output = output_cost(usage, rates, tokens[1])
     if of_input is None or of_output is None:
-        flags = (*flags, ChargeFlag.CONTRADICTORY_USAGE)
+        flags = (ChargeFlag.CONTRADICTORY_USAGE,)
     if of_input is None:
         of_input = cost_of(input_tokens, rates.input)
     if of_output is None:
         of_output = cost_of(output_tokens, rates.output)
-    exact = exact_price(card, rule, prices, EXACTLY.add(of_input, of_output))
-    return rounded_cost(card, usage, exact, card.minimum, flags)
+    cost = EXACTLY.add(of_input, of_output)
+    return (EXACTLY.add(cost, citation_cost(usage, rates)) if usage.units else cost), flags
+
+
+def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
+    """The fees of a usage in dollars, and a flag if it counts something that has no price."""
+    fees = usage_fees(card, rule, prices, usage)
+    usd = NOTHING
+    for fee in fees:
+        usd = EXACTLY.add(usd, fee.usd)
+    return usd, (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
 
 
 def _price_text(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | NoPrice:
     for field, count in zip(TOKEN_COUNTS, _token_counts(usage), strict=True):
         if count is not None and not 0 <= count <= MAX_TOKENS:
             return out_of_range(usage, field, count, MAX_TOKENS)
+    for unit, count in usage.units.items():
+        if not 0 <= count <= MAX_TOKENS:
+            return out_of_range(usage, f"units.{unit}", count, MAX_TOKENS)
     if usage.input_tokens is None or usage.output_tokens is None:
         missing = "input_tokens" if usage.input_tokens is None else "output_tokens"
         return invalid(usage, missing, "is needed to price text")

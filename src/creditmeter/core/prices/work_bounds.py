@@ -1,7 +1,8 @@
 """What work may cost before it is done: at most, at least, and how much of it a budget pays for.
 
 No token is taken to be cached, and each to be of the dearest class that its model has a rate for: a cache write, audio,
-whatever it may turn out to be. So no usage within the bounds of the work, at the model asked for, costs more.
+whatever it may turn out to be. So no usage within the bounds of the work, at the model and the service tier asked for, costs
+more. Fees beside tokens are not held.
 """
 
 from bisect import bisect_right
@@ -15,8 +16,8 @@ from creditmeter.core.prices.fallback import text_rule
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
-from creditmeter.core.prices.rates import TextPrices
-from creditmeter.core.prices.rounding import rounded
+from creditmeter.core.prices.rounding import EXACTLY, rounded
+from creditmeter.core.prices.tiers import ServedPrices, served_prices
 from creditmeter.core.prices.token_costs import cost_of, exact_price, worst_cost
 from creditmeter.core.work import Work
 
@@ -78,8 +79,8 @@ def low_price(card: RateCard, work: Work, hold: Hold, at: Instant) -> Microcredi
     rule, _ = text_rule(card, work)
     assert rule is not None, "what has a bound has a price"
     assert work.input_tokens is not None, "what has a bound has an input"
-    prices = rule.prices_at(at)
-    return _rounded_text(card, rule, prices, cost_of(work.input_tokens, prices.for_input(work.input_tokens).lowest_input))
+    found = served_prices(card, rule, work, at)
+    return _rounded_text(card, rule, found, cost_of(work.input_tokens, found.prices.for_input(work.input_tokens).lowest_input))
 
 
 def _hold(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
@@ -104,11 +105,11 @@ def _hold_for_text(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
     rule, _ = text_rule(card, work)
     if rule is None:
         return unpriced_model(work)
-    prices = rule.prices_at(at)
-    worst = worst_cost(prices, work.input_tokens, output_tokens)
-    return Hold(_rounded_text(card, rule, prices, worst), card.version, work)
+    found = served_prices(card, rule, work, at)
+    worst = worst_cost(found.prices, work.input_tokens, output_tokens)
+    return Hold(_rounded_text(card, rule, found, worst), card.version, work)
 
 
-def _rounded_text(card: RateCard, rule: TextRule, prices: TextPrices, tokens_cost: Decimal) -> Microcredits:
-    exact_credits, _ = exact_price(card, rule, prices, tokens_cost)
+def _rounded_text(card: RateCard, rule: TextRule, found: ServedPrices, tokens_cost: Decimal) -> Microcredits:
+    exact_credits, _ = exact_price(card, rule, found.prices, EXACTLY.multiply(tokens_cost, found.factor))
     return rounded(card, exact_credits, card.minimum)[0]

@@ -1,0 +1,71 @@
+"""Fees beside tokens: for web searches, code executions and whatever else a provider counts and bills by the piece.
+
+Fees are dollars for a thousand units, as providers publish them. Units have the names that genai-prices has for them
+(`web_searches`), and a few more. The fee of a unit is, the first that there is: the card's for this model at this provider, the
+price list's, the card's for this provider, the card's for any provider. A unit that has no fee anywhere is not free: its usage
+is flagged UNREAD_USAGE. A fee of 0 says that it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from creditmeter.core.prices.fallback import priced_model
+from creditmeter.core.prices.model_names import undated
+from creditmeter.core.prices.rate_card import RateCard, TextRule
+from creditmeter.core.prices.rates import TextPrices
+from creditmeter.core.prices.rounding import EXACTLY
+from creditmeter.core.prices.token_costs import RARE_COUNTS
+from creditmeter.core.work import Usage
+
+OTHER_NAMES: Mapping[str, str] = {"file_searches": "storage_searches", "search_units": "rerank_searches"}
+"""Units that the price list has under another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What so many units cost, in dollars: one of them, and all."""
+
+    name: str
+    count: int
+    usd_each: Decimal
+    usd: Decimal
+
+
+def fees_of(units: Mapping[str, int], usd_per_thousand: Callable[[str], Decimal | None]) -> tuple[Fee, ...]:
+    """The fees of a call, for each of its units that has one. Counts of tokens are no such units."""
+    priced = ((name, count, usd_per_thousand(name)) for name, count in _counted(units).items())
+    return tuple(_fee(name, count, usd) for name, count, usd in priced if usd is not None)
+
+
+def unpriced_units(units: Mapping[str, int], fees: tuple[Fee, ...]) -> tuple[str, ...]:
+    """The names of the units that have no fee, sorted."""
+    return tuple(sorted(_counted(units).keys() - {fee.name for fee in fees}))
+
+
+def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Fee, ...]:
+    """The fees of a usage by a card, a rule of it, and the prices that apply."""
+    return fees_of(usage.units, lambda unit: _usd_per_thousand(card, rule, prices, usage, unit))
+
+
+def _counted(units: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in units.items() if count and name not in RARE_COUNTS}
+
+
+def _fee(name: str, count: int, usd_per_thousand: Decimal) -> Fee:
+    each = EXACTLY.scaleb(usd_per_thousand, -3)
+    return Fee(name, count, each, EXACTLY.multiply(count, each))
+
+
+def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage, unit: str) -> Decimal | None:
+    """The fee for a thousand of a unit in dollars, found as this module's docstring says; None if there is none."""
+    called, model = priced_model(usage)
+    provider = called or rule.at_provider
+    name = model.lower()
+    for each in dict.fromkeys((name, undated(name), rule.model.lower())):
+        if (own := card.fees.get((provider, each, unit))) is not None:
+            return own
+    for listed in (unit, OTHER_NAMES.get(unit, unit)):
+        if listed in prices.fees:
+            return prices.fees[listed]
+    return card.fees.get((provider, "", unit), card.fees.get(("", "", unit)))

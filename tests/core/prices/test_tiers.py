@@ -1,0 +1,161 @@
+"""What a call costs that was served in another way than usual, by the list, by the card's factors, or by neither."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from creditmeter.core.amounts import from_credits
+from creditmeter.core.instants import Instant
+from creditmeter.core.prices.completing import complete_usage
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
+from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card_document import parse_rate_card
+from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.prices.token_costs import input_parts, output_parts
+from creditmeter.core.prices.work_bounds import low_price
+from creditmeter.core.work import ChargeFlag, Served, Usage, Work
+from tests.core.prices.cards import cards, usages
+from tests.core.prices.priced import NOW, bound, price, unbounded
+
+HEAD = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\nincrement = "0.000001"\n'
+TIERS = """\
+[tiers]
+flex = "0.5"
+priority = 2
+[tiers.speed]
+fast = 6
+[tiers.some]
+flex = "0.25"
+Scale = 0
+region = { us = "1.1" }
+[[text.models]]
+model = "own"
+input = 10
+output = 20
+per_call = "0.001"
+long_context = [{ above_input_tokens = 1000000, input = 30 }]
+"""
+
+
+def rates(usd: int) -> TextRates:
+    """Input at a price, and output at twice that."""
+    one, two = Decimal(usd), Decimal(2 * usd)
+    return TextRates(one, two, one, one, one, two, one, two, one, two)
+
+
+LIST = PriceList(
+    "list.1",
+    (
+        Provider(
+            "some",
+            (
+                Model(
+                    "listed",
+                    Clause(Operator.EQUALS, "listed"),
+                    (Conditional(TextPrices(rates(10))),),
+                    (
+                        Variant("service_tier", "flex", (Conditional(TextPrices(rates(4)), Instant(NOW - 1)),)),
+                        Variant("service_tier", "late", (Conditional(TextPrices(rates(7)), Instant(NOW + 1)),)),
+                        Variant("speed", "fast", (Conditional(TextPrices(rates(60), (LongContext(5, rates(70)),))),)),
+                    ),
+                ),
+            ),
+            Clause(Operator.EQUALS, "some"),
+            Clause(Operator.STARTS_WITH, "listed"),
+        ),
+    ),
+)
+CARD = parse_rate_card(HEAD + TIERS + '[text]\nminimum = 0\nsource = "genai-prices"\n', lambda: LIST)
+UNKNOWN = (ChargeFlag.UNKNOWN_TIER,)
+
+
+def of(model: str, provider: str = "", tokens: int = 1_000, **served: str) -> Usage:
+    """A usage of so many input tokens, served in some way."""
+    return Usage("text", provider, model, input_tokens=tokens, output_tokens=0, served=Served(**served))
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd", "flags"),
+    [
+        # A card's own model: 1,000 x 10 for a million are 0.01, times the factor, and 0.001 for the call.
+        (of("own"), "0.011", ()),
+        (of("own", service_tier="flex"), "0.006", ()),
+        (of("own", service_tier="priority"), "0.021", ()),
+        (of("own", service_tier="batch"), "0.011", UNKNOWN),
+        (of("own", speed="fast"), "0.061", ()),
+        (of("own", service_tier="flex", speed="fast"), "0.031", ()),  # 0.01 x 0.5 x 6
+        (of("own", service_tier="batch", speed="fast"), "0.061", UNKNOWN),
+        (of("own", region="us"), "0.011", UNKNOWN),
+        (of("own", search_type="deep"), "0.011", UNKNOWN),
+        # At a provider that has factors of its own, these count; the others are those of any provider.
+        (of("own", "some", service_tier="flex"), "0.0035", ()),
+        (of("own", "some", service_tier="priority"), "0.021", ()),
+        (of("own", "some", service_tier="scale"), "0.001", ()),
+        (of("own", "some", region="us", speed="fast", service_tier="flex"), "0.0175", ()),  # 0.01 x 0.25 x 6 x 1.1
+        # All tokens of a long input have its rates, times the factor: 1,000,001 x 30 x 0.5, and the call.
+        (of("own", tokens=1_000_001, service_tier="flex"), "15.001015", ()),
+        # The list's price of a tier counts before the card's factor; the provider is the list's where none is named.
+        (of("listed"), "0.01", ()),
+        (of("listed", service_tier="flex"), "0.004", ()),
+        (of("listed", service_tier="priority"), "0.02", ()),
+        (of("listed", service_tier="scale"), "0", ()),
+        (of("listed", service_tier="late"), "0.01", UNKNOWN),
+        (of("listed", service_tier="unheard-of"), "0.01", UNKNOWN),
+        (of("listed", tokens=5, speed="fast"), "0.0003", ()),
+        (of("listed", tokens=6, speed="fast"), "0.00042", ()),
+        # Two ways at once: one has the list's price, the other the card's factor, or none.
+        (of("listed", service_tier="flex", speed="fast"), "0.024", ()),  # 1,000 x 4 x 6
+        (of("listed", service_tier="flex", region="us"), "0.0044", ()),  # 1,000 x 4 x 1.1
+        (of("listed", service_tier="flex", region="eu"), "0.004", UNKNOWN),
+        # What means the standard price.
+        (of("own", service_tier="on_demand", speed="standard", region="global"), "0.011", ()),
+        (of("own", service_tier="DEFAULT", region="not_available"), "0.011", ()),
+    ],
+)
+def test_what_served_a_call_decides_its_rates(usage: Usage, usd: str, flags: tuple[ChargeFlag, ...]) -> None:
+    """What nothing has a price for costs what is standard, and the charge says so."""
+    found = price(CARD, usage)
+    assert (found.usd, found.flags) == (Decimal(usd), flags)
+
+
+@pytest.mark.parametrize(("tier", "credits"), [("", "1.1"), ("flex", "0.6"), ("priority", "2.1"), ("unheard-of", "1.1")])
+def test_a_hold_follows_the_tier_that_is_asked_for(tier: str, credits: str) -> None:
+    """And so does the low end of a quote, which is the same here."""
+    work = Work("text", "", "own", 1_000, 0, service_tier=tier)
+    assert bound(CARD, work).amount == low_price(CARD, work, bound(CARD, work), NOW) == from_credits(credits)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reported", "served"),
+    [("flex", "", "flex"), ("flex", "default", "default"), ("", "priority", "priority"), ("", "", "")],
+)
+def test_the_tier_that_was_reserved_counts_if_none_is_reported(asked: str, reported: str, served: str) -> None:
+    """The provider's word is the better one: it may have served the call at another tier."""
+    work = Work("text", "", "own", 1, 1, service_tier=asked)
+    complete, is_estimated = complete_usage(Usage("text", "", "own", "", 1, 1, served=Served(reported, speed="fast")), work)
+    assert (complete.served, is_estimated) == (Served(served, speed="fast"), False)
+
+
+@given(cards(), usages(), st.sampled_from(["0", "0.5", "1", "1.75", "999.9999"]), st.integers(0, 3))
+def test_no_usage_at_the_tier_asked_for_costs_more_than_the_hold(card: RateCard, usage: Usage, factor: str, more: int) -> None:
+    """Whatever the factor."""
+    card = unbounded(replace(card, tiers={("", "service_tier", "t"): Decimal(factor)}, cap=None))
+    served = replace(usage, served=Served("t"))
+    most_input = max(usage.input_tokens or 0, input_parts(usage))
+    most_output = max(usage.output_tokens or 0, output_parts(usage)) + more
+    assume(most_input or most_output)
+    work = Work("text", "", "m", most_input, most_output, service_tier="t")
+    assert price(card, served).amount <= bound(card, work).amount
+    assert ChargeFlag.UNKNOWN_TIER not in price(card, served).flags
+
+
+@given(cards(), usages(), st.sampled_from(["flex", "batch"]), st.sampled_from(["fast", "slow"]))
+def test_a_way_without_a_price_never_costs_less_without_a_flag(card: RateCard, usage: Usage, tier: str, speed: str) -> None:
+    """It costs exactly what is standard."""
+    card = replace(card, tiers={("", "speed", "fast"): Decimal(3)})
+    plain, found = price(card, usage), price(card, replace(usage, served=Served(tier, speed)))
+    assert ChargeFlag.UNKNOWN_TIER in found.flags
+    assert speed == "fast" or (found.amount, found.usd) == (plain.amount, plain.usd)
