@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.work import Usage
 
 CHAT = {"prompt_tokens": 1000, "completion_tokens": 97, "total_tokens": 1097}

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.rate_card import TEXT
 from creditmeter.core.prices.requirements import missing_in_usage
 from creditmeter.core.refusals import InvalidRequest

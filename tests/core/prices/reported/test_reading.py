@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditmeter.core.prices.provider_usage import MAX_DEPTH, MAX_MODEL_NAME, UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.reported.envelopes import MAX_MODEL_NAME
+from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.shapes import MAX_DEPTH
+from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.rate_card import MAX_TOKENS
 from creditmeter.core.work import Usage
 from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, refusal
