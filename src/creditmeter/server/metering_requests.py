@@ -91,7 +91,7 @@ def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
         keep_open=message.keep_open,
     )
     if usage is not None and fields.refusal is not None:  # else its reservation says what else is wrong
-        _is_report_wrong(fields, usage)
+        _reported(fields, usage)
     return fields.refusal or request
 
 
@@ -111,8 +111,7 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
     fields = Fields(message)
     usage, amount = _cost(fields, message, least=1)
     if usage is not None:
-        known = replace(usage, provider_usage_json="") if _is_report_wrong(fields, usage) else usage
-        for name, why in missing_in_usage(known):
+        for name, why in missing_in_usage(replace(_reported(fields, usage), provider_usage_json="")):
             fields.wrong(f"usage.{name}", why)
     request = ChargeNow(
         request_id=RequestId(fields.id("request_id", message.request_id)),
@@ -192,16 +191,15 @@ def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
     )
 
 
-def _is_report_wrong(fields: Fields, usage: Usage) -> bool:
-    """Whether what the provider reported cannot be read, which is noted. What is too long is not read."""
+def _reported(fields: Fields, usage: Usage) -> Usage:
+    """The usage with the counts that its provider reported. A report that cannot be read is noted; a too long one is not read."""
     if len(usage.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
-        return True
+        return usage
     try:
-        with_provider_usage(usage)
+        return with_provider_usage(usage)
     except UnknownUsageError as error:
         fields.wrong("usage.provider_usage_json", str(error))
-        return True
-    return False
+        return usage
 
 
 def _counts(fields: Fields, prefix: str, message: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -43,7 +43,12 @@ IMAGES = {
 
 def read(document: Any, provider: str = "", **beside: Any) -> Usage:
     """The counts that were read, and what was given beside them; not what they were read from."""
-    usage = with_provider_usage(Usage(provider=provider, provider_usage_json=json.dumps(document), **beside))
+    return read_text(json.dumps(document), provider, **beside)
+
+
+def read_text(text: str, provider: str = "", **beside: Any) -> Usage:
+    """The same of a text as it came."""
+    usage = with_provider_usage(Usage(provider=provider, provider_usage_json=text, **beside))
     return replace(usage, provider="", provider_usage_json="")
 
 

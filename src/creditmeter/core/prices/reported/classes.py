@@ -11,7 +11,7 @@ What a total of both sides says beyond input and output belongs to the class tha
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from creditmeter.core.prices.reported.counting import BESIDE, BESIDE_AT_SOME, Place, Raw, count_at, total_of
+from creditmeter.core.prices.reported.counting import BESIDE, BESIDE_AT_SOME, Place, Raw, sum_at, total_of
 from creditmeter.core.prices.reported.shapes import CHAT, GEMINI, INTERACTIONS, TOTAL_ONLY, Shape
 
 UNITS = (
@@ -74,11 +74,11 @@ def _found(shape: Shape, raw: Raw, provider: str) -> Found:
     found = Found({}, set())
     for name, places in shape.classes.items():
         for each in places:
-            count = count_at(raw, each)
-            if count is None or name in found.counts and not count:
+            count = sum_at(raw, each)
+            if count is None or (name in found.counts and not count):
                 continue
             found.counts[name] = count
-            if _is_beside(each, provider):
+            if _is_beside(each[0], provider):
                 found.beside.add(name)
             if count:
                 break
@@ -86,15 +86,14 @@ def _found(shape: Shape, raw: Raw, provider: str) -> Found:
 
 
 def _is_beside(where: Place, provider: str) -> bool:
-    return where.mark == BESIDE or where.mark == BESIDE_AT_SOME and provider in REST_IS_INPUT
+    return where.mark == BESIDE or (where.mark == BESIDE_AT_SOME and provider in REST_IS_INPUT)
 
 
 def _settle_cache_writes(found: Found) -> None:
     """Written tokens by how long they are kept are all that was written, where no count of all is given."""
     kept = ("cache_creation_5m_input_tokens", "cache_creation_1h_input_tokens")
-    if not found.of("cache_creation_input_tokens") and any(name in found.counts for name in kept):
+    if "cache_creation_input_tokens" not in found.counts and any(name in found.counts for name in kept):
         found.counts["cache_creation_input_tokens"] = found.of(*kept)
-        found.beside.discard("cache_creation_input_tokens")
         if not found.beside.isdisjoint(kept):
             found.beside.add("cache_creation_input_tokens")
 
@@ -114,7 +113,7 @@ def _input(shape: Shape, found: Found, prompt: int) -> int:
 def _settle_reasoning(shape: Shape, found: Found, provider: str) -> None:
     """Add reasoning to the output where it is beside it."""
     reasoning, output = found.of("reasoning_output_tokens"), found.of("output_tokens")
-    is_beside = "reasoning_output_tokens" in found.beside or shape is CHAT and provider in REASONING_BESIDE
+    is_beside = "reasoning_output_tokens" in found.beside or (shape is CHAT and provider in REASONING_BESIDE)
     if not is_beside or not reasoning:
         return
     total, prompt = found.counts.get("total"), found.counts.get("input_tokens")

@@ -15,7 +15,7 @@ Raw = Mapping[str, Any]
 """An object of a report, as it came."""
 
 BESIDE, BESIDE_AT_SOME = "+", "~"
-"""Written before a place: what is counted there is beside the total of its side, and not a part of it; at some providers only."""
+"""Written before a place: what is counted there is no part of the total of its side; at some providers only."""
 
 _WRITTEN = re.compile(r"\d{1,20}(?:\.0*)?", re.ASCII)
 _STEP = re.compile(r"([^\[]+)(?:\[(\w+)=(\w+)\])?")
@@ -69,6 +69,12 @@ def count_at(raw: Raw, where: Place) -> int | None:
     return as_count(found, ".".join(where.names))
 
 
+def sum_at(raw: Raw, places: Iterable[Place]) -> int | None:
+    """The sum of the counts at several places; None if there is none at any."""
+    counts = [count for each in places if (count := count_at(raw, each)) is not None]
+    return sum(counts) if counts else None
+
+
 def _of_items(found: Any, step: Step, names: tuple[str, ...], path: str) -> int | None:
     items = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     chosen = [each for each in items if str(each.get(step.key)).lower() == step.value.lower()]
@@ -83,7 +89,7 @@ def as_count(found: Any, name: str) -> int | None:
     Raises:
         UnknownUsageError: the value is no whole number in range.
     """
-    if found is None or type(found) is int and 0 <= found <= MAX_TOKENS:
+    if found is None or (type(found) is int and 0 <= found <= MAX_TOKENS):
         return found
     number = number_of(found)
     is_whole = number is not None and number.is_finite() and number == number.to_integral_value()
@@ -104,11 +110,6 @@ def shown(found: Any) -> str:
     if isinstance(found, dict | list):
         return "an object" if isinstance(found, dict) else "a list"
     return (str(found) if isinstance(found, Decimal) else json.dumps(found))[:40]
-
-
-def first(counts: Iterable[int | None]) -> int | None:
-    """The first count that is known."""
-    return next((each for each in counts if each is not None), None)
 
 
 def total_of(*counts: int | None) -> int:

@@ -55,8 +55,7 @@ def documents_in(text: str) -> Documents:
         return Documents(tuple(_unwrapped(each) for each in found))
     if len(found) > 1 or not texts[0].lstrip().startswith(_DOCUMENT_STARTS):
         raise UnknownUsageError(f"is a text and no document: {WHAT_TO_SEND}")
-    inner = _parsed_text(texts[0])
-    return inner
+    return _parsed_text(texts[0])
 
 
 def _parsed_text(text: str) -> Documents:

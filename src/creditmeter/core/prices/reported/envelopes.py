@@ -1,4 +1,4 @@
-"""The events and responses in documents: where in each its usage stands, whose response it is, and what else it says of the call.
+"""The events and responses in documents: where the usage of each stands, whose it is, and what else is said of the call.
 
 Usage stands a few levels down in what providers, gateways and frameworks wrap it in. Responses are told apart by their ids.
 """
@@ -112,7 +112,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
         has_output=around.has_output and not _is_embedding(document),
         is_image=around.is_image or _is_image(document),
         is_start=around.is_start or document.get("type") == "message_start",
-        is_whole=around.is_whole or "created" in document and isinstance(document.get("data"), list) or _is_list(document),
+        is_whole=around.is_whole or ("created" in document and isinstance(document.get("data"), list)) or _is_list(document),
         is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
         units=tuple(tool_calls_in(document, model).items()) or around.units,
     )
@@ -158,7 +158,7 @@ def _is_image(document: Raw) -> bool:
     """Whether a response, or an event, is one of OpenAI's image API."""
     kind = document.get("type")
     is_event = isinstance(kind, str) and kind.startswith(("image_generation.", "image_edit."))
-    return is_event or "created" in document and isinstance(document.get("data"), list) and not _is_list(document)
+    return is_event or ("created" in document and isinstance(document.get("data"), list) and not _is_list(document))
 
 
 def is_name(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""How many images came back: those of OpenAI's image API, Imagen's predictions, and the parts of a Gemini answer that are images."""
+"""How many images came back: of OpenAI's image API, of Imagen, and among the parts of a Gemini answer."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,7 +1,8 @@
 """The events of one response as one object: of each count the largest that was reported.
 
-Counts of a stream are cumulative, so tokens that were once reported are not taken back by a later zero, null or absence. Items of
-lists are the same item where their modality, ttl or type is the same, and otherwise where they stand at the same position.
+Counts of a stream are cumulative, so tokens that were once reported are not taken back by a later zero, null or absence.
+Items of lists are the same item where their modality, ttl or type is the same, and otherwise where they stand at the same
+position.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ def merged(old: Any, new: Any) -> Any:
         return _merged_lists(old, new)
     before, after = number_of(old), number_of(new)
     if before is not None and after is not None:
-        return old if before.is_nan() or not after.is_nan() and before >= after else new
+        return old if before.is_nan() or (not after.is_nan() and before >= after) else new
     return old if before is None and isinstance(old, bool | float) else new
 
 

@@ -1,7 +1,7 @@
 """What a provider reported of a call, read from the text in which a worker hands it over.
 
-The text may be the usage object as it came, the whole response around it, the events of a stream, or several of these. The names
-in it say whose words they are (`shapes`); where they do not, the name of the provider does.
+The text may be the usage object as it came, the whole response around it, the events of a stream, or several of these. The
+names in it say whose words they are (`shapes`); where they do not, the name of the provider does.
 """
 
 from collections.abc import Iterable
@@ -16,6 +16,8 @@ from creditmeter.core.prices.reported.values import Reported, ReportedResponse
 from creditmeter.core.work import Usage
 
 _TOTALS = ("input_tokens", "output_tokens")
+_INSTEAD_OF_TOKENS = ("rerank_searches",)
+"""The units by which a call is priced that has no price by tokens."""
 
 
 def read(text: str, provider: str = "", model: str = "") -> Reported:
@@ -27,10 +29,8 @@ def read(text: str, provider: str = "", model: str = "") -> Reported:
         UnknownUsageError: the text is no document, or something that should be a count is none.
     """
     documents = documents_in(text)
-    all_gathered = gathered(events_in(list(documents.found)))
-    responses = [
-        each for one in all_gathered for each in read_responses(one, price_list_name(provider), model) if each is not None
-    ]
+    all_gathered = gathered(event for each in documents.found for event in events_in(each))
+    responses = [each for one in all_gathered for each in read_responses(one, price_list_name(provider), model)]
     if documents.is_cut and responses:
         responses[-1] = _cut_off(responses[-1])
     return Reported(tuple(responses), images_in(documents.found))
@@ -40,7 +40,7 @@ def with_provider_usage(usage: Usage) -> Usage:
     """The usage with the counts that its provider reported. A count that the usage gives itself stays as it is.
 
     The counts of several responses are added up; input and output are known only if they are of each response. Where nothing is
-    reported but units that no field counts, they stay unknown, too.
+    reported but searches, which have a price of their own, they stay unknown, too.
 
     Raises:
         UnknownUsageError: the report cannot be read. The message says what to send.
@@ -61,8 +61,8 @@ def sum_of(responses: Iterable[ReportedResponse]) -> dict[str, int]:
     counts: dict[str, int] = {}
     unknown: set[str] = set()
     for each in responses:
-        is_priced = any(each.counts.values()) or not each.units
-        unknown.update(name for name in _TOTALS if name not in each.counts or not is_priced)
+        has_other_price = any(each.units.get(name) for name in _INSTEAD_OF_TOKENS)
+        unknown.update(name for name in _TOTALS if name not in each.counts or has_other_price)
         for name, count in each.counts.items():
             counts[name] = counts.get(name, 0) + count
     return {name: count for name, count in counts.items() if name not in unknown}

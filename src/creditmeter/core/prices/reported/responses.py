@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from creditmeter.core.prices.reported.classes import COUNTS, UNITS, classes_in
-from creditmeter.core.prices.reported.counting import Raw, count_at
+from creditmeter.core.prices.reported.counting import Raw, sum_at
 from creditmeter.core.prices.reported.envelopes import Event, Facts
 from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.shapes import MESSAGES, Shape
@@ -43,7 +43,7 @@ class Gathered:
         self.usage[event.shape.name] = event.shape, merged(before, event.usage)
         if event.facts.is_start:
             self.has_start = True
-        elif any(count_at(event.usage, each) is not None for each in event.shape.classes.get("output_tokens", ())):
+        elif any(sum_at(event.usage, each) is not None for each in event.shape.classes.get("output_tokens", ())):
             self.has_end = True
 
 
@@ -117,7 +117,7 @@ def _with_model_rules(found: Mapping[str, int], facts: Facts, model: str) -> dic
     """The counts with what a model of this kind leaves unsaid: embeddings have no output, and that of images is images."""
     counts = dict(found)
     searches_only = "rerank_searches" in counts and "input_tokens" not in counts
-    if searches_only or counts and (not facts.has_output or _EMBEDDING_MODEL.search(model)):
+    if searches_only or (counts and (not facts.has_output or _EMBEDDING_MODEL.search(model))):
         counts.setdefault("output_tokens", 0)
     if searches_only:
         counts["input_tokens"] = 0

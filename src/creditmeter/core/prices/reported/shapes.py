@@ -1,12 +1,12 @@
 """The words in which counts are reported: a table of shapes, classes of tokens and the places of their counts.
 
-From this table reports are read and docs/prices.md is generated. A place is written as in `counting.Place`; of several places of
-one class the first that has more than 0 counts, or else the first that has 0. `+` marks what is counted beside the total of its
-side: it is added to it. `~` marks what is beside it at Anthropic and Bedrock only.
+From this table reports are read and docs/prices.md is generated. A place is written as in `counting.Place`; of several places
+of one class the first that has more than 0 counts, or else the first that has 0. `+` marks what is counted beside the total of
+its side: it is added to it. `~` marks what is beside it at Anthropic and Bedrock only. Places with `&` between are added up.
 
 Where the words come from:
 
-* OpenAI: https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../realtime-server-events/response/done
+* OpenAI: https://platform.openai.com/docs/api-reference (chat/object, responses/object, realtime-server-events, images)
 * Anthropic: https://platform.claude.com/docs/en/api/messages
 * Bedrock: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
 * Gemini: https://ai.google.dev/api/generate-content#UsageMetadata, https://ai.google.dev/gemini-api/docs/interactions
@@ -27,6 +27,9 @@ from creditmeter.core.prices.reported.counting import Place, Raw, number_of, pla
 
 Places = tuple[str, ...]
 
+AND = " & "
+"""Stands between places that are added up."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -37,14 +40,17 @@ class Shape:
     places: Mapping[str, Places]
 
     @cached_property
-    def classes(self) -> Mapping[str, tuple[Place, ...]]:
-        """The places of each class, ready to be followed."""
-        return {name: tuple(map(place, places)) for name, places in self.places.items()}
+    def classes(self) -> Mapping[str, tuple[tuple[Place, ...], ...]]:
+        """The places of each class, ready to be followed: alternatives, each of which is the sum of its places."""
+        return {
+            name: tuple(tuple(map(place, each.split(AND))) for each in alternatives)
+            for name, alternatives in self.places.items()
+        }
 
     @cached_property
     def read_names(self) -> frozenset[tuple[str, ...]]:
         """The names on the way to everything that is read."""
-        return frozenset(each.names for places in self.classes.values() for each in places)
+        return frozenset(each.names for alternatives in self.classes.values() for places in alternatives for each in places)
 
 
 def _details(side: str, name: str) -> Places:
@@ -52,7 +58,7 @@ def _details(side: str, name: str) -> Places:
 
 
 def _modality(lists: Places, modalities: Places, count: str) -> Places:
-    return tuple(f"{each}[modality={modality}]/{count}" for each in lists for modality in modalities)
+    return (AND.join(f"{each}[modality={modality}]/{count}" for each in lists for modality in modalities),)
 
 
 _CREATED = ("cache_creation", "prompt_tokens_details/cache_creation_token_details", "prompt_tokens_details/cache_creation")
@@ -66,8 +72,7 @@ _SEARCHES = {
     ),
     "social_searches": ("server_side_tool_usage_details/x_search_calls",),
     "storage_searches": (
-        "server_side_tool_usage_details/file_search_calls",
-        "server_side_tool_usage_details/document_search_calls",
+        "server_side_tool_usage_details/file_search_calls & server_side_tool_usage_details/document_search_calls",
     ),
     "code_executions": (
         "server_tool_use/code_execution_requests",
@@ -271,7 +276,7 @@ MESSAGES = Shape(
 )
 
 CAMEL = Shape(
-    "Bedrock Converse; AI SDK 5 and 6",
+    "Bedrock Converse; AI SDK 5 and 6; Cursor",
     ("inputTokens", "outputTokens"),
     {
         "input_tokens": ("inputTokens/total", "inputTokens"),
@@ -281,6 +286,7 @@ CAMEL = Shape(
             "inputTokens/cacheRead",
             "+cacheReadInputTokens",
             "+cacheReadInputTokenCount",
+            "+cacheReadTokens",
             "~cachedInputTokens",
         ),
         "cache_creation_input_tokens": (
@@ -289,6 +295,7 @@ CAMEL = Shape(
             "+cacheWriteInputTokens",
             "+cacheWriteInputTokenCount",
             "+cacheCreationInputTokens",
+            "+cacheWriteTokens",
         ),
         "cache_creation_5m_input_tokens": (
             "+cacheDetails[ttl=5m]/inputTokens",

@@ -1,4 +1,4 @@
-"""Numbers of a report that look like counts of tokens and that no rule reads: each is named, so that nothing is lost in silence.
+"""Numbers of a report that look like counts of tokens and that no rule reads: each is named, so none is lost in silence.
 
 `INFORMATIVE` are names whose numbers say nothing new.
 """
