@@ -192,7 +192,7 @@ def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
 
 
 def _reported(fields: Fields, usage: Usage) -> Usage:
-    """The usage with the counts that its provider reported. A report that cannot be read is noted; a too long one is not read."""
+    """The usage with what its provider reported. A report that cannot be read is noted; one that is too long is not read."""
     if len(usage.provider_usage_json.encode()) > MAX_PROVIDER_USAGE_BYTES:
         return usage
     try:

@@ -238,14 +238,12 @@ MESSAGES = Shape(
         ),
         "cache_creation_5m_input_tokens": (
             *_details("input", "ephemeral_5m_input_tokens"),
-            *_details("input", "cache_creation/ephemeral_5m_input_tokens"),
             "details/ephemeral_5m_input_tokens",
             "+cache_creation/ephemeral_5m_input_tokens",
             "+cache_details[ttl=5m]/input_tokens",
         ),
         "cache_creation_1h_input_tokens": (
             *_details("input", "ephemeral_1h_input_tokens"),
-            *_details("input", "cache_creation/ephemeral_1h_input_tokens"),
             "details/ephemeral_1h_input_tokens",
             "+cache_creation/ephemeral_1h_input_tokens",
             "+cache_details[ttl=1h]/input_tokens",
