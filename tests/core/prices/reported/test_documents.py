@@ -14,17 +14,19 @@ CHAT_COUNTS = Usage(input_tokens=1000, output_tokens=97)
 CHUNK = {"id": "c", "choices": [{"delta": {"content": "a"}}], "usage": None}
 LAST = {"id": "c", "choices": [], "usage": CHAT}
 EVENTS = (
-    ": a comment\n\n"
-    f"event: chunk\nid: 1\nretry: 5\ndata: {json.dumps(CHUNK)}\n\n"
-    f"data: {json.dumps(LAST)}\n\n"
-    "data: [DONE]\n\n"
+    f": a comment\n\nevent: chunk\nid: 1\nretry: 5\ndata: {json.dumps(CHUNK)}\n\ndata: {json.dumps(LAST)}\n\ndata: [DONE]\n\n"
 )
 
 
 def batch_line(custom_id: str, usage: Any, status: int = 200) -> dict[str, Any]:
     """A line of OpenAI's batch output (https://platform.openai.com/docs/guides/batch)."""
     body = {"model": "gpt-4o-mini", "usage": usage} if usage else {"error": {"message": "no"}}
-    return {"id": f"batch_{custom_id}", "custom_id": custom_id, "response": {"status_code": status, "body": body}, "error": None}
+    return {
+        "id": f"batch_{custom_id}",
+        "custom_id": custom_id,
+        "response": {"status_code": status, "body": body},
+        "error": None,
+    }
 
 
 @pytest.mark.parametrize(

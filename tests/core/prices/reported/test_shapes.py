@@ -156,7 +156,11 @@ CACHED_AUDIO = {
             id="pydantic-ai",
         ),
         pytest.param(
-            "", {"request_tokens": 500, "response_tokens": 90, "total_tokens": 590}, counted(**{"in": 500}, out=90), {}, id="old"
+            "",
+            {"request_tokens": 500, "response_tokens": 90, "total_tokens": 590},
+            counted(**{"in": 500}, out=90),
+            {},
+            id="old",
         ),
         pytest.param(
             "ollama",
@@ -296,7 +300,9 @@ def places() -> Iterator[Any]:
         for name, alternatives in shape.classes.items():
             for number, each in enumerate(alternatives):
                 for where in each:
-                    yield pytest.param(shape, name, where, id=f"{shape.name.partition(' ')[0]}-{name}-{number}-{where.names[-1]}")
+                    yield pytest.param(
+                        shape, name, where, id=f"{shape.name.partition(' ')[0]}-{name}-{number}-{where.names[-1]}"
+                    )
 
 
 def put(usage: dict[str, Any], where: Place, count: int) -> None:

@@ -33,11 +33,14 @@ AND = " & "
 
 @dataclass(frozen=True)
 class Shape:
-    """One way to write usage. It is known by any of the names in `known_by`; one that ends with a point is a prefix."""
+    """One way to write usage. It is known by any of the names in `known_by` (one that ends with a point is a prefix), and where
+    there is none of any shape by those in `or_by`, which an event may have alone.
+    """
 
     name: str
     known_by: tuple[str, ...]
     places: Mapping[str, Places]
+    or_by: tuple[str, ...] = ()
 
     @cached_property
     def classes(self) -> Mapping[str, tuple[tuple[Place, ...], ...]]:
@@ -130,6 +133,7 @@ GEMINI = Shape(
         "cached_image_input_tokens": _modality(("cacheTokensDetails",), _PAGES, "tokenCount"),
         "total": ("totalTokenCount",),
     },
+    ("toolUsePromptTokenCount", "cachedContentTokenCount", *_PROMPTS, *_ANSWERS, "cacheTokensDetails"),
 )
 
 _BY_INPUT = ("input_tokens_by_modality", "tool_use_tokens_by_modality")
@@ -155,6 +159,7 @@ INTERACTIONS = Shape(
         "web_searches": ("grounding_tool_count[type=google_search]/count",),
         "total": ("total_tokens",),
     },
+    ("total_cached_tokens", *_BY_INPUT, "output_tokens_by_modality", "cached_tokens_by_modality"),
 )
 
 LLAMA = Shape(
@@ -207,6 +212,7 @@ CHAT = Shape(
         **_SEARCHES,
         "total": ("total_tokens",),
     },
+    ("prompt_tokens_details", "completion_tokens_details", "prompt_cache_hit_tokens", "citation_tokens", "num_search_queries"),
 )
 
 MESSAGES = Shape(
@@ -271,6 +277,10 @@ MESSAGES = Shape(
         "rerank_searches": ("search_units",),
         "total": ("total_tokens",),
     },
+    (
+        *("input_tokens_details", "output_tokens_details", "input_token_details", "output_token_details"),
+        *("iterations", "reasoning_output_tokens", "server_side_tool_usage_details"),
+    ),
 )
 
 CAMEL = Shape(
@@ -316,6 +326,10 @@ CAMEL = Shape(
         "rerank_searches": ("searchUnits",),
         "total": ("totalTokens",),
     },
+    (
+        *("inputTokenDetails", "outputTokenDetails", "cachedInputTokens"),
+        *("cacheReadInputTokens", "cacheWriteInputTokens", "cacheDetails"),
+    ),
 )
 
 CAMEL_CHAT = Shape(
@@ -340,6 +354,7 @@ INVOCATION = Shape(
         "cache_creation_input_tokens": ("+cacheWriteInputTokenCount",),
         "total": ("totalTokenCount",),
     },
+    ("cacheReadInputTokenCount", "cacheWriteInputTokenCount"),
 )
 
 OLLAMA = Shape(
@@ -371,6 +386,7 @@ SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT
 """All shapes. The first of which a name is there is that of an object."""
 
 _KNOWN = frozenset(name for shape in SHAPES for name in shape.known_by)
+_KNOWN_ALONE = frozenset(name for shape in SHAPES for name in shape.or_by)
 _SNAKE_GEMINI = frozenset(("prompt_token_count", "candidates_token_count", "thoughts_token_count", "total_token_count"))
 
 
@@ -381,6 +397,9 @@ def shape_of(found: Raw, *, has_output: bool = True) -> Shape | None:
         return next(shape for shape in SHAPES if not known.isdisjoint(shape.known_by))
     if any(name.startswith(_OTEL) for name in found):
         return OTEL
+    alone = _KNOWN_ALONE.intersection(found)
+    if alone:
+        return next(shape for shape in SHAPES if not alone.isdisjoint(shape.or_by))
     is_total = not has_output and any(number_of(found.get(name)) is not None for name in ("tokens", "total_tokens"))
     return TOTAL_ONLY if is_total else None
 

@@ -28,7 +28,7 @@ INFORMATIVE: Mapping[str, str] = {
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
     **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "a copy in the provider's words"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
-    **dict.fromkeys(("iterations", "steps"), "what the whole is the sum of"),
+    **dict.fromkeys(("steps",), "what the whole is the sum of"),
     **dict.fromkeys(("web_fetch_requests", "mcp_calls"), "calls of tools that have no fee"),
 }
 
@@ -40,8 +40,9 @@ _TOKENS = re.compile(r"tokens|token_?count", re.IGNORECASE)
 def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
     for names, value in _leaves(usage, ()):
+        place = names[1:] if names[0] == "iterations" else names
         is_counter = _is_positive(value) and (bool(_TOKENS.search(names[-1])) or names[0] in _TOOL_COUNTERS)
-        if is_counter and names not in shape.read_names:
+        if is_counter and place not in shape.read_names:
             yield _path(names)
 
 
