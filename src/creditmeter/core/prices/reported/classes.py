@@ -72,8 +72,8 @@ def classes_in(shape: Shape, raw: Raw, provider: str) -> Mapping[str, int]:
 
 def _found(shape: Shape, raw: Raw, provider: str) -> Found:
     found = Found({}, set())
-    for name, places in shape.classes.items():
-        for each in places:
+    for name, first_names in shape.first_names.items():
+        for each in () if first_names.isdisjoint(raw) else shape.classes[name]:
             count = sum_at(raw, each)
             if count is None or (name in found.counts and not count):
                 continue

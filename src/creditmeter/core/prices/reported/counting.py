@@ -38,19 +38,17 @@ class Place:
 
     steps: tuple[Step, ...]
     mark: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names on the way, without the choice of items."""
-        return tuple(each.name for each in self.steps)
+    names: tuple[str, ...]
+    """The names on the way, without the choice of items."""
 
 
 @cache
 def place(text: str) -> Place:
     """A place as it is written in the table of shapes."""
     plain = text.lstrip(BESIDE + BESIDE_AT_SOME)
-    steps = [_STEP.fullmatch(each) for each in plain.split("/")]
-    return Place(tuple(Step(*each.groups("")) for each in steps if each is not None), text[: len(text) - len(plain)])
+    matches = [_STEP.fullmatch(each) for each in plain.split("/")]
+    steps = tuple(Step(*each.groups("")) for each in matches if each is not None)
+    return Place(steps, text[: len(text) - len(plain)], tuple(each.name for each in steps))
 
 
 def count_at(raw: Raw, where: Place) -> int | None:
@@ -71,7 +69,7 @@ def count_at(raw: Raw, where: Place) -> int | None:
 
 def sum_at(raw: Raw, places: Iterable[Place]) -> int | None:
     """The sum of the counts at several places; None if there is none at any."""
-    counts = [count for each in places if (count := count_at(raw, each)) is not None]
+    counts = [count for each in places if each.names[0] in raw and (count := count_at(raw, each)) is not None]
     return sum(counts) if counts else None
 
 

@@ -51,6 +51,14 @@ class Shape:
         }
 
     @cached_property
+    def first_names(self) -> Mapping[str, frozenset[str]]:
+        """Of each class the names with which its places begin: without any of them there is no count of it."""
+        return {
+            name: frozenset(each.steps[0].name for places in alternatives for each in places)
+            for name, alternatives in self.classes.items()
+        }
+
+    @cached_property
     def read_names(self) -> frozenset[tuple[str, ...]]:
         """The names on the way to everything that is read."""
         return frozenset(each.names for alternatives in self.classes.values() for places in alternatives for each in places)

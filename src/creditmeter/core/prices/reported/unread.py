@@ -41,8 +41,9 @@ def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
     for names, value in _leaves(usage, ()):
         place = names[1:] if names[0] == "iterations" else names
-        is_counter = _is_positive(value) and (bool(_TOKENS.search(names[-1])) or names[0] in _TOOL_COUNTERS)
-        if is_counter and place not in shape.read_names:
+        if place in shape.read_names or not (_TOKENS.search(names[-1]) or names[0] in _TOOL_COUNTERS):
+            continue
+        if _is_positive(value):
             yield _path(names)
 
 
