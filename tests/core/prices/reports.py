@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from creditmeter.core.prices.reported.reading import read as read_report
 from creditmeter.core.prices.reported.reading import with_provider_usage
-from creditmeter.core.prices.reported.values import UnknownUsageError
+from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from creditmeter.core.work import Usage
 
 CHAT = {"prompt_tokens": 1000, "completion_tokens": 97, "total_tokens": 1097}
@@ -39,6 +40,26 @@ IMAGES = {
         "total_tokens": 4210,
     },
 }
+
+
+CACHED_AUDIO = {
+    "input_tokens": 1000,
+    "output_tokens": 253,
+    "input_token_details": {
+        "text_tokens": 100,
+        "audio_tokens": 850,
+        "image_tokens": 50,
+        "cached_tokens": 900,
+        "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 800, "image_tokens": 40},
+    },
+    "output_token_details": {"text_tokens": 53, "audio_tokens": 200},
+}
+
+
+def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
+    """The only response in a document."""
+    (found,) = read_report(json.dumps(document), provider, model).responses
+    return found
 
 
 def read(document: Any, provider: str = "", **beside: Any) -> Usage:

@@ -8,8 +8,7 @@ import pytest
 
 from creditmeter.core.prices.reported.reading import read
 from creditmeter.core.prices.reported.unread import INFORMATIVE
-from tests.core.prices.reported.test_shapes import one
-from tests.core.prices.reports import CHAT, GEMINI, MESSAGE
+from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, one
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from creditmeter.core.prices.rate_card import MAX_TOKENS
 from creditmeter.core.prices.reported.documents import WHAT_TO_SEND
 from creditmeter.core.prices.reported.envelopes import MAX_MODEL_NAME
 from creditmeter.core.prices.reported.reading import with_provider_usage
-from creditmeter.core.prices.reported.shapes import MAX_DEPTH
+from creditmeter.core.prices.reported.recognising import MAX_DEPTH
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.work import Usage
 from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, read_text, refusal

@@ -1,6 +1,5 @@
 """Each shape in which usage is written, and each class of tokens in it: hand-written payloads, and every place of the table."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,9 +7,8 @@ import pytest
 
 from creditmeter.core.prices.reported.classes import COUNTS, UNITS
 from creditmeter.core.prices.reported.counting import Place
-from creditmeter.core.prices.reported.reading import read
 from creditmeter.core.prices.reported.shapes import SHAPES, Shape
-from creditmeter.core.prices.reported.values import ReportedResponse
+from tests.core.prices.reports import CACHED_AUDIO, one
 
 SHORT = {
     "in": "input_tokens",
@@ -26,29 +24,9 @@ SHORT = {
 }
 
 
-def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
-    """The only response in a document."""
-    (found,) = read(json.dumps(document), provider, model).responses
-    return found
-
-
 def counted(**counts: int) -> dict[str, int]:
     """Counts by their short names."""
     return {SHORT[name]: count for name, count in counts.items()}
-
-
-CACHED_AUDIO = {
-    "input_tokens": 1000,
-    "output_tokens": 253,
-    "input_token_details": {
-        "text_tokens": 100,
-        "audio_tokens": 850,
-        "image_tokens": 50,
-        "cached_tokens": 900,
-        "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 800, "image_tokens": 40},
-    },
-    "output_token_details": {"text_tokens": 53, "audio_tokens": 200},
-}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from creditmeter.core.prices.reported.reading import read, sum_of
 from creditmeter.core.prices.reported.shapes import SHAPES
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
-from tests.core.prices.reported.test_shapes import CACHED_AUDIO
-from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE
+from tests.core.prices.reports import CACHED_AUDIO, CHAT, GEMINI, GROK, IMAGES, MESSAGE, one
 
 KNOWN = frozenset(name for shape in SHAPES for name in shape.known_by)
 SAMPLES: list[tuple[str, dict[str, Any]]] = [
@@ -72,12 +71,6 @@ def events(draw: st.DrawFn, usage: Mapping[str, Any], response_id: str) -> list[
     parts = [so_far(draw, dict(usage)) for _ in range(draw(st.integers(0, 3)))]
     parts.insert(draw(st.integers(0, len(parts))), dict(usage))
     return [{"id": response_id, "model": f"model-{response_id}", "usage": part} for part in parts]
-
-
-def one(document: Any, provider: str) -> ReportedResponse:
-    """The only response in a document."""
-    (found,) = read(json.dumps(document), provider).responses
-    return found
 
 
 @given(some_usage, st.data())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.prices.reported.test_shapes import one
+from tests.core.prices.reports import one
 
 GATEWAY = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 510, "prompt_tokens_details": {"cached_tokens": 400}}
 

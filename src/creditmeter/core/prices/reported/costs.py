@@ -2,7 +2,7 @@
 
 * OpenRouter: `cost`, and for a key of one's own (`is_byok`) what its provider charges, `cost_details.upstream_inference_cost`
   (https://openrouter.ai/docs/use-cases/usage-accounting).
-* xAI: `cost_in_usd_ticks`, ten thousand millions a dollar (https://docs.x.ai/developers/cost-tracking).
+* xAI: `cost_in_usd_ticks`, 10^10 a dollar (https://docs.x.ai/developers/cost-tracking).
 * Perplexity: `cost.total_cost`.
 * LiteLLM: `response_cost`, also in `_hidden_params`.
 
@@ -14,12 +14,12 @@ from typing import Any
 
 from creditmeter.core.prices.reported.counting import Raw
 
-MAX_COST_USD = 1_000_000_000
-"""A cost above this is taken for no cost, as is a negative one."""
+_MOST = 10**19
+"""A number above this (in ticks 10^9 dollars) is taken for no cost, as is a negative one."""
 
 
 def cost_in(document: Raw) -> Decimal | None:
-    """The cost that an object reports; None if it has none that can be read."""
+    """The cost that an object reports, in dollars; None if it has none that can be read."""
     ticks = _dollars(document.get("cost_in_usd_ticks"))
     if ticks is not None:
         return ticks.scaleb(-10)
@@ -41,4 +41,4 @@ def _dollars(found: Any) -> Decimal | None:
     if isinstance(found, bool) or not isinstance(found, int | Decimal):
         return None
     number = Decimal(found)
-    return number if number.is_finite() and 0 <= number <= MAX_COST_USD * 10**10 else None
+    return number if number.is_finite() and 0 <= number <= _MOST else None

@@ -10,7 +10,8 @@ from typing import Any
 
 from creditmeter.core.prices.reported.costs import cost_in
 from creditmeter.core.prices.reported.counting import Raw
-from creditmeter.core.prices.reported.shapes import AROUND, MAX_DEPTH, Shape, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.shapes import Shape
 from creditmeter.core.prices.reported.tools import tool_calls_in
 from creditmeter.core.prices.reported.unread import unread_around
 

@@ -76,21 +76,17 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     facts = gathered.facts
     name = (facts.model or model).lower()
     rules_of = "anthropic" if _ANTHROPIC_MODEL.search(name) else provider
-    found: dict[str, int] = {}
-    others: dict[str, Mapping[str, int]] = {}
-    unread = dict(gathered.unread)
+    found: dict[str, dict[str, int]] = {"": {}}
     for shape, usage in gathered.usage.values():
         for each, counts in _of_models(shape, usage, rules_of, facts.model):
-            if each:
-                others[each] = counts
-            else:
-                found = _larger(found, counts)
-        unread.update(dict.fromkeys(unread_in_usage(shape, usage)))
+            found[each] = _larger(found.get(each, {}), counts)
+    own = found.pop("")
     if gathered.has_start and not gathered.has_end:
-        found.pop("output_tokens", None)
-    found = _with_model_rules(found, facts, name)
-    yield _response(facts, _larger(found, dict(facts.units)), tuple(unread)[:MAX_UNREAD])
-    for each, counts in others.items():
+        own.pop("output_tokens", None)
+    own = _larger(_with_model_rules(own, facts, name), dict(facts.units))
+    unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
+    yield _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
+    for each, counts in found.items():
         yield _response(replace(facts, model=each, cost_usd=None), counts, ())
 
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from creditmeter.core.prices.reported.counting import Place, Raw, number_of, place
+from creditmeter.core.prices.reported.counting import Place, place
 
 Places = tuple[str, ...]
 
@@ -92,29 +92,29 @@ _SEARCHES = {
     "search_sources": ("num_sources_used",),
 }
 
-_OTEL = "gen_ai.usage."
+OTEL_PREFIX = "gen_ai.usage."
 OTEL = Shape(
     "OpenTelemetry attributes",
-    (_OTEL,),
+    (OTEL_PREFIX,),
     {
-        "input_tokens": (f"{_OTEL}input_tokens", f"{_OTEL}prompt_tokens"),
-        "output_tokens": (f"{_OTEL}output_tokens", f"{_OTEL}completion_tokens"),
+        "input_tokens": (f"{OTEL_PREFIX}input_tokens", f"{OTEL_PREFIX}prompt_tokens"),
+        "output_tokens": (f"{OTEL_PREFIX}output_tokens", f"{OTEL_PREFIX}completion_tokens"),
         "cache_read_input_tokens": (
-            f"{_OTEL}cache_read.input_tokens",
-            f"{_OTEL}cache_read_input_tokens",
-            f"{_OTEL}input_tokens.cached",
+            f"{OTEL_PREFIX}cache_read.input_tokens",
+            f"{OTEL_PREFIX}cache_read_input_tokens",
+            f"{OTEL_PREFIX}input_tokens.cached",
         ),
         "cache_creation_input_tokens": (
-            f"{_OTEL}cache_creation.input_tokens",
-            f"{_OTEL}cache_creation_input_tokens",
-            f"{_OTEL}input_tokens.cache_write",
+            f"{OTEL_PREFIX}cache_creation.input_tokens",
+            f"{OTEL_PREFIX}cache_creation_input_tokens",
+            f"{OTEL_PREFIX}input_tokens.cache_write",
         ),
         "reasoning_output_tokens": (
-            f"{_OTEL}reasoning.output_tokens",
-            f"{_OTEL}reasoning_tokens",
-            f"{_OTEL}output_tokens.reasoning",
+            f"{OTEL_PREFIX}reasoning.output_tokens",
+            f"{OTEL_PREFIX}reasoning_tokens",
+            f"{OTEL_PREFIX}output_tokens.reasoning",
         ),
-        "total": (f"{_OTEL}total_tokens",),
+        "total": (f"{OTEL_PREFIX}total_tokens",),
     },
 )
 
@@ -379,52 +379,5 @@ TOTAL_ONLY = Shape(
     {"input_tokens": ("tokens", "total_tokens")},
 )
 
-MAX_DEPTH = 8
-"""The depth to which events and responses are searched for usage."""
-
-AROUND = (
-    *("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage"),
-    *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
-    *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
-    *("response_metadata", "llm_output", "kwargs", "data"),
-)
-"""The keys under which responses and events have their usage, or what contains it. The first that has one applies."""
-
 SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, MESSAGES, SEARCHES)
 """All shapes. The first of which a name is there is that of an object."""
-
-_KNOWN = frozenset(name for shape in SHAPES for name in shape.known_by)
-_KNOWN_ALONE = frozenset(name for shape in SHAPES for name in shape.or_by)
-_SNAKE_GEMINI = frozenset(("prompt_token_count", "candidates_token_count", "thoughts_token_count", "total_token_count"))
-
-
-def shape_of(found: Raw, *, has_output: bool = True) -> Shape | None:
-    """The shape of an object that is usage; None if it is none. Usage of what has no output may be a total alone."""
-    known = _KNOWN.intersection(found)
-    if known:
-        return next(shape for shape in SHAPES if not known.isdisjoint(shape.known_by))
-    if any(name.startswith(_OTEL) for name in found):
-        return OTEL
-    alone = _KNOWN_ALONE.intersection(found)
-    if alone:
-        return next(shape for shape in SHAPES if not alone.isdisjoint(shape.or_by))
-    is_total = not has_output and any(number_of(found.get(name)) is not None for name in ("tokens", "total_tokens"))
-    return TOTAL_ONLY if is_total else None
-
-
-def in_camel_case(found: Raw) -> Raw:
-    """An object of Gemini's with the names of Google's Python client, as Gemini itself writes it; any other as it is."""
-    if _SNAKE_GEMINI.isdisjoint(found) or "generation_token_count" in found:
-        return found
-    return {_camel_case(name): _renamed(value) for name, value in found.items()}
-
-
-def _renamed(value: object) -> object:
-    if isinstance(value, list):
-        return [{_camel_case(name): each[name] for name in each} if isinstance(each, dict) else each for each in value]
-    return value
-
-
-def _camel_case(name: str) -> str:
-    head, *others = name.split("_")
-    return head + "".join(each.capitalize() for each in others)

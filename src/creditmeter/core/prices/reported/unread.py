@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.shapes import AROUND, MAX_DEPTH, Shape, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.shapes import Shape
 
 MAX_UNREAD = 16
 """Most paths that are named of one response."""
