@@ -106,6 +106,15 @@ def test_an_event_in_the_middle_that_is_no_json_is_refused() -> None:
     assert refusal("data: {oops\n\ndata: {}\n\n").startswith("has an event, number 1, whose data is not JSON")
 
 
+@pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"usage": ', "}"), ('{"x": ', "}"), ('{"a_tokens": [', "]}")])
+@pytest.mark.parametrize("depth", [100, 300, 450])
+def test_nothing_is_too_deep(start: str, end: str, depth: int) -> None:
+    """What can just be parsed is read, in each of two events, as far as usage is looked for."""
+    deep = start * depth + "1" + end * depth
+    event = f'{{"id": "a", "usage": {{"prompt_tokens": 5, "completion_tokens": 6, "x": {deep}}}, "y": {deep}}}'
+    assert read_text(f"[{event}, {event}]") == Usage(input_tokens=5, output_tokens=6)
+
+
 def test_documents_are_what_was_written() -> None:
     """In their order."""
     assert documents_in('{"a": 1}\n[2]') == Documents(({"a": 1}, [2]))

@@ -9,27 +9,28 @@ from typing import Any
 
 from creditmeter.core.prices.reported.counting import number_of
 
+_MAX_DEPTH = 32
 _KEYS = ("modality", "ttl", "type")
 
 
-def merged(old: Any, new: Any) -> Any:
-    """What two events say of one thing. A text is what the later one says."""
-    if old is None or new is None:
-        return new if old is None else old
+def merged(old: Any, new: Any, depth: int = 0) -> Any:
+    """What two events say of one thing. A text is what the later one says, and so is what is too deep to be a count."""
+    if old is None or new is None or depth > _MAX_DEPTH:
+        return old if new is None else new
     if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **{name: merged(old.get(name), value) for name, value in new.items()}}
+        return {**old, **{name: merged(old.get(name), value, depth + 1) for name, value in new.items()}}
     if isinstance(old, list) and isinstance(new, list):
-        return _merged_lists(old, new)
+        return _merged_lists(old, new, depth + 1)
     before, after = number_of(old), number_of(new)
     if before is not None and after is not None:
         return old if before.is_nan() or (not after.is_nan() and before >= after) else new
     return old if before is None and isinstance(old, bool | float) else new
 
 
-def _merged_lists(old: list[Any], new: list[Any]) -> list[Any]:
+def _merged_lists(old: list[Any], new: list[Any], depth: int) -> list[Any]:
     items = dict(_with_keys(old))
     for key, value in _with_keys(new):
-        items[key] = merged(items.get(key), value)
+        items[key] = merged(items.get(key), value, depth)
     return list(items.values())
 
 

@@ -35,7 +35,8 @@ class Gathered:
 
     def add(self, event: Event) -> None:
         """Take in one more event."""
-        self.facts = _joined(self.facts, event.facts)
+        if event.facts != self.facts:
+            self.facts = _joined(self.facts, event.facts)
         self.unread.update(dict.fromkeys(event.unread))
         if event.shape is None:
             return

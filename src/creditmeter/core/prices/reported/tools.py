@@ -22,6 +22,8 @@ _FEE_FOR_ALL = ("gemini-1", "gemini-2")
 
 def tool_calls_in(response: Raw, model: str) -> Mapping[str, int]:
     """How many calls of each tool a response shows."""
+    if "output" not in response and "candidates" not in response:
+        return {}
     calls = Counter(_ITEMS[kind] for each in _objects(response.get("output")) if (kind := _kind(each)) in _ITEMS)
     searches = sum(map(_searches, _objects(response.get("candidates"))))
     if searches:

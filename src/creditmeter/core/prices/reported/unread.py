@@ -82,7 +82,7 @@ def _leaves(found: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
         return
     if isinstance(found, list):
         for each in found:
-            yield from _leaves(each, names) if isinstance(each, dict | list) else ()
+            yield from _leaves(each, names) if isinstance(each, dict) else ()
     elif isinstance(found, dict):
         for name, value in found.items():
             if _last(name) not in INFORMATIVE:
