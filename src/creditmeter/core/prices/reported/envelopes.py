@@ -18,6 +18,8 @@ from creditmeter.core.prices.reported.unread import unread_around
 MAX_MODEL_NAME = 256
 """Most characters in a name: of a model, an id, a tier. A longer one is ignored."""
 
+_PLACE_OF = {name: place for place, name in enumerate(AROUND)}
+
 _NAMED_IN = ("message", "response", "result", "response_metadata")
 """The keys under which an event has what names its model and id, if it does not do so itself."""
 
@@ -83,7 +85,7 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     shape = shape_of(document, has_output=facts.has_output)
     if shape is not None:
         return [Event(facts, shape, document)]
-    for name in AROUND if depth < MAX_DEPTH else ():
+    for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
         found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
         if with_usage := [each for each in found if each.shape is not None]:
             return with_usage
