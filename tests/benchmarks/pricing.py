@@ -22,9 +22,9 @@ from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import from_datetime
 from creditmeter.core.prices.pricing import Pricing
-from creditmeter.core.prices.provider_usage import with_provider_usage
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
+from creditmeter.core.prices.reported.reading import with_provider_usage
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.opening import load_rate_card

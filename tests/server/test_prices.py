@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.server.errors import problem_of
-from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
+from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, metering_pb2, work_pb2
 from tests.server.conftest import Services, failure
 
 CREDIT = 1_000_000
@@ -230,7 +230,25 @@ async def test_provider_usage_is_charged(services: Services) -> None:
     request.request_id, usage.provider_usage_json = "c2", "[]"
     request.usage.CopyFrom(usage)
     missing = {"usage.input_tokens", "usage.output_tokens"}  # which nothing says then
+    assert (await failure(services.metering.Charge(request))).fields == missing
+    request.usage.provider_usage_json = "no"
     assert (await failure(services.metering.Charge(request))).fields == {"usage.provider_usage_json"} | missing
+
+
+@pytest.mark.parametrize(
+    "report", ["{}", '{"usage": null}', "data: [DONE]\n\n", '[{"choices": [], "usage": null}]', 'data: {"id": "a", "cho']
+)
+async def test_a_commit_whose_report_has_no_usage_is_at_the_bound(services: Services, report: str) -> None:
+    """As if no usage were set: 1,000 tokens in and 100 out at most, so 0.0025 + 0.001 dollars, and flagged."""
+    await services.create("alice", permanent=100 * CREDIT)
+    bound = work_pb2.Work(action="text", request_model="gpt-4o", provider="openai", input_tokens=1_000, max_output_tokens=100)
+    asked_hold = metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=bound)
+    held = (await services.metering.Reserve(asked_hold)).reservation
+    asked = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id)
+    asked.usage.provider_usage_json = report
+    charge = (await services.metering.Commit(asked)).charge
+    assert charge.cost_usd == "0.0035"
+    assert charges_pb2.CHARGE_FLAG_ESTIMATED in charge.flags
 
 
 async def test_a_card_with_many_problems_is_refused_with_as_many_as_fit(services: Services) -> None:

@@ -8,7 +8,8 @@ from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Usage, UsageSource, Work
@@ -93,8 +94,8 @@ def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
         amount=amount,
         keep_open=message.keep_open,
     )
-    if usage is not None and fields.refusal is not None:
-        _is_report_wrong(fields, usage)
+    if usage is not None and fields.refusal is not None:  # else its reservation says what else is wrong
+        _reported(fields, usage)
     return fields.refusal or request
 
 
@@ -114,8 +115,7 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
     fields = Fields(message)
     usage, amount = _cost(fields, message, least=1)
     if usage is not None:
-        known = replace(usage, provider_usage_json="") if _is_report_wrong(fields, usage) else usage
-        for name, why in missing_in_usage(known):
+        for name, why in missing_in_usage(replace(_reported(fields, usage), provider_usage_json="")):
             fields.wrong(f"usage.{name}", why)
     request = ChargeNow(
         request_id=fields.id("request_id", RequestId),
@@ -188,16 +188,15 @@ def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
     )
 
 
-def _is_report_wrong(fields: Fields, usage: Usage) -> bool:
-    """Whether the provider's usage JSON is too long or cannot be read. The latter is noted here, the former by `_usage`."""
+def _reported(fields: Fields, usage: Usage) -> Usage:
+    """The usage with what its provider reported. A report that cannot be read is noted; one that is too long is not read."""
     if _is_report_too_long(usage.provider_usage_json):
-        return True
+        return usage
     try:
-        with_provider_usage(usage)
+        return with_provider_usage(usage)
     except UnknownUsageError as error:
         fields.wrong("usage.provider_usage_json", str(error))
-        return True
-    return False
+        return usage
 
 
 def _is_report_too_long(report: str) -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from creditmeter.core.prices.provider_usage import UnknownUsageError, with_provider_usage
+from creditmeter.core.prices.reported.reading import read as read_report
+from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from creditmeter.core.work import Usage
 
 CHAT = {"prompt_tokens": 1000, "completion_tokens": 97, "total_tokens": 1097}
@@ -40,9 +42,34 @@ IMAGES = {
 }
 
 
+CACHED_AUDIO = {
+    "input_tokens": 1000,
+    "output_tokens": 253,
+    "input_token_details": {
+        "text_tokens": 100,
+        "audio_tokens": 850,
+        "image_tokens": 50,
+        "cached_tokens": 900,
+        "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 800, "image_tokens": 40},
+    },
+    "output_token_details": {"text_tokens": 53, "audio_tokens": 200},
+}
+
+
+def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
+    """The only response in a document."""
+    (found,) = read_report(json.dumps(document), provider, model).responses
+    return found
+
+
 def read(document: Any, provider: str = "", **beside: Any) -> Usage:
     """The counts that were read, and what was given beside them; not what they were read from."""
-    usage = with_provider_usage(Usage(provider=provider, provider_usage_json=json.dumps(document), **beside))
+    return read_text(json.dumps(document), provider, **beside)
+
+
+def read_text(text: str, provider: str = "", **beside: Any) -> Usage:
+    """The same of a text as it came."""
+    usage = with_provider_usage(Usage(provider=provider, provider_usage_json=text, **beside))
     return replace(usage, provider="", provider_usage_json="")
 
 

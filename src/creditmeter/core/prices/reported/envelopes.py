@@ -1,0 +1,169 @@
+"""The events and responses in documents: where the usage of each stands, whose it is, and what else is said of the call.
+
+Usage stands a few levels down in what providers, gateways and frameworks wrap it in. Responses are told apart by their ids.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from creditmeter.core.prices.reported.costs import cost_in
+from creditmeter.core.prices.reported.counting import Raw
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.shapes import Shape
+from creditmeter.core.prices.reported.tools import tool_calls_in
+from creditmeter.core.prices.reported.unread import unread_around
+
+MAX_MODEL_NAME = 256
+"""Most characters in a name: of a model, an id, a tier. A longer one is ignored."""
+
+_PLACE_OF = {name: place for place, name in enumerate(AROUND)}
+
+_NAMED_IN = ("message", "response", "result", "response_metadata")
+"""The keys under which an event has what names its model and id, if it does not do so itself."""
+
+_MODEL = ("model", "modelVersion", "model_version", "modelId", "model_name", "gen_ai.response.model")
+_ID = ("id", "responseId", "response_id", "gen_ai.response.id", "custom_id", "recordId")
+_TIER = ("service_tier", "serviceTier", "trafficType", "traffic_type")
+_SPEED = ("speed",)
+_REGION = ("inference_geo", "inferenceGeo")
+_TIERS = {"on_demand": "standard", "on_demand_priority": "priority", "on_demand_flex": "flex"}
+"""The tiers that Gemini names as types of traffic, as everybody else names them."""
+
+_SAYS_NOTHING = ("auto", "not_available", "unspecified", "traffic_type_unspecified")
+_BODIES = ("choices", "content", "candidates", "output")
+"""What only a response of a model has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an event or response says of its call beside the usage. Empty is unknown."""
+
+    response_id: str = ""
+    model: str = ""
+    service_tier: str = ""
+    speed: str = ""
+    region: str = ""
+    cost_usd: Decimal | None = None
+    has_output: bool = True
+    is_image: bool = False
+    is_start: bool = False
+    is_whole: bool = False
+    is_answer: bool = False
+    units: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event or response: its facts, its usage if it has one, and the paths of what is read nowhere in it."""
+
+    facts: Facts
+    shape: Shape | None = None
+    usage: Raw = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+
+def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
+    """The events and responses in a document, in the order in which they came. What is too deep is not looked at."""
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(document, list):
+        for each in document:
+            yield from events_in(each, depth + 1)
+    elif isinstance(document, dict):
+        first, *others = _events_of(document, _NOTHING, depth)
+        unread = unread_around(document, depth, has_output=first.facts.has_output)
+        yield replace(first, unread=tuple(unread))
+        yield from others
+
+
+def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
+    """The object itself if it is usage, or else the usage that it has within; if it has none, what it says beside."""
+    document = in_camel_case(document)
+    facts = _facts(document, around)
+    shape = shape_of(document, has_output=facts.has_output)
+    if shape is not None:
+        return [Event(facts, shape, document)]
+    for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
+        found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
+        if with_usage := [each for each in found if each.shape is not None]:
+            return with_usage
+    return [Event(facts)]
+
+
+def _objects(found: Any) -> list[Raw]:
+    """The object, or those of a list, that stand under a key."""
+    return [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, dict)]
+
+
+def _facts(document: Raw, around: Facts) -> Facts:
+    """What an object says, on top of what the objects around it say."""
+    named = (document, *(each for name in _NAMED_IN if isinstance(each := document.get(name), dict)))
+    is_batch = "custom_id" in document or "recordId" in document
+    tier = around.service_tier if around.service_tier == "batch" else ""
+    cost = cost_in(document)
+    model = around.model or _name(named, _MODEL)
+    return replace(
+        around,
+        response_id=_name(named, _ID) or _moment_of(document) or around.response_id,
+        model=model,
+        service_tier=tier or ("batch" if is_batch else _word(document, _TIER)) or around.service_tier,
+        speed=_word(document, _SPEED) or around.speed,
+        region=_word(document, _REGION) or around.region,
+        cost_usd=around.cost_usd if cost is None else cost,
+        has_output=around.has_output and not _is_embedding(document),
+        is_image=around.is_image or _is_image(document),
+        is_start=around.is_start or document.get("type") == "message_start",
+        is_whole=around.is_whole or ("created" in document and isinstance(document.get("data"), list)) or _is_list(document),
+        is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
+        units=tuple(tool_calls_in(document, model).items()) or around.units,
+    )
+
+
+_NOTHING = Facts()
+
+
+def _name(documents: tuple[Raw, ...], names: tuple[str, ...]) -> str:
+    found = (document.get(name) for document in documents for name in names)
+    return next((each for each in found if isinstance(each, str) and is_name(each)), "")
+
+
+def _word(document: Raw, names: tuple[str, ...]) -> str:
+    """What a document says of how it was served, in lower case."""
+    for name in names:
+        found = document.get(name)
+        word = found.get("type") if isinstance(found, dict) else found
+        if isinstance(word, str) and is_name(word) and word.lower() not in _SAYS_NOTHING:
+            return _TIERS.get(word.lower(), word.lower())
+    return ""
+
+
+def _moment_of(document: Raw) -> str:
+    """What tells the responses of Ollama apart, which have no id: when the last event of each was made."""
+    moment = document.get("created_at")
+    return moment if document.get("done") is True and isinstance(moment, str) and is_name(moment) else ""
+
+
+def _is_list(document: Raw) -> bool:
+    return document.get("object") == "list"
+
+
+def _is_embedding(document: Raw) -> bool:
+    """Whether a response is one of embeddings or of ranks, which have no output."""
+    if _is_list(document) or not document.keys().isdisjoint(("embedding", "embeddings")):
+        return True
+    ranks = document.get("results")
+    return isinstance(ranks, list) and any(isinstance(each, dict) and "relevance_score" in each for each in ranks)
+
+
+def _is_image(document: Raw) -> bool:
+    """Whether a response, or an event, is one of OpenAI's image API."""
+    kind = document.get("type")
+    is_event = isinstance(kind, str) and kind.startswith(("image_generation.", "image_edit."))
+    return is_event or ("created" in document and isinstance(document.get("data"), list) and not _is_list(document))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a name. JSON can spell characters that no database keeps."""
+    return 0 < len(text) <= MAX_MODEL_NAME and text.isprintable()

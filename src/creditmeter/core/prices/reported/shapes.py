@@ -1,0 +1,383 @@
+"""The words in which counts are reported: a table of shapes, classes of tokens and the places of their counts.
+
+From this table reports are read and docs/prices.md is generated. A place is written as in `counting.Place`; of several places
+of one class the first that has more than 0 counts, or else the first that has 0. `+` marks what is counted beside the total of
+its side: it is added to it. `~` marks what is beside it at Anthropic and Bedrock only. Places with `&` between are added up.
+
+Where the words come from:
+
+* OpenAI: https://platform.openai.com/docs/api-reference (chat/object, responses/object, realtime-server-events, images)
+* Anthropic: https://platform.claude.com/docs/en/api/messages
+* Bedrock: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
+* Gemini: https://ai.google.dev/api/generate-content#UsageMetadata, https://ai.google.dev/gemini-api/docs/interactions
+* OpenTelemetry: https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+* AI SDK: https://ai-sdk.dev/docs/reference/ai-sdk-core/generate-text
+* LangChain: https://reference.langchain.com/python/langchain-core/messages/ai/UsageMetadata
+* pydantic-ai: https://ai.pydantic.dev/api/usage
+* Ollama: https://docs.ollama.com/api/usage
+* Cohere: https://docs.cohere.com/reference/chat
+* LiteLLM: https://docs.litellm.ai/docs/completion/prompt_caching
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from creditmeter.core.prices.reported.counting import Place, place
+
+Places = tuple[str, ...]
+
+AND = " & "
+"""Stands between places that are added up."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way to write usage. It is known by any of the names in `known_by` (one that ends with a point is a prefix), and where
+    there is none of any shape by those in `or_by`, which an event may have alone.
+    """
+
+    name: str
+    known_by: tuple[str, ...]
+    places: Mapping[str, Places]
+    or_by: tuple[str, ...] = ()
+
+    @cached_property
+    def classes(self) -> Mapping[str, tuple[tuple[Place, ...], ...]]:
+        """The places of each class, ready to be followed: alternatives, each of which is the sum of its places."""
+        return {
+            name: tuple(tuple(map(place, each.split(AND))) for each in alternatives)
+            for name, alternatives in self.places.items()
+        }
+
+    @cached_property
+    def first_names(self) -> Mapping[str, frozenset[str]]:
+        """Of each class the names with which its places begin: without any of them there is no count of it."""
+        return {
+            name: frozenset(each.steps[0].name for places in alternatives for each in places)
+            for name, alternatives in self.classes.items()
+        }
+
+    @cached_property
+    def read_names(self) -> frozenset[tuple[str, ...]]:
+        """The names on the way to everything that is read."""
+        return frozenset(each.names for alternatives in self.classes.values() for places in alternatives for each in places)
+
+
+def _details(side: str, name: str) -> Places:
+    return tuple(f"{side}_{details}/{name}" for details in ("tokens_details", "token_details"))
+
+
+def _modality(lists: Places, modalities: Places, count: str) -> Places:
+    return (AND.join(f"{each}[modality={modality}]/{count}" for each in lists for modality in modalities),)
+
+
+_CREATED = ("cache_creation", "prompt_tokens_details/cache_creation_token_details", "prompt_tokens_details/cache_creation")
+_SEARCHES = {
+    "web_searches": (
+        "server_tool_use/web_search_requests",
+        "num_search_queries",
+        "server_side_tool_usage_details/web_search_calls",
+        "tool_calls_details/search_web/invocation",
+        "prompt_tokens_details/web_search_requests",
+    ),
+    "social_searches": ("server_side_tool_usage_details/x_search_calls",),
+    "storage_searches": (
+        "server_side_tool_usage_details/file_search_calls & server_side_tool_usage_details/document_search_calls",
+    ),
+    "code_executions": (
+        "server_tool_use/code_execution_requests",
+        "server_side_tool_usage_details/code_interpreter_calls",
+    ),
+    "search_sources": ("num_sources_used",),
+}
+
+OTEL_PREFIX = "gen_ai.usage."
+OTEL = Shape(
+    "OpenTelemetry attributes",
+    (OTEL_PREFIX,),
+    {
+        "input_tokens": (f"{OTEL_PREFIX}input_tokens", f"{OTEL_PREFIX}prompt_tokens"),
+        "output_tokens": (f"{OTEL_PREFIX}output_tokens", f"{OTEL_PREFIX}completion_tokens"),
+        "cache_read_input_tokens": (
+            f"{OTEL_PREFIX}cache_read.input_tokens",
+            f"{OTEL_PREFIX}cache_read_input_tokens",
+            f"{OTEL_PREFIX}input_tokens.cached",
+        ),
+        "cache_creation_input_tokens": (
+            f"{OTEL_PREFIX}cache_creation.input_tokens",
+            f"{OTEL_PREFIX}cache_creation_input_tokens",
+            f"{OTEL_PREFIX}input_tokens.cache_write",
+        ),
+        "reasoning_output_tokens": (
+            f"{OTEL_PREFIX}reasoning.output_tokens",
+            f"{OTEL_PREFIX}reasoning_tokens",
+            f"{OTEL_PREFIX}output_tokens.reasoning",
+        ),
+        "total": (f"{OTEL_PREFIX}total_tokens",),
+    },
+)
+
+_PROMPTS, _ANSWERS = ("promptTokensDetails", "toolUsePromptTokensDetails"), ("candidatesTokensDetails", "responseTokensDetails")
+_PAGES = ("IMAGE", "DOCUMENT")
+GEMINI = Shape(
+    "Gemini generateContent and Live",
+    ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount", "responseTokenCount"),
+    {
+        "input_tokens": ("promptTokenCount",),
+        "tool_input_tokens": ("+toolUsePromptTokenCount",),
+        "output_tokens": ("candidatesTokenCount", "responseTokenCount"),
+        "reasoning_output_tokens": ("+thoughtsTokenCount",),
+        "cache_read_input_tokens": ("cachedContentTokenCount",),
+        "text_input_tokens": ("promptTokensDetails[modality=TEXT]/tokenCount",),
+        "audio_input_tokens": _modality(_PROMPTS, ("AUDIO",), "tokenCount"),
+        "image_input_tokens": _modality(_PROMPTS, _PAGES, "tokenCount"),
+        "video_input_tokens": _modality(_PROMPTS, ("VIDEO",), "tokenCount"),
+        "text_output_tokens": _modality(_ANSWERS, ("TEXT",), "tokenCount"),
+        "audio_output_tokens": _modality(_ANSWERS, ("AUDIO",), "tokenCount"),
+        "image_output_tokens": _modality(_ANSWERS, _PAGES, "tokenCount"),
+        "video_output_tokens": _modality(_ANSWERS, ("VIDEO",), "tokenCount"),
+        "cached_audio_input_tokens": _modality(("cacheTokensDetails",), ("AUDIO",), "tokenCount"),
+        "cached_image_input_tokens": _modality(("cacheTokensDetails",), _PAGES, "tokenCount"),
+        "total": ("totalTokenCount",),
+    },
+    ("toolUsePromptTokenCount", "cachedContentTokenCount", *_PROMPTS, *_ANSWERS, "cacheTokensDetails"),
+)
+
+_BY_INPUT = ("input_tokens_by_modality", "tool_use_tokens_by_modality")
+INTERACTIONS = Shape(
+    "Gemini Interactions",
+    ("total_input_tokens", "total_output_tokens", "total_thought_tokens", "total_tool_use_tokens"),
+    {
+        "input_tokens": ("total_input_tokens",),
+        "tool_input_tokens": ("+total_tool_use_tokens",),
+        "output_tokens": ("total_output_tokens",),
+        "reasoning_output_tokens": ("+total_thought_tokens",),
+        "cache_read_input_tokens": ("total_cached_tokens",),
+        "text_input_tokens": ("input_tokens_by_modality[modality=text]/tokens",),
+        "audio_input_tokens": _modality(_BY_INPUT, ("audio",), "tokens"),
+        "image_input_tokens": _modality(_BY_INPUT, ("image", "document"), "tokens"),
+        "video_input_tokens": _modality(_BY_INPUT, ("video",), "tokens"),
+        "text_output_tokens": _modality(("output_tokens_by_modality",), ("text",), "tokens"),
+        "audio_output_tokens": _modality(("output_tokens_by_modality",), ("audio",), "tokens"),
+        "image_output_tokens": _modality(("output_tokens_by_modality",), ("image", "document"), "tokens"),
+        "video_output_tokens": _modality(("output_tokens_by_modality",), ("video",), "tokens"),
+        "cached_audio_input_tokens": _modality(("cached_tokens_by_modality",), ("audio",), "tokens"),
+        "cached_image_input_tokens": _modality(("cached_tokens_by_modality",), ("image", "document"), "tokens"),
+        "web_searches": ("grounding_tool_count[type=google_search]/count",),
+        "total": ("total_tokens",),
+    },
+    ("total_cached_tokens", *_BY_INPUT, "output_tokens_by_modality", "cached_tokens_by_modality"),
+)
+
+LLAMA = Shape(
+    "Bedrock Llama",
+    ("generation_token_count",),
+    {"input_tokens": ("prompt_token_count",), "output_tokens": ("generation_token_count",)},
+)
+
+CHAT = Shape(
+    "OpenAI chat completions and embeddings, and all who write like them",
+    ("prompt_tokens", "completion_tokens"),
+    {
+        "input_tokens": ("prompt_tokens", "input_tokens"),
+        "output_tokens": ("completion_tokens", "output_tokens"),
+        "cache_read_input_tokens": (
+            "prompt_tokens_details/cached_tokens",
+            "prompt_token_details/cached_tokens",
+            "prompt_tokens_details/cache_read_input_tokens",
+            "cache_read_input_tokens",
+            "prompt_cache_hit_tokens",
+            "cached_tokens",
+            "cached_prompt_text_tokens",
+        ),
+        "cache_creation_input_tokens": (
+            "prompt_tokens_details/cache_write_tokens",
+            "prompt_tokens_details/cache_creation_tokens",
+            "prompt_tokens_details/cache_creation_input_tokens",
+            "cache_creation_input_tokens",
+            "cache_write_tokens",
+        ),
+        "cache_creation_5m_input_tokens": tuple(f"{each}/ephemeral_5m_input_tokens" for each in _CREATED),
+        "cache_creation_1h_input_tokens": tuple(f"{each}/ephemeral_1h_input_tokens" for each in _CREATED),
+        "reasoning_output_tokens": (
+            "completion_tokens_details/reasoning_tokens",
+            "completion_token_details/reasoning_tokens",
+            "reasoning_tokens",
+        ),
+        "audio_input_tokens": ("prompt_tokens_details/audio_tokens",),
+        "image_input_tokens": ("prompt_tokens_details/image_tokens",),
+        "video_input_tokens": ("prompt_tokens_details/video_tokens",),
+        "audio_output_tokens": ("completion_tokens_details/audio_tokens",),
+        "image_output_tokens": ("completion_tokens_details/image_tokens",),
+        "video_output_tokens": ("completion_tokens_details/video_tokens",),
+        "cached_audio_input_tokens": (
+            "prompt_tokens_details/cached_tokens_details/audio_tokens",
+            "prompt_tokens_details/cached_audio_tokens",
+        ),
+        "cached_image_input_tokens": ("prompt_tokens_details/cached_tokens_details/image_tokens",),
+        "citation_tokens": ("citation_tokens",),
+        **_SEARCHES,
+        "total": ("total_tokens",),
+    },
+    ("prompt_tokens_details", "completion_tokens_details", "prompt_cache_hit_tokens", "citation_tokens", "num_search_queries"),
+)
+
+MESSAGES = Shape(
+    "OpenAI responses, images and realtime; Anthropic messages; LangChain; pydantic-ai; Codex; Cohere",
+    (
+        *("input_tokens", "output_tokens", "request_tokens", "response_tokens", "cached_input_tokens"),
+        *("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use"),
+    ),
+    {
+        "input_tokens": ("input_tokens", "request_tokens"),
+        "output_tokens": ("output_tokens", "response_tokens"),
+        "cache_read_input_tokens": (
+            *_details("input", "cached_tokens"),
+            *_details("input", "cache_read_input_tokens"),
+            *_details("input", "cache_read"),
+            "cached_input_tokens",
+            "cache_read_tokens",
+            "cached_tokens",
+            "+cache_read_input_tokens",
+        ),
+        "cache_creation_input_tokens": (
+            *_details("input", "cache_write_tokens"),
+            *_details("input", "cache_creation_tokens"),
+            *_details("input", "cache_creation_input_tokens"),
+            *_details("input", "cache_creation"),
+            "cache_write_tokens",
+            "+cache_creation_input_tokens",
+            "+cache_write_input_tokens",
+        ),
+        "cache_creation_5m_input_tokens": (
+            *_details("input", "ephemeral_5m_input_tokens"),
+            "details/ephemeral_5m_input_tokens",
+            "+cache_creation/ephemeral_5m_input_tokens",
+            "+cache_details[ttl=5m]/input_tokens",
+        ),
+        "cache_creation_1h_input_tokens": (
+            *_details("input", "ephemeral_1h_input_tokens"),
+            "details/ephemeral_1h_input_tokens",
+            "+cache_creation/ephemeral_1h_input_tokens",
+            "+cache_details[ttl=1h]/input_tokens",
+        ),
+        "reasoning_output_tokens": (
+            *_details("output", "reasoning_tokens"),
+            *_details("output", "thinking_tokens"),
+            *_details("output", "reasoning"),
+            "reasoning_output_tokens",
+            "reasoning_tokens",
+            "details/reasoning_tokens",
+            "details/thoughts_tokens",
+        ),
+        "audio_input_tokens": (*_details("input", "audio_tokens"), *_details("input", "audio"), "input_audio_tokens"),
+        "image_input_tokens": (*_details("input", "image_tokens"), *_details("input", "image")),
+        "video_input_tokens": (*_details("input", "video_tokens"), *_details("input", "video")),
+        "text_output_tokens": (*_details("output", "text_tokens"), *_details("output", "text")),
+        "audio_output_tokens": (*_details("output", "audio_tokens"), *_details("output", "audio"), "output_audio_tokens"),
+        "image_output_tokens": (*_details("output", "image_tokens"), *_details("output", "image")),
+        "video_output_tokens": (*_details("output", "video_tokens"), *_details("output", "video")),
+        "cached_audio_input_tokens": (*_details("input", "cached_tokens_details/audio_tokens"), "cache_audio_read_tokens"),
+        "cached_image_input_tokens": _details("input", "cached_tokens_details/image_tokens"),
+        "citation_tokens": ("citation_tokens",),
+        **_SEARCHES,
+        "rerank_searches": ("search_units",),
+        "total": ("total_tokens",),
+    },
+    (
+        *("input_tokens_details", "output_tokens_details", "input_token_details", "output_token_details"),
+        *("iterations", "reasoning_output_tokens", "server_side_tool_usage_details"),
+    ),
+)
+
+CAMEL = Shape(
+    "Bedrock Converse; AI SDK 5 and 6; Cursor",
+    ("inputTokens", "outputTokens"),
+    {
+        "input_tokens": ("inputTokens/total", "inputTokens"),
+        "output_tokens": ("outputTokens/total", "outputTokens"),
+        "cache_read_input_tokens": (
+            "inputTokenDetails/cacheReadTokens",
+            "inputTokens/cacheRead",
+            "+cacheReadInputTokens",
+            "+cacheReadInputTokenCount",
+            "+cacheReadTokens",
+            "~cachedInputTokens",
+        ),
+        "cache_creation_input_tokens": (
+            "inputTokenDetails/cacheWriteTokens",
+            "inputTokens/cacheWrite",
+            "+cacheWriteInputTokens",
+            "+cacheWriteInputTokenCount",
+            "+cacheCreationInputTokens",
+            "+cacheWriteTokens",
+        ),
+        "cache_creation_5m_input_tokens": (
+            "+cacheDetails[ttl=5m]/inputTokens",
+            "raw/cache_creation/ephemeral_5m_input_tokens",
+        ),
+        "cache_creation_1h_input_tokens": (
+            "+cacheDetails[ttl=1h]/inputTokens",
+            "raw/cache_creation/ephemeral_1h_input_tokens",
+        ),
+        "reasoning_output_tokens": ("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+        "audio_input_tokens": (
+            "raw/prompt_tokens_details/audio_tokens",
+            *_modality(("raw/promptTokensDetails",), ("AUDIO",), "tokenCount"),
+        ),
+        "audio_output_tokens": (
+            "raw/completion_tokens_details/audio_tokens",
+            *_modality(("raw/candidatesTokensDetails",), ("AUDIO",), "tokenCount"),
+        ),
+        "image_output_tokens": _modality(("raw/candidatesTokensDetails",), ("IMAGE",), "tokenCount"),
+        "rerank_searches": ("searchUnits",),
+        "total": ("totalTokens",),
+    },
+    (
+        *("inputTokenDetails", "outputTokenDetails", "cachedInputTokens"),
+        *("cacheReadInputTokens", "cacheWriteInputTokens", "cacheDetails"),
+    ),
+)
+
+CAMEL_CHAT = Shape(
+    "AI SDK 4",
+    ("promptTokens", "completionTokens"),
+    {
+        "input_tokens": ("promptTokens",),
+        "output_tokens": ("completionTokens",),
+        "cache_read_input_tokens": ("cachedPromptTokens", "cachedInputTokens"),
+        "reasoning_output_tokens": ("reasoningTokens",),
+        "total": ("totalTokens",),
+    },
+)
+
+INVOCATION = Shape(
+    "Bedrock invocation metrics and Titan",
+    ("inputTokenCount", "outputTokenCount", "inputTextTokenCount"),
+    {
+        "input_tokens": ("inputTokenCount", "inputTextTokenCount"),
+        "output_tokens": ("outputTokenCount",),
+        "cache_read_input_tokens": ("+cacheReadInputTokenCount",),
+        "cache_creation_input_tokens": ("+cacheWriteInputTokenCount",),
+        "total": ("totalTokenCount",),
+    },
+    ("cacheReadInputTokenCount", "cacheWriteInputTokenCount"),
+)
+
+OLLAMA = Shape(
+    "Ollama",
+    ("prompt_eval_count", "eval_count"),
+    {"input_tokens": ("prompt_eval_count",), "output_tokens": ("eval_count",)},
+)
+
+SEARCHES = Shape("Cohere rerank", ("search_units",), {"rerank_searches": ("search_units",)})
+
+TOTAL_ONLY = Shape(
+    "Embeddings and rerankers of AI SDK, Voyage and Jina, whose usage has a total alone",
+    (),
+    {"input_tokens": ("tokens", "total_tokens")},
+)
+
+SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, MESSAGES, SEARCHES)
+"""All shapes. The first of which a name is there is that of an object."""

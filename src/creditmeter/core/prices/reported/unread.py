@@ -1,0 +1,104 @@
+"""Numbers of a report that look like counts of tokens and that no rule reads: each is named, so none is lost in silence.
+
+`INFORMATIVE` are names whose numbers say nothing new.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from creditmeter.core.prices.reported.counting import Raw, number_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.shapes import Shape
+
+MAX_UNREAD = 16
+"""Most paths that are named of one response."""
+
+MAX_PATH = 128
+"""Most characters of a path that are named."""
+
+_MAX_NAMES = 32
+
+TOTALS = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
+INFORMATIVE: Mapping[str, str] = {
+    **dict.fromkeys(TOTALS, "the sum of the counts that are read"),
+    **dict.fromkeys(("text_tokens", "textTokens", "text", "cached_text_tokens"), "what the other classes of its side leave"),
+    **dict.fromkeys(("noCacheTokens", "noCache", "prompt_cache_miss_tokens"), "what was not cached"),
+    **dict.fromkeys(("accepted_prediction_tokens", "rejected_prediction_tokens"), "a part of the completion, at its rate"),
+    **dict.fromkeys(("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens"), "what was asked for"),
+    **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
+    **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "a copy in the provider's words"),
+    **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
+    **dict.fromkeys(("steps",), "what the whole is the sum of"),
+    **dict.fromkeys(("web_fetch_requests", "mcp_calls"), "calls of tools that have no fee"),
+}
+
+_CONTENT = ("content", "output", "tools", "input", "arguments", "instructions", "messages", "logprobs", "candidates")
+_TOOL_COUNTERS = ("server_tool_use", "server_side_tool_usage_details")
+_TOKENS = re.compile(r"tokens|token_?count", re.IGNORECASE)
+
+
+def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
+    """The paths in a usage object that nothing reads."""
+    for names, value in _leaves(usage, ()):
+        place = names[1:] if names[0] == "iterations" else names
+        if place in shape.read_names or not (_TOKENS.search(names[-1]) or names[0] in _TOOL_COUNTERS):
+            continue
+        if _is_positive(value):
+            yield _path(names)
+
+
+def unread_around(document: Raw, depth: int, *, has_output: bool) -> Iterator[str]:
+    """The paths in an event or response that nothing reads, outside its usage objects. It stands at this depth."""
+    yield from _around(document, (), depth, has_output=has_output)
+
+
+def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool) -> Iterator[str]:
+    """`depth` is how deep the object was looked for, above MAX_DEPTH if it was not."""
+    if len(names) > _MAX_NAMES:
+        return
+    if isinstance(found, list):
+        for each in found:
+            if isinstance(each, dict):
+                yield from _around(each, names, depth, has_output=has_output)
+    elif isinstance(found, dict) and not (depth <= MAX_DEPTH and _is_usage(found, has_output=has_output)):
+        for name, value in found.items():
+            if isinstance(value, dict | list):
+                if name not in _CONTENT and name not in INFORMATIVE:
+                    inside = depth + 1 if name in AROUND else MAX_DEPTH + 1
+                    yield from _around(value, (*names, name), inside, has_output=has_output)
+            elif _TOKENS.search(name) and _is_positive(value) and (_last(name) not in INFORMATIVE or name in TOTALS):
+                yield _path((*names, name))
+
+
+def _is_usage(found: Raw, *, has_output: bool) -> bool:
+    """Whether an object is usage in known words."""
+    return shape_of(in_camel_case(found), has_output=has_output) is not None
+
+
+def _leaves(found: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values in an object with the names on the way to them, but for what is known to say nothing new."""
+    if len(names) > _MAX_NAMES:
+        return
+    if isinstance(found, list):
+        for each in found:
+            yield from _leaves(each, names) if isinstance(each, dict) else ()
+    elif isinstance(found, dict):
+        for name, value in found.items():
+            if _last(name) not in INFORMATIVE:
+                yield from _leaves(value, (*names, name))
+    elif names:
+        yield names, found
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _is_positive(value: Any) -> bool:
+    number = number_of(value)
+    return number is not None and not number.is_nan() and number > 0
+
+
+def _path(names: tuple[str, ...]) -> str:
+    return "".join(each if each.isprintable() else "?" for each in ".".join(names))[:MAX_PATH]

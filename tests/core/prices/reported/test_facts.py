@@ -1,0 +1,125 @@
+"""What a report says beside counts: the tier, the speed, the region, a cost, calls of tools, and what nothing reads."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from creditmeter.core.prices.reported.reading import read
+from creditmeter.core.prices.reported.unread import INFORMATIVE
+from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, one
+
+
+@pytest.mark.parametrize(
+    ("document", "served"),
+    [
+        ({"service_tier": "flex", "usage": CHAT}, ("flex", "", "")),
+        ({"service_tier": "auto", "usage": CHAT}, ("", "", "")),
+        ([{"id": "a", "service_tier": "auto"}, {"id": "a", "service_tier": "priority", "usage": CHAT}], ("priority", "", "")),
+        ({"usage": MESSAGE | {"service_tier": "batch", "speed": "fast", "inference_geo": "us"}}, ("batch", "fast", "us")),
+        ({"usage": MESSAGE | {"inference_geo": "not_available"}}, ("standard", "", "")),
+        ({"usageMetadata": GEMINI | {"trafficType": "ON_DEMAND_PRIORITY"}}, ("priority", "", "")),
+        ({"usageMetadata": GEMINI | {"trafficType": "ON_DEMAND"}}, ("standard", "", "")),
+        ({"serviceTier": {"type": "flex"}, "usage": {"inputTokens": 1, "outputTokens": 1}}, ("flex", "", "")),
+        ({"service_tier": 5, "usage": CHAT}, ("", "", "")),
+    ],
+)
+def test_what_served_the_call(document: Any, served: tuple[str, str, str]) -> None:
+    """In the provider's words, wherever it says so."""
+    found = one(document)
+    assert (found.service_tier, found.speed, found.region) == served
+
+
+@pytest.mark.parametrize(
+    ("document", "usd"),
+    [
+        ({"usage": CHAT | {"cost": 0.0123, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.0123}}}, "0.0123"),
+        ({"usage": CHAT | {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}}}, "0.02"),
+        ({"usage": CHAT | {"cost_in_usd_ticks": 37_756_000}}, "0.0037756"),
+        ({"usage": CHAT | {"cost": {"total_cost": 0.5, "input_tokens_cost": 0.1}}}, "0.5"),
+        ({"usage": CHAT, "response_cost": 0.25}, "0.25"),
+        ({"usage": CHAT, "_hidden_params": {"response_cost": 0.25}}, "0.25"),
+        ({"usage": CHAT | {"cost": 0.25}, "response_cost": 0.25}, "0.25"),
+        ([{"id": "a", "usage": CHAT | {"cost": 0.1}}, {"id": "a", "usage": CHAT | {"cost": 0.3}}], "0.3"),
+        ({"usage": CHAT | {"cost": -1}}, None),
+        ({"usage": CHAT | {"cost": True}}, None),
+        ({"usage": CHAT}, None),
+    ],
+)
+def test_the_cost_that_is_reported(document: Any, usd: str | None) -> None:
+    """Exactly, once, and for a key of one's own what its provider charges."""
+    assert one(document).reported_cost_usd == (None if usd is None else Decimal(usd))
+
+
+@pytest.mark.parametrize(
+    ("model", "document", "units"),
+    [
+        ("", {"usage": MESSAGE | {"server_tool_use": {"web_search_requests": 2}}}, {"web_searches": 2}),
+        (
+            "gpt-5",
+            {
+                "usage": {"input_tokens": 1, "output_tokens": 1},
+                "output": [
+                    {"type": "web_search_call", "action": {"type": "search"}},
+                    {"type": "web_search_call", "action": {"type": "open_page"}},
+                    {"type": "file_search_call"},
+                    {"type": "code_interpreter_call"},
+                    {"type": "message"},
+                ],
+            },
+            {"web_searches": 1, "storage_searches": 1, "code_executions": 1},
+        ),
+        (
+            "gemini-3-pro",
+            {"candidates": [{"groundingMetadata": {"webSearchQueries": ["a", "b"]}}], "usageMetadata": GEMINI},
+            {"web_searches": 2},
+        ),
+        (
+            "gemini-2.5-pro",
+            {"candidates": [{"groundingMetadata": {"webSearchQueries": ["a", "b"]}}], "usageMetadata": GEMINI},
+            {"web_searches": 1},
+        ),
+    ],
+)
+def test_tools_with_fees_are_counted(model: str, document: Any, units: dict[str, int]) -> None:
+    """By the provider's counters, or as they are shown."""
+    assert one(document | ({"model": model} if model else {})).units == units
+
+
+@pytest.mark.parametrize(
+    ("document", "unread"),
+    [
+        (CHAT | {"wizard_tokens": 5}, ("wizard_tokens",)),
+        (CHAT | {"wizardTokenCount": "5"}, ("wizardTokenCount",)),
+        (CHAT | {"prompt_tokens_details": {"wizard_tokens": 5}}, ("prompt_tokens_details.wizard_tokens",)),
+        ({"usage": CHAT, "extra": {"usage": {"prompt_tokens": 5}}}, ("extra.usage.prompt_tokens",)),
+        ({"usage": {"total_tokens": 12}}, ("usage.total_tokens",)),
+        ({"usage": {"in_tokens": 5, "out_tokens": 7}}, ("usage.in_tokens", "usage.out_tokens")),
+        (MESSAGE | {"server_tool_use": {"teleport_requests": 1}}, ("server_tool_use.teleport_requests",)),
+        (CHAT | {"wizard_tokens": 0, "seconds": 5, "is_tokens": True, "tokens_per_second": "fast"}, ()),
+        (CHAT | {"completion_tokens_details": {"accepted_prediction_tokens": 5, "rejected_prediction_tokens": 6}}, ()),
+        ({"usage": CHAT, "max_tokens": 500, "content": [{"input": {"tokens": 5}}]}, ()),
+    ],
+)
+def test_what_nothing_reads_is_named(document: Any, unread: tuple[str, ...]) -> None:
+    """By its path; zeros, and what says nothing new, are not."""
+    assert one(document).unread == unread
+
+
+def test_what_says_nothing_new_has_a_reason() -> None:
+    """In words."""
+    assert all(" " in reason for reason in INFORMATIVE.values())
+
+
+def test_other_models_of_one_response_are_responses_of_their_own() -> None:
+    """The steps of the model itself are billed as their sum: 23 + 180 in, 1 + 3 out."""
+    steps = [
+        {"type": "compaction", "input_tokens": 180, "output_tokens": 3},
+        {"type": "message", "input_tokens": 23, "output_tokens": 1},
+        {"type": "advisor_message", "model": "claude-opus-4-6", "input_tokens": 50, "output_tokens": 7},
+    ]
+    usage = {"input_tokens": 23, "output_tokens": 1, "iterations": steps}
+    own, other = read(json.dumps({"id": "m", "model": "claude-sonnet-4-6", "usage": usage})).responses
+    assert (own.model, own.counts) == ("claude-sonnet-4-6", {"input_tokens": 203, "output_tokens": 4})
+    assert (other.model, other.counts) == ("claude-opus-4-6", {"input_tokens": 50, "output_tokens": 7})
