@@ -29,7 +29,7 @@ from creditmeter.core.reports.findings import (
     most_at_once,
 )
 from creditmeter.core.reports.forecasting import BucketForecast, Days, forecast
-from creditmeter.core.reports.plan_replay import fits, size, smallest_plan
+from creditmeter.core.reports.plan_fit import fits, size, smallest_plan
 
 NOON = from_datetime(datetime(2026, 11, 24, 12, tzinfo=UTC))
 UTC_DAYS = Schedule(Calendar("UTC", 1))

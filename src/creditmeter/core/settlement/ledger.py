@@ -19,7 +19,7 @@ from creditmeter.core.credit.schedule import PLAN_KINDS, CalendarChange, Schedul
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
-from creditmeter.core.settlement.alerts import CreditLevel
+from creditmeter.core.settlement.alert_thresholds import CreditLevel
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.work import Usage
 
