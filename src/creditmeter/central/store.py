@@ -12,6 +12,7 @@ from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
+from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
@@ -48,6 +49,7 @@ class CentralStore:
         can_notify = notifies and not self.database.is_sqlite
         self.notifications: Notifications = ServerNotifications(Servers(self.database.url), poll) if can_notify else poll
         touching = Touching(self.database, clock)
+        self.registration = Registration(self.database, clock)
         self.exchanges = Exchanges(self.database, clock, touching, auto_create_plan)
         self.administration = Administration(self.database, clock)
         self.refunds = Refunds(self.database, clock)

@@ -132,7 +132,7 @@ class Exchanger:
         self._journal.check()  # a nonce whose write failed may be known nowhere but here
         identity = self._journal.identity
         with self._attempt():
-            reply = await self._central.exchanges.register(identity.sidecar_id, identity.epoch, nonce, self._terms.lease_ttl)
+            reply = await self._central.registration.register(identity.sidecar_id, identity.epoch, nonce, self._terms.lease_ttl)
         if isinstance(reply, Fenced):
             raise self._fenced()
         await self._journal.put_identity(replace(identity, epoch=reply.epoch, pending_nonce=""))
@@ -155,7 +155,7 @@ class Exchanger:
         """
         await self.register()
         with self._attempt():
-            fenced = await self._central.exchanges.beat(self._journal.identity.sidecar_id, self.epoch)
+            fenced = await self._central.registration.beat(self._journal.identity.sidecar_id, self.epoch)
         if fenced is not None:
             raise self._fenced()
         if self.contact.is_steady(self._clock.boot()):
