@@ -28,10 +28,10 @@ from creditmeter.core.metering.decisions import (
     extend,
     refund,
     release,
-    replay,
     reserve,
 )
 from creditmeter.core.metering.offline import allow
+from creditmeter.core.metering.replays import replay
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
     AccountNotFound,
