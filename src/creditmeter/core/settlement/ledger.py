@@ -59,7 +59,7 @@ class Contents:
 
 
 @dataclass(slots=True)
-class Changes:
+class LedgerChanges:
     """What a ledger decided, to be saved: the last version of each thing (None: it is gone), and new lines of history in order.
 
     `notified` are the sidecars that are to be notified that they should send a message about the account.
@@ -82,7 +82,7 @@ class Ledger:
         self.schedule = Schedule(contents.account.calendar, contents.calendar_change)
         self.now = now
         self.balance = contents.balance
-        self.changes = Changes()
+        self.changes = LedgerChanges()
         self.credit_levels: list[CreditLevel] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
