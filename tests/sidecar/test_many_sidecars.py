@@ -388,7 +388,7 @@ async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
     bench.wire.is_open.set()
     await settling
     outcomes = await asyncio.gather(*both)
-    assert sorted(type(each).__name__ for each in outcomes) == ["InsufficientCredits", "Done"]
+    assert sorted(type(each).__name__ for each in outcomes) == ["Done", "InsufficientCredits"]
 
 
 async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Bench) -> None:
