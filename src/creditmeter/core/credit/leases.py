@@ -85,7 +85,7 @@ class OutLease:
 
 
 def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
-    """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
+    """What is left of the grants usable now and of the rest, less what is out on all open leases; never negative.
 
     What is out counts first against what is kept of voided grants: it is kept for these leases, and nothing new may use it.
     What is not kept of a voided grant counts as taken back. In microcredits.
@@ -124,7 +124,7 @@ def surplus(
 
 
 def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
-    """What is left of the running grants, voided or not, and of the rest, less what is out on all unclosed leases.
+    """What is left of the running grants, voided or not, and of the rest, less what is out on all open leases.
 
     Never negative; in microcredits.
 

@@ -40,7 +40,7 @@ class Contents:
     permanent grants that are usable now these are only the first, as many as may be drawn on (see `loading`); `rest` sums up
     the others. Permanent grants that begin later are left out.
 
-    `leases`: the unclosed ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
+    `leases`: the open ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
     commit; and the first charges that these are duplicates of. `refunds`: those of charges that are to be refunded, and those
     of the same request.
     """
@@ -104,7 +104,7 @@ class Ledger:
         return self.available_if(self.leases.values())
 
     def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
-        """What would be available if the unclosed leases were these."""
+        """What would be available if the open leases were these."""
         return available(self.grants.values(), leases, self.now, self.rest)
 
     @property

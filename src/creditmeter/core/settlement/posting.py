@@ -89,7 +89,7 @@ def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge, sender: Sidec
 
 
 def _lease_of(ledger: Ledger, part: Part, sender: SidecarId) -> OutLease | None:
-    """The lease of a part, if it is unclosed and the sender's own; else None."""
+    """The lease of a part, if it is open and the sender's own; else None."""
     lease = ledger.leases.get(part.lease_id)
     return lease if lease is not None and lease.sidecar_id == sender else None
 
