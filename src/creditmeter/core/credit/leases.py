@@ -102,9 +102,9 @@ def surplus(
 ) -> tuple[tuple[Grant, Microcredits], ...]:
     """The voided grants that have not ended, with what is to be taken back of each; more than 0 microcredits.
 
-    What leases opened before the void have out is kept for them, and the rest is taken back. What later leases rely on stays
-    until other credit is behind them. A lease opened in the microsecond of the void is a later one: nothing was authorised on
-    it before.
+    What leases opened before the void have out is kept for them, and the rest is taken back. Credit that newer leases depend on
+    is kept until other credit can take its place. A lease opened in the microsecond of the void counts as newer: nothing was
+    authorised on it before.
     """
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
     running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))

@@ -122,7 +122,9 @@ def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
 
 
 def drawn_at(part: Part, lease: OutLease, now: Instant) -> Instant:
-    """The moment as of which a part draws: when it was authorised, moved into the time of its lease."""
+    """The moment as of which a part draws, not later than now: when it was authorised or, if that is outside its lease's time,
+    the nearest moment inside.
+    """
     return Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, now))
 
 

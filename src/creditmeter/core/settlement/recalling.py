@@ -89,7 +89,8 @@ def recall_everything(ledger: Ledger) -> None:
 def mark_ready(ledger: Ledger) -> None:
     """Mark recalls as ready whose credit is there or cannot come, and notify their sidecars.
 
-    For the other recalls, ask sidecars that have idle credit again: they got it, or kept it, after they were asked.
+    For the other recalls, ask sidecars that have idle credit again. Since they answered, idle credit has come to them,
+    or they kept some.
     """
     for each in list(ledger.recalls.values()):
         if each.purpose is Purpose.STATE:

@@ -109,7 +109,7 @@ class Courier:
         dropped = await self._deliveries.drop_old()
         self._drop_at = Span(boot + DROP_INTERVAL)
         if dropped:
-            _log.info("alerts were not delivered, for there was no webhook", count=dropped)
+            _log.warning("alerts dropped: no sidecar has a webhook", count=dropped)
             self._on_outcome(Outcome.EXPIRED, dropped)
 
     async def _attempt(self, webhook: Webhook, delivery: Delivery) -> None:
