@@ -18,7 +18,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.queries.forecasts import Forecasts
-from creditmeter.central.queries.history import Reader
+from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.queries.usage import UsageReader
@@ -54,7 +54,7 @@ class CentralStore:
         self.administration = Administration(self.database, clock)
         self.refunds = Refunds(self.database, clock)
         self.rate_cards = Publications(self.database, clock)
-        self.reader = Reader(self.database, touching)
+        self.reader = HistoryReader(self.database, touching)
         self.deliveries = Deliveries(self.database, clock)
         turns = Turns()
         self.usage = UsageReader(touching, turns)

@@ -26,7 +26,7 @@ from creditmeter.sidecar.contact import Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
-from creditmeter.sidecar.rhythm import Terms
+from creditmeter.sidecar.rhythm import ExchangeSettings
 
 _log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Exchanger:
         central: CentralStore,
         clock: Clock,
         planner: ExchangePlanner,
-        terms: Terms,
+        terms: ExchangeSettings,
         on_fenced: Callable[[], None],
     ) -> None:
         self._records = records

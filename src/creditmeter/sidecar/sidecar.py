@@ -34,7 +34,7 @@ from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
-from creditmeter.sidecar.rhythm import Rhythm, Terms
+from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
 
@@ -75,7 +75,7 @@ class Sidecar:
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
         self._planner = ExchangePlanner(self.records)
-        terms = Terms(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
+        terms = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, terms, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
         self._settler = Settler(self.records, self.books, self._exchanger)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from creditmeter.cli.replay.calls import Call
 from creditmeter.cli.replay.tally import Tally
-from creditmeter.cli.replay.worker import Terms, Worker
+from creditmeter.cli.replay.worker import CallSettings, Worker
 from creditmeter.client import Client
 
 
@@ -20,7 +20,7 @@ class Pace:
 
 
 async def replay_calls(
-    calls: Sequence[Call], address: str, pace: Pace, terms: Terms, tally: Tally, done: Callable[[], None]
+    calls: Sequence[Call], address: str, pace: Pace, terms: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     """Replay calls on the sidecar at an address. `done` is called after each call that has ended.
 
@@ -51,7 +51,7 @@ async def _feed(queue: "asyncio.Queue[Call | None]", calls: Sequence[Call], pace
 
 
 async def _post(
-    queue: "asyncio.Queue[Call | None]", address: str, terms: Terms, tally: Tally, done: Callable[[], None]
+    queue: "asyncio.Queue[Call | None]", address: str, terms: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     """Run one worker after another: when one dies, the next takes its place, with a connection of its own."""
     while True:
@@ -68,7 +68,7 @@ async def _post(
 
 
 async def _worker(
-    queue: "asyncio.Queue[Call | None]", address: str, terms: Terms, tally: Tally, done: Callable[[], None]
+    queue: "asyncio.Queue[Call | None]", address: str, terms: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     async with Client(address) as client:
         await Worker(client, terms, tally, done).work(queue)

@@ -46,8 +46,8 @@ class CallRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """Terms of all calls: the name of the run, the bound on output, the time of a hold, and how long a call is repeated."""
+class CallSettings:
+    """What all calls share: the name of the run, the bound on output, the time of a hold, and how long a call is repeated."""
 
     run: str
     max_output_tokens: int
@@ -61,7 +61,7 @@ class Worker:
     `_holds` tells whether it releases its hold when it is cancelled. A worker that dies does not.
     """
 
-    def __init__(self, client: Client, terms: Terms, tally: Tally, done: Callable[[], None]) -> None:
+    def __init__(self, client: Client, terms: CallSettings, tally: Tally, done: Callable[[], None]) -> None:
         self._client = client
         self._terms = terms
         self._tally = tally
