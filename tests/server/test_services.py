@@ -226,7 +226,7 @@ async def test_accounts_plans_and_grants(services: Services) -> None:
     again = admin_pb2.VoidGrantRequest(request_id="again", account_id="alice", grant_id=granted.grant_id)
     failed = await failure(services.admin.VoidGrant(again))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "GRANT_VOIDED")
-    assert "there is nothing left to do" in failed.message
+    assert "no further request is needed" in failed.message
     shown = await services.admin.GetAccount(admin_pb2.GetAccountRequest(account_id="bob"))
     assert (shown.account.time_zone, shown.account.anchor_day) == ("Asia/Tokyo", 31)
 
