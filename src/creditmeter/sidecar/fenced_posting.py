@@ -2,6 +2,8 @@
 
 Another process holds its leases now, so no lease stands behind these charges: they are posted as excess. Charges that the
 other process has as well, because the journal was copied with them, are known to the central store by their ids.
+
+`central/decisions/registration.py` decides which process is fenced.
 """
 
 import asyncio
