@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from creditmeter.cli.bill_file import Scope
 from creditmeter.cli.connection import LONG_READ, PATIENCE
-from creditmeter.cli.exits import CommandFailed
+from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import timestamp
 from creditmeter.cli.paging import LARGEST_PAGE, pages
 from creditmeter.cli.screen import say
@@ -38,7 +38,7 @@ async def add_charges(
 
     Raises:
         CallError: the sidecar refused, or did not answer.
-        CommandFailed: an account was charged for more days and models than one comparison may have.
+        CommandFailed: there are more days and models than one comparison may have.
     """
     left_aside, count = Sums(), 0
     async for account in _accounts(client, accounts):
@@ -50,6 +50,8 @@ async def add_charges(
                 sums.add_charged(day, name, spent)
             else:
                 left_aside = left_aside.plus(spent)
+        if sums.is_full:
+            raise _too_many()
         if count % LONG == 0:
             say(f"summed up {count:,} accounts")
     return count, left_aside
@@ -97,10 +99,12 @@ async def _groups(
     )
     reply = await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), MAX_GROUPS, LONG_READ)
     if reply.next_page_token:
-        raise CommandFailed(
-            f"{account_id} was charged for more than {MAX_GROUPS:,} days and models: compare fewer days at a time"
-        )
+        raise _too_many()
     return reply.groups
+
+
+def _too_many() -> CommandFailed:
+    return CommandFailed(f"there are more than {MAX_GROUPS:,} days and models: compare fewer days at a time", ExitCode.USAGE)
 
 
 def _name(keys: Sequence[str]) -> str:

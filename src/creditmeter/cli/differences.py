@@ -99,7 +99,7 @@ def print_report(report: Report, *, show_all: bool, is_applied: bool) -> None:
     if report.shown(show_all=show_all):
         print_table(_table(report, show_all=show_all))
         if not show_all and agree:
-            print_lines("The total includes what agrees: --all shows it.")
+            print_lines("The total includes what agrees: --all shows it." + ("\n" if is_applied else ""))
     else:
         print_lines(f"No differences. {_in_total(report)}")
     _print_corrections(report, is_applied=is_applied)
@@ -161,7 +161,6 @@ def _count(tokens: int | None) -> str:
 
 def _print_corrections(report: Report, *, is_applied: bool) -> None:
     if report.corrections and is_applied:
-        print_lines("")
         print_table(_entries(report.corrections), "Entries that correct this")
     elif report.corrections:
         entries = counted(len(report.corrections), "entry", "entries")

@@ -134,7 +134,9 @@ def reconcile(
 
     Exports of OpenAI and Anthropic are recognised; of any other bill, name the columns. Nothing is changed without --apply.
     """
-    _check_apply(apply=apply, account=account, yes=yes or not (as_json or as_csv))
+    for_people = not (as_json or as_csv)
+    if apply:
+        _check_apply(account, yes=yes, for_people=for_people)
     given = {
         "date": date_column,
         "model": model_column,
@@ -146,7 +148,6 @@ def reconcile(
     days = _days(bill)
     report = ask(address, lambda client: _compared(client, bill, days, only or ()), patience=LONG_READ)
     report.judge(_tolerance(tolerance or ()))
-    for_people = not (as_json or as_csv)
     if for_people:
         print_report(report, show_all=show_all, is_applied=apply)
     if apply and report.corrections and (yes or _is_wanted(account, report)):
@@ -161,13 +162,21 @@ def reconcile(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def _check_apply(*, apply: bool, account: str, yes: bool) -> None:
-    if apply and not account:
-        raise CommandFailed(
-            "nothing can be booked: a bill does not say whose calls it is for; name the account with --account", ExitCode.USAGE
-        )
-    if apply and not yes:
-        raise CommandFailed("--apply with --json or --csv needs --yes: there is no place for a question", ExitCode.USAGE)
+def _check_apply(account: str, *, yes: bool, for_people: bool) -> None:
+    """Whether entries can be booked at all.
+
+    Raises:
+        CommandFailed: it is not known to whom, or nobody can be asked.
+    """
+    if not account:
+        why = "a bill does not say whose calls it is for; name the account with --account"
+    elif not yes and not for_people:
+        why = "with --json and --csv there is no place for a question; --yes books without asking"
+    elif not yes and not sys.stdin.isatty():
+        why = "there is no terminal to ask on; --yes books without asking"
+    else:
+        return
+    raise CommandFailed(f"nothing can be booked: {why}", ExitCode.USAGE)
 
 
 def _days(bill: Bill) -> list[Period]:
@@ -202,11 +211,5 @@ def _tolerance(given: Sequence[Tolerance]) -> Tolerance:
 
 
 def _is_wanted(account: str, report: Report) -> bool:
-    """Whether the operator says yes.
-
-    Raises:
-        CommandFailed: there is nobody to be asked.
-    """
-    if not sys.stdin.isatty():
-        raise CommandFailed("nothing was booked: there is no terminal to ask on; --yes books without asking", ExitCode.USAGE)
+    """Whether the operator says yes."""
     return typer.confirm(f"Book {counted(len(report.corrections), 'entry', 'entries')} to {account}?", err=True)

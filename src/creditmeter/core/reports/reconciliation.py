@@ -92,7 +92,7 @@ class Tolerance:
 class Compared:
     """One day (ISO) and one model, by its key, on the bill and among the charges. None: that side does not have it.
 
-    `name` is the model as the charges name it, else as the bill does.
+    `name` is the model as the charges name it, else as the bill does, without a date.
     """
 
     day: str
@@ -204,7 +204,8 @@ def _add(sums: dict[tuple[str, str], Sums], names: dict[str, str], day: str, nam
     model = model_key(name)
     found = sums.get((day, model))
     sums[day, model] = more if found is None else found.plus(more)
-    names[model] = min(name, names.get(model, name), key=lambda each: (len(each), each))
+    shown = undated(name)
+    names[model] = min(shown, names.get(model, shown), key=lambda each: (len(each), each))
 
 
 def _added(one: _Number | None, other: _Number | None, add: Callable[[_Number, _Number], _Number]) -> _Number | None:
