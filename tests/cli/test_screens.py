@@ -241,5 +241,6 @@ def test_the_documentation_shows_what_is_seen() -> None:
             SCREENSHOT.sub(lambda shot: f"```text\n$ creditmeter {shot[1]}\n{pictures[shot[1]]}```", page.read_text())
         )
     shown = dict(SCREENSHOT.findall(page.read_text()))
-    assert {each.split()[0] for each in shown} == {"balance", "demo", "forecast", "history", "leases", "quote", "reconcile", "usage"}
+    looked_at = {"balance", "demo", "forecast", "history", "leases", "quote", "reconcile", "usage"}
+    assert {each.split()[0] for each in shown} == looked_at
     assert shown == {line: pictures[line] for line in shown}

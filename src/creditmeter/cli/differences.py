@@ -7,7 +7,7 @@ from typing import Any
 
 from creditmeter.cli.bill_file import Bill
 from creditmeter.cli.corrections import Booked
-from creditmeter.cli.output import counted, print_cells, signed
+from creditmeter.cli.output import counted, print_cells, print_json, signed
 from creditmeter.cli.screen import Table, print_lines, print_table, table
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.prices.rounding import EXACTLY
@@ -105,14 +105,18 @@ def print_report(report: Report, *, show_all: bool, is_applied: bool) -> None:
     _print_corrections(report, is_applied=is_applied)
 
 
-def print_booked(report: Report, account_id: str) -> None:
-    """Print what was booked, if entries were."""
-    if report.booked is not None:
+def print_end(report: Report, account_id: str, *, show_all: bool, as_json: bool, as_csv: bool) -> None:
+    """Print the whole comparison for programs; for people what was booked, if entries were."""
+    if as_json:
+        print_json(report.as_json(show_all=show_all))
+    elif as_csv:
+        _print_csv(report, show_all=show_all)
+    elif report.booked is not None:
         before = f", {report.booked.replayed:,} of them before" if report.booked.replayed else ""
         print_lines(f"booked to {account_id}: {counted(report.booked.entries, 'entry', 'entries')}{before}")
 
 
-def print_as_csv(report: Report, *, show_all: bool) -> None:
+def _print_csv(report: Report, *, show_all: bool) -> None:
     """One line for each day and model."""
     rows = [_row(report, each) for each in report.shown(show_all=show_all)]
     header = list(_row(report, Compared("", "", "", None, None)))

@@ -207,14 +207,14 @@ def test_the_order_of_lines_does_not_matter(
 ) -> None:
     """The rows are the same, their differences add up to the total, and corrected charges come to what was billed."""
     one, other = Reconciliation(in_usd=True), Reconciliation(in_usd=True)
-    for each, (bill, charges) in (
-        (one, (billed, charged)),
-        (other, (data.draw(st.permutations(billed)), data.draw(st.permutations(charged)))),
+    for made, bill, charges in (
+        (one, billed, charged),
+        (other, data.draw(st.permutations(billed)), data.draw(st.permutations(charged))),
     ):
         for day, name, amount in bill:
-            each.add_billed(day, name, Sums(amount))
+            made.add_billed(day, name, Sums(amount))
         for day, name, amount in charges:
-            each.add_charged(day, name, Sums(amount))
+            made.add_charged(day, name, Sums(amount))
     assert one.compared() == other.compared()
     differences = [one.difference(each) or Decimal(0) for each in one.compared()]
     assert sum(differences) == sum(each[2] for each in billed) - sum(each[2] for each in charged)

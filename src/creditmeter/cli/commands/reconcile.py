@@ -12,10 +12,10 @@ from creditmeter.cli.bill_file import Bill, Scope, read_bill
 from creditmeter.cli.charged_costs import add_charges
 from creditmeter.cli.connection import LONG_READ, ask
 from creditmeter.cli.corrections import book
-from creditmeter.cli.differences import Report, print_as_csv, print_booked, print_report
+from creditmeter.cli.differences import Report, print_end, print_report
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, AsCsv, AsJson
-from creditmeter.cli.output import counted, print_json
+from creditmeter.cli.output import counted
 from creditmeter.cli.rate_cards import card_of, published_card
 from creditmeter.cli.screen import say
 from creditmeter.cli.times import now
@@ -134,30 +134,18 @@ def reconcile(
 
     Exports of OpenAI and Anthropic are recognised; of any other bill, name the columns. Nothing is changed without --apply.
     """
-    for_people = not (as_json or as_csv)
     if apply:
-        _check_apply(account, yes=yes, for_people=for_people)
-    given = {
-        "date": date_column,
-        "model": model_column,
-        "cost": cost_column,
-        "input": input_column,
-        "output": output_column,
-    }
+        _check_apply(account, yes=yes, for_people=not (as_json or as_csv))
+    given = {"date": date_column, "model": model_column, "cost": cost_column, "input": input_column, "output": output_column}
     bill = read_bill(file, given, Scope(time_zone, first_day, last_day, tuple(models or ())))
     days = _days(bill)
     report = ask(address, lambda client: _compared(client, bill, days, only or ()), patience=LONG_READ)
     report.judge(_tolerance(tolerance or ()))
-    if for_people:
+    if not (as_json or as_csv):
         print_report(report, show_all=show_all, is_applied=apply)
     if apply and report.corrections and (yes or _is_wanted(account, report)):
         report.booked = ask(address, lambda client: book(client, account, bill, days, report.corrections), patience=LONG_READ)
-    if for_people:
-        print_booked(report, account)
-    elif as_json:
-        print_json(report.as_json(show_all=show_all))
-    else:
-        print_as_csv(report, show_all=show_all)
+    print_end(report, account, show_all=show_all, as_json=as_json, as_csv=as_csv)
     if report.open_differences:
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
