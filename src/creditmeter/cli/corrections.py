@@ -61,9 +61,10 @@ async def book(
 async def _check(
     client: Client, account_id: str, bill: Bill, days: Sequence[Period], corrections: Sequence[Correction]
 ) -> None:
-    before = await _charged_before(client, account_id, days) + await _granted_before(client, account_id)
+    before = await _not_posted(client, account_id)  # first: what is posted meanwhile is found again, and nothing is missed
+    before += await _charged_before(client, account_id, days) + await _granted_before(client, account_id)
     by_key = {(each.day, _cut(each.model)): each for each in corrections}
-    for name, day, model, amount in before:
+    for name, day, model, amount in sorted(before):
         now = by_key.get((day, model))
         if now is not None and (name, amount) != (_bill_name(bill), _signed(now)):
             raise CommandFailed(
@@ -75,6 +76,16 @@ async def _check(
 
 _Before = tuple[str, str, str, int]
 """An entry that was booked before: the bill, the day, the model, and its amount in microcredits, below 0 for a grant."""
+
+
+async def _not_posted(client: Client, account_id: str) -> list[_Before]:
+    """The correcting charges that this sidecar has not posted yet."""
+    request = account_pb2.ListHistoryRequest(account_id=account_id, label=account_pb2.LabelMatch(key=RECONCILED), page_size=1)
+    pending = (await call(client.account.ListHistory, request, PATIENCE)).pending
+    return [
+        (each.labels[RECONCILED], each.labels.get(DAY, ""), each.labels.get(MODEL, ""), each.cost_microcredits)
+        for each in pending
+    ]
 
 
 async def _charged_before(client: Client, account_id: str, days: Sequence[Period]) -> list[_Before]:

@@ -188,7 +188,8 @@ def _amount(corrections: Sequence[Correction], *, is_charge: bool) -> str:
 
 
 _UNCORRECTED = {
-    True: "{} without an entry: charges for what the bill names on no day, which another provider may bill.",
+    True: "{} without an entry: charges for what the bill names on no day (another provider may bill them), or less than a "
+    "microcredit.",
     False: "{} without an entry: this bill states no costs.",
 }
 """Why differences have no correcting entry, by whether the bill states money."""

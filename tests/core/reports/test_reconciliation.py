@@ -185,9 +185,10 @@ def test_output_tokens_alone_make_a_difference() -> None:
 
 def test_credits_for_a_dollar_have_the_markup_of_the_model() -> None:
     """100 credits x 1.5 for a model with a rule of its own, 100 x 1.2 for any other."""
-    rule = TextRule(model="gpt-4o", markup=Decimal("1.5"))
-    card = RateCard(version="v", effective_from=Instant(0), text=(rule,), markup=Decimal("1.2"))
-    assert credits_per_usd(card, "gpt-4o") == 150
+    rules = (TextRule(model="gpt-4.1", markup=Decimal("1.5")), TextRule(model="claude-sonnet-4-5", markup=Decimal("1.5")))
+    card = RateCard(version="v", effective_from=Instant(0), text=rules, markup=Decimal("1.2"))
+    assert credits_per_usd(card, "gpt-4.1") == 150
+    assert credits_per_usd(card, "Claude Sonnet 4.5") == 150
     assert credits_per_usd(card, "web search tool calls") == 120
 
 

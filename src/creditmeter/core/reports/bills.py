@@ -46,7 +46,7 @@ class Columns:
     """The columns of a bill, by their names. Empty: the bill has no such column.
 
     `inputs` are added up. `otherwise` names what a line is for if its model is empty. With `is_line_item` the model is what
-    stands before the first comma. With `in_utc` the days are known to be days in UTC.
+    stands before the first comma. With `in_utc` the days are known to be days in UTC. `kind` says whose bill it is.
     """
 
     date: str
@@ -56,7 +56,7 @@ class Columns:
     output: str = ""
     currency: str = ""
     otherwise: str = ""
-    kind: str = "bill"
+    kind: str = "columns by name"
     is_line_item: bool = False
     in_utc: bool = False
 

@@ -191,7 +191,7 @@ class Reconciliation:
 
 def credits_per_usd(card: RateCard, model: str) -> Decimal:
     """The credits for a dollar that a provider bills for a model: those of the card, times the markup on this model."""
-    rule = card.text_rule("", model)
+    rule = card.text_rule("", model) or card.text_rule("", model_key(model))
     return EXACTLY.multiply(card.credits_per_usd, card.markup if rule is None else rule.markup)
 
 
