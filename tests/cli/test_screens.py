@@ -50,6 +50,7 @@ READS = {
     "rates-list-empty": "rates list",
     "reconcile": "reconcile bill.csv --model gpt-*",
     "reconcile-agrees": "reconcile bill.csv --model gpt-* --tolerance 10",
+    "reconcile-all": "reconcile bill.csv --model gpt-5 --all",
     "reconcile-wrong": "reconcile wrong.csv",
     "sidecars": "sidecars",
     "sidecars-none": "sidecars --state gone",

@@ -89,7 +89,7 @@ COMMANDS = {
     "usage": LISTS | {"ACCOUNT", "--group-by", "--start", "--end"},
     "reconcile": ASKS
     | {"FILE.csv", "--date-column", "--model-column", "--cost-column", "--input-column", "--output-column", "--currency"}
-    | {"--time-zone", "--first-day", "--last-day", "--model", "--only", "--tolerance", "--all"}
+    | {"--time-zone", "--first-day", "--last-day", "--model", "--same", "--only", "--tolerance", "--all"}
     | {"--apply", "--account", "--yes", "--csv"},
     "forecast": ASKS | {"ACCOUNT", "--csv"},
     "status": ASKS,

@@ -29,13 +29,19 @@ _COLUMNS_SHOWN = 20
 class Scope:
     """What is compared: days (ISO, both included; empty: those of the bill) of a time zone, and models.
 
-    `patterns` are globs that a model's key matches one of; empty: any.
+    `patterns` are globs that a model's key matches one of; empty: any. `same` has the names that charges have for what a bill
+    names otherwise, by the keys of the bill's names.
     """
 
     time_zone: str = "UTC"
     first_day: str = ""
     last_day: str = ""
     patterns: tuple[str, ...] = ()
+    same: Mapping[str, str] = field(default_factory=dict)
+
+    def charged_name(self, name: str) -> str:
+        """The name that charges have for what a bill names."""
+        return self.same.get(model_key(name), name)
 
     def has_day(self, day: str) -> bool:
         """Whether a day is compared."""
@@ -67,8 +73,9 @@ class Bill:
 
     def add(self, line: Line) -> None:
         """Add a line to the comparison, or leave it aside."""
-        if self.scope.has_day(line.day) and self.scope.has_model(line.name):
-            self.reconciliation.add_billed(line.day, line.name, line.sums)
+        name = self.scope.charged_name(line.name)
+        if self.scope.has_day(line.day) and self.scope.has_model(name):
+            self.reconciliation.add_billed(line.day, name, line.sums)
         else:
             self.lines_left_aside += 1
             self.left_aside = self.left_aside.plus(line.sums)

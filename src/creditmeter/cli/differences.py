@@ -15,6 +15,7 @@ from creditmeter.core.reports.reconciliation import Compared, Correction, Side, 
 
 _SHOWN_PLACES = Decimal("0.000001")
 _FEWEST_PLACES = 2
+_NAMES_SHOWN = 10
 _TO_SHOW = Context(prec=100)
 _ON = {Side.BOTH: "both", Side.BILL: "bill", Side.CHARGES: "charges"}
 
@@ -74,6 +75,8 @@ class Report:
             "lines_left_aside": bill.lines_left_aside,
             "left_aside_of_the_bill_usd": _text(bill.left_aside.usd),
             "left_aside_of_the_charges_usd": _text(self.charges_left_aside.usd),
+            "only_on_the_bill": bill.reconciliation.unmatched(Side.BILL),
+            "only_among_the_charges": bill.reconciliation.unmatched(Side.CHARGES),
             "compared": len(self.compared),
             "differing": len(self.differing),
             "rows": [_row(self, each) for each in self.shown(show_all=show_all)],
@@ -102,6 +105,7 @@ def print_report(report: Report, *, show_all: bool, is_applied: bool) -> None:
             print_lines("The total includes what agrees: --all shows it." + ("\n" if is_applied else ""))
     else:
         print_lines(f"No differences. {_in_total(report)}")
+    _print_unmatched(report)
     _print_corrections(report, is_applied=is_applied)
 
 
@@ -161,6 +165,20 @@ def _figures(report: Report, each: Compared, credits: int | None) -> tuple[str, 
 
 def _count(tokens: int | None) -> str:
     return "-" if tokens is None else f"{tokens:,}"
+
+
+def _print_unmatched(report: Report) -> None:
+    """Print the names that are on one side alone, if both sides have such: two of them may mean the same."""
+    sums = report.bill.reconciliation
+    billed, charged = sums.unmatched(Side.BILL), sums.unmatched(Side.CHARGES)
+    if billed and charged:
+        print_lines(f"Only on the bill: {_some(billed)}. Only among the charges: {_some(charged)}.")
+        print_lines("If two of them are one: --same BILL=CHARGED.")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _print_corrections(report: Report, *, is_applied: bool) -> None:

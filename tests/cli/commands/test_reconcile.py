@@ -125,6 +125,16 @@ def test_differences_end_with_a_code_of_their_own(
     assert cli("reconcile", file, *NAMED, *only(accounts), "--model", "o?", "--tolerance", "0.05").code == 0
 
 
+def test_names_that_do_not_meet(cli: CommandLine, accounts: tuple[str, str], day: str, tmp_path: Path) -> None:
+    """Are shown on their sides, and meet when the operator says that they are one."""
+    file = bill(tmp_path, f"{day},Omni (large),0.70")
+    ended = cli("reconcile", file, *NAMED, *only(accounts))
+    assert ended.code == ExitCode.NOT_CLEAN
+    assert "Only on the bill: Omni (large). Only among the charges: gpt-4o." in ended.out
+    found = cli.read("reconcile", file, *NAMED, *only(accounts), "--same", "omni (LARGE)=gpt-4o")
+    assert (found["differing"], found["only_on_the_bill"], found["only_among_the_charges"]) == (0, [], [])
+
+
 def test_tokens_alone(cli: CommandLine, accounts: tuple[str, str], day: str, tmp_path: Path) -> None:
     """A bill without money: 200,001 tokens of input against 200,000. Nothing can be booked for it."""
     columns = ("--date-column", "date", "--model-column", "model", "--input-column", "in", "--output-column", "out")
@@ -228,6 +238,7 @@ def test_nobody_to_be_asked(cli: CommandLine, tmp_path: Path, monkeypatch: pytes
         (("--currency", "EUR"), "'EUR' cannot be compared"),
         (("--tolerance", "-1"), "'-1' is neither"),
         (("--tolerance", "NaN%"), "'NaN%' is neither"),
+        (("--same", "a="), "'a=' are no two names"),
         (("--time-zone", "Mars/Base"), "'Mars/Base' is not the name of a time zone"),
         (("--first-day", "2026-02-30"), "'2026-02-30' is not a day"),
         (("--first-day", "2025-01-01"), "days: one comparison has 1 to 400"),

@@ -25,13 +25,14 @@ from creditmeter.core.instants import from_datetime
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.reports.bills import CURRENCY, days_between, read_day
-from creditmeter.core.reports.reconciliation import Tolerance, credits_per_usd
+from creditmeter.core.reports.reconciliation import Tolerance, credits_per_usd, model_key
 
 MAX_DAYS = 400
 """Most days of one comparison."""
 
 CENT = "0.01"
 _PERCENT = "%"
+_SAME = "="
 _MOST = Decimal(10**9)
 
 
@@ -64,6 +65,14 @@ def read_iso_day(text: str) -> str:
     return text
 
 
+def read_same(text: str) -> str:
+    """Two names for one thing, on the bill and on charges."""
+    billed, _, charged = text.partition(_SAME)
+    if not billed.strip() or not charged.strip():
+        raise typer.BadParameter(f"{text!r} are no two names: write BILL=CHARGED")
+    return text
+
+
 def read_currency(text: str) -> str:
     """The currency of the bill, which must be that of the charges."""
     if text.upper() != CURRENCY:
@@ -88,6 +97,15 @@ LastDay = Annotated[
 Models = Annotated[
     list[str] | None,
     typer.Option("--model", metavar="PATTERN", help="Compare only such models: gpt-*. May be given several times."),
+]
+Same = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--same",
+        parser=read_same,
+        metavar="BILL=CHARGED",
+        help="What the bill calls BILL is CHARGED on charges: 'web search tool calls=web_search'. May be given several times.",
+    ),
 ]
 Only = Annotated[
     list[str] | None,
@@ -120,6 +138,7 @@ def reconcile(
     first_day: FirstDay = "",
     last_day: LastDay = "",
     models: Models = None,
+    same: Same = None,
     only: Only = None,
     tolerance: Tolerances = None,
     show_all: All = False,
@@ -134,10 +153,9 @@ def reconcile(
 
     Exports of OpenAI and Anthropic are recognised; of any other bill, name the columns. Nothing is changed without --apply.
     """
-    if apply:
-        _check_apply(account, yes=yes, for_people=not (as_json or as_csv))
+    _check_apply(account, apply=apply, yes=yes, for_people=not (as_json or as_csv))
     given = {"date": date_column, "model": model_column, "cost": cost_column, "input": input_column, "output": output_column}
-    bill = read_bill(file, given, Scope(time_zone, first_day, last_day, tuple(models or ())))
+    bill = read_bill(file, given, Scope(time_zone, first_day, last_day, tuple(models or ()), _names(same or ())))
     days = _days(bill)
     report = ask(address, lambda client: _compared(client, bill, days, only or ()), patience=LONG_READ)
     report.judge(_tolerance(tolerance or ()))
@@ -150,12 +168,14 @@ def reconcile(
         raise typer.Exit(ExitCode.NOT_CLEAN)
 
 
-def _check_apply(account: str, *, yes: bool, for_people: bool) -> None:
-    """Whether entries can be booked at all.
+def _check_apply(account: str, *, apply: bool, yes: bool, for_people: bool) -> None:
+    """Check that entries can be booked, if they are to be.
 
     Raises:
         CommandFailed: it is not known to whom, or nobody can be asked.
     """
+    if not apply:
+        return
     if not account:
         why = "a bill does not say whose calls it is for; name the account with --account"
     elif not yes and not for_people:
@@ -196,6 +216,12 @@ def _tolerance(given: Sequence[Tolerance]) -> Tolerance:
     if not given:
         return Tolerance(usd=Decimal(CENT))
     return Tolerance(max(each.usd for each in given), max(each.percent for each in given))
+
+
+def _names(same: Sequence[str]) -> dict[str, str]:
+    """The names on charges, by the keys of those on the bill."""
+    pairs = (each.partition(_SAME) for each in same)
+    return {model_key(billed): charged.strip() for billed, _, charged in pairs}
 
 
 def _is_wanted(account: str, report: Report) -> bool:

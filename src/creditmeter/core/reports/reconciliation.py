@@ -155,6 +155,12 @@ class Reconciliation:
         """Whether the bill names a model, by its key, on any day."""
         return model in self._billed_names
 
+    def unmatched(self, side: Side) -> list[str]:
+        """The names that are on this side alone, on all days: models, tools and other items."""
+        billed, charged = self._billed_names, self._charged_names
+        own, others = (billed, charged) if side is Side.BILL else (charged, billed)
+        return sorted(name for model, name in own.items() if model not in others)
+
     def difference(self, each: Compared) -> Decimal | None:
         """The bill less the charges, in USD; None if the bill states no money."""
         if not self.in_usd:
