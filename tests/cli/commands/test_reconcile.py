@@ -243,6 +243,7 @@ def test_nobody_to_be_asked(cli: CommandLine, tmp_path: Path, monkeypatch: pytes
         (("--first-day", "2026-02-30"), "'2026-02-30' is not a day"),
         (("--first-day", "2025-01-01"), "days: one comparison has 1 to 400"),
         (("--first-day", "2026-11-02", "--last-day", "2026-11-01"), "are 0 days"),
+        (("--last-day", "9998-12-31"), "days: one comparison has 1 to 400"),
     ],
 )
 def test_what_cannot_be_asked(cli: CommandLine, tmp_path: Path, options: Sequence[str], complaint: str) -> None:
@@ -271,6 +272,12 @@ def test_files_that_cannot_be_read(cli: CommandLine, tmp_path: Path, content: by
     ended = cli("reconcile", str(path), *options, "--address", "unix:/nowhere.sock")
     assert ended.code == ExitCode.USAGE
     assert complaint in ended.complaint
+
+
+def test_a_day_that_its_zone_skipped(cli: CommandLine, tmp_path: Path) -> None:
+    """Samoa had no 30 December 2011."""
+    ended = cli("reconcile", bill(tmp_path, "2011-12-30,gpt-4o,1"), *NAMED, "--time-zone", "Pacific/Apia")
+    assert (ended.code, ended.complaint) == (ExitCode.USAGE, "creditmeter: 2011-12-30 is no day in Pacific/Apia")
 
 
 def test_a_file_that_is_not_there(cli: CommandLine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
@@ -188,10 +189,13 @@ def _check_apply(account: str, *, apply: bool, yes: bool, for_people: bool) -> N
 
 
 def _days(bill: Bill) -> list[Period]:
-    days = days_between(bill.scope.time_zone, bill.first_day, bill.last_day)
-    if not 1 <= len(days) <= MAX_DAYS:
+    count = (date.fromisoformat(bill.last_day) - date.fromisoformat(bill.first_day)).days + 1
+    if not 1 <= count <= MAX_DAYS:
         between = f"{bill.first_day} to {bill.last_day}"
-        raise CommandFailed(f"{between} are {len(days):,} days: one comparison has 1 to {MAX_DAYS}", ExitCode.USAGE)
+        raise CommandFailed(f"{between} are {max(count, 0):,} days: one comparison has 1 to {MAX_DAYS}", ExitCode.USAGE)
+    days = days_between(bill.scope.time_zone, bill.first_day, bill.last_day)
+    if not days:
+        raise CommandFailed(f"{bill.first_day} is no day in {bill.scope.time_zone}", ExitCode.USAGE)
     if days[-1].ends_at > from_datetime(now()):
         say(f"{bill.last_day} is not over: neither its bill nor its charges are complete")
     return days
