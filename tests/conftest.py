@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import statements  # noqa: F401 - engines share what they compile
 from tests.fixtures import (  # noqa: F401 - fixtures for all tests
     bench,
     card,
