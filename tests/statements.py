@@ -1,7 +1,7 @@
 """Compiled SQL, kept for all engines of one kind.
 
-Each test has engines of its own, and SQLAlchemy compiles every statement anew for each of them: a sixth of the time of the central
-store's tests. What is sent to the database is the same.
+Each test has engines of its own, and SQLAlchemy compiles every statement anew for each of them. A sixth of the time of tests of
+the central store went into that. What is sent to the database is the same.
 """
 
 from typing import Any
