@@ -8,7 +8,7 @@ from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
