@@ -16,8 +16,11 @@ def call_of(usage: Usage, work: Work, bound_output_tokens: int | None = None) ->
     A report without any usage leaves the counts unset. One that cannot be read is refused, and with it every field that neither
     the usage nor the work has.
     """
+    if not usage.provider_usage_json:
+        return ReportedCall(usage)
+    provider, model = usage.provider or work.provider, usage.request_model or work.request_model
     try:
-        return reported_call(replace(usage, request_model=usage.request_model or work.request_model))
+        return reported_call(replace(usage, provider=provider, request_model=model))
     except UnknownUsageError as error:
         known, _ = complete_usage(replace(usage, provider_usage_json=""), work, bound_output_tokens)
         wrong = ("provider_usage_json", str(error)), *missing_in_usage(known)

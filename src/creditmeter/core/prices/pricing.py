@@ -79,7 +79,7 @@ class Pricing:
             return _stated(card, amount)
         work = reservation.work or Work(action=usage.action)
         bound = _bound_of_output(card, reservation)
-        call = call_of(replace(usage, provider=usage.provider or work.provider), work, bound)
+        call = call_of(usage, work, bound)
         if isinstance(call, InvalidRequest):
             return call
         return call_cost(card, call, reservation.created_at, Reserved(reservation.work, bound), is_fact=True)
