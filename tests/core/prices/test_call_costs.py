@@ -21,8 +21,7 @@ from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.reported.calls import reported_call
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
-from tests.core.prices.priced import NOW
-from tests.core.prices.test_pricing import reserved
+from tests.core.prices.priced import NOW, reserved
 
 CARD = parse_rate_card(
     """\
