@@ -37,7 +37,7 @@ class Peer:
     @classmethod
     async def registered(cls, store: CentralStore, clock: ManualClock, name: str) -> "Peer":
         """A sidecar in its first epoch."""
-        registered = await store.exchanges.register(SidecarId(name), 0, f"{name}'s nonce")
+        registered = await store.registration.register(SidecarId(name), 0, f"{name}'s nonce")
         assert isinstance(registered, Registered)
         return cls(store, clock, SidecarId(name), registered.epoch)
 

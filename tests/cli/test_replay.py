@@ -11,10 +11,12 @@ from creditmeter.cli.replay.calls import Ending, Shares, TracedCall, plan_calls,
 from creditmeter.cli.replay.command import PATIENCE, SAMPLE
 from creditmeter.cli.replay.report import Outcome, outcome_json
 from creditmeter.cli.replay.tally import Tally, percentile
+from creditmeter.cli.replay.worker import EXPECTED
 from creditmeter.client import Client, call
 from creditmeter.v1 import admin_pb2, charges_pb2, metering_pb2
 from tests.cli.processes import SidecarProcess, run_forked
 from tests.cli.sample_trace import ROWS, sample_trace
+from tests.v1.comments import errors_of_every_rpc, errors_stated
 
 HEAD = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -143,3 +145,11 @@ def test_what_makes_a_replay_unclean() -> None:
     for outcome in unclean:
         assert outcome.exit_code == ExitCode.NOT_CLEAN
         assert outcome_json(outcome)["clean"] is False
+
+
+def test_expected_refusals_are_those_of_the_contract() -> None:
+    """Every reason for which a sidecar may refuse new work is expected, but for an account that the replay did not create."""
+    stated = errors_stated()
+    for rpc, reasons in EXPECTED.items():
+        assert reasons <= stated[rpc] | errors_of_every_rpc(), rpc
+    assert stated["Reserve"] - EXPECTED["Reserve"] == {"ACCOUNT_NOT_FOUND"}

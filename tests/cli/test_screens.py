@@ -48,6 +48,10 @@ READS = {
     "rates-check-wrong": "rates check wrong.toml",
     "rates-diff": "rates diff old.toml new.toml",
     "rates-list-empty": "rates list",
+    "reconcile": "reconcile bill.csv --model gpt-*",
+    "reconcile-agrees": "reconcile bill.csv --model gpt-* --tolerance 10",
+    "reconcile-all": "reconcile bill.csv --model gpt-5 --all",
+    "reconcile-wrong": "reconcile wrong.csv",
     "sidecars": "sidecars",
     "sidecars-none": "sidecars --state gone",
     "status": "status",
@@ -69,6 +73,7 @@ CHANGES = (
     ("plan-put", "plan put team --daily 12.5 --monthly 900"),
     ("grant-add", "grant add eve 6.5 --source bonus --note welcome --expires-at 2027-01-31 --request-id e3"),
     ("grant-void", "grant void eve {grant} --request-id e4"),
+    ("reconcile-apply", "reconcile bill.csv --model gpt-5 --apply --account eve --yes"),
     ("rates-publish", "rates publish new.toml"),
     ("rates-list", "rates list"),
     ("rates-show", "rates show house-2"),
@@ -88,12 +93,21 @@ output = 1500
 standard = 1
 """
 
+BILL = """start_time,start_time_iso,amount_value,amount_currency,line_item
+1795219200,2026-11-21T00:00:00+00:00,0.01,usd,"gpt-4o-mini-2024-07-18, input"
+1795219200,2026-11-21T00:00:00+00:00,0.25,usd,"gpt-5-2025-08-07, output"
+1795305600,2026-11-22T00:00:00+00:00,0.08125,usd,"gpt-5-2025-08-07, output"
+1795392000,2026-11-23T00:00:00+00:00,,,
+1795305600,2026-11-22T00:00:00+00:00,0.02,usd,gpt-4.1-2025-04-14
+1795305600,2026-11-22T00:00:00+00:00,0.75,usd,web search tool calls
+"""
+
 
 @pytest.fixture(scope="module")
 def past() -> Iterator[Path]:
-    """The data directory of a sidecar with a past, in which rate cards lie too."""
+    """The data directory of a sidecar with a past, in which rate cards and bills lie too."""
     with still_sidecar() as data_dir:
-        _write_cards(data_dir)
+        _write_files(data_dir)
         yield data_dir
 
 
@@ -101,15 +115,17 @@ def past() -> Iterator[Path]:
 def changing() -> Iterator[Path]:
     """Another one, to be changed."""
     with still_sidecar() as data_dir:
-        _write_cards(data_dir)
+        _write_files(data_dir)
         yield data_dir
 
 
-def _write_cards(folder: Path) -> None:
+def _write_files(folder: Path) -> None:
     (folder / "old.toml").write_text(CARD)
     new = CARD.replace("house-1", "house-2").replace("1500", "1800").replace("standard = 1", "standard = 2")
     (folder / "new.toml").write_text(new)
     (folder / "wrong.toml").write_text(CARD.replace("input = 300", "input = -1"))
+    (folder / "bill.csv").write_text(BILL)
+    (folder / "wrong.csv").write_text(BILL.replace("0.25", "a quarter").replace("usd", "eur", 1))
 
 
 def shown(data_dir: Path, arguments: Sequence[str], columns: int, **environment: str) -> Shown:
@@ -226,5 +242,6 @@ def test_the_documentation_shows_what_is_seen() -> None:
             SCREENSHOT.sub(lambda shot: f"```text\n$ creditmeter {shot[1]}\n{pictures[shot[1]]}```", page.read_text())
         )
     shown = dict(SCREENSHOT.findall(page.read_text()))
-    assert {each.split()[0] for each in shown} == {"balance", "demo", "forecast", "history", "leases", "quote", "usage"}
+    looked_at = {"balance", "demo", "forecast", "history", "leases", "quote", "reconcile", "usage"}
+    assert {each.split()[0] for each in shown} == looked_at
     assert shown == {line: pictures[line] for line in shown}

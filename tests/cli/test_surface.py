@@ -87,6 +87,10 @@ COMMANDS = {
     "history": LISTS
     | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--kind", "--source", "--label", "--start", "--end"},
     "usage": LISTS | {"ACCOUNT", "--group-by", "--start", "--end"},
+    "reconcile": ASKS
+    | {"FILE.csv", "--date-column", "--model-column", "--cost-column", "--input-column", "--output-column", "--currency"}
+    | {"--time-zone", "--first-day", "--last-day", "--model", "--same", "--only", "--tolerance", "--all"}
+    | {"--apply", "--account", "--yes", "--csv"},
     "forecast": ASKS | {"ACCOUNT", "--csv"},
     "status": ASKS,
     "sidecars": LISTS | {"--state"},

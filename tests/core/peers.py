@@ -7,7 +7,7 @@ from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Me
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.settlement.recalls import Purpose, Recall
-from tests.core.builders import ACCOUNT, Central, mc
+from tests.core.builders import ACCOUNT, Central, account, grant, mc
 
 PATIENCE = Span(SECOND // 4)
 
@@ -97,3 +97,13 @@ class Peer:
 def outcome(answered: Answer) -> tuple[int, int, bool]:
     """What was granted, what is missing, and whether more may come."""
     return answered.granted, answered.short, answered.is_pending
+
+
+def central_with(*amounts: int) -> Central:
+    """A central store with permanent grants of these amounts."""
+    return Central(account(), grants=[grant(f"g{number}", amount) for number, amount in enumerate(amounts)])
+
+
+def sidecars(central: Central, names: str) -> list[Peer]:
+    """A sidecar for each letter."""
+    return [Peer(central, each) for each in names]

@@ -45,6 +45,7 @@ from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import Envelope, accept, compose, has_idle, has_unfinished
 from creditmeter.core.metering.offline import allow
+from creditmeter.core.metering.replays import replay
 from creditmeter.core.refusals import GrantVoided, Refusal
 from creditmeter.core.settlement.answering import EXCESS_PATIENCE, answer
 from creditmeter.core.settlement.posting import post
@@ -296,7 +297,7 @@ class LeaseSearch(RuleBasedStateMachine):
         found = pick(list(self.said.items()), number)
         if found is not None:
             (who, _), receipt = found
-            assert metering.replay(self.sidecars[who].book, receipt.request) in (receipt, None)
+            assert replay(self.sidecars[who].book, receipt.request) in (receipt, None)
 
     # Messages.
 

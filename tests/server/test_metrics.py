@@ -16,7 +16,7 @@ from creditmeter.server.app import running
 from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
 from creditmeter.server.metrics import Metrics, MetricsPage
-from creditmeter.sidecar.alerts.standard_webhooks import Outcome
+from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
@@ -143,7 +143,7 @@ async def test_calls_that_are_given_up_are_counted(services: Services) -> None:
 async def test_each_sidecar_counts_for_itself() -> None:
     """Two in one process do not add up."""
     one, other = Metrics(), Metrics()
-    one.delivery(Outcome.DELIVERED, 3)
+    one.delivery(DeliveryOutcome.DELIVERED, 3)
     page = MetricsPage.open("127.0.0.1:0", other)
     assert (await read(page.address))["creditmeter_webhook_deliveries_total", "delivered"] == 0
     await page.close()

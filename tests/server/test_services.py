@@ -1,7 +1,9 @@
 """The contract over the wire: what callers send, what they get, and what errors say."""
 
 import asyncio
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_origin
 
 import grpc
 import pytest
@@ -12,10 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.core.refusals import Refusal
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
-from creditmeter.server.errors import _TABLE
+from creditmeter.server.errors import _TABLE, problem_of
 from creditmeter.server.health import METERING
 from creditmeter.sidecar.clock import SystemClock
-from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, reservations_pb2, work_pb2
+from creditmeter.v1 import account_pb2, admin_pb2, errors_pb2, metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
 from tests.server.settling import settled_charge
@@ -164,6 +166,15 @@ def test_every_refusal_has_a_row() -> None:
     assert {each.__name__ for each in _TABLE} == {each.__name__ for each in Refusal.__subclasses__()}
 
 
+@pytest.mark.parametrize("kind", _TABLE, ids=lambda each: each.__name__)
+def test_the_reason_of_every_row_is_in_the_contract(kind: type[Any]) -> None:
+    """A reason with a typing error would reach callers that wait for the right one."""
+    supertypes = [getattr(each.type, "__supertype__", each.type) for each in fields(kind)]
+    samples: dict[Any, Any] = {str: "some", int: 1, tuple: (("field", "is wrong"),)}
+    refusal = kind(*(samples.get(get_origin(each) or each) for each in supertypes))
+    assert errors_pb2.ErrorReason.Value(f"ERROR_REASON_{problem_of(refusal).reason}")
+
+
 async def test_methods_of_later_versions_say_so(services: Services) -> None:
     """UNIMPLEMENTED with its reason, streams too."""
     stream = services.metering.Meter()
@@ -226,7 +237,7 @@ async def test_accounts_plans_and_grants(services: Services) -> None:
     again = admin_pb2.VoidGrantRequest(request_id="again", account_id="alice", grant_id=granted.grant_id)
     failed = await failure(services.admin.VoidGrant(again))
     assert (failed.code, failed.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "GRANT_VOIDED")
-    assert "there is nothing left to do" in failed.message
+    assert "no further request is needed" in failed.message
     shown = await services.admin.GetAccount(admin_pb2.GetAccountRequest(account_id="bob"))
     assert (shown.account.time_zone, shown.account.anchor_day) == ("Asia/Tokyo", 31)
 

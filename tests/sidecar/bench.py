@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from creditmeter.central.decisions.exchanges import Exchanges
+from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits, from_credits
@@ -51,9 +52,10 @@ class Bench:
         self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
         self.central = CentralStore(self._central_url, self.store_clock.wall)
         await self.central.migrate()
-        self.wire = Wire(self.central.exchanges)
+        self.wire = Wire(self.central.exchanges, self.central.registration)
         self.wire.is_cut = is_cut
         self.central.exchanges = cast("Exchanges", self.wire)
+        self.central.registration = cast("Registration", self.wire)
         rhythm = Rhythm(settle=NEVER, housekeeping=NEVER, heartbeat=NEVER, rate_cards=NEVER, recall_timeout=recall_timeout)
         self.sidecar = Sidecar(self.journal, self.central, self.clock, self._card, limits or Limits(), rhythm)
         await self.sidecar.start()

@@ -1,16 +1,16 @@
 """Requests to the meter, in credits of the test's account, and what their replies hold."""
 
-from creditmeter.core.credit.requests import ChargeNow, Commit, Receipt, RefundCharge, Release, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import ChargeId, RequestId
-from creditmeter.sidecar.meter import Outcome, Replied
+from creditmeter.sidecar.meter import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 
 
 def receipt(outcome: Outcome) -> Receipt:
     """The receipt of a request that took effect."""
-    assert isinstance(outcome, Replied), outcome
-    return outcome.receipt
+    assert isinstance(outcome, Done), outcome
+    return outcome.reply
 
 
 def reservation(outcome: Outcome) -> Reservation:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.messages import Message
-from creditmeter.core.credit.requests import ChargeNow, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Done, Reserve
 from creditmeter.core.ids import AccountId, RequestId, SidecarId, account_key
 from creditmeter.core.instants import HOUR, MINUTE, Span
 from creditmeter.core.metering.book import Book
@@ -21,7 +21,7 @@ from creditmeter.core.refusals import AccountNotFound
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
-from creditmeter.sidecar.meter import Outcome, Replied
+from creditmeter.sidecar.meter import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import Fate
@@ -197,7 +197,7 @@ async def test_a_request_that_waits_keeps_the_record_of_a_book_that_was_dropped(
     assert (record.book, len(record.waiting)) == (None, 1)
     assert record.marks >= {Mark.WAITED_FOR, Mark.UNDER_WAY, Mark.UNANSWERED}
     bench.wire.is_open.set()
-    assert isinstance(await waiting, Replied)
+    assert isinstance(await waiting, Done)
     assert record.marks.isdisjoint({Mark.WAITED_FOR, Mark.UNDER_WAY, Mark.UNANSWERED})
     assert record.book is not None
 
@@ -229,7 +229,7 @@ async def test_a_reload_leaves_waiting_requests_and_messages_under_way_as_they_a
     assert len(record.waiting) == 1
     assert record.marks >= {Mark.WAITED_FOR, Mark.UNDER_WAY, Mark.UNANSWERED, Mark.UNSETTLED}
     bench.wire.is_open.set()
-    assert isinstance(await waiting, Replied)
+    assert isinstance(await waiting, Done)
 
 
 async def test_a_reload_drops_the_records_of_which_the_journal_knows_nothing(bench: Bench) -> None:
@@ -274,7 +274,7 @@ async def test_nothing_is_left_of_an_account_that_is_not_used_any_more(bench: Be
     """Book, burn, moments and marks, after its holds, charges and refunds are old enough."""
     await bench.account(permanent=50)
     paid = charge_id(await charge(bench, "c", 2))
-    assert isinstance(await refund(bench, "f", paid, 1), Replied)
+    assert isinstance(await refund(bench, "f", paid, 1), Done)
     await commit(bench, "paid", await held(bench, "r", 5), 5)
     await release(bench, "gone", await held(bench, "s", 5))
     await bench.round()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import HOUR, MINUTE
 from creditmeter.core.prices.rate_cards import LoadedCard
@@ -13,7 +14,6 @@ from creditmeter.core.refusals import Refusal
 from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced
-from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.status import Condition
 from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
@@ -33,8 +33,8 @@ async def test_what_was_acknowledged_is_there_after_a_crash(bench: Bench) -> Non
     await bench.restart()
     assert (await bench.summary()).available == before.available
     assert (await bench.summary()).held == credits(5)
-    assert await charge(bench, "charge", 7) == Replied(receipt(done), replayed=True)
-    assert isinstance(await commit(bench, "commit", hold, 5), Replied), "holds commit before the sidecar has new leases"
+    assert await charge(bench, "charge", 7) == Done(receipt(done), replayed=True)
+    assert isinstance(await commit(bench, "commit", hold, 5), Done), "holds commit before the sidecar has new leases"
     for _ in range(2):
         await bench.sidecar.settle()
         await bench.restart()
@@ -87,7 +87,7 @@ async def test_a_write_that_fails_fails_everything_that_saw_it(bench: Bench) -> 
     await bench.sidecar.look_after()
     assert bench.sidecar.condition.value == "SERVING"
     assert (await bench.summary()).held == credits(5)
-    assert isinstance(await reserve(bench, "lost", 5), Replied)
+    assert isinstance(await reserve(bench, "lost", 5), Done)
     assert (await bench.summary()).available == credits(40)
 
 
@@ -118,7 +118,7 @@ async def test_nothing_old_authorises_after_a_restart(bench: Bench) -> None:
     await held(bench, "r", 5)
     await bench.restart()
     assert bench.sidecar.books.open(ACCOUNT).idle(bench.sidecar.books.moment()) == 0
-    assert isinstance(await reserve(bench, "again", 5), Replied)
+    assert isinstance(await reserve(bench, "again", 5), Done)
 
 
 async def test_the_clock_never_goes_back(bench: Bench) -> None:
@@ -169,8 +169,8 @@ async def test_without_the_central_store_commits_work_and_new_credit_waits(
     hold = await held(bench, "r", 1)
     postgres_server.stop()
     try:
-        assert isinstance(await reserve(bench, "in hand", 5), Replied)
-        assert isinstance(await commit(bench, "c", hold, 1), Replied)
+        assert isinstance(await reserve(bench, "in hand", 5), Done)
+        assert isinstance(await commit(bench, "c", hold, 1), Done)
         with pytest.raises(CentralUnavailable):
             await reserve(bench, "more", 40)
         balance = await bench.sidecar.reader.balance(ACCOUNT)
@@ -181,5 +181,5 @@ async def test_without_the_central_store_commits_work_and_new_credit_waits(
     clock.advance(LONGEST_WAIT)
     await bench.sidecar.settle()
     assert (await bench.summary()).available == credits(44)
-    assert isinstance(await reserve(bench, "more", 40), Replied)
+    assert isinstance(await reserve(bench, "more", 40), Done)
     await bench.crash()

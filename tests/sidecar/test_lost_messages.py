@@ -13,6 +13,7 @@ from creditmeter.central.schema import tables
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.messages import Fenced, Message, Reply
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE
@@ -22,7 +23,6 @@ from creditmeter.journal.journal import StorageUnavailable
 from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced
-from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.status import Condition
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
@@ -42,7 +42,7 @@ async def test_a_top_up_whose_reply_is_lost(bench: Bench) -> None:
     with pytest.raises(CentralUnavailable):
         await reserve(bench, "at once", 20)
     bench.clock.advance(LONGEST_WAIT)
-    assert isinstance(await reserve(bench, "r", 20), Replied)
+    assert isinstance(await reserve(bench, "r", 20), Done)
     assert bench.wire.sent[0] == bench.wire.sent[1]
     summary = await bench.summary()
     assert (summary.leased, summary.held) == (credits(20), credits(20))
@@ -105,7 +105,7 @@ async def test_an_acquire_whose_outcome_is_unknown_over_a_restart(bench: Bench, 
     await bench.restart()
     await bench.sidecar.settle()
     assert (await other.summary()).leased == 0
-    assert isinstance(await reserve(other, "all", 20), Replied)
+    assert isinstance(await reserve(other, "all", 20), Done)
 
 
 async def test_a_registration_whose_reply_is_lost(bench: Bench) -> None:
@@ -118,7 +118,7 @@ async def test_a_registration_whose_reply_is_lost(bench: Bench) -> None:
     bench.wire.fates = [Fate.UNHEARD]
     await bench.restart()
     assert bench.journal.identity.epoch == epoch + 1
-    assert isinstance(await reserve(bench, "more", 5), Replied)
+    assert isinstance(await reserve(bench, "more", 5), Done)
 
 
 async def test_a_journal_copied_and_both_started_while_the_store_is_down(bench: Bench, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_a_wall_clock_that_steps_back_over_an_expiry(bench: Bench) -> None
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
     found = await bench.sidecar.reader.reservation(old.reservation_id)
     assert getattr(found, "state", None) is ReservationState.EXPIRED
-    assert isinstance(await commit(bench, "commit", new, 20), Replied)
+    assert isinstance(await commit(bench, "commit", new, 20), Done)
     await bench.sidecar.settle()
     assert (await bench.summary()).available == 0
 
@@ -197,7 +197,7 @@ async def test_a_lost_sidecars_credit_is_back_after_the_documented_time(bench: B
         while bench.clock.wall() < start + moment:
             bench.clock.advance(min(20 * SECOND, start + moment - bench.clock.wall()))
             await other.sidecar.beat()
-        return isinstance(await reserve(other, f"at {moment}", 14, within=0.0), Replied)
+        return isinstance(await reserve(other, f"at {moment}", 14, within=0.0), Done)
 
     assert not await at(RECLAIMED_AFTER - 1)
     assert await at(RECLAIMED_AFTER)
@@ -241,7 +241,7 @@ async def test_an_allowance_for_outages(bench: Bench, allowance: int, granted: b
     with pytest.raises(CentralUnavailable):
         await reserve(bench, "more", 1)
     await commit(bench, "commit", hold, 2)
-    assert isinstance(await reserve(bench, "the rest", 1), Replied)
+    assert isinstance(await reserve(bench, "the rest", 1), Done)
     await bench.grant("later", 5)
     bench.wire.is_cut = False
     await bench.settled_in_the_end()
@@ -300,7 +300,7 @@ async def test_a_nonce_that_was_not_written_down_is_not_used(bench: Bench) -> No
     await bench.mend_disk()
     await bench.sidecar.look_after()
     bench.clock.advance(LONGEST_WAIT)
-    assert isinstance(await reserve(bench, "r", 5), Replied)
+    assert isinstance(await reserve(bench, "r", 5), Done)
 
 
 async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Bench) -> None:
@@ -318,7 +318,7 @@ async def test_what_was_not_written_down_is_never_sent(bench: Bench, other: Benc
     assert (await other.summary()).held == credits(10)
     assert not any(each.type is EntryType.CHARGED for each in await other.history())
     assert isinstance(await reserve(other, "too much", 11), InsufficientCredits)
-    assert isinstance(await release(bench, "gone", hold), Replied)
+    assert isinstance(await release(bench, "gone", hold), Done)
 
 
 async def test_a_journal_set_back_authorises_nothing_that_is_spent(bench: Bench) -> None:
@@ -363,8 +363,8 @@ async def test_a_recall_that_could_not_be_answered_is_answered_later(bench: Benc
         with contextlib.suppress(CentralUnavailable):
             await bench.sidecar.settle()
         await asyncio.sleep(0.01)
-    assert isinstance(await waiting, Replied | RecallPending)
-    assert isinstance(await reserve(other, "all", 20), Replied)
+    assert isinstance(await waiting, Done | RecallPending)
+    assert isinstance(await reserve(other, "all", 20), Done)
 
 
 async def test_a_message_whose_sender_gave_up_before_it_was_written_is_never_sent(bench: Bench) -> None:
@@ -385,7 +385,7 @@ async def test_a_message_whose_sender_gave_up_before_it_was_written_is_never_sen
     await bench.mend_disk()
     await bench.sidecar.look_after()
     await bench.settled_in_the_end()
-    assert isinstance(await refund(bench, "f", paid, 4), Replied)
+    assert isinstance(await refund(bench, "f", paid, 4), Done)
     await bench.settled_in_the_end()
     assert [each.amount for each in await bench.history() if each.type is EntryType.REFUNDED] == [credits(4)]
 
@@ -405,7 +405,7 @@ async def test_a_refund_waits_for_its_charge_only(bench: Bench) -> None:
         return await real(messages)
 
     bench.wire._real.exchange = while_another_comes  # type: ignore[method-assign]
-    assert isinstance(await refund(bench, "f", paid, 4), Replied)
+    assert isinstance(await refund(bench, "f", paid, 4), Done)
     assert bench.sidecar.books.open(ACCOUNT).has_unposted
 
 
@@ -472,7 +472,7 @@ async def test_a_reply_that_comes_after_the_fence_renews_nothing(bench: Bench, t
     with pytest.raises(SidecarFenced):
         await settling
     conditions: list[Condition] = []
-    bench.sidecar.watch(conditions.append)
+    bench.sidecar.add_condition_listener(conditions.append)
     assert conditions == [Condition.FENCED], "a new listener is notified of the condition at once"
     assert bench.sidecar.books.open(ACCOUNT).idle(bench.sidecar.books.moment()) == 0
     await twin.crash()
@@ -504,7 +504,7 @@ async def test_what_a_journal_that_was_set_back_holds_is_covered_or_not_there(be
     await bench.sidecar.settle()
     assert (await verify(bench._central_url)).problems == ()
     assert isinstance(await reserve(other, "too much", 31), InsufficientCredits)
-    assert isinstance(await reserve(other, "the rest", 30), Replied)
+    assert isinstance(await reserve(other, "the rest", 30), Done)
     done = await commit(bench, "commit", hold, 40)
     await bench.sidecar.settle()
     found = await bench.sidecar.reader.charge(charge_id(done))

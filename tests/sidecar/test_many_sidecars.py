@@ -24,7 +24,6 @@ from creditmeter.core.refusals import (
 )
 from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.lease_keeper import MAX_AT_ONCE
-from creditmeter.sidecar.meter import Replied
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
@@ -39,7 +38,7 @@ async def test_credit_that_is_idle_elsewhere_comes_back(bench: Bench, other: Ben
     await bench.account(permanent=20)
     await release(bench, "gone", await held(bench, "r", 20))
     assert (await bench.summary()).leased == credits(20)
-    assert isinstance(await reserve(other, "all", 20), Replied)
+    assert isinstance(await reserve(other, "all", 20), Done)
     assert isinstance(await reserve(bench, "more", 1), InsufficientCredits)
 
 
@@ -52,7 +51,7 @@ async def test_own_credit_counts_before_it_is_renewed(bench: Bench, other: Bench
     await release(bench, "small", await held(bench, "s", 1))
     assert (await bench.summary()).leased == credits(15)
     bench.clock.advance(LEASE_TTL + MINUTE)
-    assert isinstance(await reserve(bench, "all", 20), Replied)
+    assert isinstance(await reserve(bench, "all", 20), Done)
     first, second = (each.need for sent in bench.wire.sent[:2] for each in sent)
     assert first is not None
     assert second is not None
@@ -71,7 +70,7 @@ async def test_what_comes_back_here_while_the_store_is_asked(bench: Bench, other
         await asyncio.sleep(0)
     await release(bench, "back", hold)
     bench.wire.is_open.set()
-    assert isinstance(await waiting, Replied)
+    assert isinstance(await waiting, Done)
 
 
 async def test_an_extension_is_refused_for_what_it_lacks_only(bench: Bench) -> None:
@@ -89,7 +88,7 @@ async def test_an_extension_is_refused_for_what_it_lacks_only(bench: Bench) -> N
         await asyncio.sleep(0)
     await release(bench, "back", small)
     bench.wire.is_open.set()
-    assert isinstance(await waiting, Replied)
+    assert isinstance(await waiting, Done)
     refused = await bench.sidecar.meter.extend(Extend(RequestId("e2"), hold.reservation_id, amount=credits(101)))
     assert isinstance(refused, InsufficientCredits)
     assert (refused.required, refused.available) == (credits(4), credits(3))
@@ -102,7 +101,7 @@ async def test_what_was_released_a_moment_ago_counts(bench: Bench, other: Bench)
     await bench.sidecar.settle()
     assert isinstance(await reserve(other, "refused", 1), InsufficientCredits)
     await release(bench, "gone", hold)
-    assert isinstance(await reserve(other, "granted", 20), Replied)
+    assert isinstance(await reserve(other, "granted", 20), Done)
 
 
 async def test_ten_waiters_for_the_last_credits(bench: Bench) -> None:
@@ -115,7 +114,7 @@ async def test_ten_waiters_for_the_last_credits(bench: Bench) -> None:
             await each.start(recall_timeout=LONG)
             stack.push_async_callback(each.crash)
         outcomes = await asyncio.gather(*(reserve(each, f"r{number}", 1) for number, each in enumerate(waiters)))
-    assert sum(isinstance(each, Replied) for each in outcomes) == 3
+    assert sum(isinstance(each, Done) for each in outcomes) == 3
     assert {type(each) for each in outcomes if isinstance(each, Refusal)} == {InsufficientCredits}
 
 
@@ -131,7 +130,7 @@ async def test_a_sidecar_that_does_not_answer_a_recall(bench: Bench, other: Benc
     bench.wire.is_open.set()
     while isinstance(outcome := await reserve(other, "all", 20), RecallPending):
         pass
-    assert isinstance(outcome, Replied)
+    assert isinstance(outcome, Done)
 
 
 async def test_excess_while_another_sidecar_has_idle_credit(bench: Bench, other: Bench) -> None:
@@ -158,7 +157,7 @@ async def test_two_sidecars_refund_one_charge_at_once(bench: Bench, other: Bench
     outcomes = await asyncio.gather(
         refund(bench, "one", charge_id(done), 7), refund(other, "two", charge_id(done), 7, mode=RefundMode.GOODWILL)
     )
-    assert {type(each) for each in outcomes} == {Replied, RefundExceedsCharge}
+    assert {type(each) for each in outcomes} == {Done, RefundExceedsCharge}
     assert (await other.summary()).available == credits(17)
 
 
@@ -169,8 +168,8 @@ async def test_a_refund_repeated_at_another_sidecar_is_made_once(bench: Bench, o
     first = await refund(bench, "f", paid, 4)
     await bench.sidecar.settle()
     again = await refund(other, "f", paid, 4)
-    assert isinstance(first, Replied)
-    assert isinstance(again, Replied)
+    assert isinstance(first, Done)
+    assert isinstance(again, Done)
     assert again.replayed
     assert (await bench.summary()).available == credits(14)
     assert await refund(other, "f", paid, 3) == RequestIdReused("amount")
@@ -218,7 +217,7 @@ async def test_what_is_idle_of_a_voided_grant_is_asked_for(bench: Bench, other: 
     async with asyncio.timeout(LONG):
         while (await bench.history())[-1].type is not EntryType.CHARGED:
             await bench.sidecar.settle()
-    assert isinstance(await refund(other, "f", made), Replied)
+    assert isinstance(await refund(other, "f", made), Done)
     lines = await bench.history()
     assert lines[-1].balance_after == credits(5)
     assert [each.amount for each in lines if each.type is EntryType.CHARGED] == [-credits(6)]
@@ -254,8 +253,8 @@ async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, 
     await bench.account(permanent=20)
     first, second = await charge(bench, "job", 4), await charge(other, "job", 6)
     refunded = await refund(other, "refund", charge_id(second))
-    assert isinstance(refunded, Replied)
-    promised = refunded.receipt.refund
+    assert isinstance(refunded, Done)
+    promised = refunded.reply.refund
     assert promised is not None
     for each in (bench, other, other):
         await each.sidecar.settle()
@@ -267,7 +266,7 @@ async def test_a_refund_that_was_acknowledged_never_reads_as_less(bench: Bench, 
         assert (found.posting.restored, found.posting.never_paid) == (credits(4), credits(2))
         assert (await each.summary()).available == credits(20)
     again = await refund(bench, "refund", charge_id(first))
-    assert isinstance(again, Replied)
+    assert isinstance(again, Done)
     assert again.replayed
     assert (await refund(bench, "more", charge_id(first))) == RefundExceedsCharge(credits(0))
 
@@ -278,7 +277,7 @@ async def test_credit_that_is_granted_is_usable_at_once(bench: Bench, other: Ben
     await held(bench, "r", 10)
     assert isinstance(await reserve(other, "too early", 5), InsufficientCredits)
     await bench.grant("more", 5)
-    assert isinstance(await reserve(other, "now", 5), Replied)
+    assert isinstance(await reserve(other, "now", 5), Done)
 
 
 async def test_a_waiter_is_told_of_a_grant(bench: Bench) -> None:
@@ -292,7 +291,7 @@ async def test_a_waiter_is_told_of_a_grant(bench: Bench) -> None:
     while not patient.sidecar.books.open(ACCOUNT).account:
         await asyncio.sleep(0)
     await bench.grant("more", 5)
-    assert isinstance(await waiting, Replied)
+    assert isinstance(await waiting, Done)
     bench.wire.is_open.set()
     await patient.crash()
 
@@ -303,7 +302,7 @@ async def test_yesterdays_holds_do_not_lower_todays_credit(bench: Bench, other: 
     clock.advance(12 * HOUR - MINUTE)
     hold = await held(bench, "before midnight", 8)
     clock.advance(2 * MINUTE)
-    assert isinstance(await reserve(other, "all of the new day", 20), Replied)
+    assert isinstance(await reserve(other, "all of the new day", 20), Done)
     await commit(bench, "after midnight", hold, 5)
     await bench.sidecar.settle()
     assert sum(-each.amount for each in await bench.history() if each.type is EntryType.LAPSED) == credits(15)
@@ -320,7 +319,7 @@ async def test_a_suspended_account_is_recalled_at_once(bench: Bench, other: Benc
         await asyncio.sleep(0)
     for each in (bench, other):
         assert isinstance(await reserve(each, "new", 1), AccountSuspended)
-    assert isinstance(await commit(other, "still", hold, 1), Replied)
+    assert isinstance(await commit(other, "still", hold, 1), Done)
 
 
 @pytest.mark.parametrize("skew", [-2 * SECOND, 2 * SECOND])
@@ -338,7 +337,7 @@ async def test_clocks_that_differ_spend_nothing_twice(bench: Bench, clock: Manua
     advance(12 * HOUR - SECOND)
     for moment in range(6):
         outcomes = [await charge(each, f"{moment}", 3) for each in (bench, skewed)]
-        assert all(isinstance(each, Replied | InsufficientCredits | RecallPending) for each in outcomes)
+        assert all(isinstance(each, Done | InsufficientCredits | RecallPending) for each in outcomes)
         advance(SECOND)
     advance(MINUTE)
     for each in (bench, skewed):
@@ -389,7 +388,7 @@ async def test_two_requests_for_what_is_enough_for_one(bench: Bench) -> None:
     bench.wire.is_open.set()
     await settling
     outcomes = await asyncio.gather(*both)
-    assert sorted(type(each).__name__ for each in outcomes) == ["InsufficientCredits", "Replied"]
+    assert sorted(type(each).__name__ for each in outcomes) == ["Done", "InsufficientCredits"]
 
 
 async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Bench) -> None:
@@ -406,7 +405,7 @@ async def test_an_account_that_is_active_again_is_served(bench: Bench, other: Be
     other.clock.advance(MINUTE)
     await other.round()
     await bench.update("activate", AccountUpdate(state=AccountState.ACTIVE))
-    assert isinstance(await reserve(other, "after", 1), Replied)
+    assert isinstance(await reserve(other, "after", 1), Done)
 
 
 async def test_a_slot_that_becomes_free_is_used_at_once(bench: Bench) -> None:
@@ -473,5 +472,5 @@ async def test_a_message_that_is_sent_again_does_not_answer_a_recall(bench: Benc
     while not other.wire.sent or not bench.sidecar._planner.urgent():
         await asyncio.sleep(0.001)
     bench.wire.is_open.set()
-    assert isinstance(await waiting, Replied)
+    assert isinstance(await waiting, Done)
     await slow

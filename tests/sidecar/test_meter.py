@@ -12,7 +12,7 @@ from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.history import EntryType, HistoryFilter
-from creditmeter.core.credit.requests import ChargeNow, Extend, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Reserve
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
@@ -35,7 +35,6 @@ from creditmeter.core.refusals import (
 )
 from creditmeter.core.work import Usage, Work
 from creditmeter.forms.rate_cards import load
-from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.reader import Balance, HistoryPage
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, receipt, refund, release, reservation, reserve
@@ -119,8 +118,8 @@ async def test_a_repeated_request_gets_its_first_reply(bench: Bench) -> None:
     first = await reserve(bench, "r", 5)
     hold = reservation(first)
     done = await commit(bench, "c", hold, 3)
-    assert await reserve(bench, "r", 5) == Replied(receipt(first), replayed=True)
-    assert await commit(bench, "c", hold, 3) == Replied(receipt(done), replayed=True)
+    assert await reserve(bench, "r", 5) == Done(receipt(first), replayed=True)
+    assert await commit(bench, "c", hold, 3) == Done(receipt(done), replayed=True)
     assert await reserve(bench, "r", 6) == RequestIdReused("amount")
     assert await commit(bench, "r", hold, 3) == RequestIdReused("rpc")
     assert (await bench.summary()).available == credits(47)
@@ -131,7 +130,7 @@ async def test_identical_requests_in_flight_have_one_effect(bench: Bench) -> Non
     await bench.account(permanent=50)
     outcomes = await asyncio.gather(*(reserve(bench, "same", 5) for _ in range(8)))
     assert len({reservation(each).reservation_id for each in outcomes}) == 1
-    assert sorted(each.replayed for each in outcomes if isinstance(each, Replied)) == [False] + [True] * 7
+    assert sorted(each.replayed for each in outcomes if isinstance(each, Done)) == [False] + [True] * 7
     assert (await bench.summary()).held == credits(5)
 
 
@@ -203,15 +202,15 @@ async def test_a_charge_is_refunded_in_parts_and_not_beyond(bench: Bench, mode: 
     made = charge_id(await charge(bench, "charge", 9))
     if settled:
         await bench.sidecar.settle()
-    assert isinstance(await refund(bench, "1", made, 4, mode=mode), Replied)
-    assert isinstance(await refund(bench, "2", made, 3, mode=mode), Replied)
+    assert isinstance(await refund(bench, "1", made, 4, mode=mode), Done)
+    assert isinstance(await refund(bench, "2", made, 3, mode=mode), Done)
     assert await refund(bench, "3", made, 3, mode=mode) == RefundExceedsCharge(credits(2))
     last = receipt(await refund(bench, "4", made, mode=mode)).refund
     assert last is not None
     assert last.amount == credits(2)
     assert await refund(bench, "5", made, mode=mode) == RefundExceedsCharge(credits(0))
     repeated = await refund(bench, "4", made, mode=mode)
-    assert isinstance(repeated, Replied)
+    assert isinstance(repeated, Done)
     assert repeated.replayed
     await bench.sidecar.settle()
     assert (await bench.summary()).available == credits(20)
@@ -223,7 +222,7 @@ async def test_a_refund_of_excess_waits_for_what_was_covered(bench: Bench) -> No
     hold = await held(bench, "r", 5)
     made = charge_id(await commit(bench, "c", hold, 9))
     assert await refund(bench, "too much", made, 6) == RefundExceedsCharge(credits(5))
-    assert isinstance(await refund(bench, "all", made), Replied)
+    assert isinstance(await refund(bench, "all", made), Done)
     assert (await bench.summary()).available == credits(5)
 
 
@@ -283,7 +282,7 @@ async def test_a_suspended_account_starts_nothing_and_still_commits(bench: Bench
     await bench.update("suspend", AccountUpdate(state=AccountState.SUSPENDED))
     bench.clock.advance(11 * MINUTE)
     assert isinstance(await reserve(bench, "new", 1), AccountSuspended)
-    assert isinstance(await commit(bench, "c", hold, 4), Replied)
+    assert isinstance(await commit(bench, "c", hold, 4), Done)
 
 
 async def test_what_does_not_exist_is_said_to_be_missing(bench: Bench) -> None:
@@ -302,8 +301,8 @@ async def test_a_draining_sidecar_finishes_what_it_began(bench: Bench) -> None:
     hold = await held(bench, "r", 4)
     bench.sidecar.drain()
     assert isinstance(await reserve(bench, "new", 1), ShuttingDown)
-    assert isinstance(await reserve(bench, "r", 4), Replied)
-    assert isinstance(await commit(bench, "c", hold, 3), Replied)
+    assert isinstance(await reserve(bench, "r", 4), Done)
+    assert isinstance(await commit(bench, "c", hold, 3), Done)
     assert await bench.sidecar.stop(grace_seconds=10)
     assert (await bench.summary()).leased == 0
 
@@ -336,7 +335,7 @@ async def test_what_is_listed_is_on_disk(bench: Bench) -> None:
     await asyncio.sleep(0)
     reserving.append(asyncio.create_task(reserve(bench, "late", 1)))
     assert {each.request_id for each in await listing} == {"kept", "seen"}
-    assert all(isinstance(each, Replied) for each in await asyncio.gather(*reserving))
+    assert all(isinstance(each, Done) for each in await asyncio.gather(*reserving))
 
 
 async def test_a_charge_is_posted_or_pending_never_neither(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +447,6 @@ async def test_a_request_that_took_effect_is_replayed_though_it_has_no_price_any
         await bench.sidecar.meter.extend(extended),
         await bench.sidecar.meter.charge(charged),
     ):
-        assert isinstance(repeated, Replied)
+        assert isinstance(repeated, Done)
         assert repeated.replayed
     assert isinstance(await bench.sidecar.meter.reserve(replace(reserved, request_id=RequestId("new"))), UnpricedWork)

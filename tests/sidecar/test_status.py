@@ -4,12 +4,12 @@ import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.requests import ChargeNow, Commit, RefundCharge, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, RefundCharge, Reserve
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.work import Usage
 from creditmeter.journal.journal import StorageUnavailable
-from creditmeter.sidecar.meter import Outcome, Replied
+from creditmeter.sidecar.meter import Outcome
 from creditmeter.sidecar.status import CentralContact, Condition
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
@@ -24,9 +24,9 @@ async def charge(bench: Bench, request_id: str, amount: float) -> str:
     """Charge so many credits; the charge's id."""
     asked = ChargeNow(RequestId(request_id), ACCOUNT, amount=credits(amount))
     done = await bench.sidecar.meter.charge(asked)
-    assert isinstance(done, Replied)
-    assert done.receipt.charge is not None
-    return done.receipt.charge.charge_id
+    assert isinstance(done, Done)
+    assert done.reply.charge is not None
+    return done.reply.charge.charge_id
 
 
 async def test_a_new_sidecar(bench: Bench) -> None:
@@ -123,22 +123,22 @@ async def test_while_it_stops_facts_are_taken_and_new_work_is_not(bench: Bench) 
     """A cost that was incurred is as much of a fact as a commit, also of an account that this sidecar does not know."""
     await bench.account(permanent=100)
     held = await reserve(bench, "r", 5)
-    assert isinstance(held, Replied)
-    assert held.receipt.reservation is not None
+    assert isinstance(held, Done)
+    assert held.reply.reservation is not None
     bench.sidecar.drain()
     assert (await bench.sidecar.status()).condition is Condition.DRAINING
     fact = ChargeNow(RequestId("fact"), ACCOUNT, amount=credits(7), already_incurred=True)
-    assert isinstance(await bench.sidecar.meter.charge(fact), Replied)
+    assert isinstance(await bench.sidecar.meter.charge(fact), Done)
     replayed = await bench.sidecar.meter.charge(fact)
-    assert isinstance(replayed, Replied)
+    assert isinstance(replayed, Done)
     assert replayed.replayed
     usage = Usage("tool", tool="web_search")
     priced = ChargeNow(RequestId("priced"), ACCOUNT, usage=usage, already_incurred=True)
-    assert isinstance(await bench.sidecar.meter.charge(priced), Replied)
+    assert isinstance(await bench.sidecar.meter.charge(priced), Done)
     refused = await bench.sidecar.meter.charge(ChargeNow(RequestId("new"), ACCOUNT, amount=Microcredits(1)))
     assert type(refused).__name__ == "ShuttingDown"
     assert type(await reserve(bench, "more", 1)).__name__ == "ShuttingDown"
-    commit = Commit(RequestId("c"), held.receipt.reservation.reservation_id, amount=credits(5))
-    assert isinstance(await bench.sidecar.meter.commit(commit), Replied)
+    commit = Commit(RequestId("c"), held.reply.reservation.reservation_id, amount=credits(5))
+    assert isinstance(await bench.sidecar.meter.commit(commit), Done)
     await bench.round()
     assert (await bench.summary()).available == credits(100 - 7 - 1 - 5)

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from creditmeter.central.decisions.exchanges import Exchanges
+from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.credit.messages import Fenced, Message, Registered, Reply
 
@@ -20,10 +21,13 @@ class Fate(Enum):
 
 
 class Wire:
-    """Exchanges as a sidecar sees them. `fates` are those of its next exchanges and registrations; then all goes well."""
+    """Exchanges and registration as a sidecar sees them. `fates` are those of its next exchanges and registrations; then all
+    goes well.
+    """
 
-    def __init__(self, real: Exchanges) -> None:
-        self._real = real
+    def __init__(self, exchanges: Exchanges, registration: Registration) -> None:
+        self._real = exchanges
+        self._registration = registration
         self.fates: list[Fate] = []
         self.sent: list[Sequence[Message]] = []
         self.is_cut = False
@@ -41,7 +45,13 @@ class Wire:
     async def register(self, *asked: Any) -> Registered | Fenced:
         """A registration, if it arrives."""
         fate = self._next_fate()
-        return _unless_unheard(await self._real.register(*asked), fate)
+        return _unless_unheard(await self._registration.register(*asked), fate)
+
+    async def beat(self, *asked: Any) -> Fenced | None:
+        """A heartbeat, unless the line is cut."""
+        if self.is_cut:
+            raise CentralUnavailable("cut")
+        return await self._registration.beat(*asked)
 
     async def deliver_again(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
         """A copy of what was sent arrives once more, and its reply is lost."""

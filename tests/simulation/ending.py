@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from creditmeter.central.verification import verification
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
+from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.metering.composing import has_unfinished
-from creditmeter.sidecar.meter import Replied
 from tests.simulation.machine import LIMITS, Machine, Silence, State
 from tests.simulation.stored import Stored
 
@@ -125,7 +125,7 @@ async def _probe(world: "World") -> None:
             continue
         free = Microcredits(stored.free(account_id, Instant(world.now())))
         outcome = await world.workers.reserve_all(account_id, free) if free else None
-        if outcome is not None and not isinstance(outcome, Replied | Silence):
+        if outcome is not None and not isinstance(outcome, Done | Silence):
             world.fail(f"{free} of {account_id} is not held, and cannot be used: {outcome}")
 
 

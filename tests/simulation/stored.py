@@ -43,7 +43,7 @@ class Stored:
         return {each.grant_id: each for each in found}
 
     def open_leases(self, account_id: str) -> list[OutLease]:
-        """An account's unclosed leases."""
+        """An account's open leases."""
         return [lease_of(row) for row in self.rows("SELECT * FROM leases WHERE account_id = ? AND NOT closed", account_id)]
 
     def limits(self) -> dict[str, int]:

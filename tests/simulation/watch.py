@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.grants import draw_key
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Reply
-from creditmeter.core.credit.requests import ChargeNow, Extend, Receipt, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Receipt, Reserve
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import InsufficientCredits, Refusal
-from creditmeter.sidecar.meter import Replied
 from creditmeter.sidecar.rhythm import Rhythm
 from tests.simulation.record import account_of, began
 from tests.simulation.stored import Stored
@@ -58,11 +57,11 @@ class Watch:
         is_alone = machine.in_flight == 0
         return Glance(machine.clock.boot(), now, machine.asked, by_others, world.leaps, is_alone)
 
-    def replied(self, machine: "Machine", reply: Replied, before: Glance) -> None:
+    def replied(self, machine: "Machine", done: Done[Receipt], before: Glance) -> None:
         """A request took effect: that is on disk, it is the same as in earlier replies, and it rests on credit that could be
         used.
         """
-        world, receipt = self._world, reply.receipt
+        world, receipt = self._world, done.reply
         acknowledged = world.record.acknowledged.get((machine.name, receipt.request.request_id))
         if acknowledged is not None:
             if acknowledged.receipt != receipt and world.now() - acknowledged.at < REMEMBERED:
@@ -75,7 +74,7 @@ class Watch:
             and not machine.disk.has_receipt(account_of(receipt), receipt.request.request_id)
         ):
             world.fail(f"{machine.name} acknowledged {receipt.request.request_id}, which is not on its disk")
-        self._check_parts(machine, receipt, before, is_new=not reply.replayed)
+        self._check_parts(machine, receipt, before, is_new=not done.replayed)
         if receipt.charge is not None and receipt.reservation is not None:
             is_late = receipt.charge.committed_at >= receipt.reservation.expires_at
             if receipt.charge.late != is_late:

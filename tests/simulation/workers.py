@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.credit.charges import RefundMode
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.refusals import Overloaded, RecallPending, Refusal, ShuttingDown
-from creditmeter.sidecar.meter import Outcome, Replied
+from creditmeter.sidecar.meter import Outcome
 from tests.simulation.machine import Machine, Silence, State
 from tests.simulation.watch import REMEMBERED
 
@@ -165,7 +165,7 @@ class Workers:
             case Silence():
                 record.unsure.add(request.request_id)
                 record.waiting[key] = request
-            case Replied():
+            case Done():
                 record.waiting.pop(key, None)
                 self._world.watch.replied(machine, outcome, before)
             case Refusal():
@@ -212,9 +212,9 @@ class Workers:
 
 def _described(outcome: Outcome | Silence) -> str:
     """A reply in few words."""
-    if not isinstance(outcome, Replied):
+    if not isinstance(outcome, Done):
         return str(outcome)
-    receipt, again = outcome.receipt, "again " if outcome.replayed else ""
+    receipt, again = outcome.reply, "again " if outcome.replayed else ""
     if receipt.refund is not None:
         return f"{again}{receipt.refund.refund_id} {receipt.refund.amount}"
     held = f"{receipt.reservation.reservation_id} {receipt.reservation.held}" if receipt.reservation else ""

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 _SENTENCE_END = re.compile(r"(?<=[.;]) ")
 _NUMBER = re.compile(r"\d|negative is")
+_OF_ANOTHER_RPC = re.compile(r"those of (\w+)(?: but (\w+))?")
+_REASON = re.compile(r"\b_?[A-Z][A-Z_]{4,}\b")
 
 
 @cache
@@ -25,14 +27,42 @@ def numbers_stated() -> frozenset[tuple[str, str]]:
     return frozenset((element, sentence) for element, sentence in _sentences() if _NUMBER.search(sentence))
 
 
+def errors_stated() -> dict[str, frozenset[str]]:
+    """The reasons that the comment of each RPC names after `Errors:`. "Those of" another RPC are in them."""
+    stated: dict[str, frozenset[str]] = {}
+    for element, text in _comments():
+        _, colon, errors = text.partition("Errors:")
+        if colon:
+            others = [stated[rpc] - {but} for rpc, but in _OF_ANOTHER_RPC.findall(errors)]
+            stated[element.rpartition(".")[2]] = _reasons(_OF_ANOTHER_RPC.sub("", errors)).union(*others)
+    return stated
+
+
+def errors_of_every_rpc() -> frozenset[str]:
+    """The reasons that any RPC may answer, or any that changes something."""
+    (sentence,) = (each for _, each in _sentences() if "those named at an RPC" in each)
+    return _reasons(sentence)
+
+
+def _reasons(text: str) -> frozenset[str]:
+    """The reasons that a text names. After `RESERVATION_NOT_FOUND` it may say `_COMMITTED` for RESERVATION_COMMITTED."""
+    found: list[str] = []
+    for name in _REASON.findall(text):
+        found.append(found[-1].split("_")[0] + name if name.startswith("_") else name)
+    return frozenset(found)
+
+
 def _sentences() -> Iterator[tuple[str, str]]:
+    return ((element, each) for element, text in _comments() for each in _SENTENCE_END.split(text))
+
+
+def _comments() -> Iterator[tuple[str, str]]:
     for file in _sources().file:
         for location in file.source_code_info.location:
             comments = (*location.leading_detached_comments, location.leading_comments, location.trailing_comments)
             text = " ".join(" ".join(comments).split())
             if text:
-                element = _element(file, list(location.path))
-                yield from ((element, each) for each in _SENTENCE_END.split(text))
+                yield _element(file, list(location.path)), text
 
 
 def _sources() -> FileDescriptorSet:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
+from tests.v1.comments import errors_of_every_rpc, errors_stated
 from tests.v1.contract import ENUMS, MESSAGES, SERVICES
 
 METHODS = {
@@ -237,6 +238,16 @@ def test_enum_values(enum: str) -> None:
 def test_no_enum_is_left_out() -> None:
     """The table of enums is whole."""
     assert ENUMS.keys() == ENUM_VALUES.keys()
+
+
+def test_every_error_is_named_at_an_rpc_and_every_named_one_exists() -> None:
+    """A reason stands after `Errors:` at each RPC that may answer it, or among those of every RPC."""
+    stated = errors_stated()
+    assert stated["Extend"] - stated["Reserve"] == {
+        f"RESERVATION_{each}" for each in ("NOT_FOUND", "COMMITTED", "RELEASED", "EXPIRED", "ELSEWHERE")
+    }
+    assert stated["Reserve"] - stated["Extend"] == {"LIMIT_EXCEEDED"}
+    assert errors_of_every_rpc().union(*stated.values()) == set(ENUM_VALUES["ErrorReason"].split())
 
 
 def test_amounts_are_int64_microcredits_and_no_number_is_a_float() -> None:

@@ -12,12 +12,13 @@ from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
+from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.queries.forecasts import Forecasts
-from creditmeter.central.queries.history import Reader
+from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.queries.usage import UsageReader
@@ -48,11 +49,12 @@ class CentralStore:
         can_notify = notifies and not self.database.is_sqlite
         self.notifications: Notifications = ServerNotifications(Servers(self.database.url), poll) if can_notify else poll
         touching = Touching(self.database, clock)
+        self.registration = Registration(self.database, clock)
         self.exchanges = Exchanges(self.database, clock, touching, auto_create_plan)
         self.administration = Administration(self.database, clock)
         self.refunds = Refunds(self.database, clock)
         self.rate_cards = Publications(self.database, clock)
-        self.reader = Reader(self.database, touching)
+        self.reader = HistoryReader(self.database, touching)
         self.deliveries = Deliveries(self.database, clock)
         turns = Turns()
         self.usage = UsageReader(touching, turns)

@@ -23,6 +23,7 @@ from creditmeter.cli.commands import (
     prices,
     quote,
     rates,
+    reconcile,
     serve,
     sidecars,
     status,
@@ -67,6 +68,7 @@ app.command("prices")(prices.prices)
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
 app.command("usage")(usage.usage)
+app.command("reconcile")(reconcile.reconcile)
 app.command("forecast")(forecast.forecast)
 app.command("status")(status.status)
 app.command("sidecars")(sidecars.sidecars)

@@ -65,7 +65,7 @@ async def _serve(settings: Settings, clock: Clock) -> int:
     stop = StopRequest()
     stop.make_on_signals()
     async with running(settings, clock) as program:
-        program.sidecar.watch(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
+        program.sidecar.add_condition_listener(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
         shown = {"metrics": program.metrics_address} if program.metrics_address else {}
         print(json.dumps({"event": "ready", "addresses": program.addresses} | shown), flush=True)  # noqa: T201 - the ready line
         _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
@@ -170,7 +170,7 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
         raise StartupError(str(error), DAMAGED) from error
     except StorageUnavailable as error:
         raise StartupError(f"the journal cannot be written: {error}") from error
-    sidecar.watch(health.on_condition)
+    sidecar.add_condition_listener(health.on_condition)
     await health.start(sidecar.central)
     await server.start()
     return server, health, addresses

@@ -231,7 +231,8 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.GrantEnded: _precondition("GRANT_ENDED", "the grant {grant_id} has ended: there is nothing to take back"),
     refusals.GrantVoided: _precondition(
         "GRANT_VOIDED",
-        "the grant {grant_id} was voided before: there is nothing left to do; what is still out is taken back as it returns",
+        "the grant {grant_id} was voided before: no further request is needed;"
+        " what sidecars still hold of it is taken back when they return it",
     ),
     refusals.TimeZoneChangeTooSoon: _calendar_rests,
     refusals.ReservationElsewhere: lambda refusal: Problem(

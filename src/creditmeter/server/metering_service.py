@@ -1,6 +1,7 @@
 """MeteringService: for workers."""
 
 from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.requests import Done, Receipt
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
@@ -9,7 +10,7 @@ from creditmeter.server.errors import Context, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
 from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
-from creditmeter.sidecar.meter import Meter, Replied
+from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
 
@@ -103,18 +104,18 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         return metering_pb2.ListReservationsResponse(reservations=reservations, next_page_token=token)
 
 
-def _reservation(done: Replied) -> reservations_pb2.Reservation | None:
-    found = done.receipt.reservation
+def _reservation(done: Done[Receipt]) -> reservations_pb2.Reservation | None:
+    found = done.reply.reservation
     return reservation_message(found) if found else None
 
 
-def _charge(done: Replied) -> charges_pb2.Charge:
-    found = done.receipt.charge
+def _charge(done: Done[Receipt]) -> charges_pb2.Charge:
+    found = done.reply.charge
     assert isinstance(found, Charge), "a charge's receipt has the charge"
     return charge_message(found)
 
 
-def _refund(done: Replied) -> charges_pb2.Refund:
-    found = done.receipt.refund
+def _refund(done: Done[Receipt]) -> charges_pb2.Refund:
+    found = done.reply.refund
     assert isinstance(found, Refund), "a refund's receipt has the refund"
     return refund_message(found)

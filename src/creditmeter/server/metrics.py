@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.server.addresses import AddressUnusable
-from creditmeter.sidecar.alerts.standard_webhooks import Outcome
+from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -36,7 +36,7 @@ class Metrics:
         self._deliveries = self._counter("webhook_deliveries", "Webhook delivery attempts, by outcome.", "outcome")
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
-        for outcome in Outcome:
+        for outcome in DeliveryOutcome:
             self._deliveries.labels(outcome.value)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
@@ -59,7 +59,7 @@ class Metrics:
         """Count an alert that fired."""
         self._alerts.labels("percent" if fired.alert.percent else "amount").inc()
 
-    def delivery(self, outcome: Outcome, count: int) -> None:
+    def delivery(self, outcome: DeliveryOutcome, count: int) -> None:
         """Count `count` delivery attempts that had this outcome."""
         self._deliveries.labels(outcome.value).inc(count)
 

@@ -14,9 +14,9 @@ AccountReply = Answer | AccountNotFound
 class WaitingRequest:
     """A request that waits for credit. All microcredits of `amount` will do, or, where a part will do, `smallest` of them.
 
-    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. Two moments
-    are on the event loop's clock: `until`, the end of its wait for recalled credit, and `notified_until`. Before that one the
-    central store notifies the sidecar of recalled credit, so no exchange is needed; None: nothing was recalled.
+    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `until` is
+    the end of its wait for recalled credit. Until `notified_until` the central store notifies the sidecar when credit is there,
+    so no exchange has to ask for it; None: an exchange has to ask. Both are moments on the event loop's clock.
     """
 
     def __init__(self, until: float) -> None:

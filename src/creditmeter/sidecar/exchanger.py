@@ -26,7 +26,7 @@ from creditmeter.sidecar.contact import Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
-from creditmeter.sidecar.rhythm import Terms
+from creditmeter.sidecar.rhythm import ExchangeSettings
 
 _log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Exchanger:
         central: CentralStore,
         clock: Clock,
         planner: ExchangePlanner,
-        terms: Terms,
+        settings: ExchangeSettings,
         on_fenced: Callable[[], None],
     ) -> None:
         self._records = records
@@ -62,7 +62,7 @@ class Exchanger:
         self._central = central
         self._clock = clock
         self._planner = planner
-        self._terms = terms
+        self._settings = settings
         self._on_fenced = on_fenced
         self.contact = Contact()
         self.fence: SidecarFenced | None = None
@@ -132,7 +132,9 @@ class Exchanger:
         self._journal.check()  # a nonce whose write failed may be known nowhere but here
         identity = self._journal.identity
         with self._attempt():
-            reply = await self._central.exchanges.register(identity.sidecar_id, identity.epoch, nonce, self._terms.lease_ttl)
+            reply = await self._central.registration.register(
+                identity.sidecar_id, identity.epoch, nonce, self._settings.lease_ttl
+            )
         if isinstance(reply, Fenced):
             raise self._fenced()
         await self._journal.put_identity(replace(identity, epoch=reply.epoch, pending_nonce=""))
@@ -155,7 +157,7 @@ class Exchanger:
         """
         await self.register()
         with self._attempt():
-            fenced = await self._central.exchanges.beat(self._journal.identity.sidecar_id, self.epoch)
+            fenced = await self._central.registration.beat(self._journal.identity.sidecar_id, self.epoch)
         if fenced is not None:
             raise self._fenced()
         if self.contact.is_steady(self._clock.boot()):
@@ -206,7 +208,7 @@ class Exchanger:
         for account_id in accounts:
             book = self._books.find(account_key(account_id))
             more = min(MAX_CHARGES_PER_MESSAGE, book.unposted_charge_count) if book is not None else 0
-            if batch and (len(batch) == self._terms.settlement_batch or charges + more > MAX_CHARGES_PER_TRANSACTION):
+            if batch and (len(batch) == self._settings.settlement_batch or charges + more > MAX_CHARGES_PER_TRANSACTION):
                 yield batch
                 batch, charges = [], 0
             batch.append(account_id)
@@ -273,8 +275,8 @@ class Exchanger:
             self._journal.identity.sidecar_id,
             self.epoch,
             next(self._seq),
-            self._terms.lease_ttl,
-            self._terms.max_hold_lifetime,
+            self._settings.lease_ttl,
+            self._settings.max_hold_lifetime,
         )
 
     async def _send(self, unanswered: Sequence[UnansweredMessage]) -> None:
@@ -292,7 +294,7 @@ class Exchanger:
 
     def _accept(self, answered: UnansweredMessage, reply: Reply) -> None:
         account_id = answered.message.account_id
-        trusted_until = Span(answered.since + self._terms.lease_ttl)
+        trusted_until = Span(answered.since + self._settings.lease_ttl)
         match reply:
             case Answer():
                 book = self._books.open(account_id)

@@ -2,6 +2,8 @@
 
 Another process holds its leases now, so no lease stands behind these charges: they are posted as excess. Charges that the
 other process has as well, because the journal was copied with them, are known to the central store by their ids.
+
+`central/decisions/registration.py` decides which process is fenced.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ async def post_when_fenced(books: Books, central: CentralStore) -> None:
     if not waiting:
         return
     sidecar_id = new_sidecar_id()
-    registered = await central.exchanges.register(sidecar_id, 0, new_nonce())
+    registered = await central.registration.register(sidecar_id, 0, new_nonce())
     assert not isinstance(registered, Fenced), "no other process has an id that was just made"
     _log.warning("posting what is left under a new id", sidecar_id=sidecar_id, accounts=len(waiting))
     seq = itertools.count(1)

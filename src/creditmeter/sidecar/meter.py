@@ -7,7 +7,6 @@ lacks credit is taken again after the central store was asked; it changes nothin
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
@@ -28,10 +27,10 @@ from creditmeter.core.metering.decisions import (
     extend,
     refund,
     release,
-    replay,
     reserve,
 )
 from creditmeter.core.metering.offline import allow
+from creditmeter.core.metering.replays import replay
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
     AccountNotFound,
@@ -71,15 +70,9 @@ MAX_ANSWERS = 64
 RETRY_AFTER = SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Replied:
-    """A request that took effect: now, or when it first came (`replayed`)."""
+Outcome = Done[Receipt] | Refusal
+"""The receipt of a request that took effect, now or when it first came (`replayed`); or why it is refused."""
 
-    receipt: Receipt
-    replayed: bool = False
-
-
-Outcome = Replied | Refusal
 Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
 """A decision about a book at a moment. The flag: the central store has no more to give."""
 
@@ -196,10 +189,10 @@ class Meter:
         if seen is None and charge is not None:
             decided = refund(book, request, charge, at, self._names.refund(book.account_id))
             if not isinstance(decided, SettleFirst):
-                return await self._settled(decided)
+                return await self._recorded(decided)
             if charge.posting is None:
                 await self._settler.settle_charge(book.account_id, request.charge_id)
-        return await (self._refund_centrally(request) if seen is None else self._settled(seen))
+        return await (self._refund_centrally(request) if seen is None else self._recorded(seen))
 
     async def _refund_centrally(self, request: RefundCharge) -> Outcome:
         origin = origin_of(request.charge_id)
@@ -214,13 +207,13 @@ class Meter:
         if book is not None and request.request_id not in book.receipts:
             self._books.record(Change(book.account_id, refunds=(done.reply,), receipts=(receipt,)))
             await self._books.durable()
-        return Replied(receipt, done.replayed)
+        return Done(receipt, done.replayed)
 
     async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal) -> Outcome:
         """The refusal of a request that has no price. If the request took effect when it had one, its first reply again."""
         book = self._books.find(account_key(account_id))
         seen = replay(book, request) if book is not None else None
-        return await self._settled(refusal if seen is None else seen)
+        return await self._recorded(refusal if seen is None else seen)
 
     def _until(self, within: float | None) -> float:
         """Until when a request waits for recalled credit, on the event loop's clock."""
@@ -245,7 +238,7 @@ class Meter:
         if isinstance(decided, InsufficientCredits):
             book = self._books.open(wanted.account_id)
             book.refuse(refused_call(book, wanted.request, decided, at.now))
-        return await self._settled(decided, wanted.amount)
+        return await self._recorded(decided, wanted.amount)
 
     async def _still_suspended(self, wanted: Wanted, decide: Decide, refusal: AccountSuspended) -> Change | Receipt | Refusal:
         """Ask the central store before a suspended account is refused. A sidecar that returned its leases gets no notification
@@ -349,11 +342,11 @@ class Meter:
         self._books.expire(book, at.now)
         seen = replay(book, request)
         if seen is not None:
-            return await self._settled(seen)
+            return await self._recorded(seen)
         reservation = book.reservations.get(request.reservation_id)
         if reservation is None:
-            return await self._settled(ReservationNotFound(request.reservation_id))
-        return await self._settled(decide(book, reservation, at))
+            return await self._recorded(ReservationNotFound(request.reservation_id))
+        return await self._recorded(decide(book, reservation, at))
 
     def _book_of(self, reservation_id: ReservationId) -> Book | Refusal:
         """The book that a reservation is in, if it was made here."""
@@ -364,7 +357,7 @@ class Meter:
             return ReservationElsewhere(origin.sidecar_id)
         return self._books.find(origin.account_key) or ReservationNotFound(reservation_id)
 
-    async def _settled(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
+    async def _recorded(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
         """Record what was decided, and return it once all it rests on is on disk. `used` is the credit that it authorised, in
         microcredits.
         """
@@ -375,9 +368,9 @@ class Meter:
         await self._books.durable()
         match decided:
             case Change():
-                return Replied(decided.receipts[0])
+                return Done(decided.receipts[0])
             case Receipt():
-                return Replied(decided, replayed=True)
+                return Done(decided, replayed=True)
             case _:
                 return decided
 

@@ -1,4 +1,4 @@
-"""How often a sidecar does things, and the terms of its messages to the central store."""
+"""How often a sidecar does things, and what bounds its exchanges with the central store."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from creditmeter.core.instants import HOUR, MINUTE, Span
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ExchangeSettings:
     """How long a lease may be used without renewal, how long a hold may last, and how many accounts share one transaction of
     the central store (1 where it is sharded by account).
     """

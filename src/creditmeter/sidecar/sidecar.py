@@ -34,7 +34,7 @@ from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
-from creditmeter.sidecar.rhythm import Rhythm, Terms
+from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
 
@@ -50,10 +50,10 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Watch:
-    """What condition the sidecar is in, and the listeners that are notified of a change."""
+class _ObservedCondition:
+    """The sidecar's condition now, and the listeners that are called with each later one."""
 
-    condition: Condition = Condition.SERVING
+    now: Condition = Condition.SERVING
     listeners: list[Callable[[Condition], None]] = field(default_factory=list)
 
 
@@ -68,15 +68,15 @@ class Sidecar:
         self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
-        self._watch = _Watch()
+        self._condition = _ObservedCondition()
         self._tasks: list[asyncio.Task[None]] = []
         self._prune_at = Span(0)
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
         self._planner = ExchangePlanner(self.records)
-        terms = Terms(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
-        self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, terms, self._on_fenced)
+        settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
+        self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
         self._settler = Settler(self.records, self.books, self._exchanger)
         self.cards = RateCards(own_card.card)
@@ -95,7 +95,7 @@ class Sidecar:
     @property
     def condition(self) -> Condition:
         """What condition the sidecar is in."""
-        return self._watch.condition
+        return self._condition.now
 
     async def status(self) -> Status:
         """How the sidecar is. This asks neither the central store nor another sidecar."""
@@ -118,9 +118,9 @@ class Sidecar:
             tally=await tally(self.books),
         )
 
-    def watch(self, listener: Callable[[Condition], None]) -> None:
+    def add_condition_listener(self, listener: Callable[[Condition], None]) -> None:
         """Call `listener` with the condition now, and with every later one."""
-        self._watch.listeners.append(listener)
+        self._condition.listeners.append(listener)
         listener(self.condition)
 
     async def start(self) -> None:
@@ -260,10 +260,10 @@ class Sidecar:
         self._become(Condition.FENCED)
 
     def _become(self, condition: Condition) -> None:
-        if self._watch.condition in (condition, Condition.FENCED):
+        if self._condition.now in (condition, Condition.FENCED):
             return
-        self._watch.condition = condition
-        for listener in self._watch.listeners:
+        self._condition.now = condition
+        for listener in self._condition.listeners:
             listener(condition)
 
     async def _housekeep(self) -> None:

@@ -50,7 +50,7 @@ async def test_a_message_of_another_run_is_fenced_off(store: CentralStore, here:
     message = here.message(need=10)
     for sent in (replace(message, epoch=0), replace(message, epoch=2), replace(message, sidecar_id=SidecarId("s7"))):
         assert await store.exchanges.exchange([sent]) == Fenced(sent.sidecar_id)
-    assert isinstance(await store.exchanges.register(here.sidecar_id, 1, "next"), Registered)
+    assert isinstance(await store.registration.register(here.sidecar_id, 1, "next"), Registered)
     assert await store.exchanges.exchange([message]) == Fenced(here.sidecar_id)
     assert (await balance_summary(store)).leased == 0
 
@@ -60,7 +60,7 @@ async def test_a_new_epoch_counts_its_messages_anew(store: CentralStore, here: P
     await opened(store, permanent=100)
     for _ in range(3):
         await here.exchange(need=1)
-    await store.exchanges.register(here.sidecar_id, 1, "next")
+    await store.registration.register(here.sidecar_id, 1, "next")
     answer = await store.exchanges.exchange([Message(here.sidecar_id, 2, ACME, 1)])
     assert isinstance(answer, tuple)
     assert isinstance(answer[0], Answer)

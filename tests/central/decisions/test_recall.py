@@ -267,12 +267,12 @@ async def test_a_server_that_is_not_there_cannot_be_listened_to(tmp_path: object
 async def test_a_heartbeat_is_received(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
     """Also without any message; unless another process was registered later."""
     clock.advance(MINUTE)
-    assert await store.exchanges.beat(here.sidecar_id, here.epoch) is None
+    assert await store.registration.beat(here.sidecar_id, here.epoch) is None
     for sidecar_id, epoch in ((here.sidecar_id, 0), (here.sidecar_id, 2), (SidecarId("s9"), 1)):
-        assert await store.exchanges.beat(sidecar_id, epoch) == Fenced(sidecar_id)
-    await store.exchanges.register(elsewhere.sidecar_id, 1, "next")
+        assert await store.registration.beat(sidecar_id, epoch) == Fenced(sidecar_id)
+    await store.registration.register(elsewhere.sidecar_id, 1, "next")
     clock.advance(MINUTE)
-    assert await store.exchanges.beat(elsewhere.sidecar_id, 1) == Fenced(elsewhere.sidecar_id)
+    assert await store.registration.beat(elsewhere.sidecar_id, 1) == Fenced(elsewhere.sidecar_id)
     sidecars = tables.sidecars
     async with store.database.read() as connection:
         query = select(sidecars.c.sidecar_id, sidecars.c.last_seen_at - NOON).order_by(sidecars.c.sidecar_id)
@@ -328,7 +328,7 @@ async def test_the_servers_clock_is_the_one_that_counts(postgres_url: str) -> No
         for name in (A, B):
             await create(store, wanted(name))
             await give(store, "first", 10, account_id=name)
-        registered = await store.exchanges.register(SidecarId("s1"), 0, "nonce")
+        registered = await store.registration.register(SidecarId("s1"), 0, "nonce")
         assert not isinstance(registered, Fenced)
         first = await _told(store, A, 1)
         assert before <= first.leases[0].opened_at <= _now()

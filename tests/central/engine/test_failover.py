@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 
+from creditmeter.central.decisions.registration import fence
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Fenced
@@ -354,13 +355,13 @@ async def test_a_heartbeat_is_heard_while_messages_are_applied(url: str) -> None
     """Those come one after another without a pause; neither waits for the other."""
     async with CentralStore(url, noon) as store:
         await store.migrate()
-        registered = await store.exchanges.register(SidecarId("s1"), 0, "nonce")
+        registered = await store.registration.register(SidecarId("s1"), 0, "nonce")
         assert not isinstance(registered, Fenced)
         async with store.database.write() as connection:
-            await store.exchanges._sidecar(connection, SidecarId("s1"), share=True)
+            assert await fence(connection, SidecarId("s1"), registered.epoch) is None
             async with asyncio.timeout(5):
-                assert await store.exchanges.beat(SidecarId("s1"), registered.epoch) is None
-            registering = asyncio.create_task(store.exchanges.register(SidecarId("s1"), registered.epoch, "another"))
+                assert await store.registration.beat(SidecarId("s1"), registered.epoch) is None
+            registering = asyncio.create_task(store.registration.register(SidecarId("s1"), registered.epoch, "another"))
             await asyncio.wait({registering}, timeout=0.2)
             assert not registering.done(), "a message is applied wholly before or after a registration"
         assert not isinstance(await registering, Fenced)

@@ -48,7 +48,7 @@ def test_a_forecast_is_a_table_and_what_follows(capsys: pytest.CaptureFixture[st
         "At this rate all credit is used up at 2026-11-27 12:00.",
         "3 calls were refused for lack of credit.",
         "The smallest plan that would have been enough: pro (1 a day, 0 a month).",
-        "Why more may be needed: image heavy: 55 % of the cost is for images (from 40 on).",
+        "Why more may be needed: image heavy: 55 % of the cost is for images (reported from 40 on).",
     ]
 
 

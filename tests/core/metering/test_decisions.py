@@ -25,7 +25,6 @@ from creditmeter.core.refusals import (
     AmountAboveLimit,
     InvalidRequest,
     RefundExceedsCharge,
-    RequestIdReused,
     ReservationCommitted,
     ReservationExpired,
     ReservationReleased,
@@ -517,41 +516,6 @@ def test_only_an_active_account_starts_work(state: AccountState, refusal: type |
     """However much is idle."""
     decided = _limited(book(lease(START, 20), of=account(state=state)), 1)
     assert isinstance(decided, refusal or Change)
-
-
-# Repeated requests.
-
-
-def test_a_repeated_request_gets_its_first_reply() -> None:
-    """Whatever became of the reservation since; a request that was refused leaves nothing, and may succeed later."""
-    desk = play(reserve(10))
-    first = desk.book.receipts[RequestId("n1")]
-    play_on = (wait(MINUTE), commit(4))
-    for step in play_on:
-        step(desk)
-    assert desk.reservation.state is ReservationState.COMMITTED
-    assert metering.replay(desk.book, replace(first.request)) is first
-    assert first.reservation is not None
-    assert first.reservation.state is ReservationState.HELD
-    refused = Reserve(RequestId("later"), ACCOUNT, amount=mc(99))
-    assert metering.replay(desk.book, refused) is None
-
-
-def test_another_request_with_the_same_id_is_told_the_field() -> None:
-    """The id is one namespace over all requests of an account."""
-    desk = play(reserve(10))
-    assert metering.replay(desk.book, Reserve(RequestId("n1"), ACCOUNT, amount=mc(11))) == RequestIdReused("amount")
-    assert metering.replay(desk.book, Release(RequestId("n1"), RESERVATION)) == RequestIdReused("rpc")
-    assert metering.replay(desk.book, Release(RequestId("other"), RESERVATION)) is None
-
-
-def test_a_retried_commit_replays() -> None:
-    """It does not fail as already committed: receipts are looked at before the state is."""
-    desk = play(reserve(10), commit(7))
-    receipt = desk.book.receipts[RequestId("n2")]
-    assert metering.replay(desk.book, Commit(RequestId("n2"), RESERVATION, amount=mc(7))) is receipt
-    assert receipt.charge == desk.charges[0]
-    assert receipt.reservation == desk.reservation
 
 
 def _done(decided: object) -> Change:

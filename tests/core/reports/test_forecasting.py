@@ -1,6 +1,5 @@
 """How long credit lasts, by a record of some days."""
 
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -29,7 +28,6 @@ from creditmeter.core.reports.findings import (
     most_at_once,
 )
 from creditmeter.core.reports.forecasting import BucketForecast, Days, forecast
-from creditmeter.core.reports.plan_replay import fits, size, smallest_plan
 
 NOON = from_datetime(datetime(2026, 11, 24, 12, tzinfo=UTC))
 UTC_DAYS = Schedule(Calendar("UTC", 1))
@@ -49,11 +47,6 @@ def grant(kind: GrantKind, left: int, *, days: int | None = None, begins_in: int
         source=GrantSource.PLAN,
         created_at=NOON,
     )
-
-
-def plan(name: str, daily: int, monthly: int = 0) -> Plan:
-    """A plan."""
-    return Plan(PlanId(name), Microcredits(daily), Microcredits(monthly))
 
 
 DAYS = Days(
@@ -130,7 +123,9 @@ def test_when_the_account_as_a_whole_runs_out(left: dict[str, int], a_day: int, 
     """Lived through day by day from noon."""
     ends = {"DAILY": 0, "MONTHLY": 6}
     grants = tuple(grant(GrantKind(kind), amount, days=ends.get(kind)) for kind, amount in left.items())
-    found = forecast(replace(DAYS, cost=10 * a_day, grants=grants, plan=plan("p", daily)), ())
+    found = forecast(
+        replace(DAYS, cost=10 * a_day, grants=grants, plan=Plan(PlanId("p"), Microcredits(daily), Microcredits(0))), ()
+    )
     assert found.runs_out_at == (None if runs_out_after is None else NOON + runs_out_after)
 
 
@@ -143,76 +138,6 @@ def test_debt_and_grants_to_come_are_considered() -> None:
     assert forecast(replace(days, grants=(*days.grants, tomorrow)), ()).runs_out_at == NOON + 60 * HOUR
     short = grant(GrantKind.PERMANENT, 36, days=0)
     assert forecast(replace(days, grants=(short,)), ()).runs_out_at == NOON + 12 * HOUR
-
-
-def midnights(count: int) -> list[Instant]:
-    """The beginnings of the last days."""
-    today = UTC_DAYS.day_at(NOON).starts_at
-    return [Instant(today - back * DAY) for back in range(count)][::-1]
-
-
-@pytest.mark.parametrize(
-    ("needs", "expected"),
-    [
-        pytest.param([], "none", id="nobody needs anything"),
-        pytest.param([1] * 30, "daily", id="an even use"),
-        pytest.param([0] * 20 + [30], "monthly", id="one busy day"),
-        pytest.param([3] * 20 + [9], "both", id="an even use with a peak"),
-        pytest.param([1_000], None, id="more than any plan"),
-    ],
-)
-def test_the_smallest_plan_that_would_have_been_enough(needs: list[int], expected: str | None) -> None:
-    """By daily x 30 + monthly."""
-    plans = [plan("both", 3, 20), plan("monthly", 0, 31), plan("daily", 1), plan("none", 0), plan("all", 9)]
-    found = smallest_plan(plans, dict(zip(midnights(len(needs)), needs, strict=True)), UTC_DAYS)
-    assert (found.plan_id if found else None) == expected
-
-
-def test_of_equal_plans_the_first_by_id() -> None:
-    """So that the answer is always the same."""
-    found = smallest_plan([plan("b", 1), plan("a", 0, 30)], {}, UTC_DAYS)
-    assert found is not None
-    assert found.plan_id == "a"
-
-
-CALLS = st.lists(st.tuples(st.integers(0, 30 * DAY), st.integers(0, 30)), max_size=40)
-PLANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 300)), max_size=8, unique=True)
-
-
-def refusals(given_plan: Plan, calls: list[tuple[Instant, int]], schedule: Schedule) -> int:
-    """How many calls a plan refuses, call by call, as a ledger would take them."""
-    day = month = Instant(-1)
-    daily = monthly = refused = 0
-    for at, cost in sorted(calls):
-        if schedule.day_at(at).starts_at != day:
-            day, daily = schedule.day_at(at).starts_at, given_plan.daily
-        if schedule.month_at(at).starts_at != month:
-            month, monthly = schedule.month_at(at).starts_at, given_plan.monthly
-        if cost > daily + monthly:
-            refused += 1
-            continue
-        from_daily = min(daily, cost)
-        daily -= from_daily
-        monthly -= cost - from_daily
-    return refused
-
-
-@given(CALLS, PLANS, st.sampled_from(["UTC", "Asia/Tokyo", "Africa/Cairo"]), st.integers(1, 31))
-def test_the_smallest_plan_refuses_nothing_and_each_smaller_one_does(
-    calls: list[tuple[int, int]], amounts: list[tuple[int, int]], zone: str, anchor: int
-) -> None:
-    """The sums by day say the same as a replay call by call."""
-    schedule = Schedule(Calendar(zone, anchor))
-    made = [(Instant(NOON - 30 * DAY + at), cost) for at, cost in calls]
-    needs: Counter[Instant] = Counter()
-    for at, cost in made:
-        needs[schedule.day_at(at).starts_at] += cost
-    plans = [plan(f"p{number}", *each) for number, each in enumerate(amounts)]
-    assert [fits(each, needs, schedule) for each in plans] == [not refusals(each, made, schedule) for each in plans]
-    found = smallest_plan(plans, needs, schedule)
-    limit = size(found) if found else 10**9
-    assert found is None or refusals(found, made, schedule) == 0
-    assert all(refusals(each, made, schedule) for each in plans if size(each) < limit)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 10**12), st.integers(1, 30 * DAY))

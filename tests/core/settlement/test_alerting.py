@@ -10,8 +10,8 @@ from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.low_balance import Measure
 from creditmeter.core.instants import Instant
+from creditmeter.core.settlement.alert_thresholds import CreditLevel, Watch
 from creditmeter.core.settlement.alerting import watch
-from creditmeter.core.settlement.alerts import CreditLevel, Watch
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
 from tests.core.builders import account, at, charge, grant, mc, midnight_after, plan
 

@@ -187,7 +187,7 @@ def test_a_grant_that_is_used_up_does_not_lapse() -> None:
     [(at("10 09:00"), False), (Instant(at("11 00:00") - 1), False), (at("11 00:00"), True), (at("11 09:00"), True)],
 )
 def test_a_grant_waits_for_leases_that_were_opened_before_its_end(opened: Instant, lapses: bool) -> None:
-    """As long as one is unclosed a charge may still be drawn there; a lease opened at its end or later cannot reach it."""
+    """As long as one is open a charge may still be drawn there; a lease opened at its end or later cannot reach it."""
     central = Central(account(), grants=[daily(10, 5), grant("g", 3)])
     central.exchange(message(1, need=3), opened)
     central.touch(at("11 12:00"))

@@ -7,7 +7,7 @@ import pytest
 
 from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
-from creditmeter.core.settlement.alerts import CreditLevel
+from creditmeter.core.settlement.alert_thresholds import CreditLevel
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Contents, Ledger
 from creditmeter.core.settlement.loading import DrawBound, covers_draws, draw_bound

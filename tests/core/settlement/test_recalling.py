@@ -11,22 +11,12 @@ from creditmeter.core.settlement.answering import SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from tests.core.builders import Central, account, at, daily, grant
-from tests.core.peers import PATIENCE, Peer, need, outcome
+from tests.core.peers import PATIENCE, Peer, central_with, need, outcome, sidecars
 
 MORNING = at("10 09:00")
 NEXT_DAY = at("11 09:00")
 TRUSTED = Span(10 * MINUTE + SKEW_MARGIN)
 """How long after its message a sidecar is trusted to authorise."""
-
-
-def central_with(*amounts: int) -> Central:
-    """A central store with permanent grants of these amounts."""
-    return Central(account(), grants=[grant(f"g{number}", amount) for number, amount in enumerate(amounts)])
-
-
-def sidecars(central: Central, names: str) -> list[Peer]:
-    """A sidecar for each letter."""
-    return [Peer(central, each) for each in names]
 
 
 def later(moment: Instant, span: int) -> Instant:
@@ -170,7 +160,7 @@ def test_credit_leased_since_may_come_back_too() -> None:
     assert outcome(second.exchange(MORNING, asks=need(2))) == (0, 2, False)
 
 
-# Telling those who wait.
+# Notifying those who wait.
 
 
 def test_a_waiter_is_told_once_when_credit_has_come() -> None:
@@ -217,108 +207,6 @@ def test_a_grant_is_usable_while_everything_is_out() -> None:
     assert asker.is_notified()
     assert outcome(other.exchange(MORNING, asks=need(2))) == (2, 0, False), "4 of 6 are promised"
     assert outcome(asker.exchange(MORNING, asks=need(4))) == (4, 0, False)
-
-
-# First come, first served.
-
-
-def test_first_come_first_served() -> None:
-    """Credit that comes is promised in the order of the needs; it is served to whoever asks, as far as it is not promised."""
-    central = central_with(6)
-    holder, *waiters = sidecars(central, "abcd")
-    holder.exchange(MORNING, asks=need(6))
-    for each in waiters:
-        assert outcome(each.exchange(MORNING, asks=need(2))) == (0, 2, True)
-    assert [each.number for each in central.recalls.values()] == [1, 2, 3]
-    holder.exchange(MORNING, held=3)
-    assert [each.is_notified() for each in waiters] == [True, False, False]
-    first, second, third = waiters
-    assert outcome(third.exchange(MORNING, asks=need(2))) == (0, 2, True)
-    assert outcome(second.exchange(MORNING, asks=need(2))) == (0, 2, True), "3 are there, and 2 of them are promised"
-    assert outcome(first.exchange(MORNING, asks=need(2))) == (2, 0, False)
-    holder.exchange(MORNING, held=2)
-    first.exchange(MORNING, held=2)
-    assert [each.is_notified() for each in (second, third)] == [False, False], "it was notified already, or is behind"
-    assert outcome(second.exchange(MORNING, asks=need(2))) == (2, 0, False)
-
-
-def test_a_need_that_is_asked_for_again_keeps_its_place_and_its_deadline() -> None:
-    """However much it is by then; it must not be pushed away for ever, nor push others away."""
-    central = central_with(6)
-    holder, first, second = sidecars(central, "abc")
-    holder.exchange(MORNING, asks=need(6))
-    first.exchange(MORNING, asks=need(5))
-    second.exchange(MORNING, asks=need(1))
-    soon = later(MORNING, PATIENCE - 1)
-    assert outcome(first.exchange(soon, asks=need(4, smallest=2, patience=Span(MINUTE)))) == (0, 4, True)
-    recall = first.recall()
-    assert recall is not None
-    assert (recall.number, recall.deadline) == (1, MORNING + PATIENCE)
-    assert (recall.amount, recall.smallest) == (4, 2)
-
-
-def test_a_need_whose_deadline_is_past_comes_last_when_it_is_asked_for_again() -> None:
-    """It is a new one, behind those that came meanwhile."""
-    central = central_with(6)
-    holder, first, second = sidecars(central, "abc")
-    holder.exchange(MORNING, asks=need(6))
-    first.exchange(MORNING, asks=need(5))
-    second.exchange(later(MORNING, PATIENCE - 1), asks=need(5))
-    first.exchange(later(MORNING, PATIENCE), asks=need(5))
-    holder.exchange(later(MORNING, PATIENCE))
-    assert (first.is_notified(), second.is_notified()) == (False, True)
-
-
-@pytest.mark.parametrize(("waited", "granted"), [(PATIENCE - 1, 0), (PATIENCE, 4)])
-def test_a_need_past_its_deadline_holds_nobody_up(waited: int, granted: int) -> None:
-    """Nobody waits for it any more, also if its sidecar says nothing."""
-    central = central_with(10)
-    holder, waiter, other = sidecars(central, "abc")
-    holder.exchange(MORNING, asks=need(6))
-    waiter.exchange(MORNING, asks=need(10))
-    assert other.exchange(later(MORNING, waited), asks=need(4)).granted == granted
-    assert (waiter.recall() is None) == bool(granted)
-
-
-def test_a_need_is_not_refused_because_credit_is_promised_to_others() -> None:
-    """The first may give up: the second waits, though no sidecar is awaited any more, and is notified."""
-    central = central_with(4)
-    first, second, holder = sidecars(central, "abc")
-    holder.exchange(MORNING, asks=need(4))
-    first.exchange(MORNING, asks=need(4))
-    holder.exchange(MORNING)
-    assert outcome(second.exchange(MORNING, asks=need(3))) == (0, 3, True)
-    recall = second.recall()
-    assert recall is not None
-    assert recall.awaited == ()
-    first.exchange(MORNING)
-    assert second.is_notified()
-    assert outcome(second.exchange(MORNING, asks=need(3))) == (3, 0, False)
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_ten_waiters_for_the_last_three_credits(order: int) -> None:
-    """Each notified sidecar answers, in any order: three get one each, seven are refused for good, and none is left waiting."""
-    central = central_with(3)
-    holder, *waiters = sidecars(central, "zabcdefghij")
-    everyone = {each.sidecar_id: each for each in (holder, *waiters)}
-    holder.exchange(MORNING, asks=need(3))
-    for each in waiters:
-        assert outcome(each.exchange(MORNING, asks=need(1))) == (0, 1, True)
-    outcomes: dict[str, tuple[int, int, bool]] = {}
-    to_send = [holder]
-    for _ in range(1_000):
-        if not to_send:
-            break
-        peer = to_send.pop(0)
-        held = outcomes.get(peer.sidecar_id, (0, 0, False))[0]
-        is_waiting = peer is not holder and peer.sidecar_id not in outcomes
-        result = outcome(peer.exchange(MORNING, held=held, asks=need(1) if is_waiting else None))
-        if is_waiting and not result[2]:
-            outcomes[peer.sidecar_id] = result
-        to_send += [each for name, each in sorted(everyone.items())[::order] if name in central.notified]
-    assert sorted(outcomes.values()) == [(0, 1, False)] * 7 + [(1, 0, False)] * 3
-    assert not central.recalls
 
 
 # What others get meanwhile.

@@ -25,13 +25,13 @@ from creditmeter.core.credit.low_balance import LowBalance, Measure
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.sidecar.alerts.courier import AT_ONCE, CLAIMED_FOR, Courier
-from creditmeter.sidecar.alerts.standard_webhooks import GIVE_UP_AFTER, Outcome
+from creditmeter.sidecar.alerts.standard_webhooks import GIVE_UP_AFTER, DeliveryOutcome
 from creditmeter.sidecar.alerts.webhook import Webhook
 from tests.central.deliveries import put
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.alerts.receiver import KEY, Receiver
 
-Outcomes = list[tuple[Outcome, int]]
+Outcomes = list[tuple[DeliveryOutcome, int]]
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ async def test_a_delivery_is_a_signed_post(
     assert received.headers["user-agent"].startswith("creditmeter/")
     assert received.is_genuine
     assert (received.content["type"], received.content["data"]["account_id"]) == ("creditmeter.low_balance", "acme")
-    assert outcomes == [(Outcome.DELIVERED, 1)]
+    assert outcomes == [(DeliveryOutcome.DELIVERED, 1)]
     await courier.deliver()
     assert len(receiver.received) == 1
 
@@ -120,13 +120,13 @@ async def test_it_fails_hangs_redirects_and_then_succeeds(
     await put(store)
     receiver.answer(500, 0, 302, -1, -2, -3, 404, 429, 204)
     moments = []
-    while (Outcome.DELIVERED, 1) not in outcomes:
+    while (DeliveryOutcome.DELIVERED, 1) not in outcomes:
         before = len(receiver.received)
         await courier.deliver()
         if len(receiver.received) > before:
             moments.append(clock.wall())
         clock.advance(SECOND if clock.wall() < NOON + 5 * MINUTE else 10 * MINUTE)
-    assert outcomes == [(Outcome.FAILED, 1)] * 8 + [(Outcome.DELIVERED, 1)]
+    assert outcomes == [(DeliveryOutcome.FAILED, 1)] * 8 + [(DeliveryOutcome.DELIVERED, 1)]
     assert len(set(receiver.ids)) == len({each.body for each in receiver.received}) == 1
     assert all(each.is_genuine for each in receiver.received)
     assert {each.line for each in receiver.received} == {"POST /alerts?key=secret HTTP/1.1"}
@@ -145,7 +145,7 @@ async def test_no_receiver_is_there(store: CentralStore, clock: ManualClock, out
         pass
     async with working(store, clock, here.url, outcomes) as courier:
         await courier.deliver()
-    assert outcomes == [(Outcome.FAILED, 1)]
+    assert outcomes == [(DeliveryOutcome.FAILED, 1)]
 
 
 async def test_gone_is_given_up_at_once(
@@ -157,7 +157,7 @@ async def test_gone_is_given_up_at_once(
     await courier.deliver()
     clock.advance(DAY)
     await courier.deliver()
-    assert outcomes == [(Outcome.GONE, 1)]
+    assert outcomes == [(DeliveryOutcome.GONE, 1)]
     (entry,) = [each for each in logged if each["event"] == "alert given up: history has it"]
     assert entry["reason"] == "410 Gone"
 
@@ -168,7 +168,7 @@ async def test_after_three_days_it_is_given_up(
     """Eighteen attempts or so; it is logged, and nothing waits any more."""
     await put(store)
     receiver.answer(503)
-    while outcomes[-1:] != [(Outcome.GAVE_UP, 1)]:
+    while outcomes[-1:] != [(DeliveryOutcome.GAVE_UP, 1)]:
         assert clock.wall() <= NOON + GIVE_UP_AFTER + LOOK_AGAIN
         await courier.deliver()
         clock.advance(SECOND if clock.wall() < NOON + MINUTE else LOOK_AGAIN)
@@ -211,7 +211,7 @@ async def test_several_sidecars_deliver_each_once(store: CentralStore, clock: Ma
         clock.advance(CLAIMED_FOR)
         await one.deliver()
     assert len(receiver.ids) == len(set(receiver.ids)) == 50
-    assert outcomes == [(Outcome.DELIVERED, 1)] * 50
+    assert outcomes == [(DeliveryOutcome.DELIVERED, 1)] * 50
     assert receiver.most_at_once <= 3 * AT_ONCE
 
 
@@ -232,7 +232,7 @@ async def test_a_sidecar_that_dies_in_the_middle_loses_nothing(
         assert outcomes == []
         clock.advance(CLAIMED_FOR)
         await lives.deliver()
-    assert outcomes == [(Outcome.DELIVERED, 1)]
+    assert outcomes == [(DeliveryOutcome.DELIVERED, 1)]
     assert receiver.ids == [receiver.ids[0]] * 2
 
 
@@ -251,7 +251,7 @@ async def test_a_stop_lets_what_is_under_way_end(
             await asyncio.sleep(0)
         receiver.let_go()
         await stopping
-    assert outcomes == [(Outcome.DELIVERED, 1)] * AT_ONCE
+    assert outcomes == [(DeliveryOutcome.DELIVERED, 1)] * AT_ONCE
     assert len(receiver.received) == AT_ONCE
 
 
@@ -299,7 +299,7 @@ async def test_without_a_webhook_alerts_are_dropped_in_time(
             await courier.deliver()
             await courier.tidy()
             clock.advance(KEPT_FOR // 2)
-    assert outcomes == [(Outcome.EXPIRED, 1)]
+    assert outcomes == [(DeliveryOutcome.EXPIRED, 1)]
 
 
 async def test_the_message_fits_what_fired(store: CentralStore, courier: Courier, receiver: Receiver) -> None:

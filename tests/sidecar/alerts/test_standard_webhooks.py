@@ -12,7 +12,7 @@ from creditmeter.core.instants import DAY, HOUR, SECOND, Instant
 from creditmeter.sidecar.alerts.standard_webhooks import (
     GIVE_UP_AFTER,
     LONGEST_WAIT,
-    Outcome,
+    DeliveryOutcome,
     WebhookMisconfigured,
     check_url,
     next_attempt,
@@ -87,10 +87,15 @@ def test_other_addresses_are_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(200, Outcome.DELIVERED), (204, Outcome.DELIVERED), (299, Outcome.DELIVERED), (410, Outcome.GONE)]
-    + [(status, Outcome.FAILED) for status in (301, 302, 308, 400, 404, 429, 500, 503)],
+    [
+        (200, DeliveryOutcome.DELIVERED),
+        (204, DeliveryOutcome.DELIVERED),
+        (299, DeliveryOutcome.DELIVERED),
+        (410, DeliveryOutcome.GONE),
+    ]
+    + [(status, DeliveryOutcome.FAILED) for status in (301, 302, 308, 400, 404, 429, 500, 503)],
 )
-def test_what_an_answer_means(status: int, outcome: Outcome) -> None:
+def test_what_an_answer_means(status: int, outcome: DeliveryOutcome) -> None:
     """Any 2xx is yes, 410 is never again, all else is not yet."""
     assert outcome_of(status) is outcome
 

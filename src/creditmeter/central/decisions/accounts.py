@@ -27,7 +27,7 @@ from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.ids import AccountId, AccountKey
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alerting import watch
-from creditmeter.core.settlement.ledger import Changes, Ledger
+from creditmeter.core.settlement.ledger import Ledger, LedgerChanges
 from creditmeter.core.settlement.recalling import mark_ready
 
 _ACCOUNT = select(tables.accounts).where(tables.accounts.c.account_id == bindparam("account_id"))
@@ -99,7 +99,7 @@ async def account_with_key(connection: AsyncConnection, key: AccountKey) -> Acco
     return None if found is None else AccountId(found)
 
 
-async def _save_recalls(connection: AsyncConnection, account_id: AccountId, changes: Changes) -> None:
+async def _save_recalls(connection: AsyncConnection, account_id: AccountId, changes: LedgerChanges) -> None:
     """Write recalls, and notify the sidecars that should send a message, once this transaction is committed."""
     recalls = tables.recalls
     await upsert(connection, recalls, [recall_row(account_id, each) for each in changes.recalls.values() if each is not None])

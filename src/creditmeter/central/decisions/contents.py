@@ -149,7 +149,7 @@ async def _rest(
 ) -> Rest:
     """The sums of the permanent grants that are usable now and were not loaded.
 
-    No decision depends on how much they gave. So unless that is to be shown, `given` is set to what is left and not read.
+    `given` is only for display. Unless it `is_shown`, it is not read, and is what is left.
     """
     values = {"account_id": account["account_id"], "now": now}
     to_come = int((await connection.execute(_TO_COME, values)).scalar_one())

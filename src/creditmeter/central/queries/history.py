@@ -45,7 +45,7 @@ class Lines:
     posted: frozenset[ChargeId] = frozenset()
 
 
-class Reader:
+class HistoryReader:
     """Reads what was posted. Each method raises CentralUnavailable if the store does not answer."""
 
     def __init__(self, database: Database, touching: Touching) -> None:

@@ -12,7 +12,7 @@ from creditmeter.core.credit.history import Entry, EntryType
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.schedule import CalendarChange
 from creditmeter.core.ids import AccountId, account_key
-from creditmeter.core.settlement.alerts import Watch
+from creditmeter.core.settlement.alert_thresholds import Watch
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.forms.accounts import ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.charges import CHARGE, REFUND

@@ -4,7 +4,7 @@ Each account is read in one snapshot, so this may run beside sidecars. The check
 those in history; every charge is paid by its draws; every charge and every refund is in history once; what is out on leases has
 credit behind it.
 
-An account's grants and unclosed leases are kept in memory. History, charges and refunds are read page by page, and the database
+An account's grants and open leases are kept in memory. History, charges and refunds are read page by page, and the database
 counts what has to be counted over all of them.
 """
 

@@ -22,7 +22,7 @@ from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.reports.estimate import TYPICAL_TEXT, Estimate, Month, Prices, Range, Support, covers, prices_of, support
 from creditmeter.core.reports.estimate import estimate as estimated
-from creditmeter.core.reports.plan_replay import size
+from creditmeter.core.reports.plan_fit import size
 from creditmeter.v1 import admin_pb2
 
 _MOST = 1_000_000

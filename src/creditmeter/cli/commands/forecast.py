@@ -71,9 +71,8 @@ def conclusions(reply: account_pb2.ForecastUsageResponse) -> list[str]:
     else:
         lines.append("No plan would have been enough.")
     for each in reply.findings:
-        lines.append(
-            f"Why more may be needed: {_REASONS[each.reason].format(f'{each.observed:,}')} (from {each.threshold:,} on)."
-        )
+        reason = _REASONS[each.reason].format(f"{each.observed:,}")
+        lines.append(f"Why more may be needed: {reason} (reported from {each.threshold:,} on).")
     return lines
 
 

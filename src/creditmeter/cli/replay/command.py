@@ -22,7 +22,7 @@ from creditmeter.cli.replay.fleet import Pace, replay_calls
 from creditmeter.cli.replay.progress import progress_of
 from creditmeter.cli.replay.report import Outcome, outcome_json, print_outcome
 from creditmeter.cli.replay.tally import Tally
-from creditmeter.cli.replay.worker import Terms
+from creditmeter.cli.replay.worker import CallSettings
 from creditmeter.client import CallError, Client, Retry
 from creditmeter.core.amounts import from_credits
 
@@ -47,7 +47,7 @@ class Script:
     calls: list[Call]
     accounts: list[str]
     allowance: Allowance
-    terms: Terms
+    settings: CallSettings
     pace: Pace
 
 
@@ -81,9 +81,9 @@ def replay(
     traced = read_trace(_chosen(trace, sample=sample), limit)
     run = f"replay-{secrets.token_hex(4)}"
     names = [f"{account_prefix or run}-{number:04d}" for number in range(1, accounts + 1)]
-    terms = Terms(run, max_output, hold_seconds, PATIENCE)
+    settings = CallSettings(run, max_output, hold_seconds, PATIENCE)
     calls = plan_calls(traced, names, shares, seed)
-    script = Script(calls, names, Allowance(daily, monthly), terms, Pace(workers, speed))
+    script = Script(calls, names, Allowance(daily, monthly), settings, Pace(workers, speed))
     on = _on_running(script, sidecar_address(address), central) if address else _on_own(script, data_dir, central)
     _finish(run_to_its_end(on), as_json=as_json)
 
@@ -140,10 +140,10 @@ async def _played(script: Script, address: str) -> Outcome:
     tally = Tally()
     try:
         async with Client(address) as client:
-            await prepare_accounts(client, script.terms.run, script.accounts, script.allowance, PATIENCE)
+            await prepare_accounts(client, script.settings.run, script.accounts, script.allowance, PATIENCE)
             with progress_of(len(script.calls)) as done:
-                await replay_calls(script.calls, address, script.pace, script.terms, tally, done)
-            patience = SETTLE_SECONDS + script.terms.hold_seconds
+                await replay_calls(script.calls, address, script.pace, script.settings, tally, done)
+            patience = SETTLE_SECONDS + script.settings.hold_seconds
             return Outcome(tally, await audit(client, script.accounts, tally, patience, PATIENCE))
     except CallError as error:
         raise failed_call(address, error, patience=PATIENCE) from error

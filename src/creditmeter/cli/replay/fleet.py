@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from creditmeter.cli.replay.calls import Call
 from creditmeter.cli.replay.tally import Tally
-from creditmeter.cli.replay.worker import Terms, Worker
+from creditmeter.cli.replay.worker import CallSettings, Worker
 from creditmeter.client import Client
 
 
@@ -20,7 +20,7 @@ class Pace:
 
 
 async def replay_calls(
-    calls: Sequence[Call], address: str, pace: Pace, terms: Terms, tally: Tally, done: Callable[[], None]
+    calls: Sequence[Call], address: str, pace: Pace, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     """Replay calls on the sidecar at an address. `done` is called after each call that has ended.
 
@@ -32,7 +32,7 @@ async def replay_calls(
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(pace.workers):
-                group.create_task(_post(queue, address, terms, tally, done))
+                group.create_task(_post(queue, address, settings, tally, done))
             await _feed(queue, calls, pace)
     except ExceptionGroup as several:
         raise several.exceptions[0] from several
@@ -51,11 +51,11 @@ async def _feed(queue: "asyncio.Queue[Call | None]", calls: Sequence[Call], pace
 
 
 async def _post(
-    queue: "asyncio.Queue[Call | None]", address: str, terms: Terms, tally: Tally, done: Callable[[], None]
+    queue: "asyncio.Queue[Call | None]", address: str, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     """Run one worker after another: when one dies, the next takes its place, with a connection of its own."""
     while True:
-        worker = asyncio.create_task(_worker(queue, address, terms, tally, done))
+        worker = asyncio.create_task(_worker(queue, address, settings, tally, done))
         try:
             await asyncio.wait({worker})
         finally:
@@ -68,7 +68,7 @@ async def _post(
 
 
 async def _worker(
-    queue: "asyncio.Queue[Call | None]", address: str, terms: Terms, tally: Tally, done: Callable[[], None]
+    queue: "asyncio.Queue[Call | None]", address: str, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     async with Client(address) as client:
-        await Worker(client, terms, tally, done).work(queue)
+        await Worker(client, settings, tally, done).work(queue)

@@ -46,8 +46,8 @@ class CallRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """Terms of all calls: the name of the run, the bound on output, the time of a hold, and how long a call is repeated."""
+class CallSettings:
+    """What all calls share: the name of the run, the bound on output, the time of a hold, and how long a call is repeated."""
 
     run: str
     max_output_tokens: int
@@ -61,9 +61,9 @@ class Worker:
     `_holds` tells whether it releases its hold when it is cancelled. A worker that dies does not.
     """
 
-    def __init__(self, client: Client, terms: Terms, tally: Tally, done: Callable[[], None]) -> None:
+    def __init__(self, client: Client, settings: CallSettings, tally: Tally, done: Callable[[], None]) -> None:
         self._client = client
-        self._terms = terms
+        self._settings = settings
         self._tally = tally
         self._done = done
         self._holds = False
@@ -107,10 +107,10 @@ class Worker:
                 action="text",
                 request_model=one.model,
                 input_tokens=one.traced.input_tokens,
-                max_output_tokens=self._terms.max_output_tokens,
+                max_output_tokens=self._settings.max_output_tokens,
             ),
-            ttl=Duration(seconds=self._terms.hold_seconds),
-            labels={"replay": self._terms.run},
+            ttl=Duration(seconds=self._settings.hold_seconds),
+            labels={"replay": self._settings.run},
         )
 
     async def _commit(self, one: Call, reservation: reservations_pb2.Reservation) -> str:
@@ -164,7 +164,7 @@ class Worker:
         """
         started = time.perf_counter()
         try:
-            reply = await call(method, request, self._terms.retry)
+            reply = await call(method, request, self._settings.retry)
         except CallError as error:
             if not error.reason and error.is_retryable:
                 raise
@@ -177,4 +177,4 @@ class Worker:
         return reply
 
     def _request_id(self, one: Call, step: str) -> str:
-        return f"{self._terms.run}/{one.number}/{step}"
+        return f"{self._settings.run}/{one.number}/{step}"

@@ -23,7 +23,7 @@ class SidecarState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SeenSidecar:
-    """A sidecar as the central store sees it. Amounts are the sums over its unclosed leases, in microcredits."""
+    """A sidecar as the central store sees it. Amounts are the sums over its open leases, in microcredits."""
 
     sidecar_id: SidecarId
     epoch: int
@@ -38,7 +38,7 @@ class SeenSidecar:
 
 @dataclass(frozen=True, slots=True)
 class AccountLease:
-    """An unclosed lease and the account it is on."""
+    """An open lease and the account it is on."""
 
     account_id: AccountId
     lease: OutLease

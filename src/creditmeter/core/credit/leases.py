@@ -85,7 +85,7 @@ class OutLease:
 
 
 def available(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
-    """What is left of the grants usable now and of the rest, less what is out on all unclosed leases; never negative.
+    """What is left of the grants usable now and of the rest, less what is out on all open leases; never negative.
 
     What is out counts first against what is kept of voided grants: it is kept for these leases, and nothing new may use it.
     What is not kept of a voided grant counts as taken back. In microcredits.
@@ -102,9 +102,9 @@ def surplus(
 ) -> tuple[tuple[Grant, Microcredits], ...]:
     """The voided grants that have not ended, with what is to be taken back of each; more than 0 microcredits.
 
-    What leases opened before the void have out is kept for them, and the rest is taken back. What later leases rely on stays
-    until other credit is behind them. A lease opened in the microsecond of the void is a later one: nothing was authorised on
-    it before.
+    What leases opened before the void have out is kept for them, and the rest is taken back. Credit that newer leases depend on
+    is kept until other credit can take its place. A lease opened in the microsecond of the void counts as newer: nothing was
+    authorised on it before.
     """
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
     running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))
@@ -124,7 +124,7 @@ def surplus(
 
 
 def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
-    """What is left of the running grants, voided or not, and of the rest, less what is out on all unclosed leases.
+    """What is left of the running grants, voided or not, and of the rest, less what is out on all open leases.
 
     Never negative; in microcredits.
 

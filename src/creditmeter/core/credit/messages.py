@@ -1,7 +1,7 @@
 """The protocol between a sidecar and the central store: messages about one account, and their answers.
 
 A message reports what the sidecar holds on each of its leases, posts charges and refunds, and asks for credit. Its answer has
-the results of all three. A message states totals and names all of the sidecar's unclosed leases on the account, so it has the
+the results of all three. A message states totals and names all of the sidecar's open leases on the account, so it has the
 same meaning however often it arrives. A lease that it does not name has nothing held on it.
 
 The answer acknowledges each charge that was posted. A charge without an acknowledgement waits for credit that was recalled for
@@ -162,7 +162,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The epoch of the messages of a sidecar from now on, and the accounts on which it has unclosed leases."""
+    """The epoch of the messages of a sidecar from now on, and the accounts on which it has open leases."""
 
     epoch: int
     accounts: tuple[AccountId, ...]

@@ -168,8 +168,9 @@ class Book:
         return Microcredits(max(0, lease.limit - lease.spent - self.held_on(lease.lease_id)))
 
     def authorising(self, at: Moment) -> list[Lease]:
-        """The leases that new work may use at this moment, the one that ends first before the others. Of those that end
-        together the newest comes first: a day has a second one after credit that the first may rest on was voided.
+        """The leases that new work may use at this moment, the one that ends first before the others.
+
+        After a grant was voided a day can have a second lease. Of leases that end together the newer one comes first.
         """
         usable = (each for each in self.leases.values() if each.authorises(at))
         return sorted(usable, key=lambda each: (each.ends_at, -each.opened_at))

@@ -20,7 +20,6 @@ from creditmeter.core.credit.requests import (
     Release,
     Request,
     Reserve,
-    difference,
 )
 from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState, take, total
 from creditmeter.core.ids import ChargeId, RefundId, ReservationId
@@ -33,7 +32,6 @@ from creditmeter.core.refusals import (
     InvalidRequest,
     RefundExceedsCharge,
     Refusal,
-    RequestIdReused,
     ReservationCommitted,
     ReservationExpired,
     ReservationReleased,
@@ -62,15 +60,6 @@ class Short:
 @dataclass(frozen=True, slots=True)
 class SettleFirst:
     """The central store has to know the charge before this can be decided."""
-
-
-def replay(book: Book, request: Request) -> Receipt | RequestIdReused | None:
-    """The receipt that an earlier copy of this request left; a refusal if the id was another request's; None if it is new."""
-    receipt = book.receipts.get(request.request_id)
-    if receipt is None:
-        return None
-    field = difference(receipt.request, request)
-    return receipt if field is None else RequestIdReused(field)
 
 
 def expire(book: Book, due: Iterable[Reservation]) -> Change:

@@ -12,7 +12,7 @@ from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rounding import up_to_increment
-from creditmeter.core.reports.plan_replay import DAYS_OF_A_MONTH
+from creditmeter.core.reports.plan_fit import DAYS_OF_A_MONTH
 
 TYPICAL_TEXT = Microcredits(10 * MICROCREDITS_PER_CREDIT)
 """The default cost of the text of one piece of content: a draft and its revisions."""

@@ -17,7 +17,7 @@ from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import GrantId
 from creditmeter.core.instants import DAY, Instant, Span
 from creditmeter.core.reports.findings import Finding, Habits, findings
-from creditmeter.core.reports.plan_replay import smallest_plan
+from creditmeter.core.reports.plan_fit import smallest_plan
 
 LOOKED_BACK = Span(30 * DAY)
 """The length of the record that a forecast follows from. The record begins no earlier than the account."""

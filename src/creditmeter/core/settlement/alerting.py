@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.low_balance import LowBalance
-from creditmeter.core.settlement.alerts import Watch, look
+from creditmeter.core.settlement.alert_thresholds import Watch, look
 from creditmeter.core.settlement.ledger import Ledger
 
 

@@ -13,15 +13,8 @@ from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.posting import excess_of, post
-from creditmeter.core.settlement.recalling import (
-    Wish,
-    free_for,
-    free_for_excess,
-    idle_elsewhere,
-    note_message,
-    recall,
-    waiting_needs,
-)
+from creditmeter.core.settlement.recall_order import free_for, free_for_excess, waiting_needs
+from creditmeter.core.settlement.recalling import Wish, idle_elsewhere, note_message, recall
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import post_refund
 

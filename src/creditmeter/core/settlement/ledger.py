@@ -19,7 +19,7 @@ from creditmeter.core.credit.schedule import PLAN_KINDS, CalendarChange, Schedul
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
-from creditmeter.core.settlement.alerts import CreditLevel
+from creditmeter.core.settlement.alert_thresholds import CreditLevel
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.work import Usage
 
@@ -40,7 +40,7 @@ class Contents:
     permanent grants that are usable now these are only the first, as many as may be drawn on (see `loading`); `rest` sums up
     the others. Permanent grants that begin later are left out.
 
-    `leases`: the unclosed ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
+    `leases`: the open ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
     commit; and the first charges that these are duplicates of. `refunds`: those of charges that are to be refunded, and those
     of the same request.
     """
@@ -59,7 +59,7 @@ class Contents:
 
 
 @dataclass(slots=True)
-class Changes:
+class LedgerChanges:
     """What a ledger decided, to be saved: the last version of each thing (None: it is gone), and new lines of history in order.
 
     `notified` are the sidecars that are to be notified that they should send a message about the account.
@@ -82,7 +82,7 @@ class Ledger:
         self.schedule = Schedule(contents.account.calendar, contents.calendar_change)
         self.now = now
         self.balance = contents.balance
-        self.changes = Changes()
+        self.changes = LedgerChanges()
         self.credit_levels: list[CreditLevel] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
@@ -104,7 +104,7 @@ class Ledger:
         return self.available_if(self.leases.values())
 
     def available_if(self, leases: Iterable[OutLease]) -> Microcredits:
-        """What would be available if the unclosed leases were these."""
+        """What would be available if the open leases were these."""
         return available(self.grants.values(), leases, self.now, self.rest)
 
     @property

@@ -27,7 +27,7 @@ def post(ledger: Ledger, charge: Charge, sender: SidecarId) -> Posting:
     first = ledger.first_like(charge)
     if first is not None:
         return _post_duplicate(ledger, charge, first, sender)
-    backed = _settle_parts(ledger, charge.parts, sender)
+    backed = _post_parts(ledger, charge.parts, sender)
     draws = tuple(draw for part in backed for draw in _draw_part(ledger, part))
     excess = charge.cost - total_of(backed)
     debt = 0
@@ -74,7 +74,7 @@ def _booked(charge: Charge, backed: tuple[Part, ...], posting: Posting) -> Charg
 def _free_what_was_drawn_as_excess(ledger: Ledger, known: Charge, charge: Charge, sender: SidecarId) -> None:
     """Free the leases of a charge that a fenced process posted first, as excess. Now the owner of the leases posts it."""
     if charge.parts and not known.parts:
-        backed = _settle_parts(ledger, charge.parts, sender)
+        backed = _post_parts(ledger, charge.parts, sender)
         if backed:
             excess = Microcredits(known.cost - total_of(backed))
             ledger.put_charge(replace(known, parts=backed, excess=excess))
@@ -82,19 +82,19 @@ def _free_what_was_drawn_as_excess(ledger: Ledger, known: Charge, charge: Charge
 
 def _post_duplicate(ledger: Ledger, charge: Charge, first: Charge, sender: SidecarId) -> Posting:
     """Post a charge whose request was charged already: it costs nothing, and the credit of its parts is free again."""
-    backed = _settle_parts(ledger, charge.parts, sender)
+    backed = _post_parts(ledger, charge.parts, sender)
     posting = Posting(ledger.now, ZERO, ZERO, ZERO, ZERO, (), duplicate_of=first.charge_id)
     ledger.put_charge(_booked(charge, backed, posting))
     return posting
 
 
 def _lease_of(ledger: Ledger, part: Part, sender: SidecarId) -> OutLease | None:
-    """The lease of a part, if it is unclosed and the sender's own; else None."""
+    """The lease of a part, if it is open and the sender's own; else None."""
     lease = ledger.leases.get(part.lease_id)
     return lease if lease is not None and lease.sidecar_id == sender else None
 
 
-def _settle_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> tuple[Part, ...]:
+def _post_parts(ledger: Ledger, parts: Iterable[Part], sender: SidecarId) -> tuple[Part, ...]:
     """Count parts as posted on their leases. Returns the parts that the leases have out; the rest is treated as excess."""
     backed = []
     for part in parts:
@@ -122,7 +122,9 @@ def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
 
 
 def drawn_at(part: Part, lease: OutLease, now: Instant) -> Instant:
-    """The moment as of which a part draws: when it was authorised, moved into the time of its lease."""
+    """The moment as of which a part draws, not later than now: when it was authorised or, if that is outside its lease's time,
+    the nearest moment inside.
+    """
     return Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, now))
 
 

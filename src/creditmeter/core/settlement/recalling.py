@@ -7,7 +7,8 @@ from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span, after
 from creditmeter.core.settlement.ledger import Ledger
-from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose, Recall, next_number
+from creditmeter.core.settlement.recall_order import free_for, next_number
+from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose, Recall
 
 EXCESS_MEMORY = HOUR
 """How long a recall for excess is kept after its deadline, so that the charge does not wait again."""
@@ -85,29 +86,11 @@ def recall_everything(ledger: Ledger) -> None:
         ledger.changes.notified.update(awaited)
 
 
-def free_for(ledger: Ledger, waiting: Recall | None) -> Microcredits:
-    """What of the available credit is not promised to recalls that come before, in microcredits."""
-    before = (each for each in waiting_needs(ledger) if each is not waiting and each.comes_before(waiting))
-    return Microcredits(max(0, ledger.available - sum(each.amount for each in before)))
-
-
-def free_for_excess(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:
-    """What of the available credit is not promised to excess that came before this sidecar's, in microcredits."""
-    mine = ledger.recalls.get((sidecar_id, Purpose.EXCESS))
-    others = [each for each in waiting_needs(ledger) if each.purpose is Purpose.EXCESS and each is not mine]
-    before = sum(each.amount for each in others if mine is None or each.comes_before(mine))
-    return Microcredits(max(0, ledger.available - before))
-
-
-def waiting_needs(ledger: Ledger) -> tuple[Recall, ...]:
-    """The recalls of sidecars that wait for credit."""
-    return tuple(each for each in ledger.recalls.values() if each.purpose is not Purpose.STATE and each.stands(ledger.now))
-
-
 def mark_ready(ledger: Ledger) -> None:
     """Mark recalls as ready whose credit is there or cannot come, and notify their sidecars.
 
-    For the other recalls, ask sidecars that have idle credit again: they got it, or kept it, after they were asked.
+    For the other recalls, ask sidecars that have idle credit again. Since they answered, idle credit has come to them,
+    or they kept some.
     """
     for each in list(ledger.recalls.values()):
         if each.purpose is Purpose.STATE:

@@ -3,11 +3,8 @@
 A need that cannot be met while credit is out elsewhere waits as a recall until it is met, is refused, or its deadline passes.
 The sidecars that have that credit are notified. Each answers with a message that reports what it really holds and returns the
 rest. Once all of them have answered, it is certain that no more credit can come.
-
-Recalls are served first come, first served. Cost beyond leases comes before any new lease.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -54,16 +51,3 @@ class Recall:
     def stands(self, now: Instant) -> bool:
         """Whether its deadline is still to come."""
         return now < self.deadline
-
-    def comes_before(self, other: "Recall | None") -> bool:
-        """Whether it is served before another recall. It always is before a need that has no recall yet (None)."""
-        return other is None or _place(self) < _place(other)
-
-
-def _place(recall: Recall) -> tuple[bool, int]:
-    return recall.purpose is not Purpose.EXCESS, recall.number
-
-
-def next_number(recalls: Iterable[Recall]) -> int:
-    """The number of the next recall of an account."""
-    return max((each.number for each in recalls), default=0) + 1

@@ -16,7 +16,7 @@ from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.deliveries import Delivery
 from creditmeter.core.instants import MINUTE, SECOND, Span
-from creditmeter.sidecar.alerts.standard_webhooks import Outcome, next_attempt, outcome_of
+from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome, next_attempt, outcome_of
 from creditmeter.sidecar.alerts.webhook import Unanswered, Webhook
 from creditmeter.sidecar.clock import Clock
 
@@ -41,7 +41,7 @@ class Courier:
     """Delivers. `on_outcome` is called with the outcome of each attempt, and of how many deliveries it is."""
 
     def __init__(
-        self, central: CentralStore, webhook: Webhook | None, clock: Clock, on_outcome: Callable[[Outcome, int], None]
+        self, central: CentralStore, webhook: Webhook | None, clock: Clock, on_outcome: Callable[[DeliveryOutcome, int], None]
     ) -> None:
         self._deliveries = central.deliveries
         self._webhook = webhook
@@ -109,35 +109,35 @@ class Courier:
         dropped = await self._deliveries.drop_old()
         self._drop_at = Span(boot + DROP_INTERVAL)
         if dropped:
-            _log.info("alerts were not delivered, for there was no webhook", count=dropped)
-            self._on_outcome(Outcome.EXPIRED, dropped)
+            _log.warning("alerts dropped: no sidecar has a webhook", count=dropped)
+            self._on_outcome(DeliveryOutcome.EXPIRED, dropped)
 
     async def _attempt(self, webhook: Webhook, delivery: Delivery) -> None:
         """Try once, and store the outcome."""
         try:
             status = await webhook.send(delivery.delivery_id, self._clock.wall() // SECOND, delivery.body)
         except Unanswered as error:
-            outcome, reason = Outcome.FAILED, str(error)
+            outcome, reason = DeliveryOutcome.FAILED, str(error)
         else:
             outcome, reason = outcome_of(status), _named(status)
         retry_at = None
-        if outcome is Outcome.FAILED:
+        if outcome is DeliveryOutcome.FAILED:
             jitter = random.randint(*JITTER_PERCENT)  # noqa: S311 - so that not all come at once
             retry_at = next_attempt(delivery.created_at, delivery.claimed_at, delivery.attempt, jitter)
-            outcome = Outcome.FAILED if retry_at is not None else Outcome.GAVE_UP
+            outcome = DeliveryOutcome.FAILED if retry_at is not None else DeliveryOutcome.GAVE_UP
         self._log_outcome(webhook, delivery, outcome, reason)
         if retry_at is None:
             await self._deliveries.finish(delivery)
         else:
             await self._deliveries.postpone(delivery, retry_at)
 
-    def _log_outcome(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, reason: str) -> None:
+    def _log_outcome(self, webhook: Webhook, delivery: Delivery, outcome: DeliveryOutcome, reason: str) -> None:
         self._on_outcome(outcome, 1)
         about = {"delivery_id": delivery.delivery_id, "attempt": delivery.attempt, "host": webhook.host, "reason": reason}
         match outcome:
-            case Outcome.DELIVERED:
+            case DeliveryOutcome.DELIVERED:
                 _log.debug("alert delivered", **about)
-            case Outcome.FAILED:
+            case DeliveryOutcome.FAILED:
                 _log.warning("alert not delivered yet", **about)
             case _:
                 _log.error("alert given up: history has it", **about)

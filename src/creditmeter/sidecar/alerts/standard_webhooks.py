@@ -31,7 +31,7 @@ class WebhookMisconfigured(Exception):
     """A webhook cannot be used as it is configured. The message gives the reason, and neither its secret nor its address."""
 
 
-class Outcome(Enum):
+class DeliveryOutcome(Enum):
     """The outcome of an attempt. EXPIRED: no sidecar made one in time."""
 
     DELIVERED = "delivered"
@@ -41,11 +41,11 @@ class Outcome(Enum):
     EXPIRED = "expired"
 
 
-def outcome_of(status: int) -> Outcome:
+def outcome_of(status: int) -> DeliveryOutcome:
     """What an answer with this HTTP status means. Redirects are not followed: the signature was made for one receiver."""
     if status == _GONE:
-        return Outcome.GONE
-    return Outcome.DELIVERED if status // 100 == 2 else Outcome.FAILED  # noqa: PLR2004 - any 2xx
+        return DeliveryOutcome.GONE
+    return DeliveryOutcome.DELIVERED if status // 100 == 2 else DeliveryOutcome.FAILED  # noqa: PLR2004 - any 2xx
 
 
 def next_attempt(happened_at: Instant, attempted_at: Instant, attempt: int, jitter_percent: int) -> Instant | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.low_balance import Measure
 from creditmeter.core.instants import Instant
-from creditmeter.core.settlement.alerts import CreditLevel, Watch, is_low, look
+from creditmeter.core.settlement.alert_thresholds import CreditLevel, Watch, is_low, look
 from tests.core.builders import mc
 
 AT_50 = Alert(amount=mc(50))
