@@ -241,6 +241,23 @@ def test_the_model_and_tier_of_the_worker_are_of_each_response() -> None:
     assert cost(both).flags == (ChargeFlag.UNKNOWN_TIER,)
 
 
+def test_the_tier_of_the_worker_stands_without_a_response() -> None:
+    """A report that says nothing takes nothing back: 1000 x 1 + 100 x 2 millionths, half of it at flex."""
+    stated = {"response_model": "small", "input_tokens": 1000, "output_tokens": 100, "served": Served("flex")}
+    found = cost([], **stated)
+    assert found.usd == SMALL / 2
+    assert found.usage is not None
+    assert found.usage.served == Served("flex")
+
+
+def test_what_served_the_call_is_what_served_each_response() -> None:
+    """Of the tier and the speed the one in which they agree."""
+    beside = {"served": Served(speed="fast")}
+    mixed = cost([response("a", "small", service_tier="flex"), response("b", "small", service_tier="batch")], **beside)
+    assert mixed.usage is not None
+    assert mixed.usage.served == Served(speed="fast")
+
+
 def test_a_model_without_a_price_has_that_of_the_one_asked_for() -> None:
     """Only its own part is flagged; without any price the call has none."""
     both = [response("a", "small"), response("b", "unheard-of")]

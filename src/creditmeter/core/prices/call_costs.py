@@ -58,6 +58,8 @@ def call_cost(
     else:
         total = _highest(costs)
         costs = [total] if total.usage and counted(total.usage.units) else []
+    if not costs and not call.unread and call.cost_usd is None:
+        return total
     parts = tuple(map(_part, costs[:MAX_PRICED_PARTS]))
     unread = (ChargeFlag.UNREAD_USAGE,) if call.unread else ()
     flags = tuple(dict.fromkeys((*total.flags, *unread)))
@@ -88,6 +90,8 @@ def _is_about_variant(refusal: InvalidRequest) -> bool:
 
 def _completed_cost(card: RateCard, usage: Usage, at: Instant, reserved: Reserved, *, is_fact: bool) -> Cost | NoPrice:
     """The cost of a usage with what it leaves out; ESTIMATED if that is a count of tokens."""
+    if reserved is NOT_RESERVED:
+        return cost_by_any_model(card, usage, at, is_fact=is_fact)
     work = reserved.work or Work(action=usage.action)
     complete, is_estimated = complete_usage(usage, work, reserved.bound_output_tokens)
     cost = cost_by_any_model(card, complete, at, reserved.work, is_fact=is_fact)
@@ -131,8 +135,8 @@ def _sum(whole: Usage, usages: Sequence[Usage]) -> Usage:
         quantity=first.quantity,
         variant=first.variant,
         tool=first.tool,
-        units=sum_of_units(usages),
-        served=common_served(usages),
+        units=sum_of_units(each.units for each in usages),
+        served=common_served(each.served for each in usages),
     )
 
 

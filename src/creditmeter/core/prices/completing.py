@@ -20,6 +20,8 @@ def call_of(usage: Usage, work: Work, bound_output_tokens: int | None = None) ->
         return ReportedCall(usage)
     provider, model = usage.provider or work.provider, usage.request_model or work.request_model
     try:
+        if (provider, model) == (usage.provider, usage.request_model):
+            return reported_call(usage)
         return reported_call(replace(usage, provider=provider, request_model=model))
     except UnknownUsageError as error:
         known, _ = complete_usage(replace(usage, provider_usage_json=""), work, bound_output_tokens)

@@ -5,7 +5,7 @@ own. But counts that a worker gives beside several responses are those of all to
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from decimal import Context, Decimal
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from creditmeter.core.prices.reported.reading import read
 from creditmeter.core.prices.reported.unread import MAX_UNREAD
 from creditmeter.core.prices.reported.values import Reported, ReportedResponse
 from creditmeter.core.prices.rounding import NOTHING, plain
-from creditmeter.core.work import STANDARD, Served, Usage
+from creditmeter.core.work import Served, Usage
 
 _SMALLEST = Decimal("1e-12")
 """To how much of a dollar a reported cost is kept."""
@@ -52,10 +52,10 @@ def reported_call(usage: Usage) -> ReportedCall:
         return ReportedCall(usage)
     reported = read(usage.provider_usage_json, usage.provider, usage.response_model or usage.request_model)
     responses = reported.responses
-    usages = tuple(_usages(usage, responses))
-    whole = _whole(usage, reported, usages)
+    usages = tuple(_usages(usage, responses)) if len(responses) > 1 else ()
+    whole = _whole(usage, reported)
     unread = tuple(dict.fromkeys(path for each in responses for path in each.unread))[:MAX_UNREAD]
-    is_split = len(usages) > 1 and any(each.counts for each in responses) and not _has_counts(usage)
+    is_split = any(each.counts for each in responses) and not _has_counts(usage)
     return ReportedCall(
         whole,
         responses=usages if is_split else (),
@@ -84,18 +84,22 @@ def sum_of(responses: Iterable[ReportedResponse]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if name not in unknown}
 
 
-def sum_of_units(usages: Iterable[Usage]) -> dict[str, int]:
-    """The sum of the units of usages."""
+def sum_of_units(all_units: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of units, by their names."""
     units: dict[str, int] = {}
-    for each in usages:
-        _add(units, each.units)
+    for each in all_units:
+        _add(units, each)
     return units
 
 
-def common_served(usages: Iterable[Usage]) -> Served:
-    """What served all the usages; the standard if that differs."""
-    ways = {each.served for each in usages}
-    return ways.pop() if len(ways) == 1 else STANDARD
+def common_served(served: Iterable[Served]) -> Served:
+    """What served all responses alike; each field in which they differ is empty."""
+    ways = tuple(dict.fromkeys(served))
+    return ways[0] if len(ways) == 1 else Served(*map(_common, zip(*map(astuple, ways), strict=True)))
+
+
+def _common(names: tuple[str, ...]) -> str:
+    return names[0] if len(set(names)) == 1 else ""
 
 
 def _has_counts(usage: Usage) -> bool:
@@ -117,7 +121,7 @@ def _usages(usage: Usage, responses: tuple[ReportedResponse, ...]) -> Iterator[U
         )
 
 
-def _whole(usage: Usage, reported: Reported, usages: tuple[Usage, ...]) -> Usage:
+def _whole(usage: Usage, reported: Reported) -> Usage:
     """The call as one: the sum of its responses, and what the usage says itself."""
     counts = sum_of(reported.responses)
     if reported.images is not None:
@@ -127,8 +131,10 @@ def _whole(usage: Usage, reported: Reported, usages: tuple[Usage, ...]) -> Usage
         usage,
         **missing,  # type: ignore[arg-type]  # counts
         response_model=usage.response_model or next((each.model for each in reported.responses if each.model), ""),
-        units={**sum_of_units(usages), **usage.units},
-        served=common_served(usages) if usages else usage.served,
+        units=sum_of_units(each.units for each in reported.responses) | dict(usage.units),
+        served=common_served(_served(usage.served, each) for each in reported.responses)
+        if reported.responses
+        else usage.served,
     )
 
 
