@@ -243,8 +243,7 @@ def test_the_model_and_tier_of_the_worker_are_of_each_response() -> None:
 
 def test_the_tier_of_the_worker_stands_without_a_response() -> None:
     """A report that says nothing takes nothing back: 1000 x 1 + 100 x 2 millionths, half of it at flex."""
-    stated = {"response_model": "small", "input_tokens": 1000, "output_tokens": 100, "served": Served("flex")}
-    found = cost([], **stated)
+    found = cost([], response_model="small", input_tokens=1000, output_tokens=100, served=Served("flex"))
     assert found.usd == SMALL / 2
     assert found.usage is not None
     assert found.usage.served == Served("flex")
@@ -252,8 +251,8 @@ def test_the_tier_of_the_worker_stands_without_a_response() -> None:
 
 def test_what_served_the_call_is_what_served_each_response() -> None:
     """Of the tier and the speed the one in which they agree."""
-    beside = {"served": Served(speed="fast")}
-    mixed = cost([response("a", "small", service_tier="flex"), response("b", "small", service_tier="batch")], **beside)
+    tiers_differ = [response("a", "small", service_tier="flex"), response("b", "small", service_tier="batch")]
+    mixed = cost(tiers_differ, served=Served(speed="fast"))
     assert mixed.usage is not None
     assert mixed.usage.served == Served(speed="fast")
 

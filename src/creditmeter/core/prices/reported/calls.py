@@ -27,9 +27,9 @@ _TOTALS = ("input_tokens", "output_tokens")
 class ReportedCall:
     """What is known of a call.
 
-    `whole` is the call as one usage. `responses` are its usages response by response, without the report: empty if only the
-    whole has counts. If the responses differ in their model or in what served them, `alternatives` are the whole as each of
-    them was served.
+    `whole` is the call as one usage. `responses` are its usages response by response, without the report: empty if there is only
+    one, if none has counts, or if the worker counted the whole. If the responses differ in their model or in what served them,
+    `alternatives` are the whole as each of them was served.
 
     `unread` are the paths of numbers in the report that look like counts of tokens and were not read. `cost_usd` is what the
     provider or gateway says that the call costs, in dollars; None if it does not say so of each response.
@@ -127,14 +127,15 @@ def _whole(usage: Usage, reported: Reported) -> Usage:
     if reported.images is not None:
         counts["quantity"] = reported.images
     missing = {name: count for name, count in counts.items() if getattr(usage, name) is None}
+    served = usage.served
+    if reported.responses:
+        served = common_served(_served(usage.served, each) for each in reported.responses)
     return replace(
         usage,
         **missing,  # type: ignore[arg-type]  # counts
         response_model=usage.response_model or next((each.model for each in reported.responses if each.model), ""),
         units=sum_of_units(each.units for each in reported.responses) | dict(usage.units),
-        served=common_served(_served(usage.served, each) for each in reported.responses)
-        if reported.responses
-        else usage.served,
+        served=served,
     )
 
 
