@@ -27,7 +27,7 @@ _TOTALS = ("input_tokens", "output_tokens")
 class ReportedCall:
     """What is known of a call.
 
-    `whole` is the call as one usage. `responses` are its usages response by response, without the report: empty if there is only
+    `whole` is the call as one usage. `responses` are its usages response by response, without the report: empty if there is but
     one, if none has counts, or if the worker counted the whole. If the responses differ in their model or in what served them,
     `alternatives` are the whole as each of them was served.
 
