@@ -24,7 +24,7 @@ from creditmeter.core.instants import from_datetime
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
-from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.opening import load_rate_card

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +21,7 @@ from creditmeter.core.work import ChargeFlag, UsageSource
 from creditmeter.forms.accounts import ACCOUNT
 from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, form_of
+from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST, reply_of_bodies
 from tests.forms.examples import CHARGED, EXAMPLES, HELD, Example
@@ -283,3 +284,13 @@ def test_a_first_reply_is_put_together_from_bodies() -> None:
 def test_an_account_of_an_older_body_has_defaults() -> None:
     """What was added to form 1 later."""
     assert ACCOUNT.decode(b'{"account_id":"a","created_at":1}') == Account(AccountId("a"), Instant(1))
+
+
+def test_a_charge_of_an_older_body_has_defaults() -> None:
+    """It has no responses of its own, nothing unread, and no cost that its provider reported."""
+    added = ("priced_parts", "unread", "reported_cost_usd")
+    stored = json.loads(body_of("charge"))
+    older = {name: value for name, value in stored.items() if name not in added}
+    assert older.keys() | set(added) == stored.keys()
+    expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None)
+    assert CHARGE.decode(json.dumps(older).encode()) == expected

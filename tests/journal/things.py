@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
-from creditmeter.core.credit.charges import Charge, Part, Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting
 from creditmeter.core.credit.grants import Draw, GrantKind
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
@@ -79,6 +79,10 @@ _counts = st.none() | st.integers(0, 2**53)
 _decimals = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False)
 _parts = st.lists(st.builds(Part, _ids.map(LeaseId), _amounts, _moments), max_size=3).map(tuple)
 
+_flags = st.lists(st.sampled_from(ChargeFlag), max_size=3)
+_by_name = st.dictionaries(_texts, st.integers(0, 10**9), max_size=3)
+_priced_parts = st.builds(PricedPart, _texts, _texts, _texts, _by_name, _by_name, _decimals, _flags.map(tuple))
+
 works = st.builds(Work, _texts, _texts, _texts, _counts, _counts, _counts, _texts, _texts, _texts)
 usages = st.builds(
     Usage,
@@ -92,7 +96,7 @@ usages = st.builds(
     quantity=_counts,
     source=st.sampled_from(UsageSource),
     provider_usage_json=st.just('{"a": [1.5, "é", null]}') | _texts,
-    units=st.dictionaries(_texts, st.integers(0, 10**9), max_size=3),
+    units=_by_name,
     served=st.builds(Served, _texts, _texts, _texts, _texts),
 )
 accounts = st.builds(
@@ -166,7 +170,10 @@ def charges(draw: st.DrawFn) -> Charge:
         usage=draw(st.none() | usages),
         authorized_at=draw(_moments),
         late=draw(st.booleans()),
-        flags=tuple(draw(st.lists(st.sampled_from(ChargeFlag), max_size=3))),
+        flags=tuple(draw(_flags)),
+        priced_parts=tuple(draw(st.lists(_priced_parts, max_size=2))),
+        unread=tuple(draw(st.lists(_texts, max_size=2))),
+        reported_cost_usd=draw(st.none() | _decimals),
         labels=draw(_labels),
         sent=draw(st.booleans()),
         posting=draw(st.none() | _postings),

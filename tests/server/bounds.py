@@ -63,6 +63,11 @@ ID_RULE = "Ids are 1-128 printable ASCII characters without spaces."
 LABEL_RULE = "Labels are at most 16, keys 1-64 characters, values at most 256."
 NAME_RULE = "Strings are at most 256 characters."
 COUNT_RULE = "Counts are 0 to 1,000,000,000."
+USAGE_TEXTS = [
+    *("action", "provider", "request_model", "response_model", "variant", "tool", "response_id"),
+    *("service_tier", "speed", "region", "search_type"),
+]
+UNITS_RULE = "At most 32, names 1-64 characters, each 0 to 1,000,000,000."
 USAGE_NAMES = "Strings are at most 256 characters, except provider_usage_json."
 
 BOUNDS = [
@@ -111,7 +116,7 @@ BOUNDS = [
     ),
     *(
         bound(WORK, NAME_RULE, f"work.{name}", of_work(name), ["x", "x" * 256], ["x" * 257])
-        for name in ("action", "provider", "request_model", "variant", "tool")
+        for name in ("action", "provider", "request_model", "variant", "tool", "service_tier")
     ),
     *(
         bound(USAGE, COUNT_RULE, f"usage.{field.name}", of_charge(field.name), *COUNTS)
@@ -119,18 +124,35 @@ BOUNDS = [
         if field.name.endswith("tokens") or field.name == "quantity"
     ),
     *(bound(USAGE, COUNT_RULE, f"usage.{name}", of_commit(name), *COUNTS) for name in ("input_tokens", "quantity")),
-    *(
-        bound(USAGE, USAGE_NAMES, f"usage.{name}", of_charge(name), ["x", "x" * 256], ["x" * 257])
-        for name in ("action", "provider", "request_model", "response_model", "variant", "tool", "response_id")
-    ),
+    *(bound(USAGE, USAGE_NAMES, f"usage.{name}", of_charge(name), ["x", "x" * 256], ["x" * 257]) for name in USAGE_TEXTS),
     bound(
         "Usage.provider_usage_json",
-        "At most 64 KiB of valid JSON.",
+        "At most 64 KiB.",
         "usage.provider_usage_json",
         lambda value: charge(usage=used(provider_usage_json=value)),
         [usage_json(64 * 1024)],
         [usage_json(64 * 1024 + 1), "{", "\N{SNOWMAN}" * 30_000],
     ),
+    bound(
+        "Usage.units",
+        UNITS_RULE,
+        "usage.units",
+        lambda n: charge(usage=used(units={f"u{number}": 1 for number in range(n)})),
+        [0, 32],
+        [33],
+    ),
+    bound(
+        "Usage.units", UNITS_RULE, "usage.units['{}']", lambda name: charge(usage=used(units={name: 1})), ["u", "u" * 64], [""]
+    ),
+    bound(
+        "Usage.units",
+        UNITS_RULE,
+        f"usage.units['{'u' * 64}']",
+        lambda name: charge(usage=used(units={name: 1})),
+        ["u" * 64],
+        ["u" * 65],
+    ),
+    bound("Usage.units", UNITS_RULE, "usage.units['u']", lambda n: charge(usage=used(units={"u": n})), *COUNTS),
     # MeteringService.
     bound(
         "QuoteRequest.work",

@@ -38,7 +38,19 @@ NO_BOUNDS = {
     ("Charge", "of a DUPLICATE all three are 0."),
     ("Charge.cost_usd", '"0" when the cost was given as an amount.'),
     ("Charge.debt_microcredits", "0 until posted."),
+    ("Charge.parts", "of more than 64 the first ones."),
+    (
+        "Charge.reported_cost_usd",
+        "What the provider or a gateway itself says that the call cost, in USD, as a decimal string of at most 12 decimals;",
+    ),
     ("Charge.uncovered_microcredits", "0 until posted."),
+    (
+        "Charge.unread",
+        (
+            "The paths in the provider's report of numbers that look like counts of tokens and were not read: at most 16, "
+            "each of at most 128 characters."
+        ),
+    ),
     ("ChargeRequest.usage", "Free actions cost 0 and are allowed at balance 0."),
     ("CommitRequest.keep_open", "A hold that is used up stays HELD with 0."),
     (

@@ -1,5 +1,6 @@
 """Rate cards, quotes and price tables over the wire."""
 
+import json
 from base64 import b64encode
 from urllib.parse import quote
 
@@ -233,6 +234,47 @@ async def test_provider_usage_is_charged(services: Services) -> None:
     assert (await failure(services.metering.Charge(request))).fields == missing
     request.usage.provider_usage_json = "no"
     assert (await failure(services.metering.Charge(request))).fields == {"usage.provider_usage_json"} | missing
+
+
+async def test_a_charge_shows_its_responses(services: Services) -> None:
+    """Each at its own model: 1,000 x 2.5 + 100 x 10 = 3500 and 1,000 x 0.15 + 100 x 0.6 = 210 millionths of a dollar."""
+    await services.create("alice", permanent=100 * CREDIT)
+    counts = {"prompt_tokens": 1_000, "completion_tokens": 100}
+    report = [
+        {"id": "a", "model": "gpt-4o", "usage": counts | {"cost": 0.004}},
+        {"id": "b", "model": "gpt-4o-mini", "usage": counts | {"cost": 0.0005, "quantum_tokens": 7}},
+    ]
+    usage = work_pb2.Usage(action="text", provider="openai", provider_usage_json=json.dumps(report))
+    asked = metering_pb2.ChargeRequest(request_id="c", account_id="alice", usage=usage)
+    charge = (await services.metering.Charge(asked)).charge
+    assert (charge.cost_usd, charge.reported_cost_usd) == ("0.00371", "0.0045")
+    assert (list(charge.flags), list(charge.unread)) == ([charges_pb2.CHARGE_FLAG_UNREAD_USAGE], ["quantum_tokens"])
+    priced = work_pb2.Usage(input_tokens=1_000, output_tokens=100)
+    assert list(charge.parts) == [
+        charges_pb2.ChargePart(response_id="a", model="gpt-4o", usage=priced, cost_usd="0.0035"),
+        charges_pb2.ChargePart(response_id="b", model="gpt-4o-mini", usage=priced, cost_usd="0.00021"),
+    ]
+    assert (await services.metering.GetCharge(metering_pb2.GetChargeRequest(charge_id=charge.charge_id))).charge == charge
+
+
+async def test_a_worker_may_say_tiers_and_units_itself(services: Services) -> None:
+    """Half of 0.04 + 0.04 dollars at flex, 0.02 for two searches; the hold of the same work is at flex, too."""
+    await services.create("alice", permanent=100 * CREDIT)
+    work = work_pb2.Work(action="text", provider="openai", request_model="gpt-5", input_tokens=32_000, max_output_tokens=4_000)
+    holds = []
+    for number, tier in enumerate(("", "flex")):
+        work.service_tier = tier
+        asked = metering_pb2.ReserveRequest(request_id=f"r{number}", account_id="alice", work=work)
+        holds.append((await services.metering.Reserve(asked)).reservation)
+    assert [each.held_microcredits for each in holds] == [8 * CREDIT, 4 * CREDIT]
+    assert holds[1].work == work
+    usage = work_pb2.Usage(input_tokens=32_000, output_tokens=4_000, units={"web_searches": 2}, speed="standard")
+    committed = metering_pb2.CommitRequest(request_id="c", reservation_id=holds[1].reservation_id, usage=usage)
+    charge = (await services.metering.Commit(committed)).charge
+    assert (charge.cost_usd, charge.usage.service_tier, charge.usage.speed) == ("0.06", "flex", "standard")
+    assert [(dict(each.usage.units), each.service_tier, each.cost_usd) for each in charge.parts] == [
+        ({"web_searches": 2}, "flex", "0.06")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ OTHER_VALUES: Mapping[str, Any] = {
     "effective_at": Timestamp(seconds=1_798_761_600),
     "expires_at": Timestamp(seconds=1_798_761_600),
     "labels": {"job": "other"},
+    "units": {"web_searches": 1},
     "alerts": [admin_pb2.Alert(percent=2)],
 }
 """Another valid value for the fields for which no rule below makes one."""

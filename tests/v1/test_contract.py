@@ -23,12 +23,12 @@ STREAMING = {"Pipeline", "Meter"}
 
 FIELDS = {
     # What calls are about.
-    "Work": "action provider request_model input_tokens max_output_tokens quantity variant tool",
+    "Work": "action provider request_model input_tokens max_output_tokens quantity variant tool service_tier",
     "Usage": (
         "action provider request_model response_model input_tokens output_tokens cache_read_input_tokens"
         " cache_creation_input_tokens cache_creation_1h_input_tokens reasoning_output_tokens audio_input_tokens"
         " audio_output_tokens image_input_tokens image_output_tokens quantity variant tool response_id source"
-        " provider_usage_json"
+        " provider_usage_json units service_tier speed region search_type"
     ),
     "Reservation": (
         "reservation_id account_id state held_microcredits charged_microcredits charge_ids max_output_tokens created_at"
@@ -37,8 +37,9 @@ FIELDS = {
     "Charge": (
         "charge_id reservation_id account_id request_id cost_microcredits covered_microcredits uncovered_microcredits"
         " refunded_microcredits exact_credits cost_usd late flags action usage labels rate_card_version authorized_at"
-        " committed_at posted_at draws debt_microcredits duplicate_of_charge_id"
+        " committed_at posted_at draws debt_microcredits duplicate_of_charge_id parts unread reported_cost_usd"
     ),
+    "ChargePart": "response_id model service_tier usage cost_usd flags",
     "Draw": "grant_id kind amount_microcredits",
     "Refund": (
         "refund_id charge_id amount_microcredits restored_microcredits lapsed_microcredits posted_at mode reason"

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from creditmeter.core.credit.charges import Charge, Part, Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting
 from creditmeter.core.work import ChargeFlag
 from creditmeter.forms.body import Body, Form, Stored, form_of
 from creditmeter.forms.grants import DrawForm
@@ -33,6 +33,19 @@ class PostingForm(Stored):
     duplicate_of: str | None = None
 
 
+@form_of(PricedPart)
+class PricedPartForm(Stored, omit_defaults=True):
+    """One response of a call, and what it cost by itself, in dollars."""
+
+    response_id: str
+    model: str
+    service_tier: str
+    counts: dict[str, int]
+    units: dict[str, int]
+    cost_usd: Decimal
+    flags: tuple[ChargeFlag, ...] = ()
+
+
 @form_of(Charge)
 class ChargeForm(Body):
     """The cost of one call, in microcredits."""
@@ -56,6 +69,9 @@ class ChargeForm(Body):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     sent: bool = False
     posting: PostingForm | None = None
+    priced_parts: tuple[PricedPartForm, ...] = ()
+    unread: tuple[str, ...] = ()
+    reported_cost_usd: Decimal | None = None
 
 
 @form_of(RefundPosting)

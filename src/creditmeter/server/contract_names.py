@@ -6,10 +6,14 @@ CONTRACT_NAMES = {
     "max_reservation": "max_reservation_microcredits",
     "offline_allowance": "offline_allowance_microcredits",
     "update": "account",
+    "served": "",
 }
-"""The contract's name for each of the core's that differs, at any place in a request. All other names are the same."""
+"""The contract's name for each of the core's that differs, at any place in a request. All other names are the same.
+
+A value whose name is empty is no message of the contract: its fields are those of the message around it.
+"""
 
 
 def contract_path(path: str) -> str:
     """The path of a request's field in the contract, by its path in the core: `amount_microcredits` for `amount`."""
-    return ".".join(CONTRACT_NAMES.get(name, name) for name in path.split("."))
+    return ".".join(filter(None, (CONTRACT_NAMES.get(name, name) for name in path.split("."))))

@@ -17,6 +17,8 @@ from creditmeter.server.well_known import malformed
 MAX_LABELS = 16
 MAX_LABEL_KEY = 64
 MAX_LABEL_VALUE = 256
+MAX_UNITS = 32
+MAX_UNIT_NAME = 64
 MAX_TEXT = 512
 MAX_NAME = 256
 MAX_COUNT = 10**9
@@ -108,6 +110,20 @@ class Fields:
                 self.wrong(name, f"a value must be at most {MAX_LABEL_VALUE} characters")
             self._check_storable(name, key + value)
         return dict(labels)
+
+    def units(self) -> dict[str, int]:
+        """A usage's units: counts by name."""
+        units: Mapping[str, int] = self._read("units")
+        if len(units) > MAX_UNITS:
+            self.wrong("units", f"must be at most {MAX_UNITS}")
+        for unit, count in units.items():
+            name = f"units[{unit[:MAX_UNIT_NAME]!r}]"
+            if not 1 <= len(unit) <= MAX_UNIT_NAME:
+                self.wrong(name, f"a name must be 1-{MAX_UNIT_NAME} characters")
+            if not 0 <= count <= MAX_COUNT:
+                self.wrong(name, f"must be 0 to {MAX_COUNT}")
+            self._check_storable(name, unit)
+        return dict(units)
 
     def span_if_set(self, name: str, least: Span, most: Span) -> Span | None:
         """A length of time from `least` to `most`; None if the field is not set."""

@@ -8,11 +8,11 @@ from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.core.work import Usage, UsageSource, Work
+from creditmeter.core.work import Served, Usage, UsageSource, Work
 from creditmeter.server.fields import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
 
@@ -34,7 +34,8 @@ _USAGE_COUNTS = (
     "quantity",
 )
 _USAGE_NAMES = ("action", "provider", "request_model", "response_model", "variant", "tool", "response_id")
-_WORK_NAMES = ("action", "provider", "request_model", "variant", "tool")
+_SERVED_NAMES = ("service_tier", "speed", "region", "search_type")
+_WORK_NAMES = ("action", "provider", "request_model", "variant", "tool", "service_tier")
 
 
 def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> Reserve | InvalidRequest:
@@ -185,6 +186,8 @@ def _usage(fields: Fields, message: work_pb2.Usage) -> Usage:
         **values,
         source=source or UsageSource.PROVIDER,
         provider_usage_json=message.provider_usage_json,
+        units=fields.units(),
+        served=Served(**fields.texts(_SERVED_NAMES, MAX_NAME)),
     )
 
 

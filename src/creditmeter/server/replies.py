@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, Plan
-from creditmeter.core.credit.charges import Charge, Refund
+from creditmeter.core.credit.charges import Charge, PricedPart, Refund
 from creditmeter.core.credit.grants import Draw, Grant, merged
 from creditmeter.core.credit.history import Entry
 from creditmeter.core.credit.holders import AccountLease, SeenSidecar
@@ -60,6 +60,7 @@ def work_message(work: Work) -> work_pb2.Work:
         quantity=work.quantity,
         variant=work.variant,
         tool=work.tool,
+        service_tier=work.service_tier,
     )
 
 
@@ -86,6 +87,11 @@ def usage_message(usage: Usage) -> work_pb2.Usage:
         response_id=usage.response_id,
         source=number_of(work_pb2.UsageSource, usage.source),
         provider_usage_json=usage.provider_usage_json,
+        units=usage.units,
+        service_tier=usage.served.service_tier,
+        speed=usage.served.speed,
+        region=usage.served.region,
+        search_type=usage.served.search_type,
     )
 
 
@@ -136,6 +142,21 @@ def charge_message(charge: Charge) -> charges_pb2.Charge:
         posted_at=timestamp(posting.posted_at) if posting else None,
         draws=[draw_message(draw) for draw in merged(posting.draws)] if posting else [],
         duplicate_of_charge_id=(posting.duplicate_of or "") if posting else "",
+        parts=map(charge_part_message, charge.priced_parts),
+        unread=charge.unread,
+        reported_cost_usd="" if charge.reported_cost_usd is None else f"{charge.reported_cost_usd:f}",
+    )
+
+
+def charge_part_message(part: PricedPart) -> charges_pb2.ChargePart:
+    """A response of a call, priced by itself."""
+    return charges_pb2.ChargePart(
+        response_id=part.response_id,
+        model=part.model,
+        service_tier=part.service_tier,
+        usage=work_pb2.Usage(**part.counts, units=part.units),  # type: ignore[arg-type]  # counts
+        cost_usd=f"{part.cost_usd:f}",
+        flags=[number_of(charges_pb2.ChargeFlag, flag) for flag in part.flags],
     )
 
 

@@ -51,7 +51,9 @@ class _ChargeFlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeFlag
     CHARGE_FLAG_UNKNOWN_TIER: _ChargeFlag.ValueType  # 7
     """The service tier, speed or region that served the call has no price; the standard one was used."""
     CHARGE_FLAG_UNREAD_USAGE: _ChargeFlag.ValueType  # 8
-    """The usage counts something that has no price; nothing was charged for it."""
+    """The usage counts something that has no price, or the provider's report has a number that looks like a count of tokens
+    and was not read (see Charge.unread). Nothing was charged for it.
+    """
 
 class ChargeFlag(_ChargeFlag, metaclass=_ChargeFlagEnumTypeWrapper):
     """What a reader of a charge should know about how its cost came to be."""
@@ -75,7 +77,9 @@ CHARGE_FLAG_DUPLICATE: ChargeFlag.ValueType  # 6
 CHARGE_FLAG_UNKNOWN_TIER: ChargeFlag.ValueType  # 7
 """The service tier, speed or region that served the call has no price; the standard one was used."""
 CHARGE_FLAG_UNREAD_USAGE: ChargeFlag.ValueType  # 8
-"""The usage counts something that has no price; nothing was charged for it."""
+"""The usage counts something that has no price, or the provider's report has a number that looks like a count of tokens
+and was not read (see Charge.unread). Nothing was charged for it.
+"""
 Global___ChargeFlag: _TypeAlias = ChargeFlag  # noqa: Y015
 
 class _RefundMode:
@@ -137,6 +141,52 @@ class Draw(_message.Message):
 Global___Draw: _TypeAlias = Draw  # noqa: Y015
 
 @_typing.final
+class ChargePart(_message.Message):
+    """One response of a call, and what it cost by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    response_id: _builtins.str
+    """The provider's id of the response. Empty if it has none."""
+    model: _builtins.str
+    """The model that it was to be priced by. Another one stood in if flags has FALLBACK_PRICE."""
+    service_tier: _builtins.str
+    """The service tier that it was priced by, in the provider's word. Empty: the standard one."""
+    cost_usd: _builtins.str
+    """Its exact price in USD, its fees included, as a decimal string."""
+    @_builtins.property
+    def usage(self) -> _work_pb2.Usage:
+        """Its counts and units, as they were priced. Nothing else is set."""
+
+    @_builtins.property
+    def flags(self) -> _containers.RepeatedScalarFieldContainer[Global___ChargeFlag.ValueType]:
+        """What a reader should know about how its price was computed."""
+
+    def __init__(
+        self,
+        *,
+        response_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        service_tier: _builtins.str = ...,
+        usage: _work_pb2.Usage | None = ...,
+        cost_usd: _builtins.str = ...,
+        flags: _abc.Iterable[Global___ChargeFlag.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "flags", b"flags", "model", b"model", "response_id", b"response_id", "service_tier", b"service_tier", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChargePart: _TypeAlias = ChargePart  # noqa: Y015
+
+@_typing.final
 class Charge(_message.Message):
     """The cost of one call. When it is posted, cost = covered + debt + uncovered; of a DUPLICATE all three are 0. What
     may be refunded is covered - refunded + debt.
@@ -186,6 +236,9 @@ class Charge(_message.Message):
     DRAWS_FIELD_NUMBER: _builtins.int
     DEBT_MICROCREDITS_FIELD_NUMBER: _builtins.int
     DUPLICATE_OF_CHARGE_ID_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    UNREAD_FIELD_NUMBER: _builtins.int
+    REPORTED_COST_USD_FIELD_NUMBER: _builtins.int
     charge_id: _builtins.str
     """The charge's id, which carries the account's key and the sidecar."""
     reservation_id: _builtins.str
@@ -221,6 +274,10 @@ class Charge(_message.Message):
     """
     duplicate_of_charge_id: _builtins.str
     """For a DUPLICATE: the charge that was posted first and that a refund of this one refunds. Else empty."""
+    reported_cost_usd: _builtins.str
+    """What the provider or a gateway itself says that the call cost, in USD, as a decimal string of at most 12 decimals; of
+    several responses their sum. It is not part of cost_usd and changes nothing. Empty if it does not say so of each.
+    """
     @_builtins.property
     def flags(self) -> _containers.RepeatedScalarFieldContainer[Global___ChargeFlag.ValueType]:
         """What a reader should know about how the cost was computed."""
@@ -251,6 +308,18 @@ class Charge(_message.Message):
         Empty until posted.
         """
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChargePart]:
+        """The responses of a call that had several, each priced by itself, or the one that had fees; of more than 64 the first
+        ones. Those of all responses add up to cost_usd, which was rounded once. Empty for any other call.
+        """
+
+    @_builtins.property
+    def unread(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The paths in the provider's report of numbers that look like counts of tokens and were not read: at most 16, each of at
+        most 128 characters.
+        """
+
     def __init__(
         self,
         *,
@@ -276,10 +345,13 @@ class Charge(_message.Message):
         draws: _abc.Iterable[Global___Draw] | None = ...,
         debt_microcredits: _builtins.int = ...,
         duplicate_of_charge_id: _builtins.str = ...,
+        parts: _abc.Iterable[Global___ChargePart] | None = ...,
+        unread: _abc.Iterable[_builtins.str] | None = ...,
+        reported_cost_usd: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authorized_at", b"authorized_at", "committed_at", b"committed_at", "posted_at", b"posted_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "action", b"action", "authorized_at", b"authorized_at", "charge_id", b"charge_id", "committed_at", b"committed_at", "cost_microcredits", b"cost_microcredits", "cost_usd", b"cost_usd", "covered_microcredits", b"covered_microcredits", "debt_microcredits", b"debt_microcredits", "draws", b"draws", "duplicate_of_charge_id", b"duplicate_of_charge_id", "exact_credits", b"exact_credits", "flags", b"flags", "labels", b"labels", "late", b"late", "posted_at", b"posted_at", "rate_card_version", b"rate_card_version", "refunded_microcredits", b"refunded_microcredits", "request_id", b"request_id", "reservation_id", b"reservation_id", "uncovered_microcredits", b"uncovered_microcredits", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "action", b"action", "authorized_at", b"authorized_at", "charge_id", b"charge_id", "committed_at", b"committed_at", "cost_microcredits", b"cost_microcredits", "cost_usd", b"cost_usd", "covered_microcredits", b"covered_microcredits", "debt_microcredits", b"debt_microcredits", "draws", b"draws", "duplicate_of_charge_id", b"duplicate_of_charge_id", "exact_credits", b"exact_credits", "flags", b"flags", "labels", b"labels", "late", b"late", "parts", b"parts", "posted_at", b"posted_at", "rate_card_version", b"rate_card_version", "refunded_microcredits", b"refunded_microcredits", "reported_cost_usd", b"reported_cost_usd", "request_id", b"request_id", "reservation_id", b"reservation_id", "uncovered_microcredits", b"uncovered_microcredits", "unread", b"unread", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

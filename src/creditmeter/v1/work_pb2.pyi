@@ -10,17 +10,19 @@ further actions or list them as free; any other action is UNPRICED. Provider nam
 genai-prices'.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -68,6 +70,7 @@ class Work(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     VARIANT_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """The action, see the head of this file. Required."""
     provider: _builtins.str
@@ -91,6 +94,10 @@ class Work(_message.Message):
     """
     tool: _builtins.str
     """The tool called, for example "web_search". Required for the action "tool"."""
+    service_tier: _builtins.str
+    """The provider's service tier that is asked for, such as "flex", "batch" or "priority": the hold is at its price. Empty:
+    the standard one.
+    """
     def __init__(
         self,
         *,
@@ -102,10 +109,11 @@ class Work(_message.Message):
         quantity: _builtins.int | None = ...,
         variant: _builtins.str = ...,
         tool: _builtins.str = ...,
+        service_tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_max_output_tokens", b"_max_output_tokens", "_quantity", b"_quantity", "input_tokens", b"input_tokens", "max_output_tokens", b"max_output_tokens", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_max_output_tokens", b"_max_output_tokens", "_quantity", b"_quantity", "action", b"action", "input_tokens", b"input_tokens", "max_output_tokens", b"max_output_tokens", "provider", b"provider", "quantity", b"quantity", "request_model", b"request_model", "tool", b"tool", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_max_output_tokens", b"_max_output_tokens", "_quantity", b"_quantity", "action", b"action", "input_tokens", b"input_tokens", "max_output_tokens", b"max_output_tokens", "provider", b"provider", "quantity", b"quantity", "request_model", b"request_model", "service_tier", b"service_tier", "tool", b"tool", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__input_tokens: _TypeAlias = _typing.Literal["input_tokens"]  # noqa: Y015
     _WhichOneofArgType__input_tokens: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens"]  # noqa: Y015
@@ -133,6 +141,26 @@ class Usage(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class UnitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ACTION_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     REQUEST_MODEL_FIELD_NUMBER: _builtins.int
@@ -153,6 +181,11 @@ class Usage(_message.Message):
     RESPONSE_ID_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     PROVIDER_USAGE_JSON_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    SPEED_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    SEARCH_TYPE_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """The action, see the head of this file. Required in a Charge."""
     provider: _builtins.str
@@ -196,10 +229,28 @@ class Usage(_message.Message):
     source: Global___UsageSource.ValueType
     """Where the counts come from. Unspecified means PROVIDER."""
     provider_usage_json: _builtins.str
-    """The provider's usage object as it came, in place of counts: OpenAI, Anthropic, Gemini, OpenRouter or
-    gen_ai.usage.* names, told apart by provider. A count given beside it wins over the one inside it. At most 64 KiB
-    of valid JSON.
+    """What the provider reported, as it came, in place of counts: its usage object, the response around it, the events of a
+    stream, or several responses, each of which is priced by itself. JSON, JSON lines, server-sent events or lines of a
+    batch. What is given beside it wins; counts beside several responses are those of all together, which are then priced
+    as one call. At most 64 KiB.
     """
+    service_tier: _builtins.str
+    """The service tier that served the call, in the provider's word. In a Commit, empty means the one that was reserved."""
+    speed: _builtins.str
+    """The speed at which it was served, in the provider's word, such as "fast"."""
+    region: _builtins.str
+    """The region in which it was served, or a gateway's route."""
+    search_type: _builtins.str
+    """The kind of search of a research model."""
+    @_builtins.property
+    def units(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Counts that have no field, by name. Things with a fee: "web_searches", "storage_searches" (files), "code_executions",
+        "rerank_searches", "social_searches", or any other that the rate card has a fee for. And rarer tokens:
+        "cached_audio_input_tokens", "cached_image_input_tokens", "video_input_tokens" and "video_output_tokens", which are
+        part of the counts above, and "citation_tokens", which are beside them. A name without a price is charged nothing, and
+        the charge is flagged UNREAD_USAGE. At most 32, names 1-64 characters, each 0 to 1,000,000,000.
+        """
+
     def __init__(
         self,
         *,
@@ -223,10 +274,15 @@ class Usage(_message.Message):
         response_id: _builtins.str = ...,
         source: Global___UsageSource.ValueType = ...,
         provider_usage_json: _builtins.str = ...,
+        units: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        service_tier: _builtins.str = ...,
+        speed: _builtins.str = ...,
+        region: _builtins.str = ...,
+        search_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_input_tokens", b"_audio_input_tokens", "_audio_output_tokens", b"_audio_output_tokens", "_cache_creation_1h_input_tokens", b"_cache_creation_1h_input_tokens", "_cache_creation_input_tokens", b"_cache_creation_input_tokens", "_cache_read_input_tokens", b"_cache_read_input_tokens", "_image_input_tokens", b"_image_input_tokens", "_image_output_tokens", b"_image_output_tokens", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_quantity", b"_quantity", "_reasoning_output_tokens", b"_reasoning_output_tokens", "audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_creation_1h_input_tokens", b"cache_creation_1h_input_tokens", "cache_creation_input_tokens", b"cache_creation_input_tokens", "cache_read_input_tokens", b"cache_read_input_tokens", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "quantity", b"quantity", "reasoning_output_tokens", b"reasoning_output_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_input_tokens", b"_audio_input_tokens", "_audio_output_tokens", b"_audio_output_tokens", "_cache_creation_1h_input_tokens", b"_cache_creation_1h_input_tokens", "_cache_creation_input_tokens", b"_cache_creation_input_tokens", "_cache_read_input_tokens", b"_cache_read_input_tokens", "_image_input_tokens", b"_image_input_tokens", "_image_output_tokens", b"_image_output_tokens", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_quantity", b"_quantity", "_reasoning_output_tokens", b"_reasoning_output_tokens", "action", b"action", "audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_creation_1h_input_tokens", b"cache_creation_1h_input_tokens", "cache_creation_input_tokens", b"cache_creation_input_tokens", "cache_read_input_tokens", b"cache_read_input_tokens", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "provider", b"provider", "provider_usage_json", b"provider_usage_json", "quantity", b"quantity", "reasoning_output_tokens", b"reasoning_output_tokens", "request_model", b"request_model", "response_id", b"response_id", "response_model", b"response_model", "source", b"source", "tool", b"tool", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_input_tokens", b"_audio_input_tokens", "_audio_output_tokens", b"_audio_output_tokens", "_cache_creation_1h_input_tokens", b"_cache_creation_1h_input_tokens", "_cache_creation_input_tokens", b"_cache_creation_input_tokens", "_cache_read_input_tokens", b"_cache_read_input_tokens", "_image_input_tokens", b"_image_input_tokens", "_image_output_tokens", b"_image_output_tokens", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_quantity", b"_quantity", "_reasoning_output_tokens", b"_reasoning_output_tokens", "action", b"action", "audio_input_tokens", b"audio_input_tokens", "audio_output_tokens", b"audio_output_tokens", "cache_creation_1h_input_tokens", b"cache_creation_1h_input_tokens", "cache_creation_input_tokens", b"cache_creation_input_tokens", "cache_read_input_tokens", b"cache_read_input_tokens", "image_input_tokens", b"image_input_tokens", "image_output_tokens", b"image_output_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "provider", b"provider", "provider_usage_json", b"provider_usage_json", "quantity", b"quantity", "reasoning_output_tokens", b"reasoning_output_tokens", "region", b"region", "request_model", b"request_model", "response_id", b"response_id", "response_model", b"response_model", "search_type", b"search_type", "service_tier", b"service_tier", "source", b"source", "speed", b"speed", "tool", b"tool", "units", b"units", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__audio_input_tokens: _TypeAlias = _typing.Literal["audio_input_tokens"]  # noqa: Y015
     _WhichOneofArgType__audio_input_tokens: _TypeAlias = _typing.Literal["_audio_input_tokens", b"_audio_input_tokens"]  # noqa: Y015

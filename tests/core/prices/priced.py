@@ -5,9 +5,10 @@ from importlib.resources import files
 from typing import Any
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.charges import Cost
-from creditmeter.core.credit.reservations import Hold
+from creditmeter.core.amounts import Microcredits, from_credits
+from creditmeter.core.credit.charges import Cost, Part
+from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState
+from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
@@ -88,3 +89,18 @@ def bound(card: RateCard, work: Work) -> Hold:
 def unbounded(card: RateCard) -> RateCard:
     """The same prices to the microcredit, without a minimum."""
     return replace(card, increment=Microcredits(1), minimum=Microcredits(0))
+
+
+def reserved(work: Work | None) -> Reservation:
+    """A reservation for work."""
+    return Reservation(
+        reservation_id=ReservationId("r"),
+        account_id=AccountId("a"),
+        request_id=RequestId("q"),
+        state=ReservationState.HELD,
+        parts=(Part(LeaseId("l"), from_credits(10), Instant(0)),),
+        created_at=Instant(0),
+        expires_at=Instant(1),
+        rate_card_version="v",
+        work=work,
+    )

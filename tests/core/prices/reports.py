@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.reported.reading import read as read_report
-from creditmeter.core.prices.reported.reading import with_provider_usage
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from creditmeter.core.work import Usage
 

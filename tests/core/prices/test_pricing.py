@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
-from creditmeter.core.credit.charges import Cost, Part
-from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState
-from creditmeter.core.ids import AccountId, LeaseId, RequestId, ReservationId
+from creditmeter.core.credit.charges import Cost
+from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import PricePosition, PriceTable
 from creditmeter.core.prices.pricing import Pricing, Quoted
@@ -21,24 +20,10 @@ from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.forms.rate_cards import load
 from tests.core.prices.cards import cards
+from tests.core.prices.priced import reserved
 
 NOW = Instant(1_800_000_000_000_000)
 TEXT = Work(action="text", provider="openai", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=2_000)
-
-
-def reserved(work: Work | None) -> Reservation:
-    """A reservation for work."""
-    return Reservation(
-        reservation_id=ReservationId("r"),
-        account_id=AccountId("a"),
-        request_id=RequestId("q"),
-        state=ReservationState.HELD,
-        parts=(Part(LeaseId("l"), from_credits(10), Instant(0)),),
-        created_at=Instant(0),
-        expires_at=Instant(1),
-        rate_card_version="v",
-        work=work,
-    )
 
 
 @pytest.fixture

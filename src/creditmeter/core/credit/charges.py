@@ -17,12 +17,33 @@ from creditmeter.core.work import ChargeFlag, Usage
 
 
 @dataclass(frozen=True, slots=True)
+class PricedPart:
+    """One response of a call, and what it cost by itself: in dollars, exactly, without the card's markup.
+
+    `model` is the one that it was to be priced by; a flag says if another stood in. `counts` are its counts of tokens, by the
+    names of the fields of `Usage`.
+    """
+
+    response_id: str
+    model: str
+    service_tier: str
+    counts: Mapping[str, int]
+    units: Mapping[str, int]
+    cost_usd: Decimal
+    flags: tuple[ChargeFlag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What a call cost, and what the price followed from: the version of the rate card, and the usage (None if the amount was
     stated).
 
     `amount`, in microcredits, is what is charged. `exact_credits` is the price before rounding, minimum and cap. `usd` is the
     same in dollars, without the card's markup: exact for what is priced in dollars, else 28 digits of a quotient.
+
+    `priced_parts` are the responses of a call that had several, or fees. `unread` are the paths in the provider's report of
+    numbers that look like counts of tokens and were not read. `reported_cost_usd` is what the provider or gateway itself says
+    that the call cost, in dollars; None if it does not.
     """
 
     amount: Microcredits
@@ -31,6 +52,9 @@ class Cost:
     rate_card_version: str
     usage: Usage | None = None
     flags: tuple[ChargeFlag, ...] = ()
+    priced_parts: tuple[PricedPart, ...] = ()
+    unread: tuple[str, ...] = ()
+    reported_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +87,8 @@ class Charge:
     """The cost of one call, in microcredits.
 
     `parts` are the cost that leases cover, `excess` is the cost beyond them. `commit_number` counts the commits of one
-    reservation from 1. `sent` becomes true before the charge is first sent to the central store.
+    reservation from 1. `sent` becomes true before the charge is first sent to the central store. `priced_parts`, `unread` and
+    `reported_cost_usd` are as in `Cost`.
     """
 
     charge_id: ChargeId
@@ -85,6 +110,9 @@ class Charge:
     labels: Mapping[str, str] = field(default_factory=dict)
     sent: bool = False
     posting: Posting | None = None
+    priced_parts: tuple[PricedPart, ...] = ()
+    unread: tuple[str, ...] = ()
+    reported_cost_usd: Decimal | None = None
 
     def __post_init__(self) -> None:
         assert self.cost == self.excess + sum(part.amount for part in self.parts), "a charge's parts make up its cost"

@@ -301,6 +301,9 @@ def _charge(
         late=late,
         flags=cost.flags,
         labels=reservation.labels if reservation else (labels or {}),
+        priced_parts=cost.priced_parts,
+        unread=cost.unread,
+        reported_cost_usd=cost.reported_cost_usd,
     )
 
 

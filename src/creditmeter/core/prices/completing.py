@@ -3,21 +3,26 @@
 from dataclasses import replace
 
 from creditmeter.core.prices.rate_card import TEXT
-from creditmeter.core.prices.reported.reading import with_provider_usage
+from creditmeter.core.prices.reported.calls import ReportedCall, reported_call
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Served, Usage, Work
 
 
-def reported_usage(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> Usage | InvalidRequest:
-    """The usage with the counts that its provider reported.
+def call_of(usage: Usage, work: Work, bound_output_tokens: int | None = None) -> ReportedCall | InvalidRequest:
+    """The call that a usage describes, with what its provider reported.
 
     A report without any usage leaves the counts unset. One that cannot be read is refused, and with it every field that neither
     the usage nor the work has.
     """
+    if not usage.provider_usage_json:
+        return ReportedCall(usage)
+    provider, model = usage.provider or work.provider, usage.request_model or work.request_model
     try:
-        return with_provider_usage(replace(usage, request_model=usage.request_model or work.request_model))
+        if (provider, model) == (usage.provider, usage.request_model):
+            return reported_call(usage)
+        return reported_call(replace(usage, provider=provider, request_model=model))
     except UnknownUsageError as error:
         known, _ = complete_usage(replace(usage, provider_usage_json=""), work, bound_output_tokens)
         wrong = ("provider_usage_json", str(error)), *missing_in_usage(known)

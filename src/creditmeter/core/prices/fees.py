@@ -34,13 +34,13 @@ class Fee:
 
 def fees_of(units: Mapping[str, int], usd_per_thousand: Callable[[str], Decimal | None]) -> tuple[Fee, ...]:
     """The fees of a call, for each of its units that has one. Counts of tokens are no such units."""
-    priced = ((name, count, usd_per_thousand(name)) for name, count in _counted(units).items())
+    priced = ((name, count, usd_per_thousand(name)) for name, count in counted(units).items())
     return tuple(_fee(name, count, usd) for name, count, usd in priced if usd is not None)
 
 
 def unpriced_units(units: Mapping[str, int], fees: tuple[Fee, ...]) -> tuple[str, ...]:
     """The names of the units that have no fee, sorted."""
-    return tuple(sorted(_counted(units).keys() - {fee.name for fee in fees}))
+    return tuple(sorted(counted(units).keys() - {fee.name for fee in fees}))
 
 
 def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Fee, ...]:
@@ -48,7 +48,8 @@ def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage)
     return fees_of(usage.units, lambda unit: _usd_per_thousand(card, rule, prices, usage, unit))
 
 
-def _counted(units: Mapping[str, int]) -> dict[str, int]:
+def counted(units: Mapping[str, int]) -> dict[str, int]:
+    """What is counted by the piece: the units that there are any of, without counts of tokens."""
     return {name: count for name, count in units.items() if count and name not in RARE_COUNTS}
 
 

@@ -11,16 +11,16 @@ from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.reservations import Hold, Reservation
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.completing import complete_usage, reported_usage
-from creditmeter.core.prices.fallback import stand_ins
+from creditmeter.core.prices.call_costs import Reserved, call_cost, cost_by_any_model
+from creditmeter.core.prices.completing import call_of
 from creditmeter.core.prices.no_price import NoPrice, explained
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_cards import RateCards
+from creditmeter.core.prices.reported.calls import ReportedCall
 from creditmeter.core.prices.rounding import in_dollars
-from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
-from creditmeter.core.refusals import InvalidRequest, UnpricedWork
-from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.work import Usage, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +79,20 @@ class Pricing:
             return _stated(card, amount)
         work = reservation.work or Work(action=usage.action)
         bound = _bound_of_output(card, reservation)
-        reported = reported_usage(replace(usage, provider=usage.provider or work.provider), work, bound)
-        if isinstance(reported, InvalidRequest):
-            return reported
-        complete, estimated = complete_usage(reported, work, bound)
-        cost = _cost_by_any_model(card, complete, reservation.created_at, reservation.work, is_fact=True)
-        if not isinstance(cost, Cost) or not estimated:
-            return cost
-        return replace(cost, flags=(*cost.flags, ChargeFlag.ESTIMATED))
+        call = call_of(usage, work, bound)
+        if isinstance(call, InvalidRequest):
+            return call
+        return call_cost(card, call, reservation.created_at, Reserved(reservation.work, bound), is_fact=True)
 
     def cost(self, usage: Usage | None, amount: Microcredits | None, at: Instant, *, is_fact: bool = False) -> Cost | NoPrice:
         """What a call cost by its whole usage, or as stated. A fact has a cost however much that is."""
         card = self.cards.in_force(at)
         if usage is None:
             return _stated(card, amount)
-        reported = reported_usage(usage, Work(action=usage.action))
-        return _cost_by_any_model(card, reported, at, is_fact=is_fact) if isinstance(reported, Usage) else reported
+        if not usage.provider_usage_json:
+            return cost_by_any_model(card, usage, at, is_fact=is_fact)
+        call = call_of(usage, Work(action=usage.action))
+        return call_cost(card, call, at, is_fact=is_fact) if isinstance(call, ReportedCall) else call
 
     def quote(self, work: Work, credit: Microcredits, at: Instant) -> Quoted | NoPrice:
         """What work would cost if it began at a moment, and how much of it the credit, in microcredits, pays for."""
@@ -122,28 +120,6 @@ def _bound_of_output(card: RateCard, reservation: Reservation) -> int | None:
         return reservation.max_output_tokens
     is_priced = isinstance(price_bound(card, work, reservation.created_at), Hold)
     return bounded_output_tokens(card, work) if is_priced else None
-
-
-def _cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None, *, is_fact: bool) -> Cost | NoPrice:
-    """The cost at the model that served the call. If that has no price, or (of a fact) not in the variant that was served, the
-    highest cost of what stands in for it (`fallback.stand_ins`) and of the card's fallback, flagged.
-    """
-    served = price_usage(card, usage, at, by_fallback=False, is_fact=is_fact)
-    if isinstance(served, Cost):
-        return served
-    has_others = isinstance(served, UnpricedWork) or (is_fact and _is_about_variant(served))
-    others = stand_ins(card, usage, work) if has_others else ()
-    by_others = [price_usage(card, each, at, by_fallback=False, is_fact=is_fact) for each in others]
-    priced = [each for each in (*by_others, price_usage(card, usage, at, is_fact=is_fact)) if isinstance(each, Cost)]
-    if not priced:
-        return explained(card, usage, served)
-    dearest = max(priced, key=lambda each: (each.amount, each.exact_credits))
-    flags = (flag for flag in dearest.flags if flag is not ChargeFlag.FALLBACK_PRICE)
-    return replace(dearest, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *flags))
-
-
-def _is_about_variant(refusal: InvalidRequest) -> bool:
-    return refusal.violations[0][0] == "usage.variant"
 
 
 def _stated(card: RateCard, amount: Microcredits | None) -> Cost:

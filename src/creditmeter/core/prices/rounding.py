@@ -41,7 +41,7 @@ def rounded_cost(
     """The cost of a usage whose exact price is given in credits and in dollars. `flags` come before those of the rounding."""
     exact_credits, usd = exact
     amount, bounds = rounded(card, exact_credits, minimum)
-    return Cost(amount, _plain(exact_credits), _plain(usd), card.version, usage, flags + bounds)
+    return Cost(amount, plain(exact_credits), plain(usd), card.version, usage, flags + bounds)
 
 
 def up_to_increment(credits: Decimal, increment: Microcredits) -> Microcredits:
@@ -59,7 +59,7 @@ def in_dollars(card: RateCard, credits: Decimal) -> Decimal:
     return _DIVISION.divide(credits, card.credits_per_usd)
 
 
-def _plain(number: Decimal) -> Decimal:
+def plain(number: Decimal) -> Decimal:
     """The same number without trailing zeros and, unlike `Decimal.normalize`, without an exponent."""
     if number == number.to_integral_value():
         return EXACTLY.quantize(number, _WHOLE)

@@ -5,8 +5,9 @@ which the cost of all tokens is multiplied. What neither knows is priced as if i
 do not depend on any factor.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from creditmeter.core.instants import Instant
@@ -49,9 +50,12 @@ def served_prices(card: RateCard, rule: TextRule, call: Work | Usage, at: Instan
     served = call.served if isinstance(call, Usage) else asked_for(call)
     if served is STANDARD or served == STANDARD:
         return ServedPrices(rule.prices_at(at))
+    unusual = _unusual(served)
+    if not unusual:
+        return ServedPrices(rule.prices_at(at))
     provider = priced_model(call)[0] or rule.at_provider
     listed, factor, is_known = None, _ONE, True
-    for kind, name in _unusual(served):
+    for kind, name in unusual:
         found = rule.variant_at(kind, name, at) if listed is None else None
         if found is not None:
             listed = found
@@ -63,9 +67,8 @@ def served_prices(card: RateCard, rule: TextRule, call: Work | Usage, at: Instan
     return ServedPrices(rule.prices_at(at) if listed is None else listed, factor, flags)
 
 
-def _unusual(served: Served) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=256)
+def _unusual(served: Served) -> tuple[tuple[str, str], ...]:
     """Each field that has a value other than the standard ones, and its value in lower case."""
-    for kind, standard in STANDARD_NAMES.items():
-        name = getattr(served, kind).lower()
-        if name not in standard:
-            yield kind, name
+    named = ((kind, getattr(served, kind).lower()) for kind in STANDARD_NAMES)
+    return tuple((kind, name) for kind, name in named if name not in STANDARD_NAMES[kind])

@@ -63,7 +63,12 @@ def price_usage(
     if usage.action in card.free:
         return Cost(ZERO, NOTHING, NOTHING, card.version, usage)
     cost = _price_text(card, usage, at, by_fallback=by_fallback) if usage.action == TEXT else _price_items(card, usage)
-    if not isinstance(cost, Cost) or cost.amount <= MAX_AMOUNT:
+    return within_limit(cost, usage, is_fact=is_fact) if isinstance(cost, Cost) else cost
+
+
+def within_limit(cost: Cost, usage: Usage, *, is_fact: bool) -> Cost | NoPrice:
+    """The cost if it is no more than any amount may be: a fact above that is cut and flagged CAPPED, anything else invalid."""
+    if cost.amount <= MAX_AMOUNT:
         return cost
     if not is_fact:
         return too_dear(usage, cost.amount)

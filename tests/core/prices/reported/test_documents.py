@@ -7,7 +7,7 @@ import pytest
 
 from creditmeter.core.prices.reported.documents import WHAT_TO_SEND, Documents, documents_in
 from creditmeter.core.prices.reported.reading import read
-from creditmeter.core.work import Usage
+from creditmeter.core.work import Served, Usage
 from tests.core.prices.reports import CHAT, MESSAGE, read_text, refusal
 
 CHAT_COUNTS = Usage(input_tokens=1000, output_tokens=97)
@@ -59,7 +59,8 @@ def test_lines_of_a_batch_are_responses_of_their_own() -> None:
     """1,000 and 97 tokens each, served by the batch tier; a request that failed used nothing."""
     lines = [batch_line("r1", CHAT), batch_line("r2", CHAT), batch_line("r3", None, 400)]
     text = "\n".join(map(json.dumps, lines))
-    assert read_text(text) == Usage(input_tokens=2000, output_tokens=194, response_model="gpt-4o-mini")
+    batch = Served(service_tier="batch")
+    assert read_text(text) == Usage(input_tokens=2000, output_tokens=194, response_model="gpt-4o-mini", served=batch)
     assert [each.service_tier for each in read(text).responses] == ["batch", "batch"]
 
 

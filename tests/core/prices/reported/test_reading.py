@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.prices.rate_card import MAX_TOKENS
+from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.reported.documents import WHAT_TO_SEND
 from creditmeter.core.prices.reported.envelopes import MAX_MODEL_NAME
-from creditmeter.core.prices.reported.reading import with_provider_usage
 from creditmeter.core.prices.reported.recognising import MAX_DEPTH
 from creditmeter.core.prices.reported.values import UnknownUsageError
-from creditmeter.core.work import Usage
+from creditmeter.core.work import Served, Usage
 from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, read_text, refusal
 
 GEMINI_COUNTS = Usage(input_tokens=1050, output_tokens=400, cache_read_input_tokens=400, reasoning_output_tokens=300)
@@ -219,6 +219,7 @@ def test_embeddings_are_no_images() -> None:
                 cache_read_input_tokens=0,
                 cache_creation_input_tokens=12304,
                 cache_creation_1h_input_tokens=4,
+                served=Served("standard"),
             ),
             id="cached tokens are beside the input",
         ),
@@ -246,6 +247,7 @@ def test_embeddings_are_no_images() -> None:
                 cache_read_input_tokens=0,
                 cache_creation_input_tokens=12304,
                 cache_creation_1h_input_tokens=4,
+                served=Served("standard"),
             ),
             id="a stream's counts are cumulative",
         ),
@@ -354,6 +356,7 @@ def test_bedrocks_converse(document: Any, expected: Usage) -> None:
                 image_input_tokens=52,
                 audio_output_tokens=2,
                 image_output_tokens=48,
+                units={"video_input_tokens": 5},
             ),
             id="by modality; documents are images, and what is left out is 0",
         ),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from creditmeter.core.prices.reported.reading import read, sum_of
+from creditmeter.core.prices.reported.calls import sum_of
+from creditmeter.core.prices.reported.reading import read
 from creditmeter.core.prices.reported.shapes import SHAPES
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from tests.core.prices.reports import CACHED_AUDIO, CHAT, GEMINI, GROK, IMAGES, MESSAGE, one
