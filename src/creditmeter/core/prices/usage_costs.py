@@ -96,16 +96,17 @@ def price_text(
 
 def _tokens_cost(prices: TextPrices, usage: Usage, tokens: tuple[int, int]) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
     """The cost of so many tokens of input and of output, in millionths of the prices' unit; and a flag for a contradiction."""
-    input_tokens, output_tokens = max(tokens[0], input_parts(usage)), max(tokens[1], output_parts(usage))
-    rates = prices.for_input(input_tokens)
+    input_tokens, output_tokens = tokens
     flags: tuple[ChargeFlag, ...] = ()
-    of_input = input_cost(usage, rates, tokens[0])
-    of_output = output_cost(usage, rates, tokens[1])
-    if of_input is None or of_output is None:
-        flags = (ChargeFlag.CONTRADICTORY_USAGE,)
+    rates = prices.for_input(input_tokens)
+    of_input = input_cost(usage, rates, input_tokens)
     if of_input is None:
+        input_tokens, flags = max(input_tokens, input_parts(usage)), (ChargeFlag.CONTRADICTORY_USAGE,)
+        rates = prices.for_input(input_tokens)
         of_input = cost_of(input_tokens, rates.input)
+    of_output = output_cost(usage, rates, output_tokens)
     if of_output is None:
+        output_tokens, flags = max(output_tokens, output_parts(usage)), (ChargeFlag.CONTRADICTORY_USAGE,)
         of_output = cost_of(output_tokens, rates.output)
     cost = EXACTLY.add(of_input, of_output)
     return (EXACTLY.add(cost, citation_cost(usage, rates)) if usage.units else cost), flags
@@ -121,9 +122,9 @@ def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> t
 
 
 def _price_text(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | NoPrice:
-    for field, count in zip(TOKEN_COUNTS, _token_counts(usage), strict=True):
+    for number, count in enumerate(_token_counts(usage)):
         if count is not None and not 0 <= count <= MAX_TOKENS:
-            return out_of_range(usage, field, count, MAX_TOKENS)
+            return out_of_range(usage, TOKEN_COUNTS[number], count, MAX_TOKENS)
     for unit, count in usage.units.items():
         if not 0 <= count <= MAX_TOKENS:
             return out_of_range(usage, f"units.{unit}", count, MAX_TOKENS)
