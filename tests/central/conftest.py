@@ -14,6 +14,7 @@ from tests.clocks import ManualClock
 async def store(central_url: str, clock: ManualClock) -> AsyncIterator[CentralStore]:
     """A store without accounts."""
     async with CentralStore(central_url, clock.wall) as store:
+        await store.migrate()
         yield store
     assert (await verify(central_url)).problems == ()
 
