@@ -154,7 +154,7 @@ def charge_part_message(part: PricedPart) -> charges_pb2.ChargePart:
         response_id=part.response_id,
         model=part.model,
         service_tier=part.service_tier,
-        usage=work_pb2.Usage(**part.counts, units=part.units),  # type: ignore[arg-type]  # counts
+        usage=work_pb2.Usage(**part.counts, units=part.units),  # type: ignore[arg-type]  # all are ints
         cost_usd=f"{part.cost_usd:f}",
         flags=[number_of(charges_pb2.ChargeFlag, flag) for flag in part.flags],
     )

@@ -128,7 +128,7 @@ def _sum(whole: Usage, usages: Sequence[Usage]) -> Usage:
     first = usages[0]
     return replace(
         whole,
-        **counts,  # type: ignore[arg-type]  # counts
+        **counts,  # type: ignore[arg-type]  # all are ints
         action=first.action,
         provider=first.provider,
         request_model=first.request_model,

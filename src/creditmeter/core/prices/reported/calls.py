@@ -112,7 +112,7 @@ def _usages(usage: Usage, responses: tuple[ReportedResponse, ...]) -> Iterator[U
     for each in responses:
         yield replace(
             usage,
-            **{name: each.counts.get(name) for name in COUNTS},  # type: ignore[arg-type]  # counts
+            **{name: each.counts.get(name) for name in COUNTS},  # type: ignore[arg-type]  # all are ints
             response_model=usage.response_model or each.model or ("" if usage.request_model else first),
             response_id=each.response_id,
             units=each.units,
@@ -132,7 +132,7 @@ def _whole(usage: Usage, reported: Reported) -> Usage:
         served = common_served(_served(usage.served, each) for each in reported.responses)
     return replace(
         usage,
-        **missing,  # type: ignore[arg-type]  # counts
+        **missing,  # type: ignore[arg-type]  # all are ints
         response_model=usage.response_model or next((each.model for each in reported.responses if each.model), ""),
         units=sum_of_units(each.units for each in reported.responses) | dict(usage.units),
         served=served,
