@@ -8,6 +8,7 @@ TESTS_REQUIRE_CLIENTS=1 turn such a skip into a failure.
 import os
 import shutil
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import settings
 
 from tests import statements  # noqa: F401 - engines share what they compile
 from tests.fixtures import (  # noqa: F401 - fixtures for all tests
+    ENGINES,
     bench,
     card,
     central_url,
@@ -79,6 +81,30 @@ def go() -> Path:
 def node() -> Path:
     """The path of Node, which npm is beside."""
     return _client("node")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test of a central store is long on one of both engines: by turns, so that a short run has half of them on each. The SQL
+    is the same; what the engines do differently is marked `both_engines`.
+    """
+    for item in items:
+        engine = _engine(item)
+        if engine and engine != _engine_in_turn(item.nodeid) and not item.get_closest_marker("both_engines"):
+            item.add_marker(pytest.mark.long)
+
+
+def _engine(item: pytest.Item) -> str | None:
+    """The engine of the central store that a test runs on, if it runs on each."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    engine = parameters.get("central_url", parameters.get("new_central_url"))
+    return engine if isinstance(engine, str) else None
+
+
+def _engine_in_turn(name: str) -> str:
+    """The same for both forms of a test, whichever process asks."""
+    for engine in ENGINES:
+        name = name.replace(engine, "")
+    return ENGINES[zlib.crc32(name.encode()) % len(ENGINES)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -16,6 +16,9 @@ from tests.clocks import ManualClock
 from tests.postgres import PostgresServer
 from tests.sidecar.bench import Bench
 
+ENGINES = ("sqlite", "postgresql")
+"""What a central store runs on."""
+
 
 @pytest.fixture
 def clock() -> ManualClock:
@@ -29,7 +32,7 @@ def card() -> LoadedCard:
     return load_rate_card(None)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=ENGINES)
 def new_central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A central store that was never used, on each engine."""
     if request.param == "sqlite":
@@ -37,7 +40,7 @@ def new_central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=ENGINES)
 def central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A central store with a schema and nothing in it, on each engine. To make one takes longer than most tests run, so a
     PostgreSQL database is emptied and used again.

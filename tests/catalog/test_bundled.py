@@ -77,6 +77,7 @@ def test_no_price_is_below_nothing() -> None:
 # --- As the package has it --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_every_model_costs_what_the_package_says() -> None:
     """To the last digit, for random usages at random moments; no model is left out."""
     compared = list(compare_prices(LIST, usages=20))
@@ -85,6 +86,7 @@ def test_every_model_costs_what_the_package_says() -> None:
     assert [str(each.known) for each in compared if not each.usages] == []
 
 
+@pytest.mark.long
 def test_every_name_means_the_model_that_the_package_says() -> None:
     """With dates, in capitals, at a gateway, by a provider's other names; and what the package does not find is not found."""
     compared = list(compare_names(LIST, names=6))
@@ -268,6 +270,7 @@ def altered(alter: Callable[[Model], Model]) -> PriceList:
     )
 
 
+@pytest.mark.long
 def test_a_wrong_price_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Were it a millionth of a cent for a million tokens."""
 
@@ -283,6 +286,7 @@ def test_a_wrong_price_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 differ" in said[-1]
 
 
+@pytest.mark.long
 def test_a_wrong_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """A model that is found by another name only."""
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -344,6 +345,7 @@ NOT_SHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 """A year takes so long that making a failing one smaller would take minutes."""
 
 
+@pytest.mark.long
 @settings(max_examples=25, phases=NOT_SHRUNK, suppress_health_check=[HealthCheck.too_slow])
 @given(years, st.sampled_from(ZONES), st.sampled_from((1, 15, 31)), st.sampled_from((0, 0, 25)))
 def test_a_year_comes_to_the_same_however_it_is_computed(

@@ -14,9 +14,17 @@ from enum import Enum
 from itertools import product
 from typing import TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.credit.calendar import Calendar
@@ -605,7 +613,7 @@ class LeaseSearch(RuleBasedStateMachine):
         assert kept <= sum(each.out for each in self.central.leases.values() if not each.closed)
         for (name, lease_id), (limit, out) in self.out_then.items():
             newest = self.central.leases[lease_id].limit
-            self.out_then[name, lease_id] = newest, out - max(0, limit - newest)
+            self.out_then[name, lease_id] = newest, max(0, out - max(0, limit - newest))  # a lease may have grown in between
         not_returned = _sums((name, out) for (name, _), (_, out) in self.out_then.items())
         for name, left in self.voided.items():
             assert left <= not_returned[name] or not grants[name].is_running(now)
@@ -764,4 +772,10 @@ def _sums(items: Iterable[tuple[str | None, int]]) -> Counter[str | None]:
 
 
 TestLeaseSearch = LeaseSearch.TestCase
-TestLeaseSearch.settings = settings(stateful_step_count=60)
+TestLeaseSearch.settings = settings(stateful_step_count=60, max_examples=30)
+
+
+@pytest.mark.long
+def test_search_for_longer() -> None:
+    """The same, with more histories."""
+    run_state_machine_as_test(LeaseSearch, settings=settings(stateful_step_count=60, max_examples=150))

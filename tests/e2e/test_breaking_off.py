@@ -55,7 +55,12 @@ def check_nothing_is_left(process: ForkedCommand, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "to_all"),
-    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGHUP, True)],
+    [
+        (signal.SIGINT, True),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, True, marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.parametrize("name", ["demo", "replay"])
 def test_a_signal(trace: Path, short_path: Path, name: str, number: signal.Signals, to_all: bool) -> None:
@@ -81,7 +86,7 @@ def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path:
     assert (tmp_path / "mine" / "central.db").is_file()
 
 
-@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("is_told", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", ["demo", "replay"])
 def test_a_terminal_that_is_closed(trace: Path, short_path: Path, name: str, is_told: bool) -> None:
     """Its processes get SIGHUP, and can no longer print: either may be noticed first."""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.processes import Ended, run_forked, run_process
 
 
@@ -25,6 +27,7 @@ def test_it_shows_the_main_job_and_ends_clean(short_path: Path) -> None:
     assert list(short_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_same_seed_is_the_same_day() -> None:
     """And another seed is another. Each needs more than the daily credits, and draws the rest on the monthly ones."""
     first, again, other = (run_forked("demo", "--seed", seed) for seed in ("5", "5", "6"))

@@ -85,6 +85,7 @@ async def commit_until_fenced(copied: Copied, client: Client) -> None:
     pytest.fail("it went on")
 
 
+@pytest.mark.long
 async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     """The original was started again since: the copy says so and exits, and nothing happens to the original."""
     async with Client(copied.original.address) as client:
@@ -104,6 +105,7 @@ async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     await assert_clean(copied.central)
 
 
+@pytest.mark.long
 async def test_both_started_while_the_store_is_away(copied: Copied, postgres_server: PostgresServer) -> None:
     """Both have the same charges to post, and each some of its own. The second one is fenced; all that was acknowledged
     is charged once.

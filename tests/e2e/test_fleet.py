@@ -89,6 +89,7 @@ async def test_on_postgresql(postgres_url: str) -> None:
     await spend_everything(postgres_url)
 
 
+@pytest.mark.long
 async def test_on_one_shared_file(tmp_path: Path) -> None:
     """Several sidecars of one host may share an embedded store."""
     await spend_everything(f"sqlite:///{tmp_path / 'central.db'}")

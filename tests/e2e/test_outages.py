@@ -91,7 +91,7 @@ async def serves_what_it_has(load: Load, client: Client, number: int, held_befor
     assert (await balance(client, QUIET)).stale
 
 
-@pytest.mark.parametrize("end", [PostgresServer.quit, PostgresServer.kill])
+@pytest.mark.parametrize("end", [pytest.param(PostgresServer.quit, marks=pytest.mark.long), PostgresServer.kill])
 async def test_killed_in_the_middle_of_a_settlement(
     postgres_server: PostgresServer, postgres_url: str, end: Callable[[PostgresServer], None]
 ) -> None:

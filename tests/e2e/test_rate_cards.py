@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from creditmeter.client import Client, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
 from tests.cli.processes import SidecarProcess
@@ -18,6 +20,7 @@ def document(version: str, price: int) -> str:
     return f'version = "{version}"\neffective_from = 2026-01-01T00:00:00Z\n[[text.models]]\nmodel = "house"\n{prices}'
 
 
+@pytest.mark.long
 async def test_every_sidecar_follows(postgres_url: str) -> None:
     """Also one that is killed meanwhile, and comes back while the hold of the old card is still open."""
     async with fleet(postgres_url, 2) as sidecars:

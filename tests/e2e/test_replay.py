@@ -54,6 +54,7 @@ def test_on_a_sidecar_of_its_own(trace: Path, short_path: Path) -> None:
     assert list(short_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_accounts_that_cannot_pay_are_refused(trace: Path) -> None:
     """A refusal is no failure, and what is charged stays within what was granted."""
     poor = ("--accounts", "2", "--daily", "20", "--monthly", "10.5")
@@ -65,6 +66,7 @@ def test_accounts_that_cannot_pay_are_refused(trace: Path) -> None:
     assert found["clean"] is True
 
 
+@pytest.mark.long
 def test_in_the_rhythm_of_the_trace(trace: Path) -> None:
     """A speed spreads the calls: 39 half seconds at 20 times the speed take 0.975 s."""
     replay = run_forked("replay", str(trace), "--limit", "40", "--speed", "20", "--kill-share", "0", "--json")

@@ -184,6 +184,7 @@ async def test_killed_it_has_forgotten_nothing_that_it_acknowledged(short_path: 
     assert run_forked("verify", "--central", sidecar.central).code == 0
 
 
+@pytest.mark.long
 async def test_stopped_without_its_central_store_it_says_that_charges_wait(
     short_path: Path, postgres_server: PostgresServer
 ) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from creditmeter.central.verification import verification
+from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.requests import Done
@@ -44,7 +44,7 @@ async def come_to_rest(world: "World") -> None:
         world.workers.use_everything()
         await world.jobs_done()
     await _wait_for_peace(world)
-    for problem in (await verification._verify(world.store.database, lambda _done, _all: None)).problems:
+    for problem in (await verify_database(world.store.database)).problems:
         world.fail(f"verify: {problem}")
     _check_charges(world)
     _check_alerts(world)

@@ -10,6 +10,7 @@ _SEEDS = 100
 """As many seeds are enough to find any of the bugs; most are found by the first few."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MUTANTS)
 def test_it_finds(name: str) -> None:
     """A bug that takes away a rule, a check, a write or a deadline. The seed that found it last is tried first."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import event, text, update
 
 from creditmeter.central.decisions import contents
@@ -17,6 +18,8 @@ from creditmeter.core.settlement.ledger import Ledger
 from tests.central.accounts import ACME, available, balance_summary, give, opened, refund, void
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
+
+pytestmark = pytest.mark.both_engines
 
 MANY = 3 * contents.FIRST_GRANTS
 MIDNIGHT = Instant(NOON + 12 * HOUR)

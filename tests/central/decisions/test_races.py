@@ -19,6 +19,8 @@ from tests.central.accounts import account, available, balance_summary, create, 
 from tests.central.peer import Peer
 from tests.clocks import ManualClock
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 async def stores(central_url: str, store: CentralStore, clock: ManualClock) -> AsyncIterator[list[CentralStore]]:

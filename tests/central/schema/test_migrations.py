@@ -26,6 +26,8 @@ from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened, refund, void
 from tests.central.peer import Peer
 
+pytestmark = pytest.mark.both_engines
+
 MIGRATE = """
 import asyncio, sys
 from creditmeter.central.store import CentralStore
@@ -42,6 +44,13 @@ asyncio.run(main())
 def central_url(new_central_url: str) -> str:
     """A store that has no schema yet."""
     return new_central_url
+
+
+@pytest.fixture
+async def store(store: CentralStore) -> CentralStore:
+    """A store that was migrated from nothing."""
+    await store.migrate()
+    return store
 
 
 def at_no_time() -> Instant:

@@ -78,12 +78,18 @@ async def verify(url: str, progress: Callable[[int, int], None] | None = None) -
     """
     database = Database(url, is_timed=False, read_only=True)  # a large account takes long
     try:
-        return await _verify(database, progress or (lambda _done, _all: None))
+        return await verify_database(database, progress)
     finally:
         await database.close()
 
 
-async def _verify(database: Database, progress: Callable[[int, int], None]) -> Report:
+async def verify_database(database: Database, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Check a whole central store as `verify` does, on connections that are open already.
+
+    Raises:
+        CentralUnavailable: the store did not answer, or what is there is no central store.
+    """
+    progress = progress or (lambda _done, _all: None)
     found, accounts, entries = _Found(), 0, 0
     async with database.read() as connection:
         expected = (await connection.execute(select(func.count()).select_from(tables.accounts))).scalar_one()
