@@ -67,6 +67,7 @@ def port() -> int:
     return free_port()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600 if FRESH_CLONE else 1200)
 def test_readme(request: pytest.FixtureRequest, grpcurl: Path, go: Path, node: Path) -> None:
     """From top to bottom: what it says to run works, prints what it says, and leaves nothing running."""
@@ -79,6 +80,7 @@ def test_readme(request: pytest.FixtureRequest, grpcurl: Path, go: Path, node: P
     follow(folder, environment, page("README.md").pasted, replaced)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [each.name for each in pages() if each.pasted and each.name != "README.md"])
 def test_docs(request: pytest.FixtureRequest, lent: Path, port: int, name: str) -> None:

@@ -27,6 +27,7 @@ def test_seeds_pass(seeds: range) -> None:
     assert [report(each) for each in results if each.problem is not None] == []
 
 
+@pytest.mark.long
 def test_a_seed_is_the_same_in_every_process() -> None:
     """However Python orders its sets, the same things happen."""
     command = [sys.executable, "-m", "tests.simulation", "--seeds", "4", "--jobs", "1", "--digests"]

@@ -156,6 +156,7 @@ def routes_to(provider: str, model: str) -> Iterator[tuple[str, str]]:
         yield from ((provider, f"{model}:{variant}") for variant in ("nitro", "floor", "online"))
 
 
+@pytest.mark.long
 def test_every_listed_model_is_found_under_every_route_and_no_other_is() -> None:
     """More than 2,000 models under a dozen spellings each. One spelling may be the very name of another listed model."""
     card = default_card()
