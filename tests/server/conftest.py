@@ -1,5 +1,6 @@
 """A whole program in this process, called over its Unix socket."""
 
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -105,10 +106,11 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def services(data_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
+async def services(data_dir: Path, migrated_file: Path, clock: ManualClock) -> AsyncIterator[Services]:
     """A running program with everything enabled."""
+    shutil.copyfile(migrated_file, data_dir / "central.db")
     settings = Settings.load(
-        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=1
+        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
         yield Services.on(program, data_dir, channel)

@@ -1,9 +1,12 @@
 """Help texts: each parameter shows what to type, in the user's words, and no Python type."""
 
+from functools import cache
+
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 
+@cache
 def command_of(app: typer.Typer) -> TyperGroup:
     """The application's commands, with tidied help texts.
 

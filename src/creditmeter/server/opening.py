@@ -3,7 +3,9 @@
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import structlog
@@ -67,7 +69,15 @@ def load_rate_card(path: Path | None) -> LoadedCard:
     Raises:
         StartupError: it cannot be read, or is wrong; every problem is named.
     """
-    source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if path is None else path
+    return _default_card() if path is None else _load(path)
+
+
+@cache
+def _default_card() -> LoadedCard:
+    return _load(files("creditmeter.core.prices").joinpath("default_rate_card.toml"))
+
+
+def _load(source: Traversable | Path) -> LoadedCard:
     try:
         return load(source.read_text(encoding="utf-8"), bundled_price_list)
     except (OSError, UnicodeDecodeError) as error:

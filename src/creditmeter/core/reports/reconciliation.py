@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import TypeVar
 
 from creditmeter.core.amounts import Microcredits
@@ -20,6 +21,9 @@ from creditmeter.core.prices.rounding import EXACTLY, NOTHING
 MAX_GROUPS = 100_000
 """Most pairs of a day and a model in one comparison."""
 
+_REMEMBERED = 10_000
+"""Names whose keys are remembered. A bill has few names and many lines."""
+
 _FINE_TUNED = "ft:"
 _LATEST = "-latest"
 _SPACES = re.compile(r"\s+")
@@ -29,6 +33,7 @@ _HUNDRED = Decimal(100)
 _Number = TypeVar("_Number", Decimal, int)
 
 
+@lru_cache(_REMEMBERED)
 def model_key(name: str) -> str:
     """The name under which a bill's model and that of charges meet.
 
