@@ -26,7 +26,7 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def sidecar() -> Iterator[SidecarProcess]:
     """A sidecar that administers, shared by the tests of one process: each uses accounts of its own."""
-    with sidecar_process("--enable-admin", "--settle-interval", "100ms") as process:
+    with sidecar_process("--enable-admin", "--settle-interval", "100ms", "--shutdown-grace", "1s") as process:
         yield process
 
 

@@ -210,6 +210,7 @@ def run_all(arguments: Sequence[str], **environment: str) -> list[Shown]:
     return [each.result() for each in taken]
 
 
+@pytest.mark.long
 def test_what_is_seen_of_the_demo() -> None:
     """In the time zone that the demo chooses for its user, in which it is about noon."""
     hours = NOON_HOUR - datetime.now(UTC).hour
@@ -218,6 +219,7 @@ def test_what_is_seen_of_the_demo() -> None:
         check("demo", each, moments=True)
 
 
+@pytest.mark.long
 def test_what_is_seen_of_a_replay(tmp_path: Path) -> None:
     """With its progress, of which the last picture stays."""
     trace = tmp_path / "trace.csv"

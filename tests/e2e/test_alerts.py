@@ -42,7 +42,8 @@ def end_claims(data_dir: Path) -> None:
         connection.execute("UPDATE alert_deliveries SET due_at = 0")
 
 
-@pytest.mark.parametrize("ending", ["kill", pytest.param("stop", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("ending", ["kill", "stop"])
 async def test_an_alert_outlives_the_sidecar_that_was_delivering_it(short_path: Path, ending: str) -> None:
     """The receiver hangs while the sidecar ends, and SIGTERM does not wait for it. The next process delivers the alert, under
     the same id.

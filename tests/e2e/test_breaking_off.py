@@ -76,6 +76,7 @@ def test_a_signal(trace: Path, short_path: Path, name: str, number: signal.Signa
         check_nothing_is_left(process, short_path)
 
 
+@pytest.mark.long
 def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path: Path) -> None:
     """With what was settled in it."""
     arguments = ("replay", str(trace), "--speed", "20", "--data-dir", str(tmp_path / "mine"))
@@ -86,7 +87,8 @@ def test_a_directory_of_the_users_stays(trace: Path, short_path: Path, tmp_path:
     assert (tmp_path / "mine" / "central.db").is_file()
 
 
-@pytest.mark.parametrize("is_told", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("is_told", [True, False])
 @pytest.mark.parametrize("name", ["demo", "replay"])
 def test_a_terminal_that_is_closed(trace: Path, short_path: Path, name: str, is_told: bool) -> None:
     """Its processes get SIGHUP, and can no longer print: either may be noticed first."""

@@ -52,6 +52,7 @@ async def ended(load: Load, clients: list[Client], sidecars: list[SidecarProcess
     await assert_clean(central)
 
 
+@pytest.mark.long
 async def test_stopped_under_load(postgres_server: PostgresServer, postgres_url: str) -> None:
     """Leases in hand serve meanwhile, commits are always taken, new credit is refused, and all is settled soon after."""
     async with fleet(postgres_url, SIDECARS) as sidecars:
@@ -91,7 +92,8 @@ async def serves_what_it_has(load: Load, client: Client, number: int, held_befor
     assert (await balance(client, QUIET)).stale
 
 
-@pytest.mark.parametrize("end", [pytest.param(PostgresServer.quit, marks=pytest.mark.long), PostgresServer.kill])
+@pytest.mark.long
+@pytest.mark.parametrize("end", [PostgresServer.quit, PostgresServer.kill])
 async def test_killed_in_the_middle_of_a_settlement(
     postgres_server: PostgresServer, postgres_url: str, end: Callable[[PostgresServer], None]
 ) -> None:

@@ -40,6 +40,7 @@ async def ended(clients: tuple[Client, Client], sidecars: list[SidecarProcess], 
     await assert_clean(central)
 
 
+@pytest.mark.long
 async def test_idle_credit_elsewhere_is_there_at_once(central_url: str) -> None:
     """All of the account's credit can be held through one sidecar, at the first attempt, though another had a part of it."""
     async with fleet(central_url, 2, recall_timeout=RECALL_SECONDS) as sidecars:
@@ -51,6 +52,7 @@ async def test_idle_credit_elsewhere_is_there_at_once(central_url: str) -> None:
         await ended((here, elsewhere), sidecars, central_url)
 
 
+@pytest.mark.long
 async def test_a_sidecar_that_stands_still_delays_but_does_not_refuse(central_url: str) -> None:
     """The caller is asked to try again soon, and gets the credit once the other sidecar goes on. The rest is for all."""
     async with fleet(central_url, 2) as sidecars:

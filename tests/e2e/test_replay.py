@@ -74,6 +74,7 @@ def test_in_the_rhythm_of_the_trace(trace: Path) -> None:
     assert json.loads(replay.out)["elapsed_ms"] >= 975
 
 
+@pytest.mark.long
 def test_a_sidecar_that_is_killed_and_comes_back(trace: Path) -> None:
     """Kill -9 in the middle and a start on the same directory: every acknowledged charge is there, once."""
     with sidecar_process("--enable-admin") as sidecar:

@@ -26,8 +26,6 @@ from creditmeter.core.instants import Instant
 from tests.central.accounts import ACME, give, lines, opened, refund, void
 from tests.central.peer import Peer
 
-pytestmark = pytest.mark.both_engines
-
 MIGRATE = """
 import asyncio, sys
 from creditmeter.central.store import CentralStore
