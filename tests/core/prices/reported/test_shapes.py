@@ -47,6 +47,26 @@ def counted(**counts: int) -> dict[str, int]:
             id="Codex",
         ),
         pytest.param(
+            "aws",
+            {
+                "inputTextTokenCount": 8,
+                "results": [{"tokenCount": 50, "outputText": "a"}, {"tokenCount": 6, "outputText": "b"}],
+            },
+            counted(**{"in": 8}, out=56),
+            {},
+            id="Titan: the output of each result",
+        ),
+        pytest.param(
+            "aws",
+            [
+                {"outputText": "a", "index": 0, "inputTextTokenCount": None, "totalOutputTextTokenCount": None},
+                {"outputText": "b", "index": 0, "inputTextTokenCount": 8, "totalOutputTextTokenCount": 56},
+            ],
+            counted(**{"in": 8}, out=56),
+            {},
+            id="Titan: a stream",
+        ),
+        pytest.param(
             "openai",
             {"promptTokens": 500, "completionTokens": 90, "totalTokens": 590},
             counted(**{"in": 500}, out=90),
@@ -287,9 +307,9 @@ def put(usage: dict[str, Any], where: Place, count: int) -> None:
     """Put a count where a place says."""
     target = usage
     for step in where.steps[:-1]:
-        if step.key:
+        if step.is_list:
             items = target.setdefault(step.name, [])
-            items.append({step.key: step.value})
+            items.append({step.key: step.value} if step.key else {})
             target = items[-1]
         else:
             target = target.setdefault(step.name, {})

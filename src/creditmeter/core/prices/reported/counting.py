@@ -18,22 +18,23 @@ BESIDE, BESIDE_AT_SOME = "+", "~"
 """Written before a place: what is counted there is no part of the total of its side; at some providers only."""
 
 _WRITTEN = re.compile(r"\d{1,20}(?:\.0*)?", re.ASCII)
-_STEP = re.compile(r"([^\[]+)(?:\[(\w+)=(\w+)\])?")
+_STEP = re.compile(r"([^\[]+)(\[(?:(\w+)=(\w+))?\])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A name to follow; of a list only the items of which the field `key` has this value."""
+    """A name to follow; of a list all items, or only those of which the field `key` has this value."""
 
     name: str
+    is_list: bool = False
     key: str = ""
     value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a count stands in a usage object, written as `prompt_tokens_details/cached_tokens`, and as
-    `cacheDetails[ttl=1h]/inputTokens` within a list. `mark` says whether it is beside the total of its side.
+    """Where a count stands in a usage object, written as `prompt_tokens_details/cached_tokens`, and within a list as
+    `results[]/tokenCount` or `cacheDetails[ttl=1h]/inputTokens`. `mark` says whether it is beside the total of its side.
     """
 
     steps: tuple[Step, ...]
@@ -47,7 +48,8 @@ def place(text: str) -> Place:
     """A place as it is written in the table of shapes."""
     plain = text.lstrip(BESIDE + BESIDE_AT_SOME)
     matches = [_STEP.fullmatch(each) for each in plain.split("/")]
-    steps = tuple(Step(*each.groups("")) for each in matches if each is not None)
+    found = [each.groups("") for each in matches if each is not None]
+    steps = tuple(Step(name, bool(items), key, value) for name, items, key, value in found)
     return Place(steps, text[: len(text) - len(plain)], tuple(each.name for each in steps))
 
 
@@ -62,7 +64,7 @@ def count_at(raw: Raw, where: Place) -> int | None:
         found = found.get(step.name) if isinstance(found, dict) else None
         if found is None:
             return None
-        if step.key:
+        if step.is_list:
             return _of_items(found, step, where.names[position + 1 :], ".".join(where.names))
     return as_count(found, ".".join(where.names))
 
@@ -75,7 +77,7 @@ def sum_at(raw: Raw, places: Iterable[Place]) -> int | None:
 
 def _of_items(found: Any, step: Step, names: tuple[str, ...], path: str) -> int | None:
     items = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    chosen = [each for each in items if str(each.get(step.key)).lower() == step.value.lower()]
+    chosen = [each for each in items if not step.key or str(each.get(step.key)).lower() == step.value.lower()]
     if not chosen:
         return None
     return sum(as_count(each.get(names[0]), path) or 0 for each in chosen)

@@ -357,7 +357,7 @@ INVOCATION = Shape(
     ("inputTokenCount", "outputTokenCount", "inputTextTokenCount"),
     {
         "input_tokens": ("inputTokenCount", "inputTextTokenCount"),
-        "output_tokens": ("outputTokenCount",),
+        "output_tokens": ("outputTokenCount", "totalOutputTextTokenCount", "results[]/tokenCount"),
         "cache_read_input_tokens": ("+cacheReadInputTokenCount",),
         "cache_creation_input_tokens": ("+cacheWriteInputTokenCount",),
         "total": ("totalTokenCount",),
