@@ -32,7 +32,7 @@ PARTS = "creditmeter.forms.posted_charges"
 BODIES = Path(__file__).parent / "1"
 WORDS: dict[type[Enum], str] = {
     AccountState: "ACTIVE SUSPENDED CLOSED",
-    ChargeFlag: "FALLBACK_PRICE CONTRADICTORY_USAGE MINIMUM CAPPED ESTIMATED DUPLICATE UNKNOWN_TIER UNREAD_USAGE",
+    ChargeFlag: "FALLBACK_PRICE CONTRADICTORY_USAGE MINIMUM CAPPED ESTIMATED DUPLICATE UNKNOWN_TIER UNREAD_USAGE LIST_PRICE",
     GrantKind: "DAILY MONTHLY PERMANENT",
     GrantSource: "PLAN REFERRAL PROMOTION BONUS PURCHASE GOODWILL",
     Operator: "equals starts_with ends_with contains regex any all",

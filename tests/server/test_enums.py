@@ -12,6 +12,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.holders import SidecarState
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.prices.price_table import Unit
+from creditmeter.core.prices.rate_card import CostBasis
 from creditmeter.core.reports.findings import Reason
 from creditmeter.core.reports.usage_summary import Dimension
 from creditmeter.core.work import ChargeFlag, UsageSource
@@ -20,6 +21,7 @@ from creditmeter.sidecar.status import Condition
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, reservations_pb2, work_pb2
 
 PAIRS: list[tuple[Any, type[Enum]]] = [
+    (account_pb2.CostBasis, CostBasis),
     (account_pb2.ForecastReason, Reason),
     (account_pb2.HistoryType, EntryType),
     (account_pb2.PriceUnit, Unit),

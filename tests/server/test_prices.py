@@ -192,6 +192,7 @@ async def test_the_price_table(services: Services) -> None:
     tiers = {each.model: each.tier for each in found}
     assert (tiers["house"], tiers["paint"]) == (account_pb2.MODEL_TIER_HIGHER_COST, account_pb2.MODEL_TIER_STANDARD)
     text = next(each for each in found if each.action == "text")
+    assert {each.cost_basis for each in found} == {account_pb2.COST_BASIS_LIST}
     assert [
         (account_pb2.PriceUnit.Name(each.unit)[11:], each.unit_count, each.above_input_tokens, each.amount_microcredits)
         for each in text.unit_prices
@@ -206,6 +207,35 @@ async def test_the_price_table(services: Services) -> None:
     ]
     search = next(each for each in found if each.tool == "web_search")
     assert [each.amount_microcredits for each in search.unit_prices] == [1_500_000]
+
+
+async def test_the_price_table_says_what_is_charged_by_a_reported_cost(services: Services) -> None:
+    """Its prices are the list's; the charge is 0.5 dollars x 1.5 x 100 credits."""
+    rule = 'cost = "reported"\nmarkup = "1.5"'
+    document = f"""\
+version = "v1"
+effective_from = 2000-01-01T00:00:00Z
+[[text.models]]
+model = "house"
+input = 1
+output = 2
+{rule}
+"""
+    await publish(services, document)
+    (line,) = (await services.account.ListModelPrices(account_pb2.ListModelPricesRequest())).prices
+    assert (line.cost_basis, line.typical_microcredits) == (account_pb2.COST_BASIS_REPORTED, CREDIT)
+    assert line.unit_prices[0].amount_microcredits == 100 * CREDIT
+    await services.create("alice", permanent=100 * CREDIT)
+    for report, cost, usd, flags in (
+        ({"cost": 0.5}, 75 * CREDIT, "0.5", []),
+        ({}, CREDIT, "0.0012", [charges_pb2.CHARGE_FLAG_LIST_PRICE]),
+    ):
+        text = json.dumps({"prompt_tokens": 1_000, "completion_tokens": 100} | report)
+        usage = work_pb2.Usage(action="text", request_model="house", provider_usage_json=text)
+        asked = metering_pb2.ChargeRequest(request_id=usd, account_id="alice", usage=usage)
+        charge = (await services.metering.Charge(asked)).charge
+        assert (charge.cost_microcredits, charge.cost_usd) == (cost, usd)
+        assert [flag for flag in charge.flags if flag != charges_pb2.CHARGE_FLAG_MINIMUM] == flags
 
 
 async def test_the_price_table_of_the_default_card(services: Services) -> None:
@@ -291,6 +321,24 @@ async def test_a_commit_whose_report_has_no_usage_is_at_the_bound(services: Serv
     charge = (await services.metering.Commit(asked)).charge
     assert charge.cost_usd == "0.0035"
     assert charges_pb2.CHARGE_FLAG_ESTIMATED in charge.flags
+
+
+async def test_a_reported_cost_above_the_hold_is_taken(services: Services) -> None:
+    """Held by the list are 0.0012 dollars, which is 1 credit; reported are 0.5, which are 50 and all paid for."""
+    rule = '[[text.models]]\nmodel = "gateways"\ninput = 1\noutput = 2\ncost = "higher"\n'
+    await publish(services, CARD + rule)
+    await services.create("alice", permanent=100 * CREDIT)
+    bound = work_pb2.Work(action="text", request_model="gateways", input_tokens=1_000, max_output_tokens=100)
+    asked_hold = metering_pb2.ReserveRequest(request_id="r", account_id="alice", work=bound)
+    held = (await services.metering.Reserve(asked_hold)).reservation
+    assert held.held_microcredits == CREDIT
+    report = {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "cost": 0.5}}
+    asked = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id)
+    asked.usage.provider_usage_json = json.dumps(report)
+    charge = (await services.metering.Commit(asked)).charge
+    assert (charge.cost_microcredits, charge.cost_usd, list(charge.flags)) == (50 * CREDIT, "0.5", [])
+    balance = await services.account.GetBalance(account_pb2.GetBalanceRequest(account_id="alice"))
+    assert balance.available_microcredits == 50 * CREDIT
 
 
 async def test_a_card_with_many_problems_is_refused_with_as_many_as_fit(services: Services) -> None:

@@ -92,7 +92,7 @@ FIELDS = {
         " model tool quantity labels rate_card_version occurred_at posted_at note"
     ),
     "SummarizeUsageRequest": "account_id start end group_by page_size page_token",
-    "ModelPrice": "action provider model variant tool tier typical_microcredits unit_prices",
+    "ModelPrice": "action provider model variant tool tier typical_microcredits unit_prices cost_basis",
     # AdminService.
     "CreateAccountRequest": "request_id account",
     "UpdateAccountRequest": "request_id account update_mask",
@@ -153,11 +153,12 @@ ENUM_VALUES = {
     "RefundMode": "ORIGINAL GOODWILL",
     "AccountState": "ACTIVE SUSPENDED CLOSED",
     "UsageSource": "PROVIDER PARTIAL_STREAM ESTIMATED",
-    "ChargeFlag": "FALLBACK_PRICE CONTRADICTORY_USAGE MINIMUM CAPPED ESTIMATED DUPLICATE UNKNOWN_TIER UNREAD_USAGE",
+    "ChargeFlag": "FALLBACK_PRICE CONTRADICTORY_USAGE MINIMUM CAPPED ESTIMATED DUPLICATE UNKNOWN_TIER UNREAD_USAGE LIST_PRICE",
     "HistoryType": "GRANTED CHARGED REFUNDED LAPSED VOIDED WRITTEN_OFF DEBT_REPAID PLAN_CHANGED LOW_BALANCE",
     "MeterStopReason": "HOLD_USED_UP RESERVATION_EXPIRED RESERVATION_ENDED SHUTTING_DOWN",
     "UsageDimension": "DAY ACTION MODEL TOOL KIND",
     "ForecastReason": "MONTHLY_RUNS_OUT_EARLY LONG_SESSIONS IMAGE_HEAVY SEARCH_HEAVY PARALLEL_WORKFLOWS",
+    "CostBasis": "LIST REPORTED HIGHER",
     "ModelTier": "STANDARD HIGHER_COST",
     "PriceUnit": (
         "INPUT_TOKENS OUTPUT_TOKENS CACHE_READ_INPUT_TOKENS CACHE_CREATION_INPUT_TOKENS CACHE_CREATION_1H_INPUT_TOKENS"

@@ -28,6 +28,7 @@ class ChargeFlag(Enum):
     DUPLICATE = "DUPLICATE"
     UNKNOWN_TIER = "UNKNOWN_TIER"
     UNREAD_USAGE = "UNREAD_USAGE"
+    LIST_PRICE = "LIST_PRICE"
 
 
 @dataclass(frozen=True, slots=True)

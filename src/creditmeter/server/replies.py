@@ -241,6 +241,7 @@ def price_message(line: PriceLine) -> account_pb2.ModelPrice:
             )
             for each in line.units
         ],
+        cost_basis=number_of(account_pb2.CostBasis, line.basis),
     )
 
 

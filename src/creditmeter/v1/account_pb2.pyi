@@ -247,6 +247,34 @@ PRICE_UNIT_QUANTITY: PriceUnit.ValueType  # 11
 """One image, tool call or action; for text what each call costs beside its tokens."""
 Global___PriceUnit: _TypeAlias = PriceUnit  # noqa: Y015
 
+class _CostBasis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CostBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CostBasis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COST_BASIS_UNSPECIFIED: _CostBasis.ValueType  # 0
+    """Never used."""
+    COST_BASIS_LIST: _CostBasis.ValueType  # 1
+    """Its list price, by the rate card."""
+    COST_BASIS_REPORTED: _CostBasis.ValueType  # 2
+    """The cost that its provider or gateway reports."""
+    COST_BASIS_HIGHER: _CostBasis.ValueType  # 3
+    """The higher one of these two."""
+
+class CostBasis(_CostBasis, metaclass=_CostBasisEnumTypeWrapper):
+    """What a call is charged by."""
+
+COST_BASIS_UNSPECIFIED: CostBasis.ValueType  # 0
+"""Never used."""
+COST_BASIS_LIST: CostBasis.ValueType  # 1
+"""Its list price, by the rate card."""
+COST_BASIS_REPORTED: CostBasis.ValueType  # 2
+"""The cost that its provider or gateway reports."""
+COST_BASIS_HIGHER: CostBasis.ValueType  # 3
+"""The higher one of these two."""
+Global___CostBasis: _TypeAlias = CostBasis  # noqa: Y015
+
 @_typing.final
 class GetBalanceRequest(_message.Message):
     """Names an account."""
@@ -1169,6 +1197,7 @@ class ModelPrice(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     TYPICAL_MICROCREDITS_FIELD_NUMBER: _builtins.int
     UNIT_PRICES_FIELD_NUMBER: _builtins.int
+    COST_BASIS_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """The action."""
     provider: _builtins.str
@@ -1185,6 +1214,8 @@ class ModelPrice(_message.Message):
     """What a typical call costs, rounded as a charge is: for text 1,000 input and 500 output tokens, else a quantity of
     1.
     """
+    cost_basis: Global___CostBasis.ValueType
+    """What a call is charged by. The prices above are list prices, also where it is not by these."""
     @_builtins.property
     def unit_prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitPrice]:
         """The prices of its units."""
@@ -1200,10 +1231,11 @@ class ModelPrice(_message.Message):
         tier: Global___ModelTier.ValueType = ...,
         typical_microcredits: _builtins.int = ...,
         unit_prices: _abc.Iterable[Global___UnitPrice] | None = ...,
+        cost_basis: Global___CostBasis.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "model", b"model", "provider", b"provider", "tier", b"tier", "tool", b"tool", "typical_microcredits", b"typical_microcredits", "unit_prices", b"unit_prices", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cost_basis", b"cost_basis", "model", b"model", "provider", b"provider", "tier", b"tier", "tool", b"tool", "typical_microcredits", b"typical_microcredits", "unit_prices", b"unit_prices", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

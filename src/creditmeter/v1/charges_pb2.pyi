@@ -54,6 +54,10 @@ class _ChargeFlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeFlag
     """The usage counts something that has no price, or the provider's report has a number that looks like a count of tokens
     and was not read (see Charge.unread). Nothing was charged for it.
     """
+    CHARGE_FLAG_LIST_PRICE: _ChargeFlag.ValueType  # 9
+    """The model's rule charges the cost that its provider or gateway reports, or the higher one, and none was reported that
+    can be charged: the list price was used.
+    """
 
 class ChargeFlag(_ChargeFlag, metaclass=_ChargeFlagEnumTypeWrapper):
     """What a reader of a charge should know about how its cost came to be."""
@@ -79,6 +83,10 @@ CHARGE_FLAG_UNKNOWN_TIER: ChargeFlag.ValueType  # 7
 CHARGE_FLAG_UNREAD_USAGE: ChargeFlag.ValueType  # 8
 """The usage counts something that has no price, or the provider's report has a number that looks like a count of tokens
 and was not read (see Charge.unread). Nothing was charged for it.
+"""
+CHARGE_FLAG_LIST_PRICE: ChargeFlag.ValueType  # 9
+"""The model's rule charges the cost that its provider or gateway reports, or the higher one, and none was reported that
+can be charged: the list price was used.
 """
 Global___ChargeFlag: _TypeAlias = ChargeFlag  # noqa: Y015
 
@@ -159,7 +167,7 @@ class ChargePart(_message.Message):
     service_tier: _builtins.str
     """The service tier that it was priced by, in the provider's word. Empty: the standard one."""
     cost_usd: _builtins.str
-    """Its exact price in USD, its fees included, as a decimal string."""
+    """Its exact price in USD, its fees included, as a decimal string; the reported cost where that is charged."""
     @_builtins.property
     def usage(self) -> _work_pb2.Usage:
         """Its counts and units, as they were priced. Nothing else is set."""
@@ -260,7 +268,9 @@ class Charge(_message.Message):
     that amount.
     """
     cost_usd: _builtins.str
-    """The exact price in USD, as a decimal string. "0" when the cost was given as an amount."""
+    """The exact price in USD, as a decimal string; the reported cost where that is charged. "0" when the cost was given as an
+    amount.
+    """
     late: _builtins.bool
     """Whether it was committed after the reservation had expired."""
     action: _builtins.str
@@ -276,7 +286,8 @@ class Charge(_message.Message):
     """For a DUPLICATE: the charge that was posted first and that a refund of this one refunds. Else empty."""
     reported_cost_usd: _builtins.str
     """What the provider or a gateway itself says that the call cost, in USD, as a decimal string of at most 12 decimals; of
-    several responses their sum. It is not part of cost_usd and changes nothing. Empty if it does not say so of each.
+    several responses their sum. It changes nothing, unless the model's rule charges by what is reported: then it may be the
+    cost_usd. Empty if it does not say so of each.
     """
     @_builtins.property
     def flags(self) -> _containers.RepeatedScalarFieldContainer[Global___ChargeFlag.ValueType]:

@@ -232,7 +232,7 @@ class Usage(_message.Message):
     """What the provider reported, as it came, in place of counts: its usage object, the response around it, the events of a
     stream, or several responses, each of which is priced by itself. JSON, JSON lines, server-sent events or lines of a
     batch. What is given beside it wins; counts beside several responses are those of all together, which are then priced
-    as one call. At most 64 KiB.
+    as one call. Under a rule that charges the reported cost, the cost in it is what is charged. At most 64 KiB.
     """
     service_tier: _builtins.str
     """The service tier that served the call, in the provider's word. In a Commit, empty means the one that was reserved."""

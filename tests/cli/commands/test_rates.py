@@ -198,6 +198,31 @@ def test_a_card_with_the_list_prices_is_checked(offline: CommandLine, card: Card
     assert (found["tools"], found["image models"], found["actions"], found["fallback"]) == ("-", "0", "0", "-")
 
 
+def test_models_charged_by_reported_cost_are_counted(offline: CommandLine, card: Cards) -> None:
+    """Those of the list with those that a rule names; not those of a rule for list prices."""
+    head = 'version = "v2"\neffective_from = 2000-01-01T00:00:00Z\n[text]\nsource = "genai-prices"\ncost = "higher"\n'
+    rules = (
+        '[[text.models]]\nmodel = "house"\ninput = 1\noutput = 1\ncost = "reported"\n'
+        '[[text.models]]\nmodel = "mansion"\ninput = 1\noutput = 1\n'
+    )
+    found = dict(row[:2] for row in rows(offline("rates", "check", card(head + rules)).out) if len(row) > 1)
+    known = sum(1 for _ in bundled_price_list().models())
+    assert (found['text models, cost = "reported"'], found['text models, cost = "higher"']) == ("1", f"{known:,}")
+
+
+def test_prices_say_what_is_charged_by_reported_cost(own: CommandLine, card: Cards) -> None:
+    """In a column that is there only where it tells models apart from others."""
+    assert own("rates", "publish", card(CARD)).code == 0
+    assert "charged" not in own("prices").out
+    models = CARD.replace("v1", "v2") + '[[text.models]]\nmodel = "mansion"\ninput = 1\noutput = 1\ncost = "higher"\n'
+    assert own("rates", "publish", card(models)).code == 0
+    found = rows(own("prices", "--action", "text").out)
+    assert found[-2:] == [
+        ["text", "house", "higher cost", "list", "1", "100", "400"],
+        ["text", "mansion", "standard", "higher", "1", "100", "100"],
+    ]
+
+
 def test_a_wrong_card_is_checked(offline: CommandLine, card: Cards) -> None:
     """Every problem is a line, also one that would break a line."""
     found = offline("rates", "check", card(WRONG))
@@ -246,7 +271,7 @@ CHANGED = (
     .replace('fallback = "house"', "minimum = 0\ndefault_max_output_tokens = 10000")
     .replace('cache_read = "12.5"\nper_call = "0.25"\n', 'cache_write = 125\nreasoning = 500\nalso = ["home"]\n')
     .replace("input = 200", "input = 250")
-    + '[[text.models]]\nmodel = "mansion"\ninput = 1\noutput = 1\n'
+    + '[[text.models]]\nmodel = "mansion"\nprovider = "openrouter"\ninput = 1\noutput = 1\ncost = "reported"\nmarkup = "1.20"\n'
     + '[tiers]\nflex = "0.50"\n[fees.openai]\nweb_searches = 10\n[fees.openai.m]\nweb_searches = 8\n'
 )
 
@@ -269,6 +294,7 @@ def test_what_differs_between_two_files(offline: CommandLine, card: Cards) -> No
         ["free", "view", "-"],
         ["higher_cost_models", "-", "mansion"],
         ["tiers", "-", "service_tier flex = 0.5"],
+        ["cost", "-", "openrouter mansion = reported * 1.2"],
         ["fees", "-", "openai m web_searches = 8"],
         ["fees", "-", "openai web_searches = 10"],
     ]
@@ -284,8 +310,8 @@ def test_what_differs_between_two_files(offline: CommandLine, card: Cards) -> No
         ["text", "house", "1M cache read input tokens", "200,000", "12.5", "250"],
         ["text", "house", "1M cache creation input tokens", "200,000", "200", "125"],
         ["text", "house", "1M reasoning output tokens", "200,000", "400", "500"],
-        ["text", "mansion", "1M input tokens", "-", "120.5"],
-        ["text", "mansion", "1M output tokens", "-", "120.5"],
+        ["text", "openrouter", "mansion", "1M input tokens", "-", "120.5"],
+        ["text", "openrouter", "mansion", "1M output tokens", "-", "120.5"],
         ["tool", "tweet_search", "each", "1", "3"],
         ["view", "each", "0", "-"],
     ]

@@ -7,7 +7,7 @@ import pytest
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.prices.price_list import PriceList
-from creditmeter.core.prices.rate_card import ActionRule, PriceUnit, RateCard, TextRule
+from creditmeter.core.prices.rate_card import ActionRule, CostBasis, PriceUnit, RateCard, TextRule
 from creditmeter.core.prices.rate_card_document import RateCardError, parse_rate_card
 from tests.core.prices.documents import HEAD, NOW, card_of, default_card, problems, rates, text_rule
 
@@ -312,6 +312,23 @@ def test_long_inputs_have_rates_of_their_own() -> None:
         ("[text]\nmarkup = 2", "line 4, text: markup goes with a source: write what you charge into prices of your own"),
         (f"[text]\n{SOURCE}\nmarkup = 0", "line 5, text: markup must be above 0"),
         (
+            f'[text]\n{SOURCE}\ncost = "lower"',
+            "line 5, text: cost must be one of 'list', 'reported', 'higher'",
+        ),
+        ('[text]\ncost = "reported"', "line 4, text: cost goes with a source: a rule in text.models says it for itself"),
+        (
+            '[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1\ncost = true',
+            "line 7, text.models \"m\": cost must be one of 'list', 'reported', 'higher'",
+        ),
+        (
+            '[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1\nmarkup = 2',
+            'line 7, text.models "m": markup goes with a source or a reported cost: write what you charge into prices',
+        ),
+        (
+            '[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1\ncost = "higher"\nmarkup = 0',
+            'line 8, text.models "m": markup must be above 0',
+        ),
+        (
             f'[[text.models]]\nmodel = "no-such-model"\n{SOURCE}',
             f'line 5, text.models "no-such-model": source has no price for this model in {bundled_price_list().version}',
         ),
@@ -358,3 +375,39 @@ def test_listed_prices_may_be_too_high_too(number: str) -> None:
         listed_card(f"{everything}\n{SOURCE}")
     with pytest.raises(RateCardError, match='"gpt-4o": source comes to more than 1,000,000,000 credits'):
         listed_card(f'credits_per_usd = 999999999\n[[text.models]]\nmodel = "gpt-4o"\n{SOURCE}')
+
+
+def test_what_a_rule_charges() -> None:
+    """Its list price, unless it says so; the card says it for the models of its list that have no rule."""
+    card = parse_rate_card(
+        f"""{HEAD}
+        [text]
+        {SOURCE}
+        markup = "1.2"
+        cost = "higher"
+        [[text.models]]
+        model = "gpt-4o"
+        {SOURCE}
+        markup = 3
+        cost = "reported"
+        [[text.models]]
+        model = "gpt-4.1"
+        {SOURCE}
+        [[text.models]]
+        model = "house"
+        input = 1
+        output = 1
+        cost = "reported"
+        markup = 2
+        """,
+        bundled_price_list,
+    )
+    names = (("", "gpt-4o"), ("", "gpt-4.1"), ("", "house"), ("anthropic", "claude-sonnet-4-5"))
+    rules = [card.text_rule(*name) for name in names]
+    assert [(rule.basis, rule.markup, rule.reported_markup) for rule in rules if rule is not None] == [
+        (CostBasis.REPORTED, 3, 3),
+        (CostBasis.LIST, 1, 1),
+        (CostBasis.REPORTED, 1, 2),
+        (CostBasis.HIGHER, Decimal("1.2"), Decimal("1.2")),
+    ]
+    assert parse_rate_card(f"{HEAD}[text]\n{SOURCE}", bundled_price_list).basis is CostBasis.LIST

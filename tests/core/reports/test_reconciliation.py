@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.rate_card import RateCard, TextRule
+from creditmeter.core.prices.rate_card import CostBasis, RateCard, TextRule
 from creditmeter.core.reports.reconciliation import (
     Compared,
     Correction,
@@ -190,6 +190,12 @@ def test_credits_for_a_dollar_have_the_markup_of_the_model() -> None:
     assert credits_per_usd(card, "gpt-4.1") == 150
     assert credits_per_usd(card, "Claude Sonnet 4.5") == 150
     assert credits_per_usd(card, "web search tool calls") == 120
+
+
+def test_credits_for_a_dollar_that_is_reported_have_the_markup_on_it() -> None:
+    """100 credits x 2: the prices of the rule are its own, and have none."""
+    rule = TextRule(model="house", basis=CostBasis.REPORTED, reported_markup=Decimal(2))
+    assert credits_per_usd(RateCard(version="v", effective_from=Instant(0), text=(rule,)), "house") == 200
 
 
 @pytest.mark.parametrize(("amount", "expected"), [("0.000000005", 0), ("0.000000015", 2), ("-0.5", -50_000_000)])

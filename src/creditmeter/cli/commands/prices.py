@@ -46,7 +46,9 @@ def prices(
 def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
     numbers = ("typical", "1M input", "1M output")
     goes = ("tier", "provider", "variant/tool", "1M output", "1M input")
-    shown = table("action", "provider", "model", "variant/tool", "tier", *numbers, ids=("model",), right=numbers, goes=goes)
+    charged = ("charged",) if any(each.cost_basis > account_pb2.COST_BASIS_LIST for each in found) else ()
+    named = ("action", "provider", "model", "variant/tool", "tier", *charged)
+    shown = table(*named, *numbers, ids=("model",), right=numbers, goes=goes)
     for each in found:
         shown.add_row(
             each.action,
@@ -54,6 +56,7 @@ def _print_prices(found: Sequence[account_pb2.ModelPrice], title: str) -> None:
             each.model,
             each.variant or each.tool,
             word(account_pb2.ModelTier, each.tier).replace("_", " "),
+            *(word(account_pb2.CostBasis, each.cost_basis) for _ in charged),
             format_credits(each.typical_microcredits),
             _per_million(each, account_pb2.PRICE_UNIT_INPUT_TOKENS),
             _per_million(each, account_pb2.PRICE_UNIT_OUTPUT_TOKENS),

@@ -1,5 +1,6 @@
 """`creditmeter rates`: publishes, shows, lists, checks and compares rate cards."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from creditmeter.cli.screen import Notes, Table, print_document, print_lines, pr
 from creditmeter.cli.times import short_instant
 from creditmeter.client import Client, call
 from creditmeter.core.amounts import format_credits
-from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card import CostBasis, RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.v1 import admin_pb2
 
@@ -133,6 +134,10 @@ def _summary(card: RateCard) -> Table:
     shown.add_row("effective from", short_instant(card.effective_from))
     shown.add_row("text models, prices of its own", f"{own:,}")
     shown.add_row(f"text models, prices of {card.data_version or 'a list'}", f"{len(card.text) - own + of_list:,}")
+    bases = Counter(each.basis for each in card.text) + Counter({card.basis: of_list})
+    for basis in (CostBasis.REPORTED, CostBasis.HIGHER):
+        if bases[basis]:
+            shown.add_row(f'text models, cost = "{basis.value}"', f"{bases[basis]:,}")
     shown.add_row("image models", f"{len(card.images):,}")
     shown.add_row("tools", "-" if card.tools is None else f"{len(card.tools.by_name):,}, and any other")
     shown.add_row("actions", f"{len(card.actions):,}")

@@ -20,7 +20,7 @@ from creditmeter.client import CallError, Client
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.instants import from_datetime, to_datetime
 from creditmeter.core.prices.price_table import TOKENS, Unit
-from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card import CostBasis, RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.v1 import admin_pb2
 
@@ -132,8 +132,17 @@ def _values(card: RateCard) -> Mapping[str, _Value]:
         "free": sorted(card.free),
         "higher_cost_models": sorted(card.higher_cost_models),
         "tiers": [_entry(position, factor) for position, factor in sorted(card.tiers.items())],
+        "cost": sorted(_charged_by_report(card)),
         "fees": [_entry(position, usd) for position, usd in sorted(card.fees.items())],
     }
+
+
+def _charged_by_report(card: RateCard) -> Iterator[str]:
+    """The models that are charged by the cost that is reported, with what this is multiplied by."""
+    bases = [((rule.provider, rule.model), rule.basis, rule.reported_markup) for rule in card.text]
+    for names, basis, markup in (*bases, (("any", "other"), card.basis, card.markup)):
+        if basis is not CostBasis.LIST:
+            yield f"{' '.join(filter(None, names))} = {basis.value} * {markup.normalize():f}"
 
 
 def _entry(position: tuple[str, str, str], value: Decimal) -> str:

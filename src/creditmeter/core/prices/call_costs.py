@@ -1,20 +1,24 @@
 """What a whole call cost: each of its responses by itself, summed exactly, and rounded once.
 
+The list price of each is found first. Then its rule says whether that is charged or what is reported (`cost_basis`).
+
 Minimum, cap and increment are of the call. What a response leaves out is completed by itself, at the bound of the reservation:
 that may be more than the reservation as a whole, but never less than the response can have used, and it is flagged ESTIMATED.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from creditmeter.core.credit.charges import Cost, PricedPart
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.completing import complete_usage
-from creditmeter.core.prices.fallback import priced_model, stand_ins
+from creditmeter.core.prices.cost_basis import Listed, charged
+from creditmeter.core.prices.fallback import priced_model, stand_ins, text_rule
 from creditmeter.core.prices.fees import counted
 from creditmeter.core.prices.no_price import NoPrice, explained
 from creditmeter.core.prices.rate_card import TEXT, RateCard
-from creditmeter.core.prices.reported.calls import ReportedCall, common_served, sum_of_units
+from creditmeter.core.prices.reported.calls import ReportedCall, belongs_to, common_served, sum_of_units
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded_cost
 from creditmeter.core.prices.usage_costs import TOKEN_COUNTS, price_usage, within_limit
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
@@ -45,19 +49,22 @@ def call_cost(
     Where it is not, and what served the responses differs, it is the highest that the whole can have cost, flagged ESTIMATED.
     """
     action = call.whole.action or (reserved.work.action if reserved.work else "")
-    costs: list[Cost] = []
-    for usage in (action == TEXT and call.responses) or call.alternatives or (call.whole,):
-        cost = _completed_cost(card, usage, at, reserved, is_fact=is_fact)
-        if not isinstance(cost, Cost):
-            return cost
-        costs.append(cost)
-    if action == TEXT and call.responses:
+    is_split = action == TEXT and bool(call.responses)
+    listed: list[Listed] = []
+    for usage in call.responses if is_split else call.alternatives or (call.whole,):
+        found = _completed(card, usage, at, reserved, is_fact=is_fact)
+        if not isinstance(found, Listed):
+            return found
+        listed.append(found)
+    if is_split:
+        costs = list(_costs_of_responses(card, call, listed))
         total = _total(card, call.whole, costs, is_fact=is_fact)
-        if not isinstance(total, Cost):
-            return total
     else:
-        total = _highest(costs)
-        costs = [total] if total.usage and counted(total.usage.units) else []
+        highest = _highest([charged(card, [each], call.cost_usd)[0] for each in listed])
+        costs = [highest] if highest.usage and counted(highest.usage.units) else []
+        total = within_limit(highest, call.whole, is_fact=is_fact)
+    if not isinstance(total, Cost):
+        return total
     if not costs and not call.unread and call.cost_usd is None:
         return total
     parts = tuple(map(_part, costs[:MAX_PRICED_PARTS]))
@@ -66,13 +73,21 @@ def call_cost(
     return replace(total, flags=flags, priced_parts=parts, unread=call.unread, reported_cost_usd=call.cost_usd)
 
 
-def cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None = None, *, is_fact: bool) -> Cost | NoPrice:
-    """The cost at the model that served the call. If that has no price, or (of a fact) not in the variant that was served, the
-    highest cost of what stands in for it (`fallback.stand_ins`) and of the card's fallback, flagged.
+def cost_without_report(card: RateCard, usage: Usage, at: Instant, *, is_fact: bool) -> Cost | NoPrice:
+    """The cost of a usage of which no provider reports any cost."""
+    found = listed_by_any_model(card, usage, at, None, is_fact=is_fact)
+    if not isinstance(found, Listed):
+        return found
+    return found.cost if found.rule is None else charged(card, [found], None)[0]
+
+
+def listed_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | None, *, is_fact: bool) -> Listed | NoPrice:
+    """The list price at the model that served the call. If that has none, or (of a fact) not in the variant that was served,
+    the highest price of what stands in for it (`fallback.stand_ins`) and of the card's fallback, flagged.
     """
     served = price_usage(card, usage, at, by_fallback=False, is_fact=is_fact)
     if isinstance(served, Cost):
-        return served
+        return _with_rule(card, served)
     has_others = isinstance(served, UnpricedWork) or (is_fact and _is_about_variant(served))
     others = stand_ins(card, usage, work) if has_others else ()
     by_others = [price_usage(card, each, at, by_fallback=False, is_fact=is_fact) for each in others]
@@ -81,23 +96,39 @@ def cost_by_any_model(card: RateCard, usage: Usage, at: Instant, work: Work | No
         return explained(card, usage, served)
     dearest = max(priced, key=_size)
     flags = (flag for flag in dearest.flags if flag is not ChargeFlag.FALLBACK_PRICE)
-    return replace(dearest, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *flags))
+    cost, rule = _with_rule(card, dearest)
+    return Listed(replace(cost, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE, *flags)), rule)
+
+
+def _with_rule(card: RateCard, cost: Cost) -> Listed:
+    """A list price with the text rule that it is by, where the card has one that may charge another."""
+    usage = cost.usage
+    if not card.may_charge_reported or usage is None or usage.action != TEXT or TEXT in card.free:
+        return Listed(cost)
+    return Listed(cost, text_rule(card, usage)[0])
+
+
+def _costs_of_responses(card: RateCard, call: ReportedCall, listed: Sequence[Listed]) -> Iterator[Cost]:
+    """What each response costs by its rule. What other models did for one is in what is reported of it."""
+    begins = [0, *(n for n in range(1, len(listed)) if not belongs_to(call.responses[n - 1], call.responses[n]))]
+    for begin, end in pairwise((*begins, len(listed))):
+        yield from charged(card, listed[begin:end], call.costs_usd[begin])
 
 
 def _is_about_variant(refusal: InvalidRequest) -> bool:
     return refusal.violations[0][0] == "usage.variant"
 
 
-def _completed_cost(card: RateCard, usage: Usage, at: Instant, reserved: Reserved, *, is_fact: bool) -> Cost | NoPrice:
-    """The cost of a usage with what it leaves out; ESTIMATED if that is a count of tokens."""
+def _completed(card: RateCard, usage: Usage, at: Instant, reserved: Reserved, *, is_fact: bool) -> Listed | NoPrice:
+    """The list price of a usage with what it leaves out; ESTIMATED if that is a count of tokens."""
     if reserved is NOT_RESERVED:
-        return cost_by_any_model(card, usage, at, is_fact=is_fact)
+        return listed_by_any_model(card, usage, at, None, is_fact=is_fact)
     work = reserved.work or Work(action=usage.action)
     complete, is_estimated = complete_usage(usage, work, reserved.bound_output_tokens)
-    cost = cost_by_any_model(card, complete, at, reserved.work, is_fact=is_fact)
-    if not isinstance(cost, Cost) or not is_estimated:
-        return cost
-    return replace(cost, flags=(*cost.flags, ChargeFlag.ESTIMATED))
+    found = listed_by_any_model(card, complete, at, reserved.work, is_fact=is_fact)
+    if not isinstance(found, Listed) or not is_estimated:
+        return found
+    return Listed(replace(found.cost, flags=(*found.cost.flags, ChargeFlag.ESTIMATED)), found.rule)
 
 
 def _highest(costs: Sequence[Cost]) -> Cost:

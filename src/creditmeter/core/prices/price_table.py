@@ -10,7 +10,7 @@ from itertools import islice
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.rate_card import IMAGE, TEXT, TOOL, PriceUnit, RateCard, TextRule
+from creditmeter.core.prices.rate_card import IMAGE, TEXT, TOOL, CostBasis, PriceUnit, RateCard, TextRule
 from creditmeter.core.prices.rates import STAND_INS, TextRates
 from creditmeter.core.prices.rounding import up_to_microcredit
 from creditmeter.core.prices.usage_costs import price_text, price_usage
@@ -84,12 +84,16 @@ class PricePosition:
 
 @dataclass(frozen=True, slots=True)
 class PriceLine:
-    """A line of the table: whether the model is one of higher cost, the microcredits of a typical call, and each unit."""
+    """A line of the table: whether the model is one of higher cost, the microcredits of a typical call, and each unit.
+
+    Prices are list prices. `basis` says whether calls are charged by these.
+    """
 
     position: PricePosition
     is_higher_cost: bool
     typical: Microcredits
     units: tuple[UnitPrice, ...]
+    basis: CostBasis = CostBasis.LIST
 
 
 class PriceTable:
@@ -114,8 +118,7 @@ def _positions(card: RateCard) -> Iterator[tuple[PricePosition, TextRule | None]
     """
     for listed in card.price_list.models() if card.price_list is not None else ():
         if card.own_text_rule(listed.provider, listed.model.model) is None:
-            rule = TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=card.markup)
-            yield PricePosition(TEXT, listed.provider, listed.model.model), rule
+            yield PricePosition(TEXT, listed.provider, listed.model.model), card.listed_rule(listed)
     for text in card.text:
         yield PricePosition(TEXT, text.provider, text.model), text
     for image in card.images:
@@ -137,7 +140,7 @@ def _line(card: RateCard, at: Instant, position: PricePosition, rule: TextRule |
         each = UnitPrice(Unit.QUANTITY, 1, 0, up_to_microcredit(cost.exact_credits))
         return PriceLine(position, is_higher_cost, cost.amount, (each,))
     cost = price_text(card, rule, usage, (TYPICAL_INPUT_TOKENS, TYPICAL_OUTPUT_TOKENS), at)
-    return PriceLine(position, is_higher_cost, cost.amount, tuple(_units(card, rule, at)))
+    return PriceLine(position, is_higher_cost, cost.amount, tuple(_units(card, rule, at)), rule.basis)
 
 
 def item_price(card: RateCard, position: PricePosition, at: Instant) -> Microcredits | None:

@@ -11,7 +11,7 @@ from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.reservations import Hold, Reservation
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.call_costs import Reserved, call_cost, cost_by_any_model
+from creditmeter.core.prices.call_costs import Reserved, call_cost, cost_without_report
 from creditmeter.core.prices.completing import call_of
 from creditmeter.core.prices.no_price import NoPrice, explained
 from creditmeter.core.prices.rate_card import RateCard
@@ -90,7 +90,7 @@ class Pricing:
         if usage is None:
             return _stated(card, amount)
         if not usage.provider_usage_json:
-            return cost_by_any_model(card, usage, at, is_fact=is_fact)
+            return cost_without_report(card, usage, at, is_fact=is_fact)
         call = call_of(usage, Work(action=usage.action))
         return call_cost(card, call, at, is_fact=is_fact) if isinstance(call, ReportedCall) else call
 

@@ -56,17 +56,28 @@ class PriceUnit(Enum):
     CREDITS = "credits"
 
 
+class CostBasis(Enum):
+    """What a text rule charges for a call: its list price, the cost that its provider or gateway reports, or the higher one."""
+
+    LIST = "list"
+    REPORTED = "reported"
+    HIGHER = "higher"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextRule(ModelRule):
     """What a language model costs: prices of the card's own, or those of its price list.
 
-    `listed` is the model in that list. Its prices are in dollars, and are multiplied by `markup`.
+    `listed` is the model in that list. Its prices are in dollars, and are multiplied by `markup`. A cost that is reported is
+    multiplied by `reported_markup`: of a rule with prices of its own these two may differ.
     """
 
     unit: PriceUnit = PriceUnit.USD
     prices: TextPrices | None = None
     listed: Listed | None = None
     markup: Decimal = _WHOLE
+    basis: CostBasis = CostBasis.LIST
+    reported_markup: Decimal = _WHOLE
 
     def prices_at(self, at: Instant) -> TextPrices:
         """What its calls cost at a moment."""
@@ -126,10 +137,11 @@ class RateCard:
     * `increment`, `minimum` (text only) and `cap` (any call; None: there is none) bound the price of one call, in microcredits.
     * `default_max_output_tokens` is the bound of work that names none.
     * `fallback` is the text model whose rates apply to a model that has no price (empty: such a model is refused).
-    * `price_list` has the prices, times `markup`, of text models that no rule names.
+    * `price_list` has the prices, times `markup`, of text models that no rule names. `basis` is what these are charged by.
     * `tiers` are factors of the rates of tokens for calls that were served in some way whose price the list does not have, by
       provider (empty: any), field of `Served` and its value.
     * `fees` are the dollars for a thousand units, by provider (empty: any), model (empty: any) and unit.
+    * `may_charge_reported` says whether any rule, or `basis`, charges by a cost that is reported.
     * `names_by_action` keeps the index of names for each action that a suggestion was made for.
     """
 
@@ -145,6 +157,7 @@ class RateCard:
     text: tuple[TextRule, ...] = ()
     price_list: PriceList | None = None
     markup: Decimal = _WHOLE
+    basis: CostBasis = CostBasis.LIST
     images: tuple[ImageRule, ...] = ()
     tools: ToolRules | None = None
     actions: Mapping[str, ActionRule] = field(default_factory=dict)
@@ -152,6 +165,7 @@ class RateCard:
     free: frozenset[str] = frozenset()
     tiers: Mapping[tuple[str, str, str], Decimal] = field(default_factory=dict)
     fees: Mapping[tuple[str, str, str], Decimal] = field(default_factory=dict)
+    may_charge_reported: bool = field(init=False, repr=False, compare=False)
     _own_text: OwnRules[TextRule] = field(init=False, repr=False, compare=False)
     _own_images: OwnRules[ImageRule] = field(init=False, repr=False, compare=False)
     _listed: ListedModels | None = field(init=False, repr=False, compare=False)
@@ -163,6 +177,8 @@ class RateCard:
 
     def __post_init__(self) -> None:
         """Index the rules, so that a price is found without a search."""
+        bases = {self.basis, *(rule.basis for rule in self.text)}
+        object.__setattr__(self, "may_charge_reported", bases != {CostBasis.LIST})
         object.__setattr__(self, "_own_text", OwnRules(self.text))
         object.__setattr__(self, "_own_images", OwnRules(self.images))
         object.__setattr__(self, "_listed", None if self.price_list is None else ListedModels(self.price_list))
@@ -189,13 +205,17 @@ class RateCard:
         if (rule := own.as_written(provider, model)) is not None:
             return rule
         if (found := listed.as_written(provider, model)) is not None:
-            return rule_from(found, self.markup)
+            return self.listed_rule(found)
         whole, plain = listed.spellings(provider, model)
         for address in whole:
-            rule = own.at_any((address,)) or rule_from(listed.called(address), self.markup)
+            rule = own.at_any((address,)) or self.listed_rule(listed.called(address))
             if rule is not None:
                 return rule
-        return own.at_any(plain) or rule_from(listed.at_any(plain), self.markup)
+        return own.at_any(plain) or self.listed_rule(listed.at_any(plain))
+
+    def listed_rule(self, listed: Listed | None) -> TextRule | None:
+        """The rule of a model of the card's price list that no rule names; None if `listed` is None."""
+        return rule_from(listed, self.markup, self.basis)
 
     def tier_factor(self, provider: str, kind: str, name: str) -> Decimal | None:
         """The factor for calls that were served in some way (`kind` and `name` as in `tiers`); None if the card has none."""
@@ -223,11 +243,18 @@ class RateCard:
         return frozenset({name, *(found or {undated(name)})})
 
 
-def rule_from(listed: Listed | None, markup: Decimal) -> TextRule | None:
+def rule_from(listed: Listed | None, markup: Decimal, basis: CostBasis = CostBasis.LIST) -> TextRule | None:
     """The rule of a model of a price list; None if `listed` is None."""
     if listed is None:
         return None
-    return TextRule(provider=listed.provider, model=listed.model.model, listed=listed, markup=markup)
+    return TextRule(
+        provider=listed.provider,
+        model=listed.model.model,
+        listed=listed,
+        markup=markup,
+        basis=basis,
+        reported_markup=markup,
+    )
 
 
 def _remembered(memory: dict[_Key, _Found], key: _Key, find: Callable[[str, str], _Found]) -> _Found:

@@ -21,6 +21,7 @@ from creditmeter.core.prices.rate_card import (
     SECTION_ACTIONS,
     TEXT,
     ActionRule,
+    CostBasis,
     ImageRule,
     PriceUnit,
     RateCard,
@@ -111,6 +112,7 @@ def _card(top: TomlTable, source: _Source) -> RateCard:
         text=_unique(text.tables("models"), lambda table: _text_rule(table, source)),
         price_list=source.named_by(text),
         markup=_markup(text),
+        basis=_listed_basis(text),
         images=_unique(image.tables("models"), _image_rule),
         tools=_tool_rules(top.table("tools")) if top.has("tools") else None,
         actions={action: _action_rule(actions.table(action)) for action in actions.named()},
@@ -213,11 +215,11 @@ def _text_rule(table: TomlTable, source: _Source) -> TextRule:
 
 
 def _sourced_rule(table: TomlTable, source: _Source, **names: Any) -> TextRule:
-    price_list, markup = source.named_by(table), _markup(table)
+    price_list, markup, basis = source.named_by(table), _markup(table), _basis(table)
     found = price_list.find(names["provider"], names["model"]) if price_list is not None and names["model"] else None
     if price_list is not None and found is None:
         table.note("source", f"has no price for this model in {price_list.version}")
-    rule = rule_from(found, markup) or TextRule(model=names["model"])
+    rule = rule_from(found, markup, basis) or TextRule(model=names["model"])
     return replace(rule, **names)
 
 
@@ -227,7 +229,10 @@ def _own_rule(table: TomlTable, **names: Any) -> TextRule:
     if sorted({tier.above_input_tokens for tier in tiers}) != [tier.above_input_tokens for tier in tiers]:
         table.note("long_context", "must begin at ever more input tokens")
     prices = TextPrices(_rates(table, base), tuple(tiers), table.number("per_call", Decimal(0)))
-    return TextRule(**names, unit=table.choice("unit", PriceUnit.USD), prices=prices)
+    basis, markup = _basis(table), table.number("markup", Decimal(1), positive=True)
+    if basis is CostBasis.LIST and table.has("markup"):
+        table.note("markup", "goes with a source or a reported cost: write what you charge into prices of your own")
+    return TextRule(**names, unit=table.choice("unit", PriceUnit.USD), prices=prices, basis=basis, reported_markup=markup)
 
 
 def _tier(table: TomlTable, base: Mapping[str, Decimal]) -> LongContext:
@@ -250,6 +255,18 @@ def _rates(table: TomlTable, given: Mapping[str, Decimal]) -> TextRates:
     for token_class, stand_in in STAND_INS.items():
         rates[token_class] = given.get(token_class, rates[stand_in])
     return TextRates(**rates, rare={name: given[name] for name in RARE_STAND_INS if name in given})
+
+
+def _basis(table: TomlTable) -> CostBasis:
+    """What a rule charges: the key `cost`."""
+    return table.choice("cost", CostBasis.LIST)
+
+
+def _listed_basis(text: TomlTable) -> CostBasis:
+    """What models are charged by that have no rule of their own. Without a source there are none."""
+    if text.has("cost") and not text.has("source"):
+        text.note("cost", "goes with a source: a rule in text.models says it for itself")
+    return _basis(text)
 
 
 def _markup(table: TomlTable) -> Decimal:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.prices.model_names import bare_name, undated
-from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card import CostBasis, RateCard
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING
 
 MAX_GROUPS = 100_000
@@ -203,7 +203,10 @@ class Reconciliation:
 def credits_per_usd(card: RateCard, model: str) -> Decimal:
     """The credits for a dollar that a provider bills for a model: those of the card, times the markup on this model."""
     rule = card.text_rule("", model) or card.text_rule("", model_key(model))
-    return EXACTLY.multiply(card.credits_per_usd, card.markup if rule is None else rule.markup)
+    markup = card.markup
+    if rule is not None:
+        markup = rule.markup if rule.basis is CostBasis.LIST else rule.reported_markup
+    return EXACTLY.multiply(card.credits_per_usd, markup)
 
 
 def in_microcredits(usd: Decimal, rate: Decimal) -> int:

@@ -36,6 +36,9 @@ def test_what_served_the_call(document: Any, served: tuple[str, str, str]) -> No
     [
         ({"usage": CHAT | {"cost": 0.0123, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.0123}}}, "0.0123"),
         ({"usage": CHAT | {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}}}, "0.02"),
+        ({"usage": CHAT | {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}}, None),
+        ({"usage": CHAT | {"cost": 0, "is_byok": True}}, None),
+        ({"id": "a", "cost": 0.5, "data": [{"usage": CHAT}]}, "0.5"),
         ({"usage": CHAT | {"cost_in_usd_ticks": 37_756_000}}, "0.0037756"),
         ({"usage": CHAT | {"cost": {"total_cost": 0.5, "input_tokens_cost": 0.1}}}, "0.5"),
         ({"usage": CHAT, "response_cost": 0.25}, "0.25"),

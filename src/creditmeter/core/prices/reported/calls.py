@@ -32,7 +32,8 @@ class ReportedCall:
     `alternatives` are the whole as each of them was served.
 
     `unread` are the paths of numbers in the report that look like counts of tokens and were not read. `cost_usd` is what the
-    provider or gateway says that the call costs, in dollars; None if it does not say so of each response.
+    provider or gateway says that the call costs, in dollars; None if it does not say so of each response. `costs_usd` has what
+    it says of each of `responses`.
     """
 
     whole: Usage
@@ -40,6 +41,7 @@ class ReportedCall:
     alternatives: tuple[Usage, ...] = ()
     unread: tuple[str, ...] = ()
     cost_usd: Decimal | None = None
+    costs_usd: tuple[Decimal | None, ...] = ()
 
 
 def reported_call(usage: Usage) -> ReportedCall:
@@ -62,7 +64,13 @@ def reported_call(usage: Usage) -> ReportedCall:
         alternatives=_alternatives(whole, usages),
         unread=unread,
         cost_usd=_reported_cost(responses),
+        costs_usd=tuple(_kept_cost(each) for each in responses) if is_split and usages else (),
     )
+
+
+def belongs_to(before: Usage, usage: Usage) -> bool:
+    """Whether a usage is what another model did for the response before it: its cost is in that of the response."""
+    return usage.response_id == before.response_id != ""
 
 
 def with_provider_usage(usage: Usage) -> Usage:
@@ -165,11 +173,17 @@ def _reported_cost(responses: tuple[ReportedResponse, ...]) -> Decimal | None:
     later = (each.response_id == before.response_id != "" for before, each in pairwise(responses))
     total = NOTHING
     for each, is_part in zip(responses, (False, *later), strict=True):
-        if each.reported_cost_usd is not None:
-            total = _LONG.add(total, _LONG.quantize(each.reported_cost_usd, _SMALLEST))
+        cost = _kept_cost(each)
+        if cost is not None:
+            total = _LONG.add(total, cost)
         elif not is_part:
             return None
     return plain(total)
+
+
+def _kept_cost(response: ReportedResponse) -> Decimal | None:
+    cost = response.reported_cost_usd
+    return None if cost is None else _LONG.quantize(cost, _SMALLEST)
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

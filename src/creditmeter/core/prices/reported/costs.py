@@ -1,7 +1,7 @@
 """What a provider or gateway itself says that a call costs, in dollars.
 
 * OpenRouter: `cost`, and for a key of one's own (`is_byok`) what its provider charges, `cost_details.upstream_inference_cost`
-  (https://openrouter.ai/docs/use-cases/usage-accounting).
+  (https://openrouter.ai/docs/use-cases/usage-accounting). Without that the cost is not known: `cost` is then a fee, or 0.
 * xAI: `cost_in_usd_ticks`, 10^10 a dollar (https://docs.x.ai/developers/cost-tracking).
 * Perplexity: `cost.total_cost`.
 * LiteLLM: `response_cost`, also in `_hidden_params`.
@@ -24,10 +24,8 @@ def cost_in(document: Raw) -> Decimal | None:
     if ticks is not None:
         return ticks.scaleb(-10)
     details, cost = document.get("cost_details"), document.get("cost")
-    if document.get("is_byok") is True and isinstance(details, dict):
-        upstream = _dollars(details.get("upstream_inference_cost"))
-        if upstream is not None:
-            return upstream
+    if document.get("is_byok") is True:
+        return _dollars(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
     hidden = document.get("_hidden_params")
     reports = (
         cost.get("total_cost") if isinstance(cost, dict) else cost,

@@ -88,8 +88,18 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
         found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
         if with_usage := [each for each in found if each.shape is not None]:
-            return with_usage
+            return _without_shared_cost(with_usage, facts.cost_usd)
     return [Event(facts)]
+
+
+def _without_shared_cost(events: list[Event], around: Decimal | None) -> list[Event]:
+    """The events without what is reported around several responses: it is of them together, and of none of them."""
+    is_one = len(events) == 1 or (len({each.facts.response_id for each in events}) == 1 and not events[0].facts.is_whole)
+    if around is None or is_one:
+        return events
+    return [
+        replace(each, facts=replace(each.facts, cost_usd=None)) if each.facts.cost_usd is around else each for each in events
+    ]
 
 
 def _objects(found: Any) -> list[Raw]:
