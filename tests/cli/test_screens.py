@@ -1,5 +1,6 @@
 """What a person sees of each command: on terminals of 80 and 120 columns, with colours and without, against kept pictures."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.demo.command import NOON as NOON_HOUR
 from creditmeter.cli.main import app
+from creditmeter.client import Client, call
+from creditmeter.v1 import account_pb2
 from tests.cli.pictures import UPDATE, compare, kept, with_placeholders
 from tests.cli.story import LONG_NAME, PRESENT, ZONE, still_sidecar
 from tests.cli.terminal import Shown, on_terminal
@@ -27,6 +31,9 @@ READS = {
     "config-check": "config check --data-dir .",
     "config-check-wrong": "config check --lease-ttl soon --listen here",
     "config-show": "config show --data-dir . --central sqlite:////srv/central.db",
+    "explain": "explain {text}",
+    "explain-image": "explain {image}",
+    "explain-refused": "explain nothing",
     "forecast": "forecast ada",
     "grant-list": "grant list ada",
     "grant-list-empty": f"grant list {LONG_NAME}",
@@ -39,6 +46,9 @@ READS = {
     "plan-list": "plan list",
     "plan-estimate": "plan estimate --actions 10 --pieces 20 --searches 1",
     "plan-estimate-credits": "plan estimate --credits 3000",
+    "price": "price answer.json",
+    "price-list": "price answers.sse --at 2026-11-24",
+    "price-wrong": "price bill.csv",
     "prices": "prices --action text --limit 6",
     "prices-images": "prices --action image --limit 6",
     "quote": "quote --input 8000 --output 1000",
@@ -102,6 +112,18 @@ BILL = """start_time,start_time_iso,amount_value,amount_currency,line_item
 1795305600,2026-11-22T00:00:00+00:00,0.75,usd,web search tool calls
 """
 
+ANSWER = """{"id": "msg_1", "model": "claude-sonnet-4-5-20250929", "usage": {"input_tokens": 3, "output_tokens": 550,
+"cache_creation_input_tokens": 12304, "cache_read_input_tokens": 2000, "service_tier": "batch", "server_tool_use":
+{"web_search_requests": 2}, "cache_creation": {"ephemeral_5m_input_tokens": 12300, "ephemeral_1h_input_tokens": 4}}}
+"""
+
+ANSWERS = """data: {"id": "a", "model": "gpt-5", "usage": {"input_tokens": 4000, "output_tokens": 200, "odd_tokens": 7}}
+
+data: {"id": "b", "model": "claude-sonnet-4-5", "usage": {"input_tokens": 250000, "output_tokens": 2}}
+
+data: [DONE]
+"""
+
 
 @pytest.fixture(scope="module")
 def past() -> Iterator[Path]:
@@ -125,6 +147,8 @@ def _write_files(folder: Path) -> None:
     (folder / "new.toml").write_text(new)
     (folder / "wrong.toml").write_text(CARD.replace("input = 300", "input = -1"))
     (folder / "bill.csv").write_text(BILL)
+    (folder / "answer.json").write_text(ANSWER)
+    (folder / "answers.sse").write_text(ANSWERS)
     (folder / "wrong.csv").write_text(BILL.replace("0.25", "a quarter").replace("usd", "eur", 1))
 
 
@@ -148,10 +172,23 @@ def check(name: str, found: Shown, *, moments: bool = False) -> None:
     compare(name, found.columns, with_placeholders(found.screen, moments=moments))
 
 
+def charges(past: Path) -> dict[str, str]:
+    """The last charge of the story for each action."""
+
+    async def read() -> dict[str, str]:
+        async with Client(f"unix:{past / 'creditmeter.sock'}") as client:
+            wanted = account_pb2.ListHistoryRequest(account_id="ada", types=[account_pb2.HISTORY_TYPE_CHARGED], page_size=1_000)
+            listed = await call(client.account.ListHistory, wanted, PATIENCE)
+        return {each.action: each.charge_id for each in reversed(listed.entries)}
+
+    return asyncio.run(read())
+
+
 @pytest.mark.parametrize("name", READS)
 def test_what_is_seen(past: Path, name: str) -> None:
     """Of the past, of nothing at all, and of a mistake."""
-    look(past, name, READS[name].split())
+    line = READS[name]
+    look(past, name, (line.format(**charges(past)) if "{" in line else line).split())
 
 
 def test_what_is_seen_of_changes(changing: Path) -> None:

@@ -83,6 +83,8 @@ COMMANDS = {
     "quote": ASKS
     | {"--csv", "--action", "--model", "--provider", "--input", "--output", "--quantity", "--variant", "--tool", "--account"},
     "prices": LISTS | {"--action"},
+    "price": {"FILE", "--rate-card", "--model", "--provider", "--action", "--variant", "--at", "--json", "--help"},
+    "explain": ASKS | {"CHARGE"},
     "balance": ASKS | {"ACCOUNT", "--at", "--csv"},
     "history": LISTS
     | {"ACCOUNT", "--type", "--action", "--model", "--tool", "--kind", "--source", "--label", "--start", "--end"},

@@ -7,10 +7,12 @@ import pytest
 
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.cost_lines import PriceSource
 from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.holders import SidecarState
 from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.prices.explaining import Outcome
 from creditmeter.core.prices.price_table import Unit
 from creditmeter.core.prices.rate_card import CostBasis
 from creditmeter.core.reports.findings import Reason
@@ -18,7 +20,7 @@ from creditmeter.core.reports.usage_summary import Dimension
 from creditmeter.core.work import ChargeFlag, UsageSource
 from creditmeter.server.enums import number_of, value_of
 from creditmeter.sidecar.status import Condition
-from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, reservations_pb2, work_pb2
+from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, explanations_pb2, grants_pb2, reservations_pb2, work_pb2
 
 PAIRS: list[tuple[Any, type[Enum]]] = [
     (account_pb2.CostBasis, CostBasis),
@@ -30,6 +32,8 @@ PAIRS: list[tuple[Any, type[Enum]]] = [
     (admin_pb2.SidecarState, SidecarState),
     (charges_pb2.ChargeFlag, ChargeFlag),
     (charges_pb2.RefundMode, RefundMode),
+    (explanations_pb2.ExplanationOutcome, Outcome),
+    (explanations_pb2.PriceSource, PriceSource),
     (grants_pb2.GrantKind, GrantKind),
     (grants_pb2.GrantSource, GrantSource),
     (reservations_pb2.ReservationState, ReservationState),

@@ -13,7 +13,7 @@ METHODS = {
         "Quote Reserve Extend Commit Release Charge Refund GetReservation GetCharge GetRefund ListReservations Batch"
         " Pipeline Meter"
     ),
-    "AccountService": "GetBalance ListGrants ListHistory SummarizeUsage ForecastUsage ListModelPrices",
+    "AccountService": "GetBalance ListGrants ListHistory SummarizeUsage ForecastUsage ListModelPrices ExplainCharge",
     "AdminService": (
         "CreateAccount GetAccount UpdateAccount ListAccounts PutPlan ListPlans GrantCredits VoidGrant PublishRateCard"
         " GetRateCard ListRateCards GetStatus ListSidecars ListLeases"
@@ -93,6 +93,15 @@ FIELDS = {
     ),
     "SummarizeUsageRequest": "account_id start end group_by page_size page_token",
     "ModelPrice": "action provider model variant tool tier typical_microcredits unit_prices cost_basis",
+    "ExplainChargeRequest": "charge_id",
+    "ExplainChargeResponse": "charge outcome explanation",
+    "CostExplanation": (
+        "rate_card_version price_list_version lines exact_credits cost_usd credits_per_usd increment_microcredits"
+        " rounded_microcredits minimum_microcredits cap_microcredits cost_microcredits flags"
+    ),
+    "CostLine": (
+        "response what model count rate per in_usd factor served above_input_tokens source rule amount markup credits"
+    ),
     # AdminService.
     "CreateAccountRequest": "request_id account",
     "UpdateAccountRequest": "request_id account update_mask",
@@ -139,6 +148,7 @@ OPTIONAL = {
     ),
     "RefundRequest": "amount_microcredits",
     "LabelMatch": "value",
+    "CostExplanation": "cap_microcredits",
     "Account": (
         "plan_id time_zone anchor_day overdraft_limit_microcredits max_open_reservations max_reservation_microcredits"
         " offline_allowance_microcredits"
@@ -165,6 +175,8 @@ ENUM_VALUES = {
         " REASONING_OUTPUT_TOKENS AUDIO_INPUT_TOKENS AUDIO_OUTPUT_TOKENS IMAGE_INPUT_TOKENS IMAGE_OUTPUT_TOKENS"
         " QUANTITY"
     ),
+    "PriceSource": "CARD PRICE_LIST FREE REPORTED",
+    "ExplanationOutcome": "SAME DIFFERENT STATED UNPRICED NO_CARD",
     "ServingState": "STARTING SERVING DRAINING JOURNAL_UNWRITABLE FENCED",
     "SidecarState": "ACTIVE SILENT GONE",
     "ErrorReason": (

@@ -15,11 +15,13 @@ from creditmeter.cli.commands import (
     balance,
     central,
     config,
+    explain,
     forecast,
     grant,
     history,
     leases,
     plan,
+    price,
     prices,
     quote,
     rates,
@@ -65,6 +67,8 @@ app.add_typer(grant.commands, name="grant")
 app.add_typer(rates.commands, name="rates")
 app.command("quote")(quote.quote)
 app.command("prices")(prices.prices)
+app.command("price")(price.price)
+app.command("explain")(explain.explain)
 app.command("balance")(balance.balance)
 app.command("history")(history.history)
 app.command("usage")(usage.usage)

@@ -1,10 +1,11 @@
-"""AccountService: the balance of an account, its history, its usage and its forecast."""
+"""AccountService: the balance of an account, its history, its usage and its forecast; and how a charge came about."""
 
 from creditmeter.core.credit.grants import GrantCursor
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, ChargeId
 from creditmeter.core.prices.price_table import PricePosition
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import Context, allowed
+from creditmeter.server.explanation_replies import explained_charge_message
 from creditmeter.server.fields import MAX_NAME, Fields
 from creditmeter.server.forecast_replies import forecast_message
 from creditmeter.server.paging import MAX_PAGE_BYTES, fitting, page_of
@@ -110,3 +111,12 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
         version, found = self._reader.model_prices(action, asked.after, asked.limit)
         prices, token = asked.page(found, price_message, lambda each: each.position)
         return account_pb2.ListModelPricesResponse(prices=prices, rate_card_version=version, next_page_token=token)
+
+    async def ExplainCharge(
+        self, request: account_pb2.ExplainChargeRequest, context: Context
+    ) -> account_pb2.ExplainChargeResponse:
+        """How the cost of a charge of any sidecar came about."""
+        fields = Fields(request)
+        charge_id = fields.id("charge_id", ChargeId)
+        found = await allowed(context, fields.refusal or await self._reader.explained_charge(charge_id))
+        return explained_charge_message(found)

@@ -4,6 +4,7 @@ What this sidecar did and has not posted yet is in its books; everything else is
 what it shows is on disk.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,8 +22,11 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import Envelope, compose, idle_of_ended_days
 from creditmeter.core.metering.offline import with_later_resets
+from creditmeter.core.prices.explaining import ExplainedCharge, explained_charge
 from creditmeter.core.prices.price_table import PriceLine, PricePosition, PriceTable
 from creditmeter.core.prices.pricing import Pricing, Quoted
+from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.refusals import (
     AccountNotFound,
     ChargeNotFound,
@@ -37,6 +41,7 @@ from creditmeter.core.refusals import (
 from creditmeter.core.reports.forecasting import Forecast
 from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary
 from creditmeter.core.work import Work
+from creditmeter.forms.rate_cards import card_of
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger
@@ -83,6 +88,7 @@ class Reader:
         self._journal = journal
         self._central = central
         self._table: PriceTable | None = None
+        self._old_card: RateCard | None = None
 
     async def reservation(self, reservation_id: ReservationId) -> Reservation | Refusal:
         """A reservation of this sidecar, as it is now: past its deadline it has expired."""
@@ -132,6 +138,34 @@ class Reader:
             await self._books.durable()
             return own
         return await self._central.reader.find_charge(charge_id) or ChargeNotFound(charge_id)
+
+    async def explained_charge(self, charge_id: ChargeId) -> ExplainedCharge | ChargeNotFound:
+        """A charge, wherever it was made, and how its cost came about.
+
+        Raises:
+            CentralUnavailable: the charge or its rate card is not known here, and the central store did not answer.
+        """
+        found = await self.charge(charge_id)
+        if isinstance(found, ChargeNotFound):
+            return found
+        return explained_charge(await self._card(found.rate_card_version) if found.usage else None, found)
+
+    async def _card(self, version: str) -> RateCard | None:
+        """The card of this version: one of this sidecar, or else the published one; None if there is none that this program can
+        use. The last one that had to be read is kept.
+        """
+        if (known := self._pricing.cards.find(version)) is not None:
+            return known
+        if self._old_card is not None and self._old_card.version == version:
+            return self._old_card
+        kept = await self._central.rate_cards.find(version)
+        if kept is None or kept.version != version:
+            return None
+        try:
+            self._old_card = await asyncio.to_thread(card_of, kept)
+        except RateCardError:
+            return None
+        return self._old_card
 
     async def refund(self, refund_id: RefundId) -> Refund | RefundNotFound:
         """A refund, wherever it was made.

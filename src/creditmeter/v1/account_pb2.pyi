@@ -3,12 +3,13 @@
 isort:skip_file
 AccountService, the read side: balance, history, usage, forecast and prices of an account. Free of charge.
 
-The conventions are at the head of metering.proto. All but GetBalance answer CENTRAL_UNAVAILABLE while the central
-store cannot be reached.
+The conventions are at the head of metering.proto. All but GetBalance and ExplainCharge answer
+CENTRAL_UNAVAILABLE while the central store cannot be reached.
 """
 
 from collections import abc as _abc
 from creditmeter.v1 import charges_pb2 as _charges_pb2
+from creditmeter.v1 import explanations_pb2 as _explanations_pb2
 from creditmeter.v1 import grants_pb2 as _grants_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -1240,3 +1241,59 @@ class ModelPrice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelPrice: _TypeAlias = ModelPrice  # noqa: Y015
+
+@_typing.final
+class ExplainChargeRequest(_message.Message):
+    """Names a charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    charge_id: _builtins.str
+    """The charge to explain. Required."""
+    def __init__(
+        self,
+        *,
+        charge_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_id", b"charge_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainChargeRequest: _TypeAlias = ExplainChargeRequest  # noqa: Y015
+
+@_typing.final
+class ExplainChargeResponse(_message.Message):
+    """The charge, and how its cost came about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    outcome: _explanations_pb2.ExplanationOutcome.ValueType
+    """What explaining it came to. Only SAME is the explanation of the charge itself."""
+    @_builtins.property
+    def charge(self) -> _charges_pb2.Charge:
+        """The charge as it stands now."""
+
+    @_builtins.property
+    def explanation(self) -> _explanations_pb2.CostExplanation:
+        """The cost that pricing it once more comes to. Unset if there is no price; outcome says why."""
+
+    def __init__(
+        self,
+        *,
+        charge: _charges_pb2.Charge | None = ...,
+        outcome: _explanations_pb2.ExplanationOutcome.ValueType = ...,
+        explanation: _explanations_pb2.CostExplanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "explanation", b"explanation", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainChargeResponse: _TypeAlias = ExplainChargeResponse  # noqa: Y015

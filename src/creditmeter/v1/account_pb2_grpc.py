@@ -65,6 +65,11 @@ class AccountServiceStub:
                 request_serializer=creditmeter_dot_v1_dot_account__pb2.ListModelPricesRequest.SerializeToString,
                 response_deserializer=creditmeter_dot_v1_dot_account__pb2.ListModelPricesResponse.FromString,
                 _registered_method=True)
+        self.ExplainCharge = channel.unary_unary(
+                '/creditmeter.v1.AccountService/ExplainCharge',
+                request_serializer=creditmeter_dot_v1_dot_account__pb2.ExplainChargeRequest.SerializeToString,
+                response_deserializer=creditmeter_dot_v1_dot_account__pb2.ExplainChargeResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -119,6 +124,15 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainCharge(self, request, context):
+        """ExplainCharge prices a charge once more by the rate card that it was priced by, and shows how its cost came about,
+        line by line. Errors: CHARGE_NOT_FOUND; CENTRAL_UNAVAILABLE if this sidecar does not know the charge or its rate
+        card.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -151,6 +165,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListModelPrices,
                     request_deserializer=creditmeter_dot_v1_dot_account__pb2.ListModelPricesRequest.FromString,
                     response_serializer=creditmeter_dot_v1_dot_account__pb2.ListModelPricesResponse.SerializeToString,
+            ),
+            'ExplainCharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainCharge,
+                    request_deserializer=creditmeter_dot_v1_dot_account__pb2.ExplainChargeRequest.FromString,
+                    response_serializer=creditmeter_dot_v1_dot_account__pb2.ExplainChargeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -316,6 +335,33 @@ class AccountService:
             '/creditmeter.v1.AccountService/ListModelPrices',
             creditmeter_dot_v1_dot_account__pb2.ListModelPricesRequest.SerializeToString,
             creditmeter_dot_v1_dot_account__pb2.ListModelPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainCharge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/creditmeter.v1.AccountService/ExplainCharge',
+            creditmeter_dot_v1_dot_account__pb2.ExplainChargeRequest.SerializeToString,
+            creditmeter_dot_v1_dot_account__pb2.ExplainChargeResponse.FromString,
             options,
             channel_credentials,
             insecure,

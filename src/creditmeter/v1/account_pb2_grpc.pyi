@@ -3,8 +3,8 @@
 isort:skip_file
 AccountService, the read side: balance, history, usage, forecast and prices of an account. Free of charge.
 
-The conventions are at the head of metering.proto. All but GetBalance answer CENTRAL_UNAVAILABLE while the central
-store cannot be reached.
+The conventions are at the head of metering.proto. All but GetBalance and ExplainCharge answer
+CENTRAL_UNAVAILABLE while the central store cannot be reached.
 """
 
 from collections import abc as _abc
@@ -60,6 +60,11 @@ class AccountServiceStub:
     """ListModelPrices pages what models, tools and actions cost by the rate card in force: what a user looks at before
     a heavy run. Errors: CENTRAL_UNAVAILABLE.
     """
+    ExplainCharge: _grpc.UnaryUnaryMultiCallable[_account_pb2.ExplainChargeRequest, _account_pb2.ExplainChargeResponse]
+    """ExplainCharge prices a charge once more by the rate card that it was priced by, and shows how its cost came about,
+    line by line. Errors: CHARGE_NOT_FOUND; CENTRAL_UNAVAILABLE if this sidecar does not know the charge or its rate
+    card.
+    """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -88,6 +93,11 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ListModelPrices: _aio.UnaryUnaryMultiCallable[_account_pb2.ListModelPricesRequest, _account_pb2.ListModelPricesResponse]  # type: ignore[assignment]
     """ListModelPrices pages what models, tools and actions cost by the rate card in force: what a user looks at before
     a heavy run. Errors: CENTRAL_UNAVAILABLE.
+    """
+    ExplainCharge: _aio.UnaryUnaryMultiCallable[_account_pb2.ExplainChargeRequest, _account_pb2.ExplainChargeResponse]  # type: ignore[assignment]
+    """ExplainCharge prices a charge once more by the rate card that it was priced by, and shows how its cost came about,
+    line by line. Errors: CHARGE_NOT_FOUND; CENTRAL_UNAVAILABLE if this sidecar does not know the charge or its rate
+    card.
     """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -150,6 +160,17 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ListModelPricesResponse, _abc.Awaitable[_account_pb2.ListModelPricesResponse]]:
         """ListModelPrices pages what models, tools and actions cost by the rate card in force: what a user looks at before
         a heavy run. Errors: CENTRAL_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainCharge(
+        self,
+        request: _account_pb2.ExplainChargeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ExplainChargeResponse, _abc.Awaitable[_account_pb2.ExplainChargeResponse]]:
+        """ExplainCharge prices a charge once more by the rate card that it was priced by, and shows how its cost came about,
+        line by line. Errors: CHARGE_NOT_FOUND; CENTRAL_UNAVAILABLE if this sidecar does not know the charge or its rate
+        card.
         """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

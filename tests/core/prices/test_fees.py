@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.credit.charges import Cost
+from creditmeter.core.credit.cost_lines import Origin, PriceSource
 from creditmeter.core.prices.fees import Fee, fees_of, unpriced_units
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
 from creditmeter.core.prices.rate_card import MAX_TOKENS
@@ -143,8 +144,9 @@ def test_the_default_card_has_the_fees_of_each_provider(usage: Usage, usd: str |
 def test_fees_of_units() -> None:
     """One for each unit that has a price, with what one costs; counts of tokens are no units."""
     units = {"web_searches": 3, "unheard_of": 2, "video_input_tokens": 9, "code_executions": 0}
-    found = fees_of(units, {"web_searches": Decimal("2.5"), "video_input_tokens": Decimal(1)}.get)
-    assert found == (Fee("web_searches", 3, Decimal("0.0025"), Decimal("0.0075")),)
+    origin = Origin(PriceSource.CARD, "fees")
+    found = fees_of(units, {"web_searches": (Decimal("2.5"), origin), "video_input_tokens": (Decimal(1), origin)}.get)
+    assert found == (Fee("web_searches", 3, Decimal("0.0025"), Decimal("0.0075"), origin),)
     assert unpriced_units(units, found) == ("unheard_of",)
 
 

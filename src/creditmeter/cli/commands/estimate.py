@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,13 +11,12 @@ from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, read_credits, read_some_credits
 from creditmeter.cli.output import counted, print_json
 from creditmeter.cli.paging import pages
-from creditmeter.cli.rate_cards import card_of
+from creditmeter.cli.rate_cards import RateCardFile, card_in
 from creditmeter.cli.screen import Table, print_lines, print_table, table
 from creditmeter.core.amounts import Microcredits, format_credits
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.ids import PlanId
 from creditmeter.core.prices.rate_card import RateCard
-from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.reports.estimate import TYPICAL_TEXT, Estimate, Month, Prices, Range, Support, covers, prices_of, support
 from creditmeter.core.reports.estimate import estimate as estimated
 from creditmeter.core.reports.plan_fit import size
@@ -36,12 +33,6 @@ _Address = Annotated[
         help="The sidecar whose plans are compared: host:port or unix:/path. Default: no plans are.",
     ),
 ]
-_RateCard = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="The rate card to price by. Default: the one that comes with the program.", dir_okay=False
-    ),
-]
 
 
 def estimate(
@@ -56,7 +47,7 @@ def estimate(
         int | None,
         typer.Option(parser=read_some_credits, metavar="CREDITS", help="Say instead what so many credits a month support."),
     ] = None,
-    rate_card: _RateCard = None,
+    rate_card: RateCardFile = None,
     address: _Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +59,7 @@ def estimate(
         )
     if credits is None and not (actions or pieces or searches):
         raise CommandFailed("describe the month: --actions, --pieces, --searches; or name --credits", ExitCode.USAGE)
-    card = _card(rate_card)
+    card = card_in(rate_card)
     prices = prices_of(card)
     if credits is not None:
         supported = support(Microcredits(credits), month, prices)
@@ -76,21 +67,6 @@ def estimate(
     else:
         plans = None if address is None else _plans(address)
         _print_estimate(card, estimated(month, prices), prices, month, plans, as_json=as_json)
-
-
-def _card(file: Path | None) -> RateCard:
-    """The card in a file, or the one that comes with the program.
-
-    Raises:
-        CommandFailed: the file cannot be read, or has no usable card.
-    """
-    source = files("creditmeter.core.prices").joinpath("default_rate_card.toml") if file is None else file
-    try:
-        return card_of(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"the rate card {file} cannot be read: {error}", ExitCode.USAGE) from error
-    except RateCardError as error:
-        raise CommandFailed(f"the rate card {file} is not usable: {error}", ExitCode.USAGE) from error
 
 
 def _plans(address: str) -> list[Plan]:

@@ -4,12 +4,13 @@ A charge is a record of fact. The sidecar writes it when a call ends. When it is
 which grants the charge drew on, what became debt, and what was written off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.credit.grants import Draw
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
@@ -44,6 +45,9 @@ class Cost:
     `priced_parts` are the responses of a call that had several, or fees. `unread` are the paths in the provider's report of
     numbers that look like counts of tokens and were not read. `reported_cost_usd` is what the provider or gateway itself says
     that the call cost, in dollars; None if it does not.
+
+    `make_lines` makes the lines that add up to `exact_credits`, from the steps by which it was computed. Making them takes
+    longer than pricing, and few are asked for.
     """
 
     amount: Microcredits
@@ -55,6 +59,12 @@ class Cost:
     priced_parts: tuple[PricedPart, ...] = ()
     unread: tuple[str, ...] = ()
     reported_cost_usd: Decimal | None = None
+    make_lines: Callable[[], tuple[CostLine, ...]] = field(default=tuple, repr=False, compare=False)
+
+    @property
+    def lines(self) -> tuple[CostLine, ...]:
+        """The lines that add up to `exact_credits`. They are not stored, and a stated amount has none."""
+        return self.make_lines()
 
 
 @dataclass(frozen=True, slots=True)

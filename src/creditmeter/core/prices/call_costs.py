@@ -8,9 +8,11 @@ that may be more than the reservation as a whole, but never less than the respon
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 from creditmeter.core.credit.charges import Cost, PricedPart
+from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.completing import complete_usage
 from creditmeter.core.prices.cost_basis import Listed, charged
@@ -150,7 +152,13 @@ def _total(card: RateCard, whole: Usage, costs: Sequence[Cost], *, is_fact: bool
         credits, usd = EXACTLY.add(credits, each.exact_credits), EXACTLY.add(usd, each.usd)
     flags = dict.fromkeys(flag for each in costs for flag in _own_flags(each))
     usage = _sum(whole, [each.usage for each in costs if each.usage is not None])
-    return within_limit(rounded_cost(card, usage, (credits, usd), card.minimum, tuple(flags)), usage, is_fact=is_fact)
+    cost = rounded_cost(card, usage, (credits, usd), card.minimum, tuple(flags), partial(_numbered_lines, tuple(costs)))
+    return within_limit(cost, usage, is_fact=is_fact)
+
+
+def _numbered_lines(costs: Sequence[Cost]) -> tuple[CostLine, ...]:
+    """The lines of all responses, each with the number of its own."""
+    return tuple(replace(line, response=number) for number, each in enumerate(costs, 1) for line in each.lines)
 
 
 def _sum(whole: Usage, usages: Sequence[Usage]) -> Usage:

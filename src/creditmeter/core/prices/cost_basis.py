@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from creditmeter.core.amounts import ZERO
 from creditmeter.core.credit.charges import Cost
+from creditmeter.core.prices.line_costs import reported_line
 from creditmeter.core.prices.rate_card import CostBasis, RateCard, TextRule
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded_cost
 from creditmeter.core.work import ChargeFlag, Usage
@@ -58,8 +59,13 @@ def charged(card: RateCard, listed: Sequence[Listed], reported_usd: Decimal | No
         return costs
     flags = tuple(flag for flag in first.cost.flags if flag not in _OF_LIST_PRICE)
     assert first.cost.usage is not None, "what has a rule has a usage"
-    own = rounded_cost(card, first.cost.usage, (credits, reported_usd), card.minimum, flags)
-    return [own, *(replace(each, amount=ZERO, exact_credits=NOTHING, usd=NOTHING, flags=()) for each in costs[1:])]
+    line = reported_line(first.rule, first.cost.usage, reported_usd, credits)
+    own = rounded_cost(card, first.cost.usage, (credits, reported_usd), card.minimum, flags, lambda: (line,))
+    return [own, *map(_nothing_more, costs[1:])]
+
+
+def _nothing_more(cost: Cost) -> Cost:
+    return replace(cost, amount=ZERO, exact_credits=NOTHING, usd=NOTHING, flags=(), make_lines=tuple)
 
 
 def _is_chargeable(first: Listed, costs: Sequence[Cost], usd: Decimal | None) -> bool:

@@ -9,10 +9,12 @@ is flagged UNREAD_USAGE. A fee of 0 says that it is.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeAlias
 
+from creditmeter.core.credit.cost_lines import Origin, PriceSource
 from creditmeter.core.prices.fallback import priced_model
 from creditmeter.core.prices.model_names import undated
-from creditmeter.core.prices.rate_card import RateCard, TextRule
+from creditmeter.core.prices.rate_card import RateCard, TextRule, rule_origin
 from creditmeter.core.prices.rates import TextPrices
 from creditmeter.core.prices.rounding import EXACTLY
 from creditmeter.core.prices.token_costs import RARE_COUNTS
@@ -22,20 +24,25 @@ OTHER_NAMES: Mapping[str, str] = {"file_searches": "storage_searches", "search_u
 """Units that the price list has under another name."""
 
 
+Found: TypeAlias = tuple[Decimal, Origin]
+"""The dollars for a thousand units, and where they are from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """What so many units cost, in dollars: one of them, and all."""
+    """What so many units cost, in dollars: one of them, and all; and where that is from."""
 
     name: str
     count: int
     usd_each: Decimal
     usd: Decimal
+    origin: Origin
 
 
-def fees_of(units: Mapping[str, int], usd_per_thousand: Callable[[str], Decimal | None]) -> tuple[Fee, ...]:
+def fees_of(units: Mapping[str, int], usd_per_thousand: Callable[[str], Found | None]) -> tuple[Fee, ...]:
     """The fees of a call, for each of its units that has one. Counts of tokens are no such units."""
     priced = ((name, count, usd_per_thousand(name)) for name, count in counted(units).items())
-    return tuple(_fee(name, count, usd) for name, count, usd in priced if usd is not None)
+    return tuple(_fee(name, count, *found) for name, count, found in priced if found is not None)
 
 
 def unpriced_units(units: Mapping[str, int], fees: tuple[Fee, ...]) -> tuple[str, ...]:
@@ -53,20 +60,23 @@ def counted(units: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in units.items() if count and name not in RARE_COUNTS}
 
 
-def _fee(name: str, count: int, usd_per_thousand: Decimal) -> Fee:
+def _fee(name: str, count: int, usd_per_thousand: Decimal, origin: Origin) -> Fee:
     each = EXACTLY.scaleb(usd_per_thousand, -3)
-    return Fee(name, count, each, EXACTLY.multiply(count, each))
+    return Fee(name, count, each, EXACTLY.multiply(count, each), origin)
 
 
-def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage, unit: str) -> Decimal | None:
-    """The fee for a thousand of a unit in dollars, found as this module's docstring says; None if there is none."""
+def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage, unit: str) -> Found | None:
+    """The fee for a thousand of a unit, found as this module's docstring says; None if there is none."""
     called, model = priced_model(usage)
     provider = called or rule.at_provider
     name = model.lower()
     for each in dict.fromkeys((name, undated(name), rule.model.lower())):
         if (own := card.fees.get((provider, each, unit))) is not None:
-            return own
+            return own, Origin(PriceSource.CARD, f"fees of {provider}/{each}" if provider else f"fees of {each}")
     for listed in (unit, OTHER_NAMES.get(unit, unit)):
         if listed in prices.fees:
-            return prices.fees[listed]
-    return card.fees.get((provider, "", unit), card.fees.get(("", "", unit)))
+            return prices.fees[listed], rule_origin(rule)
+    for owner in (provider, ""):
+        if (fee := card.fees.get((owner, "", unit))) is not None:
+            return fee, Origin(PriceSource.CARD, f"fees of {owner}" if owner else "fees")
+    return None

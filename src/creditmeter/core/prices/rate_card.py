@@ -26,6 +26,7 @@ from enum import Enum
 from typing import TypeVar
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
+from creditmeter.core.credit.cost_lines import Origin, PriceSource
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.model_names import bare_name, undated
 from creditmeter.core.prices.near_names import NearNames
@@ -255,6 +256,13 @@ def rule_from(listed: Listed | None, markup: Decimal, basis: CostBasis = CostBas
         basis=basis,
         reported_markup=markup,
     )
+
+
+def rule_origin(rule: TextRule) -> Origin:
+    """Where the prices of a rule are from."""
+    if rule.listed is None:
+        return Origin(PriceSource.CARD, rule.address)
+    return Origin(PriceSource.PRICE_LIST, f"{rule.listed.provider}/{rule.listed.model.model}")
 
 
 def _remembered(memory: dict[_Key, _Found], key: _Key, find: Callable[[str, str], _Found]) -> _Found:

@@ -115,8 +115,12 @@ class RateCards:
 
     def pinned(self, version: str, at: Instant) -> RateCard:
         """The card of a reservation; the one in force if it is not known any more."""
+        return self.find(version) or self.in_force(at)
+
+    def find(self, version: str) -> RateCard | None:
+        """The card of this version; None if it is not known any more."""
         known = self._cards.get(version)
-        return self.in_force(at) if known is None else known[1]
+        return None if known is None else known[1]
 
     def unneeded(self, pinned: Iterable[str], at: Instant) -> set[str]:
         """The versions of cards that are not pinned and will not be in force any more."""

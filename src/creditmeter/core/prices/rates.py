@@ -113,6 +113,10 @@ class TextPrices:
         highest = ((each.highest_input, each.highest_output, each.of_rare("citation")) for each in rates)
         return (self.per_call, *self.fees.values(), *(price for each in highest for price in each))
 
+    def above(self, tokens: int) -> int:
+        """Above how many input tokens the rates of a call with so many apply; 0 if they are those of any input."""
+        return max((tier.above_input_tokens for tier in self.long_context if tokens > tier.above_input_tokens), default=0)
+
     def for_input(self, tokens: int) -> TextRates:
         """The rates of a call with so many input tokens."""
         found = self.rates

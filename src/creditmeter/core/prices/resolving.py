@@ -48,6 +48,11 @@ class ModelRule:
         """Every name that the model goes by, the rule's own first."""
         return (self.model, *self.also)
 
+    @property
+    def address(self) -> str:
+        """The model, behind its provider if the rule names one."""
+        return f"{self.provider}/{self.model}" if self.provider else self.model
+
 
 _Rule = TypeVar("_Rule", bound=ModelRule)
 

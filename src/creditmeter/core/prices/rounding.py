@@ -5,11 +5,13 @@ All components of one call are summed exactly. Their sum is rounded once: up to 
 behind "exactly".
 """
 
+from collections.abc import Callable
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from math import ceil
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Cost
+from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.work import ChargeFlag, Usage
 
@@ -37,11 +39,14 @@ def rounded_cost(
     exact: tuple[Decimal, Decimal],
     minimum: Microcredits,
     flags: tuple[ChargeFlag, ...] = (),
+    make_lines: Callable[[], tuple[CostLine, ...]] = tuple,
 ) -> Cost:
-    """The cost of a usage whose exact price is given in credits and in dollars. `flags` come before those of the rounding."""
+    """The cost of a usage whose exact price is given in credits and in dollars. `flags` come before those of the rounding, and
+    `make_lines` makes the lines of the exact price.
+    """
     exact_credits, usd = exact
     amount, bounds = rounded(card, exact_credits, minimum)
-    return Cost(amount, plain(exact_credits), plain(usd), card.version, usage, flags + bounds)
+    return Cost(amount, plain(exact_credits), plain(usd), card.version, usage, flags + bounds, make_lines=make_lines)
 
 
 def up_to_increment(credits: Decimal, increment: Microcredits) -> Microcredits:

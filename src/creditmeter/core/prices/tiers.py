@@ -29,11 +29,15 @@ _ONE = Decimal(1)
 
 
 class ServedPrices(NamedTuple):
-    """The prices of calls that were served in some way, the factor of what their tokens cost, and a flag if it is not known."""
+    """The prices of calls that were served in some way, the factor of what their tokens cost, and a flag if it is not known.
+
+    `ways` are the ways of serving that the list or the card knows, by their names. Prices and factor are of these.
+    """
 
     prices: TextPrices
     factor: Decimal = _ONE
     flags: tuple[ChargeFlag, ...] = ()
+    ways: tuple[str, ...] = ()
 
 
 def asked_for(work: Work) -> Served:
@@ -54,7 +58,7 @@ def served_prices(card: RateCard, rule: TextRule, call: Work | Usage, at: Instan
     if not unusual:
         return ServedPrices(rule.prices_at(at))
     provider = priced_model(call)[0] or rule.at_provider
-    listed, factor, is_known = None, _ONE, True
+    listed, factor, unknown = None, _ONE, set[str]()
     for kind, name in unusual:
         found = rule.variant_at(kind, name, at) if listed is None else None
         if found is not None:
@@ -62,9 +66,10 @@ def served_prices(card: RateCard, rule: TextRule, call: Work | Usage, at: Instan
         elif (known := card.tier_factor(provider, kind, name)) is not None:
             factor = EXACTLY.multiply(factor, known)
         else:
-            is_known = False
-    flags = () if is_known else (ChargeFlag.UNKNOWN_TIER,)
-    return ServedPrices(rule.prices_at(at) if listed is None else listed, factor, flags)
+            unknown.add(name)
+    ways = tuple(name for _, name in unusual if name not in unknown)
+    flags = (ChargeFlag.UNKNOWN_TIER,) if unknown else ()
+    return ServedPrices(rule.prices_at(at) if listed is None else listed, factor, flags, ways)
 
 
 @lru_cache(maxsize=256)

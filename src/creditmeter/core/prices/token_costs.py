@@ -7,8 +7,9 @@ Output tokens are read in the same way.
 Rates are per million tokens, so tokens times a rate are millionths of the unit that the rate is in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import TypeAlias
 
 from creditmeter.core.prices.rate_card import PriceUnit, RateCard, TextRule
 from creditmeter.core.prices.rates import TextPrices, TextRates
@@ -27,6 +28,10 @@ RARE_COUNTS: Mapping[str, str] = {
 Cached audio and images are parts of the cached tokens and of the audio and images; video is a part of the input or output.
 Citation tokens are beside input and output, as Perplexity counts them (https://docs.perplexity.ai/getting-started/pricing).
 """
+
+
+Tokens: TypeAlias = tuple[str, int, Decimal]
+"""So many tokens of a class, named as their count is, and their rate."""
 
 
 def exact_price(
@@ -70,24 +75,26 @@ def output_parts(usage: Usage) -> int:
     return (usage.reasoning_output_tokens or 0) + kinds
 
 
-def input_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
-    """The cost of so many input tokens, in millionths of the rates' unit; None if the parts contradict them or each other."""
+def input_classes(usage: Usage, rates: TextRates, tokens: int) -> list[Tokens] | None:
+    """So many input tokens by their classes; None if the parts contradict them or each other."""
     kept_1h = usage.cache_creation_1h_input_tokens or 0
     written = kept_1h if usage.cache_creation_input_tokens is None else usage.cache_creation_input_tokens
     if usage.units:
-        return _input_cost_with_rare(usage, rates, tokens, (written, kept_1h))
+        return _input_with_rare(usage, rates, tokens, (written, kept_1h))
     read = usage.cache_read_input_tokens or 0
     audio, image = usage.audio_input_tokens or 0, usage.image_input_tokens or 0
+    if not (read or written or kept_1h or audio or image):
+        return [all_input(rates, tokens)]
     if read + written > tokens or kept_1h > written or audio + image > tokens:
         return None
     dearest_first = (
-        (audio, rates.audio_input),
-        (image, rates.image_input),
-        (kept_1h, rates.cache_write_1h),
-        (written - kept_1h, rates.cache_write),
-        (read, rates.cache_read),
+        ("audio_input_tokens", audio, rates.audio_input),
+        ("image_input_tokens", image, rates.image_input),
+        ("cache_creation_1h_input_tokens", kept_1h, rates.cache_write_1h),
+        ("cache_creation_input_tokens", written - kept_1h, rates.cache_write),
+        ("cache_read_input_tokens", read, rates.cache_read),
     )
-    return cost_of(tokens, rates.input, dearest_first)
+    return _taken(all_input(rates, tokens), dearest_first)
 
 
 def _read_and_kinds(usage: Usage) -> tuple[int, int, int]:
@@ -108,8 +115,8 @@ def _cached_kinds(usage: Usage) -> tuple[int, int]:
     return usage.units.get("cached_audio_input_tokens", 0), usage.units.get("cached_image_input_tokens", 0)
 
 
-def _input_cost_with_rare(usage: Usage, rates: TextRates, tokens: int, cached: tuple[int, int]) -> Decimal | None:
-    """The same as `input_cost` where the usage has counts of rarer classes: cached audio is known to be of two at once.
+def _input_with_rare(usage: Usage, rates: TextRates, tokens: int, cached: tuple[int, int]) -> list[Tokens] | None:
+    """The same as `input_classes` where the usage has counts of rarer classes: cached audio is known to be of two at once.
 
     `cached` are the tokens that were written to the cache, and those of them that are kept for an hour.
     """
@@ -122,46 +129,76 @@ def _input_cost_with_rare(usage: Usage, rates: TextRates, tokens: int, cached: t
     if cached_audio > audio or cached_image > image or cached_audio + cached_image > read:
         return None
     dearest_first = (
-        (audio - cached_audio, rates.audio_input),
-        (image - cached_image, rates.image_input),
-        (cached_audio, rates.of_rare("cached_audio")),
-        (cached_image, rates.of_rare("cached_image")),
-        (video, rates.of_rare("video_input")),
-        (kept_1h, rates.cache_write_1h),
-        (written - kept_1h, rates.cache_write),
-        (read - cached_audio - cached_image, rates.cache_read),
+        ("audio_input_tokens", audio - cached_audio, rates.audio_input),
+        ("image_input_tokens", image - cached_image, rates.image_input),
+        ("cached_audio_input_tokens", cached_audio, rates.of_rare("cached_audio")),
+        ("cached_image_input_tokens", cached_image, rates.of_rare("cached_image")),
+        ("video_input_tokens", video, rates.of_rare("video_input")),
+        ("cache_creation_1h_input_tokens", kept_1h, rates.cache_write_1h),
+        ("cache_creation_input_tokens", written - kept_1h, rates.cache_write),
+        ("cache_read_input_tokens", read - cached_audio - cached_image, rates.cache_read),
     )
-    return cost_of(tokens, rates.input, dearest_first)
+    return _taken(all_input(rates, tokens), dearest_first)
 
 
-def citation_cost(usage: Usage, rates: TextRates) -> Decimal:
-    """The cost of citation tokens, which are beside input and output, in millionths of the rates' unit."""
-    tokens = usage.units.get("citation_tokens", 0) if usage.units else 0
-    return EXACTLY.multiply(tokens, rates.of_rare("citation")) if tokens else NOTHING
+def citations(usage: Usage, rates: TextRates) -> list[Tokens]:
+    """The citation tokens, which are beside input and output."""
+    tokens = usage.units.get("citation_tokens", 0)
+    return [("citation_tokens", tokens, rates.of_rare("citation"))] if tokens else []
 
 
-def output_cost(usage: Usage, rates: TextRates, tokens: int) -> Decimal | None:
-    """The cost of so many output tokens, in millionths of the rates' unit; None if the parts contradict them."""
+def output_classes(usage: Usage, rates: TextRates, tokens: int) -> list[Tokens] | None:
+    """So many output tokens by their classes; None if the parts contradict them."""
     reasoning = usage.reasoning_output_tokens or 0
     audio, image = usage.audio_output_tokens or 0, usage.image_output_tokens or 0
     video = usage.units.get("video_output_tokens", 0) if usage.units else 0
+    if not (reasoning or audio or image or video):
+        return [all_output(rates, tokens)]
     if reasoning + audio + image + video > tokens:
         return None
-    classes = ((reasoning, rates.reasoning), (audio, rates.audio_output), (image, rates.image_output))
-    of_video = ((video, rates.of_rare("video_output")),) if video else ()
-    return cost_of(tokens, rates.output, classes + of_video)
+    classes = (
+        ("reasoning_output_tokens", reasoning, rates.reasoning),
+        ("audio_output_tokens", audio, rates.audio_output),
+        ("image_output_tokens", image, rates.image_output),
+    )
+    of_video = (("video_output_tokens", video, rates.of_rare("video_output")),) if video else ()
+    return _taken(all_output(rates, tokens), classes + of_video)
 
 
-def cost_of(tokens: int, plain_rate: Decimal, classes: tuple[tuple[int, Decimal], ...] = ()) -> Decimal:
-    """The cost of so many tokens, in millionths of the rates' unit.
+def all_input(rates: TextRates, tokens: int) -> Tokens:
+    """Input tokens without a class of their own."""
+    return "input_tokens", tokens, rates.input
 
-    `classes` are counts and their rates. Each class takes its tokens from those that the classes before it left. What is left
-    in the end has the plain rate.
+
+def all_output(rates: TextRates, tokens: int) -> Tokens:
+    """Output tokens without a class of their own."""
+    return "output_tokens", tokens, rates.output
+
+
+def _taken(whole: Tokens, classes: tuple[Tokens, ...]) -> list[Tokens]:
+    """The whole by its classes: each takes its tokens from those that the classes before it left.
+
+    The rest comes first, also if it is none.
     """
-    cost = NOTHING
-    for count, rate in classes:
+    plain, tokens, plain_rate = whole
+    found = [whole]
+    for name, count, rate in classes:
         if count and tokens:
             taken = min(count, tokens)
-            cost = EXACTLY.fma(taken, rate, cost)
+            found.append((name, taken, rate))
             tokens -= taken
-    return EXACTLY.fma(tokens, plain_rate, cost)
+    found[0] = plain, tokens, plain_rate
+    return found
+
+
+def sum_of_tokens(classes: Iterable[Tokens]) -> Decimal:
+    """The cost of all of these tokens, in millionths of the rates' unit."""
+    cost, fma = NOTHING, EXACTLY.fma
+    for _, count, rate in classes:
+        cost = fma(count, rate, cost)
+    return cost
+
+
+def cost_of(tokens: int, rate: Decimal) -> Decimal:
+    """The cost of so many tokens of one class, in millionths of the rate's unit."""
+    return EXACTLY.multiply(tokens, rate)

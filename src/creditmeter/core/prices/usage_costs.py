@@ -8,27 +8,32 @@ call may change its rates (`tiers`), and what it counts beside tokens may have f
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from operator import attrgetter
 
 from creditmeter.core.amounts import MAX_AMOUNT, ZERO
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import unpriced_units, usage_fees
-from creditmeter.core.prices.item_prices import item_credits
+from creditmeter.core.prices.fees import Fee, unpriced_units, usage_fees
+from creditmeter.core.prices.item_prices import Items, items_of
+from creditmeter.core.prices.line_costs import free_lines, item_lines, text_lines
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
 from creditmeter.core.prices.rates import TextPrices
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, in_dollars, rounded_cost
 from creditmeter.core.prices.tiers import served_prices
 from creditmeter.core.prices.token_costs import (
-    citation_cost,
-    cost_of,
+    Tokens,
+    all_input,
+    all_output,
+    citations,
     exact_price,
-    input_cost,
+    input_classes,
     input_parts,
-    output_cost,
+    output_classes,
     output_parts,
+    sum_of_tokens,
 )
 from creditmeter.core.work import ChargeFlag, Usage
 
@@ -61,7 +66,7 @@ def price_usage(
     if not usage.action:
         return invalid(usage, "action", "is needed to find a price")
     if usage.action in card.free:
-        return Cost(ZERO, NOTHING, NOTHING, card.version, usage)
+        return Cost(ZERO, NOTHING, NOTHING, card.version, usage, make_lines=partial(free_lines, usage))
     cost = _price_text(card, usage, at, by_fallback=by_fallback) if usage.action == TEXT else _price_items(card, usage)
     return within_limit(cost, usage, is_fact=is_fact) if isinstance(cost, Cost) else cost
 
@@ -86,39 +91,49 @@ def price_text(
     """The cost of so many tokens of input and of output by a rule. `usage` tells their classes apart."""
     found = served_prices(card, rule, usage, at)
     prices, flags = found.prices, flags + found.flags
-    cost, contradictions = _tokens_cost(prices, usage, tokens)
-    fees_usd, unread = _fees(card, rule, prices, usage) if usage.units else (NOTHING, ())
+    classes, input_tokens, contradictions = _classes(prices, usage, tokens)
+    fees, unread = _fees(card, rule, prices, usage) if usage.units else ((), ())
+    cost = sum_of_tokens(classes)
     if found.factor != 1:
         cost = EXACTLY.multiply(cost, found.factor)
-    exact = exact_price(card, rule, prices, cost, fees_usd)
-    return rounded_cost(card, usage, exact, card.minimum, flags + contradictions + unread)
+    exact = exact_price(card, rule, prices, cost, _sum_of_fees(fees))
+    make_lines = partial(text_lines, card, rule, usage, found, classes, input_tokens, fees)
+    return rounded_cost(card, usage, exact, card.minimum, flags + contradictions + unread, make_lines)
 
 
-def _tokens_cost(prices: TextPrices, usage: Usage, tokens: tuple[int, int]) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
-    """The cost of so many tokens of input and of output, in millionths of the prices' unit; and a flag for a contradiction."""
+def _classes(
+    prices: TextPrices, usage: Usage, tokens: tuple[int, int]
+) -> tuple[tuple[Tokens, ...], int, tuple[ChargeFlag, ...]]:
+    """So many tokens of input and of output by their classes, the length of the input that decides the rates, and a flag for a
+    contradiction.
+    """
     input_tokens, output_tokens = tokens
     flags: tuple[ChargeFlag, ...] = ()
     rates = prices.for_input(input_tokens)
-    of_input = input_cost(usage, rates, input_tokens)
+    of_input = input_classes(usage, rates, input_tokens)
     if of_input is None:
         input_tokens, flags = max(input_tokens, input_parts(usage)), (ChargeFlag.CONTRADICTORY_USAGE,)
         rates = prices.for_input(input_tokens)
-        of_input = cost_of(input_tokens, rates.input)
-    of_output = output_cost(usage, rates, output_tokens)
+        of_input = [all_input(rates, input_tokens)]
+    of_output = output_classes(usage, rates, output_tokens)
     if of_output is None:
         output_tokens, flags = max(output_tokens, output_parts(usage)), (ChargeFlag.CONTRADICTORY_USAGE,)
-        of_output = cost_of(output_tokens, rates.output)
-    cost = EXACTLY.add(of_input, of_output)
-    return (EXACTLY.add(cost, citation_cost(usage, rates)) if usage.units else cost), flags
+        of_output = [all_output(rates, output_tokens)]
+    beside = citations(usage, rates) if usage.units else ()
+    return (*of_input, *of_output, *beside), input_tokens, flags
 
 
-def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
-    """The fees of a usage in dollars, and a flag if it counts something that has no price."""
+def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[tuple[Fee, ...], tuple[ChargeFlag, ...]]:
+    """The fees of a usage, and a flag if it counts something that has no price."""
     fees = usage_fees(card, rule, prices, usage)
+    return fees, (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
+
+
+def _sum_of_fees(fees: tuple[Fee, ...]) -> Decimal:
     usd = NOTHING
     for fee in fees:
         usd = EXACTLY.add(usd, fee.usd)
-    return usd, (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
+    return usd
 
 
 def _price_text(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | NoPrice:
@@ -138,7 +153,8 @@ def _price_text(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool)
 
 
 def _price_items(card: RateCard, usage: Usage) -> Cost | NoPrice:
-    credits = item_credits(card, usage)
-    if not isinstance(credits, Decimal):
-        return credits
-    return rounded_cost(card, usage, (credits, in_dollars(card, credits)), ZERO)
+    items = items_of(card, usage)
+    if not isinstance(items, Items):
+        return items
+    credits = EXACTLY.multiply(items.credits_each, items.quantity)
+    return rounded_cost(card, usage, (credits, in_dollars(card, credits)), ZERO, make_lines=partial(item_lines, usage, items))
