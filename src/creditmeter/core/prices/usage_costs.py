@@ -14,7 +14,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import unpriced_units, usage_fees
+from creditmeter.core.prices.fees import call_fees, total_usd, unpriced_units
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
@@ -114,11 +114,8 @@ def _tokens_cost(prices: TextPrices, usage: Usage, tokens: tuple[int, int]) -> t
 
 def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
     """The fees of a usage in dollars, and a flag if it counts something that has no price."""
-    fees = usage_fees(card, rule, prices, usage)
-    usd = NOTHING
-    for fee in fees:
-        usd = EXACTLY.add(usd, fee.usd)
-    return usd, (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
+    fees = call_fees(card, rule, prices, usage)
+    return total_usd(fees), (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
 
 
 def _price_text(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | NoPrice:
