@@ -184,10 +184,10 @@ Global___Work: _TypeAlias = Work  # noqa: Y015
 @_typing.final
 class Usage(_message.Message):
     """What a call did. In a Commit, whatever is unset comes from the reservation's work; a count that the price needs and
-    nobody gave is priced at the reservation's bound and flagged ESTIMATED. In a Charge such a count is invalid. An
-    explicit 0 is 0, an unset count is unknown. Contradictory counts (cache read + creation above input, reasoning
-    above output) are charged without the discount and flagged CONTRADICTORY_USAGE. Counts are 0 to 1,000,000,000.
-    Strings are at most 256 characters, except provider_usage_json.
+    nobody gave is priced at the reservation's bound, with the parts of the input and the units that its work says, and
+    flagged ESTIMATED. In a Charge such a count is invalid. An explicit 0 is 0, an unset count is unknown. Contradictory
+    counts (cache read + creation above input, reasoning above output) are charged without the discount and flagged
+    CONTRADICTORY_USAGE. Counts are 0 to 1,000,000,000. Strings are at most 256 characters, except provider_usage_json.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

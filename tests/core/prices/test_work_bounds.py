@@ -61,6 +61,7 @@ def sonnet(
         (sonnet(written=(100_000, 0)), "37.5"),
         (sonnet(written=(100_000, 100_000)), "60"),
         (sonnet(written=(0, 100_000)), "60"),
+        (sonnet(written=(0, 50_000)), "45"),  # 15 plain, 30 for an hour
         (sonnet(written=(40_000, 10_000)), "35.25"),  # 18 plain, 11.25 for minutes, 6 for an hour
         (sonnet(300_000, written=(300_000, 0)), "225"),
         (sonnet(written=(0, 100_000), service_tier="batch"), "30"),
@@ -90,12 +91,44 @@ def test_audio_is_held_where_it_is_said(parts: dict[str, Any], credits: str) -> 
     assert bound(unbounded(CARD), work).amount == from_credits(credits)
 
 
+@pytest.mark.parametrize(
+    ("work", "credits"),
+    [
+        (Work("text", "", "all-classes", 1_000, 0, image_input_tokens=1_000, cache_creation_1h_input_tokens=1_000), "500"),
+        (Work("text", "", "all-classes", 1_000, 0, image_input_tokens=400, cache_creation_1h_input_tokens=1_000), "320"),
+        (Work("text", "", "all-classes", 1_000, 0, audio_input_tokens=1_000, cache_creation_1h_input_tokens=100), "300"),
+    ],
+)
+def test_a_token_that_may_be_of_two_classes_is_of_the_dearer_one(work: Work, credits: str) -> None:
+    """In dollars a million: images 5,000, audio 3,000, an hour of the cache 2,000."""
+    assert bound(TEST_CARD, work).amount == from_credits(credits)
+
+
+def own_card(rates: str) -> RateCard:
+    """A card with one model, `m`, and its rates."""
+    head = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n[[text.models]]\nmodel = "m"\noutput = 1\n'
+    return unbounded(parse_rate_card(head + rates))
+
+
+def test_cached_audio_and_images_may_be_dearer_than_new_ones() -> None:
+    """A card may say so: audio at 2, cached at 4; images at 3, cached at 5."""
+    card = own_card("input = 1\naudio_input = 2\nimage_input = 3\ncached_audio = 4\ncached_image = 5")
+    work = Work("text", "", "m", 1_000_000, 0, audio_input_tokens=200_000, image_input_tokens=300_000)
+    assert bound(card, work).amount == from_credits(50 + 80 + 150)
+
+
+def test_a_shorter_input_may_be_dearer() -> None:
+    """Up to 1,000 tokens at 10 dollars a million, above that all of them at 1: so 1,001 tokens are held as 1,000 are."""
+    card = own_card("input = 10\nlong_context = [{ above_input_tokens = 1000, input = 1, output = 1 }]")
+    assert bound(card, Work("text", "", "m", 1_001, 0)).amount == from_credits(1)
+    assert bound(card, Work("text", "", "m", 20_000, 0)).amount == from_credits(2)
+
+
 def test_video_and_citations_are_held_where_they_are_said() -> None:
     """Video is part of the input, citations are beside it."""
-    rates = 'model = "m"\ninput = 1\noutput = 1\nvideo_input = 3\ncitation = 2'
-    card = parse_rate_card(f'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n[[text.models]]\n{rates}')
+    card = own_card("input = 1\nvideo_input = 3\ncitation = 2")
     units = {"video_input_tokens": 250_000, "citation_tokens": 500_000}
-    held = bound(unbounded(card), Work("text", "", "m", 1_000_000, 0, units=units)).amount
+    held = bound(card, Work("text", "", "m", 1_000_000, 0, units=units)).amount
     assert held == from_credits(75 + 75 + 100)
 
 

@@ -41,7 +41,7 @@ def wrong_parts(work: Work) -> Iterator[tuple[str, str]]:
     if work.cache_creation_1h_input_tokens > work.cache_creation_input_tokens > 0:
         yield "cache_creation_1h_input_tokens", "must not be above cache_creation_input_tokens, of which it is a part"
     kinds = {name: count for name, count in counts.items() if count and not name.startswith("cache")}
-    if len(kinds) > 1 and sum(kinds.values()) > tokens >= max(kinds.values()):
+    if sum(kinds.values()) > tokens >= max(kinds.values()):
         yield next(iter(kinds)), f"must not be above input_tokens together with {' and '.join([*kinds][1:])}"
 
 
