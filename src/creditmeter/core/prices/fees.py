@@ -43,9 +43,9 @@ def unpriced_units(units: Mapping[str, int], fees: tuple[Fee, ...]) -> tuple[str
     return tuple(sorted(counted(units).keys() - {fee.name for fee in fees}))
 
 
-def call_fees(card: RateCard, rule: TextRule, prices: TextPrices, call: Work | Usage) -> tuple[Fee, ...]:
-    """The fees of what a call used or may use at most, by a card, a rule of it, and the prices that apply."""
-    return fees_of(call.units, lambda unit: _usd_per_thousand(card, rule, prices, call, unit))
+def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Work | Usage) -> tuple[Fee, ...]:
+    """The fees of a usage, or of what work may use at most, by a card, a rule of it, and the prices that apply."""
+    return fees_of(usage.units, lambda unit: _usd_per_thousand(card, rule, prices, usage, unit))
 
 
 def total_usd(fees: Iterable[Fee]) -> Decimal:
@@ -66,9 +66,9 @@ def _fee(name: str, count: int, usd_per_thousand: Decimal) -> Fee:
     return Fee(name, count, each, EXACTLY.multiply(count, each))
 
 
-def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, call: Work | Usage, unit: str) -> Decimal | None:
+def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Work | Usage, unit: str) -> Decimal | None:
     """The fee for a thousand of a unit in dollars, found as this module's docstring says; None if there is none."""
-    called, model = priced_model(call)
+    called, model = priced_model(usage)
     provider = called or rule.at_provider
     name = model.lower()
     for each in dict.fromkeys((name, undated(name), rule.model.lower())):

@@ -126,7 +126,7 @@ def _input_cost_with_rare(usage: Usage, rates: TextRates, tokens: int, cached: t
 
 def citation_cost(usage: Usage, rates: TextRates) -> Decimal:
     """The cost of citation tokens, which are beside input and output, in millionths of the rates' unit."""
-    tokens = usage.units.get(CITATIONS, 0) if usage.units else 0
+    tokens = usage.units.get("citation_tokens", 0) if usage.units else 0
     return EXACTLY.multiply(tokens, rates.of_rare("citation")) if tokens else NOTHING
 
 

@@ -14,7 +14,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import call_fees, total_usd, unpriced_units
+from creditmeter.core.prices.fees import total_usd, unpriced_units, usage_fees
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
@@ -114,7 +114,7 @@ def _tokens_cost(prices: TextPrices, usage: Usage, tokens: tuple[int, int]) -> t
 
 def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Decimal, tuple[ChargeFlag, ...]]:
     """The fees of a usage in dollars, and a flag if it counts something that has no price."""
-    fees = call_fees(card, rule, prices, usage)
+    fees = usage_fees(card, rule, prices, usage)
     return total_usd(fees), (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
 
 

@@ -13,7 +13,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits
 from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import call_fees, total_usd
+from creditmeter.core.prices.fees import total_usd, usage_fees
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
@@ -116,7 +116,7 @@ def _hold_for_text(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
         return unpriced_model(work)
     found = served_prices(card, rule, work, at)
     worst = worst_cost(found.prices, work, output_tokens)
-    fees_usd = total_usd(call_fees(card, rule, found.prices, work)) if work.units else NOTHING
+    fees_usd = total_usd(usage_fees(card, rule, found.prices, work)) if work.units else NOTHING
     return Hold(_rounded_text(card, rule, found, worst, fees_usd), card.version, work)
 
 
