@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING
-from creditmeter.core.prices.token_costs import CITATIONS, VIDEO_INPUT, cost_of
+from creditmeter.core.prices.token_costs import CITATIONS, VIDEO_INPUT
 from creditmeter.core.work import Work
 
 _PARTS = ("cache_creation_input_tokens", "cache_creation_1h_input_tokens", "audio_input_tokens", "image_input_tokens")
@@ -58,5 +58,9 @@ def _input_cost(rates: TextRates, work: Work, tokens: int) -> Decimal:
         (work.image_input_tokens, max(plain, rates.image_input, rates.of_rare("cached_image"))),
         (work.units.get(VIDEO_INPUT, 0), max(plain, rates.of_rare("video_input"))),
     )
-    dearest_first = sorted((each for each in classes if each[0]), key=lambda each: each[1], reverse=True)
-    return cost_of(tokens, plain, tuple(dearest_first))
+    cost = NOTHING
+    for count, rate in sorted(classes, key=lambda each: each[1], reverse=True):
+        taken = min(count, tokens)
+        cost = EXACTLY.fma(taken, rate, cost)
+        tokens -= taken
+    return EXACTLY.fma(tokens, plain, cost)
