@@ -81,7 +81,8 @@ COMMANDS = {
     "rates check": {"FILE", "--help"},
     "rates diff": ASKS | {"OLD", "NEW"},
     "quote": ASKS
-    | {"--csv", "--action", "--model", "--provider", "--input", "--output", "--quantity", "--variant", "--tool", "--account"},
+    | {"--csv", "--action", "--model", "--provider", "--input", "--output", "--quantity", "--variant", "--tool", "--account"}
+    | {"--cache-write", "--cache-write-1h", "--audio-input", "--image-input", "--unit", "--tier"},
     "prices": LISTS | {"--action"},
     "price": {"FILE", "--rate-card", "--model", "--provider", "--action", "--variant", "--at", "--json", "--help"},
     "explain": ASKS | {"CHARGE"},

@@ -68,7 +68,14 @@ def mc(amount: int) -> Microcredits:
     return Microcredits(amount)
 
 
-WORK = Work("text", "acme-ai", "model-a", 11, 12, 13, "large", "web_search", "flex")
+WORK = Work(
+    *("text", "acme-ai", "model-a", 11, 12, 13, "large", "web_search", "flex"),
+    cache_creation_input_tokens=34,
+    cache_creation_1h_input_tokens=35,
+    units={"web_searches": 36},
+    audio_input_tokens=37,
+    image_input_tokens=38,
+)
 USAGE = Usage(
     action="text",
     provider="acme-ai",

@@ -17,14 +17,15 @@ from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_list import Operator
-from creditmeter.core.work import ChargeFlag, UsageSource
+from creditmeter.core.work import ChargeFlag, UsageSource, Work
 from creditmeter.forms.accounts import ACCOUNT
 from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, form_of
 from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST, reply_of_bodies
-from tests.forms.examples import CHARGED, EXAMPLES, HELD, Example
+from creditmeter.forms.reservations import RESERVATION
+from tests.forms.examples import CHARGED, EXAMPLES, HELD, WORK, Example
 
 PARTS = "creditmeter.forms.posted_charges"
 """The module of forms that have a part of what another one has."""
@@ -294,3 +295,20 @@ def test_a_charge_of_an_older_body_has_defaults() -> None:
     assert older.keys() | set(added) == stored.keys()
     expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None)
     assert CHARGE.decode(json.dumps(older).encode()) == expected
+
+
+def test_work_of_an_older_body_has_defaults() -> None:
+    """It says of no token that it may cost more than plain input."""
+    added = (
+        "cache_creation_input_tokens",
+        "cache_creation_1h_input_tokens",
+        "units",
+        "audio_input_tokens",
+        "image_input_tokens",
+    )
+    stored = json.loads(body_of("reservation"))
+    assert stored["work"].keys() >= set(added)
+    stored["work"] = {name: value for name, value in stored["work"].items() if name not in added}
+    assert RESERVATION.decode(json.dumps(stored).encode()) == replace(
+        HELD, work=Work(*(getattr(WORK, each.name) for each in fields(Work) if each.name not in added))
+    )

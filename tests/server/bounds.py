@@ -19,6 +19,8 @@ from tests.server.requests import (
     of_charge,
     of_commit,
     of_listing,
+    of_parts,
+    of_units,
     of_work,
     reserve,
     text,
@@ -113,6 +115,24 @@ BOUNDS = [
         lambda n: reserve(work=tool(quantity=n)),
         [1],
         [0],
+    ),
+    *(
+        bound(WORK, COUNT_RULE, f"work.{name}", of_parts(name), *COUNTS)
+        for name in (
+            "cache_creation_input_tokens",
+            "cache_creation_1h_input_tokens",
+            "audio_input_tokens",
+            "image_input_tokens",
+        )
+    ),
+    *(
+        bound("Work.units", UNITS_RULE, field, make, within, beyond)
+        for field, make, within, beyond in (
+            ("work.units", lambda n: of_units({f"u{number}": 1 for number in range(n)}), [0, 32], [33]),
+            ("work.units['{}']", lambda name: of_units({name: 1}), ["u", "u" * 64], [""]),
+            (f"work.units['{'u' * 64}']", lambda name: of_units({name: 1}), ["u" * 64], ["u" * 65]),
+            ("work.units['u']", lambda n: of_units({"u": n}), *COUNTS),
+        )
     ),
     *(
         bound(WORK, NAME_RULE, f"work.{name}", of_work(name), ["x", "x" * 256], ["x" * 257])

@@ -100,6 +100,7 @@ NO_BOUNDS = {
     ("Usage", "An explicit 0 is 0, an unset count is unknown."),
     ("Usage.quantity", "0 costs 0."),
     ("Usage.quantity", "Unset: the work's quantity, else 1."),
+    ("Work.cache_creation_input_tokens", "0: those of cache_creation_1h_input_tokens, or none."),
     ("Work.quantity", "Unset means 1;"),
     (
         "Work.variant",

@@ -82,6 +82,16 @@ def of_work(name: str) -> Callable[[Any], Message]:
     return lambda value: reserve(work=text(**{name: value}))
 
 
+def of_parts(name: str) -> Callable[[Any], Message]:
+    """Makes a Reserve of as much input as there may be, with a value in this field of its work: a part of the input."""
+    return lambda value: reserve(work=text(**{"input_tokens": 10**9, name: value}))
+
+
+def of_units(units: dict[str, int]) -> metering_pb2.ReserveRequest:
+    """A Reserve of text with these units in its work."""
+    return reserve(work=text(units=units))
+
+
 def of_charge(name: str) -> Callable[[Any], Message]:
     """Makes a Charge of text that is a fact, with a value in this field of its usage."""
     return lambda value: charge(usage=used(**{name: value}), already_incurred=True)

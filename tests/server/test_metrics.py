@@ -7,6 +7,7 @@ import sqlite3
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
 from creditmeter.server.metrics import Metrics, MetricsPage
 from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome
-from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2
+from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
 from tests.sidecar.alerts.receiver import SECRET, Receiver
@@ -125,6 +126,58 @@ async def test_calls_are_counted_and_timed_by_how_they_ended(services: Services)
     assert values["creditmeter_call_seconds_count", "Charge"] == 5
     assert 0 < values["creditmeter_call_seconds_sum", "Charge"] < 20
     assert not [labels for labels in values if "alice" in labels or "nobody" in labels]
+
+
+HOLDS = ("commit_held_microcredits", "commit_charged_microcredits", "commits_beyond_hold")
+
+
+def of_holds(values: Values, action: str) -> list[float]:
+    """What commits took off holds of an action, what they charged (both in credits), and how many charged more."""
+    held, charged, beyond = (values[f"creditmeter_{name}_total", action] for name in HOLDS)
+    return [held / CREDIT, charged / CREDIT, beyond]
+
+
+async def reserved(services: Services, request_id: str, work: work_pb2.Work | int) -> str:
+    """The id of a new reservation for work, or of so many credits."""
+    bound = {"work": work} if isinstance(work, work_pb2.Work) else {"amount_microcredits": work * CREDIT}
+    asked = metering_pb2.ReserveRequest(request_id=request_id, account_id="alice", **bound)
+    return (await services.metering.Reserve(asked)).reservation.reservation_id
+
+
+def committed(request_id: str, reservation_id: str, credits: int, **fields: Any) -> metering_pb2.CommitRequest:
+    """A commit of so many credits."""
+    fields |= {"request_id": request_id, "reservation_id": reservation_id}
+    return metering_pb2.CommitRequest(amount_microcredits=credits * CREDIT, **fields)
+
+
+async def test_holds_are_counted_against_what_was_used(services: Services) -> None:
+    """By action, 0 before anything happened. Commits of one reservation add up to its hold; one that comes again, a release
+    and an estimate do not count.
+    """
+    await services.create("alice", permanent=200 * CREDIT)
+    values = await shown(services)
+    assert [of_holds(values, action) for action in ("text", "image", "tool", "other", "amount")] == [[0, 0, 0]] * 5
+    commit = services.metering.Commit
+    text = work_pb2.Work(action="text", provider="anthropic", request_model="claude-sonnet-4-5", max_output_tokens=0)
+    text.input_tokens = 100_000
+    for number, cached in enumerate((0, 100_000)):
+        held = await reserved(services, f"text-{number}", text)  # 30 credits, and 3 if all of it is read from the cache
+        used = work_pb2.Usage(input_tokens=100_000, output_tokens=0, cache_read_input_tokens=cached)
+        asked = metering_pb2.CommitRequest(request_id=f"used-{number}", reservation_id=held, usage=used)
+        assert [(await commit(asked)).replayed, (await commit(asked)).replayed] == [False, True]
+    guessed = await reserved(services, "guessed", text)
+    await commit(metering_pb2.CommitRequest(request_id="guess", reservation_id=guessed, usage=work_pb2.Usage()))
+    opened = await reserved(services, "opened", 10)
+    await commit(committed("first", opened, 4, keep_open=True))
+    assert of_holds(await shown(services), "amount") == [4, 4, 0]
+    await commit(committed("last", opened, 7))
+    released = metering_pb2.ReleaseRequest(request_id="back", reservation_id=await reserved(services, "released", 10))
+    await services.metering.Release(released)
+    await commit(committed("view", await reserved(services, "viewed", work_pb2.Work(action="view")), 1))
+    values = await shown(services)
+    assert of_holds(values, "text") == [60, 33, 0]
+    assert of_holds(values, "amount") == [10, 11, 1]
+    assert of_holds(values, "other") == [0, 1, 1]
 
 
 async def test_calls_that_are_given_up_are_counted(services: Services) -> None:

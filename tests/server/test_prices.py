@@ -307,6 +307,57 @@ async def test_a_worker_may_say_tiers_and_units_itself(services: Services) -> No
     ]
 
 
+async def test_a_hold_is_the_worst_case_of_what_its_work_says(services: Services) -> None:
+    """100,000 tokens at 3 dollars a million are 30 credits, so 40 are enough for a call of 32. What may be written to the cache
+    for an hour, at 6 dollars, and searches at a cent have to be said; what is not said is charged all the same.
+    """
+    await services.create("alice", permanent=40 * CREDIT)
+    work = work_pb2.Work(
+        action="text", provider="anthropic", request_model="claude-sonnet-4-5", input_tokens=100_000, max_output_tokens=1_333
+    )
+    plain = metering_pb2.ReserveRequest(request_id="plain", account_id="alice", work=work)
+    held = (await services.metering.Reserve(plain)).reservation
+    assert held.held_microcredits == 32 * CREDIT
+    said = metering_pb2.ReserveRequest(request_id="said", account_id="alice", work=work)
+    said.work.MergeFrom(
+        work_pb2.Work(cache_creation_input_tokens=30_000, cache_creation_1h_input_tokens=10_000, units={"web_searches": 4})
+    )
+    quoted = await services.metering.Quote(metering_pb2.QuoteRequest(account_id="alice", work=[work, said.work]))
+    assert [each.max_microcredits for each in quoted.quotes] == [32 * CREDIT, 41 * CREDIT]  # 18 + 7.5 + 6 + 4 + 1.9995
+    assert (await failure(services.metering.Reserve(said))).info.reason == "INSUFFICIENT_CREDITS"
+    used = work_pb2.Usage(input_tokens=100_000, output_tokens=0, cache_creation_1h_input_tokens=100_000)
+    committed = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id, usage=used)
+    assert (await services.metering.Commit(committed)).charge.cost_microcredits == 60 * CREDIT
+
+
+async def test_a_reservation_shows_what_its_work_may_use(services: Services) -> None:
+    """All of it, also when it is read again; another request with the same id differs in it."""
+    await services.create("alice", permanent=100 * CREDIT)
+    asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice")
+    asked.work.MergeFrom(work_pb2.Work(action="text", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=1))
+    asked.work.MergeFrom(
+        work_pb2.Work(cache_creation_input_tokens=3, cache_creation_1h_input_tokens=2, units={"web_searches": 1})
+    )
+    asked.work.MergeFrom(work_pb2.Work(audio_input_tokens=4, image_input_tokens=5))
+    made = (await services.metering.Reserve(asked)).reservation
+    assert made.work == asked.work
+    found = await services.metering.GetReservation(metering_pb2.GetReservationRequest(reservation_id=made.reservation_id))
+    assert found.reservation.work == asked.work
+    asked.work.units["web_searches"] = 2
+    reused = await failure(services.metering.Reserve(asked))
+    assert (reused.info.reason, reused.info.metadata["field"]) == ("REQUEST_ID_REUSED", "work.units")
+
+
+async def test_parts_of_the_input_above_it_are_named(services: Services) -> None:
+    """Each with its path, in a Quote too."""
+    work = work_pb2.Work(
+        action="text", request_model="gpt-4o", input_tokens=10, cache_creation_input_tokens=11, image_input_tokens=12
+    )
+    refused = await failure(services.metering.Quote(metering_pb2.QuoteRequest(work=[work])))
+    assert refused.info.reason == "INVALID_REQUEST"
+    assert refused.fields == {"work[0].cache_creation_input_tokens", "work[0].image_input_tokens"}
+
+
 @pytest.mark.parametrize(
     "report", ["{}", '{"usage": null}', "data: [DONE]\n\n", '[{"choices": [], "usage": null}]', 'data: {"id": "a", "cho']
 )

@@ -23,7 +23,10 @@ STREAMING = {"Pipeline", "Meter"}
 
 FIELDS = {
     # What calls are about.
-    "Work": "action provider request_model input_tokens max_output_tokens quantity variant tool service_tier",
+    "Work": (
+        "action provider request_model input_tokens max_output_tokens quantity variant tool service_tier"
+        " cache_creation_input_tokens cache_creation_1h_input_tokens units audio_input_tokens image_input_tokens"
+    ),
     "Usage": (
         "action provider request_model response_model input_tokens output_tokens cache_read_input_tokens"
         " cache_creation_input_tokens cache_creation_1h_input_tokens reasoning_output_tokens audio_input_tokens"

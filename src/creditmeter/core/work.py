@@ -53,7 +53,10 @@ STANDARD = Served()
 class Work:
     """What a call is about to do: the upper bound that a reservation holds credit for.
 
-    `service_tier` is the one that is asked for; empty is the provider's standard.
+    `service_tier` is the one that is asked for; empty is the provider's standard. Tokens that may be written to caches, audio
+    and images are parts of `input_tokens`, at most so many. Those to be kept for an hour are part of
+    `cache_creation_input_tokens`, or all of them if that is 0. `units` are how many things with a fee may be used at most,
+    named as those of a usage.
     """
 
     action: str
@@ -65,6 +68,11 @@ class Work:
     variant: str = ""
     tool: str = ""
     service_tier: str = ""
+    cache_creation_input_tokens: int = 0
+    cache_creation_1h_input_tokens: int = 0
+    units: Mapping[str, int] = field(default_factory=dict)
+    audio_input_tokens: int = 0
+    image_input_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

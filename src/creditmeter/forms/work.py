@@ -19,6 +19,11 @@ class WorkForm(Stored):
     variant: str = ""
     tool: str = ""
     service_tier: str = ""
+    cache_creation_input_tokens: int = 0
+    cache_creation_1h_input_tokens: int = 0
+    units: dict[str, int] = msgspec.field(default_factory=dict)
+    audio_input_tokens: int = 0
+    image_input_tokens: int = 0
 
 
 @form_of(Served)

@@ -139,6 +139,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
             central.database.on_low_balance.append(metrics.low_balance)
             courier = Courier(central, webhook, clock, metrics.delivery)
             sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
+            sidecar.meter.on_commit.append(metrics.commit)
             server, health, addresses = await _started(settings, sidecar, metrics)
             courier.start()
             program = Program(sidecar, server, health, addresses, courier)

@@ -112,7 +112,7 @@ class Fields:
         return dict(labels)
 
     def units(self) -> dict[str, int]:
-        """A usage's units: counts by name."""
+        """The units of a usage or of work: counts by name."""
         units: Mapping[str, int] = self._read("units")
         if len(units) > MAX_UNITS:
             self.wrong("units", f"must be at most {MAX_UNITS}")

@@ -20,6 +20,7 @@ MAX_QUOTED = 50
 MAX_PROVIDER_USAGE_BYTES = 64 * 1024
 
 _WORK_COUNTS = ("input_tokens", "max_output_tokens", "quantity")
+_WORK_PARTS = ("cache_creation_input_tokens", "cache_creation_1h_input_tokens", "audio_input_tokens", "image_input_tokens")
 _USAGE_COUNTS = (
     "input_tokens",
     "output_tokens",
@@ -171,7 +172,8 @@ def _cost(
 
 def _work(fields: Fields) -> Work:
     values: dict[str, Any] = fields.texts(_WORK_NAMES, MAX_NAME) | fields.counts(_WORK_COUNTS)
-    work = Work(**values)
+    values |= {name: fields.count(name) for name in _WORK_PARTS}
+    work = Work(**values, units=fields.units())
     for name, why in missing_in_work(work):
         fields.wrong(name, why)
     return work

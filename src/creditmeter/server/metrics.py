@@ -15,10 +15,15 @@ import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 
 from creditmeter.core.credit.low_balance import LowBalance
+from creditmeter.core.metering.committed_holds import CommittedHold
+from creditmeter.core.prices.rate_card import SECTION_ACTIONS
 from creditmeter.server.addresses import AddressUnusable
 from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_AMOUNT, _OTHER = "amount", "other"
+"""Stand for the action of a hold of a stated amount, and for every action that a rate card names itself."""
 
 
 class Metrics:
@@ -34,6 +39,12 @@ class Metrics:
         self._refusals = self._counter("refusals", "RPCs that ended with an error, by its reason.", "rpc", "reason")
         self._alerts = self._counter("low_balance_alerts", "Low balance alerts that fired, by kind of threshold.", "threshold")
         self._deliveries = self._counter("webhook_deliveries", "Webhook delivery attempts, by outcome.", "outcome")
+        self._held = self._counter("commit_held_microcredits", "Microcredits that commits took off their holds.", "action")
+        self._charged = self._counter("commit_charged_microcredits", "Microcredits that the same commits charged.", "action")
+        self._beyond = self._counter("commits_beyond_hold", "Commits that charged more than was held.", "action")
+        for action in (*sorted(SECTION_ACTIONS), _AMOUNT, _OTHER):
+            for counter in (self._held, self._charged, self._beyond):
+                counter.labels(action)
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
         for outcome in DeliveryOutcome:
@@ -62,6 +73,15 @@ class Metrics:
     def delivery(self, outcome: DeliveryOutcome, count: int) -> None:
         """Count `count` delivery attempts that had this outcome."""
         self._deliveries.labels(outcome.value).inc(count)
+
+    def commit(self, hold: CommittedHold) -> None:
+        """Count what a commit took off its hold, and what it charged."""
+        known = hold.action if hold.action in SECTION_ACTIONS else _OTHER
+        action = _AMOUNT if hold.action is None else known
+        self._held.labels(action).inc(hold.held)
+        self._charged.labels(action).inc(hold.charged)
+        if hold.is_exceeded:
+            self._beyond.labels(action).inc()
 
 
 class MeasuredCall:

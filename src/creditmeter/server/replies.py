@@ -61,6 +61,11 @@ def work_message(work: Work) -> work_pb2.Work:
         variant=work.variant,
         tool=work.tool,
         service_tier=work.service_tier,
+        cache_creation_input_tokens=work.cache_creation_input_tokens,
+        cache_creation_1h_input_tokens=work.cache_creation_1h_input_tokens,
+        units=work.units,
+        audio_input_tokens=work.audio_input_tokens,
+        image_input_tokens=work.image_input_tokens,
     )
 
 

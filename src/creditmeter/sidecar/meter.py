@@ -18,6 +18,7 @@ from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import SECOND
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.committed_holds import CommittedHold, committed_hold
 from creditmeter.core.metering.decisions import (
     Limits,
     SettleFirst,
@@ -78,7 +79,7 @@ Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
 
 
 class Meter:
-    """Answers the six requests that change something."""
+    """Answers the six requests that change something. `on_commit` are called with the hold of each commit that took effect."""
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class Meter:
         self._recall_timeout = recall_timeout
         self._names = Names(journal.identity.sidecar_id)
         self.is_draining = False
+        self.on_commit: list[Callable[[CommittedHold], None]] = []
 
     async def reserve(self, request: Reserve, within: float | None = None) -> Outcome:
         """Hold credit for a call. The caller waits for recalled credit for `within` seconds at most."""
@@ -146,15 +148,30 @@ class Meter:
 
     async def commit(self, request: Commit) -> Outcome:
         """Charge what a reserved call used."""
+        before: Reservation | None = None
 
         def decide(book: Book, reservation: Reservation, at: Moment) -> Change | Refusal:
+            nonlocal before
+            before = reservation
             cost = self._pricing.reserved_cost(reservation, request.usage, request.amount, at.now)
             if isinstance(cost, Refusal):
                 return cost
             name = self._names.charge(book.account_id)
             return commit(book, request, reservation, cost, at, name, self._limits)
 
-        return await self._about_reservation(request, decide)
+        outcome = await self._about_reservation(request, decide)
+        if before is not None and isinstance(outcome, Done):
+            self._committed(before, outcome.reply)
+        return outcome
+
+    def _committed(self, before: Reservation, receipt: Receipt) -> None:
+        """Tell the listeners what a commit took off its hold."""
+        assert receipt.reservation is not None, "a commit is about a reservation"
+        assert receipt.charge is not None, "and makes a charge"
+        found = committed_hold(before, receipt.reservation, receipt.charge)
+        if found is not None:
+            for listener in self.on_commit:
+                listener(found)
 
     async def release(self, request: Release) -> Outcome:
         """Give a hold back unused."""

@@ -56,11 +56,32 @@ Global___UsageSource: _TypeAlias = UsageSource  # noqa: Y015
 
 @_typing.final
 class Work(_message.Message):
-    """What a call is about to do: the upper bound that it is priced by before it runs. Counts are 0 to 1,000,000,000.
-    Strings are at most 256 characters.
+    """What a call is about to do: the upper bound that it is priced by before it runs. The hold is the worst case of what is
+    said here: plain input, and no more writes to caches, audio, images, video or things with a fee than are named. What is
+    used beyond that is charged all the same. Counts are 0 to 1,000,000,000. Strings are at most 256 characters.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class UnitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ACTION_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
@@ -71,6 +92,11 @@ class Work(_message.Message):
     VARIANT_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    CACHE_CREATION_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_CREATION_1H_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    AUDIO_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    IMAGE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """The action, see the head of this file. Required."""
     provider: _builtins.str
@@ -98,6 +124,26 @@ class Work(_message.Message):
     """The provider's service tier that is asked for, such as "flex", "batch" or "priority": the hold is at its price. Empty:
     the standard one.
     """
+    cache_creation_input_tokens: _builtins.int
+    """The most input tokens that may be written to the provider's cache, however long they are kept; part of input_tokens:
+    more than that is INVALID_REQUEST. 0: those of cache_creation_1h_input_tokens, or none. Text only.
+    """
+    cache_creation_1h_input_tokens: _builtins.int
+    """The most of them that may be kept for an hour; part of cache_creation_input_tokens. The others are kept for the
+    provider's usual time. Text only.
+    """
+    audio_input_tokens: _builtins.int
+    """The most audio tokens of the input; part of input_tokens, together with images and video. Text only."""
+    image_input_tokens: _builtins.int
+    """The most image tokens of the input; part of input_tokens, together with audio and video. Text only."""
+    @_builtins.property
+    def units(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many things with a fee may be used at most, by the names of Usage.units: "web_searches" and the like. Of tokens
+        only "video_input_tokens", part of input_tokens, and "citation_tokens", beside it, may be said here. Any other name,
+        and one without a price, adds nothing to the hold. At most 32, names 1-64 characters, each 0 to 1,000,000,000. Text
+        only.
+        """
+
     def __init__(
         self,
         *,
@@ -110,10 +156,15 @@ class Work(_message.Message):
         variant: _builtins.str = ...,
         tool: _builtins.str = ...,
         service_tier: _builtins.str = ...,
+        cache_creation_input_tokens: _builtins.int = ...,
+        cache_creation_1h_input_tokens: _builtins.int = ...,
+        units: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        audio_input_tokens: _builtins.int = ...,
+        image_input_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_max_output_tokens", b"_max_output_tokens", "_quantity", b"_quantity", "input_tokens", b"input_tokens", "max_output_tokens", b"max_output_tokens", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_max_output_tokens", b"_max_output_tokens", "_quantity", b"_quantity", "action", b"action", "input_tokens", b"input_tokens", "max_output_tokens", b"max_output_tokens", "provider", b"provider", "quantity", b"quantity", "request_model", b"request_model", "service_tier", b"service_tier", "tool", b"tool", "variant", b"variant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_max_output_tokens", b"_max_output_tokens", "_quantity", b"_quantity", "action", b"action", "audio_input_tokens", b"audio_input_tokens", "cache_creation_1h_input_tokens", b"cache_creation_1h_input_tokens", "cache_creation_input_tokens", b"cache_creation_input_tokens", "image_input_tokens", b"image_input_tokens", "input_tokens", b"input_tokens", "max_output_tokens", b"max_output_tokens", "provider", b"provider", "quantity", b"quantity", "request_model", b"request_model", "service_tier", b"service_tier", "tool", b"tool", "units", b"units", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__input_tokens: _TypeAlias = _typing.Literal["input_tokens"]  # noqa: Y015
     _WhichOneofArgType__input_tokens: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens"]  # noqa: Y015
@@ -133,10 +184,10 @@ Global___Work: _TypeAlias = Work  # noqa: Y015
 @_typing.final
 class Usage(_message.Message):
     """What a call did. In a Commit, whatever is unset comes from the reservation's work; a count that the price needs and
-    nobody gave is priced at the reservation's bound and flagged ESTIMATED. In a Charge such a count is invalid. An
-    explicit 0 is 0, an unset count is unknown. Contradictory counts (cache read + creation above input, reasoning
-    above output) are charged without the discount and flagged CONTRADICTORY_USAGE. Counts are 0 to 1,000,000,000.
-    Strings are at most 256 characters, except provider_usage_json.
+    nobody gave is priced at the reservation's bound, with the parts of the input and the units that its work says, and
+    flagged ESTIMATED. In a Charge such a count is invalid. An explicit 0 is 0, an unset count is unknown. Contradictory
+    counts (cache read + creation above input, reasoning above output) are charged without the discount and flagged
+    CONTRADICTORY_USAGE. Counts are 0 to 1,000,000,000. Strings are at most 256 characters, except provider_usage_json.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -124,6 +124,39 @@ def test_no_well_known_model_has_a_price(cli: CommandLine) -> None:
     assert {each["work"]["request_model"] for each in found} == {name for name in COMMON_MODELS if "claude" in name}
 
 
+SAID = {
+    (): ("", ["claude-sonnet-4-5", "3", "30"]),
+    ("--cache-write", "40000"): (", 40,000 written to the cache", ["claude-sonnet-4-5", "3", "33"]),
+    ("--cache-write-1h", "40000"): (", 40,000 written to the cache (40,000 for an hour)", ["claude-sonnet-4-5", "3", "42"]),
+    ("--cache-write", "40000", "--cache-write-1h", "10000", "--unit", "web_searches=10"): (
+        ", 40,000 written to the cache (10,000 for an hour), 10 web_searches",
+        ["claude-sonnet-4-5", "3", "46"],
+    ),
+    ("--audio-input", "1", "--image-input", "2", "--unit", "b=1", "--unit", "a=2000", "--tier", "batch"): (
+        ", 1 of audio, 2 of images, 2,000 a, 1 b, at batch",
+        ["claude-sonnet-4-5", "2", "15"],
+    ),
+}
+
+
+@pytest.mark.parametrize("options", SAID)
+def test_what_is_beside_plain_input(cli: CommandLine, options: tuple[str, ...]) -> None:
+    """100,000 tokens at 3 dollars a million, 3.75 to the cache, 6 for an hour, a cent a search; batch is half, rounded up."""
+    ended = cli("quote", "--model", "claude-sonnet-4-5", "--input", "100000", "--output", "0", *options)
+    title, _, _, row = rows(ended.out)
+    said, expected = SAID[options]
+    assert title == [f"Credits for text of 100,000 input and at most 0 output tokens{said}, by the rate card {DEFAULT}"]
+    assert row == expected
+
+
+@pytest.mark.parametrize("unit", ["web_searches", "=3", "web_searches=", "web_searches=-1", "web_searches=1000000001", "a=²"])
+def test_a_unit_is_a_name_and_a_count(cli: CommandLine, unit: str) -> None:
+    """And nothing else, which is said before anything is asked."""
+    ended = cli("quote", "--input", "1", "--unit", unit)
+    assert f"--unit {unit}: must be NAME=COUNT, with a count of 0 to 1,000,000,000" in ended.complaint
+    assert ended.code == ExitCode.USAGE
+
+
 @pytest.mark.parametrize(
     ("arguments", "title", "row"),
     [

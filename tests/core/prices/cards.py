@@ -9,9 +9,9 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import ActionRule, ImageRule, PriceUnit, RateCard, TextRule, ToolRules
 from creditmeter.core.prices.rates import RARE_STAND_INS, LongContext, TextPrices, TextRates
-from creditmeter.core.prices.token_costs import RARE_COUNTS
+from creditmeter.core.prices.token_costs import RARE_COUNTS, input_parts, output_parts
 from creditmeter.core.prices.usage_costs import TOKEN_COUNTS
-from creditmeter.core.work import Usage
+from creditmeter.core.work import Usage, Work
 
 rates = st.decimals(0, 1000, places=3)
 counts = st.integers(0, 100_000)
@@ -54,7 +54,26 @@ def cards(draw: st.DrawFn) -> RateCard:
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    """Any usage of text, contradictory ones too. Nothing is beside its input and output, so a hold covers it."""
+    """Any usage of text, contradictory ones too, without citations."""
     fields: dict[str, Any] = {field: draw(parts) for field in TOKEN_COUNTS}
     units = draw(st.just({}) | rare_counts)
     return Usage("text", "", "m", **(fields | {"input_tokens": draw(counts), "output_tokens": draw(counts)}), units=units)
+
+
+def work_for(usage: Usage, more_input: int = 0, more_output: int = 0) -> Work:
+    """Work that says all of this usage, however its parts contradict each other, and so many more tokens."""
+    units = usage.units
+    audio, image = units.get("cached_audio_input_tokens", 0), units.get("cached_image_input_tokens", 0)
+    kept_1h = usage.cache_creation_1h_input_tokens or 0
+    return Work(
+        "text",
+        "",
+        "m",
+        max(usage.input_tokens or 0, input_parts(usage)) + more_input,
+        max(usage.output_tokens or 0, output_parts(usage)) + more_output,
+        cache_creation_input_tokens=max(usage.cache_creation_input_tokens or 0, kept_1h),
+        cache_creation_1h_input_tokens=kept_1h,
+        units={"video_input_tokens": units.get("video_input_tokens", 0), "citation_tokens": units.get("citation_tokens", 0)},
+        audio_input_tokens=audio if usage.audio_input_tokens is None else usage.audio_input_tokens,
+        image_input_tokens=image if usage.image_input_tokens is None else usage.image_input_tokens,
+    )

@@ -14,10 +14,9 @@ from creditmeter.core.prices.price_list import Clause, Conditional, Model, Opera
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
-from creditmeter.core.prices.token_costs import input_parts, output_parts
 from creditmeter.core.prices.work_bounds import low_price
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
-from tests.core.prices.cards import cards, usages
+from tests.core.prices.cards import cards, usages, work_for
 from tests.core.prices.priced import NOW, bound, price, unbounded
 
 HEAD = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\nincrement = "0.000001"\n'
@@ -144,10 +143,8 @@ def test_no_usage_at_the_tier_asked_for_costs_more_than_the_hold(card: RateCard,
     """Whatever the factor."""
     card = unbounded(replace(card, tiers={("", "service_tier", "t"): Decimal(factor)}, cap=None))
     served = replace(usage, served=Served("t"))
-    most_input = max(usage.input_tokens or 0, input_parts(usage))
-    most_output = max(usage.output_tokens or 0, output_parts(usage)) + more
-    assume(most_input or most_output)
-    work = Work("text", "", "m", most_input, most_output, service_tier="t")
+    work = replace(work_for(usage, 0, more), service_tier="t")
+    assume(work.input_tokens or work.max_output_tokens)
     assert price(card, served).amount <= bound(card, work).amount
     assert ChargeFlag.UNKNOWN_TIER not in price(card, served).flags
 

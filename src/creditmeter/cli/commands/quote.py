@@ -1,6 +1,6 @@
 """`creditmeter quote`: the price of work, at one model or at several for comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, TypeAlias
 
 import typer
@@ -51,6 +51,33 @@ _OutputTokens = Annotated[
         "--output", min=0, max=MAX_COUNT, metavar="TOKENS", help="The most tokens of output. Default: the rate card's."
     ),
 ]
+_CacheWrite = Annotated[
+    int,
+    typer.Option(
+        "--cache-write", min=0, max=MAX_COUNT, metavar="TOKENS", help="Of the input, the most that is written to the cache."
+    ),
+]
+_CacheWrite1h = Annotated[
+    int,
+    typer.Option(
+        "--cache-write-1h", min=0, max=MAX_COUNT, metavar="TOKENS", help="Of these, the most that is kept for an hour."
+    ),
+]
+_AudioInput = Annotated[
+    int, typer.Option("--audio-input", min=0, max=MAX_COUNT, metavar="TOKENS", help="Of the input, the most that is audio.")
+]
+_ImageInput = Annotated[
+    int, typer.Option("--image-input", min=0, max=MAX_COUNT, metavar="TOKENS", help="Of the input, the most that is images.")
+]
+_Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unit",
+        metavar="NAME=COUNT",
+        help="The most of a thing with a fee, such as web_searches=3. May be given several times.",
+    ),
+]
+_Tier = Annotated[str, typer.Option("--tier", metavar="TIER", help="The provider's service tier: flex, batch, priority, …")]
 _Quantity = Annotated[
     int | None, typer.Option(min=0, max=MAX_COUNT, metavar="COUNT", help="Of images, tool calls or actions. Default: 1.")
 ]
@@ -65,6 +92,12 @@ def quote(
     provider: _Provider = "",
     input_tokens: _InputTokens = None,
     output_tokens: _OutputTokens = None,
+    cache_write: _CacheWrite = 0,
+    cache_write_1h: _CacheWrite1h = 0,
+    audio_input: _AudioInput = 0,
+    image_input: _ImageInput = 0,
+    units: _Units = None,
+    tier: _Tier = "",
     quantity: _Quantity = None,
     variant: _Variant = "",
     tool: _Tool = "",
@@ -85,10 +118,39 @@ def quote(
         quantity=quantity,
         variant=variant,
         tool=tool,
+        service_tier=tier,
     )
+    work.MergeFrom(_beside_plain_input((cache_write, cache_write_1h), audio_input, image_input, units or ()))
     _check(work, models or ())
     quoted = ask(address, lambda client: _asked(client, work, models or (), account_id))
     _print_quotes(quoted, account_id, as_json=as_json, as_csv=as_csv)
+
+
+def _beside_plain_input(written: tuple[int, int], audio: int, images: int, units: Sequence[str]) -> work_pb2.Work:
+    """The part of a work that says what may be used beside plain input.
+
+    Raises:
+        CommandFailed: one of the units is none.
+    """
+    return work_pb2.Work(
+        cache_creation_input_tokens=written[0],
+        cache_creation_1h_input_tokens=written[1],
+        audio_input_tokens=audio,
+        image_input_tokens=images,
+        units=dict(map(_unit, units)),
+    )
+
+
+def _unit(text: str) -> tuple[str, int]:
+    """A name and a count, of `NAME=COUNT`.
+
+    Raises:
+        CommandFailed: it is none.
+    """
+    name, _, count = text.partition("=")
+    if not (name and count.isascii() and count.isdigit()) or int(count) > MAX_COUNT:
+        raise CommandFailed(f"--unit {text}: must be NAME=COUNT, with a count of 0 to {MAX_COUNT:,}", ExitCode.USAGE)
+    return name, int(count)
 
 
 def _check(work: work_pb2.Work, models: Sequence[str]) -> None:
@@ -174,9 +236,24 @@ def _title(quoted: Sequence[_Quoted]) -> str:
 def _work_but_model(work: work_pb2.Work) -> str:
     if work.action == TEXT:
         most = f"at most {work.max_output_tokens:,}" if work.HasField("max_output_tokens") else "the card's default of"
-        return f"text of {work.input_tokens:,} input and {most} output tokens"
+        said = "".join(f", {each}" for each in _said(work))
+        return f"text of {work.input_tokens:,} input and {most} output tokens{said}"
     quantity = f"x{work.quantity:,}" if work.HasField("quantity") else ""
     return " ".join(filter(None, (work.action, work.tool, work.variant, quantity)))
+
+
+def _said(work: work_pb2.Work) -> Iterator[str]:
+    """What the work says beside its input and output, in words."""
+    written, kept_1h = work.cache_creation_input_tokens, work.cache_creation_1h_input_tokens
+    if written or kept_1h:
+        yield f"{written or kept_1h:,} written to the cache" + (f" ({kept_1h:,} for an hour)" if kept_1h else "")
+    if work.audio_input_tokens:
+        yield f"{work.audio_input_tokens:,} of audio"
+    if work.image_input_tokens:
+        yield f"{work.image_input_tokens:,} of images"
+    yield from (f"{count:,} {name}" for name, count in sorted(work.units.items()))
+    if work.service_tier:
+        yield f"at {work.service_tier}"
 
 
 def _quotes_table(quoted: Sequence[_Quoted], account_id: str) -> Table:

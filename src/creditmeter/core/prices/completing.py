@@ -1,11 +1,14 @@
 """The complete usage of a call: what its caller said, what its provider reported, and what it was reserved for."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from creditmeter.core.prices.fees import OTHER_NAMES
 from creditmeter.core.prices.rate_card import TEXT
 from creditmeter.core.prices.reported.calls import ReportedCall, reported_call
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage
+from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, input_parts
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Served, Usage, Work
 
@@ -33,7 +36,8 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
     """The usage with what it leaves unset filled in from the work that it was reserved for, and whether a count of tokens was.
 
     A missing count of tokens is taken at its bound: for output tokens `bound_output_tokens` (what the reservation pays for), or
-    else the work's own. A charge of such a usage is to be flagged ESTIMATED.
+    else the work's own. So are then the parts of a missing input, if the usage names none, and units that it does not name. A
+    charge of such a usage is to be flagged ESTIMATED.
     """
     if bound_output_tokens is None:
         bound_output_tokens = work.max_output_tokens
@@ -53,7 +57,31 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
         return replace(complete, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), False
     filled_input = complete.input_tokens != usage.input_tokens
     filled_output = complete.output_tokens != usage.output_tokens
-    return complete, filled_input or filled_output
+    if filled_input and not input_parts(usage):
+        complete = _with_parts_of_input(complete, work)
+    if filled_input or filled_output:
+        return replace(complete, units=_with_units(complete.units, work)), True
+    return complete, False
+
+
+def _with_parts_of_input(usage: Usage, work: Work) -> Usage:
+    """The usage with all that the work says that its input may be."""
+    video = {name: count for name, count in work.units.items() if name == VIDEO_INPUT}
+    return replace(
+        usage,
+        cache_creation_input_tokens=work.cache_creation_input_tokens or None,
+        cache_creation_1h_input_tokens=work.cache_creation_1h_input_tokens or None,
+        audio_input_tokens=work.audio_input_tokens or None,
+        image_input_tokens=work.image_input_tokens or None,
+        units={**usage.units, **video},
+    )
+
+
+def _with_units(units: Mapping[str, int], work: Work) -> Mapping[str, int]:
+    """The units of a usage, and as many of the others as the work says: what has a fee, and citations."""
+    known = {OTHER_NAMES.get(name, name) for name in units}
+    others = {name: count for name, count in work.units.items() if name == CITATIONS or name not in RARE_COUNTS}
+    return {**units, **{name: count for name, count in others.items() if OTHER_NAMES.get(name, name) not in known}}
 
 
 def _served(served: Served, work: Work) -> Served:

@@ -6,7 +6,7 @@ price list's, the card's for this provider, the card's for any provider. A unit 
 is flagged UNREAD_USAGE. A fee of 0 says that it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
@@ -16,9 +16,9 @@ from creditmeter.core.prices.fallback import priced_model
 from creditmeter.core.prices.model_names import undated
 from creditmeter.core.prices.rate_card import RateCard, TextRule, rule_origin
 from creditmeter.core.prices.rates import TextPrices
-from creditmeter.core.prices.rounding import EXACTLY
+from creditmeter.core.prices.rounding import EXACTLY, NOTHING
 from creditmeter.core.prices.token_costs import RARE_COUNTS
-from creditmeter.core.work import Usage
+from creditmeter.core.work import Usage, Work
 
 OTHER_NAMES: Mapping[str, str] = {"file_searches": "storage_searches", "search_units": "rerank_searches"}
 """Units that the price list has under another name."""
@@ -50,9 +50,17 @@ def unpriced_units(units: Mapping[str, int], fees: tuple[Fee, ...]) -> tuple[str
     return tuple(sorted(counted(units).keys() - {fee.name for fee in fees}))
 
 
-def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> tuple[Fee, ...]:
-    """The fees of a usage by a card, a rule of it, and the prices that apply."""
+def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Work | Usage) -> tuple[Fee, ...]:
+    """The fees of a usage, or of what work may use at most, by a card, a rule of it, and the prices that apply."""
     return fees_of(usage.units, lambda unit: _usd_per_thousand(card, rule, prices, usage, unit))
+
+
+def total_usd(fees: Iterable[Fee]) -> Decimal:
+    """What all of these fees come to, in dollars."""
+    usd = NOTHING
+    for fee in fees:
+        usd = EXACTLY.add(usd, fee.usd)
+    return usd
 
 
 def counted(units: Mapping[str, int]) -> dict[str, int]:
@@ -65,7 +73,7 @@ def _fee(name: str, count: int, usd_per_thousand: Decimal, origin: Origin) -> Fe
     return Fee(name, count, each, EXACTLY.multiply(count, each), origin)
 
 
-def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage, unit: str) -> Found | None:
+def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Work | Usage, unit: str) -> Found | None:
     """The fee for a thousand of a unit, found as this module's docstring says; None if there is none."""
     called, model = priced_model(usage)
     provider = called or rule.at_provider

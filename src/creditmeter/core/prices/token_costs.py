@@ -16,12 +16,15 @@ from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, in_dollars
 from creditmeter.core.work import Usage
 
+VIDEO_INPUT = "video_input_tokens"
+CITATIONS = "citation_tokens"
+
 RARE_COUNTS: Mapping[str, str] = {
     "cached_audio_input_tokens": "cached_audio",
     "cached_image_input_tokens": "cached_image",
-    "video_input_tokens": "video_input",
+    VIDEO_INPUT: "video_input",
     "video_output_tokens": "video_output",
-    "citation_tokens": "citation",
+    CITATIONS: "citation",
 }
 """The counts of tokens that a usage has among its `units`, and the classes that they count.
 
@@ -49,24 +52,11 @@ def exact_price(
     return exact, in_dollars(card, exact)
 
 
-def worst_cost(prices: TextPrices, input_tokens: int, output_tokens: int) -> Decimal:
-    """The most that tokens within these bounds cost, in millionths of the prices' unit.
-
-    The rates of every length of input up to the bound are tried, because a shorter input may be dearer.
-    """
-    ends = [tier.above_input_tokens for tier in prices.long_context if tier.above_input_tokens < input_tokens]
-    worst = NOTHING
-    for tokens in (*ends, input_tokens):
-        rates = prices.for_input(tokens)
-        worst = max(worst, EXACTLY.fma(output_tokens, rates.highest_output, cost_of(tokens, rates.highest_input)))
-    return worst
-
-
 def input_parts(usage: Usage) -> int:
     """The fewest input tokens that the parts of the usage can add up to. Cached tokens may be of any kind."""
     written = max(usage.cache_creation_input_tokens or 0, usage.cache_creation_1h_input_tokens or 0)
     read, audio, image = _read_and_kinds(usage)
-    return max(read + written, audio + image + usage.units.get("video_input_tokens", 0))
+    return max(read + written, audio + image + usage.units.get(VIDEO_INPUT, 0))
 
 
 def output_parts(usage: Usage) -> int:
@@ -123,7 +113,7 @@ def _input_with_rare(usage: Usage, rates: TextRates, tokens: int, cached: tuple[
     written, kept_1h = cached
     read, audio, image = _read_and_kinds(usage)
     cached_audio, cached_image = _cached_kinds(usage)
-    video = usage.units.get("video_input_tokens", 0)
+    video = usage.units.get(VIDEO_INPUT, 0)
     if read + written > tokens or kept_1h > written or audio + image + video > tokens:
         return None
     if cached_audio > audio or cached_image > image or cached_audio + cached_image > read:

@@ -7,7 +7,6 @@ call may change its rates (`tiers`), and what it counts beside tokens may have f
 """
 
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from operator import attrgetter
 
@@ -15,7 +14,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import Fee, unpriced_units, usage_fees
+from creditmeter.core.prices.fees import Fee, total_usd, unpriced_units, usage_fees
 from creditmeter.core.prices.item_prices import Items, items_of
 from creditmeter.core.prices.line_costs import free_lines, item_lines, text_lines
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
@@ -96,7 +95,7 @@ def price_text(
     cost = sum_of_tokens(classes)
     if found.factor != 1:
         cost = EXACTLY.multiply(cost, found.factor)
-    exact = exact_price(card, rule, prices, cost, _sum_of_fees(fees))
+    exact = exact_price(card, rule, prices, cost, total_usd(fees))
     make_lines = partial(text_lines, card, rule, usage, found, classes, input_tokens, fees)
     return rounded_cost(card, usage, exact, card.minimum, flags + contradictions + unread, make_lines)
 
@@ -127,13 +126,6 @@ def _fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Usage) -> t
     """The fees of a usage, and a flag if it counts something that has no price."""
     fees = usage_fees(card, rule, prices, usage)
     return fees, (ChargeFlag.UNREAD_USAGE,) if unpriced_units(usage.units, fees) else ()
-
-
-def _sum_of_fees(fees: tuple[Fee, ...]) -> Decimal:
-    usd = NOTHING
-    for fee in fees:
-        usd = EXACTLY.add(usd, fee.usd)
-    return usd
 
 
 def _price_text(card: RateCard, usage: Usage, at: Instant, *, by_fallback: bool) -> Cost | NoPrice:

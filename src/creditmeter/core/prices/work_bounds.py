@@ -1,8 +1,8 @@
 """What work may cost before it is done: at most, at least, and how much of it a budget pays for.
 
-No token is taken to be cached, and each to be of the dearest class that its model has a rate for: a cache write, audio,
-whatever it may turn out to be. So no usage within the bounds of the work, at the model and the service tier asked for, costs
-more. Fees beside tokens are not held.
+The most is the worst case of what the work says (`worst_cases`): plain input, its bound of output, and no more tokens written
+to caches, no more audio, images, video and things with a fee than it names. No usage within that, at the model and the
+service tier asked for, costs more.
 """
 
 from bisect import bisect_right
@@ -13,19 +13,23 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits
 from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
+from creditmeter.core.prices.fees import total_usd, usage_fees
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
-from creditmeter.core.prices.rounding import EXACTLY, rounded
+from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded
 from creditmeter.core.prices.tiers import ServedPrices, served_prices
-from creditmeter.core.prices.token_costs import cost_of, exact_price, worst_cost
+from creditmeter.core.prices.token_costs import cost_of, exact_price
+from creditmeter.core.prices.worst_cases import worst_cost, wrong_parts
+from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Work
 
 
 def price_bound(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
     """The hold that covers the worst case of work that begins at a moment.
 
-    Text needs `input_tokens`. Text of no tokens is invalid where tokens have a price, and so is a worst case above MAX_AMOUNT.
+    Text needs `input_tokens`. Text of no tokens is invalid where tokens have a price, and so are a worst case above MAX_AMOUNT
+    and parts of the input that are more than the input.
     """
     hold = _hold(card, work, at)
     if not isinstance(hold, Hold):
@@ -102,14 +106,22 @@ def _hold_for_text(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
     for field, count in (("input_tokens", work.input_tokens), ("max_output_tokens", output_tokens)):
         if not 0 <= count <= MAX_TOKENS:
             return out_of_range(work, field, count, MAX_TOKENS)
+    for unit, count in work.units.items():
+        if not 0 <= count <= MAX_TOKENS:
+            return out_of_range(work, f"units.{unit}", count, MAX_TOKENS)
+    if wrong := tuple(wrong_parts(work)):
+        return InvalidRequest(tuple((f"work.{field}", why) for field, why in wrong))
     rule, _ = text_rule(card, work)
     if rule is None:
         return unpriced_model(work)
     found = served_prices(card, rule, work, at)
-    worst = worst_cost(found.prices, work.input_tokens, output_tokens)
-    return Hold(_rounded_text(card, rule, found, worst), card.version, work)
+    worst = worst_cost(found.prices, work, output_tokens)
+    fees_usd = total_usd(usage_fees(card, rule, found.prices, work)) if work.units else NOTHING
+    return Hold(_rounded_text(card, rule, found, worst, fees_usd), card.version, work)
 
 
-def _rounded_text(card: RateCard, rule: TextRule, found: ServedPrices, tokens_cost: Decimal) -> Microcredits:
-    exact_credits, _ = exact_price(card, rule, found.prices, EXACTLY.multiply(tokens_cost, found.factor))
+def _rounded_text(
+    card: RateCard, rule: TextRule, found: ServedPrices, tokens_cost: Decimal, fees_usd: Decimal = NOTHING
+) -> Microcredits:
+    exact_credits, _ = exact_price(card, rule, found.prices, EXACTLY.multiply(tokens_cost, found.factor), fees_usd)
     return rounded(card, exact_credits, card.minimum)[0]
