@@ -171,3 +171,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """And nothing else happens."""
     with suppress(UnknownUsageError):
         read(text)
+
+
+CONVERSED = {"output": {"message": {"role": "assistant", "content": []}}, "usage": {"inputTokens": 7, "outputTokens": 2}}
+COMPLETION = {"object": "chat.completion", "model": "gpt-5", "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+
+
+@pytest.mark.parametrize(
+    ("documents", "models"),
+    [
+        ([{"model": "a", "usage": CHAT}, {"model": "b", "usage": CHAT}, {"model": "a", "usage": CHAT}], ["a", "b", "a"]),
+        ([CONVERSED, CONVERSED], ["", ""]),
+        ([COMPLETION, COMPLETION], ["gpt-5", "gpt-5"]),
+        ([{"model": "a", "usage": CHAT}, {"usage": CHAT}], ["a"]),
+        ([{"usage": CHAT}, {"model": "a", "usage": CHAT}], ["a"]),
+    ],
+    ids=["other models", "Converse", "completions", "an event without a model", "a model that comes late"],
+)
+def test_responses_without_an_id(documents: list[dict[str, Any]], models: list[str]) -> None:
+    """Each is one of its own where its model or its kind says so; otherwise they are events of one."""
+    found = read(json.dumps(documents)).responses
+    assert [each.model for each in found] == models
+    assert len({json.dumps(each.counts) for each in found}) == 1

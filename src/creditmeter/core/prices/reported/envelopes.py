@@ -125,7 +125,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
         has_output=around.has_output and not _is_embedding(document),
         is_image=around.is_image or _is_image(document),
         is_start=around.is_start or document.get("type") == "message_start",
-        is_whole=around.is_whole or ("created" in document and isinstance(document.get("data"), list)) or _is_list(document),
+        is_whole=around.is_whole or _is_whole(document),
         is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
         units=tuple(tool_calls_in(document, model).items()) or around.units,
     )
@@ -153,6 +153,14 @@ def _moment_of(document: Raw) -> str:
     """What tells the responses of Ollama apart, which have no id: when the last event of each was made."""
     moment = document.get("created_at")
     return moment if document.get("done") is True and isinstance(moment, str) and is_name(moment) else ""
+
+
+def _is_whole(document: Raw) -> bool:
+    """Whether an object is a whole response of a kind that may have no id, and never an event of a stream."""
+    output = document.get("output")
+    is_conversation = isinstance(output, dict) and "message" in output  # Bedrock Converse
+    is_of_images = "created" in document and isinstance(document.get("data"), list)
+    return is_conversation or is_of_images or _is_list(document) or document.get("object") == "chat.completion"
 
 
 def _is_list(document: Raw) -> bool:

@@ -1,7 +1,8 @@
 """The events of a report, gathered into responses, and each response read into counts.
 
 Events of one id belong to one response; what has no id belongs to the response before it, and what comes before the first id to
-that one. Responses of images and of embeddings have no id: each is one of its own. The fields of all events of a response are
+that one. A whole response without an id (of images, embeddings, Bedrock Converse) is one of its own, and so is usage that names
+another model than the response before it. The fields of all events of a response are
 merged before they are read.
 """
 
@@ -53,10 +54,10 @@ def gathered(events: Iterable[Event]) -> list[Gathered]:
     responses: dict[str, Gathered] = {}
     running = ""
     for event in events:
-        own = event.facts.response_id
-        if not own and event.facts.is_whole:
+        own, is_another = event.facts.response_id, _is_of_another_model(event, responses.get(running))
+        if not own and (event.facts.is_whole or is_another):
             own = f"\0{len(responses)}"
-        if own and not running and "" in responses:
+        if own and not running and not is_another and "" in responses:
             responses[own] = responses.pop("")
         running = own or running
         responses.setdefault(running, Gathered()).add(event)
@@ -64,6 +65,14 @@ def gathered(events: Iterable[Event]) -> list[Gathered]:
     return [each for each in found if each.usage or each.unread or each.facts.is_answer] or [
         each for each in found if each.facts.model
     ]
+
+
+def _is_of_another_model(event: Event, running: Gathered | None) -> bool:
+    """Whether usage without an id is of another response than the running one."""
+    facts = event.facts
+    if running is None or event.shape is None or facts.response_id or not facts.model:
+        return False
+    return running.facts.model not in ("", facts.model)
 
 
 def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[ReportedResponse]:
