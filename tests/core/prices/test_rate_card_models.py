@@ -228,6 +228,20 @@ def test_a_card_without_a_source_fetches_no_list() -> None:
     assert parse_rate_card(f'{HEAD}[[text.models]]\nmodel = "m"\ninput = 1\noutput = 1', fetch).version == "v1"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["azure/gpt-4o", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "vertex_ai/gemini-2.5-pro", "models/gemini-2.5-pro"],
+)
+def test_a_rule_finds_its_source_by_any_spelling(name: str) -> None:
+    """As a call of that name finds its price."""
+    by_rule = listed_card(f'[[text.models]]\nmodel = "{name}"\n{SOURCE}\nmarkup = 2').text_rule("", name)
+    by_list = listed_card(f"[text]\n{SOURCE}").text_rule("", name)
+    assert by_rule is not None
+    assert by_list is not None
+    assert by_rule.markup == 2
+    assert by_rule.listed == by_list.listed
+
+
 def test_the_list_prices_what_no_rule_names() -> None:
     """Times the markup; the card's version says whose prices they are."""
     card = listed_card(f'[text]\n{SOURCE}\nmarkup = "1.5"\n[[text.models]]\nmodel = "gpt-4o"\ninput = 1\noutput = 1')

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, TypeVar
 
 from creditmeter.core.amounts import MAX_AMOUNT, MICROCREDITS_PER_CREDIT
@@ -30,7 +31,7 @@ from creditmeter.core.prices.rate_card import (
     rule_from,
 )
 from creditmeter.core.prices.rates import RARE_STAND_INS, STAND_INS, LongContext, TextPrices, TextRates
-from creditmeter.core.prices.resolving import ModelRule
+from creditmeter.core.prices.resolving import ListedModels, ModelRule
 from creditmeter.core.prices.tier_and_fee_tables import note_fees_out_of_bounds, read_fees, read_tiers
 from creditmeter.core.prices.toml_tables import TomlSyntaxError, TomlTable, read_toml
 
@@ -82,6 +83,12 @@ class _Source:
     def __init__(self, fetch: Callable[[], PriceList] | None) -> None:
         self._fetch = fetch
         self.used: PriceList | None = None
+
+    @cached_property
+    def models(self) -> ListedModels:
+        """The models of the price list, once a table has named it."""
+        assert self.used is not None, "a table names it first"
+        return ListedModels(self.used)
 
     def named_by(self, table: TomlTable) -> PriceList | None:
         """The price list, if the table names it as its source."""
@@ -216,7 +223,8 @@ def _text_rule(table: TomlTable, source: _Source) -> TextRule:
 
 def _sourced_rule(table: TomlTable, source: _Source, **names: Any) -> TextRule:
     price_list, markup, basis = source.named_by(table), _markup(table), _basis(table)
-    found = price_list.find(names["provider"], names["model"]) if price_list is not None and names["model"] else None
+    is_named = price_list is not None and names["model"]
+    found = source.models.in_any_spelling(names["provider"], names["model"]) if is_named else None
     if price_list is not None and found is None:
         table.note("source", f"has no price for this model in {price_list.version}")
     rule = rule_from(found, markup, basis) or TextRule(model=names["model"])

@@ -134,6 +134,14 @@ class ListedModels:
         """The model of the first address that has one."""
         return next((found for each in addresses if (found := self._found(each)) is not None), None)
 
+    def in_any_spelling(self, provider: str, model: str) -> Listed | None:
+        """The model of a name in any spelling."""
+        if (found := self.as_written(provider, model)) is not None:
+            return found
+        whole, plain = self.spellings(provider, model)
+        called = (self.called(each) for each in whole)
+        return next((each for each in called if each is not None), None) or self.at_any(plain)
+
     def _found(self, address: Address) -> Listed | None:
         """The model of a name, unless the list's pattern is so wide that it takes another model for it."""
         found = self._list.find(*address)

@@ -86,14 +86,20 @@ def responses(draw: st.DrawFn, extractor: UsageExtractor, without: set[str]) -> 
         if steps[-1] not in without and (path in needed or draw(st.booleans())):
             put(usage, steps, draw(st.integers(0, MAX_TOKENS)))
     for whole, parts in (("cache_creation_input_tokens", "cache_creation"), ("cacheWriteInputTokens", "cacheDetails")):
-        if whole not in usage:
-            usage.pop(parts, None)  # the package does not add up its parts
+        if whole not in usage or _sum_of_counts(usage.get(parts)) > usage[whole]:
+            usage.pop(parts, None)  # the package does not add up its parts, nor see that they are more
     for details, whole in (("promptTokensDetails", "promptTokenCount"), ("toolUsePromptTokensDetails", "promptTokenCount")):
         if sum(each["tokenCount"] for each in usage.get(details, ())) > usage.get(whole, 0) // 2:
             usage.pop(details)  # what cannot be in the prompt is beside it, which the package does not know
     for step in reversed([extractor.root] if isinstance(extractor.root, str) else list(extractor.root)):
         usage = {str(step): usage}
     return usage
+
+
+def _sum_of_counts(parts: Any) -> int:
+    """The sum of the counts in an object, or in the objects of a list."""
+    items = parts if isinstance(parts, list) else [parts or {}]
+    return sum(count for each in items for count in each.values() if isinstance(count, int))
 
 
 def put(place: Any, steps: list[Any], count: int) -> None:

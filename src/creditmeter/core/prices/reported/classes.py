@@ -90,12 +90,15 @@ def _is_beside(where: Place, provider: str) -> bool:
 
 
 def _settle_cache_writes(found: Found) -> None:
-    """Written tokens by how long they are kept are all that was written, where no count of all is given."""
-    kept = ("cache_creation_5m_input_tokens", "cache_creation_1h_input_tokens")
-    if "cache_creation_input_tokens" not in found.counts and any(name in found.counts for name in kept):
-        found.counts["cache_creation_input_tokens"] = found.of(*kept)
-        if not found.beside.isdisjoint(kept):
-            found.beside.add("cache_creation_input_tokens")
+    """Written tokens by how long they are kept are all that was written, where no count of all is given, or a smaller one:
+    LangChain writes 0 there.
+    """
+    kept, whole = ("cache_creation_5m_input_tokens", "cache_creation_1h_input_tokens"), "cache_creation_input_tokens"
+    if not any(name in found.counts for name in kept):
+        return
+    if whole not in found.counts and not found.beside.isdisjoint(kept):
+        found.beside.add(whole)
+    found.counts[whole] = max(found.of(whole), found.of(*kept))
 
 
 def _input(shape: Shape, found: Found, prompt: int) -> int:

@@ -13,18 +13,21 @@ from creditmeter.core.prices.reported.counting import Raw
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
 from creditmeter.core.prices.reported.tools import tool_calls_in
-from creditmeter.core.prices.reported.unread import unread_around
+from creditmeter.core.prices.reported.unread import has_counts, unread_around
 
 MAX_MODEL_NAME = 256
 """Most characters in a name: of a model, an id, a tier. A longer one is ignored."""
 
 _PLACE_OF = {name: place for place, name in enumerate(AROUND)}
 
+_METADATA = ("providerMetadata", "provider_metadata", "experimental_providerMetadata")
+"""The keys under which the AI SDK has what the provider itself reported, by provider."""
+
 _NAMED_IN = ("message", "response", "result", "response_metadata")
 """The keys under which an event has what names its model and id, if it does not do so itself."""
 
 _MODEL = ("model", "modelVersion", "model_version", "modelId", "model_name", "gen_ai.response.model")
-_ID = ("id", "responseId", "response_id", "gen_ai.response.id", "custom_id", "recordId")
+_ID = ("id", "responseId", "response_id", "provider_response_id", "gen_ai.response.id", "custom_id", "recordId")
 _TIER = ("service_tier", "serviceTier", "trafficType", "traffic_type")
 _SPEED = ("speed",)
 _REGION = ("inference_geo", "inferenceGeo")
@@ -85,11 +88,24 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     shape = shape_of(document, has_output=facts.has_output)
     if shape is not None:
         return [Event(facts, shape, document)]
+    of_zeros: list[Event] = []
     for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
         found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
-        if with_usage := [each for each in found if each.shape is not None]:
-            return _without_shared_cost(with_usage, facts.cost_usd)
-    return [Event(facts)]
+        with_usage = [each for each in found if each.shape is not None]
+        if any(has_counts(each.usage) for each in with_usage):
+            return [*_without_shared_cost(with_usage, facts.cost_usd), *_in_providers_words(document, facts)]
+        of_zeros = of_zeros or with_usage
+    return _without_shared_cost(of_zeros, facts.cost_usd) or [Event(facts)]
+
+
+def _in_providers_words(document: Raw, facts: Facts) -> Iterator[Event]:
+    """The usage that the AI SDK keeps beside its own: as the provider wrote it, and with what the SDK's words leave out."""
+    for name in _METADATA:
+        for by_provider in _objects(document.get(name)):
+            for one in by_provider.values():
+                usage = one.get("usage") if isinstance(one, dict) else None
+                if isinstance(usage, dict) and (shape := shape_of(usage)) is not None:
+                    yield Event(facts, shape, usage)
 
 
 def _without_shared_cost(events: list[Event], around: Decimal | None) -> list[Event]:
@@ -110,7 +126,7 @@ def _objects(found: Any) -> list[Raw]:
 def _facts(document: Raw, around: Facts) -> Facts:
     """What an object says, on top of what the objects around it say."""
     named = (document, *(each for name in _NAMED_IN if isinstance(each := document.get(name), dict)))
-    is_batch = "custom_id" in document or "recordId" in document
+    is_batch = _is_of_batch(document)
     tier = around.service_tier if around.service_tier == "batch" else ""
     cost = cost_in(document)
     model = around.model or _name(named, _MODEL)
@@ -132,6 +148,13 @@ def _facts(document: Raw, around: Facts) -> Facts:
 
 
 _NOTHING = Facts()
+
+
+def _is_of_batch(document: Raw) -> bool:
+    """Whether an object is a line of a batch's output (of OpenAI, Anthropic, Bedrock, Google), or OpenAI's sum of it."""
+    is_line = not document.keys().isdisjoint(("custom_id", "recordId"))
+    is_line_of_google = "response" in document and not document.keys().isdisjoint(("key", "request"))
+    return is_line or is_line_of_google or document.get("object") == "batch"
 
 
 def _name(documents: tuple[Raw, ...], names: tuple[str, ...]) -> str:

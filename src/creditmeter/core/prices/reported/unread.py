@@ -53,6 +53,11 @@ def unread_around(document: Raw, depth: int, *, has_output: bool) -> Iterator[st
     yield from _around(document, (), depth, has_output=has_output)
 
 
+def has_counts(usage: Raw) -> bool:
+    """Whether any number in a usage object is above 0."""
+    return any(_is_positive(value) for _, value in _leaves(usage, ()))
+
+
 def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool) -> Iterator[str]:
     """`depth` is how deep the object was looked for, above MAX_DEPTH if it was not."""
     if len(names) > _MAX_NAMES:
