@@ -38,7 +38,7 @@ def of(model: str, tokens: tuple[int, int] = (1_000, 0), units: dict[str, int] |
     """A usage of so many tokens of input and output; the parts by their fields without `_tokens`."""
     counts = {f"{name}_tokens": count for name, count in parts.items()}
     rare = {f"{name}_tokens": count for name, count in (units or {}).items()}
-    return Usage("text", "", model, "", *tokens, **counts, units=rare)  # type: ignore[arg-type]
+    return Usage("text", "", model, "", *tokens, **counts, units=rare)  # type: ignore[arg-type]  # all are ints
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,12 @@ from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, one
         ([{"id": "a", "service_tier": "auto"}, {"id": "a", "service_tier": "priority", "usage": CHAT}], ("priority", "", "")),
         ({"usage": MESSAGE | {"service_tier": "batch", "speed": "fast", "inference_geo": "us"}}, ("batch", "fast", "us")),
         ({"key": "k1", "response": {"usageMetadata": GEMINI}}, ("batch", "", "")),
-        ({"status": "", "request": {"contents": []}, "response": {"usageMetadata": GEMINI}}, ("batch", "", "")),
+        (
+            {"status": "", "processed_time": "", "request": {"contents": []}, "response": {"usageMetadata": GEMINI}},
+            ("batch", "", ""),
+        ),
+        ({"request": {"contents": []}, "response": {"usageMetadata": GEMINI}}, ("", "", "")),
+        ({"key": "k1", "cached": False, "response": {"usageMetadata": GEMINI}}, ("", "", "")),
         ({"object": "batch", "usage": CHAT}, ("batch", "", "")),
         ({"usage": MESSAGE | {"inference_geo": "not_available"}}, ("standard", "", "")),
         ({"usageMetadata": GEMINI | {"trafficType": "ON_DEMAND_PRIORITY"}}, ("priority", "", "")),

@@ -151,10 +151,14 @@ _NOTHING = Facts()
 
 
 def _is_of_batch(document: Raw) -> bool:
-    """Whether an object is a line of a batch's output (of OpenAI, Anthropic, Bedrock, Google), or OpenAI's sum of it."""
+    """Whether an object is a line of a batch's output (of OpenAI, Anthropic, Bedrock, Google), or OpenAI's sum of it.
+
+    Logs of single calls have requests and responses, too: only what a batch alone writes makes a call cheaper.
+    """
     is_line = not document.keys().isdisjoint(("custom_id", "recordId"))
-    is_line_of_google = "response" in document and not document.keys().isdisjoint(("key", "request"))
-    return is_line or is_line_of_google or document.get("object") == "batch"
+    is_of_gemini = document.keys() == {"key", "response"}
+    is_of_vertex = document.keys() >= {"processed_time", "request", "response"}
+    return is_line or is_of_gemini or is_of_vertex or document.get("object") == "batch"
 
 
 def _name(documents: tuple[Raw, ...], names: tuple[str, ...]) -> str:
