@@ -13,7 +13,7 @@ from creditmeter.cli import connection
 from creditmeter.cli.exits import ExitCode
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import COMMAND, environment, run_forked, sidecar_process
-from tests.journal.files import KEYS, made_full, overwrite_cell
+from tests.journal.files import made_full, overwrite_cell
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_damaged_database(short_path: Path, file: str) -> None:
     assert (short_path / file).read_bytes().startswith(b"not a database")
 
 
-@pytest.mark.parametrize("table", [*KEYS, "receipts", "identity"])
+@pytest.mark.parametrize("table", ["records", "image", "rate_cards", "identity"])
 def test_a_damaged_row(short_path: Path, table: str) -> None:
     """In whichever table of the journal it is: one line, the code for damage, and a file that stays as it was."""
     path = asyncio.run(made_full(short_path / "journal.db"))

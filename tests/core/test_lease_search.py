@@ -34,7 +34,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Moment, OutLease, available
 from creditmeter.core.credit.messages import Answer, Message, Need
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
-from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.credit.schedule import CALENDAR_REST
 from creditmeter.core.ids import (
     ChargeId,
@@ -110,6 +110,9 @@ class Sidecar:
         self.sent_at = Span(0)
         self.has_restarted = False
         self.parked = 0
+        self.on_disk: dict[ReservationId, Reservation] = {}
+        self.receipts_on_disk: dict[RequestId, Receipt] = {}
+        self._written: list[Change] = []
         self._skew = skew
         self._now = Instant(0)
         self._seq = 0
@@ -117,8 +120,31 @@ class Sidecar:
     def read(self, now: Instant, boot: Span) -> Moment:
         """Read the clocks, and end what is due by them."""
         self._now = Instant(max(self._now, now + self._skew))
-        self.book.apply(metering.expire(self.book, self.book.due(self._now)))
+        self.write(metering.expire(self.book, self.book.due(self._now)))
         return Moment(self._now, boot)
+
+    def write(self, change: Change) -> None:
+        """Make a change, which reaches the disk later."""
+        self.book.apply(change)
+        self._written.append(change)
+
+    def reach_disk(self) -> None:
+        """All that was written is on disk: what has ended leaves memory."""
+        for change in self._written:
+            self.on_disk |= {each.reservation_id: each for each in change.reservations}
+            self.receipts_on_disk |= {each.request.request_id: each for each in change.receipts}
+            self.book.let_go(change)
+        self._written.clear()
+        self.book.drop_ended_leases(self._now)
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Every reservation, wherever it is."""
+        return list((self.on_disk | self.book.reservations).values())
+
+    def receipt(self, request_id: RequestId) -> Receipt | None:
+        """The receipt of a request, wherever it is."""
+        return self.book.receipts.get(request_id) or self.receipts_on_disk.get(request_id)
 
     def compose(self, at: Moment, need: Need | None, *, give_back: bool, is_steady: bool) -> Message:
         """The next message; what it changes is written before it is sent. What its answer allows counts from now, whenever
@@ -128,23 +154,14 @@ class Sidecar:
         self.sent_at = at.boot
         envelope = Envelope(self.sidecar_id, self.epoch, self._seq, LEASE_TTL, LIMITS.max_hold_lifetime)
         composed, change = compose(self.book, envelope, at.now, need, give_back=give_back)
-        self.book.apply(change)
+        self.write(change)
         self.unanswered = replace(composed, is_steady=is_steady)
         return self.unanswered
 
     def restart(self, epoch: int) -> None:
         """Come back with what the journal holds. Nothing authorises before the central store has answered."""
         old, self.book = self.book, Book(ACCOUNT)
-        everything = Change(
-            ACCOUNT,
-            reservations=tuple(old.reservations.values()),
-            charges=tuple(old.charges.values()),
-            refunds=tuple(old.refunds.values()),
-            leases=tuple(old.leases.values()),
-            receipts=tuple(old.receipts.values()),
-            account=old.account,
-        )
-        self.book.apply(everything)
+        self.book.apply(old.live)
         self.book.distrust_leases()
         self.epoch, self._seq, self.unanswered, self.has_restarted, self.parked = epoch, 0, None, True, 0
 
@@ -229,7 +246,7 @@ class LeaseSearch(RuleBasedStateMachine):
     def extend(self, who: int, number: int, more: int) -> None:
         """Raise a hold and push its deadline, if what is idle allows."""
         sidecar, moment = self._at(who)
-        held = pick(list(sidecar.book.reservations.values()), number)
+        held = pick(sidecar.reservations, number)
         if held is not None:
             request = Extend(self._request(), held.reservation_id, amount=mc(more), ttl=Span(20 * MINUTE))
             wanted = hold(held.charged + held.held + more)
@@ -239,7 +256,7 @@ class LeaseSearch(RuleBasedStateMachine):
     def commit(self, who: int, number: int, beyond: int, keep_open: bool) -> None:
         """Charge what was held and somewhat more or less; sometimes what has ended."""
         sidecar, moment = self._at(who)
-        held = pick(list(sidecar.book.reservations.values()), number)
+        held = pick(sidecar.reservations, number)
         if held is not None:
             request = Commit(self._request(), held.reservation_id, keep_open=keep_open)
             name = charge_id(ACCOUNT, sidecar.sidecar_id, self._name())
@@ -250,7 +267,7 @@ class LeaseSearch(RuleBasedStateMachine):
     def release(self, who: int, number: int) -> None:
         """Give a hold back."""
         sidecar, moment = self._at(who)
-        held = pick(list(sidecar.book.reservations.values()), number)
+        held = pick(sidecar.reservations, number)
         if held is not None:
             request = Release(self._request(), held.reservation_id)
             self._record(sidecar, metering.release(sidecar.book, request, held, moment))
@@ -269,7 +286,7 @@ class LeaseSearch(RuleBasedStateMachine):
 
     def _charge_as(self, request_id: RequestId, who: int, amount: int, *, incurred: bool) -> None:
         sidecar, moment = self._at(who)
-        if sidecar.book.account is not None and request_id not in sidecar.book.receipts:
+        if sidecar.book.account is not None and sidecar.receipt(request_id) is None:
             request = ChargeNow(request_id, ACCOUNT, amount=mc(amount), already_incurred=incurred)
             name = charge_id(ACCOUNT, sidecar.sidecar_id, self._name())
             self._record(sidecar, metering.charge_now(sidecar.book, request, cost(amount), moment, name, {}))
@@ -301,11 +318,11 @@ class LeaseSearch(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 30))
     def repeat(self, number: int) -> None:
-        """A request that is repeated gets its first reply, as long as anything is known of it."""
+        """A request that is repeated gets its first reply."""
         found = pick(list(self.said.items()), number)
         if found is not None:
             (who, _), receipt = found
-            assert replay(self.sidecars[who].book, receipt.request) in (receipt, None)
+            assert replay(self.sidecars[who].receipt(receipt.request.request_id), receipt.request) == receipt
 
     # Messages.
 
@@ -362,7 +379,7 @@ class LeaseSearch(RuleBasedStateMachine):
     def lose_touch(self, who: int) -> None:
         """The central store is away, as far as a sidecar knows."""
         sidecar, moment = self._at(who)
-        sidecar.book.apply(allow(sidecar.book, sidecar.sidecar_id, moment) or Change(ACCOUNT))
+        sidecar.write(allow(sidecar.book, sidecar.sidecar_id, moment) or Change(ACCOUNT))
 
     @rule()
     def tell_everybody(self) -> None:
@@ -411,7 +428,7 @@ class LeaseSearch(RuleBasedStateMachine):
         answer = self._apply(message)
         assert answer is not None, "the newest message of a sidecar is always answered"
         if fate is Fate.ANSWERED:
-            sidecar.book.apply(accept(sidecar.book, message, answer, Span(sidecar.sent_at + LEASE_TTL)))
+            sidecar.write(accept(sidecar.book, message, answer, Span(sidecar.sent_at + LEASE_TTL)))
             sidecar.unanswered, sidecar.has_restarted = None, False
 
     def _apply(self, message: Message) -> Answer | None:
@@ -525,10 +542,10 @@ class LeaseSearch(RuleBasedStateMachine):
         self._move(Instant(max(self.now, ends_at + offset * SECOND + days * DAY)))
 
     @rule(who=st.integers(0, 2))
-    def forget(self, who: int) -> None:
-        """Drop what is old, posted, and past the late window."""
-        sidecar, moment = self._at(who)
-        sidecar.book.forget(Instant(moment.now - LIMITS.late_commit_window - HOUR))
+    def reach_disk(self, who: int) -> None:
+        """What was written is on disk, so that what has ended leaves memory."""
+        sidecar, _ = self._at(who)
+        sidecar.reach_disk()
 
     def _move(self, to: Instant) -> None:
         self.boot = Span(self.boot + to - self.now)
@@ -553,7 +570,7 @@ class LeaseSearch(RuleBasedStateMachine):
     def _record(self, sidecar: Sidecar, decided: object) -> None:
         """Acknowledge what was decided, if it was a yes."""
         if isinstance(decided, Change):
-            sidecar.book.apply(decided)
+            sidecar.write(decided)
             self.charged |= {each.charge_id: each for each in decided.charges}
             self.refunded |= {each.refund_id: each for each in decided.refunds}
             who = self.sidecars.index(sidecar)
@@ -679,7 +696,7 @@ class LeaseSearch(RuleBasedStateMachine):
     def a_reservation_has_one_end(self) -> None:
         """What ended stays ended, except that what expired may be committed late."""
         for sidecar in self.sidecars:
-            for each in sidecar.book.reservations.values():
+            for each in sidecar.reservations:
                 before = self.ended.get(each.reservation_id)
                 if each.state is not ReservationState.HELD:
                     self.ended[each.reservation_id] = each.state
@@ -710,7 +727,7 @@ class LeaseSearch(RuleBasedStateMachine):
         """All that is out on leases must be good to the last credit: hold it all, and commit most of it."""
         for who in range(len(self.sidecars)):
             self.reserve_all_idle(who)
-            for number in range(len(self.sidecars[who].book.reservations)):
+            for number in range(len(self.sidecars[who].reservations)):
                 if number % 4:
                     self.commit(who, number, 0, keep_open=False)
 

@@ -4,7 +4,7 @@ The body of each is a file of the folder `1`, which has the name of the form's n
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,7 @@ from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, R
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.credit.schedule import CalendarChange
 from creditmeter.core.ids import (
@@ -38,6 +38,7 @@ from creditmeter.core.ids import (
     SidecarId,
 )
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
@@ -46,6 +47,7 @@ from creditmeter.forms.accounts import ACCOUNT, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.answers import ANSWER
 from creditmeter.forms.body import Form, Kinds
+from creditmeter.forms.changes import ChargeUpdate, ChargeUpdateForm, Logged, decode_change, encode_change
 from creditmeter.forms.charges import CHARGE, REFUND
 from creditmeter.forms.grants import DRAWS, GRANT, VOIDED
 from creditmeter.forms.labels import LABELS
@@ -275,6 +277,28 @@ def _kind(kinds: Kinds[Any], name: str, value: Any) -> Example:
 
 
 RESERVE = Reserve(RequestId("r-1"), AccountId("acme"), WORK, mc(111), Span(112), allow_partial=True, labels=LABELLED)
+CHANGED = Change(
+    AccountId("acme"),
+    reservations=(HELD,),
+    charges=(CHARGED,),
+    refunds=(REFUNDED,),
+    leases=(LEASED,),
+    receipts=(
+        Receipt(RESERVE, HELD),
+        Receipt(Commit(RequestId("r-3"), ReservationId("res-1"), USAGE), HELD, CHARGED),
+        Receipt(RefundCharge(RequestId("r-6"), ChargeId("charge-1")), refund=replace(REFUNDED, posting=None)),
+    ),
+    account=AGREED,
+)
+
+
+def _encoded_change(logged: Logged) -> bytes:
+    """The record of a change and of what is new of charges."""
+    updated = tuple(replace(CHARGED, charge_id=each.charge_id, sent=each.sent, posting=each.posting) for each in logged.updates)
+    known = {each.charge_id for each in updated}
+    return encode_change(replace(logged.change, charges=logged.change.charges + updated), known)
+
+
 EXAMPLES: dict[str, Example] = {
     "account": _example(ACCOUNT, AGREED),
     "alerts": _example(ALERTS, AGREED.alerts),
@@ -283,6 +307,12 @@ EXAMPLES: dict[str, Example] = {
     "calendar_change": _example(
         CALENDAR_CHANGE,
         CalendarChange(at(26), Period("2026-03-10", at(27), at(28)), Period("2026-03-01", at(29), at(30))),
+    ),
+    "change": Example(
+        Logged(CHANGED, (ChargeUpdate(ChargeId("charge-2"), sent=True, posting=CHARGED.posting),)),
+        ChargeUpdateForm,
+        _encoded_change,
+        lambda body: decode_change(AccountId("acme"), body),
     ),
     "charge": _example(CHARGE, CHARGED),
     "draws": _example(DRAWS, DRAWN),

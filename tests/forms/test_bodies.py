@@ -61,8 +61,10 @@ def body_of(name: str) -> bytes:
 
 
 def with_form(body: bytes, form: object) -> bytes:
-    """A body with another number; what is a list is an object where it has one."""
+    """A body with another number; what is a list without one is an object where it has one."""
     stored = json.loads(body)
+    if isinstance(stored, list) and stored[0] == 1:
+        return json.dumps([form, *stored[1:]], separators=(",", ":")).encode()
     return json.dumps((stored if isinstance(stored, dict) else {}) | {"form": form}).encode()
 
 

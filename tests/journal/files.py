@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,19 +17,10 @@ from creditmeter.core.metering.book import Change
 from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import Journal
+from creditmeter.journal.records import read_image, read_log
 from tests.journal.things import ACCOUNT, NOON, charge, lease, reserving
 
 HERE = SidecarId("s1")
-
-KEYS = {
-    "accounts": "account_id",
-    "leases": "lease_id",
-    "reservations": "reservation_id",
-    "charges": "charge_id",
-    "refunds": "refund_id",
-    "rate_cards": "version",
-}
-"""The tables of things, each with what it is found by."""
 
 
 @contextlib.asynccontextmanager
@@ -41,10 +33,20 @@ async def journal_at(path: Path, durability: Durability = Durability.FULL) -> As
         await journal.close()
 
 
-def rows(path: Path, table: str) -> list[str]:
-    """The ids of what is on disk in a table."""
+def stored(path: Path) -> list[Change]:
+    """What is on disk: the image, and the records after it."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        return [row[0] for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1")]
+        return [*read_image(connection, HERE), *(logged.change for _, logged in read_log(connection, HERE))]
+
+
+def reservations(path: Path) -> list[str]:
+    """The ids of the reservations on disk, in the order in which they were written."""
+    return [each.reservation_id for change in stored(path) for each in change.reservations]
+
+
+def leases(path: Path) -> list[str]:
+    """The ids of the leases on disk."""
+    return [each.lease_id for change in stored(path) for each in change.leases]
 
 
 async def made_full(path: Path) -> Path:
@@ -56,6 +58,9 @@ async def made_full(path: Path) -> Path:
         journal.write(reserving("r"), NOON)
         journal.write(Change(ACCOUNT, account=account, leases=(lease("l"),), charges=(charge("c"),), refunds=(refund,)), NOON)
         await journal.put_rate_card(card)
+        await journal.load()
+        journal.write_image([reserving("r"), Change(ACCOUNT, leases=(lease("l"),))], NOON)
+        journal.write(reserving("s"), NOON)
     return path
 
 
@@ -63,6 +68,15 @@ def overwrite_cell(path: Path, table: str, column: str, content: bytes | str) ->
     """Put something else into a column of a table's rows."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {column} = ?", (content,))
+
+
+def rewrite_bodies(path: Path, table: str, old: bytes, new: bytes) -> None:
+    """Replace a part of the body of each row, whose checksum is right afterwards."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        for seq, account_id, written_at, body in connection.execute(f"SELECT seq, account_id, written_at, body FROM {table}"):
+            changed = body.replace(old, new, 1)
+            checksum = zlib.crc32(f"{seq} {account_id} {written_at} ".encode() + changed)
+            connection.execute(f"UPDATE {table} SET body = ?, checksum = ? WHERE seq = ?", (changed, checksum, seq))
 
 
 def run(path: Path, script: str) -> None:

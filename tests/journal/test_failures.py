@@ -12,12 +12,14 @@ import pytest
 
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.instants import Instant
-from creditmeter.core.metering.book import Book, Change
-from creditmeter.journal.journal import Identity, Journal, StorageUnavailable
-from tests.journal.files import HERE, held_up, journal_at, rows, until_taken
+from creditmeter.core.metering.book import Change
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.journal import Journal
+from creditmeter.journal.rows import Identity
+from tests.journal.files import HERE, held_up, journal_at, leases, reservations, until_taken
 from tests.journal.things import ACCOUNT, NOON, lease, reserving
 
-TRIGGER = "CREATE TRIGGER broken BEFORE INSERT ON reservations BEGIN SELECT RAISE(ABORT, 'broken'); END"
+TRIGGER = "CREATE TRIGGER broken BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'broken'); END"
 CAUSES = {
     "it may not write": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF", "attempt to write a readonly database"),
     "it may not grow": ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000", "database or disk is full"),
@@ -85,8 +87,8 @@ async def test_a_group_that_cannot_be_written_leaves_nothing(journal: Journal, p
         with pytest.raises(StorageUnavailable, match=disk.reason):
             await journal.durable()
     assert journal.has_failed
-    assert rows(path, "leases") == []
-    assert rows(path, "reservations") == ["kept"]
+    assert leases(path) == []
+    assert reservations(path) == ["kept"]
 
 
 async def test_what_was_gathered_behind_a_failed_group_fails_with_it(journal: Journal, path: Path, disk: Disk) -> None:
@@ -101,7 +103,7 @@ async def test_what_was_gathered_behind_a_failed_group_fails_with_it(journal: Jo
         await asyncio.sleep(0)
     outcomes = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(each) for each in outcomes] == [StorageUnavailable, StorageUnavailable]
-    assert rows(path, "leases") == []
+    assert leases(path) == []
 
 
 async def test_after_a_failure_everything_is_refused(journal: Journal, path: Path, disk: Disk) -> None:
@@ -114,10 +116,12 @@ async def test_after_a_failure_everything_is_refused(journal: Journal, path: Pat
     with pytest.raises(StorageUnavailable):
         journal.write(reserving("later"), NOON)
     with pytest.raises(StorageUnavailable):
-        journal.forget(Book(ACCOUNT).forget(NOON))
+        journal.drop(NOON)
+    with pytest.raises(StorageUnavailable):
+        journal.write_image([], NOON)
     with pytest.raises(StorageUnavailable):
         await journal.put_identity(Identity(HERE, 1))
-    assert rows(path, "reservations") == ["kept"]
+    assert reservations(path) == ["kept"]
 
 
 async def test_it_recovers_when_the_disk_does(journal: Journal, path: Path, disk: Disk) -> None:
@@ -134,7 +138,7 @@ async def test_it_recovers_when_the_disk_does(journal: Journal, path: Path, disk
     assert not journal.has_failed
     journal.write(reserving("later"), NOON)
     await journal.durable()
-    assert rows(path, "reservations") == ["kept", "later"]
+    assert reservations(path) == ["kept", "later"]
 
 
 async def test_nothing_is_taken_between_reopening_and_loading(journal: Journal, read_only_disk: Disk) -> None:
@@ -179,13 +183,13 @@ async def test_a_failed_identity_is_not_believed(journal: Journal, read_only_dis
 async def test_a_change_that_cannot_be_encoded_fails_like_a_disk(journal: Journal, path: Path) -> None:
     """A fault of the program must not leave everybody waiting for a writer that has ended."""
     journal.write(Change(ACCOUNT, reservations=(cast("Reservation", Unwritable()),)), NOON)
-    with pytest.raises(StorageUnavailable, match="Unwritable"):
+    with pytest.raises(StorageUnavailable, match="a change cannot be stored"):
         await journal.durable()
     await journal.reopen()
     await journal.load()
     journal.write(reserving("later"), NOON)
     await journal.durable()
-    assert rows(path, "reservations") == ["kept", "later"]
+    assert reservations(path) == ["kept", "later"]
 
 
 class Unwritable:
@@ -199,4 +203,4 @@ async def test_a_journal_that_failed_can_be_closed(path: Path) -> None:
     async with journal_at(path) as journal:
         await journal._connection.execute_fetchall("PRAGMA query_only = ON")
         journal.write(reserving("lost"), NOON)
-    assert rows(path, "reservations") == []
+    assert reservations(path) == []

@@ -6,25 +6,27 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.charges import Posting, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Posting, Refund, RefundMode
+from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import Durability
-from creditmeter.journal.journal import MAX_WAITING, Identity, Journal
-from creditmeter.journal.schema import VERSION
+from creditmeter.journal.index import Remembered
+from creditmeter.journal.journal import MAX_WAITING, Journal
+from creditmeter.journal.rows import Identity
 from tests.journal import things
-from tests.journal.files import HERE, held_up, journal_at, rows, until_taken
+from tests.journal.files import HERE, held_up, journal_at, reservations, until_taken
 from tests.journal.things import ACCOUNT, NOON, charge, held, lease, reserving
 
 
@@ -96,7 +98,8 @@ async def test_what_waits_to_be_posted_is_known_from_the_oldest_on(path: Path) -
         for age, name in enumerate(names)
     )
     async with journal_at(path) as journal:
-        journal.write(Change(ACCOUNT, charges=charges[::-1], refunds=refunds[::-1]), NOON)
+        for charge_, refund in zip(charges, refunds, strict=True):
+            journal.write(Change(ACCOUNT, charges=(charge_,), refunds=(refund,)), NOON)
         await journal.durable()
         book = Book(ACCOUNT)
         for each in await journal.load():
@@ -186,7 +189,7 @@ async def test_changes_of_one_moment_share_a_transaction(journal: Journal, path:
         journal.write(reserving(f"r{number}"), NOON)
     await journal.durable()
     assert len(begun) == 1
-    assert len(rows(path, "reservations")) == 100
+    assert len(reservations(path)) == 100
 
 
 async def test_changes_that_come_while_the_disk_is_busy_share_the_next_transaction(journal: Journal) -> None:
@@ -209,7 +212,7 @@ async def test_a_journal_with_as_many_waiting_as_may_is_full(journal: Journal) -
         journal.write(reserving("first"), NOON)
         await until_taken(journal)
         change = reserving("r")
-        for _ in range(MAX_WAITING - 1):
+        for _ in range(MAX_WAITING):
             journal.write(change, NOON)
         assert journal.is_full
     await journal.durable()
@@ -229,9 +232,9 @@ async def test_durable_waits_for_what_was_given(journal: Journal, path: Path) ->
         await asyncio.sleep(0)
         assert not waiting.done()
         assert not late.done(), "what is being written is waited for as well"
-        assert rows(path, "reservations") == []
+        assert reservations(path) == []
     await asyncio.gather(waiting, late)
-    assert rows(path, "reservations") == ["r"]
+    assert reservations(path) == ["r"]
 
 
 async def test_durable_does_not_wait_for_what_came_later(journal: Journal) -> None:
@@ -265,59 +268,153 @@ async def test_who_stops_waiting_takes_nobody_along(journal: Journal, path: Path
         await asyncio.sleep(0)
     await stays
     assert gone.cancelled()
-    assert rows(path, "reservations") == ["r"]
+    assert reservations(path) == ["r"]
 
 
 async def test_closing_writes_what_was_given(path: Path) -> None:
     """No caller has to wait for it first."""
     async with journal_at(path) as journal:
         journal.write(reserving("r"), NOON)
-    assert rows(path, "reservations") == ["r"]
+    assert reservations(path) == ["r"]
 
 
-# What was dropped is gone.
+# What has ended is looked up, and what is old is gone.
 
 
-async def test_what_a_book_forgets_is_deleted(journal: Journal, path: Path) -> None:
-    """With its receipts and leases, and with the account if nothing else is left; other books' things stay."""
-    book = Book(ACCOUNT)
-    posting = Posting(NOON, charge("c").cost, *(charge("c").excess,) * 3, ())
-    done = Refund(
-        RefundId("f"), ChargeId("c"), ACCOUNT, RequestId("f"), charge("c").cost, RefundMode.ORIGINAL, "", NOON,
-        RefundPosting(NOON, charge("c").cost, charge("c").excess),
-    )  # fmt: skip
-    ended = replace(reserving("r"), reservations=(held("r").end(ReservationState.RELEASED, NOON),))
-    posted = Change(ACCOUNT, charges=(replace(charge("c"), posting=posting),), refunds=(done,), leases=(lease("l", 0),))
-    for change in (ended, posted):
-        book.apply(change)
-        journal.write(change, NOON)
-    journal.write(reserving("kept", account_id=AccountId("other")), NOON)
+def ended(name: str) -> Change:
+    """A reservation that was released as soon as it was made."""
+    return replace(reserving(name), reservations=(held(name).end(ReservationState.RELEASED, NOON),))
+
+
+async def test_what_has_ended_is_found_in_the_archive(path: Path) -> None:
+    """Right after it was written, after an image, and after a restart; what was never written is not."""
+    (receipt,) = ended("r").receipts
+    async with journal_at(path) as journal:
+        journal.write(ended("r"), NOON)
+        await journal.durable()
+        await found_in(journal, receipt)
+        journal.write_image([], NOON)
+        await journal.durable()
+        await found_in(journal, receipt)
+    async with journal_at(path) as journal:
+        assert await journal.load() == []
+        await found_in(journal, receipt)
+        assert journal.archive.remembered == Remembered(receipts=1, reservations=1)
+
+
+async def found_in(journal: Journal, receipt: Receipt) -> None:
+    """Whether a reservation and the receipt of its request are in the archive, and nothing else is."""
+    archive = journal.archive
+    assert archive.receipt(ACCOUNT, RequestId("r/reserve")) == receipt
+    assert archive.receipt(AccountId("other"), RequestId("r/reserve")) is None
+    assert archive.receipt(ACCOUNT, RequestId("s/reserve")) is None
+    found = archive.reservation(ReservationId("r"))
+    assert found is not None
+    assert found.state is ReservationState.RELEASED
+    assert archive.reservation(ReservationId("s")) is None
+
+
+async def test_the_last_version_of_a_reservation_is_found(journal: Journal) -> None:
+    """An expired one that was committed late."""
+    expired = held("r").end(ReservationState.EXPIRED, NOON)
+    late = replace(expired, state=ReservationState.COMMITTED)
+    for version in (expired, late):
+        journal.write(Change(ACCOUNT, reservations=(version,)), NOON)
+        await journal.durable()
+        assert journal.archive.reservation(ReservationId("r")) == version
+
+
+async def test_what_is_old_is_dropped_once_an_image_covers_it(journal: Journal, path: Path) -> None:
+    """Not before, and nothing that is newer."""
+    for hours in range(4):
+        journal.write(ended(f"r{hours}"), Instant(NOON + hours * HOUR))
+    journal.drop(Instant(NOON + 2 * HOUR))
     await journal.durable()
-    journal.forget(book.forget(Instant(NOON + 24 * HOUR)))
+    assert reservations(path) == ["r0", "r1", "r2", "r3"]
+    journal.write_image([], Instant(NOON + 4 * HOUR))
     await journal.durable()
-    assert {table: rows(path, table) for table in ("charges", "refunds", "leases")} == {
-        "charges": [],
-        "refunds": [],
-        "leases": [],
-    }
-    assert rows(path, "reservations") == ["kept"]
-    assert rows(path, "receipts") == ["other"], "a receipt's key leads with its account"
+    journal.drop(Instant(NOON + 2 * HOUR))
+    await dropped(journal)
+    assert [journal.archive.reservation(ReservationId(f"r{hours}")) is None for hours in range(4)] == [True, True, False, False]
 
 
-async def test_what_is_dropped_and_comes_again_at_once_is_there(journal: Journal, path: Path) -> None:
-    """A group's steps are taken in their order."""
-    book = Book(ACCOUNT)
-    ended = replace(reserving("r"), reservations=(held("r").end(ReservationState.RELEASED, NOON),))
-    book.apply(ended)
-    journal.write(ended, NOON)
-    gone = book.forget(Instant(NOON + 1))
-    assert gone.reservations == {ReservationId("r")}
-    journal.forget(gone)
+async def dropped(journal: Journal) -> None:
+    """Wait until there is nothing more to drop."""
+    while journal._gathering.drop_before or journal._writing is not None:
+        await asyncio.sleep(0)
+
+
+async def test_dropping_goes_on_until_all_that_is_old_is_gone(journal: Journal, path: Path) -> None:
+    """A part at a time, with what comes in between, and the index with it."""
+    journal._index.segment_entries = 1_000
+    for number in range(3_000):
+        journal.write(ended(f"r{number}"), NOON)
+    await journal.durable()
+    journal.write_image([], NOON)
+    await journal.durable()
+    journal.drop(Instant(NOON + 1))
+    journal.write(ended("new"), Instant(NOON + 1))
+    await journal.durable()
+    await dropped(journal)
+    assert reservations(path) == ["new"]
+    assert journal.archive.reservation(ReservationId("new")) is not None
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (entries,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+    assert entries <= 1_003, "the last segment is left until another one begins"
+    assert journal.archive.remembered.reservations <= 400
+
+
+async def test_an_image_is_wanted_when_much_was_written_or_it_is_old(journal: Journal) -> None:
+    """And never if nothing was written since the last one."""
+    assert not journal.wants_image(Instant(NOON + 2 * HOUR))
     journal.write(reserving("r"), NOON)
+    journal.write_image([reserving("r")], NOON)
+    journal.write(reserving("s"), NOON)
     await journal.durable()
-    loaded = chain.from_iterable(each.reservations for each in await journal.load())
-    assert list(loaded) == [held("r")]
-    assert rows(path, "receipts") == [ACCOUNT]
+    assert not journal.wants_image(NOON)
+    assert journal.wants_image(Instant(NOON + HOUR))
+    journal.min_bytes_between_images = 100
+    assert not journal.wants_image(NOON), "a large image is worth more records"
+    for number in range(20):
+        journal.write(reserving(f"r{number}"), NOON)
+    await journal.durable()
+    assert journal.wants_image(NOON)
+
+
+async def test_a_start_reads_the_image_and_what_came_after_it(path: Path) -> None:
+    """A charge that a later record says more of is whole."""
+    posting = Posting(NOON, charge("c").cost, *(charge("c").excess,) * 3, ())
+    async with journal_at(path) as journal:
+        journal.write(Change(ACCOUNT, charges=(charge("c"), charge("d"))), NOON)
+        await journal.durable()
+        journal.write_image([Change(ACCOUNT, charges=(charge("c"), charge("d")))], NOON)
+        await journal.durable()
+        journal.write(Change(ACCOUNT, charges=(replace(charge("c"), sent=True),)), NOON)
+        journal.write(Change(ACCOUNT, charges=(replace(charge("c"), sent=True, posting=posting),)), NOON)
+    async with journal_at(path) as journal:
+        loaded = put_together(await journal.load())
+    assert loaded[3] == {"c": replace(charge("c"), sent=True, posting=posting), "d": charge("d")}
+
+
+@settings(max_examples=40)
+@given(st.lists(things.changes, max_size=6), st.integers(0, 6))
+async def test_an_image_changes_nothing_that_is_read(changes: list[Change], image_at: int) -> None:
+    """Wherever among the changes it is made, also in one group with them."""
+    books: dict[bool, Book] = {}
+    for with_image in (False, True):
+        with tempfile.TemporaryDirectory() as directory:
+            path, memory = Path(directory) / "journal.db", Book(ACCOUNT)
+            async with journal_at(path, Durability.PROCESS) as journal:
+                for number, change in enumerate(changes):
+                    memory.apply(change)
+                    journal.write(change, NOON)
+                    if with_image and number == image_at:
+                        journal.write_image([memory.live], NOON)
+            books[with_image] = Book(ACCOUNT)
+            async with journal_at(path, Durability.PROCESS) as journal:
+                for change in await journal.load():
+                    books[with_image].apply(change)
+    assert put_together([books[True].live]) == put_together([books[False].live])
 
 
 # Rate cards.
@@ -335,16 +432,3 @@ async def test_rate_cards_are_kept_until_they_are_dropped(path: Path) -> None:
         journal.drop_rate_card("v")
         await journal.durable()
         assert await journal.rate_cards() == [rests]
-
-
-async def test_a_journal_of_an_older_version_is_brought_up_to_this_one(path: Path) -> None:
-    """What is in it stays."""
-    async with journal_at(path) as journal:
-        journal.write(reserving("r"), NOON)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript("DROP TABLE rate_cards; PRAGMA user_version = 1;")
-    async with journal_at(path) as journal:
-        assert await journal.rate_cards() == []
-        assert len(await journal.load()) == 2
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

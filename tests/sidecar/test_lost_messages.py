@@ -19,7 +19,7 @@ from creditmeter.core.instants import HOUR, MINUTE, SECOND
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE
 from creditmeter.core.refusals import InsufficientCredits, RecallPending
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced

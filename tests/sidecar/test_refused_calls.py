@@ -46,15 +46,13 @@ async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) ->
     assert "other" not in bench.sidecar.books.open(ACCOUNT).refused
 
 
-async def test_an_account_is_kept_until_its_refusals_are_reported(bench: Bench) -> None:
+def test_a_book_is_kept_until_its_refusals_are_reported() -> None:
     """Also if nothing else is known of it."""
     book = Book(ACCOUNT)
     book.refuse(RefusedCall(RequestId("r"), NOON, "", credits(1)))
-    await bench.account(permanent=1)
-    await charge(bench, "c", 5)
-    account = bench.sidecar.books.open(ACCOUNT)
-    account.forget(bench.clock.wall())
-    assert account.account is not None
+    assert not book.has_nothing_but_its_account
+    book.forget_reported(list(book.refused.values()))
+    assert book.has_nothing_but_its_account
 
 
 def test_only_so_many_are_remembered() -> None:

@@ -8,7 +8,8 @@ from creditmeter.core.credit.requests import ChargeNow, Commit, Done, RefundChar
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.work import Usage
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.index import Remembered
 from creditmeter.sidecar.meter import Outcome
 from creditmeter.sidecar.status import CentralContact, Condition
 from tests.clocks import ManualClock
@@ -49,8 +50,8 @@ async def test_what_it_holds_charged_and_waits_to_post(bench: Bench) -> None:
     bench.clock.advance(MINUTE)
     await charge(bench, "d", 2)
     tally = (await bench.sidecar.status()).tally
-    assert (tally.accounts, tally.reservations, tally.open_reservations, tally.held) == (1, 1, 1, credits(5))
-    assert (tally.charges, tally.refunds, tally.receipts) == (2, 0, 3)
+    assert (tally.accounts, tally.remembered.reservations, tally.open_reservations, tally.held) == (1, 1, 1, credits(5))
+    assert tally.remembered == Remembered(receipts=3, reservations=1, charges=2)
     assert (tally.unposted, tally.unposted_cost, tally.oldest_unposted_at) == (2, credits(9), first)
     (lease,) = await bench.central.listing.leases(10, ACCOUNT)
     assert (tally.leases, tally.leased) == (1, lease.lease.out)
@@ -58,7 +59,8 @@ async def test_what_it_holds_charged_and_waits_to_post(bench: Bench) -> None:
     await bench.sidecar.meter.refund(RefundCharge(RequestId("f"), charge_id))  # type: ignore[arg-type]  # an id, as text
     bench.clock.advance(20 * MINUTE)
     tally = (await bench.sidecar.status()).tally
-    assert (tally.reservations, tally.open_reservations, tally.held, tally.refunds) == (1, 0, 0, 1)
+    assert (tally.open_reservations, tally.held) == (0, 0)
+    assert tally.remembered == Remembered(receipts=4, reservations=1, charges=2, refunds=1)
     assert (tally.unposted, tally.unposted_cost, tally.oldest_unposted_at) == (0, 0, None)
 
 
@@ -113,7 +115,7 @@ async def test_with_a_broken_disk_it_answers_as_well(bench: Bench) -> None:
     bench.clock.advance(20 * MINUTE)
     status = await bench.sidecar.status()
     assert status.condition is Condition.JOURNAL_UNWRITABLE
-    assert (status.tally.reservations, status.tally.open_reservations) == (1, 1)
+    assert (status.tally.remembered.reservations, status.tally.open_reservations) == (1, 1)
     await bench.mend_disk()
     await bench.sidecar.look_after()
     assert (await bench.sidecar.status()).condition is Condition.SERVING

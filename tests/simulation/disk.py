@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from creditmeter.core.ids import SidecarId
-from creditmeter.journal import journal as journals
 from creditmeter.journal.connection import Connection
-from creditmeter.journal.journal import Identity, Journal
+from creditmeter.journal.groups import load_identity
+from creditmeter.journal.journal import Journal
+from creditmeter.journal.records import find_record
+from creditmeter.journal.rows import Identity, read_identity
 from creditmeter.journal.schema import TABLES
 
 _Result = TypeVar("_Result")
@@ -51,8 +53,10 @@ class Disk:
         if self.raw.in_transaction:
             self.raw.execute("ROLLBACK")
         connection = _InLine(self)
-        identity = await connection.run(journals._load_identity, Identity(sidecar_id))
-        return Journal(connection, identity, Path("journal.db"))
+        identity, end = await connection.run(load_identity, Identity(sidecar_id))
+        journal = Journal(connection, cast("sqlite3.Connection", _Reading(self.raw)), identity, end, Path("journal.db"))
+        journal.min_bytes_between_images = 10_000
+        return journal
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Have the disk do something. In a crash its result reaches no task any more."""
@@ -75,8 +79,13 @@ class Disk:
 
     def has_receipt(self, account_id: str, request_id: str) -> bool:
         """Whether the reply to a request is on the disk."""
-        query = "SELECT 1 FROM receipts WHERE account_id = ? AND request_id = ?"
-        return self.raw.execute(query, (account_id, request_id)).fetchone() is not None
+        identity = read_identity(self.raw)
+        assert identity is not None, "a disk with a receipt has an identity"
+        query = "SELECT seq FROM records WHERE account_id = ? AND instr(body, ?)"
+        found = self.raw.execute(query, (account_id, request_id.encode())).fetchall()
+        logged = (find_record(self.raw, identity.sidecar_id, seq) for (seq,) in found)
+        receipts = (receipt for each in logged if each is not None for receipt in each.change.receipts)
+        return any(each.request.request_id == request_id for each in receipts)
 
     def fill_up(self) -> None:
         """Have every write fail from now on."""
@@ -90,6 +99,20 @@ class Disk:
         """Throw the disk away."""
         with contextlib.suppress(sqlite3.Error):
             self.raw.close()
+
+
+class _Reading:
+    """The connection by which the journal reads: the disk's own."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def execute(self, query: str, arguments: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run a query."""
+        return self._raw.execute(query, arguments)
+
+    def close(self) -> None:
+        """Leave the disk as it is."""
 
 
 class _InLine(Connection):

@@ -19,7 +19,7 @@ from creditmeter.core.ids import AccountId, SidecarId, account_key
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.decisions import Limits
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.meter import Outcome
 from creditmeter.sidecar.rhythm import Rhythm

@@ -15,12 +15,13 @@ from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
 from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.ids import SidecarId
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
-from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.book import Book
 from creditmeter.core.settlement import answering, ledger, posting
 from creditmeter.core.settlement.ledger import Ledger
-from creditmeter.journal import journal, rows
+from creditmeter.journal import groups, records
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
@@ -111,10 +112,11 @@ async def _durable_already(_books: Books) -> None:
 
 
 def _unwritten(**nothing: Any) -> tuple[Replacement, ...]:
-    def write(connection: Any, changes: Iterable[Change]) -> None:
-        rows.write_changes(connection, [replace(each, **nothing) for each in changes])
+    def append(connection: Any, sidecar_id: SidecarId, after: int, written: Iterable[records.Record]) -> records.Written:
+        lossy = [replace(each, change=replace(each.change, **nothing)) for each in written]
+        return records.append(connection, sidecar_id, after, lossy)
 
-    return ((journal, "write_changes", write),)
+    return ((groups, "append", append),)
 
 
 def _compose_keeping(*arguments: Any, **options: Any) -> Any:

@@ -115,8 +115,7 @@ class Watch:
         for (name, request_id), acknowledged in world.record.acknowledged.items():
             if name != machine.name or acknowledged.receipt.refund is not None or world.now() - acknowledged.at > REMEMBERED:
                 continue
-            book = machine.sidecar.books.open(account_of(acknowledged.receipt))
-            if book.receipts.get(request_id) != acknowledged.receipt:
+            if machine.sidecar.books.receipt(account_of(acknowledged.receipt), request_id) != acknowledged.receipt:
                 world.fail(f"{machine.name} forgot over a restart what it replied to {request_id}")
 
     # Exchanges.

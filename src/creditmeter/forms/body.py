@@ -121,6 +121,7 @@ class Kinds(Generic[_Value]):
     def __init__(self, forms: Mapping[str, tuple[Any, type[_Value]]]) -> None:
         self._forms = {name: Form(stored, value) for name, (stored, value) in forms.items()}
         self._names = {value: name for name, (_, value) in forms.items()}
+        self.forms = forms
 
     def name(self, value: _Value) -> str:
         """The stored name of a value's kind."""

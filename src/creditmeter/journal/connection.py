@@ -6,13 +6,17 @@ import os
 import sqlite3
 from collections.abc import Callable
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import aiosqlite
 
-from creditmeter.journal.rows import RowUnreadable, read_all, read_identity, read_rate_cards
-from creditmeter.journal.schema import APPLICATION_ID, RATE_CARDS_SINCE, TABLES, UPGRADES, VERSION
+from creditmeter.journal import older
+from creditmeter.journal.faults import JournalUnusable, damaged
+from creditmeter.journal.records import read_image, read_log
+from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
+from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
 
 BUSY_TIMEOUT_MILLISECONDS = 2_000
 
@@ -29,10 +33,6 @@ class Durability(Enum):
     PROCESS = "process"
 
 
-class JournalUnusable(Exception):
-    """The journal's file cannot be used; the message says why and what to do. Nothing was changed."""
-
-
 class Connection(aiosqlite.Connection):
     """A connection that runs a whole transaction in one hop to its thread, which is what makes group commit cheap."""
 
@@ -46,15 +46,16 @@ class Connection(aiosqlite.Connection):
         await asyncio.to_thread(self._thread.join)
 
 
-async def connect(path: Path, durability: Durability) -> Connection:
-    """Open the journal at `path`, making a new one if there is none.
+async def connect(path: Path, durability: Durability, progress: older.Progress) -> Connection:
+    """Open the journal at `path`, making a new one if there is none. One of an older version is brought up to this one, and
+    `progress` is called on the way.
 
     Raises:
         JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
     """
 
     def connector() -> sqlite3.Connection:
-        return _open(path, durability)
+        return _open(path, durability, progress)
 
     connection = Connection(connector, iter_chunk_size=64)
     try:
@@ -65,11 +66,11 @@ async def connect(path: Path, durability: Durability) -> Connection:
     return connection
 
 
-def _open(path: Path, durability: Durability) -> sqlite3.Connection:
+def _open(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:
     try:
         if path.is_file() and path.stat().st_size:
             _examine(path)
-        return _open_to_write(path, durability)
+        return _open_to_write(path, durability, progress)
     except RowUnreadable as error:
         raise JournalUnusable(damaged(path, error)) from error
     except (OSError, sqlite3.Error) as error:
@@ -78,14 +79,6 @@ def _open(path: Path, durability: Durability) -> sqlite3.Connection:
             f"the journal {path} cannot be used: {problem}. Restore the file, or move it away only if you accept that charges"
             " not yet settled are lost"
         ) from error
-
-
-def damaged(path: Path, what: object) -> str:
-    """The line that describes damage to an operator."""
-    return (
-        f"the journal {path} is damaged: {what}. Restore it from a copy, or move it away only if you accept that charges"
-        " not yet settled are lost"
-    )
 
 
 def _examine(path: Path) -> None:
@@ -111,14 +104,24 @@ def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
     Raises:
         RowUnreadable: a row is not as it was written.
     """
-    read_identity(connection)
-    for _ in read_all(connection):
-        pass
-    if version >= RATE_CARDS_SINCE:
-        read_rate_cards(connection)
+    if version < FIRST_WITH_RECORDS:
+        older.examine(connection, version)
+        return
+    identity = read_identity(connection)
+    if identity is not None:
+        for _ in chain(read_image(connection, identity.sidecar_id), read_log(connection, identity.sidecar_id)):
+            pass
+    read_rate_cards(connection)
 
 
-def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, for any thread. The journal exists."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+    return connection
+
+
+def _open_to_write(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
@@ -128,9 +131,10 @@ def _open_to_write(path: Path, durability: Durability) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
-        elif version < VERSION:
-            upgrades = "".join(UPGRADES[each] for each in range(version, VERSION))
-            connection.executescript(f"BEGIN IMMEDIATE; {upgrades} COMMIT;")
+        elif version < FIRST_WITH_RECORDS:
+            older.begin(connection, version)
+        if older.is_unfinished(connection):
+            older.finish(connection, progress)
     except BaseException:
         connection.close()
         raise

@@ -3,82 +3,72 @@
 `write` puts a change into the group that is being gathered; a single writer takes group after group. A group that cannot be
 written fails, and with it all that came later, because later decisions saw it: from then on the journal refuses everything,
 until `reopen` shows that writing works again and `load` takes the books anew from what is on disk.
+
+What cannot change any more is in `archive` once its group is written, and `on_written` is told of it: so the books need to hold
+in memory only what still can.
 """
 
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import Instant
-from creditmeter.core.metering.book import Change, Forgotten
+import structlog
+
+from creditmeter.core.credit.charges import Charge
+from creditmeter.core.ids import ChargeId, SidecarId
+from creditmeter.core.instants import HOUR, Instant
+from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
-from creditmeter.journal.connection import Connection, Durability, JournalUnusable, connect, damaged
-from creditmeter.journal.rows import (
-    DroppedCard,
-    RowUnreadable,
-    delete_forgotten,
-    delete_rate_cards,
-    read_all,
-    read_identity,
-    read_rate_cards,
-    write_changes,
-    write_rate_cards,
-)
+from creditmeter.forms.changes import Logged
+from creditmeter.journal.archive import Archive
+from creditmeter.journal.connection import Connection, Durability, connect, open_to_read
+from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
+from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
+from creditmeter.journal.index import RecordIndex, Segment, read_segments
+from creditmeter.journal.records import Record, read_image, read_log
+from creditmeter.journal.rows import DroppedCard, Identity, RowUnreadable, read_rate_cards
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
 
+MIN_BYTES_BETWEEN_IMAGES = 4 * 1024 * 1024
+"""Bytes of records that are always worth more than another image: a start reads so many in a fraction of a second."""
+
+RECORDS_TO_IMAGE = 4
+"""How many times as large as the last image the records after it are before there is another one."""
+
+IMAGE_INTERVAL = HOUR
+"""After this time there is another image, if anything was written, so that old records can be dropped."""
+
 _Found = TypeVar("_Found")
 
-
-class StorageUnavailable(Exception):
-    """The journal cannot be written; whether what was asked took effect is unknown until it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The sidecar's identity: its id, the epoch that the central store issued, the nonce of a registration whose answer may
-    have been lost, and the highest reading of the clock that is on disk.
-    """
-
-    sidecar_id: SidecarId
-    epoch: int = 0
-    pending_nonce: str = ""
-    clock: Instant = Instant(0)
-
-
-_Step = Change | Forgotten | KeptCard | DroppedCard
-
-
-@dataclass(slots=True)
-class _Group:
-    """Changes to be written together. `done` is set once they are on disk."""
-
-    done: asyncio.Future[None]
-    steps: list[_Step] = field(default_factory=list)
-    identity: Identity | None = None
-
-    def __len__(self) -> int:
-        return len(self.steps) + (self.identity is not None)
+_log = structlog.get_logger()
 
 
 class Journal:
     """The journal's writer. One task gathers groups, one thread writes them."""
 
-    def __init__(self, connection: Connection, identity: Identity, path: Path) -> None:
+    def __init__(
+        self, connection: Connection, reading: sqlite3.Connection, identity: Identity, end: LogEnd, path: Path
+    ) -> None:
         self._connection = connection
+        self._reading = reading
         self._path = path
         self._identity = identity
+        self._end = end
         self._gathering = self._new_group()
-        self._writing: _Group | None = None
+        self._writing: Group | None = None
         self._work = asyncio.Event()
         self._failure: str | None = None
+        self._unposted: set[ChargeId] = set()
+        self._index = RecordIndex()
+        self.min_bytes_between_images = MIN_BYTES_BETWEEN_IMAGES
+        self.archive = Archive(reading, identity.sidecar_id, self._index)
+        self.on_written: Callable[[Change], None] = lambda _change: None
         self._is_mended = False
         self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
 
@@ -89,13 +79,14 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
-        connection = await connect(path, durability)
+        connection = await connect(path, durability, _tell_progress)
         try:
-            identity = await connection.run(_load_identity, Identity(new_sidecar_id))
+            identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
+            reading = open_to_read(path)
         except sqlite3.Error as error:
             await connection.close()
             raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
-        return cls(connection, identity, path)
+        return cls(connection, reading, identity, end, path)
 
     @property
     def identity(self) -> Identity:
@@ -119,18 +110,42 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         self.check()
-        self._gathering.steps.append(change)
-        self._identity = self._gathering.identity = replace(self._identity, clock=clock)
+        self._gathering.records.append(Record(change, clock, self._known(change)))
+        self._identity = replace(self._identity, clock=clock)
         self._work.set()
 
-    def forget(self, forgotten: Forgotten) -> None:
-        """Delete what a book dropped, with the group that is written next.
+    def _known(self, change: Change) -> frozenset[ChargeId]:
+        """The charges of a change that are on disk, or on their way there, and are not posted before it."""
+        known = frozenset(each.charge_id for each in change.charges if each.charge_id in self._unposted)
+        for each in change.charges:
+            (self._unposted.add if each.posting is None else self._unposted.discard)(each.charge_id)
+        return known
+
+    def wants_image(self, now: Instant) -> bool:
+        """Whether so much was written since the last image that another one is worth its bytes, or it is old."""
+        since = self._end.bytes_since_image
+        is_old = now - self._end.image_at >= IMAGE_INTERVAL
+        return since > 0 and (is_old or since > max(self.min_bytes_between_images, self._end.image_bytes * RECORDS_TO_IMAGE))
+
+    def write_image(self, live: Sequence[Change], clock: Instant) -> None:
+        """Replace the image, with the group that is written next. `live` is all that can still change, as it is now.
 
         Raises:
             StorageUnavailable: an earlier write failed.
         """
         self.check()
-        self._gathering.steps.append(forgotten)
+        self._identity = self._gathering.identity = replace(self._identity, clock=clock)
+        self._gathering.image = live
+        self._work.set()
+
+    def drop(self, before: Instant) -> None:
+        """Drop the records from before a moment that the image covers, with the groups that are written next.
+
+        Raises:
+            StorageUnavailable: an earlier write failed.
+        """
+        self.check()
+        self._gathering.drop_before = before
         self._work.set()
 
     async def put_rate_card(self, card: KeptCard) -> None:
@@ -140,7 +155,7 @@ class Journal:
             StorageUnavailable: it could not be written.
         """
         self.check()
-        self._gathering.steps.append(card)
+        self._gathering.cards.append(card)
         self._work.set()
         await self.durable()
 
@@ -151,7 +166,7 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         self.check()
-        self._gathering.steps.append(DroppedCard(version))
+        self._gathering.cards.append(DroppedCard(version))
         self._work.set()
 
     async def rate_cards(self) -> list[KeptCard]:
@@ -186,21 +201,27 @@ class Journal:
         self.check()
 
     async def load(self) -> list[Change]:
-        """Everything that is on disk, as changes to empty books. After `reopen` the journal takes changes again only from here
+        """What can still change of all that is on disk, as changes to empty books. After `reopen` the journal takes changes again only from here
         on, so that no decision rests on a book that knows more than the disk.
 
         Raises:
             StorageUnavailable: the file could not be read.
             JournalUnusable: a row is not as it was written.
         """
-        changes = await self._read(_load)
+        segments, image, log = await self._read(_load, self._identity.sidecar_id)
+        self._index.replace(segments)
+        self._unposted.clear()
+        for change in (*image, *(each for _, each in log)):
+            self._known(change)
+        for seq, change in log:
+            self._index.add(seq, change)
         if self._is_mended:
             self._failure, self._is_mended = None, False
-        return changes
+        return [*image, *(change for _, change in log)]
 
-    async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
+    async def _read(self, read: Callable[..., _Found], *arguments: object) -> _Found:
         try:
-            return await self._connection.run(read)
+            return await self._connection.run(read, *arguments)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
         except RowUnreadable as error:
@@ -213,8 +234,9 @@ class Journal:
             StorageUnavailable: it still does not.
         """
         try:
-            self._identity = await self._connection.run(_load_identity, self._identity)
-            await self._connection.run(_write, _Group(self._new_group().done, identity=self._identity))
+            self._identity, self._end = await self._connection.run(load_identity, self._identity)
+            trial = Group(self._new_group().done, identity=self._identity)
+            self._end = await self._connection.run(write_group, trial, self._identity.sidecar_id, self._end)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
         self._is_mended = True
@@ -230,6 +252,7 @@ class Journal:
         self._writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._writer
+        self._reading.close()
         await self._connection.close()
 
     def check(self) -> None:
@@ -241,8 +264,8 @@ class Journal:
         if self._failure is not None:
             raise StorageUnavailable(self._failure)
 
-    def _new_group(self) -> _Group:
-        return _Group(asyncio.get_running_loop().create_future())
+    def _new_group(self) -> Group:
+        return Group(asyncio.get_running_loop().create_future())
 
     async def _write_groups(self) -> None:
         while True:
@@ -250,16 +273,33 @@ class Journal:
             self._work.clear()
             group, self._gathering = self._gathering, self._new_group()
             self._writing = group
+            if group.image is not None:
+                group.entries = self._index.take()
+            before = self._end.seq
             try:
-                await self._connection.run(_write, group)
+                self._end = await self._connection.run(write_group, group, self._identity.sidecar_id, self._end)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
                 self._fail(str(error), group)
             else:
-                group.done.set_result(None)
+                self._written(group, before)
             finally:
                 self._writing = None
 
-    def _fail(self, reason: str, group: _Group) -> None:
+    def _written(self, group: Group, before: int) -> None:
+        """A group is on disk, behind the record of number `before`."""
+        if group.image is not None:
+            self._index.taken_are_written()
+        for seq, record in enumerate(group.records, before + 1):
+            self._index.add(seq, record.change)
+            self.on_written(record.change)
+        if group.drop_before:
+            self._index.drop_before(self._end.first_seq)
+        group.done.set_result(None)
+        if self._end.is_dropping:
+            self._gathering.drop_before = max(group.drop_before, self._gathering.drop_before)
+            self._work.set()
+
+    def _fail(self, reason: str, group: Group) -> None:
         """Fail this group and what was gathered behind it: later decisions saw what is not on disk."""
         self._failure = reason
         for each in (group, self._gathering):
@@ -277,41 +317,25 @@ def _size(path: Path) -> int:
     return total
 
 
-def _write(connection: sqlite3.Connection, group: _Group) -> None:
-    """One group as one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for _, alike in groupby(group.steps, key=type):  # in their order: what was dropped may be there again
-            steps = tuple(alike)
-            write_changes(connection, (each for each in steps if isinstance(each, Change)))
-            delete_forgotten(connection, (each for each in steps if isinstance(each, Forgotten)))
-            write_rate_cards(connection, (each for each in steps if isinstance(each, KeptCard)))
-            delete_rate_cards(connection, (each for each in steps if isinstance(each, DroppedCard)))
-        if group.identity is not None:
-            _put_identity(connection, group.identity)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+_Loaded = tuple[list[Segment], list[Change], list[tuple[int, Change]]]
 
 
-def _put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO identity VALUES (1, ?, ?, ?, ?)",
-        (identity.sidecar_id, identity.epoch, identity.pending_nonce, identity.clock),
-    )
+def _load(connection: sqlite3.Connection, sidecar_id: SidecarId) -> _Loaded:
+    """The segments of the index, the image, and the records after it, with their numbers."""
+    image = list(read_image(connection, sidecar_id))
+    charges = {each.charge_id: each for change in image for each in change.charges}
+    return read_segments(connection), image, list(_complete(read_log(connection, sidecar_id), charges))
 
 
-def _load_identity(connection: sqlite3.Connection, new: Identity) -> Identity:
-    """The identity in the file; a new file gets the identity `new`."""
-    row = read_identity(connection)
-    if row is None:
-        _put_identity(connection, new)
-        return new
-    sidecar_id, epoch, pending_nonce, clock = row
-    return Identity(SidecarId(sidecar_id), epoch, pending_nonce, Instant(clock))
+def _complete(log: Iterator[tuple[int, Logged]], charges: dict[ChargeId, Charge]) -> Iterator[tuple[int, Change]]:
+    """The changes of records, with the charges that these say more of. A charge that is not known was posted before the image."""
+    for seq, logged in log:
+        known = (each for each in logged.updates if each.charge_id in charges)
+        updated = tuple(replace(charges[each.charge_id], sent=each.sent, posting=each.posting) for each in known)
+        change = replace(logged.change, charges=logged.change.charges + updated)
+        charges.update((each.charge_id, each) for each in change.charges)
+        yield seq, change
 
 
-def _load(connection: sqlite3.Connection) -> list[Change]:
-    return list(read_all(connection))
+def _tell_progress(moved: int, count: int) -> None:
+    _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)

@@ -1,65 +1,74 @@
 """The journal's tables.
 
-Each row is the newest version of one thing, as JSON in `body`, in one of the stored forms; the other columns are what rows are
-found by. Applying all rows to empty books gives back the state that was acknowledged.
+`records` is the log: each record is what one decision changed, in the order in which they were taken. `image` has all that could
+still change when the last image was made, account by account: reading it and the records after it gives back what was
+acknowledged and can still change. The other records are looked up by the index (`index.py`), whose tables are `segments` and
+`entries`. A record that the image covers is dropped once nothing in it can be asked for any more. Every record and every part of
+the image has a checksum over its number, its account, its moment and its body.
 """
 
 APPLICATION_ID = 0x63726D6A
 """Kept in the file's `application_id`, which tells a journal from other programs' databases: `crmj` in ASCII."""
 
-VERSION = 2
-"""Kept in the file's `user_version`; 0 is a new file."""
+VERSION = 3
+"""Kept in the file's `user_version`; 0 is a new file. Before version 3 there was a table for each kind of thing (`older.py`)."""
 
-_RATE_CARDS = """
+FIRST_WITH_RECORDS = 3
+"""The version from which on a journal has records."""
+
+RATE_CARDS = """
 CREATE TABLE rate_cards (
     version TEXT PRIMARY KEY,
     body    BLOB NOT NULL
 ) WITHOUT ROWID;
 """
 
-RATE_CARDS_SINCE = 2
-"""The version from which on there is a table of rate cards."""
-
-UPGRADES = {1: f"{_RATE_CARDS} PRAGMA user_version = 2;"}
-"""What brings a file of an older version to the next one."""
+RECORDS = """
+CREATE TABLE records (
+    seq        INTEGER PRIMARY KEY,
+    account_id TEXT    NOT NULL,
+    written_at INTEGER NOT NULL,
+    checksum   INTEGER NOT NULL,
+    body       BLOB    NOT NULL
+);
+CREATE TABLE image (
+    part       INTEGER PRIMARY KEY,
+    seq        INTEGER NOT NULL,
+    account_id TEXT    NOT NULL,
+    written_at INTEGER NOT NULL,
+    checksum   INTEGER NOT NULL,
+    body       BLOB    NOT NULL
+);
+CREATE TABLE segments (
+    number       INTEGER PRIMARY KEY,
+    first_seq    INTEGER NOT NULL,
+    entries      INTEGER NOT NULL,
+    receipts     INTEGER NOT NULL,
+    reservations INTEGER NOT NULL,
+    charges      INTEGER NOT NULL,
+    refunds      INTEGER NOT NULL,
+    filter       BLOB    NOT NULL
+);
+CREATE TABLE entries (
+    segment INTEGER NOT NULL,
+    hash    INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    PRIMARY KEY (segment, hash, seq)
+) WITHOUT ROWID;
+"""
 
 TABLES = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
-{_RATE_CARDS}
+{RATE_CARDS}
+{RECORDS}
 CREATE TABLE identity (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     sidecar_id    TEXT    NOT NULL,
     epoch         INTEGER NOT NULL,
     pending_nonce TEXT    NOT NULL,
-    clock         INTEGER NOT NULL
+    clock         INTEGER NOT NULL,
+    image_seq     INTEGER NOT NULL DEFAULT 0,
+    checksum      INTEGER
 );
-CREATE TABLE accounts (
-    account_id TEXT PRIMARY KEY,
-    body       BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE leases (
-    lease_id   TEXT PRIMARY KEY,
-    body       BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE reservations (
-    reservation_id TEXT PRIMARY KEY,
-    body           BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE charges (
-    charge_id TEXT PRIMARY KEY,
-    body      BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE refunds (
-    refund_id TEXT PRIMARY KEY,
-    body      BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE receipts (
-    account_id TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    kind       TEXT NOT NULL,
-    request    BLOB NOT NULL,
-    reply      BLOB NOT NULL,
-    PRIMARY KEY (account_id, request_id)
-) WITHOUT ROWID;
 """

@@ -14,8 +14,7 @@ from dataclasses import asdict
 import grpc
 import structlog
 
-from creditmeter.journal.connection import JournalUnusable
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import JournalUnusable, StorageUnavailable
 from creditmeter.server import opening
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.config import Settings

@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from creditmeter.central.engine.faults import CentralUnavailable, is_refused
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.server.errors import CallEnded, Context, Problem, abort
 from creditmeter.server.metrics import Metrics
 from creditmeter.sidecar.exchanger import SidecarFenced

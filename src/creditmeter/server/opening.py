@@ -19,7 +19,7 @@ from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.forms.rate_cards import load
-from creditmeter.journal.connection import JournalUnusable
+from creditmeter.journal.faults import JournalUnusable
 from creditmeter.journal.journal import Journal
 from creditmeter.server.addresses import AddressUnusable, reserved
 from creditmeter.server.config import ConfigError, RecallBy, Settings

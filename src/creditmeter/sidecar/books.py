@@ -1,15 +1,20 @@
 """All of a sidecar's books, in memory and in the journal.
 
 Every change goes through `record`, which applies it to the book and gives it to the journal. A reply is sent only after
-`durable`. After a failed write the books are not to be trusted; `reload` reads them from disk again. So a book is looked up
-anew after every wait, never kept across one. In memory a book is part of its account's record (`account_records.py`).
+`durable`. In memory is only what may still change here: what has ended leaves a book as soon as it is on disk, and a book that has
+nothing but its account leaves memory. `receipt` and `reservation` find both there. After a failed write the books are not to be
+trusted; `reload` reads them from disk again. So a book is looked up anew after every wait, never kept across one. In memory a book
+is part of its account's record (`account_records.py`).
 """
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 from creditmeter.core.credit.leases import Moment
-from creditmeter.core.ids import AccountId, AccountKey
+from creditmeter.core.credit.requests import Receipt
+from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.ids import AccountId, AccountKey, RequestId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import expire
@@ -26,6 +31,7 @@ class Books:
         self._journal = journal
         self._clock = clock
         self._now = journal.identity.clock
+        journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
 
     async def reload(self) -> None:
@@ -38,7 +44,9 @@ class Books:
             record.book = None
             record.unreported_since = None
         for change in changes:
-            self.open(change.account_id).apply(change)
+            book = self._opened(change.account_id)
+            book.apply(change)
+            book.let_go(change)
         self._records.take(Mark.UNSETTLED)
         for book in list(self):
             if book.leases or book.has_unposted:
@@ -63,11 +71,52 @@ class Books:
         return record.book if record is not None else None
 
     def open(self, account_id: AccountId) -> Book:
-        """The book of an account, a new one if there is none."""
+        """The book of an account. One that is not in memory begins with what was last known of the account.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        record = self._records.find(account_id)
+        if record is not None and record.book is not None:
+            return record.book
+        account = self._journal.archive.account(account_id)
+        book = self._opened(account_id)
+        book.account = account
+        return book
+
+    def _opened(self, account_id: AccountId) -> Book:
         record = self._records.open(account_id)
         if record.book is None:
             record.book = Book(account_id)
         return record.book
+
+    def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:
+        """The receipt of a request of an account, if it took effect.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        book = self.find(account_key(account_id))
+        found = book.receipts.get(request_id) if book is not None else None
+        return found or self._journal.archive.receipt(account_id, request_id)
+
+    def reservation(self, reservation_id: ReservationId) -> Reservation | None:
+        """A reservation of this sidecar.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        origin = origin_of(reservation_id)
+        if origin is None:
+            return None
+        book = self.find(origin.account_key)
+        found = book.reservations.get(reservation_id) if book is not None else None
+        return found or self._journal.archive.reservation(reservation_id)
+
+    def _let_go(self, written: Change) -> None:
+        book = self.find(account_key(written.account_id))
+        if book is not None:
+            book.let_go(written)
 
     def drop_if_empty(self, account_id: AccountId) -> None:
         """Forget a book in which nothing was ever written: its account turned out not to exist."""
@@ -85,8 +134,12 @@ class Books:
         Raises:
             StorageUnavailable: the journal cannot be written. Nothing was changed.
         """
-        self._journal.write(change, self._now)
-        self.open(change.account_id).apply(change)
+        book = self.open(change.account_id)
+        is_known = change.account is None or change.account == book.account
+        new = replace(change, account=None) if is_known else change
+        if new:
+            self._journal.write(new, self._now)
+        book.apply(change)
         if change.charges or change.refunds:
             self._records.mark(change.account_id, Mark.UNSETTLED)
         record = self._records.open(change.account_id)
@@ -116,14 +169,34 @@ class Books:
         """
         await self._journal.durable()
 
-    def prune(self, book: Book, before: Instant) -> None:
-        """Drop what ended and was posted before a moment; drop the book if nothing is left of it.
+    def tidy(self, book: Book, now: Instant) -> None:
+        """Drop leases that are over, and the book if nothing is left but its account, of which a last record stays on disk.
 
         Raises:
-            StorageUnavailable: the journal cannot be written. Nothing was dropped.
+            StorageUnavailable: the journal cannot be written. The book stays.
         """
-        forgotten = book.forget(before)
-        if forgotten:
-            self._journal.forget(forgotten)
-        if forgotten.account:
-            self._drop(self._records.open(book.account_id))
+        book.drop_ended_leases(now)
+        if not book.has_nothing_but_its_account:
+            return
+        if book.account is not None and self._journal.archive.account(book.account_id) != book.account:
+            self._journal.write(Change(book.account_id, account=book.account), self._now)
+        self._drop(self._records.open(book.account_id))
+
+    def write_image(self) -> None:
+        """Have the journal keep all that can still change in one place, if so much was written since it last did.
+
+        Raises:
+            StorageUnavailable: the journal cannot be written.
+        """
+        if self._journal.wants_image(self._now):
+            self._journal.write_image([book.live for book in self], self._now)
+
+    def drop_before(self, moment: Instant) -> None:
+        """Have the journal forget what is older than a moment, and as much older than what waits to be posted.
+
+        Raises:
+            StorageUnavailable: the journal cannot be written.
+        """
+        unposted = (book.oldest_unposted for book in self)
+        oldest = min((each for each in unposted if each is not None), default=self._now)
+        self._journal.drop(Instant(moment - max(0, self._now - oldest)))

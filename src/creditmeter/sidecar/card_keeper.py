@@ -9,7 +9,7 @@ import asyncio
 import structlog
 
 from creditmeter.central.store import CentralStore
-from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
@@ -19,8 +19,8 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 
 UNNEEDED_FOR = Span(10 * MINUTE)
-"""How long a superseded card is kept after nothing is pinned to it. A request that waits for credit was priced by it, and pins
-it only when it is granted.
+"""How much longer than for late commits a superseded card is kept after no open reservation is pinned to it. A request that waits
+for credit was priced by it, and pins it only when it is granted.
 """
 
 _log = structlog.get_logger()
@@ -35,12 +35,21 @@ class CardChanged(Exception):
 class CardKeeper:
     """Keeps the cards of a sidecar."""
 
-    def __init__(self, cards: RateCards, own: LoadedCard, journal: Journal, central: CentralStore, books: Books) -> None:
+    def __init__(
+        self,
+        cards: RateCards,
+        own: LoadedCard,
+        journal: Journal,
+        central: CentralStore,
+        books: Books,
+        late_commit_window: Span,
+    ) -> None:
         self._cards = cards
         self._own = own.kept
         self._journal = journal
         self._central = central
         self._books = books
+        self._keep_for = Span(late_commit_window + UNNEEDED_FOR)
         self._unneeded_since: dict[str, Span] = {}
 
     @property
@@ -117,7 +126,7 @@ class CardKeeper:
             self._cards.newest = max(self._cards.newest, each.number)
 
     def prune(self) -> None:
-        """Drop the superseded cards to which no reservation that may be committed was pinned for `UNNEEDED_FOR`.
+        """Drop the superseded cards to which no open reservation was pinned for so long that none can be committed any more.
 
         Raises:
             StorageUnavailable: the journal cannot be written. Nothing was dropped.
@@ -126,16 +135,17 @@ class CardKeeper:
         unneeded = self._unneeded(moment.now)
         since = {version: self._unneeded_since.get(version, moment.boot) for version in unneeded}
         self._unneeded_since = since
-        for version in [each for each in unneeded if moment.boot - since[each] >= UNNEEDED_FOR]:
+        for version in [each for each in unneeded if moment.boot - since[each] >= self._keep_for]:
             self._journal.drop_rate_card(version)
             self._cards.drop(version)
             del since[version]
 
     def _unneeded(self, now: Instant) -> set[str]:
-        """The versions that price neither new work nor the commit of a reservation."""
+        """The versions that price neither new work nor the commit of an open reservation."""
         if not self._cards.unneeded((), now):
             return set()
-        pinned = {each.rate_card_version for book in self._books for each in book.reservations.values() if _may_end(each)}
+        reservations = (each for book in self._books for each in book.reservations.values())
+        pinned = {each.rate_card_version for each in reservations if each.state is ReservationState.HELD}
         return self._cards.unneeded(pinned, now)
 
 
@@ -148,8 +158,3 @@ async def _read(kept: KeptCard) -> RateCard | None:
     except RateCardError as error:
         _log.error("a rate card cannot be used by this version", version=kept.version, problems=error.problems)
         return None
-
-
-def _may_end(reservation: Reservation) -> bool:
-    """Whether it may still be committed, in time or late."""
-    return reservation.state in (ReservationState.HELD, ReservationState.EXPIRED)

@@ -18,7 +18,8 @@ from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
-from creditmeter.journal.journal import Journal, StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock

@@ -14,7 +14,7 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import has_idle, idle_of_ended_days
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_planner import ExchangePlanner

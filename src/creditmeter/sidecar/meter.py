@@ -15,7 +15,7 @@ from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.messages import Answer
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import AccountId, ReservationId, account_key, origin_of
+from creditmeter.core.ids import AccountId, ReservationId, origin_of
 from creditmeter.core.instants import SECOND
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.committed_holds import CommittedHold, committed_hold
@@ -129,7 +129,7 @@ class Meter:
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
-        held = book.reservations.get(request.reservation_id)
+        held = self._books.reservation(request.reservation_id)
         is_bounded = request.work is not None or request.amount is not None
         hold = None
         if held is not None and is_bounded:
@@ -138,7 +138,7 @@ class Meter:
             return await self._unless_seen(book.account_id, request, hold)
 
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
-            reservation = book.reservations.get(request.reservation_id)
+            reservation = self._books.reservation(request.reservation_id)
             if reservation is None:
                 return ReservationNotFound(request.reservation_id)
             return extend(book, request, reservation, hold, at, self._limits)
@@ -201,7 +201,7 @@ class Meter:
             return await self._refund_centrally(request)
         at = self._books.moment()
         self._books.expire(book, at.now)
-        seen = replay(book, request)
+        seen = self._seen(book.account_id, request)
         charge = book.charges.get(request.charge_id)
         if seen is None and charge is not None:
             decided = refund(book, request, charge, at, self._names.refund(book.account_id))
@@ -221,16 +221,19 @@ class Meter:
             return done
         receipt = Receipt(request, refund=done.reply)
         book = self._books.find(origin.account_key)
-        if book is not None and request.request_id not in book.receipts:
+        if book is not None and self._books.receipt(book.account_id, request.request_id) is None:
             self._books.record(Change(book.account_id, refunds=(done.reply,), receipts=(receipt,)))
             await self._books.durable()
         return Done(receipt, done.replayed)
 
     async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal) -> Outcome:
         """The refusal of a request that has no price. If the request took effect when it had one, its first reply again."""
-        book = self._books.find(account_key(account_id))
-        seen = replay(book, request) if book is not None else None
+        seen = self._seen(account_id, request)
         return await self._recorded(refusal if seen is None else seen)
+
+    def _seen(self, account_id: AccountId, request: Request) -> Receipt | Refusal | None:
+        """What a request gets again that took effect before; None if it did not."""
+        return replay(self._books.receipt(account_id, request.request_id), request)
 
     def _until(self, within: float | None) -> float:
         """Until when a request waits for recalled credit, on the event loop's clock."""
@@ -339,7 +342,7 @@ class Meter:
         self, book: Book, wanted: Wanted, at: Moment, decide: Decide, *, exhausted: bool
     ) -> Change | Receipt | Short | Refusal:
         self._books.expire(book, at.now)
-        seen = replay(book, wanted.request)
+        seen = self._seen(book.account_id, wanted.request)
         if seen is not None:
             return seen
         if self.is_draining and not _is_fact(wanted.request):
@@ -357,10 +360,10 @@ class Meter:
             return book
         at = self._books.moment()
         self._books.expire(book, at.now)
-        seen = replay(book, request)
+        seen = self._seen(book.account_id, request)
         if seen is not None:
             return await self._recorded(seen)
-        reservation = book.reservations.get(request.reservation_id)
+        reservation = self._books.reservation(request.reservation_id)
         if reservation is None:
             return await self._recorded(ReservationNotFound(request.reservation_id))
         return await self._recorded(decide(book, reservation, at))
@@ -372,7 +375,10 @@ class Meter:
             return ReservationNotFound(reservation_id)
         if origin.sidecar_id != self._journal.identity.sidecar_id:
             return ReservationElsewhere(origin.sidecar_id)
-        return self._books.find(origin.account_key) or ReservationNotFound(reservation_id)
+        book = self._books.find(origin.account_key)
+        if book is None and (found := self._books.reservation(reservation_id)) is not None:
+            book = self._books.open(found.account_id)
+        return book or ReservationNotFound(reservation_id)
 
     async def _recorded(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
         """Record what was decided, and return it once all it rests on is on disk. `used` is the credit that it authorised, in

@@ -5,7 +5,7 @@ what it shows is on disk.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from creditmeter.central.engine.faults import CentralUnavailable
@@ -45,6 +45,9 @@ from creditmeter.forms.rate_cards import card_of
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger
+
+_RECORDS_AT_ONCE = 50
+"""After this many records of the journal requests get a turn."""
 
 MAX_PENDING = 1_000
 """Most unposted charges on the first page of history."""
@@ -96,10 +99,9 @@ class Reader:
         if origin is not None and origin.sidecar_id != self._journal.identity.sidecar_id:
             return ReservationElsewhere(origin.sidecar_id)
         book = self._books.find(origin.account_key) if origin else None
-        found = None
         if book is not None:
             self._books.expire(book, self._books.moment().now)
-            found = book.reservations.get(reservation_id)
+        found = self._books.reservation(reservation_id)
         await self._books.durable()
         return found or ReservationNotFound(reservation_id)
 
@@ -115,16 +117,35 @@ class Reader:
         books = [self._books.open(account_id)] if account_id is not None else list(self._books)
         for book in books:
             self._books.expire(book, now)
-        found = [
-            each
-            for book in books
-            for each in book.reservations.values()
-            if state in (None, each.state) and (before is None or _made(each) < before)
-        ]
+        in_memory = {each.reservation_id: each for book in books for each in book.reservations.values()}
         if account_id is not None:
             self._books.drop_if_empty(account_id)
         await self._books.durable()
+
+        def is_wanted(each: Reservation) -> bool:
+            return state in (None, each.state) and (before is None or _made(each) < before)
+
+        found = [each for each in in_memory.values() if is_wanted(each)]
+        if state is not ReservationState.HELD:
+            moment = None if before is None else before[0]
+            ended: list[Reservation] = []
+            async for each in self._ended(account_id, moment):
+                if each.reservation_id not in in_memory and is_wanted(each):
+                    ended.append(each)
+                if len(ended) == limit:
+                    break
+            found += ended
         return sorted(found, key=_made, reverse=True)[:limit]
+
+    async def _ended(self, account_id: AccountId | None, moment: Instant | None) -> AsyncIterator[Reservation]:
+        """The ended reservations of an account, or of all, in the order in which they were made, newest first."""
+        archive = self._journal.archive
+        for number, made in enumerate(archive.made_before(account_id, moment), 1):
+            if number % _RECORDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            last = archive.reservation(made.reservation_id) if made is not None else None
+            if last is not None:
+                yield last
 
     async def charge(self, charge_id: ChargeId) -> Charge | ChargeNotFound:
         """A charge, wherever it was made.
@@ -179,6 +200,7 @@ class Reader:
             await self._books.durable()
             return own
         found = await self._central.reader.find_refund(refund_id)
+        own = own or self._journal.archive.refund(refund_id)
         return found or own or RefundNotFound(refund_id)  # its own is not there if another sidecar's counts for its request
 
     async def balance(self, account_id: AccountId) -> Balance | AccountNotFound:

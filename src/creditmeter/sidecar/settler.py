@@ -13,7 +13,7 @@ from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.ids import AccountId, ChargeId, account_key
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, has_unfinished
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced

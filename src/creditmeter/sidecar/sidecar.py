@@ -22,7 +22,8 @@ from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
-from creditmeter.journal.journal import Journal, StorageUnavailable
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.card_keeper import CardKeeper
@@ -42,7 +43,7 @@ _RETRY_SECONDS = 0.01
 """Between attempts to settle the last charges. A message about the same account may be under way."""
 
 PRUNE_INTERVAL = MINUTE
-"""Between searches for what is old. Each one walks through all that is kept."""
+"""Between searches for what is old."""
 
 _Work = Callable[[], Coroutine[None, None, None]]
 
@@ -80,7 +81,7 @@ class Sidecar:
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
         self._settler = Settler(self.records, self.books, self._exchanger)
         self.cards = RateCards(own_card.card)
-        self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books)
+        self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books, limits.late_commit_window)
         pricing = Pricing(self.cards)
         self.meter = Meter(
             self.books, journal, self._exchanger, self._planner, self._settler, central, pricing, limits, rhythm.recall_timeout
@@ -115,7 +116,7 @@ class Sidecar:
             ),
             rate_card_version=self.card_keeper.version_in_force,
             journal_bytes=await self._journal.size(),
-            tally=await tally(self.books),
+            tally=await tally(self.books, self._journal.archive),
         )
 
     def add_condition_listener(self, listener: Callable[[Condition], None]) -> None:
@@ -295,19 +296,29 @@ class Sidecar:
             StorageUnavailable: the journal cannot be written.
         """
         at = self.books.moment()
-        keep_since = Instant(at.now - self._limits.late_commit_window - self._rhythm.retention)
         prunes = at.boot >= self._prune_at
         if prunes:
             self._prune_at = Span(at.boot + PRUNE_INTERVAL)
         for count, book in enumerate(list(self.books)):
             self.books.expire(book, at.now)
             if prunes:
-                self.books.prune(book, keep_since)
+                self.books.tidy(book, at.now)
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
         if prunes:
-            self.card_keeper.prune()
+            self._prune(at.now)
         self._lease_keeper.keep()
+
+    def _prune(self, now: Instant) -> None:
+        """Drop from disk what nobody can ask for any more.
+
+        Raises:
+            StorageUnavailable: the journal cannot be written.
+        """
+        self.card_keeper.prune()
+        self.books.write_image()
+        kept_for = self._limits.max_hold_lifetime + self._limits.late_commit_window + self._rhythm.retention
+        self.books.drop_before(Instant(now - kept_for))
 
     async def _recover(self) -> None:
         """Read the books from disk again, once it can be written. What was never acknowledged is gone from memory too."""

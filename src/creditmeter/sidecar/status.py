@@ -8,7 +8,9 @@ from enum import Enum
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book
-from creditmeter.journal.journal import StorageUnavailable
+from creditmeter.journal.archive import Archive
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.index import Remembered
 from creditmeter.sidecar.books import Books
 
 _BOOKS_AT_ONCE = 100
@@ -26,15 +28,15 @@ class Condition(Enum):
 
 @dataclass(slots=True)
 class Tally:
-    """What is in all books together; amounts in microcredits. `leased` is what may still be authorised or posted."""
+    """What is in all books together; amounts in microcredits. `leased` is what may still be authorised or posted.
 
+    `remembered` is what is on disk, most of which has ended and is in no book.
+    """
+
+    remembered: Remembered = Remembered()
     accounts: int = 0
-    reservations: int = 0
     open_reservations: int = 0
     held: int = 0
-    charges: int = 0
-    refunds: int = 0
-    receipts: int = 0
     leases: int = 0
     leased: int = 0
     unposted: int = 0
@@ -44,12 +46,8 @@ class Tally:
     def add(self, book: Book) -> None:
         """Count one book."""
         self.accounts += 1
-        self.reservations += len(book.reservations)
         self.open_reservations += book.open_reservations
         self.held += book.held
-        self.charges += len(book.charges)
-        self.refunds += len(book.refunds)
-        self.receipts += len(book.receipts)
         out = [each.limit - each.spent + book.unposted_on(each.lease_id) for each in book.leases.values() if not each.offline]
         self.leases += sum(each > 0 for each in out)
         self.leased += sum(each for each in out if each > 0)
@@ -89,9 +87,9 @@ class Status:
     tally: Tally
 
 
-async def tally(books: Books) -> Tally:
-    """Count all books. Holds past their deadline are ended first, if the journal can be written."""
-    found = Tally()
+async def tally(books: Books, archive: Archive) -> Tally:
+    """Count all books, and what is on disk. Holds past their deadline are ended first, if the journal can be written."""
+    found = Tally(archive.remembered)
     now = books.moment().now
     for number, book in enumerate(list(books), start=1):
         with contextlib.suppress(StorageUnavailable):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from creditmeter.core.credit.requests import Commit, Receipt, Release, Reserve
+from creditmeter.core.credit.requests import Commit, Receipt, Release, Request, Reserve
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import MINUTE, Instant
@@ -40,29 +40,34 @@ def taken(it: Book, decided: object) -> Receipt:
     return receipt
 
 
+def again(it: Book, request: Request) -> Receipt | RequestIdReused | None:
+    """What a request gets that is sent with the id of one in the book, or with another one."""
+    return replay(it.receipts.get(request.request_id), request)
+
+
 def test_a_repeated_request_gets_its_first_reply() -> None:
     """Whatever became of the reservation since; a request that was refused leaves nothing, and may succeed later."""
     it, first = reserved()
     committed(it)
     assert it.reservations[RESERVATION].state is ReservationState.COMMITTED
-    assert replay(it, replace(RESERVE)) is first
+    assert again(it, replace(RESERVE)) is first
     assert first.reservation is not None
     assert first.reservation.state is ReservationState.HELD
-    assert replay(it, Reserve(RequestId("later"), ACCOUNT, amount=mc(99))) is None
+    assert again(it, Reserve(RequestId("later"), ACCOUNT, amount=mc(99))) is None
 
 
 def test_another_request_with_the_same_id_is_refused_with_the_field() -> None:
     """The id is one namespace over all requests of an account."""
     it, _ = reserved()
-    assert replay(it, replace(RESERVE, amount=mc(11))) == RequestIdReused("amount")
-    assert replay(it, Release(RESERVE.request_id, RESERVATION)) == RequestIdReused("rpc")
-    assert replay(it, Release(RequestId("other"), RESERVATION)) is None
+    assert again(it, replace(RESERVE, amount=mc(11))) == RequestIdReused("amount")
+    assert again(it, Release(RESERVE.request_id, RESERVATION)) == RequestIdReused("rpc")
+    assert again(it, Release(RequestId("other"), RESERVATION)) is None
 
 
 def test_a_retried_commit_replays() -> None:
     """It does not fail as already committed: receipts are looked at before the state is."""
     it, _ = reserved()
     receipt = committed(it)
-    assert replay(it, replace(COMMIT)) is receipt
+    assert again(it, replace(COMMIT)) is receipt
     assert receipt.charge == it.charges[ChargeId("c1")]
     assert receipt.reservation == it.reservations[RESERVATION]

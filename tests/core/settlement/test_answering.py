@@ -1,6 +1,5 @@
 """Exchanges: what a message means to the central store, what an answer means to a book, and that both mean it only once."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,8 +10,8 @@ from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.messages import Answer, Message, Need
-from creditmeter.core.credit.requests import ChargeNow, Receipt, RefundCharge
-from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.credit.requests import ChargeNow, Receipt
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import RequestId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, Span
 from creditmeter.core.metering.book import Change
@@ -513,9 +512,7 @@ def test_what_the_central_store_should_hear_of(what: str, change: Change, now: I
     assert has_unfinished(it, now) is expected, what
 
 
-# What a book may forget.
-
-OLD, KEPT_SINCE = MORNING, NOON
+# What leaves a book.
 
 
 def _posted(made: Charge) -> Charge:
@@ -523,64 +520,65 @@ def _posted(made: Charge) -> Charge:
     return central.post(made, MORNING)
 
 
-def _receipt(name: str) -> RequestId:
-    return RequestId(f"{name}/request")
+def _ended(of: Charge) -> Reservation:
+    made = reservation("r1", (), created=MORNING, expires=MORNING, state=ReservationState.COMMITTED)
+    return replace(made, ended_at=MORNING, charge_ids=(of.charge_id,))
 
 
-def test_a_book_forgets_what_is_old_and_posted() -> None:
-    """Reservation, charges, refunds, receipts and closed leases go together; what is new, open or unposted stays."""
+def test_what_has_ended_leaves_a_book_once_it_is_on_disk() -> None:
+    """Reservation and receipt with the commit, the charge once it is posted, a lease when its day is over."""
     it = book(lease(MORNING, 5, spent=5))
-    ended = replace(
-        reservation("r1", (), created=OLD, expires=OLD, state=ReservationState.COMMITTED),
-        ended_at=OLD,
-        charge_ids=(charge("c1", excess=1, committed=OLD).charge_id,),
-    )
-    unposted = charge("c1", excess=1, committed=OLD)
-    receipt = Receipt(ChargeNow(_receipt("c1"), ACCOUNT), ended, unposted)
-    it.apply(Change(ACCOUNT, reservations=(ended,), charges=(unposted,), receipts=(receipt,)))
-    assert not it.forget(KEPT_SINCE)
-    it.apply(Change(ACCOUNT, charges=(_posted(unposted),)))
-    assert not it.forget(OLD), "as old as that is not older"
-    gone = it.forget(KEPT_SINCE)
-    assert (len(gone.reservations), len(gone.charges), len(gone.receipts), len(gone.leases)) == (1, 1, 1, 0)
-    assert it.forget(Instant(MIDNIGHT + HOUR)).leases == {lease(MORNING, 5).lease_id}
-    assert (len(it.reservations), len(it.charges), len(it.receipts), len(it.leases)) == (0, 0, 0, 0)
+    unposted = charge("c1", excess=1, committed=MORNING)
+    ended = _ended(unposted)
+    receipt = Receipt(ChargeNow(RequestId("c1/request"), ACCOUNT), ended, unposted)
+    committed = Change(ACCOUNT, reservations=(ended,), charges=(unposted,), receipts=(receipt,))
+    it.apply(committed)
+    it.let_go(committed)
+    assert (len(it.reservations), len(it.receipts), list(it.unposted_charges)) == (0, 0, [unposted])
+    posted = Change(ACCOUNT, charges=(_posted(unposted),))
+    it.apply(posted)
+    it.let_go(posted)
+    assert not it.charges
+    it.drop_ended_leases(EVENING)
+    assert len(it.leases) == 1
+    it.drop_ended_leases(Instant(MIDNIGHT + HOUR))
+    assert not it.leases
+    assert it.has_nothing_but_its_account
+
+
+def test_what_changed_again_before_it_was_on_disk_stays() -> None:
+    """An older version that reaches the disk drops nothing that is newer."""
+    it = book()
+    late = _ended(charge("c1", excess=1, committed=MORNING))
+    expired = replace(late, state=ReservationState.EXPIRED, charge_ids=())
+    it.apply(Change(ACCOUNT, reservations=(expired,)))
+    it.apply(Change(ACCOUNT, reservations=(late,)))
+    it.let_go(Change(ACCOUNT, reservations=(expired,)))
+    assert list(it.reservations.values()) == [late]
 
 
 @pytest.mark.parametrize(
     ("what", "keep"),
     [
-        ("an open reservation", lambda: Change(ACCOUNT, reservations=(reservation("r1", (), created=OLD, expires=EVENING),))),
-        ("a charge that waits", lambda: Change(ACCOUNT, charges=(charge("c1", excess=1, committed=OLD),))),
-        ("a new charge", lambda: Change(ACCOUNT, charges=(_posted(charge("c1", excess=1, committed=EVENING)),))),
-        (
-            "a charge whose refund waits",
-            lambda: Change(
-                ACCOUNT,
-                charges=(_posted(charge("c1", excess=1, committed=OLD)),),
-                refunds=(refund_of("c1", 1, when=OLD),),
-                receipts=(
-                    Receipt(RefundCharge(_receipt("f"), charge("c1", excess=0, committed=OLD).charge_id)),
-                    Receipt(ChargeNow(_receipt("c1"), ACCOUNT), charge=charge("c1", excess=1, committed=OLD)),
-                ),
-            ),
-        ),
-        ("a lease with something on it", lambda: Change(ACCOUNT, leases=(lease(at("08 09:00"), 5, spent=4),))),
+        ("an open reservation", Change(ACCOUNT, reservations=(reservation("r1", (), created=MORNING, expires=EVENING),))),
+        ("a charge that waits", Change(ACCOUNT, charges=(charge("c1", excess=1, committed=MORNING),))),
+        ("a refund that waits", Change(ACCOUNT, refunds=(refund_of("c1", 1, when=MORNING),))),
+        ("a lease with something on it", Change(ACCOUNT, leases=(lease(at("08 09:00"), 5, spent=4),))),
         (
             "a lease with something to post",
-            lambda: Change(
-                ACCOUNT,
-                leases=(lease(at("08 09:00"), 5, spent=5),),
-                charges=(charge("c1", part(5, at("08 09:00"))),),
-            ),
+            Change(ACCOUNT, leases=(lease(at("08 09:00"), 5, spent=5),), charges=(charge("c1", part(5, at("08 09:00"))),)),
         ),
     ],
 )
-def test_a_book_keeps_what_is_still_needed(what: str, keep: Callable[[], Change]) -> None:
-    """However old it is."""
+def test_a_book_keeps_what_may_still_change(what: str, keep: Change) -> None:
+    """However old it is, and although it is on disk."""
     it = book()
-    it.apply(keep())
-    assert not it.forget(KEPT_SINCE), what
+    it.apply(keep)
+    before = it.live
+    it.let_go(keep)
+    it.drop_ended_leases(EVENING)
+    assert it.live == before, what
+    assert not it.has_nothing_but_its_account
 
 
 def test_the_ledger_is_left_alone_by_a_preview() -> None:

@@ -1,13 +1,15 @@
 """One account as its sidecar knows it: leases, reservations, charges, refunds and receipts.
 
 A decision reads the book and returns a `Change`; the change is applied to the book in memory and written to the journal, and
-both hold the same thing: whatever a change names replaces what was there under that id. Loading the journal is applying one
-large change to an empty book.
+both hold the same thing: whatever a change names replaces what was there under that id. Loading the journal is applying its
+changes to empty books. What has ended leaves the book once it is on disk, where it is looked up.
 """
 
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
@@ -21,6 +23,10 @@ from creditmeter.core.instants import Instant, Span
 
 MAX_REFUSED_CALLS = 1_000
 """Most calls refused for lack of credit that are kept until a message reported them. The oldest are dropped first."""
+
+
+_Key = TypeVar("_Key")
+_Thing = TypeVar("_Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,9 @@ class Snapshot:
 
 
 class Book:
-    """The state of one account on one sidecar. Changed only by `apply` and `forget`.
+    """The state of one account on one sidecar. Changed only by `apply`, `let_go` and `drop_ended_leases`.
 
+    A thing that has ended is in it until it is on disk: an ended reservation, a posted charge or refund, a receipt.
     `refused`, the calls refused for lack of credit that no message reported yet, is in memory only.
     """
 
@@ -192,6 +199,13 @@ class Book:
         return self._unposted_charges.values()
 
     @property
+    def oldest_unposted(self) -> Instant | None:
+        """When the oldest charge or refund was made that the central store has not confirmed; None if it confirmed all."""
+        charges = (each.committed_at for each in islice(self.unposted_charges, 1))
+        refunds = (each.refunded_at for each in islice(self.unposted_refunds, 1))
+        return min((*charges, *refunds), default=None)
+
+    @property
     def unposted_charge_count(self) -> int:
         """How many those are."""
         return len(self._unposted_charges)
@@ -205,6 +219,10 @@ class Book:
     def has_unposted(self) -> bool:
         """Whether anything waits to be posted."""
         return bool(self._unposted_charges or self._unposted_refunds)
+
+    def is_posted(self, charge_id: ChargeId) -> bool:
+        """Whether the central store has confirmed a charge of this sidecar."""
+        return charge_id not in self._unposted_charges
 
     def unposted_on(self, lease_id: LeaseId) -> Microcredits:
         """What is committed on a lease and not confirmed by the central store."""
@@ -220,81 +238,54 @@ class Book:
         """Authorise nothing more on any lease until the central store renews it."""
         self.leases = {key: replace(lease, trusted_until=Span(0)) for key, lease in self.leases.items()}
 
-    def forget(self, before: Instant) -> "Forgotten":
-        """Drop what ended, is posted and older than `before`, with its receipts, and closed leases. Returns what it dropped."""
-        gone = self._forgettable(before)
-        for reservation_id in gone.reservations:
-            del self.reservations[reservation_id]
-        for charge_id in gone.charges:
-            del self.charges[charge_id]
-        for refund_id in gone.refunds:
-            del self.refunds[refund_id]
-        for request_id in gone.receipts:
-            del self.receipts[request_id]
-        for lease_id in gone.leases:
-            del self.leases[lease_id]
-            self._held.pop(lease_id, None)
-        if self._has_nothing_but_its_account():
-            self.account = None
-            return replace(gone, account=True)
-        return gone
+    @property
+    def live(self) -> Change:
+        """All that is in it, as a change to an empty book."""
+        return Change(
+            self.account_id,
+            tuple(self.reservations.values()),
+            tuple(self.charges.values()),
+            tuple(self.refunds.values()),
+            tuple(self.leases.values()),
+            tuple(self.receipts.values()),
+            self.account,
+        )
 
-    def _has_nothing_but_its_account(self) -> bool:
+    def let_go(self, written: Change) -> None:
+        """Drop what a change named that is on disk now, as far as it cannot change by itself any more. It is found there."""
+        for receipt in written.receipts:
+            _drop(self.receipts, receipt.request.request_id, receipt)
+        for reservation in written.reservations:
+            if reservation.state is not ReservationState.HELD:
+                _drop(self.reservations, reservation.reservation_id, reservation)
+        for charge in written.charges:
+            if charge.posting is not None:
+                _drop(self.charges, charge.charge_id, charge)
+        for refund in written.refunds:
+            if refund.posting is not None:
+                _drop(self.refunds, refund.refund_id, refund)
+
+    def drop_ended_leases(self, now: Instant) -> None:
+        """Drop the leases of ended days of which nothing is left to authorise, to end or to post."""
+        for lease in list(self.leases.values()):
+            is_used_up = lease.limit == lease.spent or lease.offline
+            if (
+                lease.ends_at <= now
+                and is_used_up
+                and not self.held_on(lease.lease_id)
+                and not self.unposted_on(lease.lease_id)
+            ):
+                del self.leases[lease.lease_id]
+                self._held.pop(lease.lease_id, None)
+
+    @property
+    def has_nothing_but_its_account(self) -> bool:
+        """Whether nothing is in it that may still change here, or that waits to be reported."""
         others = self.leases or self.reservations or self.charges or self.refunds or self.receipts or self.refused
-        return self.account is not None and not others
-
-    def _forgettable(self, before: Instant) -> "Forgotten":
-        reservations = {
-            each.reservation_id
-            for each in self.reservations.values()
-            if each.ended_at is not None
-            and each.ended_at < before
-            and not any(charge_id in self._unposted_charges for charge_id in each.charge_ids)
-        }
-        refunds = {each.refund_id for each in self.refunds.values() if each.posting is not None and each.refunded_at < before}
-        remaining = self.reservations.keys() - reservations
-        kept = {each.charge_id for each in self.refunds.values() if each.refund_id not in refunds}
-        charges = {
-            each.charge_id
-            for each in self.charges.values()
-            if each.posting is not None
-            and each.committed_at < before
-            and each.charge_id not in kept
-            and (each.reservation_id is None or each.reservation_id not in remaining)
-        }
-        receipts = {key for key, each in self.receipts.items() if _has_gone(each, reservations, charges, refunds)}
-        leases = {
-            each.lease_id
-            for each in self.leases.values()
-            if each.ends_at < before
-            and (each.limit == each.spent or each.offline)
-            and not self.held_on(each.lease_id)
-            and not self.unposted_on(each.lease_id)
-        }
-        return Forgotten(self.account_id, reservations, charges, refunds, receipts, leases)
+        return not others
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """The ids of what a book dropped; and whether, with nothing else left, it dropped what it knew of its account."""
-
-    account_id: AccountId
-    reservations: set[ReservationId]
-    charges: set[ChargeId]
-    refunds: set[RefundId]
-    receipts: set[RequestId]
-    leases: set[LeaseId]
-    account: bool = False
-
-    def __bool__(self) -> bool:
-        """Whether anything was dropped."""
-        return self.account or bool(self.reservations or self.charges or self.refunds or self.receipts or self.leases)
-
-
-def _has_gone(receipt: Receipt, reservations: set[ReservationId], charges: set[ChargeId], refunds: set[RefundId]) -> bool:
-    """A receipt goes with its reservation; with its charge if there is none; with its refund if it is a refund's."""
-    if receipt.refund is not None:
-        return receipt.refund.refund_id in refunds
-    if receipt.reservation is not None:
-        return receipt.reservation.reservation_id in reservations
-    return receipt.charge is not None and receipt.charge.charge_id in charges
+def _drop(things: dict[_Key, _Thing], key: _Key, version: _Thing) -> None:
+    """Drop a thing, unless there is a later version of it."""
+    if things.get(key) is version:
+        del things[key]

@@ -146,11 +146,7 @@ def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseRepor
 def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]:
     """The refunds that can be posted now: those of charges in the same message, and of posted charges."""
     going = {charge.charge_id for charge in charges}
-    return tuple(
-        refund
-        for refund in book.unposted_refunds
-        if refund.charge_id in going or book.charges[refund.charge_id].posting is not None
-    )
+    return tuple(refund for refund in book.unposted_refunds if refund.charge_id in going or book.is_posted(refund.charge_id))
 
 
 def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_until: Span) -> Lease:

@@ -1,13 +1,11 @@
-"""Requests that come again: each gets its first reply, from the receipt in the book. Nothing is decided or changed."""
+"""Requests that come again: each gets its first reply, from the receipt that it left. Nothing is decided or changed."""
 
 from creditmeter.core.credit.requests import Receipt, Request, difference
-from creditmeter.core.metering.book import Book
 from creditmeter.core.refusals import RequestIdReused
 
 
-def replay(book: Book, request: Request) -> Receipt | RequestIdReused | None:
-    """The receipt that an earlier copy of this request left; a refusal if the id was another request's; None if it is new."""
-    receipt = book.receipts.get(request.request_id)
+def replay(receipt: Receipt | None, request: Request) -> Receipt | RequestIdReused | None:
+    """The receipt of the request's id, if it is this request's; a refusal if it was another request's; None if there is none."""
     if receipt is None:
         return None
     field = difference(receipt.request, request)

@@ -1,0 +1,110 @@
+"""What is on disk alone: ended reservations, posted refunds, and requests with their first replies, found by the index."""
+
+import sqlite3
+from collections.abc import Iterator
+
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.charges import Refund
+from creditmeter.core.credit.requests import Receipt, Reserve
+from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.ids import AccountId, RefundId, RequestId, ReservationId, SidecarId
+from creditmeter.core.instants import Instant
+from creditmeter.core.metering.book import Change
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.index import RecordIndex, Remembered, account_record_key, made_key, request_key
+from creditmeter.journal.records import find_record
+from creditmeter.journal.rows import RowUnreadable
+
+
+class Archive:
+    """Reads records. A record is found here as soon as it is on disk.
+
+    Every method raises StorageUnavailable if the file cannot be read, or a record is not as it was written.
+    """
+
+    def __init__(self, reading: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex) -> None:
+        self._reading = reading
+        self._sidecar_id = sidecar_id
+        self._index = index
+
+    @property
+    def remembered(self) -> Remembered:
+        """How many things are on disk, those that can still change too."""
+        return self._index.remembered
+
+    def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:
+        """The first reply to a request of an account."""
+        changes = self._changes(request_key(account_id, request_id))
+        receipts = (each for change in changes if change.account_id == account_id for each in change.receipts)
+        return next((each for each in receipts if each.request.request_id == request_id), None)
+
+    def reservation(self, reservation_id: ReservationId) -> Reservation | None:
+        """The last version of a reservation that has ended."""
+        found = (each for change in self._changes(reservation_id) for each in reversed(change.reservations))
+        return next((each for each in found if each.reservation_id == reservation_id), None)
+
+    def refund(self, refund_id: RefundId) -> Refund | None:
+        """A refund that was posted."""
+        found = (each for change in self._changes(refund_id) for each in reversed(change.refunds))
+        return next((each for each in found if each.refund_id == refund_id), None)
+
+    def account(self, account_id: AccountId) -> Account | None:
+        """What was last known of an account."""
+        found = (change.account for change in self._changes(account_record_key(account_id)))
+        return next((each for each in found if each is not None and each.account_id == account_id), None)
+
+    def made_before(self, account_id: AccountId | None, moment: Instant | None) -> Iterator[Reservation | None]:
+        """Reservations of an account, or of all accounts (None), as they were made, the newest first, from a moment on backwards.
+
+        Between two of them there may be any number of None, for records that made none, so that a caller can take breaks.
+        """
+        end = None if moment is None else self._first_after(moment)
+        if account_id is not None:
+            numbers = iter(list(self._index.find(self._reading, made_key(account_id), end)))
+        else:
+            first, last = self._bounds()
+            numbers = iter(range(last if end is None else end - 1, first - 1, -1))
+        for number in numbers:
+            change = self._change(number)
+            receipts = change.receipts if change is not None else ()
+            yield next((each.reservation for each in receipts if isinstance(each.request, Reserve)), None)
+
+    def _changes(self, key: str) -> Iterator[Change]:
+        """The changes that name a key, the newest first; and such as name another one with the same hash."""
+        try:
+            numbers = list(self._index.find(self._reading, key))
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        changes = map(self._change, numbers)
+        return (each for each in changes if each is not None)
+
+    def _change(self, number: int) -> Change | None:
+        """The change of a record; None if it was dropped."""
+        try:
+            logged = find_record(self._reading, self._sidecar_id, number)
+        except (sqlite3.Error, RowUnreadable) as error:
+            raise StorageUnavailable(str(error)) from error
+        return None if logged is None else logged.change
+
+    def _first_after(self, moment: Instant) -> int:
+        """The number of the first record that was written after a moment. Their moments never go back."""
+        low, high = self._bounds()
+        while low <= high:
+            middle = (low + high) // 2
+            written = self._one("SELECT written_at FROM records WHERE seq <= ? ORDER BY seq DESC LIMIT 1", middle)
+            if written is None or written <= moment:
+                low = middle + 1
+            else:
+                high = middle - 1
+        return low
+
+    def _bounds(self) -> tuple[int, int]:
+        """The numbers of the first and of the last record; 1 and 0 if there is none."""
+        return self._one("SELECT min(seq) FROM records") or 1, self._one("SELECT max(seq) FROM records") or 0
+
+    def _one(self, query: str, *arguments: object) -> int | None:
+        try:
+            row = self._reading.execute(query, arguments).fetchone()
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        return None if row is None else row[0]

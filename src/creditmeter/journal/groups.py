@@ -1,0 +1,112 @@
+"""A group: what is written to the journal in one transaction."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant
+from creditmeter.core.metering.book import Change
+from creditmeter.core.prices.rate_cards import KeptCard
+from creditmeter.journal.index import SegmentUpdate, write_entries
+from creditmeter.journal.records import (
+    Record,
+    append,
+    bytes_after_image,
+    drop_old,
+    image_bytes,
+    last_written,
+    replace_image,
+)
+from creditmeter.journal.rows import (
+    DroppedCard,
+    Identity,
+    delete_rate_cards,
+    put_identity,
+    read_identity,
+    write_rate_cards,
+)
+
+
+@dataclass(slots=True)
+class Group:
+    """What is to be written together. `done` is set once it is on disk.
+
+    `image` is all that can still change once the group is written; `entries` are those of the index that come with it. Records
+    from before `drop_before` are dropped.
+    """
+
+    done: asyncio.Future[None]
+    records: list[Record] = field(default_factory=list)
+    cards: list[KeptCard | DroppedCard] = field(default_factory=list)
+    identity: Identity | None = None
+    image: Sequence[Change] | None = None
+    entries: Sequence[SegmentUpdate] = ()
+    drop_before: Instant = Instant(0)
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.cards) + (self.identity is not None) + (self.image is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """How far the log goes: its first and last record, the bytes since the last image, and the bytes and moment of that.
+
+    `is_dropping`: there are more old records to drop.
+    """
+
+    seq: int = 0
+    bytes_since_image: int = 0
+    image_bytes: int = 0
+    image_at: Instant = Instant(0)
+    first_seq: int = 0
+    is_dropping: bool = False
+
+
+def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
+    """Write a group as one transaction to a log that ends so. Returns how far the log goes then."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if group.identity is not None:
+            put_identity(connection, group.identity)
+        write_rate_cards(connection, (each for each in group.cards if isinstance(each, KeptCard)))
+        delete_rate_cards(connection, (each for each in group.cards if isinstance(each, DroppedCard)))
+        end = _with_records(connection, group, sidecar_id, end)
+        if group.drop_before:
+            dropped = drop_old(connection, group.drop_before)
+            end = replace(end, first_seq=dropped.first_seq, is_dropping=dropped.has_more)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return end
+
+
+def _with_records(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
+    """Write the records of a group, and its image.
+
+    The image counts as made before the group's records, which a start applies to it once more: the index has no entries of
+    them yet. Each names the newest version of a thing in its turn, so the last one stands in the end.
+    """
+    written = append(connection, sidecar_id, end.seq, group.records)
+    if group.image is None:
+        since = end.bytes_since_image + written.bytes
+        return replace(end, seq=written.seq, bytes_since_image=since, is_dropping=False)
+    assert group.identity is not None, "an image comes with the clock"
+    at = group.identity.clock
+    size = replace_image(connection, sidecar_id, end.seq, at, group.image)
+    write_entries(connection, group.entries)
+    return LogEnd(written.seq, written.bytes, size, at, end.first_seq)
+
+
+def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identity, LogEnd]:
+    """The identity in the file, and how far its log goes; a new file gets the identity `new`."""
+    found = read_identity(connection)
+    if found is None:
+        put_identity(connection, new)
+        return new, LogEnd()
+    seq, written_at = last_written(connection)
+    identity = replace(found, clock=max(found.clock, written_at))
+    return identity, LogEnd(seq, bytes_after_image(connection), image_bytes(connection), found.clock)

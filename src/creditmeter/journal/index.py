@@ -1,0 +1,220 @@
+"""The index of the log: under which number the records are that name a request, an ended reservation, and the like.
+
+Entries are pairs of a key's hash and a record's number. New ones are in memory. With each image they go to disk, sorted, into the
+newest segment: so the disk has few pages to write, and a start reads only what came after the image. A segment takes
+`SEGMENT_ENTRIES` entries; then another one begins. It is dropped when none of its records is left.
+
+Most keys that are asked for are new. A Bloom filter in memory for each segment says so without a look at the disk: of the keys that
+a full segment does not have, it takes about one in 200 for one that it may have. The bits of three positions are set for each key.
+See Bloom, "Space/time trade-offs in hash coding with allowable errors", CACM 13 (1970).
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from hashlib import blake2b
+from operator import add
+
+from creditmeter.core.credit.requests import Reserve
+from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.ids import AccountId, RequestId, account_key
+from creditmeter.core.metering.book import Change
+
+SEGMENT_ENTRIES = 131_072
+_FILTER_BITS = 21
+_FILTER_BYTES = 2**_FILTER_BITS // 8
+_MASK = 2**_FILTER_BITS - 1
+_ENTRIES_DROPPED_AT_ONCE = 8_192
+
+Entry = tuple[int, int]
+"""The hash of a key, and the number of a record."""
+
+
+def request_key(account_id: AccountId, request_id: RequestId) -> str:
+    """The key of a request of an account."""
+    return f"{account_key(account_id)}/{request_id}"
+
+
+def account_record_key(account_id: AccountId) -> str:
+    """The key of what was last known of an account."""
+    return f"account/{account_id}"
+
+
+def made_key(account_id: AccountId) -> str:
+    """The key of all reservations that were made for an account."""
+    return f"made/{account_key(account_id)}"
+
+
+def keys_of(change: Change) -> Iterator[str]:
+    """The keys under which a change is asked for once it is on disk: not those of what can still change, which is in memory."""
+    for receipt in change.receipts:
+        yield request_key(change.account_id, receipt.request.request_id)
+        if isinstance(receipt.request, Reserve):
+            yield made_key(change.account_id)
+    yield from (each.reservation_id for each in change.reservations if each.state is not ReservationState.HELD)
+    yield from (each.refund_id for each in change.refunds if each.posting is not None)
+    if change.account is not None:
+        yield account_record_key(change.account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """How many things are named by records on disk. Those of a segment count until all of it is dropped."""
+
+    receipts: int = 0
+    reservations: int = 0
+    charges: int = 0
+    refunds: int = 0
+
+    def __add__(self, other: "Remembered") -> "Remembered":
+        return Remembered(*map(add, astuple(self), astuple(other)))
+
+
+def named_by(change: Change) -> Remembered:
+    """How many things a change names for the first time."""
+    made = sum(isinstance(each.request, Reserve) for each in change.receipts)
+    return Remembered(len(change.receipts), made, sum(not each.sent for each in change.charges), len(change.refunds))
+
+
+@dataclass(slots=True)
+class Segment:
+    """The entries of a stretch of the log that begins with record `first_seq`.
+
+    `new` are the entries that are in memory alone, `going` those that are being written.
+    """
+
+    number: int
+    first_seq: int
+    entries: int = 0
+    remembered: Remembered = Remembered()
+    bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES))
+    new: dict[int, list[int]] = field(default_factory=dict)
+    going: dict[int, list[int]] = field(default_factory=dict)
+
+    def add(self, key_hash: int, seq: int) -> None:
+        """Take an entry."""
+        self.entries += 1
+        self.new.setdefault(key_hash, []).append(seq)
+        bits = self.bits
+        for position in (key_hash & _MASK, key_hash >> _FILTER_BITS & _MASK, key_hash >> 2 * _FILTER_BITS & _MASK):
+            bits[position >> 3] |= 1 << (position & 7)
+
+    def may_have(self, key_hash: int) -> bool:
+        """Whether it may have entries of a key. If not, it has none."""
+        bits = self.bits
+        for position in (key_hash & _MASK, key_hash >> _FILTER_BITS & _MASK, key_hash >> 2 * _FILTER_BITS & _MASK):
+            if not bits[position >> 3] & 1 << (position & 7):
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentUpdate:
+    """What is to be written of a segment."""
+
+    number: int
+    first_seq: int
+    entries: int
+    remembered: Remembered
+    bits: bytes
+    new: Sequence[Entry]
+
+
+class RecordIndex:
+    """Which records name a key. It is used by the event loop alone; the journal writes what `take` returns."""
+
+    def __init__(self) -> None:
+        self._segments: list[Segment] = []
+        self.segment_entries = SEGMENT_ENTRIES
+
+    def replace(self, segments: Iterable[Segment]) -> None:
+        """Forget all entries but those of these segments."""
+        self._segments = list(segments)
+
+    def add(self, seq: int, change: Change) -> None:
+        """Enter a record that is on disk."""
+        segment = self._segments[-1] if self._segments else None
+        if segment is None or segment.entries >= self.segment_entries:
+            segment = Segment(1 if segment is None else segment.number + 1, seq)
+            self._segments.append(segment)
+        for key in keys_of(change):
+            segment.add(hash_of(key), seq)
+        segment.remembered += named_by(change)
+
+    def find(self, reading: sqlite3.Connection, key: str, before: int | None = None) -> Iterator[int]:
+        """The numbers of the records that name a key, or another one with the same hash, the newest first.
+
+        `before`: only those of lower numbers.
+        """
+        key_hash = hash_of(key)
+        for segment in self._segments[::-1]:
+            if (before is None or segment.first_seq < before) and segment.may_have(key_hash):
+                found = {*segment.new.get(key_hash, ()), *segment.going.get(key_hash, ())}
+                query = "SELECT seq FROM entries WHERE segment = ? AND hash = ?"
+                found.update(seq for (seq,) in reading.execute(query, (segment.number, key_hash)).fetchall())
+                yield from sorted((seq for seq in found if before is None or seq < before), reverse=True)
+
+    @property
+    def remembered(self) -> Remembered:
+        """How many things are remembered on disk."""
+        return sum((each.remembered for each in self._segments), Remembered())
+
+    def take(self) -> list[SegmentUpdate]:
+        """The entries that are in memory alone. They stay there until `taken_are_written`."""
+        updates = []
+        for each in self._segments:
+            if each.new:
+                each.going, each.new = each.new, {}
+                entries = sorted((key_hash, seq) for key_hash, seqs in each.going.items() for seq in seqs)
+                bits = bytes(each.bits)
+                updates.append(SegmentUpdate(each.number, each.first_seq, each.entries, each.remembered, bits, entries))
+        return updates
+
+    def taken_are_written(self) -> None:
+        """Forget the entries that `take` returned: they are on disk."""
+        for each in self._segments:
+            each.going = {}
+
+    def drop_before(self, first_seq: int) -> None:
+        """Forget the segments whose records all have lower numbers. The last one stays."""
+        while len(self._segments) > 1 and self._segments[1].first_seq <= first_seq:
+            del self._segments[0]
+
+
+def hash_of(key: str) -> int:
+    """64 bits of a key, as SQLite's integers: BLAKE2b (RFC 7693)."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), signed=True)
+
+
+def write_entries(connection: sqlite3.Connection, updates: Iterable[SegmentUpdate]) -> None:
+    """Write what `RecordIndex.take` returned."""
+    for each in updates:
+        connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", ((each.number, *entry) for entry in each.new))
+        connection.execute(
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (each.number, each.first_seq, each.entries, *astuple(each.remembered), each.bits),
+        )
+
+
+def read_segments(connection: sqlite3.Connection) -> list[Segment]:
+    """The segments on disk, the oldest first."""
+    rows = connection.execute("SELECT * FROM segments ORDER BY number").fetchall()
+    return [Segment(row[0], row[1], row[2], Remembered(*row[3:7]), bytearray(row[7])) for row in rows]
+
+
+def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:
+    """Delete the oldest segment if all of its records have lower numbers, a part of it at a time. Returns whether there is more
+    to delete.
+    """
+    query = "SELECT number FROM segments WHERE number < (SELECT max(number) FROM segments WHERE first_seq <= ?) ORDER BY 1"
+    oldest = connection.execute(query, (first_seq,)).fetchone()
+    if oldest is None:
+        return False
+    part = "SELECT hash FROM entries WHERE segment = ? ORDER BY hash LIMIT 1 OFFSET ?"
+    end = connection.execute(part, (*oldest, _ENTRIES_DROPPED_AT_ONCE)).fetchone()
+    if end is None:
+        connection.execute("DELETE FROM entries WHERE segment = ?", oldest)
+        connection.execute("DELETE FROM segments WHERE number = ?", oldest)
+    else:
+        connection.execute("DELETE FROM entries WHERE segment = ? AND hash < ?", (*oldest, *end))
+    return True
