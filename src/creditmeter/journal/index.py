@@ -11,9 +11,8 @@ See Bloom, "Space/time trade-offs in hash coding with allowable errors", CACM 13
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from operator import add
 
 from creditmeter.core.credit.requests import Reserve
 from creditmeter.core.credit.reservations import ReservationState
@@ -66,15 +65,6 @@ class Remembered:
     charges: int = 0
     refunds: int = 0
 
-    def __add__(self, other: "Remembered") -> "Remembered":
-        return Remembered(*map(add, astuple(self), astuple(other)))
-
-
-def named_by(change: Change) -> Remembered:
-    """How many things a change names for the first time."""
-    made = sum(isinstance(each.request, Reserve) for each in change.receipts)
-    return Remembered(len(change.receipts), made, sum(not each.sent for each in change.charges), len(change.refunds))
-
 
 @dataclass(slots=True)
 class Segment:
@@ -86,10 +76,18 @@ class Segment:
     number: int
     first_seq: int
     entries: int = 0
-    remembered: Remembered = Remembered()
+    receipts: int = 0
+    reservations: int = 0
+    charges: int = 0
+    refunds: int = 0
     bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES))
     new: dict[int, list[int]] = field(default_factory=dict)
     going: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many things its records name, in the order of `Remembered`."""
+        return self.receipts, self.reservations, self.charges, self.refunds
 
     def add(self, key_hash: int, seq: int) -> None:
         """Take an entry."""
@@ -98,6 +96,14 @@ class Segment:
         bits = self.bits
         for position in (key_hash & _MASK, key_hash >> _FILTER_BITS & _MASK, key_hash >> 2 * _FILTER_BITS & _MASK):
             bits[position >> 3] |= 1 << (position & 7)
+
+    def count(self, change: Change) -> None:
+        """Count what a change names for the first time."""
+        self.receipts += len(change.receipts)
+        for receipt in change.receipts:
+            self.reservations += isinstance(receipt.request, Reserve)
+            self.charges += receipt.charge is not None
+            self.refunds += receipt.refund is not None
 
     def may_have(self, key_hash: int) -> bool:
         """Whether it may have entries of a key. If not, it has none."""
@@ -115,7 +121,7 @@ class SegmentUpdate:
     number: int
     first_seq: int
     entries: int
-    remembered: Remembered
+    counts: tuple[int, int, int, int]
     bits: bytes
     new: Sequence[Entry]
 
@@ -139,7 +145,7 @@ class RecordIndex:
             self._segments.append(segment)
         for key in keys_of(change):
             segment.add(hash_of(key), seq)
-        segment.remembered += named_by(change)
+        segment.count(change)
 
     def find(self, reading: sqlite3.Connection, key: str, before: int | None = None) -> Iterator[int]:
         """The numbers of the records that name a key, or another one with the same hash, the newest first.
@@ -157,7 +163,8 @@ class RecordIndex:
     @property
     def remembered(self) -> Remembered:
         """How many things are remembered on disk."""
-        return sum((each.remembered for each in self._segments), Remembered())
+        counts = (each.counts for each in self._segments)
+        return Remembered(*map(sum, zip(*counts, strict=True)))
 
     def take(self) -> list[SegmentUpdate]:
         """The entries that are in memory alone. They stay there until `taken_are_written`."""
@@ -167,7 +174,7 @@ class RecordIndex:
                 each.going, each.new = each.new, {}
                 entries = sorted((key_hash, seq) for key_hash, seqs in each.going.items() for seq in seqs)
                 bits = bytes(each.bits)
-                updates.append(SegmentUpdate(each.number, each.first_seq, each.entries, each.remembered, bits, entries))
+                updates.append(SegmentUpdate(each.number, each.first_seq, each.entries, each.counts, bits, entries))
         return updates
 
     def taken_are_written(self) -> None:
@@ -192,14 +199,16 @@ def write_entries(connection: sqlite3.Connection, updates: Iterable[SegmentUpdat
         connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", ((each.number, *entry) for entry in each.new))
         connection.execute(
             "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (each.number, each.first_seq, each.entries, *astuple(each.remembered), each.bits),
+            (each.number, each.first_seq, each.entries, *each.counts, each.bits),
         )
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """The segments on disk, the oldest first."""
     rows = connection.execute("SELECT * FROM segments ORDER BY number").fetchall()
-    return [Segment(row[0], row[1], row[2], Remembered(*row[3:7]), bytearray(row[7])) for row in rows]
+    return [
+        Segment(number, first_seq, entries, *counts, bits=bytearray(bits)) for number, first_seq, entries, *counts, bits in rows
+    ]
 
 
 def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:

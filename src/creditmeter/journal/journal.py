@@ -11,34 +11,32 @@ in memory only what still can.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 import structlog
 
-from creditmeter.core.credit.charges import Charge
 from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
-from creditmeter.forms.changes import Logged
 from creditmeter.journal.archive import Archive
 from creditmeter.journal.connection import Connection, Durability, connect, open_to_read
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
-from creditmeter.journal.index import RecordIndex, Segment, read_segments
-from creditmeter.journal.records import Record, read_image, read_log
+from creditmeter.journal.index import RecordIndex, read_segments
+from creditmeter.journal.records import Record, read_changes
 from creditmeter.journal.rows import DroppedCard, Identity, RowUnreadable, read_rate_cards
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
 
-MIN_BYTES_BETWEEN_IMAGES = 4 * 1024 * 1024
+MIN_BYTES_BETWEEN_IMAGES = 2 * 1024 * 1024
 """Bytes of records that are always worth more than another image: a start reads so many in a fraction of a second."""
 
-RECORDS_TO_IMAGE = 4
+RECORDS_TO_IMAGE = 2
 """How many times as large as the last image the records after it are before there is another one."""
 
 IMAGE_INTERVAL = HOUR
@@ -83,9 +81,12 @@ class Journal:
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
             reading = open_to_read(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RowUnreadable) as error:
             await connection.close()
-            raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
+            is_damage = isinstance(error, RowUnreadable)
+            raise JournalUnusable(
+                damaged(path, error) if is_damage else f"the journal {path} cannot be used: {error}"
+            ) from error
         return cls(connection, reading, identity, end, path)
 
     @property
@@ -200,28 +201,33 @@ class Journal:
             await asyncio.shield(newest.done)
         self.check()
 
-    async def load(self) -> list[Change]:
-        """What can still change of all that is on disk, as changes to empty books. After `reopen` the journal takes changes again only from here
-        on, so that no decision rests on a book that knows more than the disk.
+    async def load(self, apply: Callable[[Change], None]) -> None:
+        """Call `apply` with all that is on disk and can still change, as changes to empty books, and with what was written since the
+        last image. After `reopen` the journal takes changes again only from here on, so that no decision rests on a book that
+        knows more than the disk. Nothing else runs between two calls.
 
         Raises:
             StorageUnavailable: the file could not be read.
             JournalUnusable: a row is not as it was written.
         """
-        segments, image, log = await self._read(_load, self._identity.sidecar_id)
-        self._index.replace(segments)
+        self._index.replace(await self._read(read_segments))
         self._unposted.clear()
-        for change in (*image, *(each for _, each in log)):
-            self._known(change)
-        for seq, change in log:
-            self._index.add(seq, change)
+        try:
+            for seq, change in read_changes(self._reading, self._identity.sidecar_id):
+                self._known(change)
+                if seq is not None:
+                    self._index.add(seq, change)
+                apply(change)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        except RowUnreadable as error:
+            raise JournalUnusable(damaged(self._path, error)) from error
         if self._is_mended:
             self._failure, self._is_mended = None, False
-        return [*image, *(change for _, change in log)]
 
-    async def _read(self, read: Callable[..., _Found], *arguments: object) -> _Found:
+    async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
         try:
-            return await self._connection.run(read, *arguments)
+            return await self._connection.run(read)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
         except RowUnreadable as error:
@@ -315,26 +321,6 @@ def _size(path: Path) -> int:
         with contextlib.suppress(OSError):
             total += each.stat().st_size
     return total
-
-
-_Loaded = tuple[list[Segment], list[Change], list[tuple[int, Change]]]
-
-
-def _load(connection: sqlite3.Connection, sidecar_id: SidecarId) -> _Loaded:
-    """The segments of the index, the image, and the records after it, with their numbers."""
-    image = list(read_image(connection, sidecar_id))
-    charges = {each.charge_id: each for change in image for each in change.charges}
-    return read_segments(connection), image, list(_complete(read_log(connection, sidecar_id), charges))
-
-
-def _complete(log: Iterator[tuple[int, Logged]], charges: dict[ChargeId, Charge]) -> Iterator[tuple[int, Change]]:
-    """The changes of records, with the charges that these say more of. A charge that is not known was posted before the image."""
-    for seq, logged in log:
-        known = (each for each in logged.updates if each.charge_id in charges)
-        updated = tuple(replace(charges[each.charge_id], sent=each.sent, posting=each.posting) for each in known)
-        change = replace(logged.change, charges=logged.change.charges + updated)
-        charges.update((each.charge_id, each) for each in change.charges)
-        yield seq, change
 
 
 def _tell_progress(moved: int, count: int) -> None:

@@ -38,15 +38,17 @@ class Books:
         """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
         records hold stays: requests go on waiting, and unanswered messages are sent again.
         """
-        changes = await self._journal.load()
         records = list(self._records)
         for record in records:
             record.book = None
             record.unreported_since = None
-        for change in changes:
+
+        def apply(change: Change) -> None:
             book = self._opened(change.account_id)
             book.apply(change)
             book.let_go(change)
+
+        await self._journal.load(apply)
         self._records.take(Mark.UNSETTLED)
         for book in list(self):
             if book.leases or book.has_unposted:
