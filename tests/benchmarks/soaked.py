@@ -1,7 +1,7 @@
 """The process that `soak` measures: a sidecar, and in the same process callers that use its meter directly.
 
-It reads commands from its standard input, one a line, and answers each with one line of JSON: how much memory and processor time
-the process has used, what it has written, and how large its journal is.
+It reads commands from its standard input, one a line, and answers each with one line of JSON: how much memory and processor
+time the process has used, what it has written, and how large its journal is.
 
 * `accounts`: open the accounts, and give each more than it can spend.
 * `idle SECONDS`: do nothing for a while.

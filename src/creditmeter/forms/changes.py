@@ -33,19 +33,20 @@ FORM = 1
 """The number of this form, the first thing in a record."""
 
 DICTIONARY = (
-    b'null,"","PROVIDER","",{},["","","",""]],true,[[1,[],[],[],[],[],[["Extend",["Release",["RefundCharge",["ORIGINAL","GOODWILL",'
-    b'"DAILY","MONTHLY","PERMANENT","EXPIRED","RELEASED","openai","gcp.gemini","image","tool","ACTIVE","UTC","ESTIMATED",'
-    b'[1,[["res\x01",\x02,"","COMMITTED",[],17959,17959,"default-",["text","anthropic","claude-",1000,1000,null,"","","",0,0,{},0,0],'
-    b'{},0,["chg\x01"],null,17959,""]],[["chg\x01",\x02,"","res\x01",1,1000000,[["lea\x0117959",1000000,17959]],0,"0.","0.00",["text",'
-    b'"anthropic","claude-","",1000,100,null,null,null,null,null,null,null,null,null,"","","","PROVIDER","",{},["","","",""]],'
-    b'"default-",17959,17959,false,[],{},false,null,[],[],null]],[],[],[["lea\x0117959",\x02,17959,17959,1000000,1000000,0,false]],'
-    b'[["Commit",["","res\x01",["text","anthropic","claude-","",1000,100,null,null,null,null,null,null,null,null,null,"","","",'
-    b'"PROVIDER","",{},["","","",""]],null,false],0,0,null]],null]'
-    b'[1,[["res\x01",\x02,"","HELD",[["lea\x0117959",1000000,17959]],17959,17959,"default-",["text","anthropic","claude-",1000,1000,null,'
-    b'"","","",0,0,{},0,0],{},0,[],null,null,""]],[],[],[],[],[["Reserve",["",\x02,["text","anthropic","claude-",1000,1000,null,"","","",'
-    b"0,0,{},0,0],null,null,false,{}],0,null,null]],null]"
+    b'null,"","PROVIDER","",{},["","","",""]],true,[[1,[],[],[],[],[],[["Extend",["Release",["RefundCharge'
+    b'",["ORIGINAL","GOODWILL","DAILY","MONTHLY","PERMANENT","EXPIRED","RELEASED","openai","gcp.gemini","i'
+    b'mage","tool","ACTIVE","UTC","ESTIMATED",[1,[["res\x01",\x02,"","COMMITTED",[],17959,17959,"default-",["tex'
+    b't","anthropic","claude-",1000,1000,null,"","","",0,0,{},0,0],{},0,["chg\x01"],null,17959,""]],[["chg\x01",'
+    b'\x02,"","res\x01",1,1000000,[["lea\x0117959",1000000,17959]],0,"0.","0.00",["text","anthropic","claude-","",1'
+    b'000,100,null,null,null,null,null,null,null,null,null,"","","","PROVIDER","",{},["","","",""]],"defau'
+    b'lt-",17959,17959,false,[],{},false,null,[],[],null]],[],[],[["lea\x0117959",\x02,17959,17959,1000000,10000'
+    b'00,0,false]],[["Commit",["","res\x01",["text","anthropic","claude-","",1000,100,null,null,null,null,nul'
+    b'l,null,null,null,null,"","","","PROVIDER","",{},["","","",""]],null,false],0,0,null]],null][1,[["res'
+    b'\x01",\x02,"","HELD",[["lea\x0117959",1000000,17959]],17959,17959,"default-",["text","anthropic","claude-",10'
+    b'00,1000,null,"","","",0,0,{},0,0],{},0,[],null,null,""]],[],[],[],[],[["Reserve",["",\x02,["text","anth'
+    b'ropic","claude-",1000,1000,null,"","","",0,0,{},0,0],null,null,false,{}],0,null,null]],null]'
 )
-"""What records are compressed with: pieces of common ones, the commonest last. It stays as it is as long as records are read."""
+"""What records are compressed with: pieces of common ones, the commonest last. It never changes, or no record could be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Archive:
         return next((each for each in found if each is not None and each.account_id == account_id), None)
 
     def made_before(self, account_id: AccountId | None, moment: Instant | None) -> Iterator[Reservation | None]:
-        """Reservations of an account, or of all accounts (None), as they were made, the newest first, from a moment on backwards.
+        """Reservations of an account, or of all accounts (None), as they were made, from a moment on backwards.
 
         Between two of them there may be any number of None, for records that made none, so that a caller can take breaks.
         """

@@ -1,18 +1,19 @@
 """The index of the log: under which number the records are that name a request, an ended reservation, and the like.
 
-Entries are pairs of a key's hash and a record's number. New ones are in memory. With each image they go to disk, sorted, into the
-newest segment: so the disk has few pages to write, and a start reads only what came after the image. A segment takes
+Entries are pairs of a key's hash and a record's number. New ones are in memory. With each image they go to disk, sorted, into
+the newest segment: so the disk has few pages to write, and a start reads only what came after the image. A segment takes
 `SEGMENT_ENTRIES` entries; then another one begins. It is dropped when none of its records is left.
 
-Most keys that are asked for are new. A Bloom filter in memory for each segment says so without a look at the disk: of the keys that
-a full segment does not have, it takes about one in 200 for one that it may have. The bits of three positions are set for each key.
-See Bloom, "Space/time trade-offs in hash coding with allowable errors", CACM 13 (1970).
+Most keys that are asked for are new. A Bloom filter in memory for each segment says so without a look at the disk: of the keys
+that a full segment does not have, it takes about one in 200 for one that it may have. The bits of three positions are set for
+each key. See Bloom, "Space/time trade-offs in hash coding with allowable errors", CACM 13 (1970).
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from operator import itemgetter
 
 from creditmeter.core.credit.requests import Reserve
 from creditmeter.core.credit.reservations import ReservationState
@@ -80,7 +81,7 @@ class Segment:
     reservations: int = 0
     charges: int = 0
     refunds: int = 0
-    bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES))
+    bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES), kw_only=True)
     new: dict[int, list[int]] = field(default_factory=dict)
     going: dict[int, list[int]] = field(default_factory=dict)
 
@@ -205,10 +206,10 @@ def write_entries(connection: sqlite3.Connection, updates: Iterable[SegmentUpdat
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """The segments on disk, the oldest first."""
-    rows = connection.execute("SELECT * FROM segments ORDER BY number").fetchall()
-    return [
-        Segment(number, first_seq, entries, *counts, bits=bytearray(bits)) for number, first_seq, entries, *counts, bits in rows
-    ]
+    rows = connection.execute(
+        "SELECT filter, number, first_seq, entries, receipts, reservations, charges, refunds FROM segments"
+    )
+    return [Segment(*counts, bits=bytearray(bits)) for bits, *counts in sorted(rows, key=itemgetter(1))]
 
 
 def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:

@@ -80,7 +80,7 @@ class Dropped(NamedTuple):
 
 
 def drop_old(connection: sqlite3.Connection, before: Instant) -> Dropped:
-    """Drop records from before a moment, from the oldest on, as far as the image covers them; and what the index has of them."""
+    """Drop records from before a moment that the image covers, from the oldest on, and what the index has of them."""
     rows = connection.execute(
         "SELECT seq, written_at FROM records WHERE seq <= (SELECT image_seq FROM identity) ORDER BY seq LIMIT ?",
         (MAX_DROPPED,),
@@ -88,7 +88,8 @@ def drop_old(connection: sqlite3.Connection, before: Instant) -> Dropped:
     old = list(takewhile(lambda row: row[1] < before, rows))
     if old:
         connection.execute("DELETE FROM records WHERE seq <= ?", (old[-1][0],))
-    (first_seq,) = connection.execute("SELECT coalesce(min(seq), (SELECT image_seq + 1 FROM identity)) FROM records").fetchone()
+    query = "SELECT coalesce(min(seq), (SELECT image_seq + 1 FROM identity)) FROM records"
+    (first_seq,) = connection.execute(query).fetchone()
     has_more = delete_segments(connection, first_seq)
     return Dropped(first_seq, has_more or len(old) == MAX_DROPPED)
 
@@ -141,8 +142,9 @@ def read_log(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[
 
 
 def read_changes(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[tuple[int | None, Change]]:
-    """The image, and the records after it with their numbers; with the charges that these say more of. A charge that is not known
-    was posted before the image.
+    """The image, and the records after it with their numbers.
+
+    Charges that a record says more of are whole; one that is not known was posted before the image.
 
     Raises:
         RowUnreadable: a row is not as it was written, or one is missing.

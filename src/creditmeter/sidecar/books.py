@@ -1,10 +1,10 @@
 """All of a sidecar's books, in memory and in the journal.
 
 Every change goes through `record`, which applies it to the book and gives it to the journal. A reply is sent only after
-`durable`. In memory is only what may still change here: what has ended leaves a book as soon as it is on disk, and a book that has
-nothing but its account leaves memory. `receipt` and `reservation` find both there. After a failed write the books are not to be
-trusted; `reload` reads them from disk again. So a book is looked up anew after every wait, never kept across one. In memory a book
-is part of its account's record (`account_records.py`).
+`durable`. In memory is only what may still change here: what has ended leaves a book as soon as it is on disk, and a book that
+has nothing but its account leaves memory. `receipt` and `reservation` find both there. After a failed write the books are not
+to be trusted; `reload` reads them from disk again. So a book is looked up anew after every wait, never kept across one. In
+memory a book is part of its account's record (`account_records.py`).
 """
 
 import asyncio

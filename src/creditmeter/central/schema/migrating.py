@@ -156,12 +156,14 @@ def _may_not_read(database: Database) -> str:
 def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return found
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    if len(found) > 1:
+        raise _UnknownVersion("it says that it is of several versions")
+    return str(found[0]) if found else None
 
 
 def _upgrade(connection: Connection, to: str = "head") -> None:
-    """Apply the migrations that are missing. Alembic takes some 10 MB: it is imported only here, where there is something to do."""
+    """Apply the migrations that are missing. It imports Alembic, which takes some 10 MB, only where it is needed."""
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415 - see above
     from alembic.util import CommandError  # noqa: PLC0415 - see above
