@@ -10,6 +10,7 @@ from typing import Any
 
 from creditmeter.core.prices.reported.costs import cost_in
 from creditmeter.core.prices.reported.counting import Raw
+from creditmeter.core.prices.reported.marks import NO_MARKS, Mark, Marks, marks_of
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
 from creditmeter.core.prices.reported.tools import tool_calls_in
@@ -35,6 +36,9 @@ _TIERS = {"on_demand": "standard", "on_demand_priority": "priority", "on_demand_
 """The tiers that Gemini names as types of traffic, as everybody else names them."""
 
 _SAYS_NOTHING = ("auto", "not_available", "unspecified", "traffic_type_unspecified")
+_BARE = frozenset((*AROUND[:6], *_MODEL, "provider", "provider_name"))
+"""What stands beside usage that has nothing around it but names."""
+
 _BODIES = ("choices", "content", "candidates", "output")
 """What only a response of a model has."""
 
@@ -55,16 +59,20 @@ class Facts:
     is_whole: bool = False
     is_answer: bool = False
     units: tuple[tuple[str, int], ...] = ()
+    marks: Marks = NO_MARKS
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event or response: its facts, its usage if it has one, and the paths of what is read nowhere in it."""
+    """One event or response: its facts, its usage if it has one, the paths of what is read nowhere in it, and whether there is
+    nothing around its usage but names.
+    """
 
     facts: Facts
     shape: Shape | None = None
     usage: Raw = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    is_bare: bool = False
 
 
 def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
@@ -77,7 +85,7 @@ def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
     elif isinstance(document, dict):
         first, *others = _events_of(document, _NOTHING, depth)
         unread = unread_around(document, depth, has_output=first.facts.has_output)
-        yield replace(first, unread=tuple(unread))
+        yield replace(first, unread=tuple(unread), is_bare=first.is_bare or document.keys() <= _BARE)
         yield from others
 
 
@@ -87,7 +95,9 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     facts = _facts(document, around)
     shape = shape_of(document, has_output=facts.has_output)
     if shape is not None:
-        return [Event(facts, shape, document)]
+        return [Event(facts, shape, document, is_bare=around is _NOTHING)]
+    if steps := _steps_of(document, facts, depth):
+        return steps
     of_zeros: list[Event] = []
     for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
         found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
@@ -96,6 +106,19 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
             return [*_without_shared_cost(with_usage, facts.cost_usd), *_in_providers_words(document, facts)]
         of_zeros = of_zeros or with_usage
     return _without_shared_cost(of_zeros, facts.cost_usd) or [Event(facts)]
+
+
+def _steps_of(document: Raw, facts: Facts, depth: int) -> list[Event]:
+    """The steps of a call of the AI SDK, each a response, and the total that stands beside them; nothing if it has none."""
+    listed = _objects(document.get("steps")) if depth < MAX_DEPTH else []
+    of_step = replace(facts, is_whole=True, marks=facts.marks | {Mark.STEP}, cost_usd=None)
+    found = [each for one in listed for each in _events_of(one, of_step, depth + 1) if each.shape is not None]
+    if not any(has_counts(each.usage) for each in found):
+        return []
+    of_total = replace(facts, marks=facts.marks | {Mark.TOTAL})
+    rest = {name: value for name, value in document.items() if name != "steps"}
+    totals = [each for each in _events_of(rest, of_total, depth) if each.shape is not None]
+    return [*found, *totals]
 
 
 def _in_providers_words(document: Raw, facts: Facts) -> Iterator[Event]:
@@ -132,7 +155,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
     model = around.model or _name(named, _MODEL)
     return replace(
         around,
-        response_id=_name(named, _ID) or _moment_of(document) or around.response_id,
+        response_id=_name(named, _ID) or _item_of(document) or _moment_of(document) or around.response_id,
         model=model,
         service_tier=tier or ("batch" if is_batch else _word(document, _TIER)) or around.service_tier,
         speed=_word(document, _SPEED) or around.speed,
@@ -142,6 +165,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
         is_image=around.is_image or _is_image(document),
         is_start=around.is_start or document.get("type") == "message_start",
         is_whole=around.is_whole or _is_whole(document),
+        marks=around.marks | marks_of(document),
         is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
         units=tuple(tool_calls_in(document, model).items()) or around.units,
     )
@@ -176,6 +200,13 @@ def _word(document: Raw, names: tuple[str, ...]) -> str:
     return ""
 
 
+def _item_of(document: Raw) -> str:
+    """What tells a transcript of realtime input from the responses beside it: another model made it, which counts by itself."""
+    kind, item = document.get("type"), document.get("item_id")
+    is_transcript = isinstance(kind, str) and kind.startswith("conversation.item.input_audio_transcription.")
+    return item if is_transcript and isinstance(item, str) and is_name(item) else ""
+
+
 def _moment_of(document: Raw) -> str:
     """What tells the responses of Ollama apart, which have no id: when the last event of each was made."""
     moment = document.get("created_at")
@@ -187,7 +218,10 @@ def _is_whole(document: Raw) -> bool:
     output = document.get("output")
     is_conversation = isinstance(output, dict) and "message" in output  # Bedrock Converse
     is_of_images = "created" in document and isinstance(document.get("data"), list)
-    return is_conversation or is_of_images or _is_list(document) or document.get("object") == "chat.completion"
+    is_of_agent = isinstance(output, list) and isinstance(document.get("usage"), dict) and "type" not in document
+    is_message = document.get("type") == "message" and bool(document.get("stop_reason"))
+    is_completion = document.get("object") == "chat.completion"
+    return is_conversation or is_of_images or is_of_agent or is_message or is_completion or _is_list(document)
 
 
 def _is_list(document: Raw) -> bool:

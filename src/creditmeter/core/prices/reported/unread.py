@@ -11,6 +11,9 @@ from creditmeter.core.prices.reported.counting import Raw, number_of
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
 
+STEPS = ("iterations", "request_usage_entries")
+"""The keys under which a usage object lists its steps: Anthropic's and the OpenAI Agents SDK's."""
+
 MAX_UNREAD = 16
 """Most paths that are named of one response."""
 
@@ -41,7 +44,7 @@ _TOKENS = re.compile(r"tokens|token_?count", re.IGNORECASE)
 def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
     for names, value in _leaves(usage, ()):
-        place = names[1:] if names[0] == "iterations" else names
+        place = names[1:] if names[0] in STEPS else names
         if place in shape.read_names or not (_TOKENS.search(names[-1]) or names[0] in _TOOL_COUNTERS):
             continue
         if _is_positive(value):
