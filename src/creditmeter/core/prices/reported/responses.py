@@ -44,12 +44,6 @@ class Gathered:
     has_ended: bool = False
     is_step: bool = False
     is_total: bool = False
-    has_failed: bool = False
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether a response came whose usage is not known. What failed used nothing."""
-        return not self.has_failed and (bool(self.unread) or self.facts.is_answer)
 
     def add(self, event: Event) -> None:
         """Take in one more event."""
@@ -72,7 +66,6 @@ class Gathered:
         if marks:
             self.has_ended |= Mark.END in marks and (event.shape is not None or bool(self.usage))
             self.is_step |= Mark.STEP in marks
-            self.has_failed |= Mark.FAILED in marks
 
 
 @dataclass(slots=True)
@@ -85,7 +78,9 @@ class _Gathering:
     was_total: bool = False
 
     def add(self, event: Event) -> None:
-        """Take in the next event."""
+        """Take in the next event. What failed without any usage used nothing."""
+        if Mark.FAILED in event.facts.marks and event.shape is None:
+            return
         is_total = event.shape is not None and Mark.TOTAL in event.facts.marks
         if self.was_total and not is_total:
             self.has_steps = False
@@ -114,7 +109,9 @@ def gathered(events: Iterable[Event]) -> list[Gathered]:
     for event in _with_bare_apart(list(events)):
         gathering.add(event)
     found = list(gathering.responses.values())
-    return [each for each in found if each.usage or each.is_unknown] or [each for each in found if each.facts.model]
+    return [each for each in found if each.usage or each.unread or each.facts.is_answer] or [
+        each for each in found if each.facts.model
+    ]
 
 
 def _is_apart(event: Event, running: Gathered) -> bool:

@@ -65,7 +65,7 @@ def settled(groups: Iterable[Group]) -> list[ReportedResponse]:
             steps = []
         was_total = group.is_total
         for each in group.responses:
-            own = [n for n in steps if found[n].model in ("", each.model) or not each.model] if group.is_total else []
+            own = _of_same_model(found, steps, each.model) if group.is_total else []
             if own:
                 for n, step in zip(own, with_rest([found[n] for n in own], each), strict=True):
                     found[n] = step
@@ -74,3 +74,9 @@ def settled(groups: Iterable[Group]) -> list[ReportedResponse]:
                     steps.append(len(found))
                 found.append(each)
     return found
+
+
+def _of_same_model(found: Sequence[ReportedResponse], steps: Sequence[int], model: str) -> list[int]:
+    """The steps that are in the total of a model: it may be written with more around its name there."""
+    same = [n for n in steps if found[n].model == model or not model]
+    return same or [n for n in steps if found[n].model in model or model in found[n].model]

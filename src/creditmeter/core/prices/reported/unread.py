@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, embedded_tokens, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
 
 STEPS = ("iterations", "request_usage_entries")
@@ -28,11 +28,16 @@ INFORMATIVE: Mapping[str, str] = {
     **dict.fromkeys(("text_tokens", "textTokens", "text", "cached_text_tokens"), "what the other classes of its side leave"),
     **dict.fromkeys(("noCacheTokens", "noCache", "prompt_cache_miss_tokens"), "what was not cached"),
     **dict.fromkeys(("accepted_prediction_tokens", "rejected_prediction_tokens"), "a part of the completion, at its rate"),
-    **dict.fromkeys(("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens"), "what was asked for"),
+    **dict.fromkeys(
+        ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens", "maxTokenCount"), "what was asked for"
+    ),
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
     **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "a copy in the provider's words"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
     **dict.fromkeys(("steps",), "what the whole is the sum of"),
+    **dict.fromkeys(("tokens_prompt", "tokens_completion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("tokensPrompt", "tokensCompletion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("modelInput", "request", "modelInvocationInput"), "what was asked for"),
     **dict.fromkeys(("web_fetch_requests", "mcp_calls"), "calls of tools that have no fee"),
 }
 
@@ -81,6 +86,8 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
 
 def _is_usage(found: Raw, *, has_output: bool) -> bool:
     """Whether an object is usage in known words."""
+    if by_model(found) or embedded_tokens(found) is not None:
+        return True
     return shape_of(in_camel_case(found), has_output=has_output) is not None
 
 
