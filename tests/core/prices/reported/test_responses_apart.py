@@ -43,6 +43,12 @@ def message(tokens_in: int, tokens_out: int) -> dict[str, Any]:
     return {"input_tokens": tokens_in, "output_tokens": tokens_out}
 
 
+def span(operation: str, tokens_in: int, tokens_out: int) -> dict[str, Any]:
+    """A span in OpenTelemetry's words."""
+    usage = {"gen_ai.usage.input_tokens": tokens_in, "gen_ai.usage.output_tokens": tokens_out}
+    return {"name": operation, "attributes": {"gen_ai.operation.name": operation, **usage}}
+
+
 def counts_of(document: Any, provider: str = "") -> Counts:
     """Input and output of each response in a document."""
     return [(each.counts["input_tokens"], each.counts["output_tokens"]) for each in all_of(document, provider)]
@@ -140,6 +146,46 @@ CONVERSED = [
             [(10, 5), (10, 4)],
             id="responses of realtime",
         ),
+        pytest.param(
+            {"modelResponses": [{"output": [], "usage": {"requests": 1, **converse(10, n)}} for n in (5, 4)]},
+            [(10, 5), (10, 4)],
+            id="responses of the Agents SDK in JavaScript",
+        ),
+        pytest.param(
+            [{"choices": [{"message": {"content": "Hi"}}], "usage": chat(10, n)} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="completions that do not say what they are",
+        ),
+        pytest.param(
+            [{"type": "message", "stop_reason": "end_turn", "content": [], "usage": message(10, n)} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="messages of Anthropic",
+        ),
+        pytest.param(
+            [
+                {"generation": "H", "prompt_token_count": 10, "generation_token_count": 1, "stop_reason": None},
+                {"generation": "i", "prompt_token_count": None, "generation_token_count": 5, "stop_reason": "stop"},
+                {"generation": "Hi", "prompt_token_count": 10, "generation_token_count": 4, "stop_reason": "stop"},
+            ],
+            [(10, 5), (10, 4)],
+            id="Llama",
+        ),
+        pytest.param(
+            [{"inputTextTokenCount": 10, "results": [{"tokenCount": n, "completionReason": "FINISH"}]} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="Titan",
+        ),
+        pytest.param(
+            [{"type": "transcript.text.done", "usage": message(10, n)} for n in (5, 4)], [(10, 5), (10, 4)], id="transcripts"
+        ),
+        pytest.param(
+            [span("chat", 10, 5), span("chat", 10, 4), span("invoke_agent", 20, 9)], [(10, 5), (10, 4)], id="spans of requests"
+        ),
+        pytest.param(
+            [span("invoke_agent", 20, 9), span("chat", 10, 5), span("chat", 10, 4)],
+            [(10, 5), (10, 4)],
+            id="spans with that of the run first",
+        ),
         pytest.param([chat(10, 5), chat(9, 4), chat(10, 3)], [(10, 5), (9, 4), (10, 3)], id="bare usages of several prompts"),
         pytest.param(
             [{"model": "gpt-4o", "usage": chat(10, 5)}, {"model": "gpt-4o", "usage": chat(9, 4)}],
@@ -160,7 +206,7 @@ CONVERSED = [
     ],
 )
 def test_responses_without_ids_are_told_apart(document: Any, expected: Counts) -> None:
-    """By what ends one or begins another; JSON lines say the same."""
+    """By what ends one or begins another."""
     assert counts_of(document) == expected
 
 
@@ -228,8 +274,9 @@ STEPS = [
             id="a stream of the fourth version",
         ),
         pytest.param(
-            [*STEPS, {"type": "finish", "totalUsage": converse(30, 11)}] * 1
-            + [
+            [
+                *STEPS,
+                {"type": "finish", "totalUsage": converse(30, 11)},
                 {"type": "finish-step", "usage": converse(7, 1), "response": {"id": "c"}},
                 {"type": "finish", "totalUsage": converse(7, 1)},
             ],
@@ -270,6 +317,11 @@ def test_steps_of_the_ai_sdk_are_never_added_to_their_sum(document: Any, expecte
             [(100, 10), (200, 25)],
             id="the total says more",
         ),
+        pytest.param(
+            converse(300, 30) | {"requestUsageEntries": [converse(100, 10), converse(200, 20)], "requests": 2},
+            [(100, 10), (200, 20)],
+            id="the Agents SDK in JavaScript",
+        ),
         pytest.param(message(23, 1) | {"iterations": [message(23, 1) | {"type": "message"}]}, [(23, 1)], id="one step"),
         pytest.param(message(23, 1) | {"iterations": [{}, 5]}, [(23, 1)], id="no step"),
         pytest.param(
@@ -281,6 +333,21 @@ def test_each_step_is_a_request_of_its_own(usage: dict[str, Any], expected: Coun
     """And what is billed is at least their sum."""
     assert counts_of({"id": "m", "model": "m", "usage": usage}) == expected
     assert {each.response_id for each in all_of({"id": "m", "model": "m", "usage": usage})} == {"m"}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        message(10, 5) | {"input_tokens_details": [{"cached_tokens": 8}], "output_tokens_details": [{"reasoning_tokens": 3}]},
+        converse(10, 5) | {"inputTokensDetails": [{"cached_tokens": 8}], "outputTokensDetails": [{"reasoning_tokens": 3}]},
+        converse(10, 5) | {"inputTokensDetails": {"cached_tokens": 8}, "outputTokensDetails": {"reasoning_tokens": 3}},
+    ],
+)
+def test_details_may_stand_in_a_list(usage: dict[str, Any]) -> None:
+    """As the Agents SDK writes them when it keeps a run."""
+    (found,) = all_of(usage)
+    assert (found.counts["cache_read_input_tokens"], found.counts["reasoning_output_tokens"]) == (8, 3)
+    assert not found.unread
 
 
 def test_each_step_has_its_own_long_context_step() -> None:

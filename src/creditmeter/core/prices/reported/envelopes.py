@@ -283,10 +283,16 @@ def _is_whole(document: Raw) -> bool:
     is_of_images = "created" in document and isinstance(document.get("data"), list)
     is_of_agent = isinstance(output, list) and isinstance(document.get("usage"), dict) and "type" not in document
     is_message = document.get("type") == "message" and bool(document.get("stop_reason"))
-    is_completion = document.get("object") == "chat.completion"
+    is_completion = document.get("object") == "chat.completion" or _has_message(document)
     is_inlined = not document.keys().isdisjoint(_INLINED)
     is_of_one = is_conversation or is_of_images or is_of_agent or is_message or is_completion
     return is_of_one or is_inlined or _is_list(document)
+
+
+def _has_message(document: Raw) -> bool:
+    """Whether an object is a completion with whole messages, and no piece of a stream."""
+    choices = _objects(document.get("choices"))
+    return any("message" in each for each in choices) and not any("delta" in each for each in choices)
 
 
 def _is_list(document: Raw) -> bool:

@@ -4,7 +4,9 @@
   `messageStart`.
 * Gemini ends a response with the chunk that has a `finishReason` and the counts, Gemini Live a turn with `turnComplete`
   (https://ai.google.dev/api/live).
-* OpenAI ends a response with `response.done` (realtime) or `response.completed` and the like (responses).
+* OpenAI ends a response with `response.done` (realtime) or `response.completed` and the like (responses, transcripts, images).
+* Llama and Titan at Bedrock say in their last chunk why they stopped.
+* OpenTelemetry has a span for each request, and one of an `invoke_agent` with the counts of all of them.
 * The AI SDK ends each step of a call with `finish-step`, and the call with `finish`, whose counts are those of all its steps.
 * Claude Code writes a line for each `assistant` message, and at last the `result` with the counts of all of them.
 * A batch has a line for what failed, too: nothing was used for it.
@@ -33,16 +35,22 @@ class Mark(Enum):
 Marks = frozenset[Mark]
 
 NO_MARKS: Marks = frozenset()
+_LAST_TYPES = (
+    *("message_stop", "response.done", "response.completed", "response.incomplete", "response.failed"),
+    *("transcript.text.done", "image_generation.completed", "image_edit.completed"),
+)
 _BY_TYPE: Mapping[str, Marks] = {
     "message_start": frozenset((Mark.BEGIN,)),
-    **dict.fromkeys(
-        ("message_stop", "response.done", "response.completed", "response.incomplete", "response.failed"),
-        frozenset((Mark.END,)),
-    ),
+    **dict.fromkeys(_LAST_TYPES, frozenset((Mark.END,))),
     **dict.fromkeys(("finish-step", "step-finish"), frozenset((Mark.STEP, Mark.END))),
     "finish": frozenset((Mark.TOTAL, Mark.END)),
     "assistant": frozenset((Mark.STEP,)),
     "result": frozenset((Mark.TOTAL, Mark.END)),
+}
+_OPERATION = "gen_ai.operation.name"
+_BY_OPERATION: Mapping[str, Marks] = {
+    **dict.fromkeys(("chat", "generate_content", "text_completion"), frozenset((Mark.STEP, Mark.END))),
+    "invoke_agent": frozenset((Mark.TOTAL, Mark.END)),
 }
 _FIRST_ERROR = 400
 _FAILED = ("errored", "canceled", "expired")
@@ -52,9 +60,11 @@ def marks_of(document: Raw) -> Marks:
     """What an object of a report says of where it stands."""
     kind = document.get("type")
     marks = _BY_TYPE.get(kind, NO_MARKS) if isinstance(kind, str) else NO_MARKS
+    if isinstance(operation := document.get(_OPERATION), str):
+        marks |= _BY_OPERATION.get(operation, NO_MARKS)
     if "messageStart" in document:
         marks |= {Mark.BEGIN}
-    if _is_end_of_turn(document) or _is_end_of_answer(document):
+    if _is_end_of_turn(document) or _is_end_of_answer(document) or _is_end_at_bedrock(document):
         marks |= {Mark.END}
     if _is_failed_line(document):
         marks |= {Mark.FAILED}
@@ -72,6 +82,14 @@ def _is_end_of_answer(document: Raw) -> bool:
     if not isinstance(candidates, list) or not isinstance(document.get("usageMetadata", document.get("usage_metadata")), dict):
         return False
     return any(isinstance(each, dict) and _is_finished(each) for each in candidates)
+
+
+def _is_end_at_bedrock(document: Raw) -> bool:
+    """Whether an object is the last of a Llama or a Titan, or the whole of one."""
+    results = document.get("results")
+    first = results[0] if isinstance(results, list) and results else None
+    is_of_llama = "generation_token_count" in document and bool(document.get("stop_reason"))
+    return is_of_llama or any(bool(each.get("completionReason")) for each in (document, first) if isinstance(each, dict))
 
 
 def _is_finished(candidate: Mapping[str, Any]) -> bool:

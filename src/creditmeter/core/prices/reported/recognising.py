@@ -16,7 +16,8 @@ AROUND = (
     *("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage"),
     *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
     *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
-    *("response_metadata", "llm_output", "kwargs", "data", "raw_responses"),
+    *("response_metadata", "llm_output", "kwargs", "data"),
+    *("raw_responses", "rawResponses", "model_responses", "modelResponses", "context_wrapper"),
     *("inlinedResponses", "inlined_responses", "dest", "trace", "orchestrationTrace", "preProcessingTrace"),
     *("postProcessingTrace", "routingClassifierTrace", "customOrchestrationTrace", "modelInvocationOutput"),
 )
@@ -63,14 +64,24 @@ def embedded_tokens(found: Raw) -> int | None:
     """How many tokens were embedded, by the statistics of Vertex AI; None if it is no response of embeddings that has any.
 
     https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
+
+    Raises:
+        UnknownUsageError: a count in the statistics is none.
     """
-    for name in ("predictions", "embeddings"):
-        listed = found.get(name)
-        statistics = [_statistics(each) for each in listed] if isinstance(listed, list) else []
-        counts = [each.get("token_count", each.get("tokenCount")) for each in statistics]
-        if any(each is not None for each in counts):
-            return sum(as_count(each, f"{name}.statistics.token_count") or 0 for each in counts)
-    return None
+    counts = _counts_of_embeddings(found)
+    return sum(as_count(each, "embeddings.statistics.token_count") or 0 for each in counts) if counts else None
+
+
+def has_embedded(found: Raw) -> bool:
+    """Whether an object is a response of embeddings with statistics."""
+    return bool(_counts_of_embeddings(found))
+
+
+def _counts_of_embeddings(found: Raw) -> list[object]:
+    listed = found.get("predictions", found.get("embeddings"))
+    statistics = [_statistics(each) for each in listed] if isinstance(listed, list) else []
+    counts = [each.get("token_count", each.get("tokenCount")) for each in statistics]
+    return [each for each in counts if each is not None]
 
 
 def _statistics(embedded: object) -> Raw:

@@ -22,7 +22,7 @@ from creditmeter.core.prices.reported.counting import Raw, sum_at
 from creditmeter.core.prices.reported.envelopes import Event, Facts, is_name
 from creditmeter.core.prices.reported.marks import Mark
 from creditmeter.core.prices.reported.merging import merged
-from creditmeter.core.prices.reported.shapes import MESSAGES, Shape
+from creditmeter.core.prices.reported.shapes import CAMEL, MESSAGES, OTEL, Shape
 from creditmeter.core.prices.reported.steps import steps_in, with_rest
 from creditmeter.core.prices.reported.unread import MAX_UNREAD, unread_in_usage
 from creditmeter.core.prices.reported.values import ReportedResponse
@@ -106,12 +106,17 @@ class _Gathering:
 def gathered(events: Iterable[Event]) -> list[Gathered]:
     """The responses to which the events belong, in the order in which they began."""
     gathering = _Gathering()
-    for event in _with_bare_apart(list(events)):
+    for event in sorted(_with_bare_apart(list(events)), key=_is_of_run):
         gathering.add(event)
     found = list(gathering.responses.values())
     return [each for each in found if each.usage or each.unread or each.facts.is_answer] or [
         each for each in found if each.facts.model
     ]
+
+
+def _is_of_run(event: Event) -> bool:
+    """Whether an event is the span of a run, which may come before those of its requests."""
+    return event.shape is OTEL and Mark.TOTAL in event.facts.marks
 
 
 def _is_apart(event: Event, running: Gathered) -> bool:
@@ -186,7 +191,7 @@ def _steps(shape: Shape, usage: Raw, provider: str, facts: Facts) -> Iterator[Re
     Anthropic lists the steps of one response as `iterations`; what compaction and other models used is in none of the totals
     (https://platform.claude.com/docs/en/build-with-claude/compaction): the sum of all steps is what is billed.
     """
-    for step in steps_in(usage) if shape is MESSAGES else ():
+    for step in steps_in(usage) if shape in (MESSAGES, CAMEL) else ():
         named = step.get("model", step.get("model_name"))
         model = named if isinstance(named, str) and facts.model and is_name(named) else facts.model
         counts = classes_in(shape, step, provider)

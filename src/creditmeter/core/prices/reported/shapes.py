@@ -87,10 +87,7 @@ _SEARCHES = {
     "storage_searches": (
         "server_side_tool_usage_details/file_search_calls & server_side_tool_usage_details/document_search_calls",
     ),
-    "code_executions": (
-        "server_tool_use/code_execution_requests",
-        "server_side_tool_usage_details/code_interpreter_calls",
-    ),
+    "code_executions": ("server_tool_use/code_execution_requests", "server_side_tool_usage_details/code_interpreter_calls"),
     "search_sources": ("num_sources_used",),
 }
 
@@ -302,6 +299,7 @@ CAMEL = Shape(
         "cache_read_input_tokens": (
             "inputTokenDetails/cacheReadTokens",
             "inputTokens/cacheRead",
+            "inputTokensDetails/cached_tokens",
             "+cacheReadInputTokens",
             "+cacheReadInputTokenCount",
             "+cacheReadTokens",
@@ -323,7 +321,10 @@ CAMEL = Shape(
             "+cacheDetails[ttl=1h]/inputTokens",
             "raw/cache_creation/ephemeral_1h_input_tokens",
         ),
-        "reasoning_output_tokens": ("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+        "reasoning_output_tokens": (
+            *("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+            "outputTokensDetails/reasoning_tokens",
+        ),
         "audio_input_tokens": (
             "raw/prompt_tokens_details/audio_tokens",
             *_modality(("raw/promptTokensDetails",), ("AUDIO",), "tokenCount"),

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, embedded_tokens, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, has_embedded, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
 
-STEPS = ("iterations", "request_usage_entries")
+STEPS = ("iterations", "request_usage_entries", "requestUsageEntries")
 """The keys under which a usage object lists its steps: Anthropic's and the OpenAI Agents SDK's."""
 
 MAX_UNREAD = 16
@@ -86,7 +86,7 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
 
 def _is_usage(found: Raw, *, has_output: bool) -> bool:
     """Whether an object is usage in known words."""
-    if by_model(found) or embedded_tokens(found) is not None:
+    if by_model(found) or has_embedded(found):
         return True
     return shape_of(in_camel_case(found), has_output=has_output) is not None
 
