@@ -113,6 +113,31 @@ CONVERSED = [
             id="streams of Converse",
         ),
         pytest.param(
+            [{"metadata": {"usage": converse(10, n), "metrics": {"latencyMs": 9}}} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="the counts of streams of Converse alone",
+        ),
+        pytest.param(
+            [
+                {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}], "usage": None},
+                {"object": "chat.completion.chunk", "choices": [], "usage": chat(10, 5)},
+                {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}], "usage": None},
+                {"object": "chat.completion.chunk", "choices": [], "usage": chat(10, 4)},
+            ],
+            [(10, 5), (10, 4)],
+            id="streams of chat completions",
+        ),
+        pytest.param(
+            [{"type": "ai", "content": "Hi", "usage_metadata": message(10, n)} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="messages of LangChain",
+        ),
+        pytest.param(
+            [{"kind": "response", "parts": [], "usage": message(10, n)} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="messages of pydantic-ai",
+        ),
+        pytest.param(
             [
                 {"type": "message_start", "message": {"usage": message(10, 1)}},
                 {"type": "message_delta", "usage": {"output_tokens": 5}},
@@ -234,6 +259,24 @@ def test_bare_counts_of_one_stream_are_cumulative(spoken: list[int], words: Any,
     """In whatever order they come."""
     pieces = data.draw(st.permutations([words(10, each) for each in [*spoken, 97]]))
     assert counts_of(pieces) == [(10, 97)]
+
+
+IN_OPENAIS_WORDS = {"openai": {"usage": chat(10, 5)}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "finish-step", "usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS},
+        {"type": "finish", "usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS},
+        {"choices": [{"message": {}}], "usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS},
+        {"steps": [{"usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS}], "usage": converse(10, 5)},
+    ],
+)
+def test_the_same_in_other_words_is_no_other_response(document: dict[str, Any]) -> None:
+    """The AI SDK has the provider's own counts beside its own."""
+    assert counts_of(document) == [(10, 5)]
+    assert counts_of([document, document]) == [(10, 5), (10, 5)]
 
 
 def test_a_transcript_has_the_model_that_made_it() -> None:

@@ -83,7 +83,7 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event or response: its facts, its usage if it has one, the paths of what is read nowhere in it, and whether there is
-    nothing around its usage but names.
+    nothing around its usage but names. `is_again` is what the same response reports once more, in other words.
     """
 
     facts: Facts
@@ -91,6 +91,7 @@ class Event:
     usage: Raw = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     is_bare: bool = False
+    is_again: bool = False
 
 
 def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
@@ -181,7 +182,7 @@ def _in_providers_words(document: Raw, facts: Facts) -> Iterator[Event]:
             for one in by_provider.values():
                 usage = one.get("usage") if isinstance(one, dict) else None
                 if isinstance(usage, dict) and (shape := shape_of(usage)) is not None:
-                    yield Event(facts, shape, usage)
+                    yield Event(facts, shape, usage, is_again=True)
 
 
 def _without_shared_cost(events: list[Event], around: Decimal | None) -> list[Event]:
@@ -282,7 +283,9 @@ def _is_whole(document: Raw) -> bool:
     is_conversation = isinstance(output, dict) and "message" in output  # Bedrock Converse
     is_of_images = "created" in document and isinstance(document.get("data"), list)
     is_of_agent = isinstance(output, list) and isinstance(document.get("usage"), dict) and "type" not in document
-    is_message = document.get("type") == "message" and bool(document.get("stop_reason"))
+    kind = document.get("type")
+    is_of_framework = kind == "ai" or document.get("kind") == "response"  # LangChain, pydantic-ai
+    is_message = is_of_framework or (kind == "message" and bool(document.get("stop_reason")))
     is_completion = document.get("object") == "chat.completion" or _has_message(document)
     is_inlined = not document.keys().isdisjoint(_INLINED)
     is_of_one = is_conversation or is_of_images or is_of_agent or is_message or is_completion

@@ -74,6 +74,7 @@ class _Gathering:
 
     responses: dict[str, Gathered] = field(default_factory=dict)
     running: str = ""
+    last: str = ""
     has_steps: bool = False
     was_total: bool = False
 
@@ -81,17 +82,21 @@ class _Gathering:
         """Take in the next event. What failed without any usage used nothing."""
         if Mark.FAILED in event.facts.marks and event.shape is None:
             return
+        if event.is_again:
+            self.responses.setdefault(self.last, Gathered()).add(event)
+            return
         is_total = event.shape is not None and Mark.TOTAL in event.facts.marks
         if self.was_total and not is_total:
             self.has_steps = False
         self.was_total = is_total
         if is_total and self.has_steps:
-            self.responses[f"\0{len(self.responses)}"] = total = Gathered(is_total=True)
-            total.add(event)
-            return
-        self.has_steps |= event.shape is not None and Mark.STEP in event.facts.marks
-        self._begin(event)
-        self.responses.setdefault(self.running, Gathered()).add(event)
+            self.last = f"\0{len(self.responses)}"
+            self.responses[self.last] = Gathered(is_total=True)
+        else:
+            self.has_steps |= event.shape is not None and Mark.STEP in event.facts.marks
+            self._begin(event)
+            self.last = self.running
+        self.responses.setdefault(self.last, Gathered()).add(event)
 
     def _begin(self, event: Event) -> None:
         """Make the response of an event the running one."""
