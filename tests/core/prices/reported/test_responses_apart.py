@@ -261,6 +261,41 @@ def test_bare_counts_of_one_stream_are_cumulative(spoken: list[int], words: Any,
     assert counts_of(pieces) == [(10, 97)]
 
 
+def gemini_stream(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The chunks of a response of Gemini."""
+    chunks = [{"candidates": [{"content": {}}], "usageMetadata": gemini(prompt, each)} for each in spoken]
+    return [*chunks, {"candidates": [{"finishReason": "STOP"}], "usageMetadata": gemini(prompt, 97)}]
+
+
+def live_turn(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The events of a turn of Gemini Live."""
+    events: list[dict[str, Any]] = [{"serverContent": {}, "usageMetadata": live(prompt, each)} for each in spoken]
+    return [*events, {"serverContent": TURN_ENDS, "usageMetadata": live(prompt, 97)}]
+
+
+def anthropic_stream(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The events of a message of Anthropic."""
+    deltas = [{"type": "message_delta", "usage": {"output_tokens": each}} for each in (*spoken, 97)]
+    return [{"type": "message_start", "message": {"usage": message(prompt, 1)}}, *deltas, {"type": "message_stop"}]
+
+
+def chat_stream(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The chunks of a chat completion, with the counts so far, as vLLM writes them."""
+    piece = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}]}
+    last = {"object": "chat.completion.chunk", "choices": [], "usage": chat(prompt, 97)}
+    return [*(piece | {"usage": chat(prompt, each)} for each in spoken), last]
+
+
+STREAMS = st.sampled_from([gemini_stream, live_turn, anthropic_stream, chat_stream])
+
+
+@given(st.lists(st.tuples(STREAMS, st.integers(1, 500), st.lists(st.integers(0, 97), max_size=3)), min_size=1, max_size=5))
+def test_streams_one_behind_the_other_read_as_each_alone(streams: list[tuple[Any, int, list[int]]]) -> None:
+    """Whatever comes after what, and however many events each has."""
+    events = [event for stream, prompt, spoken in streams for event in stream(prompt, spoken)]
+    assert counts_of(events) == [(prompt, 97) for _, prompt, _ in streams]
+
+
 IN_OPENAIS_WORDS = {"openai": {"usage": chat(10, 5)}}
 
 
