@@ -366,6 +366,9 @@ STEPS = [
         ),
         pytest.param([{"type": "finish", "totalUsage": converse(30, 11)}], [(30, 11)], id="a sum without steps"),
         pytest.param(
+            [{"type": "finish", "messageMetadata": {"totalUsage": converse(30, 11)}}], [(30, 11)], id="as the browser has it"
+        ),
+        pytest.param(
             {"usage": converse(20, 6), "totalUsage": converse(30, 11), "steps": STEPS}, [(10, 5), (20, 6)], id="a result"
         ),
         pytest.param({"usage": converse(30, 12), "steps": STEPS}, [(10, 5), (20, 7)], id="a result whose sum says more"),
