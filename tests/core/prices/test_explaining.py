@@ -102,11 +102,11 @@ def report(*responses: tuple[str, int], **beside: Any) -> Usage:
     return Usage("text", provider_usage_json=json.dumps(documents))
 
 
-def steps(model: str, **beside: Any) -> Usage:
+def steps(model: str, name: str = "m", **beside: Any) -> Usage:
     """A usage whose provider reports one response of two steps, of 900 and 300 tokens."""
     listed = [{"input_tokens": tokens, "output_tokens": 0} for tokens in (900, 300)]
     usage = {"input_tokens": 300, "output_tokens": 0, "iterations": listed} | beside
-    return Usage("text", provider_usage_json=json.dumps({"id": "m", "model": model, "usage": usage}))
+    return Usage("text", provider_usage_json=json.dumps({"id": name, "model": model, "usage": usage}))
 
 
 def text(model: str, tokens: int) -> Usage:
@@ -164,6 +164,9 @@ def test_steps_have_one_reported_cost() -> None:
     """0.02 dollars times 1.5 times 100 are 3 credits, whichever step they are of; by the list 1,200 x 0.001 credits are 1.2."""
     assert priced(steps("reported", cost=0.02)).exact_credits == 3
     assert priced(steps("small", cost=0.02)).exact_credits == Decimal("1.2")
+    # without an id nothing says whose the cost is, so it is of none of them
+    without_id = priced(steps("reported", "", cost=0.02))
+    assert (without_id.exact_credits, without_id.reported_cost_usd) == (Decimal("1.2"), None)
 
 
 def test_responses_that_a_charge_does_not_keep() -> None:

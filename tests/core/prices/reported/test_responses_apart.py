@@ -245,6 +245,7 @@ def test_responses_without_ids_are_told_apart(document: Any, expected: Counts) -
         ([chat(10, 5), chat(10, 5)], (10, 5)),
         ([message(3, 1), {"output_tokens": 9}], (3, 9)),
         ([gemini(10, 2), gemini(10, 5)], (10, 5)),
+        ([gemini(10, 2), gemini(10, 5) | {"toolUsePromptTokenCount": 7, "totalTokenCount": 22}], (17, 5)),
         ([{"candidates": [{"finishReason": None}], "usageMetadata": gemini(10, n)} for n in (2, 5)], (10, 5)),
         ([*CONVERSED, {"metadata": {"usage": converse(10, 5)}}], (10, 5)),
     ],

@@ -154,10 +154,11 @@ def _with_bare_apart(events: list[Event]) -> list[Event]:
 
 
 def _prompt_of(event: Event) -> int:
-    """The input of usage that is complete; 0 of any other."""
+    """The input of usage that is complete, without what tools add to it while it is answered; 0 of any other."""
     counts = classes_in(event.shape, event.usage, "") if event.shape is not None else {}
     prompt = counts.get("input_tokens", 0)
-    return prompt if counts.get("output_tokens") or counts.get("total") == prompt else 0
+    is_complete = bool(counts.get("output_tokens")) or counts.get("total") == prompt
+    return prompt - counts.get("tool_input_tokens", 0) if is_complete else 0
 
 
 def _whole(event: Event) -> Event:
@@ -185,9 +186,10 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     whole = _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
     steps = [each for shape, usage in gathered.usage.values() for each in _steps(shape, usage, rules_of, facts)]
     first, *others = with_rest([each for each in steps if each.model == facts.model], whole)
-    yield replace(first, reported_cost_usd=facts.cost_usd)
+    others += [each for each in steps if each.model != facts.model]
+    is_shared = bool(others) and not facts.response_id  # nothing says that they belong together
+    yield replace(first, reported_cost_usd=None if is_shared else facts.cost_usd)
     yield from others
-    yield from (each for each in steps if each.model != facts.model)
 
 
 def _steps(shape: Shape, usage: Raw, provider: str, facts: Facts) -> Iterator[ReportedResponse]:
