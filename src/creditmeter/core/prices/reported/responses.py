@@ -184,7 +184,8 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     own = _larger(_with_model_rules(own, facts, name), dict(facts.units))
     unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
     whole = _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
-    steps = [each for shape, usage in gathered.usage.values() for each in _steps(shape, usage, rules_of, facts)]
+    with_steps = () if gathered.is_total else gathered.usage.values()  # a total is settled by the steps before it
+    steps = [each for shape, usage in with_steps for each in _steps(shape, usage, rules_of, facts)]
     first, *others = with_rest([each for each in steps if each.model == facts.model], whole)
     others += [each for each in steps if each.model != facts.model]
     is_shared = bool(others) and not facts.response_id  # nothing says that they belong together
