@@ -3,6 +3,7 @@
 * OpenRouter: `cost`, and for a key of one's own (`is_byok`) what its provider charges, `cost_details.upstream_inference_cost`
   (https://openrouter.ai/docs/use-cases/usage-accounting). Without that the cost is not known: `cost` is then a fee, or 0.
 * xAI: `cost_in_usd_ticks`, 10^10 a dollar (https://docs.x.ai/developers/cost-tracking).
+  Its record of a generation has `total_cost` and `upstream_inference_cost` beside the counts.
 * Perplexity: `cost.total_cost`.
 * LiteLLM: `response_cost`, also in `_hidden_params`.
 
@@ -25,11 +26,13 @@ def cost_in(document: Raw) -> Decimal | None:
         return ticks.scaleb(-10)
     details, cost = document.get("cost_details"), document.get("cost")
     if document.get("is_byok") is True:
-        return _dollars(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
+        within = details if isinstance(details, dict) else document
+        return _dollars(within.get("upstream_inference_cost"))
     hidden = document.get("_hidden_params")
     reports = (
         cost.get("total_cost") if isinstance(cost, dict) else cost,
         document.get("response_cost"),
+        document.get("total_cost"),
         hidden.get("response_cost") if isinstance(hidden, dict) else None,
     )
     return next((found for each in reports if (found := _dollars(each)) is not None), None)

@@ -14,6 +14,8 @@ Where the words come from:
 * AI SDK: https://ai-sdk.dev/docs/reference/ai-sdk-core/generate-text
 * LangChain: https://reference.langchain.com/python/langchain-core/messages/ai/UsageMetadata
 * pydantic-ai: https://ai.pydantic.dev/api/usage
+* OpenRouter: https://openrouter.ai/docs/api/api-reference/generations/get-generation
+* Claude Code: https://code.claude.com/docs/en/agent-sdk/cost-tracking
 * Ollama: https://docs.ollama.com/api/usage
 * Cohere: https://docs.cohere.com/reference/chat
 * LiteLLM: https://docs.litellm.ai/docs/completion/prompt_caching
@@ -85,10 +87,7 @@ _SEARCHES = {
     "storage_searches": (
         "server_side_tool_usage_details/file_search_calls & server_side_tool_usage_details/document_search_calls",
     ),
-    "code_executions": (
-        "server_tool_use/code_execution_requests",
-        "server_side_tool_usage_details/code_interpreter_calls",
-    ),
+    "code_executions": ("server_tool_use/code_execution_requests", "server_side_tool_usage_details/code_interpreter_calls"),
     "search_sources": ("num_sources_used",),
 }
 
@@ -292,7 +291,7 @@ MESSAGES = Shape(
 )
 
 CAMEL = Shape(
-    "Bedrock Converse; AI SDK 5 and 6; Cursor",
+    "Bedrock Converse; AI SDK 5 and 6; Cursor; Claude Code by model",
     ("inputTokens", "outputTokens"),
     {
         "input_tokens": ("inputTokens/total", "inputTokens"),
@@ -300,6 +299,7 @@ CAMEL = Shape(
         "cache_read_input_tokens": (
             "inputTokenDetails/cacheReadTokens",
             "inputTokens/cacheRead",
+            "inputTokensDetails/cached_tokens",
             "+cacheReadInputTokens",
             "+cacheReadInputTokenCount",
             "+cacheReadTokens",
@@ -321,7 +321,10 @@ CAMEL = Shape(
             "+cacheDetails[ttl=1h]/inputTokens",
             "raw/cache_creation/ephemeral_1h_input_tokens",
         ),
-        "reasoning_output_tokens": ("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+        "reasoning_output_tokens": (
+            *("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+            "outputTokensDetails/reasoning_tokens",
+        ),
         "audio_input_tokens": (
             "raw/prompt_tokens_details/audio_tokens",
             *_modality(("raw/promptTokensDetails",), ("AUDIO",), "tokenCount"),
@@ -331,6 +334,7 @@ CAMEL = Shape(
             *_modality(("raw/candidatesTokensDetails",), ("AUDIO",), "tokenCount"),
         ),
         "image_output_tokens": _modality(("raw/candidatesTokensDetails",), ("IMAGE",), "tokenCount"),
+        "web_searches": ("webSearchRequests",),
         "rerank_searches": ("searchUnits",),
         "total": ("totalTokens",),
     },
@@ -371,6 +375,18 @@ OLLAMA = Shape(
     {"input_tokens": ("prompt_eval_count",), "output_tokens": ("eval_count",)},
 )
 
+GENERATION = Shape(
+    "OpenRouter's record of a generation",
+    ("native_tokens_prompt", "native_tokens_completion", "nativeTokensPrompt", "nativeTokensCompletion"),
+    {
+        "input_tokens": ("native_tokens_prompt", "nativeTokensPrompt"),
+        "output_tokens": ("native_tokens_completion", "nativeTokensCompletion"),
+        "cache_read_input_tokens": ("native_tokens_cached", "nativeTokensCached"),
+        "reasoning_output_tokens": ("native_tokens_reasoning", "nativeTokensReasoning"),
+        "image_output_tokens": ("native_tokens_completion_images", "nativeTokensCompletionImages"),
+    },
+)
+
 SEARCHES = Shape("Cohere rerank", ("search_units",), {"rerank_searches": ("search_units",)})
 
 TOTAL_ONLY = Shape(
@@ -379,5 +395,5 @@ TOTAL_ONLY = Shape(
     {"input_tokens": ("tokens", "total_tokens")},
 )
 
-SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, MESSAGES, SEARCHES)
+SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, GENERATION, MESSAGES, SEARCHES)
 """All shapes. The first of which a name is there is that of an object."""

@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, has_embedded, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
+
+STEPS = ("iterations", "request_usage_entries", "requestUsageEntries")
+"""The keys under which a usage object lists its steps: Anthropic's and the OpenAI Agents SDK's."""
 
 MAX_UNREAD = 16
 """Most paths that are named of one response."""
@@ -25,11 +28,16 @@ INFORMATIVE: Mapping[str, str] = {
     **dict.fromkeys(("text_tokens", "textTokens", "text", "cached_text_tokens"), "what the other classes of its side leave"),
     **dict.fromkeys(("noCacheTokens", "noCache", "prompt_cache_miss_tokens"), "what was not cached"),
     **dict.fromkeys(("accepted_prediction_tokens", "rejected_prediction_tokens"), "a part of the completion, at its rate"),
-    **dict.fromkeys(("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens"), "what was asked for"),
+    **dict.fromkeys(
+        ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens", "maxTokenCount"), "what was asked for"
+    ),
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
     **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "a copy in the provider's words"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
     **dict.fromkeys(("steps",), "what the whole is the sum of"),
+    **dict.fromkeys(("tokens_prompt", "tokens_completion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("tokensPrompt", "tokensCompletion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("modelInput", "request", "modelInvocationInput"), "what was asked for"),
     **dict.fromkeys(("web_fetch_requests", "mcp_calls"), "calls of tools that have no fee"),
 }
 
@@ -41,7 +49,7 @@ _TOKENS = re.compile(r"tokens|token_?count", re.IGNORECASE)
 def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
     for names, value in _leaves(usage, ()):
-        place = names[1:] if names[0] == "iterations" else names
+        place = names[1:] if names[0] in STEPS else names
         if place in shape.read_names or not (_TOKENS.search(names[-1]) or names[0] in _TOOL_COUNTERS):
             continue
         if _is_positive(value):
@@ -78,6 +86,8 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
 
 def _is_usage(found: Raw, *, has_output: bool) -> bool:
     """Whether an object is usage in known words."""
+    if by_model(found) or has_embedded(found):
+        return True
     return shape_of(in_camel_case(found), has_output=has_output) is not None
 
 
