@@ -17,6 +17,7 @@ from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.prices.work_bounds import low_price
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.cards import cards, usages, work_for
+from tests.core.prices.priced import CARD as DEFAULT
 from tests.core.prices.priced import NOW, bound, price, unbounded
 
 HEAD = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\nincrement = "0.000001"\n'
@@ -109,6 +110,14 @@ def of(model: str, provider: str = "", tokens: int = 1_000, **served: str) -> Us
         (of("listed", service_tier="flex", speed="fast"), "0.024", ()),  # 1,000 x 4 x 6
         (of("listed", service_tier="flex", region="us"), "0.0044", ()),  # 1,000 x 4 x 1.1
         (of("listed", service_tier="flex", region="eu"), "0.004", UNKNOWN),
+        # A tier of the name of a speed that has a price is that speed, and the other way round; both at once are one.
+        (of("listed", tokens=5, service_tier="fast"), "0.0003", ()),
+        (of("listed", tokens=5, service_tier="fast", speed="fast"), "0.0003", ()),
+        (of("listed", speed="flex"), "0.004", ()),
+        (of("own", service_tier="fast"), "0.061", ()),
+        (of("own", service_tier="fast", speed="FAST"), "0.061", ()),
+        (of("own", speed="priority"), "0.021", ()),
+        (of("listed", service_tier="fast", speed="flex"), "0.0175", ()),  # 1,000 x 70 x 0.25
         # What means the standard price.
         (of("own", service_tier="on_demand", speed="standard", region="global"), "0.011", ()),
         (of("own", service_tier="DEFAULT", region="not_available"), "0.011", ()),
@@ -120,7 +129,9 @@ def test_what_served_a_call_decides_its_rates(usage: Usage, usd: str, flags: tup
     assert (found.usd, found.flags) == (Decimal(usd), flags)
 
 
-@pytest.mark.parametrize(("tier", "credits"), [("", "1.1"), ("flex", "0.6"), ("priority", "2.1"), ("unheard-of", "1.1")])
+@pytest.mark.parametrize(
+    ("tier", "credits"), [("", "1.1"), ("flex", "0.6"), ("priority", "2.1"), ("fast", "6.1"), ("unheard-of", "1.1")]
+)
 def test_a_hold_follows_the_tier_that_is_asked_for(tier: str, credits: str) -> None:
     """And so does the low end of a quote, which is the same here."""
     work = Work("text", "", "own", 1_000, 0, service_tier=tier)
@@ -136,6 +147,34 @@ def test_the_tier_that_was_reserved_counts_if_none_is_reported(asked: str, repor
     work = Work("text", "", "own", 1, 1, service_tier=asked)
     complete, is_estimated = complete_usage(Usage("text", "", "own", "", 1, 1, served=Served(reported, speed="fast")), work)
     assert (complete.served, is_estimated) == (Served(served, speed="fast"), False)
+
+
+@pytest.mark.parametrize(
+    ("reported", "tier"),
+    [
+        (Served("", "standard"), ""),
+        (Served("", "fast"), ""),
+        (Served("standard", "fast"), "standard"),
+        (Served(), "fast"),
+    ],
+)
+def test_a_speed_that_is_reported_says_whether_the_fast_tier_served_the_call(reported: Served, tier: str) -> None:
+    """Anthropic's fast mode may fall back to the standard speed, which costs what is standard."""
+    work = Work("text", "", "own", 1, 1, service_tier="fast")
+    complete, _ = complete_usage(Usage("text", "", "own", "", 1, 1, served=reported), work)
+    assert complete.served == replace(reported, service_tier=tier)
+
+
+@pytest.mark.parametrize("tier", ["fast", "Fast"])
+def test_fast_mode_of_anthropic_is_held_and_charged_at_its_own_price(tier: str) -> None:
+    """The list has 10 and 50 dollars a million for Opus 4.8 at fast speed, twice the standard."""
+    work = Work("text", "anthropic", "claude-opus-4-8", 1_000, 100, service_tier=tier)
+    usage = Usage("text", "anthropic", "claude-opus-4-8", "", 1_000, 100, served=Served(service_tier=tier))
+    by_speed = replace(usage, served=Served("standard", speed="fast"))
+    # 1,000 x 10 and 100 x 50 for a million are 0.01 + 0.005 dollars: 1.5 credits, rounded up to 2.
+    assert bound(DEFAULT, work).amount == from_credits(2)
+    assert (price(DEFAULT, usage).usd, price(DEFAULT, usage).flags) == (Decimal("0.015"), ())
+    assert price(DEFAULT, by_speed).usd == Decimal("0.015")
 
 
 @given(cards(), usages(), st.sampled_from(["0", "0.5", "1", "1.75", "999.9999"]), st.integers(0, 3))

@@ -8,6 +8,7 @@ from creditmeter.core.prices.rate_card import TEXT
 from creditmeter.core.prices.reported.calls import ReportedCall, reported_call
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage
+from creditmeter.core.prices.tiers import SPEEDS
 from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, input_parts
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Served, Usage, Work
@@ -85,5 +86,7 @@ def _with_units(units: Mapping[str, int], work: Work) -> Mapping[str, int]:
 
 
 def _served(served: Served, work: Work) -> Served:
-    """What served the call; the tier that was asked for if the usage names none."""
-    return served if served.service_tier or not work.service_tier else replace(served, service_tier=work.service_tier)
+    """What served the call; the tier that was asked for if the usage names none, nor the speed that this tier would be."""
+    asked = work.service_tier
+    is_reported = served.service_tier or (served.speed and asked.lower() in SPEEDS)
+    return served if is_reported or not asked else replace(served, service_tier=asked)

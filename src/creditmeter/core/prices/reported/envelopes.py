@@ -135,7 +135,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
         response_id=_name(named, _ID) or _moment_of(document) or around.response_id,
         model=model,
         service_tier=tier or ("batch" if is_batch else _word(document, _TIER)) or around.service_tier,
-        speed=_word(document, _SPEED) or around.speed,
+        speed=_word(document, _SPEED) or _latency_of(document) or around.speed,
         region=_word(document, _REGION) or around.region,
         cost_usd=around.cost_usd if cost is None else cost,
         has_output=around.has_output and not _is_embedding(document),
@@ -174,6 +174,15 @@ def _word(document: Raw, names: tuple[str, ...]) -> str:
         if isinstance(word, str) and is_name(word) and word.lower() not in _SAYS_NOTHING:
             return _TIERS.get(word.lower(), word.lower())
     return ""
+
+
+def _latency_of(document: Raw) -> str:
+    """The latency that Bedrock served a call with: `optimized` has prices of its own.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/latency-optimized-inference.html
+    """
+    found = document.get("performanceConfig")
+    return _word(found, ("latency",)) if isinstance(found, dict) else ""
 
 
 def _moment_of(document: Raw) -> str:
