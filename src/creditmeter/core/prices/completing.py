@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from creditmeter.core.prices.fees import OTHER_NAMES
+from creditmeter.core.prices.fees import OTHER_NAMES, REQUESTS
 from creditmeter.core.prices.rate_card import TEXT
 from creditmeter.core.prices.reported.calls import ReportedCall, reported_call
 from creditmeter.core.prices.reported.values import UnknownUsageError
@@ -53,6 +53,7 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
         variant=usage.variant or work.variant,
         tool=usage.tool or work.tool,
         served=_served(usage.served, work),
+        units=_with_context(usage.units, work),
     )
     if complete.action != TEXT:
         return replace(complete, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), False
@@ -81,8 +82,14 @@ def _with_parts_of_input(usage: Usage, work: Work) -> Usage:
 def _with_units(units: Mapping[str, int], work: Work) -> Mapping[str, int]:
     """The units of a usage, and as many of the others as the work says: what has a fee, and citations."""
     known = {OTHER_NAMES.get(name, name) for name in units}
-    others = {name: count for name, count in work.units.items() if name == CITATIONS or name not in RARE_COUNTS}
+    others = {name: count for name, count in work.units.items() if name == CITATIONS or name not in (*RARE_COUNTS, *REQUESTS)}
     return {**units, **{name: count for name, count in others.items() if OTHER_NAMES.get(name, name) not in known}}
+
+
+def _with_context(units: Mapping[str, int], work: Work) -> Mapping[str, int]:
+    """The units of a usage; if they do not say how much of the web its request searched, as much as was asked for."""
+    asked = {name: count for name, count in work.units.items() if name in REQUESTS}
+    return {**units, **asked} if asked and units.keys().isdisjoint(REQUESTS) else units
 
 
 def _served(served: Served, work: Work) -> Served:

@@ -4,8 +4,8 @@ The price list knows the prices of some: those count. For each other way the car
 which the cost of all tokens is multiplied. What neither knows is priced as if it were standard, and flagged UNKNOWN_TIER. Fees
 do not depend on any factor.
 
-What one provider calls a tier is a speed at another: `fast` is OpenAI's tier and Anthropic's speed. So a tier without a price has
-that of the speed of its name, and a speed that of the tier. A call that has both by one name was served in one way.
+What one provider calls a tier is a speed at another: `fast` is OpenAI's tier and Anthropic's speed. So a tier without a price
+has that of the speed of its name, and a speed that of the tier. A call that has both by one name was served in one way.
 """
 
 from collections.abc import Mapping
@@ -95,7 +95,7 @@ def _factor(card: RateCard, provider: str, kind: str, name: str) -> Decimal | No
 
 @lru_cache(maxsize=256)
 def _unusual(served: Served) -> tuple[tuple[str, str], ...]:
-    """Each field that has a value other than the standard ones, and its value in lower case; a speed that the tier names, once."""
+    """Each field that has a value other than the standard ones, and its value in lower case. What two name alike is there once."""
     named = {kind: getattr(served, kind).lower() for kind in STANDARD_NAMES}
     if named["speed"] == named["service_tier"]:
         named["speed"] = ""

@@ -12,7 +12,7 @@ from creditmeter.core.prices.reported.costs import cost_in
 from creditmeter.core.prices.reported.counting import Raw
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
-from creditmeter.core.prices.reported.tools import tool_calls_in
+from creditmeter.core.prices.reported.tools import NO_TOOLS, ToolCalls, both, tool_calls_in
 from creditmeter.core.prices.reported.unread import has_counts, unread_around
 
 MAX_MODEL_NAME = 256
@@ -35,6 +35,9 @@ _TIERS = {"on_demand": "standard", "on_demand_priority": "priority", "on_demand_
 """The tiers that Gemini names as types of traffic, as everybody else names them."""
 
 _SAYS_NOTHING = ("auto", "not_available", "unspecified", "traffic_type_unspecified")
+SEARCH_CONTEXTS = ("low", "medium", "high")
+"""How much of the web a model of Perplexity may search."""
+
 _BODIES = ("choices", "content", "candidates", "output")
 """What only a response of a model has."""
 
@@ -54,7 +57,8 @@ class Facts:
     is_start: bool = False
     is_whole: bool = False
     is_answer: bool = False
-    units: tuple[tuple[str, int], ...] = ()
+    tools: ToolCalls = NO_TOOLS
+    search_context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,8 @@ def _facts(document: Raw, around: Facts) -> Facts:
         is_start=around.is_start or document.get("type") == "message_start",
         is_whole=around.is_whole or _is_whole(document),
         is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
-        units=tuple(tool_calls_in(document, model).items()) or around.units,
+        tools=both(around.tools, tool_calls_in(document)),
+        search_context=_search_context(document) or around.search_context,
     )
 
 
@@ -183,6 +188,13 @@ def _latency_of(document: Raw) -> str:
     """
     found = document.get("performanceConfig")
     return _word(found, ("latency",)) if isinstance(found, dict) else ""
+
+
+def _search_context(document: Raw) -> str:
+    """How much of the web a model of Perplexity searched: what its fee for a request depends on."""
+    asked = document.get("web_search_options")
+    places = (document, asked if isinstance(asked, dict) else {})
+    return next((size for each in places if (size := str(each.get("search_context_size")).lower()) in SEARCH_CONTEXTS), "")
 
 
 def _moment_of(document: Raw) -> str:

@@ -16,6 +16,7 @@ from creditmeter.core.prices.reported.counting import Raw, sum_at
 from creditmeter.core.prices.reported.envelopes import Event, Facts
 from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.shapes import MESSAGES, Shape
+from creditmeter.core.prices.reported.tools import both
 from creditmeter.core.prices.reported.unread import MAX_UNREAD, unread_in_usage
 from creditmeter.core.prices.reported.values import ReportedResponse
 
@@ -93,11 +94,17 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     own = found.pop("")
     if gathered.has_start and not gathered.has_end:
         own.pop("output_tokens", None)
-    own = _larger(_with_model_rules(own, facts, name), dict(facts.units))
+    own = _larger(_with_model_rules(own, facts, name), _units(facts, name))
     unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
     yield _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
     for each, counts in found.items():
         yield _response(replace(facts, model=each, cost_usd=None), counts, ())
+
+
+def _units(facts: Facts, model: str) -> dict[str, int]:
+    """What a response of this model shows that has a fee, and no counter of its usage."""
+    context = {f"{facts.search_context}_context_requests": 1} if facts.search_context else {}
+    return facts.tools.units(model) | context
 
 
 def _of_models(shape: Shape, usage: Raw, provider: str, model: str) -> Iterator[tuple[str, Mapping[str, int]]]:
@@ -165,5 +172,6 @@ def _joined(one: Facts, other: Facts) -> Facts:
         has_output=one.has_output and other.has_output,
         is_image=one.is_image or other.is_image,
         is_answer=one.is_answer or other.is_answer,
-        units=tuple(_larger(dict(one.units), dict(other.units)).items()),
+        tools=both(one.tools, other.tools),
+        search_context=other.search_context or one.search_context,
     )
