@@ -32,7 +32,7 @@ from creditmeter.core.prices.model_names import bare_name, undated
 from creditmeter.core.prices.near_names import NearNames
 from creditmeter.core.prices.price_list import Listed, PriceList
 from creditmeter.core.prices.rates import TextPrices
-from creditmeter.core.prices.resolving import ListedModels, ModelRule, OwnRules
+from creditmeter.core.prices.resolving import ListedModels, ModelRule, OwnRules, written
 
 TEXT = "text"
 IMAGE = "image"
@@ -203,16 +203,16 @@ class RateCard:
         own, listed = self._own_text, self._listed
         if listed is None:
             return own.rule(provider, model)
-        if (rule := own.as_written(provider, model)) is not None:
-            return rule
-        if (found := listed.as_written(provider, model)) is not None:
-            return self.listed_rule(found)
+        for address in written(provider, model):
+            rule = own.as_written(*address) or self.listed_rule(listed.named(*address))
+            if rule is not None:
+                return rule
         whole, plain = listed.spellings(provider, model)
         for address in whole:
             rule = own.at_any((address,)) or self.listed_rule(listed.called(address))
             if rule is not None:
                 return rule
-        return own.at_any(plain) or self.listed_rule(listed.at_any(plain))
+        return own.at_any(plain) or self.listed_rule(listed.as_written(provider, model) or listed.at_any(plain))
 
     def listed_rule(self, listed: Listed | None) -> TextRule | None:
         """The rule of a model of the card's price list that no rule names; None if `listed` is None."""

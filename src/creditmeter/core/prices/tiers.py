@@ -95,7 +95,9 @@ def _factor(card: RateCard, provider: str, kind: str, name: str) -> Decimal | No
 
 @lru_cache(maxsize=256)
 def _unusual(served: Served) -> tuple[tuple[str, str], ...]:
-    """Each field that has a value other than the standard ones, and its value in lower case. What two name alike is there once."""
+    """Each field that has a value other than the standard ones, and its value in lower case; a speed that the tier names, too,
+    is not named again.
+    """
     named = {kind: getattr(served, kind).lower() for kind in STANDARD_NAMES}
     if named["speed"] == named["service_tier"]:
         named["speed"] = ""
