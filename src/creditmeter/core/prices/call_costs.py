@@ -8,10 +8,11 @@ that may be more than the reservation as a whole, but never less than the respon
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 
-from creditmeter.core.credit.charges import Cost, PricedPart
+from creditmeter.core.credit.charges import Cost, PricedPart, StandIn
 from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.completing import complete_usage
@@ -67,12 +68,21 @@ def call_cost(
         total = within_limit(highest, call.whole, is_fact=is_fact)
     if not isinstance(total, Cost):
         return total
+    total = replace(total, stand_in=_stand_in(total, action, reserved.work))
     if not costs and not call.unread and call.cost_usd is None:
         return total
-    parts = tuple(map(_part, costs[:MAX_PRICED_PARTS]))
+    reported = call.costs_usd if is_split else (call.cost_usd,)
+    parts = tuple(map(_part, costs[:MAX_PRICED_PARTS], reported))
     unread = (ChargeFlag.UNREAD_USAGE,) if call.unread else ()
     flags = tuple(dict.fromkeys((*total.flags, *unread)))
     return replace(total, flags=flags, priced_parts=parts, unread=call.unread, reported_cost_usd=call.cost_usd)
+
+
+def _stand_in(cost: Cost, action: str, work: Work | None) -> StandIn | None:
+    """What a call was reserved for, if it had a say in its cost because a model had no price."""
+    if work is None or work.action != action or ChargeFlag.FALLBACK_PRICE not in cost.flags:
+        return None
+    return StandIn(work.provider, work.request_model, work.variant)
 
 
 def cost_without_report(card: RateCard, usage: Usage, at: Instant, *, is_fact: bool) -> Cost | NoPrice:
@@ -189,9 +199,21 @@ def _own_flags(cost: Cost) -> tuple[ChargeFlag, ...]:
     return tuple(flag for flag in cost.flags if flag not in _OF_ROUNDING)
 
 
-def _part(cost: Cost) -> PricedPart:
+def _part(cost: Cost, reported_usd: Decimal | None) -> PricedPart:
     usage = cost.usage
     assert usage is not None, "a response has a usage"
     counts = {name: count for name in TOKEN_COUNTS if (count := getattr(usage, name)) is not None}
-    tier = usage.served.service_tier
-    return PricedPart(usage.response_id, priced_model(usage)[1], tier, counts, usage.units, cost.usd, _own_flags(cost))
+    served = usage.served
+    return PricedPart(
+        usage.response_id,
+        priced_model(usage)[1],
+        served.service_tier,
+        counts,
+        usage.units,
+        cost.usd,
+        _own_flags(cost),
+        served.speed,
+        served.region,
+        served.search_type,
+        reported_usd,
+    )
