@@ -4,6 +4,7 @@ The list price of each is found first. Then its rule says whether that is charge
 
 Minimum, cap and increment are of the call. What a response leaves out is completed by itself, at the bound of the reservation:
 that may be more than the reservation as a whole, but never less than the response can have used, and it is flagged ESTIMATED.
+So output that nobody counted is of the class that costs the most at its model, as it was held.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from itertools import pairwise
 from creditmeter.core.credit.charges import Cost, PricedPart, StandIn
 from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.completing import complete_usage
+from creditmeter.core.prices.completing import complete_usage, of_any_class
 from creditmeter.core.prices.cost_basis import Listed, charged
 from creditmeter.core.prices.fallback import priced_model, stand_ins, text_rule
 from creditmeter.core.prices.fees import counted
@@ -140,6 +141,10 @@ def _completed(card: RateCard, usage: Usage, at: Instant, reserved: Reserved, *,
     found = listed_by_any_model(card, complete, at, reserved.work, is_fact=is_fact)
     if not isinstance(found, Listed) or not is_estimated:
         return found
+    for other in of_any_class(complete) if usage.output_tokens is None else ():
+        dearer = listed_by_any_model(card, other, at, reserved.work, is_fact=is_fact)
+        if isinstance(dearer, Listed) and _size(dearer.cost) > _size(found.cost):
+            found = dearer
     return Listed(replace(found.cost, flags=(*found.cost.flags, ChargeFlag.ESTIMATED)), found.rule)
 
 

@@ -1,6 +1,6 @@
 """The complete usage of a call: what its caller said, what its provider reported, and what it was reserved for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from creditmeter.core.prices.fees import OTHER_NAMES, REQUESTS
@@ -9,7 +9,7 @@ from creditmeter.core.prices.reported.calls import ReportedCall, reported_call
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage
 from creditmeter.core.prices.tiers import SPEEDS
-from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, input_parts
+from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, VIDEO_OUTPUT, input_parts, output_parts
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Served, Usage, Work
 
@@ -64,6 +64,17 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
     if filled_input or filled_output:
         return replace(complete, units=_with_units(complete.units, work)), True
     return complete, False
+
+
+def of_any_class(usage: Usage) -> Iterator[Usage]:
+    """The usage with all of its output that it does not tell the class of as output of each class that may cost more."""
+    rest = (usage.output_tokens or 0) - output_parts(usage)
+    if rest <= 0:
+        return
+    yield replace(usage, reasoning_output_tokens=rest + (usage.reasoning_output_tokens or 0))
+    yield replace(usage, audio_output_tokens=rest + (usage.audio_output_tokens or 0))
+    yield replace(usage, image_output_tokens=rest + (usage.image_output_tokens or 0))
+    yield replace(usage, units={**usage.units, VIDEO_OUTPUT: rest + usage.units.get(VIDEO_OUTPUT, 0)})
 
 
 def _with_parts_of_input(usage: Usage, work: Work) -> Usage:
