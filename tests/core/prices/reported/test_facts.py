@@ -79,6 +79,22 @@ def items(*found: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return {"usage": {"input_tokens": 1, "output_tokens": 1}, "output": output}
 
 
+def interaction(**counts: int) -> dict[str, Any]:
+    """A response of Gemini's Interactions, which counts its searches."""
+    tools = [{"type": kind, "count": count} for kind, count in counts.items()]
+    return {"usage": {"total_input_tokens": 1, "total_output_tokens": 1, "grounding_tool_count": tools}}
+
+
+def langchain(**metadata: Any) -> dict[str, Any]:
+    """A message of LangChain that says this of what Gemini found."""
+    return {"response_metadata": {"grounding_metadata": metadata}, "usage_metadata": {"input_tokens": 1, "output_tokens": 1}}
+
+
+def ai_sdk(**metadata: Any) -> dict[str, Any]:
+    """A result of the AI SDK that says this of what Gemini found."""
+    return {"usage": {"inputTokens": 1, "outputTokens": 1}, "providerMetadata": {"google": {"groundingMetadata": metadata}}}
+
+
 def grounded(**metadata: Any) -> dict[str, Any]:
     """A response of Gemini that says this of what it found."""
     return {"candidates": [{"groundingMetadata": metadata}], "usageMetadata": GEMINI}
@@ -151,6 +167,12 @@ def grounded(**metadata: Any) -> dict[str, Any]:
             grounded(groundingChunks=[{"maps": {}}], webSearchQueries=["a", "b"]),
             {"map_prompts": 1, "web_searches": 1},
         ),
+        ("gemini-2.5-pro", interaction(google_search=3, google_maps=2), {"web_searches": 1, "map_prompts": 1}),
+        ("gemini-3-pro", interaction(google_search=3, google_maps=2), {"web_searches": 3, "map_searches": 2}),
+        ("gemini-3-pro", langchain(webSearchQueries=["a", "b"]), {"web_searches": 2}),
+        ("gemini-2.5-pro", langchain(web_search_queries=["a", "b"]), {"web_searches": 1}),
+        ("gemini-3-pro", ai_sdk(webSearchQueries=["a", "b"]), {"web_searches": 2}),
+        ("gemini-2.5-pro", ai_sdk(groundingChunks=[{"maps": {}}]), {"map_prompts": 1}),
         ("sonar", {"usage": CHAT | {"search_context_size": "low"}}, {"low_context_requests": 1}),
         ("sonar", {"usage": CHAT | {"search_context_size": "HIGH"}}, {"high_context_requests": 1}),
         ("sonar", {"usage": CHAT | {"search_context_size": "vast"}}, {}),

@@ -16,7 +16,7 @@ from creditmeter.core.prices.reported.counting import Raw, sum_at
 from creditmeter.core.prices.reported.envelopes import Event, Facts
 from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.shapes import MESSAGES, Shape
-from creditmeter.core.prices.reported.tools import both
+from creditmeter.core.prices.reported.tools import as_billed, both
 from creditmeter.core.prices.reported.unread import MAX_UNREAD, unread_in_usage
 from creditmeter.core.prices.reported.values import ReportedResponse
 
@@ -94,7 +94,7 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     own = found.pop("")
     if gathered.has_start and not gathered.has_end:
         own.pop("output_tokens", None)
-    own = _larger(_with_model_rules(own, facts, name), _units(facts, name))
+    own = as_billed(_larger(_with_model_rules(own, facts, name), _units(facts, name)), name)
     unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
     yield _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
     for each, counts in found.items():

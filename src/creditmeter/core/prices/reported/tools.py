@@ -30,6 +30,12 @@ _SEARCHES_ALWAYS = re.compile(r"^gpt-[^/]*-search-(preview|api)\b")
 _FEE_FOR_ALL = ("gemini-1", "gemini-2")
 
 
+_COPIED_IN = ("response_metadata", "providerMetadata", "provider_metadata", "experimental_providerMetadata")
+"""Where LangChain and the AI SDK have what Gemini says of its searches."""
+
+_SHOWN_IN = ("output", "candidates", "choices", *_COPIED_IN)
+
+
 class ToolCalls(NamedTuple):
     """What a response shows of tools. Which fee that has may depend on its model.
 
@@ -50,9 +56,8 @@ class ToolCalls(NamedTuple):
         name = model.lower().rpartition("/")[2]
         units = Counter(self.counts)
         units[f"code_executions_{self.memory}" if self.memory else "code_executions"] += len(self.containers)
-        has_one_fee = name.startswith(_FEE_FOR_ALL)
-        units["web_searches"] += min(self.queries, 1) if has_one_fee else self.queries
-        units["map_prompts" if has_one_fee else "map_searches"] += self.is_on_map
+        units["web_searches"] += self.queries
+        units["map_searches"] += self.is_on_map
         units["web_search_previews" if _DOES_NOT_REASON.match(name) else "web_searches"] += self.previews
         if self.is_chat and (found := _SEARCHES_ALWAYS.match(name)):
             units["web_search_previews" if found[1] == "preview" else "web_searches"] += 1
@@ -62,9 +67,21 @@ class ToolCalls(NamedTuple):
 NO_TOOLS = ToolCalls()
 
 
+def as_billed(counts: Mapping[str, int], model: str) -> dict[str, int]:
+    """The counts of a response of this model, with one fee for all searches where its prompt has one."""
+    units = dict(counts)
+    if not model.lower().rpartition("/")[2].startswith(_FEE_FOR_ALL):
+        return units
+    if searches := units.get("web_searches"):
+        units["web_searches"] = min(searches, 1)
+    if searches := units.pop("map_searches", 0):
+        units["map_prompts"] = min(searches, 1)
+    return units
+
+
 def tool_calls_in(response: Raw) -> ToolCalls:
     """The calls of tools that a response shows."""
-    if response.keys().isdisjoint(("output", "candidates", "choices")):
+    if response.keys().isdisjoint(_SHOWN_IN):
         return NO_TOOLS
     items = list(_objects(response.get("output")))
     counts = Counter(_ITEMS[kind] for each in items if (kind := _kind(each)) in _ITEMS)
@@ -73,6 +90,7 @@ def tool_calls_in(response: Raw) -> ToolCalls:
     containers = frozenset(each for each in runs if isinstance(each, str))
     counts["code_executions"] += sum(1 for each in runs if not isinstance(each, str))
     grounded = [found for each in _objects(response.get("candidates")) for found in _grounding(each)]
+    grounded += [found for name in _COPIED_IN for each in _inside(response.get(name)) for found in _grounding(each)]
     return ToolCalls(
         dict(+counts),
         previews,
@@ -120,6 +138,13 @@ def _memory(response: Raw) -> str:
     containers = (each.get("container") for each in _objects(response.get("tools")))
     limits = (each.get("memory_limit") for each in containers if isinstance(each, dict))
     return next((each for each in limits if each in LARGE_CONTAINERS), "")
+
+
+def _inside(found: Any) -> Iterator[Raw]:
+    """An object, and the objects in it: the AI SDK has what the provider says below the provider's name."""
+    if isinstance(found, dict):
+        yield found
+        yield from (each for each in found.values() if isinstance(each, dict))
 
 
 def _grounding(candidate: Raw) -> Iterator[Raw]:
