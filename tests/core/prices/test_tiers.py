@@ -1,5 +1,6 @@
 """What a call costs that was served in another way than usual, by the list, by the card's factors, or by neither."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,11 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from creditmeter.core.amounts import from_credits
+from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.completing import complete_usage
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
+from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
+from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.prices.work_bounds import low_price
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
@@ -136,6 +140,40 @@ def test_a_hold_follows_the_tier_that_is_asked_for(tier: str, credits: str) -> N
     """And so does the low end of a quote, which is the same here."""
     work = Work("text", "", "own", 1_000, 0, service_tier=tier)
     assert bound(CARD, work).amount == low_price(CARD, work, bound(CARD, work), NOW) == from_credits(credits)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "usd", "flags"),
+    [
+        ("", "0.012", UNKNOWN),
+        ('[tiers.aws]\noptimized = "1.25"\n', "0.015", ()),
+        ('[tiers.aws.speed]\noptimized = "1.25"\n', "0.015", ()),
+        ('[tiers.azure]\noptimized = "1.25"\n', "0.012", UNKNOWN),
+    ],
+)
+def test_optimized_latency_of_bedrock_has_the_cards_price_or_a_flag(
+    tiers: str, usd: str, flags: tuple[ChargeFlag, ...]
+) -> None:
+    """1,000 x 10 and 100 x 20 for a million are 0.012 dollars; times 1.25 they are 0.015."""
+    model = '[[text.models]]\nmodel = "nova"\ninput = 10\noutput = 20\n'
+    card = parse_rate_card(HEAD + "[text]\nminimum = 0\n" + tiers + model)
+    report = {"usage": {"inputTokens": 1_000, "outputTokens": 100}, "performanceConfig": {"latency": "optimized"}}
+    usage = Usage("text", "aws.bedrock", "nova", provider_usage_json=json.dumps(report))
+    found = Pricing(RateCards(card)).cost(usage, None, NOW)
+    assert isinstance(found, Cost)
+    assert (found.usd, found.flags) == (Decimal(usd), flags)
+    work = Work("text", "aws.bedrock", "nova", 1_000, 100, service_tier="optimized")
+    assert bound(card, work).amount == from_credits(Decimal(usd) * 100)
+
+
+def test_a_rule_that_is_named_with_a_route_has_the_factors_of_its_provider() -> None:
+    """1,000 x 10 for a million, half of it, also where the call names no provider but by the route."""
+    card = parse_rate_card(
+        HEAD + '[text]\nminimum = 0\n[tiers.azure]\nbatch = "0.5"\n'
+        '[[text.models]]\nmodel = "azure/m"\ninput = 10\noutput = 20\n'
+    )
+    for usage in (of("azure/m", service_tier="batch"), of("m", "azure", service_tier="batch")):
+        assert (price(card, usage).usd, price(card, usage).flags) == (Decimal("0.005"), ())
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from typing import TypeVar
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.cost_lines import Origin, PriceSource
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.model_names import bare_name, undated
+from creditmeter.core.prices.model_names import bare_name, behind_seller, undated
 from creditmeter.core.prices.near_names import NearNames
 from creditmeter.core.prices.price_list import Listed, PriceList
 from creditmeter.core.prices.rates import TextPrices
@@ -93,8 +93,13 @@ class TextRule(ModelRule):
 
     @property
     def at_provider(self) -> str:
-        """The provider whose model it is; empty if the rule is for any provider."""
-        return self.provider or (self.listed.provider if self.listed is not None else "")
+        """The provider whose model it is, also if only the route in its name says so; empty if the rule is for any provider."""
+        if self.provider:
+            return self.provider
+        if self.listed is not None:
+            return self.listed.provider
+        behind = behind_seller("", self.model)
+        return "" if behind is None else behind.provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
