@@ -91,13 +91,15 @@ def price_text(
     found = served_prices(card, rule, usage, at)
     flags += found.flags
     fees, unread = _fees(card, rule, found.prices, usage) if usage.units else ((), ())
-    prices = without_other_fee(found.prices, fees)
+    if fees:
+        found = found._replace(prices=without_other_fee(found.prices, fees))
+    prices = found.prices
     classes, input_tokens, contradictions = _classes(prices, usage, tokens)
     cost = sum_of_tokens(classes)
     if found.factor != 1:
         cost = EXACTLY.multiply(cost, found.factor)
     exact = exact_price(card, rule, prices, cost, total_usd(fees))
-    make_lines = partial(text_lines, card, rule, usage, found._replace(prices=prices), classes, input_tokens, fees)
+    make_lines = partial(text_lines, card, rule, usage, found, classes, input_tokens, fees)
     return rounded_cost(card, usage, exact, card.minimum, flags + contradictions + unread, make_lines)
 
 
