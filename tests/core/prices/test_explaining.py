@@ -15,7 +15,7 @@ from creditmeter.core.ids import AccountId, ChargeId, RequestId
 from creditmeter.core.instants import DAY, Instant
 from creditmeter.core.prices.call_costs import MAX_PRICED_PARTS
 from creditmeter.core.prices.explaining import Outcome, explained_charge, explanation
-from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
+from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_card import CostBasis, RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
@@ -265,6 +265,24 @@ def test_any_responses_are_explained(card: RateCard, tokens: list[int]) -> None:
     assert found.explanation.cost.lines == cost.lines
 
 
+LIST = PriceList(
+    "list.2",
+    (
+        Provider(
+            "p",
+            (
+                Model(
+                    "l",
+                    Clause(Operator.EQUALS, "l"),
+                    (BY_DAY, BY_NIGHT),
+                    (Variant("service_tier", "scale", (BY_NIGHT,)), Variant("speed", "fast", (BY_DAY,))),
+                ),
+            ),
+            None,
+            Clause(Operator.EQUALS, "l"),
+        ),
+    ),
+)
 BASES = st.sampled_from(["", 'cost = "reported"', 'cost = "higher"'])
 
 
@@ -276,11 +294,13 @@ def any_cards(draw: st.DrawFn) -> RateCard:
         price, basis = draw(st.integers(0, 50)), draw(BASES)
         markup = f"markup = {draw(st.integers(1, 4))}\n" if basis else ""
         models += f'[[text.models]]\nmodel = "{name}"\ninput = {price}\noutput = {2 * price}\n{basis}\n{markup}'
-    fallback = draw(st.sampled_from(["", 'fallback = "n"\n']))
+    fallback = draw(st.sampled_from(["", 'fallback = "n"\n', 'fallback = "l"\n']))
+    source = f'source = "genai-prices"\nmarkup = {draw(st.integers(1, 3))}\n{draw(BASES)}\n'
     return parse_rate_card(
         'version = "any"\neffective_from = 1970-01-01T00:00:00Z\nincrement = "0.25"\n'
-        f"[text]\nminimum = {draw(st.integers(0, 2))}\n{fallback}{models}"
-        "[tiers]\nflex = '0.5'\nspeed = { fast = 3 }\nregion = { us = '1.1' }\n[fees]\nweb_searches = 10\n"
+        f"[text]\nminimum = {draw(st.integers(0, 2))}\n{fallback}{source}{models}"
+        "[tiers]\nflex = '0.5'\nspeed = { fast = 3 }\nregion = { us = '1.1' }\n[fees]\nweb_searches = 10\n",
+        lambda: LIST,
     )
 
 
@@ -291,11 +311,13 @@ def any_reports(draw: st.DrawFn) -> str:
     for number in range(draw(st.integers(1, 5))):
         usage: dict[str, Any] = {"prompt_tokens": draw(counts), "completion_tokens": draw(counts)}
         if draw(st.booleans()):
+            usage["num_search_queries"] = draw(st.integers(0, 3))
+        if draw(st.booleans()):
             usage["cost"] = draw(st.sampled_from([0, 0.001, 0.25, 3, 20_000]))
         response: dict[str, Any] = {"id": f"r{number}", "usage": usage} | {
             name: value
             for name, values in (
-                ("model", ["m", "n", "unheard-of", ""]),
+                ("model", ["m", "n", "l", "unheard-of", ""]),
                 ("service_tier", ["", "flex", "scale"]),
                 ("speed", ["", "fast"]),
                 ("inference_geo", ["", "us", "mars"]),
@@ -306,7 +328,7 @@ def any_reports(draw: st.DrawFn) -> str:
     return json.dumps(found)
 
 
-@given(any_cards(), any_reports(), st.sampled_from(["m", "nor-this"]), st.none() | st.sampled_from(["m", "n"]))
+@given(any_cards(), any_reports(), st.sampled_from(["m", "nor-this"]), st.none() | st.sampled_from(["m", "n", "l"]))
 def test_any_charge_is_explained_by_the_steps_that_priced_it(card: RateCard, found: str, asked: str, held: str | None) -> None:
     """Whatever rules, responses, ways of serving, reported costs and stand-ins: the same cost, to the same lines."""
     usage = Usage("text", "", asked, provider_usage_json=found)
