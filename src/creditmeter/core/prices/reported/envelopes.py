@@ -23,7 +23,7 @@ from creditmeter.core.prices.reported.recognising import (
 )
 from creditmeter.core.prices.reported.sessions import TRANSCRIPT
 from creditmeter.core.prices.reported.shapes import TOTAL_ONLY, Shape
-from creditmeter.core.prices.reported.tools import tool_calls_in
+from creditmeter.core.prices.reported.tools import NO_TOOLS, ToolCalls, both, tool_calls_in
 from creditmeter.core.prices.reported.unread import has_counts, unread_around
 
 MAX_MODEL_NAME = 256
@@ -56,6 +56,8 @@ _BETA = re.compile(r"\[[^\]]*\]$")
 _USAGE = ("usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage")
 _BARE = frozenset((*_USAGE, *_MODEL, "provider", "provider_name"))
 """What stands beside usage that has nothing around it but names."""
+SEARCH_CONTEXTS = ("low", "medium", "high")
+"""How much of the web a model of Perplexity may search."""
 
 _BODIES = ("choices", "content", "candidates", "output")
 """What only a response of a model has."""
@@ -76,8 +78,9 @@ class Facts:
     is_start: bool = False
     is_whole: bool = False
     is_answer: bool = False
-    units: tuple[tuple[str, int], ...] = ()
     marks: Marks = NO_MARKS
+    tools: ToolCalls = NO_TOOLS
+    search_context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
         or around.response_id,
         model=model,
         service_tier=tier or ("batch" if is_batch else _word(document, _TIER)) or around.service_tier,
-        speed=_word(document, _SPEED) or around.speed,
+        speed=_word(document, _SPEED) or _latency_of(document) or around.speed,
         region=_word(document, _REGION) or around.region,
         cost_usd=around.cost_usd if cost is None else cost,
         has_output=around.has_output and not _is_embedding(document),
@@ -225,7 +228,8 @@ def _facts(document: Raw, around: Facts) -> Facts:
         is_whole=around.is_whole or _is_whole(document),
         marks=around.marks | marks_of(document),
         is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
-        units=tuple(tool_calls_in(document, model).items()) or around.units,
+        tools=both(around.tools, tool_calls_in(document)),
+        search_context=_search_context(document) or around.search_context,
     )
 
 
@@ -269,6 +273,22 @@ def _item_of(document: Raw) -> str:
 def _step_of_agent(named: tuple[Raw, ...]) -> str:
     """What tells the model calls of a Bedrock agent apart: the input and the output of each are traced under one id."""
     return _name(named[1:], ("traceId",)) if "modelInvocationInput" in named[0] or "modelInvocationOutput" in named[0] else ""
+
+
+def _latency_of(document: Raw) -> str:
+    """The latency that Bedrock served a call with: `optimized` has prices of its own.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/latency-optimized-inference.html
+    """
+    found = document.get("performanceConfig")
+    return _word(found, ("latency",)) if isinstance(found, dict) else ""
+
+
+def _search_context(document: Raw) -> str:
+    """How much of the web a model of Perplexity searched: what its fee for a request depends on."""
+    asked = document.get("web_search_options")
+    places = (document, asked if isinstance(asked, dict) else {})
+    return next((size for each in places if (size := str(each.get("search_context_size")).lower()) in SEARCH_CONTEXTS), "")
 
 
 def _moment_of(document: Raw) -> str:
