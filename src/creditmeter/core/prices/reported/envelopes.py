@@ -1,6 +1,10 @@
 """The events and responses in documents: where the usage of each stands, whose it is, and what else is said of the call.
 
 Usage stands a few levels down in what providers, gateways and frameworks wrap it in. Responses are told apart by their ids.
+
+Several usage objects of one response are all kept: each is read by its own words, and of each class the largest count stands.
+They are of one response if they stand under different keys of one object, unless both have ids of their own, which differ.
+What stands beside the usage (`beside`) says what served the call, what it cost and which tools were called.
 """
 
 from collections.abc import Iterator
@@ -8,20 +12,27 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from creditmeter.core.prices.reported.beside import (
+    SDK_SHAPES,
+    UNSURE_TIERS,
+    objects_beside,
+    tier_of_details,
+    words_of_providers,
+)
 from creditmeter.core.prices.reported.costs import cost_in
 from creditmeter.core.prices.reported.counting import Raw
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
-from creditmeter.core.prices.reported.shapes import Shape
+from creditmeter.core.prices.reported.shapes import CAMEL, Shape
 from creditmeter.core.prices.reported.tools import tool_calls_in
-from creditmeter.core.prices.reported.unread import has_counts, unread_around
+from creditmeter.core.prices.reported.unread import has_counts, largest_count, unread_around, unread_numbers
 
 MAX_MODEL_NAME = 256
 """Most characters in a name: of a model, an id, a tier. A longer one is ignored."""
 
 _PLACE_OF = {name: place for place, name in enumerate(AROUND)}
 
-_METADATA = ("providerMetadata", "provider_metadata", "experimental_providerMetadata")
-"""The keys under which the AI SDK has what the provider itself reported, by provider."""
+_READ_INSTEAD = {"tokens": frozenset({"billed_units", "billedUnits"})}
+"""What is no usage to be billed where one of the keys beside it is: Cohere bills less than its models read."""
 
 _NAMED_IN = ("message", "response", "result", "response_metadata")
 """The keys under which an event has what names its model and id, if it does not do so itself."""
@@ -59,12 +70,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event or response: its facts, its usage if it has one, and the paths of what is read nowhere in it."""
+    """One event or response: its facts, its usage if it has one, and the paths of what is read nowhere in it.
+
+    `path` is where its usage stands. `others` are further usage objects of the same response, each with its path.
+    """
 
     facts: Facts
     shape: Shape | None = None
     usage: Raw = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    path: str = ""
+    others: tuple[tuple[str, Shape, Raw], ...] = ()
 
 
 def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
@@ -77,7 +93,7 @@ def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
     elif isinstance(document, dict):
         first, *others = _events_of(document, _NOTHING, depth)
         unread = unread_around(document, depth, has_output=first.facts.has_output)
-        yield replace(first, unread=tuple(unread))
+        yield replace(first, unread=(*first.unread, *unread))
         yield from others
 
 
@@ -85,27 +101,107 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     """The object itself if it is usage, or else the usage that it has within; if it has none, what it says beside."""
     document = in_camel_case(document)
     facts = _facts(document, around)
+    for each in objects_beside(document):
+        facts = _filled(facts, _facts(each, facts))
     shape = shape_of(document, has_output=facts.has_output)
     if shape is not None:
-        return [Event(facts, shape, document)]
-    of_zeros: list[Event] = []
+        return [_with_words(Event(facts, shape, document), document)]
+    found: list[list[Event]] = []
     for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
-        found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
-        with_usage = [each for each in found if each.shape is not None]
-        if any(has_counts(each.usage) for each in with_usage):
-            return [*_without_shared_cost(with_usage, facts.cost_usd), *_in_providers_words(document, facts)]
-        of_zeros = of_zeros or with_usage
-    return _without_shared_cost(of_zeros, facts.cost_usd) or [Event(facts)]
+        if _READ_INSTEAD.get(name, _NO_NAMES).isdisjoint(document):
+            within = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
+            found.append([_below(name, each) for each in within if each.shape is not None])
+    with_counts = [events for events in found if any(has_counts(each.usage) for each in events)]
+    shared = _name((document,), _ID) or around.response_id
+    together = _together(with_counts or [events for events in found if events][:1], shared)
+    events = _without_shared_cost(together, facts.cost_usd)
+    if len(events) > 1:
+        words = (Event(facts, each.shape, each.usage) for each in words_of_providers(document))
+        return [*events, *(each for each in words if each.shape is not None)]
+    return [_with_words(events[0] if events else Event(facts), document)]
 
 
-def _in_providers_words(document: Raw, facts: Facts) -> Iterator[Event]:
-    """The usage that the AI SDK keeps beside its own: as the provider wrote it, and with what the SDK's words leave out."""
-    for name in _METADATA:
-        for by_provider in _objects(document.get(name)):
-            for one in by_provider.values():
-                usage = one.get("usage") if isinstance(one, dict) else None
-                if isinstance(usage, dict) and (shape := shape_of(usage)) is not None:
-                    yield Event(facts, shape, usage)
+_NO_NAMES: frozenset[str] = frozenset()
+_OF_CALLERS = "metadata"
+"""The key under which responses give back what a caller sent with them. It counts only where there is no other usage."""
+
+
+def _together(found: list[list[Event]], shared_id: str) -> list[Event]:
+    """The usage under several keys of one object: all of one response, or of several where their own ids say so.
+
+    `shared_id` is the id of the object, which is that of all that has none of its own.
+    Where one key has several responses and another says more than all of them, what it says is named as unread.
+    """
+    kept = found[0] if found else []
+    for events in found[1:]:
+        own_ids = [*{each.facts.response_id for each in (*kept, *events)} - {"", shared_id}]
+        are_single = len(kept) == len(events) == 1 and not events[0].path.startswith(_OF_CALLERS)
+        if are_single:
+            kept = [*kept, *events] if own_ids[1:] else [_joined(kept[0], events[0])]
+        elif _size(events) > _size(kept):
+            kept = [replace(kept[0], unread=(*kept[0].unread, *_paths(events))), *kept[1:]]
+    return kept
+
+
+def _size(events: list[Event]) -> int:
+    return sum(int(largest_count(each.usage)) for each in events)
+
+
+def _paths(events: list[Event]) -> Iterator[str]:
+    """The paths of the counts of events that are not read."""
+    for each in events:
+        yield from unread_numbers(each.usage, (each.path,))
+
+
+def _below(name: str, event: Event) -> Event:
+    """An event that was found under a key."""
+    return replace(event, path=f"{name}.{event.path}".rstrip("."))
+
+
+def _joined(event: Event, other: Event) -> Event:
+    """One response whose usage stands in two places."""
+    others = [(f"{other.path}.{path}", shape, usage) for path, shape, usage in other.others]
+    if other.shape is not None:
+        others.insert(0, (other.path, other.shape, other.usage))
+    return replace(
+        event,
+        facts=_filled(event.facts, other.facts),
+        unread=(*event.unread, *other.unread),
+        others=(*event.others, *others),
+    )
+
+
+def _with_words(event: Event, document: Raw) -> Event:
+    """An event with what its provider says in its own words.
+
+    Whole usage there is another usage object of the response. Single counts are laid beside those of the AI SDK's own.
+    """
+    for words in words_of_providers(document):
+        event = replace(event, unread=(*event.unread, *words.unread))
+        if words.shape is not None:
+            own = Event(_facts(words.usage, event.facts), words.shape, words.usage, path=words.path)
+            event = _joined(event, own) if event.shape is not None else replace(own, unread=event.unread)
+        elif words.counts and event.shape in (None, *SDK_SHAPES):
+            event = replace(event, shape=event.shape or CAMEL, usage={**words.counts, **event.usage})
+        elif words.counts:
+            event = replace(event, unread=(*event.unread, *unread_numbers(words.counts, (words.path,))))
+    return event
+
+
+def _filled(facts: Facts, others: Facts) -> Facts:
+    """What is said of a response in two places: the first model and id, the tier that is a special one, the highest cost."""
+    costs = [each.cost_usd for each in (facts, others) if each.cost_usd is not None]
+    units = dict(others.units)
+    return replace(
+        facts,
+        response_id=facts.response_id or others.response_id,
+        model=facts.model or others.model,
+        service_tier=others.service_tier or facts.service_tier if facts.service_tier in UNSURE_TIERS else facts.service_tier,
+        speed=facts.speed or others.speed,
+        region=facts.region or others.region,
+        cost_usd=max(costs, default=None),
+        units=tuple((units | {name: max(count, units.get(name, 0)) for name, count in facts.units}).items()),
+    )
 
 
 def _without_shared_cost(events: list[Event], around: Decimal | None) -> list[Event]:
@@ -134,7 +230,9 @@ def _facts(document: Raw, around: Facts) -> Facts:
         around,
         response_id=_name(named, _ID) or _moment_of(document) or around.response_id,
         model=model,
-        service_tier=tier or ("batch" if is_batch else _word(document, _TIER)) or around.service_tier,
+        service_tier=tier
+        or ("batch" if is_batch else _word(document, _TIER) or tier_of_details(document))
+        or around.service_tier,
         speed=_word(document, _SPEED) or around.speed,
         region=_word(document, _REGION) or around.region,
         cost_usd=around.cost_usd if cost is None else cost,

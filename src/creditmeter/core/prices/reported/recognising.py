@@ -10,7 +10,7 @@ AROUND = (
     *("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage"),
     *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
     *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
-    *("response_metadata", "llm_output", "kwargs", "data"),
+    *("response_metadata", "llm_output", "kwargs", "data", "raw"),
 )
 """The keys under which responses and events have their usage, or what contains it. The first that has one applies."""
 

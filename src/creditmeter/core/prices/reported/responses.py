@@ -3,7 +3,8 @@
 Events of one id belong to one response; what has no id belongs to the response before it, and what comes before the first id to
 that one. A whole response without an id (of images, embeddings, Bedrock Converse) is one of its own, and so is usage that names
 another model than the response before it. The fields of all events of a response are
-merged before they are read.
+merged before they are read. Usage objects that stand in several places of one event are read each by itself: of each class the
+largest count stands, so what one of them says more is never lost, and what two of them say is not added up.
 """
 
 import re
@@ -29,7 +30,7 @@ class Gathered:
     """What the events of one response say together."""
 
     facts: Facts = field(default_factory=Facts)
-    usage: dict[str, tuple[Shape, Any]] = field(default_factory=dict)
+    usage: dict[tuple[str, str], tuple[Shape, Any]] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
     has_start: bool = False
     has_end: bool = False
@@ -41,8 +42,9 @@ class Gathered:
         self.unread.update(dict.fromkeys(event.unread))
         if event.shape is None:
             return
-        _, before = self.usage.get(event.shape.name, (event.shape, None))
-        self.usage[event.shape.name] = event.shape, merged(before, event.usage)
+        for path, shape, usage in (("", event.shape, event.usage), *event.others):
+            _, before = self.usage.get((path, shape.name), (shape, None))
+            self.usage[path, shape.name] = shape, merged(before, usage)
         if event.facts.is_start:
             self.has_start = True
         elif any(sum_at(event.usage, each) is not None for each in event.shape.classes.get("output_tokens", ())):

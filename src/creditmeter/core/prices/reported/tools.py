@@ -17,15 +17,18 @@ _ITEMS = {
     "file_search_call": "storage_searches",
     "code_interpreter_call": "code_executions",
 }
+_SHOWN_IN = ("output", "candidates", "groundingMetadata", "grounding_metadata")
+"""What has calls of tools. Frameworks have the grounding metadata of Gemini without its candidate."""
+
 _FEE_FOR_ALL = ("gemini-1", "gemini-2")
 
 
 def tool_calls_in(response: Raw, model: str) -> Mapping[str, int]:
     """How many calls of each tool a response shows."""
-    if "output" not in response and "candidates" not in response:
+    if response.keys().isdisjoint(_SHOWN_IN):
         return {}
     calls = Counter(_ITEMS[kind] for each in _objects(response.get("output")) if (kind := _kind(each)) in _ITEMS)
-    searches = sum(map(_searches, _objects(response.get("candidates"))))
+    searches = sum(map(_searches, _objects(response.get("candidates")))) or _searches(response)
     if searches:
         calls["web_searches"] += 1 if model.rpartition("/")[2].startswith(_FEE_FOR_ALL) else searches
     return calls
