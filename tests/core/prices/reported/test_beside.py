@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.prices.pricing import Pricing
@@ -17,6 +19,8 @@ from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, all_responses, one,
 SMALL = {"prompt_tokens": 10, "completion_tokens": 5}
 SDK = {"inputTokens": 500, "outputTokens": 100, "totalTokens": 600}
 SDK_4 = {"promptTokens": 500, "completionTokens": 100, "totalTokens": 600}
+SPAN = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 50}
+LANGCHAIN = {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150}
 ANTHROPIC = {
     "input_tokens": 500,
     "cache_creation_input_tokens": 1000,
@@ -84,6 +88,11 @@ CACHED = counted(**{"in": 3000}, out=100, read=1500, written=1000)
             counted(**{"in": 9}, out=4),
             id="nor what Cohere does not bill",
         ),
+        pytest.param(
+            {"usage_metadata": LANGCHAIN, "additional_kwargs": {"usage": {"prompt_tokens": 100, "completion_tokens": 60}}},
+            counted(**{"in": 100}, out=60),
+            id="LangChain's older place",
+        ),
         pytest.param({"raw": {"usage": SMALL}, "parsed": {}}, counted(**{"in": 10}, out=5), id="LangChain's include_raw"),
     ],
 )
@@ -91,6 +100,50 @@ def test_usage_in_several_places_is_the_largest_of_each_class(document: Any, cou
     """Whatever the order; never the sum, and nothing is left unread."""
     found = one(document)
     assert (found.counts, found.unread) == (counts, ())
+
+
+WORDS = {
+    "chat": lambda read, written, rest, out: {
+        "prompt_tokens": read + written + rest,
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "completion_tokens": out,
+    },
+    "messages": lambda read, written, rest, out: {
+        "input_tokens": rest,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+        "output_tokens": out,
+    },
+    "sdk": lambda read, written, rest, out: {
+        "inputTokens": read + written + rest,
+        "inputTokenDetails": {"cacheReadTokens": read, "cacheWriteTokens": written},
+        "outputTokens": out,
+    },
+    "converse": lambda read, written, rest, out: {
+        "inputTokens": rest,
+        "cacheReadInputTokens": read,
+        "cacheWriteInputTokens": written,
+        "outputTokens": out,
+    },
+}
+"""How a call is written with so many tokens read from the cache, written to it, of other input, and of output."""
+
+AMOUNTS = st.tuples(*[st.integers(1, 1000)] * 4)
+KEYS = ("usage", "usage_metadata", "response", "result", "response_metadata", "body", "llm_output", "data")
+
+
+@given(
+    st.lists(st.sampled_from(KEYS), min_size=2, max_size=4, unique=True).flatmap(
+        lambda keys: st.tuples(*(st.tuples(st.just(key), st.sampled_from(sorted(WORDS)), AMOUNTS) for key in keys))
+    )
+)
+def test_any_usage_in_any_places_is_the_largest_of_each_class(objects: tuple[tuple[str, str, tuple[int, ...]], ...]) -> None:
+    """In whatever words, and however many: none adds to another, and none hides another."""
+    counts = [amounts for _, _, amounts in objects]
+    inputs = max(sum(each[:3]) for each in counts)
+    read, written, _, out = (max(each) for each in zip(*counts, strict=True))
+    found = one({key: WORDS[name](*amounts) for key, name, amounts in objects})
+    assert (found.counts, found.unread) == (counted(**{"in": inputs}, out=out, read=read, written=written), ())
 
 
 def test_responses_with_ids_of_their_own_are_two() -> None:
@@ -296,8 +349,6 @@ def test_the_price_of_what_was_cached() -> None:
 
 # --- The tier, fees and cost --------------------------------------------------------------------------------------------
 
-LANGCHAIN = {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150}
-
 
 @pytest.mark.parametrize(
     ("document", "served"),
@@ -312,6 +363,7 @@ LANGCHAIN = {"input_tokens": 100, "output_tokens": 50, "total_tokens": 150}
         ({"usage": LANGCHAIN, "provider_details": {"traffic_type": "ON_DEMAND_PRIORITY"}}, ("priority", "")),
         ({"usage": MESSAGE, "provider_details": {"service_tier": "batch"}}, ("batch", "")),
         ({"usage": MESSAGE | {"service_tier": "batch"}, "provider_details": {"service_tier": "standard"}}, ("batch", "")),
+        ({"attributes": SPAN | {"openai.response.service_tier": "flex"}}, ("flex", "")),
         ({"usage": SDK, "metadata": {"service_tier": "flex"}}, ("", "")),
     ],
 )
@@ -377,6 +429,7 @@ def test_searches_beside_the_usage(document: Any, searches: int) -> None:
         ({"usage": CHAT | {"cost": "1.5e-05"}}, "0.000015"),
         ({"usage": CHAT, "response_cost": "0.25"}, "0.25"),
         ({"usage": SDK, "providerMetadata": {"gateway": {"cost": "0.2"}, "openrouter": {"usage": {"cost": 0.3}}}}, "0.3"),
+        ({"attributes": SPAN | {"gen_ai.usage.cost": 0.5}}, "0.5"),
         ({"usage": CHAT | {"cost": "free"}}, None),
         ({"usage": CHAT | {"cost": "-1"}}, None),
         ({"usage": CHAT | {"cost": "0.1 USD"}}, None),
@@ -434,6 +487,31 @@ def test_the_cost_beside_the_usage(document: Any, usd: str | None) -> None:
             },
             counted(**{"in": 500}, out=90, read=40, thought=70),
             id="pydantic-ai, OpenAI",
+        ),
+        pytest.param(
+            {
+                "gen_ai.usage.input_tokens": 3000,
+                "gen_ai.usage.output_tokens": 100,
+                **{f"gen_ai.usage.details.{name}": count for name, count in ANTHROPIC.items()},
+            },
+            CACHED,
+            id="pydantic-ai, a span",
+        ),
+        pytest.param(
+            {
+                "gen_ai.usage.input_tokens": 500,
+                "gen_ai.usage.output_tokens": 100,
+                "ai.usage.promptTokens": 500,
+                "ai.usage.completionTokens": 100,
+                "ai.usage.cachedInputTokens": 400,
+            },
+            counted(**{"in": 500}, out=100, read=400),
+            id="AI SDK, a span",
+        ),
+        pytest.param(
+            {"ai.usage.promptTokens": 500, "ai.usage.completionTokens": 100, "ai.usage.totalTokens": 600},
+            counted(**{"in": 500}, out=100),
+            id="AI SDK, an older span",
         ),
         pytest.param(
             {

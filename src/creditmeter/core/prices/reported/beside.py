@@ -25,7 +25,7 @@ UNSURE_TIERS = frozenset(("", "standard", "default"))
 _METADATA = ("providerMetadata", "provider_metadata", "experimental_providerMetadata")
 """The keys under which the AI SDK has what the provider itself reported, by provider."""
 
-_BESIDE = ("response_metadata", "provider_details", "llm_output", "response", "message", "result", "body")
+_BESIDE = ("response_metadata", "additional_kwargs", "provider_details", "llm_output", "response", "message", "result", "body")
 """The keys under which an object has more of what is said of its call."""
 
 _READ = frozenset(name for shape in SDK_SHAPES for names in shape.first_names.values() for name in names)

@@ -25,7 +25,7 @@ _WRITTEN = re.compile(r"\d{1,20}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _TICKS = ("cost_in_usd_ticks", "costInUsdTicks")
 _UPSTREAM = ("upstream_inference_cost", "upstreamInferenceCost")
 _TOTAL = ("total_cost", "totalCost")
-_WHOLE = ("response_cost", "total_cost_usd", "costUSD", "cost_usd", "costUsd")
+_WHOLE = ("response_cost", "total_cost_usd", "costUSD", "cost_usd", "costUsd", "gen_ai.usage.cost")
 
 
 def cost_in(document: Raw) -> Decimal | None:

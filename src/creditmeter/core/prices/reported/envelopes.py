@@ -39,7 +39,10 @@ _NAMED_IN = ("message", "response", "result", "response_metadata")
 
 _MODEL = ("model", "modelVersion", "model_version", "modelId", "model_name", "gen_ai.response.model")
 _ID = ("id", "responseId", "response_id", "provider_response_id", "gen_ai.response.id", "custom_id", "recordId")
-_TIER = ("service_tier", "serviceTier", "trafficType", "traffic_type")
+_TIER = (
+    *("service_tier", "serviceTier", "trafficType", "traffic_type"),
+    *("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
+)
 _SPEED = ("speed",)
 _REGION = ("inference_geo", "inferenceGeo")
 _TIERS = {"on_demand": "standard", "on_demand_priority": "priority", "on_demand_flex": "flex"}

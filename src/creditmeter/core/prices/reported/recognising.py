@@ -1,7 +1,8 @@
 """Which object of a document is usage, and of which shape; and the keys under which it is looked for."""
 
+from creditmeter.core.prices.reported.attributes import PREFIXES
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.shapes import OTEL, OTEL_PREFIX, SHAPES, TOTAL_ONLY, Shape
+from creditmeter.core.prices.reported.shapes import OTEL, SHAPES, TOTAL_ONLY, Shape
 
 MAX_DEPTH = 8
 """The depth to which events and responses are searched for usage."""
@@ -10,7 +11,7 @@ AROUND = (
     *("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage"),
     *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
     *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
-    *("response_metadata", "llm_output", "kwargs", "data", "raw"),
+    *("response_metadata", "llm_output", "kwargs", "additional_kwargs", "data", "raw"),
 )
 """The keys under which responses and events have their usage, or what contains it. The first that has one applies."""
 
@@ -24,7 +25,7 @@ def shape_of(found: Raw, *, has_output: bool = True) -> Shape | None:
     known = _KNOWN.intersection(found)
     if known:
         return next(shape for shape in SHAPES if not known.isdisjoint(shape.known_by))
-    if any(name.startswith(OTEL_PREFIX) for name in found):
+    if any(name.startswith(PREFIXES) for name in found):
         return OTEL
     alone = _KNOWN_ALONE.intersection(found)
     if alone:

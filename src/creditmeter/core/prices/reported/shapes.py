@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from creditmeter.core.prices.reported.attributes import ATTRIBUTES, PREFIXES
 from creditmeter.core.prices.reported.counting import Place, place
 
 Places = tuple[str, ...]
@@ -98,28 +99,7 @@ _SEARCHES = {
     "search_sources": ("num_sources_used",),
 }
 
-OTEL_PREFIX = "gen_ai.usage."
-OTEL = Shape(
-    "OpenTelemetry attributes",
-    (OTEL_PREFIX,),
-    {
-        "input_tokens": (f"{OTEL_PREFIX}input_tokens", f"{OTEL_PREFIX}prompt_tokens"),
-        "output_tokens": (f"{OTEL_PREFIX}output_tokens", f"{OTEL_PREFIX}completion_tokens"),
-        "cache_read_input_tokens": (
-            *(f"{OTEL_PREFIX}cache_read.input_tokens", f"{OTEL_PREFIX}cache_read_input_tokens"),
-            f"{OTEL_PREFIX}input_tokens.cached",
-        ),
-        "cache_creation_input_tokens": (
-            *(f"{OTEL_PREFIX}cache_creation.input_tokens", f"{OTEL_PREFIX}cache_creation_input_tokens"),
-            f"{OTEL_PREFIX}input_tokens.cache_write",
-        ),
-        "reasoning_output_tokens": (
-            *(f"{OTEL_PREFIX}reasoning.output_tokens", f"{OTEL_PREFIX}reasoning_tokens"),
-            f"{OTEL_PREFIX}output_tokens.reasoning",
-        ),
-        "total": (f"{OTEL_PREFIX}total_tokens",),
-    },
-)
+OTEL = Shape("OpenTelemetry attributes, also those of pydantic-ai and the AI SDK", PREFIXES, ATTRIBUTES)
 
 _PROMPTS, _ANSWERS = ("promptTokensDetails", "toolUsePromptTokensDetails"), ("candidatesTokensDetails", "responseTokensDetails")
 _PAGES = ("IMAGE", "DOCUMENT")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from creditmeter.core.prices.reported.attributes import PREFIX
 from creditmeter.core.prices.reported.counting import Raw, number_of
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
@@ -46,7 +47,7 @@ INFORMATIVE: Mapping[str, str] = {
 _CONTENT = ("content", "output", "tools", "input", "arguments", "instructions", "messages", "logprobs", "candidates")
 _TOOL_COUNTERS = ("server_tool_use", "server_side_tool_usage_details")
 _TOKENS = re.compile(r"tokens|token_?(count|details)", re.IGNORECASE)
-_COPIED = re.compile(r"text_\w+_tokens|(\w+_)?tool_use_prompt_tokens|video_cache_tokens")
+_COPIED = re.compile(r"(input|output)_tokens|text_\w+_tokens|(\w+_)?tool_use_prompt_tokens|video_cache_tokens")
 _COST = re.compile(r"cost", re.IGNORECASE)
 
 
@@ -62,7 +63,8 @@ def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
 
 def _is_copy(names: tuple[str, ...]) -> bool:
     """Whether a count is one that pydantic-ai copies from Gemini, which says nothing that its own counts do not say."""
-    return names[0] == "details" and bool(_COPIED.fullmatch(names[-1]))
+    around, _, last = ".".join(names).rpartition("details.")
+    return around in ("", PREFIX) and bool(_COPIED.fullmatch(last))
 
 
 def unread_numbers(found: Raw, around: tuple[str, ...]) -> Iterator[str]:
