@@ -324,6 +324,7 @@ def test_the_sdks_raw_usage() -> None:
             {"usage": SMALL, "providerMetadata": {"anthropic": {"cacheReadInputTokens": 7}}},
             ("providerMetadata.anthropic.cacheReadInputTokens",),
         ),
+        ({"usage": LANGCHAIN | {"details": {"server_side_tools_used": 2}}}, ("details.server_side_tools_used",)),
         ({"usage": SMALL | {"prompt_tokens_details": {"wizard": 5}}}, ("prompt_tokens_details.wizard",)),
         ({"usage": SMALL | {"cost": {"input_tokens_cost": 1, "total_cost": 2}}}, ()),
     ],

@@ -171,7 +171,7 @@ CHAT = Shape(
         ),
         "cache_creation_input_tokens": (
             *_all_details("input", "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
-            *("cache_creation_input_tokens", "cache_write_tokens"),
+            *("cache_creation_input_tokens", "cache_write_tokens", "cache_write_input_tokens"),
         ),
         "cache_creation_5m_input_tokens": tuple(f"{each}/ephemeral_5m_input_tokens" for each in _CREATED),
         "cache_creation_1h_input_tokens": tuple(f"{each}/ephemeral_1h_input_tokens" for each in _CREATED),
@@ -197,10 +197,23 @@ CHAT = Shape(
     ("prompt_tokens_details", "completion_tokens_details", "prompt_cache_hit_tokens", "citation_tokens", "num_search_queries"),
 )
 
+CODEX = Shape(
+    "Codex",
+    ("cached_input_tokens",),
+    {
+        "input_tokens": ("input_tokens",),
+        "output_tokens": ("output_tokens",),
+        "cache_read_input_tokens": ("cached_input_tokens",),
+        "cache_creation_input_tokens": ("cache_write_input_tokens",),
+        "reasoning_output_tokens": ("reasoning_output_tokens",),
+        "total": ("total_tokens",),
+    },
+)
+
 MESSAGES = Shape(
-    "OpenAI responses, images and realtime; Anthropic messages; LangChain; pydantic-ai; Codex; Cohere; DashScope",
+    "OpenAI responses, images and realtime; Anthropic messages; LangChain; pydantic-ai; Cohere; DashScope",
     (
-        *("input_tokens", "output_tokens", "request_tokens", "response_tokens", "cached_input_tokens"),
+        *("input_tokens", "output_tokens", "request_tokens", "response_tokens"),
         *("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use"),
     ),
     {
@@ -209,7 +222,7 @@ MESSAGES = Shape(
         "cache_read_input_tokens": (
             *_all_details("input", "cached_tokens", "cache_read_input_tokens", "cache_read"),
             *_all_details("input", *(f"{tier}_cache_read" for tier in _TIERS)),
-            *("cached_input_tokens", "cache_read_tokens", "cached_tokens", "+cache_read_input_tokens"),
+            *("cache_read_tokens", "cached_tokens", "+cache_read_input_tokens"),
             *("details/cache_read_input_tokens", "details/cached_content_tokens", "details/cache_read_tokens"),
             "details/cached_tokens",
         ),
@@ -375,5 +388,5 @@ TOTAL_ONLY = Shape(
     {"input_tokens": ("tokens", "total_tokens")},
 )
 
-SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, MESSAGES, SEARCHES)
+SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, CODEX, MESSAGES, SEARCHES)
 """All shapes. The first of which a name is there is that of an object."""

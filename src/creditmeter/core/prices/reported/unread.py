@@ -46,7 +46,7 @@ INFORMATIVE: Mapping[str, str] = {
 
 _CONTENT = ("content", "output", "tools", "input", "arguments", "instructions", "messages", "logprobs", "candidates")
 _TOOL_COUNTERS = ("server_tool_use", "server_side_tool_usage_details")
-_TOKENS = re.compile(r"tokens|token_?(count|details)", re.IGNORECASE)
+_TOKENS = re.compile(r"tokens|token_?(count|details)|^server_side_tools_used$", re.IGNORECASE)
 _COPIED = re.compile(r"(input|output)_tokens|text_\w+_tokens|(\w+_)?tool_use_prompt_tokens|video_cache_tokens")
 _COST = re.compile(r"cost", re.IGNORECASE)
 
