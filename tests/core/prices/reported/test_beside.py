@@ -71,6 +71,11 @@ CACHED = counted(**{"in": 3000}, out=100, read=1500, written=1000)
             id="an envelope has an id of its own",
         ),
         pytest.param(
+            {"usage": SDK, "response": {"id": "aitxt-1", "body": {"id": "msg_1", "usage": ANTHROPIC}}},
+            CACHED,
+            id="so has the AI SDK's response around the provider's",
+        ),
+        pytest.param(
             [
                 {"id": "a", "usage": SMALL, "response": {"usage": {"prompt_tokens": 20, "completion_tokens": 1}}},
                 {"id": "a", "usage": SMALL, "response": {"usage": {"prompt_tokens": 20, "completion_tokens": 8}}},
@@ -93,6 +98,7 @@ CACHED = counted(**{"in": 3000}, out=100, read=1500, written=1000)
             counted(**{"in": 100}, out=60),
             id="LangChain's older place",
         ),
+        pytest.param({"raw": {"response": {"usage": SMALL}}}, counted(**{"in": 10}, out=5), id="a raw response, deeper"),
         pytest.param({"raw": {"usage": SMALL}, "parsed": {}}, counted(**{"in": 10}, out=5), id="LangChain's include_raw"),
     ],
 )
@@ -208,6 +214,13 @@ def test_a_callers_metadata_that_says_more_is_named() -> None:
             id="4, OpenAI: within promptTokens",
         ),
         pytest.param(
+            "openai",
+            SDK_4 | {"reasoningTokens": 0, "cachedPromptTokens": None},
+            {"openai": {"cachedPromptTokens": 400, "reasoningTokens": 60}},
+            counted(**{"in": 500}, out=100, read=400, thought=60),
+            id="4, OpenAI: where the SDK says nothing of them",
+        ),
+        pytest.param(
             "deepseek",
             SDK_4,
             {"deepseek": {"promptCacheHitTokens": 400, "promptCacheMissTokens": 100}},
@@ -231,7 +244,13 @@ def test_a_callers_metadata_that_says_more_is_named() -> None:
         pytest.param(
             "anthropic",
             SDK | {"cachedInputTokens": 1500},
-            {"anthropic": {"usage": ANTHROPIC, "cacheCreationInputTokens": 1000}},
+            {
+                "anthropic": {
+                    "usage": ANTHROPIC,
+                    "cacheCreationInputTokens": 1000,
+                    "contextManagement": {"appliedEdits": [{"clearedToolUses": 5, "clearedInputTokens": 9000}]},
+                }
+            },
             CACHED,
             id="5, Anthropic with its own usage",
         ),

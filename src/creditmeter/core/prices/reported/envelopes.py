@@ -3,7 +3,7 @@
 Usage stands a few levels down in what providers, gateways and frameworks wrap it in. Responses are told apart by their ids.
 
 Several usage objects of one response are all kept: each is read by its own words, and of each class the largest count stands.
-They are of one response if they stand under different keys of one object, unless both have ids of their own, which differ.
+They are of one response if they stand under different keys of one object, unless both are in responses with ids that differ.
 What stands beside the usage (`beside`) says what served the call, what it cost and which tools were called.
 """
 
@@ -21,7 +21,8 @@ from creditmeter.core.prices.reported.beside import (
 )
 from creditmeter.core.prices.reported.costs import cost_in
 from creditmeter.core.prices.reported.counting import Raw
-from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.merging import merged
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, USAGE_KEYS, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import CAMEL, Shape
 from creditmeter.core.prices.reported.tools import tool_calls_in
 from creditmeter.core.prices.reported.unread import has_counts, largest_count, unread_around, unread_numbers
@@ -140,7 +141,8 @@ def _together(found: list[list[Event]], shared_id: str) -> list[Event]:
         own_ids = [*{each.facts.response_id for each in (*kept, *events)} - {"", shared_id}]
         are_single = len(kept) == len(events) == 1 and not events[0].path.startswith(_OF_CALLERS)
         if are_single:
-            kept = [*kept, *events] if own_ids[1:] else [_joined(kept[0], events[0])]
+            are_two = bool(own_ids[1:]) and kept[0].path not in USAGE_KEYS
+            kept = [*kept, *events] if are_two else [_joined(kept[0], events[0])]
         elif _size(events) > _size(kept):
             kept = [replace(kept[0], unread=(*kept[0].unread, *_paths(events))), *kept[1:]]
     return kept
@@ -185,7 +187,7 @@ def _with_words(event: Event, document: Raw) -> Event:
             own = Event(_facts(words.usage, event.facts), words.shape, words.usage, path=words.path)
             event = _joined(event, own) if event.shape is not None else replace(own, unread=event.unread)
         elif words.counts and event.shape in (None, *SDK_SHAPES):
-            event = replace(event, shape=event.shape or CAMEL, usage={**words.counts, **event.usage})
+            event = replace(event, shape=event.shape or CAMEL, usage=merged(words.counts, event.usage))
         elif words.counts:
             event = replace(event, unread=(*event.unread, *unread_numbers(words.counts, (words.path,))))
     return event

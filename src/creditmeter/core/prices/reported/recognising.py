@@ -7,8 +7,11 @@ from creditmeter.core.prices.reported.shapes import OTEL, SHAPES, TOTAL_ONLY, Sh
 MAX_DEPTH = 8
 """The depth to which events and responses are searched for usage."""
 
+USAGE_KEYS = ("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage")
+"""The keys under which responses have their usage itself."""
+
 AROUND = (
-    *("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage"),
+    *USAGE_KEYS,
     *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
     *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
     *("response_metadata", "llm_output", "kwargs", "additional_kwargs", "data", "raw"),
