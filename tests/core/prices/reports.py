@@ -58,11 +58,11 @@ CACHED_AUDIO = {
 
 def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
     """The only response in a document."""
-    (found,) = all_responses(document, provider, model)
+    (found,) = all_of(document, provider, model)
     return found
 
 
-def all_responses(document: Any, provider: str = "", model: str = "") -> tuple[ReportedResponse, ...]:
+def all_of(document: Any, provider: str = "", model: str = "") -> tuple[ReportedResponse, ...]:
     """The responses in a document."""
     return read_report(text_of(document), provider, model).responses
 

@@ -209,6 +209,15 @@ def test_responses_without_any_usage_are_a_call_without_usage() -> None:
     assert (found.usd, found.flags, found.priced_parts) == (Decimal("0.0011"), ESTIMATED, ())
 
 
+def test_a_batch_in_which_all_failed_is_a_call_without_usage() -> None:
+    """At the bound of its work: 500 x 1 + 300 x 2 = 1100 millionths. Beside a good line nothing is charged for it."""
+    failed = {"custom_id": "b", "response": {"status_code": 400, "body": {"model": "large", "choices": [{}]}}, "error": None}
+    found = reserved_cost([failed, failed])
+    assert (found.usd, found.flags, found.priced_parts) == (Decimal("0.0011"), ESTIMATED, ())
+    found = cost([failed, response("a", "small"), failed])
+    assert (found.usd, found.flags) == (SMALL, ())
+
+
 def test_without_a_reservation_each_response_needs_its_counts() -> None:
     """Nothing says what the second used."""
     refused = outcome([response("a", "small"), response("b", "small", None, choices=[{"index": 0}])])

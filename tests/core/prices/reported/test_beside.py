@@ -14,7 +14,7 @@ from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.work import Usage
 from tests.core.prices.priced import CARD, NOW, unbounded
 from tests.core.prices.reported.test_shapes import counted
-from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, all_responses, one, text_of
+from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, all_of, one, text_of
 
 SMALL = {"prompt_tokens": 10, "completion_tokens": 5}
 SDK = {"inputTokens": 500, "outputTokens": 100, "totalTokens": 600}
@@ -155,7 +155,7 @@ def test_any_usage_in_any_places_is_the_largest_of_each_class(objects: tuple[tup
 def test_responses_with_ids_of_their_own_are_two() -> None:
     """Under whatever keys they stand: 10 and 20 tokens of input."""
     larger = {"prompt_tokens": 20, "completion_tokens": 6}
-    found = all_responses({"response": {"id": "a", "usage": SMALL}, "result": {"id": "b", "usage": larger}})
+    found = all_of({"response": {"id": "a", "usage": SMALL}, "result": {"id": "b", "usage": larger}})
     assert [(each.response_id, each.counts) for each in found] == [
         ("a", counted(**{"in": 10}, out=5)),
         ("b", counted(**{"in": 20}, out=6)),
@@ -312,10 +312,42 @@ def test_what_the_provider_says_in_the_sdks_metadata(
         assert (found.counts, found.unread) == (counts, ())
 
 
+def test_each_step_of_the_sdk_has_its_own_metadata() -> None:
+    """Beside the whole is that of the last step: 100 + 1,000 written, then 50 + 1,000 read; the sum of both is in them."""
+    first = {"anthropic": {"cacheCreationInputTokens": 1000}}
+    last = {"anthropic": {"cacheReadInputTokens": 1000, "usage": {"server_tool_use": {"web_search_requests": 2}}}}
+    steps = [
+        {"usage": {"promptTokens": 100, "completionTokens": 10}, "providerMetadata": first},
+        {"usage": {"promptTokens": 50, "completionTokens": 20}, "providerMetadata": last},
+    ]
+    whole = {"usage": {"promptTokens": 150, "completionTokens": 30}, "providerMetadata": last, "steps": steps}
+    found = all_of(whole, "anthropic", "claude-sonnet-4-5")
+    assert [each.counts for each in found] == [
+        counted(**{"in": 1100}, out=10, written=1000),
+        counted(**{"in": 1050}, out=20, read=1000),
+    ]
+    assert [each.units for each in found] == [{}, {"web_searches": 2}]
+    assert all(each.unread == () for each in found)
+
+
 def test_units_in_the_sdks_metadata() -> None:
     """Perplexity's citations and searches."""
     found = one({"usage": SDK, "providerMetadata": {"perplexity": {"usage": {"citationTokens": 70, "numSearchQueries": 2}}}})
     assert (found.units, found.unread) == ({"citation_tokens": 70, "web_searches": 2}, ())
+
+
+def test_steps_that_two_usage_objects_list_are_taken_once() -> None:
+    """180 + 23 tokens of input, as both say."""
+    steps = [{"input_tokens": 180, "output_tokens": 3}, {"input_tokens": 23, "output_tokens": 1}]
+    usage = {"input_tokens": 23, "output_tokens": 1, "iterations": steps}
+    document = {
+        "usage": {"inputTokens": 23, "outputTokens": 1, "raw": usage},
+        "providerMetadata": {"anthropic": {"usage": usage}},
+    }
+    assert [each.counts for each in all_of(document, "anthropic")] == [
+        counted(**{"in": 180}, out=3),
+        counted(**{"in": 23}, out=1),
+    ]
 
 
 def test_usage_in_the_metadata_alone() -> None:

@@ -124,13 +124,14 @@ def test_what_says_nothing_new_has_a_reason() -> None:
 
 
 def test_other_models_of_one_response_are_responses_of_their_own() -> None:
-    """The steps of the model itself are billed as their sum: 23 + 180 in, 1 + 3 out."""
+    """And so is each step of the model itself."""
     steps = [
         {"type": "compaction", "input_tokens": 180, "output_tokens": 3},
         {"type": "message", "input_tokens": 23, "output_tokens": 1},
         {"type": "advisor_message", "model": "claude-opus-4-6", "input_tokens": 50, "output_tokens": 7},
     ]
     usage = {"input_tokens": 23, "output_tokens": 1, "iterations": steps}
-    own, other = read(json.dumps({"id": "m", "model": "claude-sonnet-4-6", "usage": usage})).responses
-    assert (own.model, own.counts) == ("claude-sonnet-4-6", {"input_tokens": 203, "output_tokens": 4})
+    compaction, own, other = read(json.dumps({"id": "m", "model": "claude-sonnet-4-6", "usage": usage})).responses
+    assert (compaction.model, compaction.counts) == ("claude-sonnet-4-6", {"input_tokens": 180, "output_tokens": 3})
+    assert (own.model, own.counts) == ("claude-sonnet-4-6", {"input_tokens": 23, "output_tokens": 1})
     assert (other.model, other.counts) == ("claude-opus-4-6", {"input_tokens": 50, "output_tokens": 7})

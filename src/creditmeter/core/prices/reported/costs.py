@@ -3,6 +3,7 @@
 * OpenRouter: `cost`, and for a key of one's own (`is_byok`) what its provider charges, `cost_details.upstream_inference_cost`
   (https://openrouter.ai/docs/use-cases/usage-accounting). Without that the cost is not known: `cost` is then a fee, or 0.
 * xAI: `cost_in_usd_ticks`, 10^10 a dollar (https://docs.x.ai/developers/cost-tracking).
+  Its record of a generation has `total_cost` and `upstream_inference_cost` beside the counts.
 * Perplexity: `cost.total_cost`.
 * LiteLLM: `response_cost`, also in `_hidden_params`.
 * Vercel's AI Gateway: `cost` as a text (https://vercel.com/docs/ai-gateway/capabilities/usage).
@@ -25,7 +26,7 @@ _WRITTEN = re.compile(r"\d{1,20}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _TICKS = ("cost_in_usd_ticks", "costInUsdTicks")
 _UPSTREAM = ("upstream_inference_cost", "upstreamInferenceCost")
 _TOTAL = ("total_cost", "totalCost")
-_WHOLE = ("response_cost", "total_cost_usd", "costUSD", "cost_usd", "costUsd", "gen_ai.usage.cost")
+_WHOLE = ("response_cost", "total_cost", "total_cost_usd", "costUSD", "cost_usd", "costUsd", "gen_ai.usage.cost")
 
 
 def cost_in(document: Raw) -> Decimal | None:

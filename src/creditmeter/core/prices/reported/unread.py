@@ -10,8 +10,11 @@ from typing import Any
 
 from creditmeter.core.prices.reported.attributes import PREFIX
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, has_embedded, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
+
+STEPS = ("iterations", "request_usage_entries", "requestUsageEntries")
+"""The keys under which a usage object lists its steps: Anthropic's and the OpenAI Agents SDK's."""
 
 MAX_UNREAD = 16
 """Most paths that are named of one response."""
@@ -36,12 +39,17 @@ INFORMATIVE: Mapping[str, str] = {
     **dict.fromkeys(("priority", "flex"), "the tokens of a tier, which are those that are read"),
     **dict.fromkeys(("cleared_input_tokens", "clearedInputTokens"), "what was taken out of the prompt before it was counted"),
     **dict.fromkeys(("original_input_tokens", "originalInputTokens"), "what the prompt was before something was taken out"),
-    **dict.fromkeys(("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens"), "what was asked for"),
+    **dict.fromkeys(
+        ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens", "maxTokenCount"), "what was asked for"
+    ),
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
     **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "the provider's words, which are read apart"),
     **dict.fromkeys(("experimental_providerMetadata",), "the provider's words, which are read apart"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
     **dict.fromkeys(("steps",), "what the whole is the sum of"),
+    **dict.fromkeys(("tokens_prompt", "tokens_completion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("tokensPrompt", "tokensCompletion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("modelInput", "request", "modelInvocationInput"), "what was asked for"),
     **dict.fromkeys(("web_fetch_requests", "mcp_calls"), "calls of tools that have no fee"),
 }
 
@@ -55,7 +63,7 @@ _COST = re.compile(r"cost", re.IGNORECASE)
 def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
     for names, value in _leaves(usage, ()):
-        place = names[1:] if names[0] == "iterations" else names
+        place = names[1:] if names[0] in STEPS else names
         if place in shape.read_names or _is_copy(place) or not (is_about_tokens(*names) or names[0] in _TOOL_COUNTERS):
             continue
         if _is_positive(value):
@@ -116,6 +124,8 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
 
 def _is_usage(found: Raw, *, has_output: bool) -> bool:
     """Whether an object is usage in known words."""
+    if by_model(found) or has_embedded(found):
+        return True
     return shape_of(in_camel_case(found), has_output=has_output) is not None
 
 
