@@ -29,7 +29,7 @@ from creditmeter.core.prices.reported.recognising import (
 )
 from creditmeter.core.prices.reported.sessions import TRANSCRIPT
 from creditmeter.core.prices.reported.shapes import CAMEL, TOTAL_ONLY
-from creditmeter.core.prices.reported.tools import tool_calls_in
+from creditmeter.core.prices.reported.tools import NO_TOOLS, both, tool_calls_in
 from creditmeter.core.prices.reported.unread import has_counts, unread_around, unread_numbers
 
 MAX_MODEL_NAME = 256
@@ -65,6 +65,9 @@ _BETA = re.compile(r"\[[^\]]*\]$")
 _USAGE = ("usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage")
 _BARE = frozenset((*_USAGE, *_MODEL, "provider", "provider_name"))
 """What stands beside usage that has nothing around it but names."""
+
+SEARCH_CONTEXTS = ("low", "medium", "high")
+"""How much of the web a model of Perplexity may search."""
 
 _BODIES = ("choices", "content", "candidates", "output")
 """What only a response of a model has."""
@@ -117,7 +120,7 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
 def _steps_of(document: Raw, facts: Facts, depth: int) -> list[Event]:
     """The steps of a call of the AI SDK, each a response, and the total that stands beside them; nothing if it has none."""
     listed = _objects(document.get("steps")) if depth < MAX_DEPTH else []
-    of_step = replace(facts, response_id="", units=(), is_whole=True, marks=facts.marks | {Mark.STEP}, cost_usd=None)
+    of_step = replace(facts, response_id="", tools=NO_TOOLS, is_whole=True, marks=facts.marks | {Mark.STEP}, cost_usd=None)
     found = [each for one in listed for each in _events_of(one, of_step, depth + 1) if each.shape is not None]
     if not any(has_counts(each.usage) for each in found):
         return []
@@ -201,7 +204,7 @@ def _facts(document: Raw, around: Facts) -> Facts:
         service_tier=tier
         or ("batch" if is_batch else _word(document, _TIER) or tier_of_details(document))
         or around.service_tier,
-        speed=_word(document, _SPEED) or around.speed,
+        speed=_word(document, _SPEED) or _latency_of(document) or around.speed,
         region=_word(document, _REGION) or around.region,
         cost_usd=around.cost_usd if cost is None else cost,
         has_output=around.has_output and not _is_embedding(document),
@@ -210,7 +213,8 @@ def _facts(document: Raw, around: Facts) -> Facts:
         is_whole=around.is_whole or _is_whole(document),
         marks=around.marks | marks_of(document),
         is_answer=around.is_answer or any(document.get(name) for name in _BODIES),
-        units=tuple(tool_calls_in(document, model).items()) or around.units,
+        tools=both(around.tools, tool_calls_in(document)),
+        search_context=_search_context(document) or around.search_context,
     )
 
 
@@ -254,6 +258,22 @@ def _item_of(document: Raw) -> str:
 def _step_of_agent(named: tuple[Raw, ...]) -> str:
     """What tells the model calls of a Bedrock agent apart: the input and the output of each are traced under one id."""
     return _name(named[1:], ("traceId",)) if "modelInvocationInput" in named[0] or "modelInvocationOutput" in named[0] else ""
+
+
+def _latency_of(document: Raw) -> str:
+    """The latency that Bedrock served a call with: `optimized` has prices of its own.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/latency-optimized-inference.html
+    """
+    found = document.get("performanceConfig")
+    return _word(found, ("latency",)) if isinstance(found, dict) else ""
+
+
+def _search_context(document: Raw) -> str:
+    """How much of the web a model of Perplexity searched: what its fee for a request depends on."""
+    asked = document.get("web_search_options")
+    places = (document, asked if isinstance(asked, dict) else {})
+    return next((size for each in places if (size := str(each.get("search_context_size")).lower()) in SEARCH_CONTEXTS), "")
 
 
 def _moment_of(document: Raw) -> str:

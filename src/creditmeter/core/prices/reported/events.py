@@ -9,6 +9,7 @@ from creditmeter.core.prices.reported.counting import Raw
 from creditmeter.core.prices.reported.marks import NO_MARKS, Marks
 from creditmeter.core.prices.reported.recognising import USAGE_KEYS
 from creditmeter.core.prices.reported.shapes import Shape
+from creditmeter.core.prices.reported.tools import NO_TOOLS, ToolCalls, both
 from creditmeter.core.prices.reported.unread import has_counts, largest_count, unread_numbers
 
 _OF_CALLERS = "metadata"
@@ -30,7 +31,8 @@ class Facts:
     is_start: bool = False
     is_whole: bool = False
     is_answer: bool = False
-    units: tuple[tuple[str, int], ...] = ()
+    tools: ToolCalls = NO_TOOLS
+    search_context: str = ""
     marks: Marks = NO_MARKS
 
 
@@ -101,7 +103,6 @@ def joined(event: Event, other: Event) -> Event:
 def filled(facts: Facts, others: Facts) -> Facts:
     """What is said of a response in two places: the first model and id, the tier that is a special one, the highest cost."""
     costs = [each.cost_usd for each in (facts, others) if each.cost_usd is not None]
-    units = dict(others.units)
     return replace(
         facts,
         response_id=facts.response_id or others.response_id,
@@ -110,7 +111,8 @@ def filled(facts: Facts, others: Facts) -> Facts:
         speed=facts.speed or others.speed,
         region=facts.region or others.region,
         cost_usd=max(costs, default=None),
-        units=tuple((units | {name: max(count, units.get(name, 0)) for name, count in facts.units}).items()),
+        tools=both(facts.tools, others.tools),
+        search_context=facts.search_context or others.search_context,
     )
 
 

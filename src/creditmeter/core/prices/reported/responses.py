@@ -27,6 +27,7 @@ from creditmeter.core.prices.reported.marks import Mark
 from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.shapes import CAMEL, MESSAGES, OTEL, Shape
 from creditmeter.core.prices.reported.steps import steps_in, with_rest
+from creditmeter.core.prices.reported.tools import as_billed, both
 from creditmeter.core.prices.reported.unread import MAX_UNREAD, unread_in_usage
 from creditmeter.core.prices.reported.values import ReportedResponse
 
@@ -179,7 +180,7 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
         own = _larger(own, classes_in(shape, usage, rules_of))
     if gathered.has_start and not gathered.has_end:
         own.pop("output_tokens", None)
-    own = _larger(_with_model_rules(own, facts, name), dict(facts.units))
+    own = as_billed(_larger(_with_model_rules(own, facts, name), _units(facts, name)), name)
     unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
     whole = _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
     listed = (list(_steps(shape, usage, rules_of, facts)) for shape, usage in gathered.usage.values())
@@ -188,6 +189,12 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     yield replace(first, reported_cost_usd=facts.cost_usd)
     yield from others
     yield from (each for each in steps if each.model != facts.model)
+
+
+def _units(facts: Facts, model: str) -> dict[str, int]:
+    """What a response of this model shows that has a fee, and no counter of its usage."""
+    context = {f"{facts.search_context}_context_requests": 1} if facts.search_context else {}
+    return facts.tools.units(model) | context
 
 
 def _size(steps: list[ReportedResponse]) -> int:
@@ -255,6 +262,7 @@ def _joined(one: Facts, other: Facts) -> Facts:
         has_output=one.has_output and other.has_output,
         is_image=one.is_image or other.is_image,
         is_answer=one.is_answer or other.is_answer,
-        units=tuple(_larger(dict(one.units), dict(other.units)).items()),
+        tools=both(one.tools, other.tools),
+        search_context=other.search_context or one.search_context,
         marks=one.marks | other.marks,
     )

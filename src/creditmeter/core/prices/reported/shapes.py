@@ -126,6 +126,7 @@ INTERACTIONS = Shape(
         "cached_audio_input_tokens": modality(("cached_tokens_by_modality",), ("audio",), "tokens"),
         "cached_image_input_tokens": modality(("cached_tokens_by_modality",), ("image", "document"), "tokens"),
         "web_searches": ("grounding_tool_count[type=google_search]/count",),
+        "map_searches": ("grounding_tool_count[type=google_maps]/count",),
         "total": ("total_tokens",),
     },
     ("total_cached_tokens", *_BY_INPUT, "output_tokens_by_modality", "cached_tokens_by_modality"),
