@@ -118,6 +118,13 @@ def report(*responses: tuple[str, int], **beside: Any) -> Usage:
     return Usage("text", provider_usage_json=json.dumps(documents))
 
 
+def steps(model: str, name: str = "m", **beside: Any) -> Usage:
+    """A usage whose provider reports one response of two steps, of 900 and 300 tokens."""
+    listed = [{"input_tokens": tokens, "output_tokens": 0} for tokens in (900, 300)]
+    usage = {"input_tokens": 300, "output_tokens": 0, "iterations": listed} | beside
+    return Usage("text", provider_usage_json=json.dumps({"id": name, "model": model, "usage": usage}))
+
+
 def text(model: str, tokens: int) -> Usage:
     """A usage of so many input tokens."""
     return Usage("text", "", model, input_tokens=tokens, output_tokens=0)
@@ -152,6 +159,8 @@ RESERVED = Work("text", "", "small", input_tokens=1_000, max_output_tokens=2_000
         pytest.param(priced(report(("small", 9_000))), id="as its provider reported it"),
         pytest.param(priced(report(("small", 1_001), ("large", 77))), id="of two responses at two models"),
         pytest.param(priced(report(("small", 900), ("large", 7), service_tier="flex")), id="all at a tier"),
+        pytest.param(priced(steps("small")), id="of two steps"),
+        pytest.param(priced(steps("reported", cost=0.25)), id="of two steps at the cost that is reported"),
         pytest.param(priced(replace(text("small", 900), units={"web_searches": 3, "unheard_of": 2})), id="with fees"),
         pytest.param(committed(Usage(input_tokens=900), RESERVED), id="with output at its bound"),
         pytest.param(priced(replace(text("small", 2), cache_read_input_tokens=5)), id="contradictory"),
@@ -165,6 +174,15 @@ def test_what_a_charge_keeps_explains_it(cost: Cost) -> None:
     found = explained_charge(CARD, charged(cost))
     assert (found.outcome, found.explanation and found.explanation.cost.lines) == (Outcome.SAME, cost.lines)
     assert cost.lines
+
+
+def test_steps_have_one_reported_cost() -> None:
+    """0.02 dollars times 1.5 times 100 are 3 credits, whichever step they are of; by the list 1,200 x 0.001 credits are 1.2."""
+    assert priced(steps("reported", cost=0.02)).exact_credits == 3
+    assert priced(steps("small", cost=0.02)).exact_credits == Decimal("1.2")
+    # without an id nothing says whose the cost is, so it is of none of them
+    without_id = priced(steps("reported", "", cost=0.02))
+    assert (without_id.exact_credits, without_id.reported_cost_usd) == (Decimal("1.2"), None)
 
 
 def test_responses_that_a_charge_does_not_keep() -> None:

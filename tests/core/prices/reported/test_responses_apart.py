@@ -113,6 +113,31 @@ CONVERSED = [
             id="streams of Converse",
         ),
         pytest.param(
+            [{"metadata": {"usage": converse(10, n), "metrics": {"latencyMs": 9}}} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="the counts of streams of Converse alone",
+        ),
+        pytest.param(
+            [
+                {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}], "usage": None},
+                {"object": "chat.completion.chunk", "choices": [], "usage": chat(10, 5)},
+                {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}], "usage": None},
+                {"object": "chat.completion.chunk", "choices": [], "usage": chat(10, 4)},
+            ],
+            [(10, 5), (10, 4)],
+            id="streams of chat completions",
+        ),
+        pytest.param(
+            [{"type": "ai", "content": "Hi", "usage_metadata": message(10, n)} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="messages of LangChain",
+        ),
+        pytest.param(
+            [{"kind": "response", "parts": [], "usage": message(10, n)} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="messages of pydantic-ai",
+        ),
+        pytest.param(
             [
                 {"type": "message_start", "message": {"usage": message(10, 1)}},
                 {"type": "message_delta", "usage": {"output_tokens": 5}},
@@ -220,6 +245,7 @@ def test_responses_without_ids_are_told_apart(document: Any, expected: Counts) -
         ([chat(10, 5), chat(10, 5)], (10, 5)),
         ([message(3, 1), {"output_tokens": 9}], (3, 9)),
         ([gemini(10, 2), gemini(10, 5)], (10, 5)),
+        ([gemini(10, 2), gemini(10, 5) | {"toolUsePromptTokenCount": 7, "totalTokenCount": 22}], (17, 5)),
         ([{"candidates": [{"finishReason": None}], "usageMetadata": gemini(10, n)} for n in (2, 5)], (10, 5)),
         ([*CONVERSED, {"metadata": {"usage": converse(10, 5)}}], (10, 5)),
     ],
@@ -234,6 +260,59 @@ def test_bare_counts_of_one_stream_are_cumulative(spoken: list[int], words: Any,
     """In whatever order they come."""
     pieces = data.draw(st.permutations([words(10, each) for each in [*spoken, 97]]))
     assert counts_of(pieces) == [(10, 97)]
+
+
+def gemini_stream(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The chunks of a response of Gemini."""
+    chunks = [{"candidates": [{"content": {}}], "usageMetadata": gemini(prompt, each)} for each in spoken]
+    return [*chunks, {"candidates": [{"finishReason": "STOP"}], "usageMetadata": gemini(prompt, 97)}]
+
+
+def live_turn(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The events of a turn of Gemini Live."""
+    events: list[dict[str, Any]] = [{"serverContent": {}, "usageMetadata": live(prompt, each)} for each in spoken]
+    return [*events, {"serverContent": TURN_ENDS, "usageMetadata": live(prompt, 97)}]
+
+
+def anthropic_stream(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The events of a message of Anthropic."""
+    deltas = [{"type": "message_delta", "usage": {"output_tokens": each}} for each in (*spoken, 97)]
+    return [{"type": "message_start", "message": {"usage": message(prompt, 1)}}, *deltas, {"type": "message_stop"}]
+
+
+def chat_stream(prompt: int, spoken: list[int]) -> list[dict[str, Any]]:
+    """The chunks of a chat completion, with the counts so far, as vLLM writes them."""
+    piece = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hi"}}]}
+    last = {"object": "chat.completion.chunk", "choices": [], "usage": chat(prompt, 97)}
+    return [*(piece | {"usage": chat(prompt, each)} for each in spoken), last]
+
+
+STREAMS = st.sampled_from([gemini_stream, live_turn, anthropic_stream, chat_stream])
+
+
+@given(st.lists(st.tuples(STREAMS, st.integers(1, 500), st.lists(st.integers(0, 97), max_size=3)), min_size=1, max_size=5))
+def test_streams_one_behind_the_other_read_as_each_alone(streams: list[tuple[Any, int, list[int]]]) -> None:
+    """Whatever comes after what, and however many events each has."""
+    events = [event for stream, prompt, spoken in streams for event in stream(prompt, spoken)]
+    assert counts_of(events) == [(prompt, 97) for _, prompt, _ in streams]
+
+
+IN_OPENAIS_WORDS = {"openai": {"usage": chat(10, 5)}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "finish-step", "usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS},
+        {"type": "finish", "usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS},
+        {"choices": [{"message": {}}], "usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS},
+        {"steps": [{"usage": converse(10, 5), "providerMetadata": IN_OPENAIS_WORDS}], "usage": converse(10, 5)},
+    ],
+)
+def test_the_same_in_other_words_is_no_other_response(document: dict[str, Any]) -> None:
+    """The AI SDK has the provider's own counts beside its own."""
+    assert counts_of(document) == [(10, 5)]
+    assert counts_of([document, document]) == [(10, 5), (10, 5)]
 
 
 def test_a_transcript_has_the_model_that_made_it() -> None:
@@ -287,6 +366,9 @@ STEPS = [
             [STEPS[1], {"type": "finish", "totalUsage": converse(30, 11)}], [(30, 11)], id="a step whose sum says more"
         ),
         pytest.param([{"type": "finish", "totalUsage": converse(30, 11)}], [(30, 11)], id="a sum without steps"),
+        pytest.param(
+            [{"type": "finish", "messageMetadata": {"totalUsage": converse(30, 11)}}], [(30, 11)], id="as the browser has it"
+        ),
         pytest.param(
             {"usage": converse(20, 6), "totalUsage": converse(30, 11), "steps": STEPS}, [(10, 5), (20, 6)], id="a result"
         ),

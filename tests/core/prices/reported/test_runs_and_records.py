@@ -52,6 +52,10 @@ FIRST, SECOND = token_count(tokens(10, 5), tokens(10, 5)), token_count(tokens(20
         ([SECOND], [("", 30, 9)]),
         ([token_count(None, tokens(30, 9))], [("", 30, 9)]),
         ([token_count(None, tokens(10, 5)), token_count(None, tokens(30, 9))], [("", 30, 9)]),
+        ([FIRST["payload"], SECOND["payload"]], [("", 10, 5), ("", 20, 4)]),
+        ([{"id": "0", "msg": FIRST["payload"]}, {"id": "1", "msg": SECOND["payload"]}], [("", 10, 5), ("", 20, 4)]),
+        ([SECOND["payload"]["info"]], [("", 30, 9)]),
+        ([{"last_token_usage": tokens(20, 4)}], [("", 20, 4)]),
         (
             [
                 {"type": "session_meta", "payload": {"id": "s", "cli_version": "0.58.0"}},
@@ -63,7 +67,20 @@ FIRST, SECOND = token_count(tokens(10, 5), tokens(10, 5)), token_count(tokens(20
             [("gpt-5", 10, 5)],
         ),
     ],
-    ids=["two requests", "lines that come twice", "two models", "no model", "the end of a run", "no last", "sums", "all lines"],
+    ids=[
+        "two requests",
+        "lines that come twice",
+        "two models",
+        "no model",
+        "the end of a run",
+        "no last",
+        "sums",
+        "payloads",
+        "events",
+        "counts alone",
+        "the last alone",
+        "all lines",
+    ],
 )
 def test_a_run_of_codex_is_the_sum_of_its_requests(lines: list[dict[str, Any]], expected: list[tuple[str, int, int]]) -> None:
     """Each request is one of its own, and what the run has beyond them is not lost."""

@@ -112,7 +112,7 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     shared = _name((document,), _ID) or around.response_id
     events = without_shared_cost(together(found, shared), facts.cost_usd)
     if len(events) > 1:
-        words = (Event(facts, each.shape, each.usage) for each in words_of_providers(document))
+        words = (Event(facts, each.shape, each.usage, is_again=True) for each in words_of_providers(document))
         return [*events, *(each for each in words if each.shape is not None)]
     return [_with_words(event, document) for event in events or of_trace[:1] or [Event(facts)]]
 
@@ -288,7 +288,9 @@ def _is_whole(document: Raw) -> bool:
     is_conversation = isinstance(output, dict) and "message" in output  # Bedrock Converse
     is_of_images = "created" in document and isinstance(document.get("data"), list)
     is_of_agent = isinstance(output, list) and isinstance(document.get("usage"), dict) and "type" not in document
-    is_message = document.get("type") == "message" and bool(document.get("stop_reason"))
+    kind = document.get("type")
+    is_of_framework = kind == "ai" or document.get("kind") == "response"  # LangChain, pydantic-ai
+    is_message = is_of_framework or (kind == "message" and bool(document.get("stop_reason")))
     is_completion = document.get("object") == "chat.completion" or _has_message(document)
     is_inlined = not document.keys().isdisjoint(_INLINED)
     is_of_one = is_conversation or is_of_images or is_of_agent or is_message or is_completion

@@ -41,7 +41,7 @@ class Event:
     """One event or response: its facts, its usage if it has one, and the paths of what is read nowhere in it.
 
     `path` is where its usage stands. `others` are further usage objects of the same response, each with its path. It is bare if
-    there is nothing around its usage but names.
+    there is nothing around its usage but names. `is_again` is what the same response reports once more, in other words.
     """
 
     facts: Facts
@@ -51,6 +51,7 @@ class Event:
     path: str = ""
     others: tuple[tuple[str, Shape, Raw], ...] = ()
     is_bare: bool = False
+    is_again: bool = False
 
 
 def together(found: list[list[Event]], shared_id: str) -> list[Event]:

@@ -5,7 +5,7 @@
 * Gemini ends a response with the chunk that has a `finishReason` and the counts, Gemini Live a turn with `turnComplete`
   (https://ai.google.dev/api/live).
 * OpenAI ends a response with `response.done` (realtime) or `response.completed` and the like (responses, transcripts, images).
-* Llama and Titan at Bedrock say in their last chunk why they stopped.
+* Llama and Titan at Bedrock say in their last chunk why they stopped; Converse and chat completions have a last one of counts.
 * OpenTelemetry has a span for each request, and one of an `invoke_agent` with the counts of all of them.
 * The AI SDK ends each step of a call with `finish-step`, and the call with `finish`, whose counts are those of all its steps.
 * Claude Code writes a line for each `assistant` message, and at last the `result` with the counts of all of them.
@@ -64,7 +64,7 @@ def marks_of(document: Raw) -> Marks:
         marks |= _BY_OPERATION.get(operation, NO_MARKS)
     if "messageStart" in document:
         marks |= {Mark.BEGIN}
-    if _is_end_of_turn(document) or _is_end_of_answer(document) or _is_end_at_bedrock(document):
+    if _is_end_of_turn(document) or _is_end_of_answer(document) or _is_last_chunk(document):
         marks |= {Mark.END}
     if _is_failed_line(document):
         marks |= {Mark.FAILED}
@@ -84,12 +84,15 @@ def _is_end_of_answer(document: Raw) -> bool:
     return any(isinstance(each, dict) and _is_finished(each) for each in candidates)
 
 
-def _is_end_at_bedrock(document: Raw) -> bool:
-    """Whether an object is the last of a Llama or a Titan, or the whole of one."""
-    results = document.get("results")
+def _is_last_chunk(document: Raw) -> bool:
+    """Whether an object is the last of a stream of Llama, Titan or Converse, or of chat completions, which has the counts."""
+    results, metadata = document.get("results"), document.get("metadata")
     first = results[0] if isinstance(results, list) and results else None
+    is_of_titan = any(bool(each.get("completionReason")) for each in (document, first) if isinstance(each, dict))
     is_of_llama = "generation_token_count" in document and bool(document.get("stop_reason"))
-    return is_of_llama or any(bool(each.get("completionReason")) for each in (document, first) if isinstance(each, dict))
+    is_of_converse = isinstance(metadata, dict) and "usage" in metadata and "metrics" in metadata
+    is_of_chat = document.get("object") == "chat.completion.chunk" and document.get("choices") == []
+    return is_of_titan or is_of_llama or is_of_converse or (is_of_chat and isinstance(document.get("usage"), dict))
 
 
 def _is_finished(candidate: Mapping[str, Any]) -> bool:

@@ -21,8 +21,8 @@ AROUND = (
     *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
     *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
     *("response_metadata", "llm_output", "kwargs", "additional_kwargs", "data", "raw"),
-    *("raw_responses", "rawResponses", "model_responses", "modelResponses", "context_wrapper"),
-    *("inlinedResponses", "inlined_responses", "dest", "trace", "orchestrationTrace", "preProcessingTrace"),
+    *("raw_responses", "rawResponses", "model_responses", "modelResponses", "context_wrapper", "messageMetadata"),
+    *("inlinedResponses", "inlined_responses", "dest", "trace", "traces", "orchestrationTrace", "preProcessingTrace"),
     *("postProcessingTrace", "routingClassifierTrace", "customOrchestrationTrace", "modelInvocationOutput"),
 )
 """The keys under which responses and events have their usage, or what contains it. The first that has one applies."""

@@ -79,6 +79,7 @@ class _Gathering:
 
     responses: dict[str, Gathered] = field(default_factory=dict)
     running: str = ""
+    last: str = ""
     has_steps: bool = False
     was_total: bool = False
 
@@ -86,17 +87,21 @@ class _Gathering:
         """Take in the next event. What failed without any usage used nothing."""
         if Mark.FAILED in event.facts.marks and event.shape is None:
             return
+        if event.is_again:
+            self.responses.setdefault(self.last, Gathered()).add(event)
+            return
         is_total = event.shape is not None and Mark.TOTAL in event.facts.marks
         if self.was_total and not is_total:
             self.has_steps = False
         self.was_total = is_total
         if is_total and self.has_steps:
-            self.responses[f"\0{len(self.responses)}"] = total = Gathered(is_total=True)
-            total.add(event)
-            return
-        self.has_steps |= event.shape is not None and Mark.STEP in event.facts.marks
-        self._begin(event)
-        self.responses.setdefault(self.running, Gathered()).add(event)
+            self.last = f"\0{len(self.responses)}"
+            self.responses[self.last] = Gathered(is_total=True)
+        else:
+            self.has_steps |= event.shape is not None and Mark.STEP in event.facts.marks
+            self._begin(event)
+            self.last = self.running
+        self.responses.setdefault(self.last, Gathered()).add(event)
 
     def _begin(self, event: Event) -> None:
         """Make the response of an event the running one."""
@@ -154,10 +159,11 @@ def _with_bare_apart(events: list[Event]) -> list[Event]:
 
 
 def _prompt_of(event: Event) -> int:
-    """The input of usage that is complete; 0 of any other."""
+    """The input of usage that is complete, without what tools add to it while it is answered; 0 of any other."""
     counts = classes_in(event.shape, event.usage, "") if event.shape is not None else {}
     prompt = counts.get("input_tokens", 0)
-    return prompt if counts.get("output_tokens") or counts.get("total") == prompt else 0
+    is_complete = bool(counts.get("output_tokens")) or counts.get("total") == prompt
+    return prompt - counts.get("tool_input_tokens", 0) if is_complete else 0
 
 
 def _whole(event: Event) -> Event:
@@ -186,9 +192,10 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     listed = (list(_steps(shape, usage, rules_of, facts)) for shape, usage in gathered.usage.values())
     steps = max(listed, key=_size, default=[])
     first, *others = with_rest([each for each in steps if each.model == facts.model], whole)
-    yield replace(first, reported_cost_usd=facts.cost_usd)
+    others += [each for each in steps if each.model != facts.model]
+    is_shared = bool(others) and not facts.response_id  # nothing says that they belong together
+    yield replace(first, reported_cost_usd=None if is_shared else facts.cost_usd)
     yield from others
-    yield from (each for each in steps if each.model != facts.model)
 
 
 def _units(facts: Facts, model: str) -> dict[str, int]:

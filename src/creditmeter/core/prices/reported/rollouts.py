@@ -28,18 +28,31 @@ def without_rollouts(documents: Iterable[Any]) -> list[Any]:
 
 
 def _is_line(document: Any) -> bool:
-    payload = document.get("payload") if isinstance(document, dict) else None
-    return isinstance(payload, dict) and (document.get("type") == "turn_context" or payload.get("type") == "token_count")
+    return isinstance(document, dict) and _payload(document) is not None
+
+
+def _payload(document: Raw) -> Raw | None:
+    """What a line says: of a rollout, of an event (`msg`), or by itself; None if it is no line that counts or names a model."""
+    if _SO_FAR in document or _LAST in document:
+        return {"info": document}
+    for each in (document.get("payload"), document.get("msg"), document):
+        if isinstance(each, dict) and (each.get("type") == "token_count" or (each is not document and _names_model(document))):
+            return each
+    return None
+
+
+def _names_model(document: Raw) -> bool:
+    return document.get("type") == "turn_context"
 
 
 def _steps(lines: Iterable[Raw]) -> Iterator[Raw]:
     """The requests of a run, and then the total, of the last line."""
     model, total = None, None
-    for payload in (line["payload"] for line in lines):
+    for payload in filter(None, map(_payload, lines)):
         info = payload.get("info")
         model = payload.get("model", model)
         if not isinstance(info, dict) or (info.get(_SO_FAR) == total and total is not None):
             continue
-        total = info.get(_SO_FAR)
+        total = info.get(_SO_FAR) or total
         yield {"type": "step-finish", "model": model, "usage": info.get(_LAST)}
     yield {"type": "finish", "usage": total}

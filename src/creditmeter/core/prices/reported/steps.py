@@ -78,5 +78,5 @@ def settled(groups: Iterable[Group]) -> list[ReportedResponse]:
 
 def _of_same_model(found: Sequence[ReportedResponse], steps: Sequence[int], model: str) -> list[int]:
     """The steps that are in the total of a model: it may be written with more around its name there."""
-    same = [n for n in steps if found[n].model == model or not model]
+    same = [n for n in steps if found[n].model in ("", model) or not model]
     return same or [n for n in steps if found[n].model in model or model in found[n].model]
