@@ -86,13 +86,14 @@ def _words(path: str, one: Raw) -> Words:
     """What one provider says. Beside whole usage its single counts are copies."""
     usage: Raw = in_camel_case(next((each for name in _USAGE if isinstance(each := one.get(name), dict)), {}))
     shape = shape_of(usage)
-    if shape in SDK_SHAPES and not _has_totals(shape, usage):
+    is_whole = _has_totals(shape, usage)
+    if shape in SDK_SHAPES and not is_whole:
         shape = None
     single = {name: value for name, value in one.items() if is_about_tokens(name) and number_of(value) is not None}
     said: dict[str, Any] = {**single, **({} if shape else usage)}
     counts = {name: value for name, value in said.items() if name in _READ}
     rest = {name: value for name, value in {**one, **said}.items() if name not in counts and name not in _NOT_COUNTS}
-    return Words(path, shape, usage, {} if shape else counts, tuple(unread_numbers(rest, (path,))))
+    return Words(path, shape, usage, {} if is_whole else counts, tuple(unread_numbers(rest, (path,))))
 
 
 def _has_totals(shape: Shape | None, usage: Raw) -> bool:

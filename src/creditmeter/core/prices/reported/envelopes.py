@@ -186,7 +186,7 @@ def _with_words(event: Event, document: Raw) -> Event:
         if words.shape is not None:
             own = Event(_facts(words.usage, event.facts), words.shape, words.usage, path=words.path)
             event = _joined(event, own) if event.shape is not None else replace(own, unread=event.unread)
-        elif words.counts and event.shape in (None, *SDK_SHAPES):
+        if words.counts and event.shape in (None, *SDK_SHAPES):
             event = replace(event, shape=event.shape or CAMEL, usage=merged(words.counts, event.usage))
         elif words.counts:
             event = replace(event, unread=(*event.unread, *unread_numbers(words.counts, (words.path,))))
