@@ -350,6 +350,14 @@ def test_steps_that_two_usage_objects_list_are_taken_once() -> None:
     ]
 
 
+def test_single_counts_beside_usage_that_counts_no_tokens() -> None:
+    """The calls of tools are in the usage, and what was written to the cache is beside it."""
+    metadata = {"anthropic": {"cacheCreationInputTokens": 1000, "usage": {"server_tool_use": {"web_search_requests": 2}}}}
+    found = one({"usage": SDK_4, "providerMetadata": metadata}, "anthropic")
+    assert found.counts == counted(**{"in": 1500}, out=100, written=1000)
+    assert (found.units, found.unread) == ({"web_searches": 2}, ())
+
+
 def test_usage_in_the_metadata_alone() -> None:
     """Is usage like any other."""
     assert one({"providerMetadata": {"anthropic": {"usage": ANTHROPIC}}}).counts == CACHED
