@@ -176,6 +176,10 @@ def test_the_result_of_claude_code_is_never_added_to_its_messages() -> None:
     assert counted(log) == [(OPUS, 4, 1), (OPUS, 6, 4), (HAIKU, 7, 3)]
     of_one = {"type": "result", "usage": {"input_tokens": 10, "output_tokens": 5}}
     assert counted([*log[:3], of_one]) == [(OPUS, 4, 1), (OPUS, 6, 4)]
+    listed = [{"input_tokens": 4, "output_tokens": 1}, {"input_tokens": 6, "output_tokens": 4}]
+    of_one["usage"]["iterations"] = listed  # type: ignore[index]  # an object
+    assert counted([log[0], of_one]) == [(OPUS, 10, 5)]
+    assert counted([of_one]) == [("", 4, 1), ("", 6, 4)]
 
 
 # --- Batches ----------------------------------------------------------------------------------------------------------

@@ -189,7 +189,8 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     own = as_billed(_larger(_with_model_rules(own, facts, name), _units(facts, name)), name)
     unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
     whole = _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
-    listed = (list(_steps(shape, usage, rules_of, facts)) for shape, usage in gathered.usage.values())
+    with_steps = () if gathered.is_total else gathered.usage.values()  # a total is settled by the steps before it
+    listed = (list(_steps(shape, usage, rules_of, facts)) for shape, usage in with_steps)
     steps = max(listed, key=_size, default=[])
     first, *others = with_rest([each for each in steps if each.model == facts.model], whole)
     others += [each for each in steps if each.model != facts.model]
