@@ -172,6 +172,7 @@ def grounded(**metadata: Any) -> dict[str, Any]:
         ("gemini-3-pro", langchain(webSearchQueries=["a", "b"]), {"web_searches": 2}),
         ("gemini-2.5-pro", langchain(web_search_queries=["a", "b"]), {"web_searches": 1}),
         ("gemini-3-pro", ai_sdk(webSearchQueries=["a", "b"]), {"web_searches": 2}),
+        ("gemini-3-pro", {"usageMetadata": GEMINI, "groundingMetadata": {"webSearchQueries": ["a"]}}, {"web_searches": 1}),
         ("gemini-2.5-pro", ai_sdk(groundingChunks=[{"maps": {}}]), {"map_prompts": 1}),
         ("sonar", {"usage": CHAT | {"search_context_size": "low"}}, {"low_context_requests": 1}),
         ("sonar", {"usage": CHAT | {"search_context_size": "HIGH"}}, {"high_context_requests": 1}),

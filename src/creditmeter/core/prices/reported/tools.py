@@ -33,7 +33,7 @@ _FEE_FOR_ALL = ("gemini-1", "gemini-2")
 _COPIED_IN = ("response_metadata", "providerMetadata", "provider_metadata", "experimental_providerMetadata")
 """Where LangChain and the AI SDK have what Gemini says of its searches."""
 
-_SHOWN_IN = ("output", "candidates", "choices", *_COPIED_IN)
+_SHOWN_IN = ("output", "candidates", "choices", "groundingMetadata", "grounding_metadata", *_COPIED_IN)
 
 
 class ToolCalls(NamedTuple):
@@ -90,7 +90,8 @@ def tool_calls_in(response: Raw) -> ToolCalls:
     containers = frozenset(each for each in runs if isinstance(each, str))
     counts["code_executions"] += sum(1 for each in runs if not isinstance(each, str))
     grounded = [found for each in _objects(response.get("candidates")) for found in _grounding(each)]
-    copied = [found for name in _COPIED_IN for each in _inside(response.get(name)) for found in _grounding(each)]
+    copies = (response, *(each for name in _COPIED_IN for each in _inside(response.get(name))))
+    copied = [found for each in copies for found in _grounding(each)]
     return ToolCalls(
         dict(+counts),
         previews,
