@@ -30,11 +30,18 @@ from creditmeter.core.work import Usage, Work
 from creditmeter.server.opening import load_rate_card
 from tests.catalog.campaign import OUR_NAMES
 
-MAX_MICROSECONDS = 20.0
-"""The most that pricing a call may take at the median."""
+MIN_RATIO = 5.0
+"""How many times as long the package of the price list has to take, at least.
+
+Both are measured in one run, so that the speed of the machine does not matter: 6.3 to 6.6 were measured on two machines, one of
+which takes twice as long for everything.
+"""
+
+TARGET_MICROSECONDS = 20.0
+"""What pricing a call is to take at most at the median, on a machine that nothing else uses. It decides nothing."""
 
 TRIES = 3
-"""How often it is measured until the target is met: other programs of the machine may slow down one measurement."""
+"""How often it is measured until the ratio is reached: other programs of the machine may slow down one measurement."""
 
 WARM_UP_ROUNDS = 20
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -119,7 +126,7 @@ Way = Callable[[Call], object]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print the medians. Returns 1 if the target was missed each time."""
+    """Measure, and print the medians. Returns 1 if the ratio was missed each time."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark-pricing", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=1_000, metavar="N", help="how often each call is priced (1000)")
     rounds = parser.parse_args(arguments).rounds
@@ -177,15 +184,17 @@ def _measure(calls: Sequence[Call], ways: Mapping[str, Way], rounds: int) -> Map
 
 
 def _report(medians: Mapping[str, float], calls: int) -> bool:
-    """Print the medians. Returns whether the target is met."""
-    is_met = medians[OURS] < MAX_MICROSECONDS
+    """Print the medians and their ratio. Returns whether the ratio is reached."""
+    ratio = medians[THEIRS] / medians[OURS]
     say(f"median of {calls} calls of {len(CALLS)} models, in microseconds:")
     for name, microseconds in medians.items():
-        target = f"   target {MAX_MICROSECONDS:.0f}" if name == OURS else ""
-        say(f"{microseconds:8.1f}  {name}{target}")
-    say(f"{medians[THEIRS] / medians[OURS]:8.1f}  times as long takes {THEIRS} as {OURS}")
-    say("target met" if is_met else "TARGET MISSED")
-    return is_met
+        say(f"{microseconds:8.1f}  {name}")
+    is_reached = ratio >= MIN_RATIO
+    verdict = "reached" if is_reached else "MISSED"
+    say(f"{ratio:8.1f}  times as long takes {THEIRS} as {OURS}: at least {MIN_RATIO:.0f} {verdict}")
+    is_met = medians[OURS] < TARGET_MICROSECONDS
+    say(f"on this machine, the target of {TARGET_MICROSECONDS:.0f} microseconds for {OURS} is {'met' if is_met else 'not met'}")
+    return is_reached
 
 
 def say(line: str) -> None:
