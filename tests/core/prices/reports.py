@@ -63,8 +63,13 @@ def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
 
 
 def all_of(document: Any, provider: str = "", model: str = "") -> tuple[ReportedResponse, ...]:
-    """All responses in a document."""
-    return read_report(json.dumps(document), provider, model).responses
+    """The responses in a document."""
+    return read_report(text_of(document), provider, model).responses
+
+
+def text_of(document: Any) -> str:
+    """A document as a worker hands it over."""
+    return json.dumps(document)
 
 
 def read(document: Any, provider: str = "", **beside: Any) -> Usage:

@@ -1,17 +1,23 @@
 """The events and responses in documents: where the usage of each stands, whose it is, and what else is said of the call.
 
 Usage stands a few levels down in what providers, gateways and frameworks wrap it in. Responses are told apart by their ids.
+
+Several usage objects of one response are all kept: each is read by its own words, and of each class the largest count stands.
+They are of one response if they stand under different keys of one object, unless both are in responses with ids that differ.
+What stands beside the usage (`beside`) says what served the call, what it cost and which tools were called.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any
 
+from creditmeter.core.prices.reported.beside import SDK_SHAPES, objects_beside, tier_of_details, words_of_providers
 from creditmeter.core.prices.reported.costs import cost_in
 from creditmeter.core.prices.reported.counting import Raw, as_count
-from creditmeter.core.prices.reported.marks import NO_MARKS, Mark, Marks, marks_of
+from creditmeter.core.prices.reported.events import Event, Facts, below, filled, joined, together, without_shared_cost
+from creditmeter.core.prices.reported.marks import Mark, marks_of
+from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.recognising import (
     AROUND,
     BY_MODEL,
@@ -22,24 +28,27 @@ from creditmeter.core.prices.reported.recognising import (
     shape_of,
 )
 from creditmeter.core.prices.reported.sessions import TRANSCRIPT
-from creditmeter.core.prices.reported.shapes import TOTAL_ONLY, Shape
-from creditmeter.core.prices.reported.tools import NO_TOOLS, ToolCalls, both, tool_calls_in
-from creditmeter.core.prices.reported.unread import has_counts, unread_around
+from creditmeter.core.prices.reported.shapes import CAMEL, TOTAL_ONLY
+from creditmeter.core.prices.reported.tools import NO_TOOLS, both, tool_calls_in
+from creditmeter.core.prices.reported.unread import has_counts, unread_around, unread_numbers
 
 MAX_MODEL_NAME = 256
 """Most characters in a name: of a model, an id, a tier. A longer one is ignored."""
 
 _PLACE_OF = {name: place for place, name in enumerate(AROUND)}
 
-_METADATA = ("providerMetadata", "provider_metadata", "experimental_providerMetadata")
-"""The keys under which the AI SDK has what the provider itself reported, by provider."""
+_READ_INSTEAD = {"tokens": frozenset({"billed_units", "billedUnits"})}
+"""What is no usage to be billed where one of the keys beside it is: Cohere bills less than its models read."""
 
 _NAMED_IN = ("message", "response", "result", "response_metadata", "modelInvocationInput", "modelInvocationOutput")
 """The keys under which an event has what names its model and id, if it does not do so itself."""
 
 _MODEL = ("model", "modelVersion", "model_version", "modelId", "model_name", "gen_ai.response.model", "foundationModel")
 _ID = ("id", "responseId", "response_id", "provider_response_id", "gen_ai.response.id", "custom_id", "recordId")
-_TIER = ("service_tier", "serviceTier", "trafficType", "traffic_type")
+_TIER = (
+    *("service_tier", "serviceTier", "trafficType", "traffic_type"),
+    *("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
+)
 _SPEED = ("speed",)
 _REGION = ("inference_geo", "inferenceGeo")
 _TIERS = {"on_demand": "standard", "on_demand_priority": "priority", "on_demand_flex": "flex"}
@@ -56,45 +65,12 @@ _BETA = re.compile(r"\[[^\]]*\]$")
 _USAGE = ("usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage")
 _BARE = frozenset((*_USAGE, *_MODEL, "provider", "provider_name"))
 """What stands beside usage that has nothing around it but names."""
+
 SEARCH_CONTEXTS = ("low", "medium", "high")
 """How much of the web a model of Perplexity may search."""
 
 _BODIES = ("choices", "content", "candidates", "output")
 """What only a response of a model has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What an event or response says of its call beside the usage. Empty is unknown."""
-
-    response_id: str = ""
-    model: str = ""
-    service_tier: str = ""
-    speed: str = ""
-    region: str = ""
-    cost_usd: Decimal | None = None
-    has_output: bool = True
-    is_image: bool = False
-    is_start: bool = False
-    is_whole: bool = False
-    is_answer: bool = False
-    marks: Marks = NO_MARKS
-    tools: ToolCalls = NO_TOOLS
-    search_context: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event or response: its facts, its usage if it has one, the paths of what is read nowhere in it, and whether there is
-    nothing around its usage but names. `is_again` is what the same response reports once more, in other words.
-    """
-
-    facts: Facts
-    shape: Shape | None = None
-    usage: Raw = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
-    is_bare: bool = False
-    is_again: bool = False
 
 
 def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
@@ -107,7 +83,7 @@ def events_in(document: Any, depth: int = 0) -> Iterator[Event]:
     elif isinstance(document, dict):
         first, *others = _events_of(document, _NOTHING, depth)
         unread = unread_around(document, depth, has_output=first.facts.has_output)
-        yield replace(first, unread=tuple(unread), is_bare=first.is_bare or document.keys() <= _BARE)
+        yield replace(first, unread=(*first.unread, *unread), is_bare=first.is_bare or document.keys() <= _BARE)
         yield from others
 
 
@@ -115,29 +91,36 @@ def _events_of(document: Raw, around: Facts, depth: int) -> list[Event]:
     """The object itself if it is usage, or else the usage that it has within; if it has none, what it says beside."""
     document = in_camel_case(document)
     facts = _facts(document, around)
+    for each in objects_beside(document):
+        facts = filled(facts, _facts(each, facts))
     shape = shape_of(document, has_output=facts.has_output)
     if shape is not None:
-        return [Event(facts, shape, document, is_bare=around is _NOTHING)]
+        return [replace(_with_words(Event(facts, shape, document), document), is_bare=around is _NOTHING)]
     if apart := _steps_of(document, facts, depth) or _of_models(document, facts, depth) or _of_predictions(document, facts):
         return apart
-    of_zeros: list[Event] = []
+    found: list[list[Event]] = []
     of_trace: list[Event] = []
     for name in sorted(_PLACE_OF.keys() & document, key=_PLACE_OF.__getitem__) if depth < MAX_DEPTH else ():
-        found = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
-        with_usage = [each for each in found if each.shape is not None]
-        if name in BY_MODEL:
-            with_usage = _with_longer_writes(with_usage, document)
-        if any(has_counts(each.usage) for each in with_usage):
-            return [*_without_shared_cost(with_usage, facts.cost_usd), *_in_providers_words(document, facts)]
-        of_zeros = of_zeros or with_usage
-        of_trace = of_trace or (found[:1] if name.lower().endswith("trace") else [])
-    return _without_shared_cost(of_zeros, facts.cost_usd) or of_trace or [Event(facts)]
+        if not _READ_INSTEAD.get(name, _NO_NAMES).isdisjoint(document):
+            continue
+        within = [each for one in _objects(document.get(name)) for each in _events_of(one, facts, depth + 1)]
+        with_usage = [below(name, each) for each in within if each.shape is not None]
+        if name in BY_MODEL and any(has_counts(each.usage) for each in with_usage):
+            return without_shared_cost(_with_longer_writes(with_usage, document), facts.cost_usd)
+        found.append(with_usage)
+        of_trace = of_trace or (within[:1] if name.lower().endswith("trace") else [])
+    shared = _name((document,), _ID) or around.response_id
+    events = without_shared_cost(together(found, shared), facts.cost_usd)
+    if len(events) > 1:
+        words = (Event(facts, each.shape, each.usage, is_again=True) for each in words_of_providers(document))
+        return [*events, *(each for each in words if each.shape is not None)]
+    return [_with_words(event, document) for event in events or of_trace[:1] or [Event(facts)]]
 
 
 def _steps_of(document: Raw, facts: Facts, depth: int) -> list[Event]:
     """The steps of a call of the AI SDK, each a response, and the total that stands beside them; nothing if it has none."""
     listed = _objects(document.get("steps")) if depth < MAX_DEPTH else []
-    of_step = replace(facts, is_whole=True, marks=facts.marks | {Mark.STEP}, cost_usd=None)
+    of_step = replace(facts, response_id="", tools=NO_TOOLS, is_whole=True, marks=facts.marks | {Mark.STEP}, cost_usd=None)
     found = [each for one in listed for each in _events_of(one, of_step, depth + 1) if each.shape is not None]
     if not any(has_counts(each.usage) for each in found):
         return []
@@ -178,24 +161,24 @@ def _of_predictions(document: Raw, facts: Facts) -> list[Event]:
     return [] if tokens is None else [Event(replace(facts, has_output=False, is_whole=True), TOTAL_ONLY, {"tokens": tokens})]
 
 
-def _in_providers_words(document: Raw, facts: Facts) -> Iterator[Event]:
-    """The usage that the AI SDK keeps beside its own: as the provider wrote it, and with what the SDK's words leave out."""
-    for name in _METADATA:
-        for by_provider in _objects(document.get(name)):
-            for one in by_provider.values():
-                usage = one.get("usage") if isinstance(one, dict) else None
-                if isinstance(usage, dict) and (shape := shape_of(usage)) is not None:
-                    yield Event(facts, shape, usage, is_again=True)
+_NO_NAMES: frozenset[str] = frozenset()
 
 
-def _without_shared_cost(events: list[Event], around: Decimal | None) -> list[Event]:
-    """The events without what is reported around several responses: it is of them together, and of none of them."""
-    is_one = len(events) == 1 or (len({each.facts.response_id for each in events}) == 1 and not events[0].facts.is_whole)
-    if around is None or is_one:
-        return events
-    return [
-        replace(each, facts=replace(each.facts, cost_usd=None)) if each.facts.cost_usd is around else each for each in events
-    ]
+def _with_words(event: Event, document: Raw) -> Event:
+    """An event with what its provider says in its own words.
+
+    Whole usage there is another usage object of the response. Single counts are laid beside those of the AI SDK's own.
+    """
+    for words in words_of_providers(document):
+        event = replace(event, unread=(*event.unread, *words.unread))
+        if words.shape is not None:
+            own = Event(_facts(words.usage, event.facts), words.shape, words.usage, path=words.path)
+            event = joined(event, own) if event.shape is not None else replace(own, unread=event.unread)
+        if words.counts and event.shape in (None, *SDK_SHAPES):
+            event = replace(event, shape=event.shape or CAMEL, usage=merged(words.counts, event.usage))
+        elif words.counts:
+            event = replace(event, unread=(*event.unread, *unread_numbers(words.counts, (words.path,))))
+    return event
 
 
 def _objects(found: Any) -> list[Raw]:
@@ -218,7 +201,9 @@ def _facts(document: Raw, around: Facts) -> Facts:
         or _moment_of(document)
         or around.response_id,
         model=model,
-        service_tier=tier or ("batch" if is_batch else _word(document, _TIER)) or around.service_tier,
+        service_tier=tier
+        or ("batch" if is_batch else _word(document, _TIER) or tier_of_details(document))
+        or around.service_tier,
         speed=_word(document, _SPEED) or _latency_of(document) or around.speed,
         region=_word(document, _REGION) or around.region,
         cost_usd=around.cost_usd if cost is None else cost,

@@ -2,21 +2,25 @@
 
 import re
 
+from creditmeter.core.prices.reported.attributes import PREFIXES
 from creditmeter.core.prices.reported.counting import Raw, as_count, number_of
-from creditmeter.core.prices.reported.shapes import OTEL, OTEL_PREFIX, SHAPES, TOTAL_ONLY, Shape
+from creditmeter.core.prices.reported.shapes import OTEL, SHAPES, TOTAL_ONLY, Shape
 
 MAX_DEPTH = 8
 """The depth to which events and responses are searched for usage."""
+
+USAGE_KEYS = ("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage")
+"""The keys under which responses have their usage itself."""
 
 BY_MODEL = ("modelUsage", "model_usage")
 """The keys under which Claude Code has its usage by model, of which the usage beside it is the sum of some."""
 
 AROUND = (
     *BY_MODEL,
-    *("totalUsage", "usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage"),
+    *USAGE_KEYS,
     *("message", "response", "result", "body", "interaction", "modelOutput", "metadata", "meta", "x_groq", "delta"),
     *("billed_units", "billedUnits", "tokens", "choices", "amazon-bedrock-invocationMetrics", "event", "chunk", "attributes"),
-    *("response_metadata", "llm_output", "kwargs", "data"),
+    *("response_metadata", "llm_output", "kwargs", "additional_kwargs", "data", "raw"),
     *("raw_responses", "rawResponses", "model_responses", "modelResponses", "context_wrapper", "messageMetadata"),
     *("inlinedResponses", "inlined_responses", "dest", "trace", "traces", "orchestrationTrace", "preProcessingTrace"),
     *("postProcessingTrace", "routingClassifierTrace", "customOrchestrationTrace", "modelInvocationOutput"),
@@ -40,7 +44,7 @@ def shape_of(found: Raw, *, has_output: bool = True) -> Shape | None:
     known = _KNOWN.intersection(found)
     if known:
         return next(shape for shape in SHAPES if not known.isdisjoint(shape.known_by))
-    if any(name.startswith(OTEL_PREFIX) for name in found):
+    if any(name.startswith(PREFIXES) for name in found):
         return OTEL
     alone = _KNOWN_ALONE.intersection(found)
     if alone:

@@ -10,6 +10,8 @@ to that one. Without an id a response is one of its own if
   one of each.
 
 The fields of all events of a response are merged before they are read.
+Usage objects that stand in several places of one event are read each by itself: of
+each class the largest count stands, so what one of them says more is never lost, and what two of them say is not added up.
 """
 
 import re
@@ -19,7 +21,8 @@ from typing import Any
 
 from creditmeter.core.prices.reported.classes import COUNTS, UNITS, classes_in
 from creditmeter.core.prices.reported.counting import Raw, sum_at
-from creditmeter.core.prices.reported.envelopes import Event, Facts, is_name
+from creditmeter.core.prices.reported.envelopes import is_name
+from creditmeter.core.prices.reported.events import Event, Facts
 from creditmeter.core.prices.reported.marks import Mark
 from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.shapes import CAMEL, MESSAGES, OTEL, Shape
@@ -38,7 +41,7 @@ class Gathered:
     """What the events of one response say together."""
 
     facts: Facts = field(default_factory=Facts)
-    usage: dict[str, tuple[Shape, Any]] = field(default_factory=dict)
+    usage: dict[tuple[str, str], tuple[Shape, Any]] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
     has_start: bool = False
     has_end: bool = False
@@ -54,8 +57,9 @@ class Gathered:
         self._mark(event)
         if event.shape is None:
             return
-        _, before = self.usage.get(event.shape.name, (event.shape, None))
-        self.usage[event.shape.name] = event.shape, merged(before, event.usage)
+        for path, shape, usage in (("", event.shape, event.usage), *event.others):
+            _, before = self.usage.get((path, shape.name), (shape, None))
+            self.usage[path, shape.name] = shape, merged(before, usage)
         if event.facts.is_start:
             self.has_start = True
         elif any(sum_at(event.usage, each) is not None for each in event.shape.classes.get("output_tokens", ())):
@@ -186,7 +190,8 @@ def read_responses(gathered: Gathered, provider: str, model: str) -> Iterator[Re
     unread = [path for shape, usage in gathered.usage.values() for path in unread_in_usage(shape, usage)]
     whole = _response(facts, own, tuple(dict.fromkeys((*gathered.unread, *unread)))[:MAX_UNREAD])
     with_steps = () if gathered.is_total else gathered.usage.values()  # a total is settled by the steps before it
-    steps = [each for shape, usage in with_steps for each in _steps(shape, usage, rules_of, facts)]
+    listed = (list(_steps(shape, usage, rules_of, facts)) for shape, usage in with_steps)
+    steps = max(listed, key=_size, default=[])
     first, *others = with_rest([each for each in steps if each.model == facts.model], whole)
     others += [each for each in steps if each.model != facts.model]
     is_shared = bool(others) and not facts.response_id  # nothing says that they belong together
@@ -198,6 +203,11 @@ def _units(facts: Facts, model: str) -> dict[str, int]:
     """What a response of this model shows that has a fee, and no counter of its usage."""
     context = {f"{facts.search_context}_context_requests": 1} if facts.search_context else {}
     return facts.tools.units(model) | context
+
+
+def _size(steps: list[ReportedResponse]) -> int:
+    """By what is compared which of several usage objects of one response lists more steps."""
+    return sum(each.counts.get(name, 0) for each in steps for name in ("input_tokens", "output_tokens"))
 
 
 def _steps(shape: Shape, usage: Raw, provider: str, facts: Facts) -> Iterator[ReportedResponse]:
@@ -260,7 +270,7 @@ def _joined(one: Facts, other: Facts) -> Facts:
         has_output=one.has_output and other.has_output,
         is_image=one.is_image or other.is_image,
         is_answer=one.is_answer or other.is_answer,
-        marks=one.marks | other.marks,
         tools=both(one.tools, other.tools),
         search_context=other.search_context or one.search_context,
+        marks=one.marks | other.marks,
     )

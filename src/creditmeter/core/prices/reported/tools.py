@@ -89,16 +89,16 @@ def tool_calls_in(response: Raw) -> ToolCalls:
     runs = [each.get("container_id") for each in items if each.get("type") == "code_interpreter_call"]
     containers = frozenset(each for each in runs if isinstance(each, str))
     counts["code_executions"] += sum(1 for each in runs if not isinstance(each, str))
-    candidates = [response, *_objects(response.get("candidates"))]
-    grounded = [found for each in candidates for found in _grounding(each)]
-    grounded += [found for name in _COPIED_IN for each in _inside(response.get(name)) for found in _grounding(each)]
+    grounded = [found for each in _objects(response.get("candidates")) for found in _grounding(each)]
+    copies = (response, *(each for name in _COPIED_IN for each in _inside(response.get(name))))
+    copied = [found for each in copies for found in _grounding(each)]
     return ToolCalls(
         dict(+counts),
         previews,
-        sum(map(_queries, grounded)),
+        max(sum(map(_queries, grounded)), *map(_queries, copied), 0),
         containers,
         _memory(response),
-        is_on_map=any(map(_is_on_map, grounded)),
+        is_on_map=any(map(_is_on_map, (*grounded, *copied))),
         is_chat="choices" in response,
     )
 
