@@ -290,13 +290,26 @@ def test_an_account_of_an_older_body_has_defaults() -> None:
 
 
 def test_a_charge_of_an_older_body_has_defaults() -> None:
-    """It has no responses of its own, nothing unread, and no cost that its provider reported."""
-    added = ("priced_parts", "unread", "reported_cost_usd")
+    """No responses of its own, nothing unread, no cost that its provider reported, no moment of its prices, no stand-in."""
+    added = ("priced_parts", "unread", "reported_cost_usd", "priced_at", "stand_in")
     stored = json.loads(body_of("charge"))
     older = {name: value for name, value in stored.items() if name not in added}
     assert older.keys() | set(added) == stored.keys()
-    expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None)
+    expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None, priced_at=None, stand_in=None)
     assert CHARGE.decode(json.dumps(older).encode()) == expected
+
+
+def test_a_response_of_an_older_body_has_defaults() -> None:
+    """What served it but for the tier, and what was reported of it, it does not say."""
+    stored = json.loads(body_of("charge"))
+    added = ("speed", "region", "search_type", "reported_cost_usd")
+    assert stored["priced_parts"][1].keys() >= set(added)
+    for part in stored["priced_parts"]:
+        for name in added:
+            part.pop(name, None)
+    first, second = CHARGED.priced_parts
+    older = replace(second, speed="", region="", search_type="", reported_cost_usd=None)
+    assert CHARGE.decode(json.dumps(stored).encode()) == replace(CHARGED, priced_parts=(first, older))
 
 
 def test_work_of_an_older_body_has_defaults() -> None:

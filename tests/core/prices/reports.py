@@ -58,8 +58,18 @@ CACHED_AUDIO = {
 
 def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
     """The only response in a document."""
-    (found,) = read_report(json.dumps(document), provider, model).responses
+    (found,) = all_of(document, provider, model)
     return found
+
+
+def all_of(document: Any, provider: str = "", model: str = "") -> tuple[ReportedResponse, ...]:
+    """The responses in a document."""
+    return read_report(text_of(document), provider, model).responses
+
+
+def text_of(document: Any) -> str:
+    """A document as a worker hands it over."""
+    return json.dumps(document)
 
 
 def read(document: Any, provider: str = "", **beside: Any) -> Usage:

@@ -47,6 +47,13 @@ def counted(**counts: int) -> dict[str, int]:
             id="Codex",
         ),
         pytest.param(
+            "openai",
+            {"input_tokens": 500, "cached_input_tokens": 400, "cache_write_input_tokens": 60, "output_tokens": 90},
+            counted(**{"in": 500}, out=90, read=400, written=60),
+            {},
+            id="Codex: what was written to the cache is inside, too",
+        ),
+        pytest.param(
             "aws",
             {
                 "inputTextTokenCount": 8,
