@@ -1,8 +1,8 @@
 """What a sidecar takes after very many operations: memory, disk, bytes written, processor time when idle, and time to start.
 
-An operation is a Reserve or a Commit. Callers in the process of the sidecar use its meter directly, so that a million operations
-take minutes. Each pair of a Reserve and a Commit is on one of 100 accounts. In the end there are open reservations beside all that
-has ended; then the process is killed, and another one starts on its journal.
+An operation is a Reserve or a Commit. Callers in the process of the sidecar use its meter directly, so that a million of them
+take minutes. Each pair of a Reserve and a Commit is on one of 100 accounts. In the end there are open reservations beside all
+that has ended; then the process is killed, and another one starts on its journal.
 """
 
 import argparse

@@ -202,9 +202,9 @@ class Journal:
         self.check()
 
     async def load(self, apply: Callable[[Change], None]) -> None:
-        """Call `apply` with all that is on disk and can still change, as changes to empty books, and with what was written since
-        the last image. After `reopen` the journal takes changes again only from here on, so that no decision rests on a book that
-        knows more than the disk. Nothing else runs between two calls.
+        """Call `apply` with all that can still change of what is on disk, as changes to empty books, and with what was written
+        since the last image. After `reopen` the journal takes changes again only from here on, so that no decision rests on a
+        book that knows more than the disk. Nothing else runs between two calls.
 
         Raises:
             StorageUnavailable: the file could not be read.
