@@ -11,6 +11,7 @@ in memory only what still can.
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ RECORDS_TO_IMAGE = 2
 
 IMAGE_INTERVAL = HOUR
 """After this time there is another image, if anything was written, so that old records can be dropped."""
+
+_PROGRESS_SECONDS = 2.0
 
 _Found = TypeVar("_Found")
 
@@ -77,7 +80,7 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
-        connection = await connect(path, durability, _tell_progress)
+        connection = await connect(path, durability, _told_progress())
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
             reading = open_to_read(path)
@@ -323,5 +326,14 @@ def _size(path: Path) -> int:
     return total
 
 
-def _tell_progress(moved: int, count: int) -> None:
-    _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
+def _told_progress() -> Callable[[int, int], None]:
+    """What logs how far a journal of an older version is brought up to this one, every few seconds and at the end."""
+    last = time.monotonic()
+
+    def tell(moved: int, count: int) -> None:
+        nonlocal last
+        if moved == count or time.monotonic() - last >= _PROGRESS_SECONDS:
+            last = time.monotonic()
+            _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
+
+    return tell

@@ -115,6 +115,18 @@ class Books:
         found = book.reservations.get(reservation_id) if book is not None else None
         return found or self._journal.archive.reservation(reservation_id)
 
+    def of_reservation(self, reservation_id: ReservationId) -> Book | None:
+        """The book of the account that a reservation of this sidecar is of; None if nothing is known of either.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        origin = origin_of(reservation_id)
+        book = self.find(origin.account_key) if origin is not None else None
+        if book is None and (found := self.reservation(reservation_id)) is not None:
+            book = self.open(found.account_id)
+        return book
+
     def _let_go(self, written: Change) -> None:
         book = self.find(account_key(written.account_id))
         if book is not None:
@@ -191,7 +203,7 @@ class Books:
             StorageUnavailable: the journal cannot be written.
         """
         if self._journal.wants_image(self._now):
-            self._journal.write_image([book.live for book in self], self._now)
+            self._journal.write_image([live for book in self if (live := book.live)], self._now)
 
     def drop_before(self, moment: Instant) -> None:
         """Have the journal forget what is older than a moment, and as much older than what waits to be posted.
