@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -24,23 +25,38 @@ CALLERS = 32
 MEBIBYTE = 1024 * 1024
 KIBIBYTE = 1024
 
-MAX_IDLE_MEMORY = 90
-MAX_MORE_MEMORY = 40
-"""Mebibytes above what an idle process takes, after all operations."""
 
-MAX_GROWTH = 8
-"""Mebibytes between a fifth of the operations and all."""
+@dataclass(frozen=True)
+class Bound:
+    """What a figure is to be at most, and from where on the run fails: a busy or slow machine may miss a target of time, and a
+    target that was never reached must not get any further away.
+    """
 
-MAX_PAIR_BYTES = 1.2
-"""Kibibytes of journal for a pair of operations."""
+    target: float
+    limit: float
+    unit: str
 
-MAX_WRITTEN = {"postgresql": 6.0, "sqlite": 20.0}
-"""Kibibytes that are written for an operation: by the sidecar alone, and with the embedded central store."""
 
-MAX_IDLE_PROCESSOR = 0.005
-MAX_START_SECONDS = 2.0
-MAX_START_MEMORY = 60
-"""Mebibytes above what an idle process takes, after a start on a journal with all of this in it."""
+IDLE_MEMORY = Bound(90, 115, "MiB")
+MORE_MEMORY = Bound(40, 40, "MiB")
+"""Above what an idle process takes, after all operations."""
+
+GROWTH = Bound(8, 8, "MiB")
+"""Between a fifth of the operations and all, if these are so many that nothing is made for the first time in between."""
+
+PAIR_BYTES = Bound(1.2, 1.2, "KiB")
+"""Of the journal, for a pair of operations."""
+
+WRITTEN = {"postgresql": Bound(6, 6, "KiB"), "sqlite": Bound(20, 20, "KiB")}
+"""Bytes that are written for an operation: by the sidecar alone, and with the embedded central store."""
+
+IDLE_PROCESSOR = Bound(0.005, 0.05, "")
+START_SECONDS = Bound(2, 6, "s")
+START_MEMORY = Bound(60, 60, "MiB")
+"""Above what an idle process takes, after a start on a journal with all of this in it."""
+
+MANY = 500_000
+"""From so many operations on, growth is held against its limit."""
 
 
 class Soaked:
@@ -85,20 +101,21 @@ class Findings:
     def __init__(self) -> None:
         self.missed: list[str] = []
 
-    def check(self, what: str, found: float, most: float, unit: str) -> None:
-        """Print a figure, and whether it is within its target."""
-        is_met = found <= most
-        print(f"{what:<52}{found:>9.2f} {unit:<4} at most {most:g}{'' if is_met else '   MISSED'}", flush=True)
-        if not is_met:
+    def check(self, what: str, found: float, bound: Bound) -> None:
+        """Print a figure, and whether it is within its bounds."""
+        verdict = "" if found <= bound.target else "   target missed"
+        if found > bound.limit:
+            verdict = f"   ABOVE {bound.limit:g}"
             self.missed.append(what)
+        print(f"{what:<48}{found:>10.3f} {bound.unit:<4} target {bound.target:g}{verdict}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print what was found. Returns 1 if a target was missed."""
+    """Measure, and print what was found. Returns 1 if a limit was passed."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--operations", type=int, default=1_000_000, metavar="N", help="how many in all (1000000)")
     parser.add_argument("--holds", type=int, default=10_000, metavar="N", help="reservations that are open in the end (10000)")
-    parser.add_argument("--central", choices=sorted(MAX_WRITTEN), default="postgresql", help="the central store (postgresql)")
+    parser.add_argument("--central", choices=sorted(WRITTEN), default="postgresql", help="the central store (postgresql)")
     given = parser.parse_args(arguments)
     findings = Findings()
     with ExitStack() as stack:
@@ -107,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.central == "postgresql":
             url = stack.enter_context(PostgresServer()).create_database()
         _soak(findings, data_dir, url, given)
-    print(f"missed: {', '.join(findings.missed)}" if findings.missed else "targets met")
+    print(f"limits passed: {', '.join(findings.missed)}" if findings.missed else "within all limits")
     return 1 if findings.missed else 0
 
 
@@ -116,14 +133,14 @@ def _soak(findings: Findings, data_dir: Path, url: str, given: argparse.Namespac
         soaked.ask("accounts")
         soaked.ask("pairs 200 1")
         idle = soaked.ask("idle 2")
-        findings.check("memory of an idle process", idle["memory"] / MEBIBYTE, MAX_IDLE_MEMORY, "MiB")
+        findings.check("memory of an idle process", idle["memory"] / MEBIBYTE, IDLE_MEMORY)
         _load(findings, soaked, idle, given)
         soaked.ask(f"hold {given.holds} {CALLERS}")
     with Soaked(data_dir, url) as soaked:
-        findings.check("start until it serves, as a process", soaked.start_seconds, MAX_START_SECONDS, "s")
-        findings.check("of that, after Python has loaded the program", soaked.started["seconds"], MAX_START_SECONDS, "s")
+        findings.check("start until it serves, as a process", soaked.start_seconds, START_SECONDS)
+        findings.check("of that, after Python has loaded the program", soaked.started["seconds"], START_SECONDS)
         more = (soaked.started["memory"] - idle["memory"]) / MEBIBYTE
-        findings.check("memory after a start, above idle", more, MAX_START_MEMORY, "MiB")
+        findings.check("memory after a start, above idle", more, START_MEMORY)
 
 
 def _load(findings: Findings, soaked: Soaked, idle: dict[str, float], given: argparse.Namespace) -> None:
@@ -145,14 +162,15 @@ def _load(findings: Findings, soaked: Soaked, idle: dict[str, float], given: arg
     soaked.ask("settle")
     after = soaked.ask("idle 5")
     pairs = each * STEPS
-    findings.check("memory above idle", (after["memory"] - idle["memory"]) / MEBIBYTE, MAX_MORE_MEMORY, "MiB")
-    findings.check("memory above that of a fifth", (after["memory"] - early["memory"]) / MEBIBYTE, MAX_GROWTH, "MiB")
-    findings.check("journal for a pair", (after["in_use"] - idle["in_use"]) / pairs / KIBIBYTE, MAX_PAIR_BYTES, "KiB")
+    findings.check("memory above idle", (after["memory"] - idle["memory"]) / MEBIBYTE, MORE_MEMORY)
+    if given.operations >= MANY:
+        findings.check("memory above that of a fifth", (after["memory"] - early["memory"]) / MEBIBYTE, GROWTH)
+    findings.check("journal for a pair", (after["in_use"] - idle["in_use"]) / pairs / KIBIBYTE, PAIR_BYTES)
     written = (after["written"] - idle["written"]) / (2 * pairs) / KIBIBYTE
-    findings.check("written for an operation", written, MAX_WRITTEN[given.central], "KiB")
+    findings.check("written for an operation", written, WRITTEN[given.central])
     resting = soaked.ask("idle 10")
     share = (resting["processor"] - after["processor"]) / resting["seconds"]
-    findings.check("processor time when idle, of a core", share, MAX_IDLE_PROCESSOR, "")
+    findings.check("processor time when idle, of a core", share, IDLE_PROCESSOR)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, form_of
 from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
-from creditmeter.forms.requests import FIRST_REPLY, REQUEST, reply_of_bodies
+from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
 from tests.forms.examples import CHARGED, EXAMPLES, HELD, WORK, Example
 
@@ -273,15 +273,7 @@ def test_kinds_have_stored_names(kinds: Kinds[Any], names: str) -> None:
     assert [kinds.name(EXAMPLES[each].value) for each in names.split()] == names.split()
 
 
-# First replies.
-
-
-def test_a_first_reply_is_put_together_from_bodies() -> None:
-    """It is the same as one that is written whole."""
-    reservation, charge = EXAMPLES["reservation"].encode(HELD), EXAMPLES["charge"].encode(CHARGED)
-    assert reply_of_bodies(reservation, charge, body_of("refund")) == body_of("first_reply")
-    parts = FIRST_REPLY.decode(reply_of_bodies(reservation, None, None))
-    assert (parts.reservation, parts.charge, parts.refund) == (HELD, None, None)
+# Older bodies.
 
 
 def test_an_account_of_an_older_body_has_defaults() -> None:
