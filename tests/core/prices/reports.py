@@ -11,6 +11,25 @@ from creditmeter.core.prices.reported.reading import read as read_report
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from creditmeter.core.work import Usage
 
+_SHORT = {
+    "in": "input_tokens",
+    "out": "output_tokens",
+    "read": "cache_read_input_tokens",
+    "written": "cache_creation_input_tokens",
+    "hour": "cache_creation_1h_input_tokens",
+    "thought": "reasoning_output_tokens",
+    "audio_in": "audio_input_tokens",
+    "audio_out": "audio_output_tokens",
+    "image_in": "image_input_tokens",
+    "image_out": "image_output_tokens",
+}
+
+
+def counted(**counts: int) -> dict[str, int]:
+    """Counts by their short names."""
+    return {_SHORT[name]: count for name, count in counts.items()}
+
+
 CHAT = {"prompt_tokens": 1000, "completion_tokens": 97, "total_tokens": 1097}
 MESSAGE = {
     "input_tokens": 3,

@@ -13,8 +13,7 @@ from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.work import Usage
 from tests.core.prices.priced import CARD, NOW, unbounded
-from tests.core.prices.reported.test_shapes import counted
-from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, all_of, one, text_of
+from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, all_of, counted, one, text_of
 
 SMALL = {"prompt_tokens": 10, "completion_tokens": 5}
 SDK = {"inputTokens": 500, "outputTokens": 100, "totalTokens": 600}
