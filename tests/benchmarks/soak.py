@@ -131,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _soak(findings: Findings, data_dir: Path, url: str, given: argparse.Namespace) -> None:
     with Soaked(data_dir, url) as soaked:
         soaked.ask("accounts")
+    with Soaked(data_dir, url) as soaked:
         soaked.ask("pairs 200 1")
         idle = soaked.ask("idle 2")
         findings.check("memory of an idle process", idle["memory"] / MEBIBYTE, IDLE_MEMORY)
