@@ -396,7 +396,7 @@ async def test_a_start_reads_the_image_and_what_came_after_it(path: Path) -> Non
     assert found[3] == {"c": replace(charge("c"), sent=True, posting=posting), "d": charge("d")}
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.lists(things.changes, max_size=6), st.integers(0, 6))
 async def test_an_image_changes_nothing_that_is_read(changes: list[Change], image_at: int) -> None:
     """Wherever among the changes it is made, also in one group with them."""

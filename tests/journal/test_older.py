@@ -67,6 +67,7 @@ async def is_killed(path: Path, after: int) -> bool:
     return False
 
 
+@pytest.mark.long
 async def test_everything_is_there_whenever_it_was_killed(path: Path, tmp_path: Path) -> None:
     """After any batch: the next start goes on, and comes to the same."""
     whole = Path(shutil.copy(path, tmp_path / "whole.db"))
