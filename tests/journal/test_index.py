@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.ids import RequestId
 from creditmeter.core.metering.book import Change
 from creditmeter.journal.index import (
     RecordIndex,
@@ -63,6 +64,7 @@ def test_every_record_is_found_wherever_its_entries_are(names: list[int], segmen
         expected = {f"r{name}": [seq for seq, each in enumerate(names, 1) if each == name] for name in range(6)}
         for key, numbers in expected.items():
             assert list(index.find(disk, key)) == numbers[::-1]
+            assert list(index.find_request(disk, request_key(ACCOUNT, RequestId(f"{key}/reserve")))) == numbers[::-1]
         again = RecordIndex()
         again.replace(read_segments(disk))
         on_disk = len(names) - len(names) % every
@@ -84,9 +86,9 @@ def test_all_reservations_of_an_account_are_found_from_a_number_on(disk: sqlite3
 def test_few_keys_that_are_not_there_need_a_look_at_the_disk() -> None:
     """Of a full segment, fewer than one in a hundred; and none that is there is missed."""
     segment = Segment(1, 1)
-    keys = [hash_of(f"key {number}") for number in range(131_072)]
+    keys = [hash_of(f"key {number}") for number in range(65_536)]  # the other half are other keys
     for key in keys:
-        segment.add(key, 1)
+        segment.add_request(key, 1)
     assert all(map(segment.may_have, keys))
     mistaken = sum(segment.may_have(hash_of(f"another {number}")) for number in range(DIGITS))
     assert 0 < mistaken < DIGITS / 100
@@ -120,4 +122,4 @@ def test_an_open_reservation_is_found_by_its_request_alone(disk: sqlite3.Connect
     index.add(1, reserving("r"))
     assert list(index.find(disk, "r")) == []
     (receipt,) = reserving("r").receipts
-    assert list(index.find(disk, request_key(ACCOUNT, receipt.request.request_id))) == [1]
+    assert list(index.find_request(disk, request_key(ACCOUNT, receipt.request.request_id))) == [1]

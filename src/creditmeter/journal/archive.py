@@ -34,23 +34,23 @@ class Archive:
 
     def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:
         """The first reply to a request of an account."""
-        changes = self._changes(request_key(account_id, request_id))
+        changes = self._changes(self._index.find_request(self._reading, request_key(account_id, request_id)))
         receipts = (each for change in changes if change.account_id == account_id for each in change.receipts)
         return next((each for each in receipts if each.request.request_id == request_id), None)
 
     def reservation(self, reservation_id: ReservationId) -> Reservation | None:
         """The last version of a reservation that has ended."""
-        found = (each for change in self._changes(reservation_id) for each in reversed(change.reservations))
+        found = (each for change in self._changes_of(reservation_id) for each in reversed(change.reservations))
         return next((each for each in found if each.reservation_id == reservation_id), None)
 
     def refund(self, refund_id: RefundId) -> Refund | None:
         """A refund that was posted."""
-        found = (each for change in self._changes(refund_id) for each in reversed(change.refunds))
+        found = (each for change in self._changes_of(refund_id) for each in reversed(change.refunds))
         return next((each for each in found if each.refund_id == refund_id), None)
 
     def account(self, account_id: AccountId) -> Account | None:
         """What was last known of an account."""
-        found = (change.account for change in self._changes(account_record_key(account_id)))
+        found = (change.account for change in self._changes_of(account_record_key(account_id)))
         return next((each for each in found if each is not None and each.account_id == account_id), None)
 
     def made_before(self, account_id: AccountId | None, moment: Instant | None) -> Iterator[Reservation | None]:
@@ -69,10 +69,14 @@ class Archive:
             receipts = change.receipts if change is not None else ()
             yield next((each.reservation for each in receipts if isinstance(each.request, Reserve)), None)
 
-    def _changes(self, key: str) -> Iterator[Change]:
+    def _changes_of(self, key: str) -> Iterator[Change]:
         """The changes that name a key, the newest first; and such as name another one with the same hash."""
+        return self._changes(self._index.find(self._reading, key))
+
+    def _changes(self, found: Iterator[int]) -> Iterator[Change]:
+        """The changes of the records of these numbers, without those that were dropped."""
         try:
-            numbers = list(self._index.find(self._reading, key))
+            numbers = list(found)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
         changes = map(self._change, numbers)
