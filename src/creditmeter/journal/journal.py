@@ -60,6 +60,7 @@ class Journal:
         self._reading = reading
         self._path = path
         self._identity = identity
+        self._clock = identity.clock
         self._end = end
         self._gathering = self._new_group()
         self._writing: Group | None = None
@@ -95,7 +96,7 @@ class Journal:
     @property
     def identity(self) -> Identity:
         """The newest identity that was given to the journal."""
-        return self._identity
+        return replace(self._identity, clock=self._clock)
 
     @property
     def has_failed(self) -> bool:
@@ -115,7 +116,7 @@ class Journal:
         """
         self.check()
         self._gathering.records.append(Record(change, clock, self._known(change)))
-        self._identity = replace(self._identity, clock=clock)
+        self._clock = clock
         self._work.set()
 
     def _known(self, change: Change) -> frozenset[ChargeId]:
@@ -138,7 +139,8 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         self.check()
-        self._identity = self._gathering.identity = replace(self._identity, clock=clock)
+        self._clock = clock
+        self._gathering.identity = self.identity
         self._gathering.image = live
         self._work.set()
 
@@ -189,7 +191,8 @@ class Journal:
             StorageUnavailable: it could not be written.
         """
         self.check()
-        self._identity = self._gathering.identity = replace(identity, clock=self._identity.clock)
+        self._identity = identity
+        self._gathering.identity = self.identity
         self._work.set()
         await self.durable()
 
@@ -244,6 +247,7 @@ class Journal:
         """
         try:
             self._identity, self._end = await self._connection.run(load_identity, self._identity)
+            self._clock = self._identity.clock
             trial = Group(self._new_group().done, identity=self._identity)
             self._end = await self._connection.run(write_group, trial, self._identity.sidecar_id, self._end)
         except sqlite3.Error as error:

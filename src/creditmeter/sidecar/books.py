@@ -149,7 +149,7 @@ class Books:
             StorageUnavailable: the journal cannot be written. Nothing was changed.
         """
         book = self.open(change.account_id)
-        is_known = change.account is None or change.account == book.account
+        is_known = change.account is not None and change.account == book.account
         new = replace(change, account=None) if is_known else change
         if new:
             self._journal.write(new, self._now)
