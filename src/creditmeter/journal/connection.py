@@ -121,6 +121,33 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is damaged, or no database any more."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether no sidecar took its identity in the file at `path`: it is missing or empty, or a process died right after it had made
+    it. A file that cannot be read is not blank. The file is only read.
+    """
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return True
+    try:
+        with contextlib.closing(_open_still(path)) as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return True
+            return connection.execute("SELECT 1 FROM identity").fetchone() is None
+    except sqlite3.Error:
+        return False
+
+
+def _open_still(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, and makes no log where there is none: a missing one is to be found out."""
+    if path.with_name(f"{path.name}-wal").exists():
+        return open_to_read(path)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+
+
 def _open_to_write(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
