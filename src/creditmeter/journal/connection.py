@@ -14,6 +14,7 @@ import aiosqlite
 
 from creditmeter.journal import older
 from creditmeter.journal.faults import JournalUnusable, damaged
+from creditmeter.journal.index import Segment
 from creditmeter.journal.records import read_image, read_log
 from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
 from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
@@ -73,12 +74,16 @@ def _open(path: Path, durability: Durability, progress: older.Progress) -> sqlit
         return _open_to_write(path, durability, progress)
     except RowUnreadable as error:
         raise JournalUnusable(damaged(path, error)) from error
+    except JournalUnusable:
+        raise
     except (OSError, sqlite3.Error) as error:
         problem = str(error).splitlines()[0]
         raise JournalUnusable(
             f"the journal {path} cannot be used: {problem}. Restore the file, or move it away only if you accept that charges"
             " not yet settled are lost"
         ) from error
+    except Exception as error:
+        raise JournalUnusable(damaged(path, first_line(error))) from error
 
 
 def _examine(path: Path) -> None:
@@ -111,7 +116,22 @@ def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
     if identity is not None:
         for _ in chain(read_image(connection, identity.sidecar_id), read_log(connection, identity.sidecar_id)):
             pass
+    _examine_segments(connection)
     read_rate_cards(connection)
+
+
+def _examine_segments(connection: sqlite3.Connection) -> None:
+    """Look at the index, but for its entries: each of those is compared with the record that it names when that is read.
+
+    Raises:
+        RowUnreadable: a row is not as it was written.
+    """
+    numbers = ("first_seq", "entries", "receipts", "reservations", "charges", "refunds")
+    wrong = " OR ".join(f"typeof({each}) != 'integer'" for each in numbers)
+    query = f"SELECT number FROM segments WHERE {wrong} OR typeof(filter) != 'blob' OR length(filter) != ?"  # noqa: S608 - named above
+    found = connection.execute(query, (len(Segment(0, 0).bits),)).fetchone()
+    if found is not None:
+        raise RowUnreadable("segments", found[0], "a column is of another type or length")
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -119,6 +139,11 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
     return connection
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def is_damage(error: sqlite3.Error) -> bool:

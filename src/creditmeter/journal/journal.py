@@ -30,12 +30,12 @@ from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.placement import Placement
 from creditmeter.forms.changes import Logged
 from creditmeter.journal.archive import Archive
-from creditmeter.journal.connection import Connection, Durability, connect, is_damage, open_to_read
+from creditmeter.journal.connection import Connection, Durability, connect, first_line, is_damage, open_to_read
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex, Segment, read_segments
 from creditmeter.journal.records import Record, read_image, read_log
-from creditmeter.journal.rows import DroppedCard, Identity, RowUnreadable, read_rate_cards
+from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
@@ -92,9 +92,9 @@ class Journal:
         except sqlite3.Error as error:
             await connection.close()
             raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
-        except RowUnreadable as error:
+        except Exception as error:
             await connection.close()
-            raise JournalUnusable(damaged(path, error)) from error
+            raise JournalUnusable(damaged(path, first_line(error))) from error
         return cls(connection, reading, identity, end, path)
 
     @property
@@ -228,11 +228,6 @@ class Journal:
             self._failure, self._is_mended = None, False
         return [*image, *(change for _, change in log)]
 
-    def damaged_by(self, change: Change, error: Exception) -> JournalUnusable:
-        """The fault that a change from disk makes no sense."""
-        what = f"a record of account {change.account_id} makes no sense ({_first_line(error)})"
-        return JournalUnusable(damaged(self._path, what))
-
     async def _read(self, read: Callable[..., _Found], *arguments: object) -> _Found:
         try:
             return await self._connection.run(read, *arguments)
@@ -242,7 +237,7 @@ class Journal:
             raise StorageUnavailable(str(error)) from error
         except Exception as error:
             # Whatever a row has in the place of what was written: it is told as damage, and not as a fault of the program.
-            raise JournalUnusable(damaged(self._path, _first_line(error))) from error
+            raise JournalUnusable(damaged(self._path, first_line(error))) from error
 
     async def reopen(self) -> None:
         """Try whether writing works again after a failure. If so, the caller loads its books anew.
@@ -355,10 +350,6 @@ class Journal:
             each.done.exception()  # there may be no caller that waits for it
         self._gathering = self._new_group()
         self._work.clear()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _size(path: Path) -> int:

@@ -37,10 +37,6 @@ class Books:
     async def reload(self) -> None:
         """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
         records hold stays: requests go on waiting, and unanswered messages are sent again.
-
-        Raises:
-            StorageUnavailable: the journal cannot be read.
-            JournalUnusable: what is in it makes no book.
         """
         changes = await self._journal.load()
         records = list(self._records)
@@ -48,7 +44,9 @@ class Books:
             record.book = None
             record.unreported_since = None
         for change in changes:
-            self._apply(change)
+            book = self._opened(change.account_id)
+            book.apply(change)
+            book.let_go(change)
         self._records.take(Mark.UNSETTLED)
         for book in list(self):
             if book.leases or book.has_unposted:
@@ -57,15 +55,6 @@ class Books:
             self._records.mark(record.account_id, Mark.UNSETTLED)
         for record in records:
             self._records.drop_unneeded(record)
-
-    def _apply(self, change: Change) -> None:
-        """Apply what was on disk. A record may be whole and still make no sense after those before it."""
-        book = self._opened(change.account_id)
-        try:
-            book.apply(change)
-            book.let_go(change)
-        except Exception as error:
-            raise self._journal.damaged_by(change, error) from error
 
     def __iter__(self) -> Iterator[Book]:
         """All books. They may be changed meanwhile, but none may be opened or dropped."""
