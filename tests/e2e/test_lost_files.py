@@ -166,7 +166,7 @@ async def test_a_lost_journal_is_not_begun_anew(sidecar: SidecarProcess, harm: C
 
 
 async def test_a_lost_journal_whose_log_is_there(sidecar: SidecarProcess) -> None:
-    """SQLite would throw the log away. It is what may still be saved, so it stays."""
+    """SQLite would throw the log away. It is what may still be saved, so it stays until somebody says that it is lost."""
     await (await begun(sidecar)).close()
     sidecar.kill()
     path, log = sidecar.data_dir / "journal.db", sidecar.data_dir / "journal.db-wal"
@@ -177,6 +177,11 @@ async def test_a_lost_journal_whose_log_is_there(sidecar: SidecarProcess) -> Non
     assert f"changes to it are in {log}" in ended.complaint
     assert log.read_bytes() == before
     assert not path.exists()
+    anew = SidecarProcess(sidecar.data_dir, "--enable-admin", "--new-identity")
+    anew.start()
+    async with Client(anew.address) as client:
+        await reserve(client, "kept", "alice", 1)  # not a replay of what is in the log
+    assert anew.stop() == ExitCode.OK
 
 
 async def test_a_log_that_is_lost_after_a_crash_is_told(sidecar: SidecarProcess) -> None:
