@@ -152,8 +152,8 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def is_blank(path: Path) -> bool:
-    """Whether no sidecar took its identity in the file at `path`: it is missing or empty, or a process died right after it had made
-    it. A file that cannot be read is not blank. The file is only read.
+    """Whether no sidecar took its identity in the file at `path`: it is missing or empty, or a process died right after it
+    had made it. A file that cannot be read is not blank. The file is only read.
     """
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return True

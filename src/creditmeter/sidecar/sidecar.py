@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
@@ -46,8 +46,8 @@ PRUNE_INTERVAL = MINUTE
 """Between searches for what is old."""
 
 _PUT_BACK = (
-    "nothing is acknowledged until the same file is moved back, or the sidecar is stopped, a copy of the file is put there, and the"
-    " sidecar is started again"
+    "nothing is acknowledged until the same file is moved back, or the sidecar is stopped, a copy of the file is put there, and"
+    " the sidecar is started again"
 )
 
 _Work = Callable[[], Coroutine[None, None, None]]
@@ -135,6 +135,8 @@ class Sidecar:
 
         Raises:
             CardChanged: the rate card that it was started with is not what it was.
+            CentralDamaged: a row of the central store is not as it was written.
+            JournalUnusable: a row of the journal is not as it was written.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
@@ -148,6 +150,9 @@ class Sidecar:
         except SidecarFenced:
             await self._post_as_fenced()
             raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # What reading raises where a row has something else than was written.
+            raise CentralDamaged(f"the central store cannot be read: {error}".splitlines()[0]) from error
         self._spawn("lease keeper", self._lease_keeper.run)
         self._spawn("recalls", self._follow_notifications)
         self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
@@ -279,8 +284,8 @@ class Sidecar:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy. What fails is done in
-        the next round.
+        """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy. What fails is done
+        in the next round.
         """
         try:
             self._check_files()

@@ -1,18 +1,28 @@
-"""Rows of the journal that go bad under a running sidecar: callers get STORAGE_UNAVAILABLE, and the log says it once."""
+"""Rows that cannot be read.
+
+Rows of the journal that go bad under a running sidecar: callers get STORAGE_UNAVAILABLE, and the log says it once. A row of the
+central store that a start reads: one line, and the code for damage.
+"""
 
 import contextlib
 import sqlite3
+from pathlib import Path
 
 import grpc
 import pytest
 import structlog
 
 from creditmeter.journal.archive import Archive
+from creditmeter.server.app import running
+from creditmeter.server.config import Settings
+from creditmeter.server.exits import DAMAGED, StartupError
 from creditmeter.sidecar.status import Condition
 from creditmeter.v1 import metering_pb2
+from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
 
 CHARGE = metering_pb2.ChargeRequest(request_id="c", account_id="alice", amount_microcredits=1)
+HOLD = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=1)
 
 
 def run(services: Services, statement: str, *values: object) -> None:
@@ -79,3 +89,18 @@ async def test_damage_that_is_found_when_the_disk_is_mended(services: Services) 
     assert [each["event"] for each in entries if each["log_level"] == "error"] == ["the journal is damaged"]
     assert sidecar.condition is Condition.JOURNAL_UNWRITABLE
     assert (await failure(services.metering.Charge(other))).info.reason == "STORAGE_UNAVAILABLE"
+
+
+async def test_a_row_of_the_central_store_that_a_start_reads(data_dir: Path, clock: ManualClock) -> None:
+    """The accounts of its leases, say."""
+    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, shutdown_grace=0.2)
+    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        services = Services.on(program, data_dir, channel)
+        await services.create("alice", permanent=10)
+        await services.metering.Reserve(HOLD)
+    with contextlib.closing(sqlite3.connect(data_dir / "central.db")) as connection, connection:
+        assert connection.execute("UPDATE leases SET account_id = x'ff00'").rowcount == 1
+    with pytest.raises(StartupError, match="the central store cannot be read: ") as refused:
+        async with running(settings, clock):
+            pass
+    assert refused.value.exit_code == DAMAGED
