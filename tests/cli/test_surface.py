@@ -30,6 +30,7 @@ SETTINGS = {
     "--config",
     "--listen",
     "--data-dir",
+    "--new-identity",
     "--socket-mode",
     "--socket-group",
     "--central",

@@ -188,6 +188,7 @@ GARBAGE = (b"\xff\x00 no such thing", "no such thing", b"", zlib.compress(b'{"ve
 CELLS = [
     *((table, column) for table in ("records", "image") for column in ("account_id", "written_at", "checksum", "body")),
     *(("rate_cards", column) for column in ("version", "body")),
+    *(("segments", column) for column in ("first_seq", "entries", "receipts", "reservations", "charges", "refunds", "filter")),
     ("identity", "checksum"),
 ]
 
@@ -225,6 +226,24 @@ async def test_garbage_in_who_a_sidecar_is_is_found(tmp_path: Path, column: str)
     path = await made_full(tmp_path / "journal.db")
     overwrite_cell(path, "identity", column, GARBAGE[0])
     assert "the row '1' of identity cannot be read (" in await refusal(path)
+
+
+async def test_garbage_in_where_the_image_ends_is_found(tmp_path: Path) -> None:
+    """No checksum covers it, since each image changes it."""
+    path = await made_full(tmp_path / "journal.db")
+    for garbage in GARBAGE:
+        overwrite_cell(path, "identity", "image_seq", garbage)
+        assert "is damaged: " in await refusal(path)
+
+
+async def test_garbage_in_the_last_record_that_the_image_covers(tmp_path: Path) -> None:
+    """A start reads its moment alone."""
+    path = await made_full(tmp_path / "journal.db")
+    run(path, "DELETE FROM records WHERE seq > (SELECT image_seq FROM identity)")
+    for garbage in GARBAGE:
+        overwrite_cell(path, "records", "written_at", garbage)
+        with pytest.raises(JournalUnusable, match="is damaged: "):
+            await Journal.open(path, HERE)
 
 
 async def test_a_journal_that_does_not_know_whose_it_is_is_refused(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ WRONG = {
     "socket_mode": "u=rw",
     "socket_group": "²",  # a digit, and no number
     "enable_admin": "perhaps",
+    "new_identity": "perhaps",
     "auto_create_plan": "two words",
     "durability": "some",
     "max_open_reservations": "many",

@@ -1,6 +1,7 @@
 """The central store as its users see it: one object for each of its tasks, on one database."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,13 +16,15 @@ from creditmeter.central.decisions.refunds import Refunds
 from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
-from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.database import Database, parse_url
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.queries.forecasts import Forecasts
 from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.queries.usage import UsageReader
+from creditmeter.central.schema import tables
 from creditmeter.central.schema.migrating import migrate
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
@@ -90,3 +93,30 @@ class CentralStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def has_sidecars(url: str, directory: Path) -> bool:
+    """Whether a store that is a file in this very directory knows any sidecar. The file is only read.
+
+    Raises:
+        CentralUnavailable: the file is damaged, or no database.
+        CentralMisconfigured: the text is not the address of a store.
+    """
+    found = parse_url(url)
+    if not found.drivername.startswith("sqlite") or not _is_written(Path(found.database or ""), directory):
+        return False
+    database = Database(found, read_only=True)
+    try:
+        async with database.read() as connection:
+            return (await connection.execute(select(tables.sidecars.c.sidecar_id).limit(1))).first() is not None
+    except CentralUnavailable as error:
+        if error.is_damage:
+            raise
+        return False  # it has no tables yet; if there is another reason, the start meets it again
+    finally:
+        await database.close()
+
+
+def _is_written(path: Path, directory: Path) -> bool:
+    """Whether the path is that of a file in the directory itself, with something in it."""
+    return path.parent.resolve() == directory.resolve() and path.is_file() and path.stat().st_size > 0

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Iterator
 
+import structlog
+
 from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Refund
 from creditmeter.core.credit.requests import Receipt, Reserve
@@ -15,6 +17,8 @@ from creditmeter.journal.index import RecordIndex, Remembered, account_record_ke
 from creditmeter.journal.records import find_record
 from creditmeter.journal.rows import RowUnreadable
 
+_log = structlog.get_logger()
+
 
 class Archive:
     """Reads records. A record is found here as soon as it is on disk.
@@ -26,6 +30,7 @@ class Archive:
         self._reading = reading
         self._sidecar_id = sidecar_id
         self._index = index
+        self._told: set[object] = set()
 
     @property
     def remembered(self) -> Remembered:
@@ -60,7 +65,7 @@ class Archive:
         """
         end = None if moment is None else self._first_after(moment)
         if account_id is not None:
-            numbers = iter(list(self._index.find(self._reading, made_key(account_id), end)))
+            numbers = iter(self._numbers(self._index.find(self._reading, made_key(account_id), end)))
         else:
             first, last = self._bounds()
             numbers = iter(range(last if end is None else end - 1, first - 1, -1))
@@ -75,20 +80,34 @@ class Archive:
 
     def _changes(self, found: Iterator[int]) -> Iterator[Change]:
         """The changes of the records of these numbers, without those that were dropped."""
+        changes = map(self._change, self._numbers(found))
+        return (each for each in changes if each is not None)
+
+    def _numbers(self, found: Iterator[int]) -> list[int]:
+        """All of these numbers, which the index finds."""
         try:
-            numbers = list(found)
+            return list(found)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
-        changes = map(self._change, numbers)
-        return (each for each in changes if each is not None)
+        except Exception as error:  # whatever an entry has in the place of a number
+            raise self._damaged("the index", error) from error
 
     def _change(self, number: int) -> Change | None:
         """The change of a record; None if it was dropped."""
         try:
             logged = find_record(self._reading, self._sidecar_id, number)
-        except (sqlite3.Error, RowUnreadable) as error:
+        except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
+        except RowUnreadable as error:
+            raise self._damaged(number, error) from error
         return None if logged is None else logged.change
+
+    def _damaged(self, what: object, error: Exception) -> StorageUnavailable:
+        """The fault that something is not as it was written, of which the first one is logged."""
+        if what not in self._told:
+            self._told.add(what)
+            _log.error("the journal is damaged", reason=str(error))
+        return StorageUnavailable(str(error))
 
     def _first_after(self, moment: Instant) -> int:
         """The number of the first record that was written after a moment. Their moments never go back."""
@@ -111,4 +130,6 @@ class Archive:
             row = self._reading.execute(query, arguments).fetchone()
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
-        return None if row is None else row[0]
+        if row is None or isinstance(row[0], int | None):
+            return None if row is None else row[0]
+        raise self._damaged("a moment", RowUnreadable("records", "?", "a number is of another type"))

@@ -13,6 +13,7 @@ import aiosqlite
 
 from creditmeter.journal import older
 from creditmeter.journal.faults import JournalUnusable, damaged
+from creditmeter.journal.index import Segment
 from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
 from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
 
@@ -71,12 +72,16 @@ def _open(path: Path, durability: Durability, progress: older.Progress) -> sqlit
         return _open_to_write(path, durability, progress)
     except RowUnreadable as error:
         raise JournalUnusable(damaged(path, error)) from error
+    except JournalUnusable:
+        raise
     except (OSError, sqlite3.Error) as error:
         problem = str(error).splitlines()[0]
         raise JournalUnusable(
             f"the journal {path} cannot be used: {problem}. Restore the file, or move it away only if you accept that charges"
             " not yet settled are lost"
         ) from error
+    except Exception as error:
+        raise JournalUnusable(damaged(path, first_line(error))) from error
 
 
 def _examine(path: Path) -> None:
@@ -106,7 +111,22 @@ def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
         older.examine(connection, version)
         return
     read_identity(connection)
+    _examine_segments(connection)
     read_rate_cards(connection)
+
+
+def _examine_segments(connection: sqlite3.Connection) -> None:
+    """Look at the index, but for its entries: each of those is compared with the record that it names when that is read.
+
+    Raises:
+        RowUnreadable: a row is not as it was written.
+    """
+    numbers = ("first_seq", "entries", "receipts", "reservations", "charges", "refunds")
+    wrong = " OR ".join(f"typeof({each}) != 'integer'" for each in numbers)
+    query = f"SELECT number FROM segments WHERE {wrong} OR typeof(filter) != 'blob' OR length(filter) != ?"  # noqa: S608 - named above
+    found = connection.execute(query, (len(Segment(0, 0).bits),)).fetchone()
+    if found is not None:
+        raise RowUnreadable("segments", found[0], "a column is of another type or length")
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
@@ -114,6 +134,38 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
     return connection
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is damaged, or no database any more."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether no sidecar took its identity in the file at `path`: it is missing or empty, or a process died right after it
+    had made it. A file that cannot be read is not blank. The file is only read.
+    """
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return True
+    try:
+        with contextlib.closing(_open_still(path)) as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return True
+            return connection.execute("SELECT 1 FROM identity").fetchone() is None
+    except sqlite3.Error:
+        return False
+
+
+def _open_still(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, and makes no log where there is none: a missing one is to be found out."""
+    if path.with_name(f"{path.name}-wal").exists():
+        return open_to_read(path)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
 
 
 def _open_to_write(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:

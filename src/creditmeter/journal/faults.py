@@ -11,6 +11,14 @@ class StorageUnavailable(Exception):
     """The journal cannot be read or written; whether what was asked took effect is unknown until it can."""
 
 
+class FileMissing(StorageUnavailable):
+    """A database file was deleted or replaced while it was open. Nothing that is written now would be found after a restart."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was deleted or replaced while it was open")
+        self.path = path
+
+
 def damaged(path: Path, what: object) -> str:
     """The line that describes damage to an operator."""
     return (

@@ -4,6 +4,9 @@
 written fails, and with it all that came later, because later decisions saw it: from then on the journal refuses everything,
 until `reopen` shows that writing works again and `load` takes the books anew from what is on disk.
 
+A group is acknowledged once it is on disk and the files are seen to be where they were opened. So what was acknowledged was in
+the journal that a restart finds. If a file is deleted or replaced, its group fails as if it could not be written.
+
 What cannot change any more is in `archive` once its group is written, and `on_written` is told of it: so the books need to hold
 in memory only what still can.
 """
@@ -12,8 +15,9 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -23,13 +27,14 @@ from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
+from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
-from creditmeter.journal.connection import Connection, Durability, connect, open_to_read
-from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
+from creditmeter.journal.connection import Connection, Durability, connect, first_line, is_damage, open_to_read
+from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex, read_segments
 from creditmeter.journal.records import Record, read_changes
-from creditmeter.journal.rows import DroppedCard, Identity, RowUnreadable, read_rate_cards
+from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
@@ -59,13 +64,14 @@ class Journal:
         self._connection = connection
         self._reading = reading
         self._path = path
+        self._placement = Placement(path)
         self._identity = identity
         self._clock = identity.clock
         self._end = end
         self._gathering = self._new_group()
         self._writing: Group | None = None
         self._work = asyncio.Event()
-        self._failure: str | None = None
+        self._failure: Callable[[], StorageUnavailable] | None = None
         self._unposted: set[ChargeId] = set()
         self._index = RecordIndex()
         self.min_bytes_between_images = MIN_BYTES_BETWEEN_IMAGES
@@ -85,12 +91,12 @@ class Journal:
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
             reading = open_to_read(path)
-        except (sqlite3.Error, RowUnreadable) as error:
+        except sqlite3.Error as error:
             await connection.close()
-            is_damage = isinstance(error, RowUnreadable)
-            raise JournalUnusable(
-                damaged(path, error) if is_damage else f"the journal {path} cannot be used: {error}"
-            ) from error
+            raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
+        except Exception as error:
+            await connection.close()
+            raise JournalUnusable(damaged(path, first_line(error))) from error
         return cls(connection, reading, identity, end, path)
 
     @property
@@ -218,26 +224,32 @@ class Journal:
         """
         self._index.replace(await self._read(read_segments))
         self._unposted.clear()
-        try:
+        with self._faults_of_reading():
             for seq, change in read_changes(self._reading, self._identity.sidecar_id):
                 self._known(change)
                 if seq is not None:
                     self._index.add(seq, change)
                 apply(change)
-        except sqlite3.Error as error:
-            raise StorageUnavailable(str(error)) from error
-        except RowUnreadable as error:
-            raise JournalUnusable(damaged(self._path, error)) from error
         if self._is_mended:
             self._failure, self._is_mended = None, False
 
     async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
-        try:
+        with self._faults_of_reading():
             return await self._connection.run(read)
+
+    @contextlib.contextmanager
+    def _faults_of_reading(self) -> Iterator[None]:
+        """Tell damage from a file that cannot be read now. Whatever a row has in the place of what was written is damage, not a
+        fault of the program.
+        """
+        try:
+            yield
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise JournalUnusable(damaged(self._path, error)) from error
             raise StorageUnavailable(str(error)) from error
-        except RowUnreadable as error:
-            raise JournalUnusable(damaged(self._path, error)) from error
+        except Exception as error:
+            raise JournalUnusable(damaged(self._path, first_line(error))) from error
 
     async def reopen(self) -> None:
         """Try whether writing works again after a failure. If so, the caller loads its books anew.
@@ -245,6 +257,7 @@ class Journal:
         Raises:
             StorageUnavailable: it still does not.
         """
+        self._check_placement()
         try:
             self._identity, self._end = await self._connection.run(load_identity, self._identity)
             self._clock = self._identity.clock
@@ -252,6 +265,7 @@ class Journal:
             self._end = await self._connection.run(write_group, trial, self._identity.sidecar_id, self._end)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
+        self._check_placement()
         self._is_mended = True
 
     async def size(self) -> int:
@@ -275,7 +289,28 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         if self._failure is not None:
-            raise StorageUnavailable(self._failure)
+            raise self._failure()
+
+    def check_files(self) -> None:
+        """Refuse everything from now on if a file was deleted or replaced.
+
+        Raises:
+            FileMissing: one was.
+        """
+        try:
+            self._check_placement()
+        except FileMissing as error:
+            self.refuse(error.path)
+            raise
+
+    def refuse(self, lost: Path) -> None:
+        """Refuse everything from now on, as after a failed write, because a file that must be there is not."""
+        self._fail(partial(FileMissing, lost))
+
+    def _check_placement(self) -> None:
+        lost = self._placement.missing()
+        if lost is not None:
+            raise FileMissing(lost)
 
     def _new_group(self) -> Group:
         return Group(asyncio.get_running_loop().create_future())
@@ -292,11 +327,19 @@ class Journal:
             try:
                 self._end = await self._connection.run(write_group, group, self._identity.sidecar_id, self._end)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
-                self._fail(str(error), group)
+                self._fail(partial(StorageUnavailable, str(error)), group)
             else:
-                self._written(group, before)
+                self._unless_lost(group, before)
             finally:
                 self._writing = None
+
+    def _unless_lost(self, group: Group, before: int) -> None:
+        """Acknowledge a group that was written, if the files that it is in are those that a restart finds."""
+        lost = self._placement.missing()
+        if lost is None:
+            self._written(group, before)
+        else:
+            self._fail(partial(FileMissing, lost), group)
 
     def _written(self, group: Group, before: int) -> None:
         """A group is on disk, behind the record of number `before`."""
@@ -312,11 +355,11 @@ class Journal:
             self._gathering.drop_before = max(group.drop_before, self._gathering.drop_before)
             self._work.set()
 
-    def _fail(self, reason: str, group: Group) -> None:
-        """Fail this group and what was gathered behind it: later decisions saw what is not on disk."""
-        self._failure = reason
-        for each in (group, self._gathering):
-            each.done.set_exception(StorageUnavailable(reason))
+    def _fail(self, failure: Callable[[], StorageUnavailable], *groups: Group) -> None:
+        """Fail these groups and what was gathered behind them: later decisions saw what is not on disk."""
+        self._failure = failure
+        for each in (*groups, self._gathering):
+            each.done.set_exception(failure())
             each.done.exception()  # there may be no caller that waits for it
         self._gathering = self._new_group()
         self._work.clear()

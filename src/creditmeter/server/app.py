@@ -14,6 +14,7 @@ from dataclasses import asdict
 import grpc
 import structlog
 
+from creditmeter.central.engine.faults import CentralDamaged
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable
 from creditmeter.server import opening
 from creditmeter.server.addresses import AddressUnusable, bind
@@ -166,7 +167,7 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tu
         raise StartupError(f"{error}: its journal was copied, or the central store was set back", FENCED) from error
     except CardChanged as error:
         raise StartupError(str(error)) from error
-    except JournalUnusable as error:
+    except (JournalUnusable, CentralDamaged) as error:
         raise StartupError(str(error), DAMAGED) from error
     except StorageUnavailable as error:
         raise StartupError(f"the journal cannot be written: {error}") from error

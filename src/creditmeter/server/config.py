@@ -82,6 +82,11 @@ class Settings(BaseModel):
         "DIR",
         "Where the journal is, and with it what is not settled yet: it must outlive the process.",
     )
+    new_identity: bool = setting(
+        default=False,
+        metavar="",
+        meaning="Start as a new sidecar where the journal of an earlier one is missing: what that had not settled is lost.",
+    )
     socket_mode: Mode = setting(0o660, "MODE", "Who may connect to the Unix sockets: their permissions in octal digits.")
     socket_group: Group | None = setting(
         None,

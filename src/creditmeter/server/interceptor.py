@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from creditmeter.central.engine.faults import CentralUnavailable, is_refused
-from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.server.errors import CallEnded, Context, Problem, abort
 from creditmeter.server.metrics import Metrics
 from creditmeter.sidecar.exchanger import SidecarFenced
@@ -140,6 +140,12 @@ def _problem(method: str, error: Exception) -> Problem:
         case CentralUnavailable():
             text = f"the central store did not answer ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)
+        case FileMissing():
+            text = f"nothing can be stored: {error}; its sidecar has to be started again"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
+        case JournalUnusable():
+            _log.error("the journal is damaged", method=method, reason=str(error))
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", f"the journal cannot be read ({error})")
         case StorageUnavailable():
             text = f"the journal cannot be written ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)

@@ -23,6 +23,7 @@ from creditmeter.journal.faults import JournalUnusable
 from creditmeter.journal.journal import Journal
 from creditmeter.server.addresses import AddressUnusable, reserved
 from creditmeter.server.config import ConfigError, RecallBy, Settings
+from creditmeter.server.data_directory import DataDirectory
 from creditmeter.server.exits import DAMAGED, MISUNDERSTOOD, StartupError
 from creditmeter.server.locks import lock
 from creditmeter.server.metrics import Metrics, MetricsPage
@@ -115,16 +116,19 @@ async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
     """The journal in the data directory, open for as long as the block runs.
 
     Raises:
-        StartupError: it is damaged, or was written by another version.
+        StartupError: it is damaged, was written by another version, or is missing where there was one.
     """
-    try:
-        journal = await Journal.open(settings.journal_path, new_sidecar_id(), settings.durability)
-    except JournalUnusable as error:
-        raise StartupError(str(error), DAMAGED) from error
-    try:
+    directory = DataDirectory(settings)
+    await directory.check()
+    async with contextlib.AsyncExitStack() as held:
+        held.callback(directory.closed)
+        try:
+            journal = await Journal.open(settings.journal_path, new_sidecar_id(), settings.durability)
+        except JournalUnusable as error:
+            raise StartupError(str(error), DAMAGED) from error
+        held.push_async_callback(journal.close)
+        directory.opened(journal.identity.sidecar_id)
         yield journal
-    finally:
-        await journal.close()
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
@@ -22,7 +22,7 @@ from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
-from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
@@ -44,6 +44,11 @@ _RETRY_SECONDS = 0.01
 
 PRUNE_INTERVAL = MINUTE
 """Between searches for what is old."""
+
+_PUT_BACK = (
+    "nothing is acknowledged until the same file is moved back, or the sidecar is stopped, a copy of the file is put there, and"
+    " the sidecar is started again"
+)
 
 _Work = Callable[[], Coroutine[None, None, None]]
 
@@ -72,6 +77,7 @@ class Sidecar:
         self._condition = _ObservedCondition()
         self._tasks: list[asyncio.Task[None]] = []
         self._prune_at = Span(0)
+        self._logged = ""
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
@@ -129,6 +135,8 @@ class Sidecar:
 
         Raises:
             CardChanged: the rate card that it was started with is not what it was.
+            CentralDamaged: a row of the central store is not as it was written.
+            JournalUnusable: a row of the journal is not as it was written.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
@@ -142,6 +150,9 @@ class Sidecar:
         except SidecarFenced:
             await self._post_as_fenced()
             raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # What reading raises where a row has something else than was written.
+            raise CentralDamaged(f"the central store cannot be read: {error}".splitlines()[0]) from error
         self._spawn("lease keeper", self._lease_keeper.run)
         self._spawn("recalls", self._follow_notifications)
         self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
@@ -273,11 +284,20 @@ class Sidecar:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """One round of housekeeping: recover if the journal failed, then tidy. What fails is done in the next round."""
+        """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy. What fails is done
+        in the next round.
+        """
         try:
+            self._check_files()
             if self._journal.has_failed:
                 await self._recover()
             await self.tidy()
+        except FileMissing as error:
+            self._become(Condition.FILE_MISSING)
+            self._log_once("a file is missing", str(error), file=str(error.path), what_to_do=_PUT_BACK)
+        except JournalUnusable as error:
+            self._become(Condition.JOURNAL_UNWRITABLE)
+            self._log_once("the journal is damaged", str(error))
         except StorageUnavailable as error:
             _log.error("the journal cannot be written", reason=str(error))
             self._become(Condition.JOURNAL_UNWRITABLE)
@@ -287,6 +307,24 @@ class Sidecar:
             raise
         except Exception:  # noqa: BLE001 - without housekeeping nothing would expire or recover: it is tried again
             _log.exception("housekeeping failed")
+
+    def _log_once(self, event: str, reason: str, **more: str) -> None:
+        """Log what does not pass by itself, once until the sidecar recovers."""
+        if reason != self._logged:
+            self._logged = reason
+            _log.error(event, reason=reason, **more)
+
+    def _check_files(self) -> None:
+        """Refuse everything while a file of the journal or of the embedded central store is not where it was opened.
+
+        Raises:
+            FileMissing: one is not.
+        """
+        self._journal.check_files()
+        lost = self.central.database.missing_file()
+        if lost is not None:
+            self._journal.refuse(lost)
+            raise FileMissing(lost)
 
     async def tidy(self) -> None:
         """End what is due, prune what is old, and look after leases.
@@ -325,6 +363,7 @@ class Sidecar:
         await self._journal.reopen()
         await self.card_keeper.restore()
         await self.books.reload()
+        self._logged = ""
         _log.info("the journal can be written again")
         self._become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
 

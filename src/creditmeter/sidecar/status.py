@@ -24,6 +24,7 @@ class Condition(Enum):
     DRAINING = "DRAINING"
     JOURNAL_UNWRITABLE = "JOURNAL_UNWRITABLE"
     FENCED = "FENCED"
+    FILE_MISSING = "FILE_MISSING"
 
 
 @dataclass(slots=True)

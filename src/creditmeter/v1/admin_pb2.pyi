@@ -74,6 +74,10 @@ class _ServingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServingS
     """Its journal cannot be written; it recovers by itself when that works again."""
     SERVING_STATE_FENCED: _ServingState.ValueType  # 5
     """Another process runs under its identity; this one posts what it has and exits."""
+    SERVING_STATE_FILE_MISSING: _ServingState.ValueType  # 6
+    """A file of its journal or of its embedded central store was deleted or replaced while it was open. It refuses every change with
+    STORAGE_UNAVAILABLE. It recovers by itself only if the same file is moved back; otherwise it has to be started again.
+    """
 
 class ServingState(_ServingState, metaclass=_ServingStateEnumTypeWrapper):
     """Whether a sidecar takes work."""
@@ -90,6 +94,10 @@ SERVING_STATE_JOURNAL_UNWRITABLE: ServingState.ValueType  # 4
 """Its journal cannot be written; it recovers by itself when that works again."""
 SERVING_STATE_FENCED: ServingState.ValueType  # 5
 """Another process runs under its identity; this one posts what it has and exits."""
+SERVING_STATE_FILE_MISSING: ServingState.ValueType  # 6
+"""A file of its journal or of its embedded central store was deleted or replaced while it was open. It refuses every change with
+STORAGE_UNAVAILABLE. It recovers by itself only if the same file is moved back; otherwise it has to be started again.
+"""
 Global___ServingState: _TypeAlias = ServingState  # noqa: Y015
 
 class _SidecarState:

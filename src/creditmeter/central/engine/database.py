@@ -71,7 +71,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
         servers = postgresql.Servers(self.url, is_timed=is_timed)
-        self.engine = _sqlite_engine(self.url, read_only=read_only) if self.is_sqlite else postgresql.create_engine(servers)
+        self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only) if self.is_sqlite else None
+        self.engine = _sqlite_engine(self.url, self._files) if self._files else postgresql.create_engine(servers)
         self.engine = self.engine.execution_options(notifies=notifies)
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
         self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
@@ -80,6 +81,10 @@ class Database:
     def address(self) -> str:
         """The address of the database without its password, to be shown."""
         return shown_address(self.url)
+
+    def missing_file(self) -> Path | None:
+        """A file of the store that was deleted or replaced while it was open here; None if there is none, or on PostgreSQL."""
+        return None if self._files is None else self._files.missing()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -92,6 +97,7 @@ class Database:
             fired: list[LowBalance] = []
             connection.info[_FIRED] = fired
             yield connection
+        self._check_files()
         for each in fired:
             for listener in self.on_low_balance:
                 listener(each)
@@ -106,6 +112,7 @@ class Database:
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         async with _transaction(self.engine.execution_options(**options)) as connection:
             yield connection
+        self._check_files()
 
     @contextlib.asynccontextmanager
     async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
@@ -120,6 +127,16 @@ class Database:
                 yield connection
         finally:
             await patient.close()
+
+    def _check_files(self) -> None:
+        """Believe a transaction only if it was in the files that the next process will find.
+
+        Raises:
+            CentralUnavailable: a file was deleted or replaced.
+        """
+        lost = self.missing_file()
+        if lost is not None:
+            raise CentralUnavailable(f"{lost} was deleted or replaced while it was open")
 
     async def close(self) -> None:
         """Close the pool."""
@@ -161,9 +178,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _sqlite_engine(url: URL, *, read_only: bool) -> AsyncEngine:
-    connect = partial(sqlite.connect, Path(url.database or ""), read_only=read_only)
-    engine = create_async_engine(url, async_creator=connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
+def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
+    engine = create_async_engine(url, async_creator=files.connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         read_only = connection.get_execution_options().get("read_only", False)

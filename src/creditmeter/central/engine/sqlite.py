@@ -10,11 +10,14 @@ import contextlib
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
+
+from creditmeter.files.placement import Placement
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 
@@ -38,6 +41,11 @@ _UNUSABLE = {
 
 class Connection(aiosqlite.Connection):
     """A connection whose cursors hop once for each statement."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed."""
+        return self._connection is not None
 
     def cursor(self) -> "Cursor":  # type: ignore[override]  # what SQLAlchemy asks of a cursor, and no more
         """A new cursor, without a hop."""
@@ -87,6 +95,34 @@ class Cursor:
             self.description, self.rowcount, self.lastrowid = cursor.description, cursor.rowcount, cursor.lastrowid
         finally:
             cursor.close()
+
+
+class OpenFiles:
+    """The connections of this process to one file, and whether that is still where it was first opened.
+
+    SQLite makes the files beside a database anew after its last connection was closed. So those count while a connection is
+    open that saw them. The database itself counts from the first connection on.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._database: Placement | None = None
+        self._placements: weakref.WeakKeyDictionary[Connection, Placement] = weakref.WeakKeyDictionary()
+
+    async def connect(self) -> Connection:
+        """Open the file once more."""
+        connection = await connect(self._path, read_only=self._read_only)
+        self._database = self._database or Placement(self._path, ("",))
+        self._placements[connection] = Placement(self._path)
+        return connection
+
+    def missing(self) -> Path | None:
+        """The first file that was deleted or replaced since it was opened; None if there is none."""
+        known = [each for connection, each in self._placements.items() if connection.is_open]
+        if self._database is not None:
+            known.append(self._database)
+        return next((path for each in known if (path := each.missing()) is not None), None)
 
 
 async def connect(path: Path, *, read_only: bool = False) -> Connection:

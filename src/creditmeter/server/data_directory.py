@@ -1,0 +1,134 @@
+"""What a data directory knows of the journal that belongs in it, so that one that is missing is told of and not begun anew.
+
+`sidecar-id` says which sidecar's journal belongs here. It is written once the journal has an identity. A crash before leaves a
+journal with an identity, and the next start writes the file.
+
+`journal.db-open` says that the newest changes are in the journal's `-wal`. It is written once the journal is open, and removed
+once that is closed and SQLite has removed the `-wal`. Without it a missing `-wal` is no loss.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.store import has_sidecars
+from creditmeter.core.ids import SidecarId
+from creditmeter.journal.connection import is_blank
+from creditmeter.server.config import SOCKET_NAME, Settings
+from creditmeter.server.exits import DAMAGED, StartupError
+from creditmeter.server.permissions import FILE_MODE
+
+IDENTITY_NAME = "sidecar-id"
+_AS_NEW = "with --new-identity if you accept that what it had not settled is lost"
+
+
+class DataDirectory:
+    """The files beside the journal. The data directory is locked for this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._journal = settings.journal_path
+        self._wal = beside(settings.journal_path, "-wal")
+        self._mark = beside(settings.journal_path, "-open")
+        self._identity = settings.data_dir / IDENTITY_NAME
+
+    async def check(self) -> None:
+        """Look for a journal that is missing, as a whole or its newest part. Nothing is changed, but with `new_identity`.
+
+        Raises:
+            StartupError: one is.
+        """
+        if is_blank(self._journal):
+            await self._check_blank()
+        elif self._mark.exists() and not self._wal.exists():
+            raise StartupError(
+                f"the journal {self._journal} was not closed, and {self._wal} with what was acknowledged last is missing."
+                f" Put it back; remove {self._mark} only if another program read the journal since, or you accept that loss",
+                DAMAGED,
+            )
+
+    async def _check_blank(self) -> None:
+        witness = await self._witness()
+        if witness is None:
+            return
+        if not self._settings.new_identity:
+            text = f"the journal {self._journal} is missing or empty, but {witness}. Put it back, or start {_AS_NEW}"
+            raise StartupError(text, DAMAGED)
+        for path in (self._mark, self._identity):  # the first start with the option is not the last one if it dies in between
+            path.unlink(missing_ok=True)
+
+    async def _witness(self) -> str | None:
+        """What shows that a sidecar ran on this directory; None: nothing does."""
+        if self._wal.exists() and self._wal.stat().st_size:
+            return f"changes to it are in {self._wal}"
+        if self._journal.exists() and self._mark.exists():
+            return f"it was not closed, and what was acknowledged is in {self._wal}, which is missing too"
+        if self._identity.exists():
+            return f"{self._identity} names a sidecar that ran here ({_text_of(self._identity)})"
+        socket = self._settings.data_dir / SOCKET_NAME
+        if socket.exists():
+            return f"a sidecar left its socket {socket}"
+        try:
+            known = await has_sidecars(self._settings.central_url, self._settings.data_dir)
+        except CentralUnavailable as error:
+            raise StartupError(f"the central store {self._settings.central_url} cannot be read: {error}", DAMAGED) from error
+        return "the central store in the same directory knows a sidecar" if known else None
+
+    def opened(self, sidecar_id: SidecarId) -> None:
+        """Note that the journal of a sidecar is open.
+
+        Raises:
+            StartupError: it is not the journal that belongs here, or the directory cannot be written.
+        """
+        known = _text_of(self._identity)
+        if known not in ("", sidecar_id) and not self._settings.new_identity:
+            text = f"the journal {self._journal} is that of the sidecar {sidecar_id}, but {known} ran on this directory"
+            raise StartupError(f"{text}. Put its journal back, or start {_AS_NEW}", DAMAGED)
+        try:
+            if known != sidecar_id:
+                _write(self._identity, sidecar_id)
+            _write(self._mark, "")
+        except OSError as error:
+            problem = f"the data directory {self._settings.data_dir} cannot be written: {error.strerror}"
+            raise StartupError(problem) from error
+
+    def closed(self) -> None:
+        """Note that the journal was closed, if all of it is in one file."""
+        if self._journal.exists() and not self._wal.exists():
+            with contextlib.suppress(OSError):
+                self._mark.unlink()
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file beside another one whose name has a suffix more."""
+    return path.with_name(path.name + suffix)
+
+
+def _text_of(path: Path) -> str:
+    """The first line of a small file; empty if it is not there."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Have a file with one line at the path, or the file that was there before. It survives a loss of power.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    new = beside(path, ".new")
+    opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        os.write(opened, f"{text}\n".encode())
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
