@@ -15,9 +15,10 @@ from creditmeter.core.prices.reported.envelopes import MAX_MODEL_NAME
 from creditmeter.core.prices.reported.recognising import MAX_DEPTH
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.work import Served, Usage
-from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, read_text, refusal
+from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, one, read, read_text, refusal
 
 GEMINI_COUNTS = Usage(input_tokens=1050, output_tokens=400, cache_read_input_tokens=400, reasoning_output_tokens=300)
+KINDS = ["TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT"]
 
 
 # --- Each provider's words --------------------------------------------------------------------------------------------
@@ -298,6 +299,31 @@ def test_anthropics_messages(provider: str, document: Any, expected: Usage) -> N
 def test_bedrocks_converse(document: Any, expected: Usage) -> None:
     """As Anthropic's, in camel case."""
     assert read({"output": {"message": {"role": "assistant"}}, "usage": document}, "aws.bedrock") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "video", "audio", "document"), [(1, 2, 3, 4, 5), [f"MediaModality.{name}" for name in KINDS], KINDS]
+)
+def test_a_modality_may_be_a_number_or_named_with_its_type(
+    text: Any, image: Any, video: Any, audio: Any, document: Any
+) -> None:
+    """As Google's Python clients write it."""
+    prompt = ((text, 10), (image, 20), (video, 30), (audio, 40), (document, 5))
+    usage = {
+        "prompt_token_count": 105,
+        "candidates_token_count": 9,
+        "prompt_tokens_details": [{"modality": kind, "token_count": count} for kind, count in prompt],
+        "candidates_tokens_details": [{"modality": audio, "token_count": 9}],
+    }
+    found = one({"candidates": [{"finish_reason": 1}], "usage_metadata": usage}, "google")
+    assert found.counts == {
+        "input_tokens": 105,
+        "output_tokens": 9,
+        "image_input_tokens": 25,
+        "audio_input_tokens": 40,
+        "audio_output_tokens": 9,
+    }
+    assert (found.units, found.unread) == ({"video_input_tokens": 30}, ())
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,24 @@ def test_responses_without_ids_are_told_apart(document: Any, expected: Counts) -
     assert counts_of(document) == expected
 
 
+def test_a_stream_that_comes_twice_is_one_response() -> None:
+    """Under one id: what its second copy says after its beginning belongs to it, too."""
+    kept = {"cache_creation_input_tokens": 100, "cache_creation": {"ephemeral_1h_input_tokens": 100}}
+    stream = [
+        {"type": "message_start", "message": {"id": "m", "usage": message(25, 1) | kept}},
+        {"type": "message_delta", "usage": {"output_tokens": 15}},
+        {"type": "message_stop"},
+    ]
+    assert [each.counts for each in all_of(stream + stream)] == [
+        {
+            "input_tokens": 125,
+            "output_tokens": 15,
+            "cache_creation_input_tokens": 100,
+            "cache_creation_1h_input_tokens": 100,
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [

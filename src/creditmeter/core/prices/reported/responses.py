@@ -69,6 +69,7 @@ class Gathered:
         """Note what an event says of where it stands."""
         marks = event.facts.marks
         if marks:
+            self.has_ended = self.has_ended and Mark.BEGIN not in marks
             self.has_ended |= Mark.END in marks and (event.shape is not None or bool(self.usage))
             self.is_step |= Mark.STEP in marks
 
