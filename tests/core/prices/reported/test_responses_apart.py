@@ -211,6 +211,11 @@ CONVERSED = [
             [(10, 5), (10, 4)],
             id="spans with that of the run first",
         ),
+        pytest.param(
+            [{"generation_id": f"g{n}", "meta": {"billed_units": message(10, n)}} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="Cohere",
+        ),
         pytest.param([chat(10, 5), chat(9, 4), chat(10, 3)], [(10, 5), (9, 4), (10, 3)], id="bare usages of several prompts"),
         pytest.param(
             [{"model": "gpt-4o", "usage": chat(10, 5)}, {"model": "gpt-4o", "usage": chat(9, 4)}],
