@@ -70,6 +70,10 @@ ROUTES: Mapping[str, str] = {
 """The provider that each part of a route means, as price lists name it: nothing for a gateway that does not sell."""
 
 
+OPEN_GATEWAY = "openrouter"
+"""A provider of other makers' models at the makers' prices. What it does not list is priced at the maker."""
+
+
 def price_list_name(provider: str) -> str:
     """The name of a provider in price lists, in lower case."""
     name = provider.lower()
