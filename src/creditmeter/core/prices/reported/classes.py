@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from creditmeter.core.prices.reported.counting import BESIDE, BESIDE_AT_SOME, Place, Raw, sum_at, total_of
-from creditmeter.core.prices.reported.shapes import CHAT, GEMINI, INTERACTIONS, MESSAGES, TOTAL_ONLY, Shape
+from creditmeter.core.prices.reported.shapes import CAMEL, CAMEL_CHAT, CHAT, GEMINI, INTERACTIONS, MESSAGES, TOTAL_ONLY, Shape
 
 UNITS = (
     *("cached_audio_input_tokens", "cached_image_input_tokens", "video_input_tokens", "video_output_tokens", "citation_tokens"),
@@ -130,7 +130,9 @@ def _input(shape: Shape, found: Found, prompt: int) -> int:
 def _settle_reasoning(shape: Shape, found: Found, provider: str) -> None:
     """Add reasoning to the output where it is beside it."""
     reasoning, output = found.of("reasoning_output_tokens"), found.of("output_tokens")
-    is_beside = "reasoning_output_tokens" in found.beside or (shape is CHAT and provider in REASONING_BESIDE)
+    is_copied = shape in (CAMEL, CAMEL_CHAT) and reasoning > output  # the AI SDK copied what xAI says as it is
+    is_of_chat = provider in REASONING_BESIDE and (shape is CHAT or is_copied)
+    is_beside = "reasoning_output_tokens" in found.beside or is_of_chat
     if not is_beside or not reasoning:
         return
     total, prompt = found.counts.get("total"), found.counts.get("input_tokens")

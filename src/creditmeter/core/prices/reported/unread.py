@@ -43,7 +43,9 @@ INFORMATIVE: Mapping[str, str] = {
         ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens", "maxTokenCount"), "what was asked for"
     ),
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
-    **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "the provider's words, which are read apart"),
+    **dict.fromkeys(
+        ("raw", "nativeUsage", "providerMetadata", "provider_metadata"), "the provider's words, which are read apart"
+    ),
     **dict.fromkeys(("experimental_providerMetadata",), "the provider's words, which are read apart"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
     **dict.fromkeys(("steps",), "what the whole is the sum of"),
