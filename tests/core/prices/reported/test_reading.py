@@ -203,6 +203,24 @@ def test_images_of_google_are_counted(document: Any, quantity: int | None) -> No
     assert read(document, "google").quantity == quantity
 
 
+@pytest.mark.parametrize(
+    ("document", "quantity"),
+    [
+        ({"generatedImages": [{"image": {"imageBytes": "iVBO", "mimeType": "image/png"}}] * 3}, 3),
+        ({"generated_images": [{"image": {"gcs_uri": "gs://b/i"}}, {"image": None, "rai_filtered_reason": "blocked"}]}, 1),
+        ({"generated_images": None, "positive_prompt_safety_attributes": None}, None),
+        ({"predictions": [{"bytesBase64Encoded": "iVBO"}, {"bytesBase64Encoded": "iVBO", "mimeType": "image/png"}]}, 2),
+        ({"images": [{"base64": "iVBO", "mediaType": "image/png"}] * 2, "warnings": []}, 2),
+        ({"images": ["iVBO", "iVBO", "iVBO"], "error": None}, 3),
+        ({"images": [], "usage": CHAT}, None),
+        ({"response": {"images": [{"url": "https://example.com", "content_type": "image/jpeg"}], "seed": 7}}, 1),
+    ],
+)
+def test_images_of_clients_and_hosts_are_counted(document: Any, quantity: int | None) -> None:
+    """Google's client, the AI SDK, Bedrock's models and hosts of open ones; what was filtered is none."""
+    assert read(document).quantity == quantity
+
+
 def test_embeddings_are_no_images() -> None:
     """They come in a list of the same name."""
     assert read({"object": "list", "data": [{}, {}], "usage": {"prompt_tokens": 8}}) == Usage(input_tokens=8, output_tokens=0)
