@@ -305,6 +305,13 @@ def counted(**counts: int) -> dict[str, int]:
             id="CrewAI",
         ),
         pytest.param(
+            "anthropic",
+            {"prompt_tokens": 900, "completion_tokens": 90, "cached_prompt_tokens": 400, "total_tokens": 990},
+            counted(**{"in": 1300}, out=90, read=400),
+            {},
+            id="CrewAI: cached tokens of Anthropic are beside the prompt",
+        ),
+        pytest.param(
             "openai",
             {"inputTokenCount": 900, "outputTokenCount": 90, "cachedInputTokenCount": 400, "reasoningTokenCount": 50},
             counted(**{"in": 900}, out=90, read=400, thought=50),

@@ -149,7 +149,7 @@ CHAT = Shape(
         "cache_read_input_tokens": (
             *all_details("input", "cached_tokens", "cache_read_input_tokens", "cache_read"),
             *("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens"),
-            "cached_prompt_tokens",
+            "~cached_prompt_tokens",
         ),
         "cache_creation_input_tokens": (
             *all_details("input", "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
