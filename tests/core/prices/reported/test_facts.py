@@ -238,6 +238,8 @@ def test_a_container_has_one_fee_in_all_responses_of_a_call() -> None:
         ({"usage": {"total_tokens": 12}}, ("usage.total_tokens",)),
         ({"usage": {"in_tokens": 5, "out_tokens": 7}}, ("usage.in_tokens", "usage.out_tokens")),
         (MESSAGE | {"server_tool_use": {"teleport_requests": 1}}, ("server_tool_use.teleport_requests",)),
+        ({"inputTokens": 9, "outputTokens": 1, "input_tokens": 7}, ("input_tokens",)),
+        ({"usage": CHAT, "extra": [[{"prompt_tokens": 7}]]}, ("extra.prompt_tokens",)),
         (CHAT | {"serverToolUse": {"webSearchRequests": 2}}, ("serverToolUse.webSearchRequests",)),
         (CHAT | {"numSearchQueries": 3, "search_queries_cost": 1}, ("numSearchQueries",)),
         (CHAT | {"num_server_side_tools_used": 1}, ("num_server_side_tools_used",)),

@@ -97,8 +97,8 @@ def _of_unknown_kinds(usage: Raw) -> Iterator[str]:
 
 def _is_copy(names: tuple[str, ...]) -> bool:
     """Whether a count is one that pydantic-ai copies from Gemini, which says nothing that its own counts do not say."""
-    around, _, last = ".".join(names).rpartition("details.")
-    return around in ("", PREFIX) and bool(_COPIED.fullmatch(last))
+    around, details, last = ".".join(names).rpartition("details.")
+    return bool(details) and around in ("", PREFIX) and bool(_COPIED.fullmatch(last))
 
 
 def unread_numbers(found: Raw, around: tuple[str, ...]) -> Iterator[str]:
@@ -134,9 +134,8 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
     if len(names) > _MAX_NAMES:
         return
     if isinstance(found, list):
-        for each in found:
-            if isinstance(each, dict):
-                yield from _around(each, names, depth, has_output=has_output)
+        for each in _objects(found):
+            yield from _around(each, names, depth, has_output=has_output)
     elif isinstance(found, dict) and not (depth <= MAX_DEPTH and _is_usage(found, has_output=has_output)):
         for name, value in found.items():
             if isinstance(value, dict | list):
@@ -159,14 +158,21 @@ def _leaves(found: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
     if len(names) > _MAX_NAMES:
         return
     if isinstance(found, list):
-        for each in found:
-            yield from _leaves(each, names) if isinstance(each, dict) else ()
+        for each in _objects(found):
+            yield from _leaves(each, names)
     elif isinstance(found, dict):
         for name, value in found.items():
             if _last(name) not in INFORMATIVE:
                 yield from _leaves(value, (*names, name))
     elif names:
         yield names, found
+
+
+def _objects(listed: list[Any]) -> Iterator[Raw]:
+    """The objects in a list, and those in lists in it."""
+    for each in listed:
+        inner = each if isinstance(each, list) else [each]
+        yield from (one for one in inner if isinstance(one, dict))
 
 
 def _last(name: str) -> str:
