@@ -305,6 +305,21 @@ def counted(**counts: int) -> dict[str, int]:
             id="CrewAI",
         ),
         pytest.param(
+            "openai",
+            {
+                "llm.token_count.prompt": 900,
+                "llm.token_count.prompt_details.cache_read": 400,
+                "llm.token_count.prompt_details.audio": 30,
+                "llm.token_count.completion": 90,
+                "llm.token_count.completion_details.reasoning": 50,
+                "llm.token_count.total": 990,
+                "llm.model_name": "gpt-5",
+            },
+            counted(**{"in": 900}, out=90, read=400, audio_in=30, thought=50),
+            {},
+            id="OpenInference",
+        ),
+        pytest.param(
             "anthropic",
             {"prompt_tokens": 900, "completion_tokens": 90, "cached_prompt_tokens": 400, "total_tokens": 990},
             counted(**{"in": 1300}, out=90, read=400),

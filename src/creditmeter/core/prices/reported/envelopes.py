@@ -43,7 +43,16 @@ _READ_INSTEAD = {"tokens": frozenset({"billed_units", "billedUnits"})}
 _NAMED_IN = ("message", "response", "result", "response_metadata", "modelInvocationInput", "modelInvocationOutput")
 """The keys under which an event has what names its model and id, if it does not do so itself."""
 
-_MODEL = ("model", "modelVersion", "model_version", "modelId", "model_name", "gen_ai.response.model", "foundationModel")
+_MODEL = (
+    "model",
+    "modelVersion",
+    "model_version",
+    "modelId",
+    "model_name",
+    "gen_ai.response.model",
+    "foundationModel",
+    "llm.model_name",
+)
 _ID = (
     "id",
     "responseId",

@@ -79,7 +79,7 @@ _SEARCHES = {
     "search_sources": ("num_sources_used",),
 }
 
-OTEL = Shape("OpenTelemetry attributes, also those of pydantic-ai and the AI SDK", PREFIXES, ATTRIBUTES)
+OTEL = Shape("OpenTelemetry attributes, also those of pydantic-ai and the AI SDK; OpenInference", PREFIXES, ATTRIBUTES)
 
 _PROMPTS, _ANSWERS = ("promptTokensDetails", "toolUsePromptTokensDetails"), ("candidatesTokensDetails", "responseTokensDetails")
 _PAGES = ("IMAGE", "DOCUMENT")
