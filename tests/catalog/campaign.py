@@ -151,7 +151,7 @@ def compare_prices(price_list: PriceList, usages: int, seed: int = 1) -> Iterato
 
 def _compare(known: Known, usages: int, draw: random.Random) -> Compared:
     listed = Listed(known.provider.id, known.compiled)
-    rule = rule_from(listed if known.compiled.prices else None, Decimal(1))
+    rule = rule_from(listed, None, Decimal(1)) if known.compiled.prices else None
     card = RateCard(version="v", effective_from=Instant(0), text=(rule,) if rule is not None else ())
     model_of_card = Usage("text", known.provider.id, known.compiled.model)
     refused, differences = 0, []

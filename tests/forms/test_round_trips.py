@@ -221,6 +221,9 @@ def test_what_a_query_reads_of_a_charge(charge: Charge, posting: Posting) -> Non
     used = USED_CHARGE.decode(body)
     assert (used.cost, used.cost_usd, used.committed_at) == (charge.cost, charge.cost_usd, charge.committed_at)
     assert used.labels == charge.labels
+    assert [(each.model, each.counts, each.cost_usd) for each in used.priced_parts] == [
+        (each.model, each.counts, each.cost_usd) for each in charge.priced_parts
+    ]
     paid = used.posting
     assert (paid.covered, paid.debt, paid.uncovered) == (posting.covered, posting.debt, posting.uncovered)
     assert paid.refunded == posting.refunded

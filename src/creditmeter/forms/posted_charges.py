@@ -6,7 +6,7 @@ import msgspec
 
 from creditmeter.core.credit.grants import Draw, GrantKind
 from creditmeter.core.instants import Instant
-from creditmeter.core.reports.usage_summary import Paid, PaidBy, Spent, UsedCharge
+from creditmeter.core.reports.usage_summary import Paid, PaidBy, Spent, SpentPart, UsedCharge
 from creditmeter.forms.body import Body, Form, Stored, decoded, form_of
 from creditmeter.forms.grants import DrawForm
 
@@ -44,6 +44,15 @@ class SpentForm(Stored):
     quantity: int | None = None
 
 
+@form_of(SpentPart)
+class SpentPartForm(Stored):
+    """Of a response, what a summary needs."""
+
+    model: str
+    counts: dict[str, int]
+    cost_usd: Decimal
+
+
 @form_of(UsedCharge)
 class UsedChargeForm(Body):
     """Of a charge, what a summary needs."""
@@ -54,6 +63,7 @@ class UsedChargeForm(Body):
     posting: PaidForm
     usage: SpentForm | None = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)
+    priced_parts: tuple[SpentPartForm, ...] = ()
 
 
 USED_CHARGE = Form(UsedChargeForm, UsedCharge)

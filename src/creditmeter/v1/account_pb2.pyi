@@ -97,7 +97,9 @@ class _UsageDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageD
     USAGE_DIMENSION_ACTION: _UsageDimension.ValueType  # 2
     """The action."""
     USAGE_DIMENSION_MODEL: _UsageDimension.ValueType  # 3
-    """The model that served the call, else the one asked for."""
+    """The model that served the call, else the one asked for. Of a charge with parts, the tokens and the price in USD of
+    each part are counted at its own model. Everything else of the charge is counted at the charge's model.
+    """
     USAGE_DIMENSION_TOOL: _UsageDimension.ValueType  # 4
     """The tool."""
     USAGE_DIMENSION_KIND: _UsageDimension.ValueType  # 5
@@ -116,7 +118,9 @@ USAGE_DIMENSION_DAY: UsageDimension.ValueType  # 1
 USAGE_DIMENSION_ACTION: UsageDimension.ValueType  # 2
 """The action."""
 USAGE_DIMENSION_MODEL: UsageDimension.ValueType  # 3
-"""The model that served the call, else the one asked for."""
+"""The model that served the call, else the one asked for. Of a charge with parts, the tokens and the price in USD of
+each part are counted at its own model. Everything else of the charge is counted at the charge's model.
+"""
 USAGE_DIMENSION_TOOL: UsageDimension.ValueType  # 4
 """The tool."""
 USAGE_DIMENSION_KIND: UsageDimension.ValueType  # 5

@@ -7,7 +7,7 @@ import pytest
 
 from creditmeter.central.queries import usage
 from creditmeter.central.store import CentralStore
-from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.charges import PricedPart, RefundMode
 from creditmeter.core.credit.grants import Grant, GrantCursor
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
@@ -50,6 +50,23 @@ async def test_all_charges_are_summed_however_they_are_read(
     total = found.total
     assert (total.charges, total.cost, total.covered, total.cost_usd) == (7, 28, 28, Decimal("0.7"))
     assert (total.input_tokens, total.output_tokens) == (28, 7)
+
+
+@pytest.mark.usefixtures("busy")
+async def test_a_charge_of_two_models_is_split_by_model(store: CentralStore, here: Peer) -> None:
+    """As the bill of the provider is: 0.2 dollars of the helper's are in none of the sums of the model that answered."""
+    run = Usage(action="text", request_model="m1", input_tokens=1_100, output_tokens=110)
+    parts = (
+        PricedPart("", "m1", "", {"input_tokens": 1_000, "output_tokens": 100}, {}, Decimal("0.5")),
+        PricedPart("", "m2", "", {"input_tokens": 100, "output_tokens": 10}, {}, Decimal("0.2")),
+    )
+    await here.exchange(replace(here.charge("c8", 8, usage=run), cost_usd=Decimal("0.7"), priced_parts=parts))
+    found = dict((await summed(store, UsageQuery(ACME, group_by=[Dimension.MODEL]))).page())
+    assert {keys: (each.cost_usd, each.input_tokens, each.charges, each.cost) for keys, each in found.items()} == {
+        ("m0",): (Decimal("0.3"), 12, 3, 12),
+        ("m1",): (Decimal("0.9"), 1_016, 5, 24),
+        ("m2",): (Decimal("0.2"), 100, 0, 0),
+    }
 
 
 @pytest.mark.usefixtures("busy")

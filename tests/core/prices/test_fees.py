@@ -150,6 +150,8 @@ def test_fees_are_dollars_where_rates_are_credits() -> None:
         (of("sonar-reasoning-pro", "perplexity", high_context_requests=1), "0.014"),
         (of("sonar-deep-research", "perplexity", high_context_requests=1), "0"),  # it has no fee for a request
         (of("command-r", "cohere", search_units=2), "0.004"),
+        (of("rerank-v3.5", "cohere", search_units=2), "0.004"),
+        (of("cohere/rerank-multilingual-v3.0", rerank_searches=1), "0.002"),
     ],
 )
 def test_the_default_card_has_the_fees_of_each_provider(usage: Usage, usd: str | None) -> None:

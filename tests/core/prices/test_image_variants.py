@@ -1,15 +1,22 @@
 """Sizes and qualities of images, however they are written."""
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditmeter.core.amounts import from_credits
+from creditmeter.core.amounts import Microcredits, from_credits
+from creditmeter.core.credit.charges import Cost
+from creditmeter.core.prices.call_costs import Reserved, call_cost
 from creditmeter.core.prices.image_variants import parts_of, variant_price
+from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
+from creditmeter.core.prices.reported.calls import reported_call
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import price_bound
 from creditmeter.core.refusals import InvalidRequest
@@ -76,6 +83,51 @@ def test_an_image_costs_what_its_variant_does(model: str, variant: str, credits:
     """Before the call and after it; a model without variants costs the same in any."""
     assert bound(CARD, Work("image", request_model=model, variant=variant)).amount == from_credits(credits)
     assert price(CARD, Usage("image", request_model=model, variant=variant)).amount == from_credits(credits)
+
+
+MADE = {"created": 1, "size": "1024x1024", "quality": "high", "data": [{}]}
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "reserved", "report", "credits"),
+    [
+        pytest.param("gpt-image-1", "", "", MADE, 20, id="nothing was asked for"),
+        pytest.param("gpt-image-1", "auto", "", MADE | {"quality": "low"}, 10, id="the provider chose"),
+        pytest.param("gpt-image-1", "", "low", MADE, 20, id="another one was reserved"),
+        pytest.param("gpt-image-1", "low", "", MADE, 10, id="the worker says what it was"),
+        pytest.param("gpt-image-1", "", "", {"response": MADE | {"data": [{}, {}]}}, 40, id="two, in a response"),
+        pytest.param("gpt-image-1", "", "", [MADE, MADE], 40, id="two responses"),
+        pytest.param("gpt-image-1", "", "", [MADE, MADE | {"quality": "low"}], 30, id="two that differ"),
+        pytest.param("gpt-image-1", "", "high", MADE | {"quality": "best"}, 20, id="a quality that the card does not know"),
+        pytest.param("gpt-image-1", "", "", MADE | {"quality": ["high"], "size": 5}, 15, id="what is no text"),
+        pytest.param("gpt-image-1", "", "", {"type": "image_generation.completed", "quality": "high"}, 20, id="a stream"),
+        pytest.param("dall-e-3", "", "", MADE, 15, id="words of no variant of the card"),
+        pytest.param("imagen-4", "", "", MADE, 10, id="a model without variants"),
+        pytest.param("unknown", "", "", MADE, None, id="a model without a price"),
+    ],
+)
+def test_the_variant_that_came_back_counts(model: str, variant: str, reserved: str, report: Any, credits: int | None) -> None:
+    """As far as the card tells variants apart, where the worker does not say which it was."""
+    usage = Usage("image", variant=variant, request_model=model, provider_usage_json=json.dumps(report))
+    work = Work("image", request_model=model, variant=reserved)
+    found = call_cost(CARD, reported_call(usage), NOW, Reserved(work), is_fact=True)
+    assert (found.amount if isinstance(found, Cost) else None) == (None if credits is None else from_credits(credits))
+
+
+def test_only_a_variant_that_has_a_price_by_itself_is_taken_from_a_report() -> None:
+    """A size is none where the card names it only together with a quality: the model's price counts."""
+    card = parse_rate_card(HEAD + '[image]\nmodels = [{ model = "m", credits = 3, variants = { "hd-1792x1024" = 9 } }]')
+    usage = Usage("image", request_model="m", provider_usage_json=json.dumps(MADE | {"size": "1792x1024"}))
+    assert cost_of(card, usage) == from_credits(3)
+    usage = replace(usage, provider_usage_json=json.dumps(MADE | {"size": "1792x1024", "quality": "hd"}))
+    assert cost_of(card, usage) == from_credits(9)
+
+
+def cost_of(card: RateCard, usage: Usage) -> Microcredits:
+    """What a call with a report costs, without a reservation."""
+    found = call_cost(card, reported_call(usage), NOW, is_fact=True)
+    assert isinstance(found, Cost), found
+    return found.amount
 
 
 def test_an_unknown_variant_is_refused_with_those_that_there_are() -> None:

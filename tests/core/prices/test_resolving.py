@@ -52,6 +52,15 @@ def input_rate(card: RateCard, provider: str, model: str) -> Decimal | None:
         ("azure", "deployments/gpt-4o", "azure gpt-4o"),
         ("bedrock", "bedrock/converse/eu.amazon.nova-pro-v1:0", "aws amazon.nova-pro-v1:0"),
         # Or names the provider, where the call does not.
+        ("", "openai:gpt-4o", "openai gpt-4o"),
+        ("", "google-gla:gemini-2.5-flash", "google gemini-2.5-flash"),
+        ("", "google_genai:gemini-2.5-flash", "google gemini-2.5-flash"),
+        ("", "openai-responses:gpt-5", "openai gpt-5"),
+        ("", "bedrock_converse:amazon.nova-pro-v1:0", "aws amazon.nova-pro-v1:0"),
+        ("openai", "openai:gpt-4o", "openai gpt-4o"),
+        # The version of a Claude may come first.
+        ("openrouter", "anthropic/claude-4.5-sonnet-20250929", "openrouter anthropic/claude-sonnet-4.5"),
+        ("", "claude-4.5-haiku", "anthropic claude-haiku-4-5"),
         ("", "models/gemini-2.5-pro", "google gemini-2.5-pro"),
         ("", "publishers/google/models/gemini-2.5-flash", "google gemini-2.5-flash"),
         ("", "projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4-5@20250929", "google claude-sonnet-4-5"),

@@ -69,6 +69,8 @@ def both(billed: str, charged: str) -> Reconciliation:
                 "claude-sonnet-4-5@20250929",
                 "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
                 "anthropic/claude-sonnet-4.5:thinking",
+                "anthropic:claude-sonnet-4-5",
+                "anthropic/claude-4.5-sonnet-20250929",
             ),
             "claude-sonnet-4-5",
         ),

@@ -6,6 +6,7 @@
 | any                            | nothing     | none; the total has them all                                                |
 | of an amount, without usage    | action      | "" with their cost                                                          |
 | of two models asked for one    | model       | by the one that served                                                      |
+| with responses of other models | model       | these have the tokens and dollars of their responses, the first all else    |
 | at 23:59 and 00:00 local time  | day         | two                                                                         |
 | paid by two kinds              | kind        | each has what it paid; the first drawn has everything else                  |
 | refunded in part               | kind        | each has what was undone of its own draws                                   |
@@ -16,6 +17,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -35,6 +37,7 @@ from creditmeter.core.reports.usage_summary import (
     Paid,
     PaidBy,
     Spent,
+    SpentPart,
     Totals,
     UsageSummary,
     UsedCharge,
@@ -191,17 +194,26 @@ SPENT = st.none() | st.builds(
     *(WORDS, WORDS, WORDS, WORDS),
     *[st.none() | st.integers(0, 10**9)] * 3,
 )
+PARTS = st.builds(
+    SpentPart,
+    WORDS,
+    st.dictionaries(st.sampled_from(["input_tokens", "output_tokens", "cache_read_input_tokens"]), st.integers(0, 10**9)),
+    st.decimals(0, 10**6, places=12),
+)
 CHARGES = st.lists(
     st.builds(
-        lambda draws, back, rest, debt, usage, at, usd, labels: charge(
-            sum(amount for _, amount in draws) + rest + debt,
-            *draws,
-            refunded=back * sum(amount for _, amount in draws) // 4,
-            usage=usage,
-            at=at,
-            usd=usd,
-            debt=debt,
-            **labels,
+        lambda draws, back, rest, debt, usage, at, usd, labels, parts: replace(
+            charge(
+                sum(amount for _, amount in draws) + rest + debt,
+                *draws,
+                refunded=back * sum(amount for _, amount in draws) // 4,
+                usage=usage,
+                at=at,
+                usd=usd,
+                debt=debt,
+                **labels,
+            ),
+            priced_parts=tuple(parts),
         ),
         DRAWS,
         st.integers(0, 4),
@@ -211,6 +223,7 @@ CHARGES = st.lists(
         st.integers(-60 * HOUR, 60 * HOUR),
         st.decimals(0, 10**6, places=12).map(str),
         st.dictionaries(st.sampled_from(["job", "team"]), WORDS, max_size=2),
+        st.lists(PARTS, max_size=3),
     ),
     max_size=25,
 )
@@ -245,7 +258,27 @@ def naive(charges: Sequence[UsedCharge], group_by: Sequence[Grouping]) -> dict[K
                 group.output_tokens += usage.output_tokens or 0
                 one_by_one = usage.quantity if usage.quantity is not None else 1
                 group.quantity += one_by_one if each.usage and usage.action != "text" else 0
+                for part in each.priced_parts if Dimension.MODEL in group_by else ():
+                    other = tuple(part.model if by is Dimension.MODEL else key for by, key in zip(group_by, keys, strict=True))
+                    for key, sign in ((keys, -1), (other, 1)):
+                        found[key].cost_usd += sign * part.cost_usd
+                        found[key].input_tokens += sign * part.counts.get("input_tokens", 0)
+                        found[key].output_tokens += sign * part.counts.get("output_tokens", 0)
     return dict(found)
+
+
+def test_each_model_has_the_tokens_and_dollars_of_its_own_responses() -> None:
+    """By the bill of a run: 0.0123 - 0.001 of the model that answered, 0.001 of the one that helped it."""
+    run = Spent("text", "large", "large", input_tokens=1_100, output_tokens=110)
+    parts = (
+        SpentPart("large", {"input_tokens": 1_000, "output_tokens": 100}, Decimal("0.0113")),
+        SpentPart("small", {"input_tokens": 100, "output_tokens": 10}, Decimal("0.001")),
+    )
+    whole = replace(charge(2, (GrantKind.DAILY, 2), usage=run, usd="0.0123"), priced_parts=parts)
+    found = dict(summed([whole], [Dimension.MODEL]).page())
+    assert found["large",] == Totals(1, 2, 2, cost_usd=Decimal("0.0113"), input_tokens=1_000, output_tokens=100)
+    assert found["small",] == Totals(cost_usd=Decimal("0.001"), input_tokens=100, output_tokens=10)
+    assert dict(summed([whole], [Dimension.ACTION]).page())["text",].cost_usd == Decimal("0.0123")
 
 
 @given(CHARGES, GROUPINGS)

@@ -20,8 +20,9 @@ from creditmeter.core.prices.completing import complete_usage, of_any_class
 from creditmeter.core.prices.cost_basis import Listed, charged
 from creditmeter.core.prices.fallback import priced_model, stand_ins, text_rule
 from creditmeter.core.prices.fees import counted
+from creditmeter.core.prices.image_variants import is_unsaid, known_parts, variant_price
 from creditmeter.core.prices.no_price import NoPrice, explained
-from creditmeter.core.prices.rate_card import TEXT, RateCard
+from creditmeter.core.prices.rate_card import IMAGE, TEXT, RateCard
 from creditmeter.core.prices.reported.calls import ReportedCall, belongs_to, common_served, sum_of_units
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded_cost
 from creditmeter.core.prices.usage_costs import TOKEN_COUNTS, price_usage, within_limit
@@ -54,6 +55,8 @@ def call_cost(
     """
     action = call.whole.action or (reserved.work.action if reserved.work else "")
     is_split = action == TEXT and bool(call.responses)
+    if action == IMAGE and call.variant:
+        call = _with_reported_variant(card, call)
     listed: list[Listed] = []
     for usage in call.responses if is_split else call.alternatives or (call.whole,):
         found = _completed(card, usage, at, reserved, is_fact=is_fact)
@@ -77,6 +80,20 @@ def call_cost(
     unread = (ChargeFlag.UNREAD_USAGE,) if call.unread else ()
     flags = tuple(dict.fromkeys((*total.flags, *unread)))
     return replace(total, flags=flags, priced_parts=parts, unread=call.unread, reported_cost_usd=call.cost_usd)
+
+
+def _with_reported_variant(card: RateCard, call: ReportedCall) -> ReportedCall:
+    """The call with the variant of the images that came back, as far as the card tells variants apart, if its worker did not
+    name one.
+    """
+    rule = card.image_rule(*priced_model(call.whole))
+    if rule is None or not is_unsaid(rule.variants, call.whole.variant):
+        return call
+    said = known_parts(rule.variants, call.variant)
+    if not said or variant_price(rule.variants, said) is None:
+        return call
+    alternatives = tuple(replace(each, variant=said) for each in call.alternatives)
+    return replace(call, whole=replace(call.whole, variant=said), alternatives=alternatives)
 
 
 def _stand_in(cost: Cost, action: str, work: Work | None) -> StandIn | None:

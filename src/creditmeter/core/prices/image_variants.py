@@ -28,6 +28,12 @@ def is_unsaid(variants: Mapping[str, Decimal], variant: str) -> bool:
     return not variant or (variant not in variants and parts_of(variant) == _UNSAID)
 
 
+def known_parts(variants: Mapping[str, Decimal], variant: str) -> str:
+    """What these variants name of a variant, written as one; empty if they name nothing of it."""
+    known = frozenset().union(*map(parts_of, variants))
+    return "-".join(sorted(parts_of(variant) & known))
+
+
 def variant_price(variants: Mapping[str, Decimal], variant: str) -> Decimal | None:
     """The price of the variant that says the most of what this one does, in credits; None if none says any of it, or if it has
     a word that none of them has.

@@ -3,13 +3,16 @@
 | part | written by | example |
 | --- | --- | --- |
 | route | gateways, URLs of Vertex, Gemini and Azure, ARNs | `openrouter/anthropic/…`, `publishers/google/models/…` |
+| provider | pydantic-ai, LangChain, the AI SDK | `openai:gpt-4o`, `google_genai:gemini-2.5-flash` |
 | region and maker | Bedrock | `us.anthropic.claude-…` |
 | version | Bedrock | `…-v1:0` |
 | date | makers, for a snapshot | `-20250929`, `@20250929`, `-2024-08-06` |
 | variant | OpenRouter | `:thinking`, `:free`, `:nitro`, `:batch` |
+| order | OpenRouter, in the names of snapshots | `claude-4.5-sonnet-20250929` |
 | fine-tune | OpenAI, Azure | `ft:gpt-4o-2024-08-06:org::id`, `gpt-4o-2024-08-06.ft-id` |
 
-Sources: https://docs.litellm.ai/docs/providers (routes),
+Sources: https://docs.litellm.ai/docs/providers (routes), https://ai.pydantic.dev/models/overview and
+https://reference.langchain.com/python/langchain/models (providers before a colon),
 https://openrouter.ai/docs/guides/routing/model-variants/overview (variants; those of its catalogue have prices of their own),
 https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html (regions, ARNs),
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.publishers.models (Vertex).
@@ -35,6 +38,8 @@ _PREVIEW_DATE = re.compile(rf"(-(?:preview|exp))-{_MONTH}-{_DAY}$")
 _LATEST = re.compile(r"(?:[-@]latest|@default|[-@]00\d)$")
 _VARIANT = re.compile(r":(?:batch|beta|exacto|floor|free|nitro|online|thinking)$")
 _FINE_TUNE = re.compile(r"^ft:([^:]+)|^(.+?)[.:]ft-")
+
+_VERSION_FIRST = re.compile(r"^(anthropic/)?claude-(\d+(?:[-.]\d)?)-(haiku|opus|sonnet)(?=$|[-@])")
 
 _ARN = re.compile(r"^arn:aws[a-z-]*:bedrock:[^:/]*:\d*:(?:foundation-model|inference-profile)/")
 _PUBLISHER = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/")
@@ -90,7 +95,9 @@ def spellings(provider: str, model: str, *, sells_others: bool = False) -> Spell
     steps = [[Address(each.provider, form) for form in _forms(each.model)] for each in at]
     dated = dict.fromkeys(address for forms in steps for address in forms)
     undated_too = dict.fromkeys(Address(each.provider, bare) for each in dated for bare in _undated_forms(each.model))
-    return Spellings(whole, tuple(dated | undated_too))
+    found = dated | undated_too
+    swapped = dict.fromkeys(Address(each.provider, _VERSION_FIRST.sub(r"\1claude-\3-\2", each.model)) for each in found)
+    return Spellings(whole, tuple(found | swapped))
 
 
 def names_its_seller(model: str) -> bool:
@@ -144,7 +151,7 @@ def dashed(name: str) -> str:
 def bare_name(name: str) -> str:
     """A name without what resellers write around it, in lower case, with a dash for each dot and @. A date stays."""
     base = fine_tuned(name) or name
-    plain = _BEHIND.sub("", base.lower().strip().rpartition("/")[2])
+    plain = _BEHIND.sub("", without_route(base).rpartition("/")[2])
     return dashed(_MAKER.sub("", plain))
 
 
@@ -185,8 +192,10 @@ def _first_part(name: str) -> tuple[str, str] | None:
         if found := pattern.match(name):
             return seller, name[found.end() :]
     first, slash, rest = name.partition("/")
-    is_part = slash and (first in ROUTES or _NO_PROVIDER.match(first))
-    return (ROUTES.get(first, ""), rest) if is_part else None
+    if slash and (first in ROUTES or _NO_PROVIDER.match(first)):
+        return ROUTES.get(first, ""), rest
+    first, colon, rest = name.partition(":")
+    return (ROUTES[first], rest) if colon and first in ROUTES else None
 
 
 def _forms(name: str) -> Iterator[str]:

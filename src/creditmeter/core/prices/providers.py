@@ -30,11 +30,15 @@ _OTHER_NAMES: Mapping[str, str] = {
     "fireworks_ai": "fireworks",
     "gemini": "google",
     "github_copilot": "github-copilot",
+    "google-gla": "google",
     "google-vertex": "google",
+    "google_anthropic_vertex": "google",
     "google_genai": "google",
     "google_vertexai": "google",
     "mistralai": "mistral",
     "moonshot": "moonshotai",
+    "openai-chat": "openai",
+    "openai-responses": "openai",
     "text-completion-openai": "openai",
     "together-ai": "together",
     "together_ai": "together",
@@ -46,7 +50,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "xai": "x-ai",
     "z-ai": "zai",
 }
-"""Names that gateways write before a model's: LiteLLM's, the AI SDK's and OpenRouter's makers."""
+"""Names that gateways write before a model's: those of LiteLLM, the AI SDK, pydantic-ai, LangChain and OpenRouter's makers."""
 
 _PRICE_LISTS = """
     anthropic arcee avian aws azure baseten cerebras cloudflare cohere cursor databricks deepseek doubleword elevenlabs
@@ -64,6 +68,10 @@ ROUTES: Mapping[str, str] = {
     "litellm_proxy": "",
 }
 """The provider that each part of a route means, as price lists name it: nothing for a gateway that does not sell."""
+
+
+OPEN_GATEWAY = "openrouter"
+"""A provider of other makers' models at the makers' prices. What it does not list is priced at the maker."""
 
 
 def price_list_name(provider: str) -> str:

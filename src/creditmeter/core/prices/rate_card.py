@@ -28,6 +28,7 @@ from typing import TypeVar
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.cost_lines import Origin, PriceSource
 from creditmeter.core.instants import Instant
+from creditmeter.core.prices.left_out_rates import with_left_out
 from creditmeter.core.prices.model_names import bare_name, behind_seller, undated
 from creditmeter.core.prices.near_names import NearNames
 from creditmeter.core.prices.price_list import Listed, PriceList
@@ -221,7 +222,7 @@ class RateCard:
 
     def listed_rule(self, listed: Listed | None) -> TextRule | None:
         """The rule of a model of the card's price list that no rule names; None if `listed` is None."""
-        return rule_from(listed, self.markup, self.basis)
+        return None if listed is None else rule_from(listed, self.price_list, self.markup, self.basis)
 
     def tier_factor(self, provider: str, kind: str, name: str) -> Decimal | None:
         """The factor for calls that were served in some way (`kind` and `name` as in `tiers`); None if the card has none."""
@@ -249,10 +250,10 @@ class RateCard:
         return frozenset({name, *(found or {undated(name)})})
 
 
-def rule_from(listed: Listed | None, markup: Decimal, basis: CostBasis = CostBasis.LIST) -> TextRule | None:
-    """The rule of a model of a price list; None if `listed` is None."""
-    if listed is None:
-        return None
+def rule_from(listed: Listed, price_list: PriceList | None, markup: Decimal, basis: CostBasis = CostBasis.LIST) -> TextRule:
+    """The rule of a model of a price list, with the rates that the list leaves out."""
+    if price_list is not None:
+        listed = with_left_out(listed, price_list)
     return TextRule(
         provider=listed.provider,
         model=listed.model.model,

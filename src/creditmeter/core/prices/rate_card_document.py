@@ -227,7 +227,7 @@ def _sourced_rule(table: TomlTable, source: _Source, **names: Any) -> TextRule:
     found = source.models.in_any_spelling(names["provider"], names["model"]) if is_named else None
     if price_list is not None and found is None:
         table.note("source", f"has no price for this model in {price_list.version}")
-    rule = rule_from(found, markup, basis) or TextRule(model=names["model"])
+    rule = TextRule(model=names["model"]) if found is None else rule_from(found, price_list, markup, basis)
     return replace(rule, **names)
 
 

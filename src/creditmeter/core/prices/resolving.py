@@ -31,10 +31,7 @@ from creditmeter.core.prices.model_names import (
     undated,
 )
 from creditmeter.core.prices.price_list import Listed, PriceList
-from creditmeter.core.prices.providers import route_provider
-
-_OPEN_GATEWAY = "openrouter"
-"""A provider of other makers' models at the makers' prices. What it does not list is priced at the maker."""
+from creditmeter.core.prices.providers import OPEN_GATEWAY, route_provider
 
 _BEDROCK = "aws"
 
@@ -122,7 +119,7 @@ class ListedModels:
     @cached_property
     def _sellers_of_others(self) -> frozenset[str]:
         """The providers whose names of models begin with the maker: they have no others, whoever a route names."""
-        return frozenset({each.provider for each in self._list.models() if "/" in each.model.model} - {_OPEN_GATEWAY})
+        return frozenset({each.provider for each in self._list.models() if "/" in each.model.model} - {OPEN_GATEWAY})
 
     def as_written(self, provider: str, model: str) -> Listed | None:
         """The model of a name as it is written, unless that says by itself who sells the model and the call does not."""

@@ -91,8 +91,17 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class SpentPart:
+    """The fields of one response of a call that a summary needs: its model, its counts of tokens, and its cost in dollars."""
+
+    model: str
+    counts: Mapping[str, int]
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class UsedCharge:
-    """The fields of a posted charge that a summary needs."""
+    """The fields of a posted charge that a summary needs. `priced_parts` are the responses of a call that had several."""
 
     cost: Microcredits
     cost_usd: Decimal
@@ -100,6 +109,7 @@ class UsedCharge:
     posting: Paid
     usage: Spent | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    priced_parts: tuple[SpentPart, ...] = ()
 
 
 @dataclass(slots=True)
@@ -128,6 +138,12 @@ class Totals:
             self.input_tokens += charge.usage.input_tokens or 0
             self.output_tokens += charge.usage.output_tokens or 0
             self.quantity += _quantity(charge.usage)
+
+    def move(self, part: SpentPart, sign: int) -> None:
+        """Count what a response cost the provider and its tokens, or with a sign of -1 leave them to another group."""
+        self.cost_usd = _EXACT.fma(sign, part.cost_usd, self.cost_usd)
+        self.input_tokens += sign * part.counts.get("input_tokens", 0)
+        self.output_tokens += sign * part.counts.get("output_tokens", 0)
 
     def add_paid(self, covered: int, refunded: int) -> None:
         """Count what grants paid, and what refunds returned of that, in microcredits."""
@@ -161,12 +177,23 @@ class UsageSummary:
             return
         kinds = _paid_by_kind(charge) if Dimension.KIND in self._group_by else {"": whole}
         for number, (kind, paid) in enumerate(kinds.items()):
-            totals = self._group(tuple(self._key(each, charge, kind) for each in self._group_by))
-            if totals is None:
+            keys = tuple(self._key(each, charge, kind) for each in self._group_by)
+            if (totals := self._group(keys)) is not None:
+                if number == 0:
+                    totals.add(charge)
+                totals.add_paid(*paid)
+            if number == 0 and charge.priced_parts and Dimension.MODEL in self._group_by:
+                self._move_other_models(charge, keys)
+
+    def _move_other_models(self, charge: UsedCharge, keys: Keys) -> None:
+        """Count the responses that other models gave in the groups of these. `keys` are those of the charge."""
+        place = self._group_by.index(Dimension.MODEL)
+        for part in charge.priced_parts:
+            if part.model == keys[place]:
                 continue
-            if number == 0:
-                totals.add(charge)
-            totals.add_paid(*paid)
+            for group, sign in ((keys, -1), ((*keys[:place], part.model, *keys[place + 1 :]), 1)):
+                if (totals := self._group(group)) is not None:
+                    totals.move(part, sign)
 
     def page(self) -> list[tuple[Keys, Totals]]:
         """The groups, in the order of their keys."""

@@ -119,3 +119,17 @@ def test_nothing_is_too_deep(start: str, end: str, depth: int) -> None:
 def test_documents_are_what_was_written() -> None:
     """In their order."""
     assert documents_in('{"a": 1}\n[2]') == Documents(({"a": 1}, [2]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"prompt_tokens": 100, "completion_tokens": 9, "prompt_tokens": 0}',
+        '{"prompt_tokens": 0, "prompt_tokens": "100", "completion_tokens": 9, "completion_tokens": null}',
+        '{"usage": {"prompt_tokens": 100, "completion_tokens": 9}, "usage": {"prompt_tokens": 0}, "usage": null}',
+        '{"usage": null, "usage": {"prompt_tokens": 100}, "usage": {"completion_tokens": 9}}',
+    ],
+)
+def test_a_name_that_comes_twice_takes_nothing_back(text: str) -> None:
+    """Of counts the larger one is read."""
+    assert read_text(text) == Usage(input_tokens=100, output_tokens=9)

@@ -52,6 +52,9 @@ def test_what_served_the_call(document: Any, served: tuple[str, str, str]) -> No
         ({"usage": CHAT | {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}}}, "0.02"),
         ({"usage": CHAT | {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}}, None),
         ({"usage": CHAT | {"cost": 0, "is_byok": True}}, None),
+        ({"usage": CHAT | {"cost": 0.95, "cost_details": {"upstream_inference_cost": 19}}}, "19"),
+        ({"usage": CHAT | {"cost": 0.95, "is_byok": False, "cost_details": {"upstream_inference_cost": 19}}}, "0.95"),
+        ({"usage": CHAT | {"cost": 0.95, "cost_details": {"upstream_inference_cost": 0.9}}}, "0.95"),
         ({"id": "a", "cost": 0.5, "data": [{"usage": CHAT}]}, "0.5"),
         ({"usage": CHAT | {"cost_in_usd_ticks": 37_756_000}}, "0.0037756"),
         ({"usage": CHAT | {"cost": {"total_cost": 0.5, "input_tokens_cost": 0.1}}}, "0.5"),
@@ -208,6 +211,14 @@ def test_the_model_that_was_asked_for_says_how_searches_are_billed_where_the_rep
     assert one(document, "google", asked).units == {"web_searches": searches}
 
 
+def test_what_xais_client_counts_by_tool_has_its_fee() -> None:
+    """Of those that have one. Items of the output that show the same calls are not added to them."""
+    called = {"SERVER_SIDE_TOOL_WEB_SEARCH": 2, "SERVER_SIDE_TOOL_X_SEARCH": 3, "SERVER_SIDE_TOOL_VIEW_IMAGE": 4}
+    document = {"id": "r", "model": "grok-4", "usage": MESSAGE, "server_side_tool_usage": called}
+    assert one(document).units == {"web_searches": 2, "social_searches": 3}
+    assert one(document | items("web_search_call")).units == {"web_searches": 2, "social_searches": 3}
+
+
 def test_a_container_has_one_fee_in_all_responses_of_a_call() -> None:
     """It is counted where it is shown first; the events of one response are one."""
     run = "code_interpreter_call"
@@ -227,6 +238,28 @@ def test_a_container_has_one_fee_in_all_responses_of_a_call() -> None:
         ({"usage": {"total_tokens": 12}}, ("usage.total_tokens",)),
         ({"usage": {"in_tokens": 5, "out_tokens": 7}}, ("usage.in_tokens", "usage.out_tokens")),
         (MESSAGE | {"server_tool_use": {"teleport_requests": 1}}, ("server_tool_use.teleport_requests",)),
+        ({"inputTokens": 9, "outputTokens": 1, "input_tokens": 7}, ("input_tokens",)),
+        ({"usage": CHAT, "extra": [[{"prompt_tokens": 7}]]}, ("extra.prompt_tokens",)),
+        (CHAT | {"serverToolUse": {"webSearchRequests": 2}}, ("serverToolUse.webSearchRequests",)),
+        (CHAT | {"numSearchQueries": 3, "search_queries_cost": 1}, ("numSearchQueries",)),
+        (CHAT | {"num_server_side_tools_used": 1}, ("num_server_side_tools_used",)),
+        (CHAT | {"num_server_side_tools_used": 1, "server_side_tool_usage_details": {"web_search_calls": 1}}, ()),
+        (
+            {"promptTokenCount": 9, "candidatesTokenCount": 1, "promptTokensDetails": [{"modality": "SMELL", "tokenCount": 9}]},
+            ("promptTokensDetails.modality",),
+        ),
+        (
+            {"promptTokenCount": 9, "candidatesTokenCount": 1, "promptTokensDetails": [{"kind": "AUDIO", "tokenCount": 9}]},
+            ("promptTokensDetails.modality",),
+        ),
+        (
+            {"total_input_tokens": 9, "input_tokens_by_modality": [{"modality": "smell", "tokens": 9}]},
+            ("input_tokens_by_modality.modality",),
+        ),
+        (
+            {"promptTokenCount": 9, "candidatesTokenCount": 1, "promptTokensDetails": [{"modality": "SMELL", "tokenCount": 0}]},
+            (),
+        ),
         (CHAT | {"wizard_tokens": 0, "seconds": 5, "is_tokens": True, "tokens_per_second": "fast"}, ()),
         (CHAT | {"completion_tokens_details": {"accepted_prediction_tokens": 5, "rejected_prediction_tokens": 6}}, ()),
         ({"usage": CHAT, "max_tokens": 500, "content": [{"input": {"tokens": 5}}]}, ()),

@@ -15,9 +15,10 @@ from creditmeter.core.prices.reported.envelopes import MAX_MODEL_NAME
 from creditmeter.core.prices.reported.recognising import MAX_DEPTH
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.work import Served, Usage
-from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read, read_text, refusal
+from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, one, read, read_text, refusal
 
 GEMINI_COUNTS = Usage(input_tokens=1050, output_tokens=400, cache_read_input_tokens=400, reasoning_output_tokens=300)
+KINDS = ["TEXT", "IMAGE", "VIDEO", "AUDIO", "DOCUMENT"]
 
 
 # --- Each provider's words --------------------------------------------------------------------------------------------
@@ -202,6 +203,24 @@ def test_images_of_google_are_counted(document: Any, quantity: int | None) -> No
     assert read(document, "google").quantity == quantity
 
 
+@pytest.mark.parametrize(
+    ("document", "quantity"),
+    [
+        ({"generatedImages": [{"image": {"imageBytes": "iVBO", "mimeType": "image/png"}}] * 3}, 3),
+        ({"generated_images": [{"image": {"gcs_uri": "gs://b/i"}}, {"image": None, "rai_filtered_reason": "blocked"}]}, 1),
+        ({"generated_images": None, "positive_prompt_safety_attributes": None}, None),
+        ({"predictions": [{"bytesBase64Encoded": "iVBO"}, {"bytesBase64Encoded": "iVBO", "mimeType": "image/png"}]}, 2),
+        ({"images": [{"base64": "iVBO", "mediaType": "image/png"}] * 2, "warnings": []}, 2),
+        ({"images": ["iVBO", "iVBO", "iVBO"], "error": None}, 3),
+        ({"images": [], "usage": CHAT}, None),
+        ({"response": {"images": [{"url": "https://example.com", "content_type": "image/jpeg"}], "seed": 7}}, 1),
+    ],
+)
+def test_images_of_clients_and_hosts_are_counted(document: Any, quantity: int | None) -> None:
+    """Google's client, the AI SDK, Bedrock's models and hosts of open ones; what was filtered is none."""
+    assert read(document).quantity == quantity
+
+
 def test_embeddings_are_no_images() -> None:
     """They come in a list of the same name."""
     assert read({"object": "list", "data": [{}, {}], "usage": {"prompt_tokens": 8}}) == Usage(input_tokens=8, output_tokens=0)
@@ -298,6 +317,31 @@ def test_anthropics_messages(provider: str, document: Any, expected: Usage) -> N
 def test_bedrocks_converse(document: Any, expected: Usage) -> None:
     """As Anthropic's, in camel case."""
     assert read({"output": {"message": {"role": "assistant"}}, "usage": document}, "aws.bedrock") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "video", "audio", "document"), [(1, 2, 3, 4, 5), [f"MediaModality.{name}" for name in KINDS], KINDS]
+)
+def test_a_modality_may_be_a_number_or_named_with_its_type(
+    text: Any, image: Any, video: Any, audio: Any, document: Any
+) -> None:
+    """As Google's Python clients write it."""
+    prompt = ((text, 10), (image, 20), (video, 30), (audio, 40), (document, 5))
+    usage = {
+        "prompt_token_count": 105,
+        "candidates_token_count": 9,
+        "prompt_tokens_details": [{"modality": kind, "token_count": count} for kind, count in prompt],
+        "candidates_tokens_details": [{"modality": audio, "token_count": 9}],
+    }
+    found = one({"candidates": [{"finish_reason": 1}], "usage_metadata": usage}, "google")
+    assert found.counts == {
+        "input_tokens": 105,
+        "output_tokens": 9,
+        "image_input_tokens": 25,
+        "audio_input_tokens": 40,
+        "audio_output_tokens": 9,
+    }
+    assert (found.units, found.unread) == ({"video_input_tokens": 30}, ())
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.prices.call_costs import call_cost
 from creditmeter.core.prices.reported.calls import reported_call
+from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.work import Usage
 from tests.core.prices.priced import CARD, NOW
 from tests.core.prices.reports import all_of
@@ -211,6 +212,11 @@ CONVERSED = [
             [(10, 5), (10, 4)],
             id="spans with that of the run first",
         ),
+        pytest.param(
+            [{"generation_id": f"g{n}", "meta": {"billed_units": message(10, n)}} for n in (5, 4)],
+            [(10, 5), (10, 4)],
+            id="Cohere",
+        ),
         pytest.param([chat(10, 5), chat(9, 4), chat(10, 3)], [(10, 5), (9, 4), (10, 3)], id="bare usages of several prompts"),
         pytest.param(
             [{"model": "gpt-4o", "usage": chat(10, 5)}, {"model": "gpt-4o", "usage": chat(9, 4)}],
@@ -233,6 +239,72 @@ CONVERSED = [
 def test_responses_without_ids_are_told_apart(document: Any, expected: Counts) -> None:
     """By what ends one or begins another."""
     assert counts_of(document) == expected
+
+
+def chunk(tokens_in: Any, tokens_out: Any, run: str = "run-1", **more: Any) -> dict[str, Any]:
+    """A chunk of LangChain's."""
+    usage = {"input_tokens": tokens_in, "output_tokens": tokens_out, "total_tokens": 0, **more}
+    return {"type": "AIMessageChunk", "id": run, "usage_metadata": usage}
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        pytest.param([chunk(713, 30), chunk(0, 5), chunk(0, 7)], [(713, 42)], id="each adds to the output: 30 + 5 + 7"),
+        pytest.param([chunk(713, 1)] * 3, [(713, 3)], id="the prompt is one"),
+        pytest.param([{"lc": 1, "kwargs": chunk(713, 30)}, {"lc": 1, "kwargs": chunk(0, 5)}], [(713, 35)], id="serialized"),
+        pytest.param(
+            [chunk(713, 30), chunk(0, 5), {"type": "ai", "id": "run-1", "usage_metadata": message(713, 35)}],
+            [(713, 35)],
+            id="and the whole message behind them",
+        ),
+        pytest.param(
+            [chunk(713, 30), chunk(0, 5), chunk(9, 1, "run-2"), chunk(0, 1, "run-2")], [(713, 35), (9, 2)], id="two runs"
+        ),
+        pytest.param([chunk("713", "30"), chunk(None, 5), chunk(0, None)], [(713, 35)], id="texts and nothing"),
+    ],
+)
+def test_chunks_of_langchain_add_up(document: Any, expected: Counts) -> None:
+    """Its integrations take off what earlier chunks said."""
+    assert counts_of(document) == expected
+
+
+def test_details_of_chunks_add_up_too() -> None:
+    """Of the output: of the input each chunk says the same or nothing."""
+    first = chunk(713, 30, input_token_details={"cache_read": 600}, output_token_details={"reasoning": 25})
+    (found,) = all_of([first, chunk(0, 5, output_token_details={"reasoning": 3, "audio": 1})])
+    assert found.counts == {
+        "input_tokens": 713,
+        "output_tokens": 35,
+        "cache_read_input_tokens": 600,
+        "reasoning_output_tokens": 28,
+        "audio_output_tokens": 1,
+    }
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "many", [1], {"a": {"a": 1}}, 10**30, float("inf"), float("nan")])
+def test_what_is_no_count_in_a_chunk_is_refused(wrong: Any) -> None:
+    """As anywhere else."""
+    with pytest.raises(UnknownUsageError):
+        all_of([chunk(713, 30), chunk(0, wrong)])
+
+
+def test_a_stream_that_comes_twice_is_one_response() -> None:
+    """Under one id: what its second copy says after its beginning belongs to it, too."""
+    kept = {"cache_creation_input_tokens": 100, "cache_creation": {"ephemeral_1h_input_tokens": 100}}
+    stream = [
+        {"type": "message_start", "message": {"id": "m", "usage": message(25, 1) | kept}},
+        {"type": "message_delta", "usage": {"output_tokens": 15}},
+        {"type": "message_stop"},
+    ]
+    assert [each.counts for each in all_of(stream + stream)] == [
+        {
+            "input_tokens": 125,
+            "output_tokens": 15,
+            "cache_creation_input_tokens": 100,
+            "cache_creation_1h_input_tokens": 100,
+        }
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from tests.core.prices.reports import one
 
 GATEWAY = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 510, "prompt_tokens_details": {"cached_tokens": 400}}
 
+INSIDE = {"input_tokens": 113_415, "cache_read_input_tokens": 112_224, "output_tokens": 990, "total_tokens": 114_405}
+
 
 @pytest.mark.parametrize(
     ("provider", "model", "document", "counts"),
@@ -18,6 +20,13 @@ GATEWAY = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 510, "
         pytest.param("google", "claude-haiku-4-5", GATEWAY, (500, 10), id="but not of Anthropic's models"),
         pytest.param("openai", "", GATEWAY | {"total_tokens": 500}, (100, 400), id="any other rest is output: 500 - 100"),
         pytest.param("aws", "", GATEWAY | {"total_tokens": 500}, (490, 10), id="Bedrock's is input: 500 - 10"),
+        pytest.param("openai", "", INSIDE, (113_415, 990), id="cached tokens are inside: 113,415 + 990 = 114,405"),
+        pytest.param("anthropic", "", INSIDE, (225_639, 990), id="but not at Anthropic: 113,415 + 112,224"),
+        pytest.param("openai", "claude-haiku-4-5", INSIDE, (225_639, 990), id="nor of its models"),
+        pytest.param("openai", "", INSIDE | {"total_tokens": 226_629}, (225_639, 990), id="nor if the total has them"),
+        pytest.param(
+            "openai", "", INSIDE | {"input_tokens": 5, "total_tokens": 995}, (112_229, 990), id="nor if they cannot be"
+        ),
         pytest.param("", "", {"prompt_tokens": 8, "total_tokens": 8}, (8, 0), id="no output"),
         pytest.param("", "", {"completion_tokens": 8, "total_tokens": 20}, (12, 8), id="the total tells the input"),
         pytest.param(

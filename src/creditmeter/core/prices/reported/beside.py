@@ -58,10 +58,10 @@ def objects_beside(document: Raw) -> Iterator[Raw]:
 
 
 def words_of_providers(document: Raw) -> Iterator[Words]:
-    """What the providers of a response, or of the AI SDK's usage object, say in their own words."""
-    raw = document.get("raw")
-    if isinstance(raw, dict) and shape_of(document) is not None:
-        yield _words("raw", {"usage": raw})
+    """What the providers of a response, or of usage as the AI SDK and Spring AI write it, say in their own words."""
+    for name in ("raw", "nativeUsage"):
+        if isinstance(raw := document.get(name), dict) and shape_of(document) is not None:
+            yield _words(name, {"usage": raw})
     for path, one in _by_provider(document):
         yield _words(path, one)
 

@@ -33,7 +33,7 @@ class ReportedCall:
 
     `unread` are the paths of numbers in the report that look like counts of tokens and were not read. `cost_usd` is what the
     provider or gateway says that the call costs, in dollars; None if it does not say so of each response. `costs_usd` has what
-    it says of each of `responses`.
+    it says of each of `responses`. `variant` is the size and the quality of the images that came back.
     """
 
     whole: Usage
@@ -42,6 +42,7 @@ class ReportedCall:
     unread: tuple[str, ...] = ()
     cost_usd: Decimal | None = None
     costs_usd: tuple[Decimal | None, ...] = ()
+    variant: str = ""
 
 
 def reported_call(usage: Usage) -> ReportedCall:
@@ -65,6 +66,7 @@ def reported_call(usage: Usage) -> ReportedCall:
         unread=unread,
         cost_usd=_reported_cost(responses),
         costs_usd=tuple(_kept_cost(each) for each in responses) if is_split and usages else (),
+        variant=reported.variant,
     )
 
 

@@ -5,6 +5,7 @@ What a total of both sides says beyond input and output belongs to the class tha
 * Google and xAI count reasoning beside the output. Where the total is no more than input and output, it is inside.
 * Anthropic and Bedrock, at their gateways too, leave cached tokens out of the prompt: what the total has more is input.
 * Perplexity's total leaves out reasoning and citations: it says nothing, and reasoning is beside the output.
+* Where Anthropic's names are used by others and the total is no more than input and output, cached tokens are inside the input.
 * Anywhere else it is input if it is exactly what was cached, and output if not, which costs more.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from creditmeter.core.prices.reported.counting import BESIDE, BESIDE_AT_SOME, Place, Raw, sum_at, total_of
-from creditmeter.core.prices.reported.shapes import CHAT, GEMINI, INTERACTIONS, TOTAL_ONLY, Shape
+from creditmeter.core.prices.reported.shapes import CAMEL, CAMEL_CHAT, CHAT, GEMINI, INTERACTIONS, MESSAGES, TOTAL_ONLY, Shape
 
 UNITS = (
     *("cached_audio_input_tokens", "cached_image_input_tokens", "video_input_tokens", "video_output_tokens", "citation_tokens"),
@@ -38,6 +39,8 @@ REST_IS_INPUT = frozenset(("anthropic", "aws"))
 REST_IS_NOTHING = frozenset(("perplexity",))
 """Whose tokens are those that only the total has. Of any other provider, see above."""
 
+_CACHE = frozenset(("cache_read_input_tokens", "cache_creation_input_tokens"))
+
 
 @dataclass(slots=True)
 class Found:
@@ -61,6 +64,8 @@ def classes_in(shape: Shape, raw: Raw, provider: str) -> Mapping[str, int]:
     _settle_cache_writes(found)
     prompt, spoken = found.counts.get("input_tokens"), found.counts.get("output_tokens")
     if prompt is not None:
+        if shape is MESSAGES and provider not in REST_IS_INPUT and _is_cache_inside(found, prompt):
+            found.beside -= _CACHE
         found.counts["input_tokens"] = _input(shape, found, prompt)
     if spoken is None and "reasoning_output_tokens" in found.beside:
         spoken = 0
@@ -104,6 +109,12 @@ def _settle_cache_writes(found: Found) -> None:
     found.counts[whole] = max(found.of(whole), found.of(*kept))
 
 
+def _is_cache_inside(found: Found, prompt: int) -> bool:
+    """Whether a total says that the cached tokens are a part of the prompt, as they can be."""
+    total, output = found.counts.get("total"), found.counts.get("output_tokens")
+    return total is not None and output is not None and total == prompt + output and found.of(*_CACHE) <= prompt
+
+
 def _input(shape: Shape, found: Found, prompt: int) -> int:
     """The prompt, what is counted beside it, and what is listed by modality and cannot be inside it."""
     if shape in (GEMINI, INTERACTIONS):
@@ -112,14 +123,16 @@ def _input(shape: Shape, found: Found, prompt: int) -> int:
         whole = prompt + found.of("tool_input_tokens")
         if listed > whole:
             return listed if "text_input_tokens" in found.counts else whole + other
-    beside = ("tool_input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    return prompt + found.of(*(name for name in beside if name in found.beside))
+    beside = found.beside & {"tool_input_tokens", *_CACHE}
+    return prompt + found.of(*beside)
 
 
 def _settle_reasoning(shape: Shape, found: Found, provider: str) -> None:
     """Add reasoning to the output where it is beside it."""
     reasoning, output = found.of("reasoning_output_tokens"), found.of("output_tokens")
-    is_beside = "reasoning_output_tokens" in found.beside or (shape is CHAT and provider in REASONING_BESIDE)
+    is_copied = shape in (CAMEL, CAMEL_CHAT) and reasoning > output  # the AI SDK copied what xAI says as it is
+    is_of_chat = provider in REASONING_BESIDE and (shape is CHAT or is_copied)
+    is_beside = "reasoning_output_tokens" in found.beside or is_of_chat
     if not is_beside or not reasoning:
         return
     total, prompt = found.counts.get("total"), found.counts.get("input_tokens")

@@ -2,8 +2,9 @@
 
 * OpenRouter: `cost`, and for a key of one's own (`is_byok`) what its provider charges, `cost_details.upstream_inference_cost`
   (https://openrouter.ai/docs/use-cases/usage-accounting). Without that the cost is not known: `cost` is then a fee, or 0.
-* xAI: `cost_in_usd_ticks`, 10^10 a dollar (https://docs.x.ai/developers/cost-tracking).
+  Before there was `is_byok`, only calls by such a key had an upstream cost: one that is above `cost` is of such a call.
   Its record of a generation has `total_cost` and `upstream_inference_cost` beside the counts.
+* xAI: `cost_in_usd_ticks`, 10^10 a dollar (https://docs.x.ai/developers/cost-tracking).
 * Perplexity: `cost.total_cost`.
 * LiteLLM: `response_cost`, also in `_hidden_params`.
 * Vercel's AI Gateway: `cost` as a text (https://vercel.com/docs/ai-gateway/capabilities/usage).
@@ -34,16 +35,28 @@ def cost_in(document: Raw) -> Decimal | None:
     ticks = _first(document, _TICKS)
     if ticks is not None:
         return ticks.scaleb(-10)
-    if document.get("is_byok", document.get("isByok")) is True:
-        details = document.get("cost_details", document.get("costDetails"))
-        return _first(details if isinstance(details, dict) else document, _UPSTREAM)
-    cost, hidden = document.get("cost"), document.get("_hidden_params")
+    cost, is_byok = document.get("cost"), document.get("is_byok", document.get("isByok"))
+    if is_byok is True or (is_byok is None and _is_fee(cost, document)):
+        return _upstream(document)
+    hidden = document.get("_hidden_params")
     reports = (
         _first(cost, _TOTAL) if isinstance(cost, dict) else _dollars(cost),
         _first(document, _WHOLE),
         _first(hidden, _WHOLE) if isinstance(hidden, dict) else None,
     )
     return next((each for each in reports if each is not None), None)
+
+
+def _is_fee(cost: Any, document: Raw) -> bool:
+    """Whether a cost is only what a gateway charges for a call by a key of one's own: the call itself costs more."""
+    upstream, dollars = _upstream(document), _dollars(cost)
+    return upstream is not None and dollars is not None and upstream > dollars
+
+
+def _upstream(document: Raw) -> Decimal | None:
+    """What the provider behind a gateway charges."""
+    details = document.get("cost_details", document.get("costDetails"))
+    return _first(details if isinstance(details, dict) else document, _UPSTREAM)
 
 
 def _first(document: Raw, names: tuple[str, ...]) -> Decimal | None:

@@ -17,6 +17,13 @@ Raw = Mapping[str, Any]
 BESIDE, BESIDE_AT_SOME = "+", "~"
 """Written before a place: what is counted there is no part of the total of its side; at some providers only."""
 
+MODALITY = "modality"
+_MODALITIES = ("modality_unspecified", "text", "image", "video", "audio", "document")
+"""By their numbers: https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1/Modality."""
+
+MODALITIES = frozenset(_MODALITIES[1:])
+"""What kinds of tokens the items of a list may count."""
+
 _WRITTEN = re.compile(r"\d{1,20}(?:\.0*)?", re.ASCII)
 _STEP = re.compile(r"([^\[]+)(\[(?:(\w+)=(\w+))?\])?")
 
@@ -80,10 +87,21 @@ def sum_at(raw: Raw, places: Iterable[Place]) -> int | None:
 
 def _of_items(found: Any, step: Step, names: tuple[str, ...], path: str) -> int | None:
     items = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    chosen = [each for each in items if not step.key or str(each.get(step.key)).lower() == step.value.lower()]
+    chosen = [each for each in items if not step.key or chosen_by(each, step.key) == step.value.lower()]
     if not chosen:
         return None
     return sum(as_count(each.get(names[0]), path) or 0 for each in chosen)
+
+
+def chosen_by(item: Raw, key: str) -> str:
+    """What an item of a list is of, in lower case: its modality, or how long it is kept.
+
+    Google's Python clients also write a modality as its number or with the name of its type (`MediaModality.AUDIO`).
+    """
+    found = item.get(key)
+    if type(found) is int and key == MODALITY:
+        return _MODALITIES[found] if 0 <= found < len(_MODALITIES) else ""
+    return str(found).rpartition(".")[2].lower()
 
 
 def as_count(found: Any, name: str) -> int | None:

@@ -3,6 +3,8 @@
 Raw events are those of https://html.spec.whatwg.org/multipage/server-sent-events.html: lines with a field name, of which `data`
 has the JSON; an empty line ends an event. Data that is no JSON object (`[DONE]`, a sign of life) says nothing of usage.
 
+A name may come twice in an object: neither value is lost (`_object`).
+
 A text may be cut off where its stream broke: its last line, or its last event, may end before it is complete. What came before
 counts, and the text is known to be cut off.
 """
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from creditmeter.core.prices.reported.merging import merged
 from creditmeter.core.prices.reported.values import UnknownUsageError
 
 WHAT_TO_SEND = "give the provider's usage object or response as it came, as JSON, JSON lines or server-sent events"
@@ -143,4 +146,15 @@ def _number(text: str) -> Decimal | float:
         return float("nan")
 
 
-_DECODER = json.JSONDecoder(parse_float=_number)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. A name that comes twice says what both of its values say: of counts the larger one."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    said: dict[str, Any] = {}
+    for name, value in pairs:
+        said[name] = merged(said.get(name), value)
+    return said
+
+
+_DECODER = json.JSONDecoder(parse_float=_number, object_pairs_hook=_object)

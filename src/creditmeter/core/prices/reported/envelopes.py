@@ -43,8 +43,26 @@ _READ_INSTEAD = {"tokens": frozenset({"billed_units", "billedUnits"})}
 _NAMED_IN = ("message", "response", "result", "response_metadata", "modelInvocationInput", "modelInvocationOutput")
 """The keys under which an event has what names its model and id, if it does not do so itself."""
 
-_MODEL = ("model", "modelVersion", "model_version", "modelId", "model_name", "gen_ai.response.model", "foundationModel")
-_ID = ("id", "responseId", "response_id", "provider_response_id", "gen_ai.response.id", "custom_id", "recordId")
+_MODEL = (
+    "model",
+    "modelVersion",
+    "model_version",
+    "modelId",
+    "model_name",
+    "gen_ai.response.model",
+    "foundationModel",
+    "llm.model_name",
+)
+_ID = (
+    "id",
+    "responseId",
+    "response_id",
+    "provider_response_id",
+    "gen_ai.response.id",
+    "custom_id",
+    "recordId",
+    "generation_id",
+)
 _TIER = (
     *("service_tier", "serviceTier", "trafficType", "traffic_type"),
     *("openai.response.service_tier", "gen_ai.openai.response.service_tier"),

@@ -9,6 +9,7 @@
 * OpenTelemetry has a span for each request, and one of an `invoke_agent` with the counts of all of them.
 * The AI SDK ends each step of a call with `finish-step`, and the call with `finish`, whose counts are those of all its steps.
 * Claude Code writes a line for each `assistant` message, and at last the `result` with the counts of all of them.
+* LangChain's chunks each have what they add (https://reference.langchain.com/python/langchain-core/messages/ai/add_usage).
 * A batch has a line for what failed, too: nothing was used for it.
 """
 
@@ -30,6 +31,7 @@ class Mark(Enum):
     STEP = auto()
     TOTAL = auto()
     FAILED = auto()
+    DELTA = auto()
 
 
 Marks = frozenset[Mark]
@@ -45,6 +47,7 @@ _BY_TYPE: Mapping[str, Marks] = {
     **dict.fromkeys(("finish-step", "step-finish"), frozenset((Mark.STEP, Mark.END))),
     "finish": frozenset((Mark.TOTAL, Mark.END)),
     "assistant": frozenset((Mark.STEP,)),
+    "AIMessageChunk": frozenset((Mark.DELTA,)),
     "result": frozenset((Mark.TOTAL, Mark.END)),
 }
 _OPERATION = "gen_ai.operation.name"

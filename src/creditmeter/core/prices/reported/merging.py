@@ -5,12 +5,40 @@ Items of lists are the same item where their modality, ttl or type is the same, 
 position.
 """
 
+from decimal import Decimal
 from typing import Any
 
+from creditmeter.core.prices.rate_card import MAX_TOKENS
 from creditmeter.core.prices.reported.counting import number_of
 
 _MAX_DEPTH = 32
 _KEYS = ("modality", "ttl", "type")
+
+
+def with_added_output(old: Any, new: Any) -> Any:
+    """What two chunks of one response say, of which each has only the output that it adds. Their prompt is one."""
+    found = merged(old, new)
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return found
+    return {**found, **{name: _sum(old.get(name), new.get(name)) for name in found if name.startswith("output_token")}}
+
+
+def _sum(old: Any, new: Any) -> Any:
+    """The sum of two counts, or of those of each name in two objects; of anything else what `merged` says."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{name: _added(old.get(name), value) for name, value in new.items()}}
+    return _added(old, new)
+
+
+def _added(old: Any, new: Any) -> Any:
+    before, after = number_of(old), number_of(new)
+    if before is None or after is None or not (_is_count(before) and _is_count(after)):
+        return merged(old, new)
+    return before + after
+
+
+def _is_count(number: Decimal) -> bool:
+    return number.is_finite() and 0 <= number <= MAX_TOKENS
 
 
 def merged(old: Any, new: Any, depth: int = 0) -> Any:

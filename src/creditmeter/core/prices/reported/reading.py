@@ -10,7 +10,7 @@ from dataclasses import replace
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.reported.documents import documents_in
 from creditmeter.core.prices.reported.envelopes import events_in
-from creditmeter.core.prices.reported.images import images_in
+from creditmeter.core.prices.reported.images import images_in, variant_in
 from creditmeter.core.prices.reported.responses import Gathered, gathered, read_responses
 from creditmeter.core.prices.reported.rollouts import without_rollouts
 from creditmeter.core.prices.reported.sessions import with_session_models
@@ -35,7 +35,7 @@ def read(text: str, provider: str = "", model: str = "") -> Reported:
     responses = settled(groups)
     if documents.is_cut and responses:
         responses[-1] = _cut_off(responses[-1])
-    return Reported(tuple(responses), images_in(documents.found))
+    return Reported(tuple(responses), images_in(documents.found), variant_in(documents.found))
 
 
 def _count_containers_once(all_gathered: Sequence[Gathered]) -> None:

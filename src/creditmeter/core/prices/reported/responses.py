@@ -24,7 +24,7 @@ from creditmeter.core.prices.reported.counting import Raw, sum_at
 from creditmeter.core.prices.reported.envelopes import is_name
 from creditmeter.core.prices.reported.events import Event, Facts
 from creditmeter.core.prices.reported.marks import Mark
-from creditmeter.core.prices.reported.merging import merged
+from creditmeter.core.prices.reported.merging import merged, with_added_output
 from creditmeter.core.prices.reported.shapes import CAMEL, MESSAGES, OTEL, Shape
 from creditmeter.core.prices.reported.steps import steps_in, with_rest
 from creditmeter.core.prices.reported.tools import as_billed, both
@@ -57,9 +57,11 @@ class Gathered:
         self._mark(event)
         if event.shape is None:
             return
+        is_delta = Mark.DELTA in event.facts.marks
         for path, shape, usage in (("", event.shape, event.usage), *event.others):
             _, before = self.usage.get((path, shape.name), (shape, None))
-            self.usage[path, shape.name] = shape, merged(before, usage)
+            joined = with_added_output(before, usage) if is_delta and shape is MESSAGES else merged(before, usage)
+            self.usage[path, shape.name] = shape, joined
         if event.facts.is_start:
             self.has_start = True
         elif any(sum_at(event.usage, each) is not None for each in event.shape.classes.get("output_tokens", ())):
@@ -69,6 +71,7 @@ class Gathered:
         """Note what an event says of where it stands."""
         marks = event.facts.marks
         if marks:
+            self.has_ended = self.has_ended and Mark.BEGIN not in marks
             self.has_ended |= Mark.END in marks and (event.shape is not None or bool(self.usage))
             self.is_step |= Mark.STEP in marks
 

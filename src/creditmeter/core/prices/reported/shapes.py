@@ -18,6 +18,8 @@ Where the words come from:
 * Claude Code: https://code.claude.com/docs/en/agent-sdk/cost-tracking
 * Ollama: https://docs.ollama.com/api/usage
 * Cohere: https://docs.cohere.com/reference/chat
+* Microsoft.Extensions.AI: https://learn.microsoft.com/dotnet/api/microsoft.extensions.ai.usagedetails
+* Genkit: https://genkit.dev/docs/models
 * LiteLLM: https://docs.litellm.ai/docs/completion/prompt_caching
 """
 
@@ -77,7 +79,7 @@ _SEARCHES = {
     "search_sources": ("num_sources_used",),
 }
 
-OTEL = Shape("OpenTelemetry attributes, also those of pydantic-ai and the AI SDK", PREFIXES, ATTRIBUTES)
+OTEL = Shape("OpenTelemetry attributes, also those of pydantic-ai and the AI SDK; OpenInference", PREFIXES, ATTRIBUTES)
 
 _PROMPTS, _ANSWERS = ("promptTokensDetails", "toolUsePromptTokensDetails"), ("candidatesTokensDetails", "responseTokensDetails")
 _PAGES = ("IMAGE", "DOCUMENT")
@@ -147,6 +149,7 @@ CHAT = Shape(
         "cache_read_input_tokens": (
             *all_details("input", "cached_tokens", "cache_read_input_tokens", "cache_read"),
             *("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens"),
+            "~cached_prompt_tokens",
         ),
         "cache_creation_input_tokens": (
             *all_details("input", "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
@@ -274,7 +277,7 @@ MESSAGES = Shape(
 )
 
 CAMEL = Shape(
-    "Bedrock Converse; AI SDK 5 and 6; Cursor; Claude Code by model",
+    "Bedrock Converse; AI SDK 5 and 6; Cursor; Claude Code by model; Genkit; Codex's app server",
     ("inputTokens", "outputTokens"),
     {
         "input_tokens": ("inputTokens/total", "inputTokens"),
@@ -287,7 +290,7 @@ CAMEL = Shape(
                 "+cacheReadInputTokens",
             ),
             *("+cacheReadInputTokenCount", "+cacheReadTokens", "cachedPromptTokens", "promptCacheHitTokens"),
-            "~cachedInputTokens",
+            *("cachedContentTokens", "~cachedInputTokens"),
         ),
         "cache_creation_input_tokens": (
             *("inputTokenDetails/cacheWriteTokens", "inputTokens/cacheWrite", "+cacheWriteInputTokens"),
@@ -301,7 +304,7 @@ CAMEL = Shape(
         ),
         "reasoning_output_tokens": (
             *("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
-            "outputTokensDetails/reasoning_tokens",
+            *("outputTokensDetails/reasoning_tokens", "reasoningOutputTokens", "+thoughtsTokens"),
         ),
         "audio_input_tokens": (
             "raw/prompt_tokens_details/audio_tokens",
@@ -349,13 +352,14 @@ CAMEL_CHAT = Shape(
 )
 
 INVOCATION = Shape(
-    "Bedrock invocation metrics and Titan",
+    "Bedrock invocation metrics and Titan; Microsoft.Extensions.AI",
     ("inputTokenCount", "outputTokenCount", "inputTextTokenCount"),
     {
         "input_tokens": ("inputTokenCount", "inputTextTokenCount"),
         "output_tokens": ("outputTokenCount", "totalOutputTextTokenCount", "results[]/tokenCount"),
-        "cache_read_input_tokens": ("+cacheReadInputTokenCount",),
+        "cache_read_input_tokens": ("+cacheReadInputTokenCount", "cachedInputTokenCount"),
         "cache_creation_input_tokens": ("+cacheWriteInputTokenCount",),
+        "reasoning_output_tokens": ("reasoningTokenCount",),
         "total": ("totalTokenCount",),
     },
     ("cacheReadInputTokenCount", "cacheWriteInputTokenCount"),

@@ -4,6 +4,7 @@
   search has a fee, not the opening of a page; the fee of `web_search_preview` at a model that does not reason is another one.
   The code interpreter has one fee for each container, however often it is used: https://platform.openai.com/docs/pricing.
 * OpenAI's models of search answer each chat completion after one search.
+* xAI's client counts them by tool: https://docs.x.ai/docs/guides/tools/overview.
 * Gemini names its searches in `groundingMetadata.webSearchQueries`, and what it found on the map among the `groundingChunks`.
   Up to Gemini 2.5 a grounded response has one fee, from Gemini 3 on each search: https://ai.google.dev/gemini-api/docs/pricing.
   Searches of the map are not listed: a response that shows any had at least one.
@@ -14,12 +15,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from creditmeter.core.prices.reported.counting import Raw
+from creditmeter.core.prices.reported.counting import Raw, as_count
 
 _ITEMS = {
     "web_search_call": "web_searches",
     "file_search_call": "storage_searches",
     "image_generation_call": "image_generations",
+}
+_BY_TOOL = "server_side_tool_usage"
+_TOOLS_OF_XAI = {
+    "web_search": "web_searches",
+    "x_search": "social_searches",
+    "code_execution": "code_executions",
+    "collections_search": "storage_searches",
 }
 LARGE_CONTAINERS = ("4g", "16g", "64g")
 """What the memory of a container may be, but for the usual 1 GB. Each has a fee of its own."""
@@ -33,7 +41,7 @@ _FEE_FOR_ALL = ("gemini-1", "gemini-2")
 _COPIED_IN = ("response_metadata", "providerMetadata", "provider_metadata", "experimental_providerMetadata")
 """Where LangChain and the AI SDK have what Gemini says of its searches."""
 
-_SHOWN_IN = ("output", "candidates", "choices", "groundingMetadata", "grounding_metadata", *_COPIED_IN)
+_SHOWN_IN = (_BY_TOOL, "output", "candidates", "choices", "groundingMetadata", "grounding_metadata", *_COPIED_IN)
 
 
 class ToolCalls(NamedTuple):
@@ -85,6 +93,7 @@ def tool_calls_in(response: Raw) -> ToolCalls:
         return NO_TOOLS
     items = list(_objects(response.get("output")))
     counts = Counter(_ITEMS[kind] for each in items if (kind := _kind(each)) in _ITEMS)
+    counts |= _by_tool(response)
     previews = counts.pop("web_searches", 0) if _has_preview(response) else 0
     runs = [each.get("container_id") for each in items if each.get("type") == "code_interpreter_call"]
     containers = frozenset(each for each in runs if isinstance(each, str))
@@ -117,6 +126,17 @@ def both(one: ToolCalls, other: ToolCalls) -> ToolCalls:
         one.is_on_map or other.is_on_map,
         one.is_chat or other.is_chat,
     )
+
+
+def _by_tool(response: Raw) -> Counter[str]:
+    """The calls that xAI's client counts by tool, as `SERVER_SIDE_TOOL_WEB_SEARCH`."""
+    found = response.get(_BY_TOOL)
+    calls: Counter[str] = Counter()
+    for name, count in found.items() if isinstance(found, dict) else ():
+        unit = _TOOLS_OF_XAI.get(name.lower().removeprefix("server_side_tool_"))
+        if unit:
+            calls[unit] += as_count(count, f"{_BY_TOOL}.{name}") or 0
+    return calls
 
 
 def _kind(item: Raw) -> str:

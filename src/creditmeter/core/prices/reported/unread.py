@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from creditmeter.core.prices.reported.attributes import PREFIX
-from creditmeter.core.prices.reported.counting import Raw, number_of
+from creditmeter.core.prices.reported.counting import MODALITIES, MODALITY, Raw, chosen_by, number_of
 from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, has_embedded, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
 
@@ -43,10 +43,13 @@ INFORMATIVE: Mapping[str, str] = {
         ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens", "maxTokenCount"), "what was asked for"
     ),
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
-    **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "the provider's words, which are read apart"),
+    **dict.fromkeys(
+        ("raw", "nativeUsage", "providerMetadata", "provider_metadata"), "the provider's words, which are read apart"
+    ),
     **dict.fromkeys(("experimental_providerMetadata",), "the provider's words, which are read apart"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
     **dict.fromkeys(("steps",), "what the whole is the sum of"),
+    **dict.fromkeys(("modality",), "what kind of tokens a count is of"),
     **dict.fromkeys(("tokens_prompt", "tokens_completion"), "what the router's own tokenizer counts"),
     **dict.fromkeys(("tokensPrompt", "tokensCompletion"), "what the router's own tokenizer counts"),
     **dict.fromkeys(("modelInput", "request", "modelInvocationInput"), "what was asked for"),
@@ -54,26 +57,48 @@ INFORMATIVE: Mapping[str, str] = {
 }
 
 _CONTENT = ("content", "output", "tools", "input", "arguments", "instructions", "messages", "logprobs", "candidates")
-_TOOL_COUNTERS = ("server_tool_use", "server_side_tool_usage_details")
+_CALLS_BY_TOOL = "server_side_tool_usage_details"
+_COUNTED_TOO = frozenset((_CALLS_BY_TOOL, "num_server_side_tools_used"))
+"""Of xAI's calls of tools, those of each tool and all of them."""
+
+_OF_TOOLS = re.compile(r"search|queries|server_?(side_?)?tool", re.IGNORECASE)
+"""What providers count in usage that may have a fee."""
+
 _TOKENS = re.compile(r"tokens|token_?(count|details)|^server_side_tools_used$", re.IGNORECASE)
+_BY_KIND = ("TokensDetails", "_by_modality")
 _COPIED = re.compile(r"(input|output)_tokens|text_\w+_tokens|(\w+_)?tool_use_prompt_tokens|video_cache_tokens")
 _COST = re.compile(r"cost", re.IGNORECASE)
 
 
 def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
+    counted_too = _COUNTED_TOO if _CALLS_BY_TOOL in usage else frozenset[str]()
     for names, value in _leaves(usage, ()):
         place = names[1:] if names[0] in STEPS else names
-        if place in shape.read_names or _is_copy(place) or not (is_about_tokens(*names) or names[0] in _TOOL_COUNTERS):
+        if place in shape.read_names or _is_copy(place) or names[-1] in counted_too:
             continue
-        if _is_positive(value):
+        if _is_positive(value) and (is_about_tokens(*names) or _is_of_tools(*names)):
             yield _path(names)
+    yield from _of_unknown_kinds(usage)
+
+
+def _is_of_tools(*names: str) -> bool:
+    return any(map(_OF_TOOLS.search, names)) and not _COST.search(names[-1])
+
+
+def _of_unknown_kinds(usage: Raw) -> Iterator[str]:
+    """The paths of lists by modality that count tokens of a kind that no rule knows, or of none."""
+    for name, listed in usage.items():
+        if name.endswith(_BY_KIND) and isinstance(listed, list):
+            items = (each for each in listed if isinstance(each, dict) and chosen_by(each, MODALITY) not in MODALITIES)
+            if any(_is_positive(each.get("tokenCount", each.get("tokens"))) for each in items):
+                yield _path((name, MODALITY))
 
 
 def _is_copy(names: tuple[str, ...]) -> bool:
     """Whether a count is one that pydantic-ai copies from Gemini, which says nothing that its own counts do not say."""
-    around, _, last = ".".join(names).rpartition("details.")
-    return around in ("", PREFIX) and bool(_COPIED.fullmatch(last))
+    around, details, last = ".".join(names).rpartition("details.")
+    return bool(details) and around in ("", PREFIX) and bool(_COPIED.fullmatch(last))
 
 
 def unread_numbers(found: Raw, around: tuple[str, ...]) -> Iterator[str]:
@@ -109,9 +134,8 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
     if len(names) > _MAX_NAMES:
         return
     if isinstance(found, list):
-        for each in found:
-            if isinstance(each, dict):
-                yield from _around(each, names, depth, has_output=has_output)
+        for each in _objects(found):
+            yield from _around(each, names, depth, has_output=has_output)
     elif isinstance(found, dict) and not (depth <= MAX_DEPTH and _is_usage(found, has_output=has_output)):
         for name, value in found.items():
             if isinstance(value, dict | list):
@@ -134,14 +158,21 @@ def _leaves(found: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
     if len(names) > _MAX_NAMES:
         return
     if isinstance(found, list):
-        for each in found:
-            yield from _leaves(each, names) if isinstance(each, dict) else ()
+        for each in _objects(found):
+            yield from _leaves(each, names)
     elif isinstance(found, dict):
         for name, value in found.items():
             if _last(name) not in INFORMATIVE:
                 yield from _leaves(value, (*names, name))
     elif names:
         yield names, found
+
+
+def _objects(listed: list[Any]) -> Iterator[Raw]:
+    """The objects in a list, and those in lists in it."""
+    for each in listed:
+        inner = each if isinstance(each, list) else [each]
+        yield from (one for one in inner if isinstance(one, dict))
 
 
 def _last(name: str) -> str:

@@ -36,7 +36,10 @@ class ReportedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """All responses of a report, in the order in which they began, and how many images came back (None: it has none)."""
+    """All responses of a report, in the order in which they began, how many images came back (None: it has none), and of which
+    size and quality.
+    """
 
     responses: tuple[ReportedResponse, ...] = ()
     images: int | None = None
+    variant: str = ""
