@@ -10,6 +10,7 @@ from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
 from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
+from creditmeter.central.decisions.pruning import Pruning
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
 from creditmeter.central.decisions.registration import Registration
@@ -56,6 +57,7 @@ class CentralStore:
         self.rate_cards = Publications(self.database, clock)
         self.reader = HistoryReader(self.database, touching)
         self.deliveries = Deliveries(self.database, clock)
+        self.pruning = Pruning(self.database, clock)
         turns = Turns()
         self.usage = UsageReader(touching, turns)
         self.listing = Listing(self.database, clock)

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from creditmeter.central.decisions.pruning import HEARING
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.schema import tables
@@ -205,6 +206,21 @@ async def test_alerts_fire_and_are_delivered(
     assert await count(owner, "alert_watches") == 0
 
 
+async def test_a_sidecar_prunes(ready: Roles, owner: CentralStore, sidecars: CentralStore, clock: ManualClock) -> None:
+    """With its own role, what nothing needs any more; what a balance rests on stays."""
+    await opened(owner, permanent=9)
+    here = await Peer.registered(sidecars, clock, "s1")
+    await here.exchange(need=4)
+    await here.exchange(here.charge("a", 4))
+    await sidecars.pruning.prune()
+    clock.advance(100 * DAY)
+    await Peer.registered(sidecars, clock, "s2")
+    await here.exchange(leases=())
+    await sidecars.pruning.prune()
+    clock.advance(HEARING)
+    assert set(await sidecars.pruning.prune()) == {"leases", "requests", "sidecars", "exchanges"}
+
+
 # What it cannot do.
 
 
@@ -213,6 +229,8 @@ def each_table(pattern: str, *but: str) -> list[str]:
     names = {table.name: next(iter(table.primary_key.columns)).name for table in tables.metadata.sorted_tables}
     return [pattern.replace("NAME", table).replace("KEY", key) for table, key in names.items() if table not in but]
 
+
+PRUNED = ("recalls", "refused_calls", "alert_deliveries", "leases", "requests", "exchanges", "sidecars")
 
 FORBIDDEN = {
     "to change what was written down": [
@@ -236,7 +254,7 @@ FORBIDDEN = {
         "UPDATE alert_watches SET percent = 1",
     ],
     "to move a row to another place": each_table("UPDATE NAME SET KEY = KEY"),
-    "to delete a row": each_table("DELETE FROM NAME", "recalls", "refused_calls", "alert_deliveries"),
+    "to delete a row": each_table("DELETE FROM NAME", *PRUNED),
     "to delete all rows": each_table("TRUNCATE NAME"),
     "to say what an account or a plan is": [
         "UPDATE accounts SET overdraft_limit_microcredits = 1000000000",

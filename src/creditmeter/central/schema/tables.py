@@ -151,6 +151,13 @@ Index(
     postgresql_where=leases.c.closed.is_(False),
 )
 
+Index(
+    "leases_closed",
+    leases.c.ends_at,
+    sqlite_where=leases.c.closed.is_(True),
+    postgresql_where=leases.c.closed.is_(True),
+)
+
 charges = Table(
     "charges",
     metadata,
@@ -235,6 +242,7 @@ requests = Table(
     Column("reply", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+Index("requests_by_time", requests.c.created_at)
 
 refused_calls = Table(
     "refused_calls",
@@ -246,6 +254,7 @@ refused_calls = Table(
     Column("required_microcredits", BigInteger, nullable=False),
 )
 Index("refused_calls_by_time", refused_calls.c.account_id, refused_calls.c.refused_at)
+Index("refused_calls_by_age", refused_calls.c.refused_at)
 
 exchanges = Table(
     "exchanges",
@@ -255,6 +264,7 @@ exchanges = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("answer", Text, nullable=False),
+    Column("answered_at", BigInteger, nullable=False, server_default="0"),
 )
 
 sidecars = Table(
@@ -320,3 +330,12 @@ alert_deliveries = Table(
     Column("due_at", BigInteger, nullable=False),
 )
 Index("alert_deliveries_by_due", alert_deliveries.c.due_at)
+
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("place", Text, nullable=False),
+)
+"""Work on the whole store that one sidecar at a time does: when it is due, and where it goes on."""
