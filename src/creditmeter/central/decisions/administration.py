@@ -222,6 +222,7 @@ async def _insert_account(connection: AsyncConnection, account: Account, now: In
     anchor_day = account.anchor_day or day_of_month(account.time_zone, now)
     created = replace(account, created_at=now, anchor_day=anchor_day)
     row = account_row(created) | {"plan_since": now, "balance_microcredits": 0, "last_entry": 0, "decided_at": now}
+    row |= {"summed_entry": 0}
     inserted = await connection.execute(insert_into(connection, tables.accounts).on_conflict_do_nothing(), row)
     return created if inserted.rowcount else None
 

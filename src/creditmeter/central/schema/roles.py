@@ -22,7 +22,14 @@ from creditmeter.central.schema.migrating import NotPermitted, lock_schema, newe
 
 _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
-_RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
+_RUNNING_TOTALS = (
+    "balance_microcredits",
+    "last_entry",
+    "decided_at",
+    "summed_entry",
+    "debt_microcredits",
+    "to_come_microcredits",
+)
 _ADDED_TO = (tables.history, tables.refunds, tables.requests)
 _UPDATED = (
     tables.grants,

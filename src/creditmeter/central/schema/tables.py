@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     func,
     literal_column,
 )
@@ -52,6 +53,9 @@ accounts = Table(
     Column("balance_microcredits", BigInteger, nullable=False),
     Column("last_entry", BigInteger, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
+    Column("summed_entry", BigInteger, nullable=False, server_default="-1"),
+    Column("debt_microcredits", BigInteger, nullable=False, server_default="0"),
+    Column("to_come_microcredits", BigInteger, nullable=False, server_default="0"),
 )
 
 plans = Table(
@@ -83,6 +87,7 @@ grants = Table(
     Column("lapsed_microcredits", BigInteger, nullable=False),
     Column("voided_microcredits", BigInteger, nullable=False),
     Column("voided_at", BigInteger),
+    Column("begins_later", Boolean, nullable=False, server_default=false()),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
 Index("grants_by_creation", grants.c.account_id, grants.c.created_at, grants.c.grant_id)
@@ -92,11 +97,23 @@ HAS_CREDIT = grants.c.remaining_microcredits > literal_column("0")
 GRANT_END = func.coalesce(grants.c.expires_at, literal_column(str(2**63 - 1)))
 """When a grant ends, for the order of deduction. Engines differ in where they sort NULL, so no end is the largest int64."""
 
+IS_OPEN = HAS_CREDIT & grants.c.begins_later.is_(False)
+"""A grant has credit left and is not marked as one that has not begun."""
+
+IS_TO_COME = HAS_CREDIT & grants.c.begins_later.is_(True)
+"""A grant has credit left and had not begun when its account was last saved."""
+
 Index(
     "grants_with_credit",
     *(grants.c.account_id, grants.c.kind, GRANT_END, grants.c.effective_at, grants.c.grant_id),
-    sqlite_where=HAS_CREDIT,
-    postgresql_where=HAS_CREDIT,
+    sqlite_where=IS_OPEN,
+    postgresql_where=IS_OPEN,
+)
+Index(
+    "grants_to_come",
+    *(grants.c.account_id, grants.c.effective_at),
+    sqlite_where=IS_TO_COME,
+    postgresql_where=IS_TO_COME,
 )
 Index(
     "grants_by_beginning",

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, case, func, literal, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.database import Database
@@ -26,6 +26,7 @@ from creditmeter.central.verification.checks import (
     lease_problems,
     line_problems,
     refund_problems,
+    sum_problems,
     void_problems,
 )
 from creditmeter.core.credit.grants import Draw
@@ -38,6 +39,9 @@ MAX_PROBLEMS = 100
 PAGE = 2_000
 """Rows that are read at a time."""
 
+_DEBT = select(func.coalesce(func.sum(tables.charges.c.debt_microcredits), 0)).where(
+    tables.charges.c.account_id == bindparam("account"), tables.OWES_DEBT
+)
 _OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history)
 
 
@@ -142,7 +146,11 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
     for problem in grant_problems(grants, history):
         yield problem
     stored = (await connection.execute(_of(tables.accounts, account_id))).mappings().one()
-    for problem in balance_problems(stored, grants.values(), history):
+    debt = (await connection.execute(_DEBT, {"account": account_id})).scalar_one()
+    for problem in (
+        *balance_problems(stored, grants.values(), history),
+        *sum_problems(stored, grants.values(), int(debt)),
+    ):
         yield problem
     async for problem in _charges_problems(connection, account_id):
         yield problem
