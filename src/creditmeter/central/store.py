@@ -21,6 +21,7 @@ from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.queries.forecasts import Forecasts
 from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
+from creditmeter.central.queries.past_balances import PastBalances
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.queries.usage import UsageReader
 from creditmeter.central.schema.migrating import migrate
@@ -62,6 +63,7 @@ class CentralStore:
         self.usage = UsageReader(touching, turns)
         self.listing = Listing(self.database, clock)
         self.forecasts = Forecasts(touching, clock, turns)
+        self.past_balances = PastBalances(self.database, clock, touching, turns)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

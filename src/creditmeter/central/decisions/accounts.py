@@ -14,6 +14,7 @@ from creditmeter.central.decisions.notifications import notify
 from creditmeter.central.decisions.running_sums import RunningSums
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.balance_days import begin_day
 from creditmeter.central.schema.rows import (
     charge_row,
     entry_row,
@@ -39,9 +40,10 @@ _WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id 
 class OpenLedger:
     """A ledger together with the row it came from, so that it can be saved."""
 
-    def __init__(self, ledger: Ledger, last_entry: int, sums: RunningSums) -> None:
+    def __init__(self, ledger: Ledger, last_entry: int, decided_at: Instant, sums: RunningSums) -> None:
         self.ledger = ledger
         self._last_entry = last_entry
+        self._decided_at = decided_at
         self._sums = sums
 
     async def save(self, connection: AsyncConnection) -> None:
@@ -55,6 +57,7 @@ class OpenLedger:
             await _watch_alerts(connection, self.ledger, self._last_entry)
         ledger, changes = self.ledger, self.ledger.changes
         account_id = ledger.account.account_id
+        await begin_day(connection, account_id, self._last_entry, self._decided_at, ledger.now)
         await upsert(connection, tables.grants, [grant_row(account_id, each, ledger.now) for each in changes.grants.values()])
         await upsert(connection, tables.leases, [lease_row(account_id, each) for each in changes.leases.values()])
         await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
@@ -93,7 +96,7 @@ async def open_ledger(
         return None
     now = max(now, row["decided_at"])
     contents, sums = await load_contents(connection, row, now, topic)
-    return OpenLedger(Ledger(contents, now), row["last_entry"], sums)
+    return OpenLedger(Ledger(contents, now), row["last_entry"], row["decided_at"], sums)
 
 
 async def account_with_key(connection: AsyncConnection, key: AccountKey) -> AccountId | None:

@@ -1,9 +1,9 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
-Rows of history, refunds and decided requests are only added. Of grants, leases and charges only the columns that change with
-use may be updated. No grant, charge, refund or line of history is deleted. What sidecars prune may be deleted: no balance rests
-on it. Of an account only its running totals may be updated. Accounts and plans are changed by the owner of the tables, or by a
-role with administration; such a role moves the ends of grants too, with an account's calendar.
+Rows of history, refunds, decided requests and days are only added. Of grants, leases and charges only the columns that change
+with use may be updated. No grant, charge, refund or line of history is deleted. What sidecars prune may be deleted: no balance
+rests on it. Of an account only its running totals may be updated. Accounts and plans are changed by the owner of the tables, or
+by a role with administration; such a role moves the ends of grants too, with an account's calendar.
 """
 
 import re
@@ -30,7 +30,7 @@ _RUNNING_TOTALS = (
     "debt_microcredits",
     "to_come_microcredits",
 )
-_ADDED_TO = (tables.history, tables.refunds, tables.requests)
+_ADDED_TO = (tables.history, tables.refunds, tables.requests, tables.balance_days)
 _UPDATED = (
     tables.grants,
     tables.leases,

@@ -249,6 +249,18 @@ history = Table(
 )
 Index("history_by_time", history.c.account_id, history.c.occurred_at, history.c.number)
 
+balance_days = Table(
+    "balance_days",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("starts_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("daily_microcredits", BigInteger, nullable=False),
+    Column("monthly_microcredits", BigInteger, nullable=False),
+    Column("permanent_microcredits", BigInteger, nullable=False),
+)
+"""What was left of each kind of credit as a day in UTC began, and the last line of history before it. Rows may be missing."""
+
 requests = Table(
     "requests",
     metadata,
