@@ -338,6 +338,33 @@ async def test_a_sidecar_that_is_heard_of_just_then_stays(store: CentralStore, h
         assert await count(store, "sidecars") == 1
 
 
+async def test_all_adds_up_beside_settlements(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
+    """Before, while and after rounds are made, with messages of two sidecars at the same moments; nobody waits for ever."""
+    await opened(store, permanent=500)
+    charged = 0
+    for number in range(8):
+        for each in (here, elsewhere):
+            await each.exchange(need=9, leases=())
+        async with asyncio.TaskGroup() as group:
+            for each in (here, elsewhere):
+                group.create_task(store.pruning.prune())
+                group.create_task(each.exchange(each.charge(f"c{number}", 4)))
+            verified = group.create_task(verify_database(store.database))
+            group.create_task(store.pruning.prune())
+        assert verified.result().problems == ()
+        charged += 8
+        clock.advance(4 * DAY)
+        assert await store.pruning.prune() == {}
+        clock.advance(HEARING)
+        for each in (here, elsewhere):
+            await beat(each)
+    assert 500 - sum(each[1] for each in await lines(store) if each[0] == "CHARGED") == 500 + charged
+    for each in (here, elsewhere):
+        await each.exchange(leases=())
+    assert await available(store) == 500 - charged
+    assert await count(store, "leases") < 16
+
+
 async def test_a_store_without_sidecars_has_nothing_to_prune(store: CentralStore, clock: ManualClock) -> None:
     """And a round that is not due is one read."""
     statements: list[str] = []
