@@ -69,6 +69,7 @@ class Exchanger:
         self.epoch = 0
         """The epoch that the central store issued to this run; 0 before it did. Without one nothing may be authorised."""
         self._registration = asyncio.Lock()
+        self._told_of_no_right = False
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
 
@@ -165,13 +166,20 @@ class Exchanger:
             await self._prune()
 
     async def _prune(self) -> None:
-        """Prune what nothing at the central store needs any more. Without the right to do so, nothing is pruned."""
+        """Prune what nothing at the central store needs any more.
+
+        Without the right to do so nothing is pruned, and the log says so once.
+        """
         try:
             deleted = await self._central.pruning.prune()
         except CentralUnavailable as error:
             if not is_refused(error):
                 raise
-            _log.warning("old rows of the central store stay: run `creditmeter central grant-role` again", reason=str(error))
+            if not self._told_of_no_right:
+                _log.warning(
+                    "old rows of the central store stay: run `creditmeter central grant-role` again", reason=str(error)
+                )
+            self._told_of_no_right = True
         else:
             if deleted:
                 _log.info("old rows of the central store deleted", **deleted)

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from creditmeter.central.decisions.pruning import HEARING
 from creditmeter.central.engine.database import Database
@@ -22,7 +23,7 @@ from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId
-from creditmeter.core.instants import DAY, HOUR
+from creditmeter.core.instants import DAY, HOUR, SECOND
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
 from tests.central.peer import Peer
@@ -503,3 +504,20 @@ async def test_a_role_that_may_migrate_does(roles: Roles, clock: ManualClock) ->
         await store.migrate()
         await opened(store, permanent=5)
         assert await version(store.database) == newest_version()
+
+
+async def test_without_the_right_to_delete_a_sidecar_goes_on(
+    ready: Roles, running: Bench, owner: CentralStore, clock: ManualClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with the privileges of an older version: it settles and beats, prunes nothing, and says so once."""
+    await opened(owner, ACCOUNT, permanent=credits(9))
+    async with owner.database.write() as connection:
+        await connection.execute(text(f"REVOKE ALL ON chores FROM {ready.role}"))
+    for _ in range(9):
+        await running.sidecar.beat()
+        clock.advance(15 * SECOND)
+    await charge(running, "c", 2)
+    await running.sidecar.settle()
+    assert (await running.summary()).available == credits(7)
+    assert capsys.readouterr().out.count("old rows of the central store stay") == 1
+    assert await count(owner, "chores") == 0
