@@ -5,7 +5,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 from creditmeter.cli.commands.past_balance import read_past_balance
 from creditmeter.cli.exits import CommandFailed
 from creditmeter.client import Client
-from creditmeter.core.instants import DAY, to_datetime
+from creditmeter.core.instants import DAY, Instant, to_datetime
+from creditmeter.server.replies import timestamp
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.clocks import ManualClock
 from tests.server.conftest import Services, failure
@@ -387,3 +388,25 @@ async def test_whether_a_moment_is_over_is_for_the_stores_clock_to_say(services:
             await read_past_balance(client, "alice", now + timedelta(microseconds=1))
         clock.advance(400 * DAY)
         assert (await read_past_balance(client, "alice", now + timedelta(days=399))).balance == 3
+
+
+async def test_a_balance_in_the_past(services: Services, clock: ManualClock) -> None:
+    """What was left a day ago, by kind; refused without a moment, and of one that is yet to come."""
+    await services.create("alice", permanent=3, daily=5)
+    then = clock.wall()
+    clock.advance(DAY)
+    await services.account.GetBalance(account_pb2.GetBalanceRequest(account_id="alice"))
+    await charged(services, "c", 6)
+    found = await services.account.GetPastBalance(past("alice", then))
+    assert (found.balance_microcredits, found.at.ToDatetime(UTC)) == (8, to_datetime(then))
+    assert [(each.kind, each.remaining_microcredits) for each in found.buckets] == [(1, 5), (2, 0), (3, 3)]
+    now = await services.account.GetPastBalance(past("alice", clock.wall()))
+    assert [each.remaining_microcredits for each in now.buckets] == [0, 0, 2]
+    assert (await failure(services.account.GetPastBalance(past("", None)))).fields == {"account_id", "at"}
+    assert (await failure(services.account.GetPastBalance(past("alice", Instant(clock.wall() + DAY))))).fields == {"at"}
+    assert (await failure(services.account.GetPastBalance(past("nobody", then)))).info.reason == "ACCOUNT_NOT_FOUND"
+
+
+def past(account_id: str, at: Instant | None) -> account_pb2.GetPastBalanceRequest:
+    """A request for a balance at a moment."""
+    return account_pb2.GetPastBalanceRequest(account_id=account_id, at=timestamp(at))

@@ -15,7 +15,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.messages import Fenced, Message, Reply
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.reservations import ReservationState
-from creditmeter.core.instants import HOUR, MINUTE, SECOND
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE
 from creditmeter.core.refusals import InsufficientCredits, RecallPending
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
@@ -24,6 +24,7 @@ from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.contact import LONGEST_WAIT, STEADY_AFTER
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.status import Condition
+from tests.central.accounts import count
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
@@ -531,3 +532,24 @@ async def test_what_was_spent_since_a_journal_was_set_back_is_not_idle(bench: Be
     else:
         bench.clock.advance(11 * MINUTE)
     assert isinstance(await reserve(bench, "again", 10), InsufficientCredits)
+
+
+async def test_a_steady_sidecar_prunes_with_its_heartbeat(bench: Bench, other: Bench) -> None:
+    """What an ended day and a sidecar that is gone left behind; the account goes on as before."""
+    await bench.account(permanent=20)
+    await charge(bench, "c", 6)
+    await bench.sidecar.settle()
+    bench.clock.advance(DAY)
+    await bench.sidecar.tidy()
+    await bench.sidecar.settle()
+    await bench.crash()
+    bench.clock.advance(91 * DAY)
+    for _ in range(75):
+        await other.sidecar.beat()
+        bench.clock.advance(15 * SECOND)
+    assert [each.sidecar_id for each in await other.sidecar.central.listing.sidecars(9)] == [other.sidecar.sidecar_id]
+    assert await count(other.sidecar.central, "leases") == 0
+    assert await count(other.sidecar.central, "exchanges") == 0
+    await charge(other, "d", 14)
+    await other.sidecar.settle()
+    assert (await other.summary()).available == 0

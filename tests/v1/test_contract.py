@@ -13,7 +13,9 @@ METHODS = {
         "Quote Reserve Extend Commit Release Charge Refund GetReservation GetCharge GetRefund ListReservations Batch"
         " Pipeline Meter"
     ),
-    "AccountService": "GetBalance ListGrants ListHistory SummarizeUsage ForecastUsage ListModelPrices ExplainCharge",
+    "AccountService": (
+        "GetBalance GetPastBalance ListGrants ListHistory SummarizeUsage ForecastUsage ListModelPrices ExplainCharge"
+    ),
     "AdminService": (
         "CreateAccount GetAccount UpdateAccount ListAccounts PutPlan ListPlans GrantCredits VoidGrant PublishRateCard"
         " GetRateCard ListRateCards GetStatus ListSidecars ListLeases"
@@ -87,6 +89,9 @@ FIELDS = {
         "available_microcredits held_microcredits unposted_microcredits leased_microcredits debt_microcredits plan_id"
         " buckets grants as_of stale"
     ),
+    "GetPastBalanceRequest": "account_id at",
+    "GetPastBalanceResponse": "at balance_microcredits buckets",
+    "PastBucket": "kind remaining_microcredits",
     "Bucket": "kind granted_microcredits remaining_microcredits next_reset_at",
     "ListHistoryRequest": ("account_id types kinds action model tool source label start end page_size page_token"),
     "ListHistoryResponse": "entries pending next_page_token",

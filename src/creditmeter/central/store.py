@@ -11,6 +11,7 @@ from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
 from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
+from creditmeter.central.decisions.pruning import Pruning
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
 from creditmeter.central.decisions.registration import Registration
@@ -22,6 +23,7 @@ from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.queries.forecasts import Forecasts
 from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
+from creditmeter.central.queries.past_balances import PastBalances
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.queries.usage import UsageReader
 from creditmeter.central.schema import tables
@@ -59,10 +61,12 @@ class CentralStore:
         self.rate_cards = Publications(self.database, clock)
         self.reader = HistoryReader(self.database, touching)
         self.deliveries = Deliveries(self.database, clock)
+        self.pruning = Pruning(self.database, clock)
         turns = Turns()
         self.usage = UsageReader(touching, turns)
         self.listing = Listing(self.database, clock)
         self.forecasts = Forecasts(touching, clock, turns)
+        self.past_balances = PastBalances(self.database, clock, touching, turns)
 
     async def migrate(self) -> None:
         """Bring the schema up to this version's.

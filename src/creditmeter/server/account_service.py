@@ -2,6 +2,7 @@
 
 from creditmeter.core.credit.grants import GrantCursor
 from creditmeter.core.ids import AccountId, ChargeId
+from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_table import PricePosition
 from creditmeter.server.account_requests import history_filter, usage_query
 from creditmeter.server.errors import Context, allowed
@@ -15,6 +16,7 @@ from creditmeter.server.replies import (
     entry_message,
     grant_message,
     int64,
+    past_bucket_message,
     price_message,
     timestamp,
     usage_group_message,
@@ -50,6 +52,24 @@ class AccountService(account_pb2_grpc.AccountServiceServicer):
             grants=[grant_message(account_id, each) for each in summary.grants],
             as_of=timestamp(summary.as_of),
             stale=balance.stale,
+        )
+
+    async def GetPastBalance(
+        self, request: account_pb2.GetPastBalanceRequest, context: Context
+    ) -> account_pb2.GetPastBalanceResponse:
+        """What was left of an account's credit at a moment."""
+        fields = Fields(request)
+        account_id = fields.id("account_id", AccountId)
+        at = fields.moment_if_set("at")
+        if at is None:
+            fields.wrong("at", "must be set")
+        at = at or Instant(0)
+        found = await allowed(context, fields.refusal or await self._reader.past_balance(account_id, at))
+        assert found.adds_up, f"the history of account {account_id} does not add up: `creditmeter verify` says where"
+        return account_pb2.GetPastBalanceResponse(
+            at=timestamp(at),
+            balance_microcredits=int64(found.balance),
+            buckets=[past_bucket_message(kind, left) for kind, left in found.by_kind.items()],
         )
 
     async def ListGrants(self, request: account_pb2.ListGrantsRequest, context: Context) -> account_pb2.ListGrantsResponse:

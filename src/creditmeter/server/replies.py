@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, Plan
 from creditmeter.core.credit.charges import Charge, PricedPart, Refund
-from creditmeter.core.credit.grants import Draw, Grant, merged
+from creditmeter.core.credit.grants import Draw, Grant, GrantKind, merged
 from creditmeter.core.credit.history import Entry
 from creditmeter.core.credit.holders import AccountLease, SeenSidecar
 from creditmeter.core.credit.messages import Bucket
@@ -268,6 +268,11 @@ def bucket_message(bucket: Bucket) -> account_pb2.Bucket:
         remaining_microcredits=bucket.remaining,
         next_reset_at=timestamp(bucket.next_reset_at),
     )
+
+
+def past_bucket_message(kind: GrantKind, left: int) -> account_pb2.PastBucket:
+    """What was left of all grants of one kind."""
+    return account_pb2.PastBucket(kind=number_of(grants_pb2.GrantKind, kind), remaining_microcredits=int64(left))
 
 
 def account_message(account: Account) -> admin_pb2.Account:

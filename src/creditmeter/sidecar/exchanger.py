@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable, is_refused
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
@@ -70,6 +70,7 @@ class Exchanger:
         self.epoch = 0
         """The epoch that the central store issued to this run; 0 before it did. Without one nothing may be authorised."""
         self._registration = asyncio.Lock()
+        self._told_of_no_right = False
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
 
@@ -150,7 +151,7 @@ class Exchanger:
         return self.fence
 
     async def beat(self) -> None:
-        """Send a heartbeat to the central store, and reclaim the leases of sidecars that were silent for too long.
+        """Send a heartbeat to the central store, reclaim the leases of sidecars that were silent for too long, and prune.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -163,6 +164,26 @@ class Exchanger:
             raise self._fenced()
         if self.contact.is_steady(self._clock.boot()):
             await self._reclaim()
+            await self._prune()
+
+    async def _prune(self) -> None:
+        """Prune what nothing at the central store needs any more.
+
+        Without the right to do so nothing is pruned, and the log says so once.
+        """
+        try:
+            deleted = await self._central.pruning.prune()
+        except CentralUnavailable as error:
+            if not is_refused(error):
+                raise
+            if not self._told_of_no_right:
+                _log.warning(
+                    "old rows of the central store stay: run `creditmeter central grant-role` again", reason=str(error)
+                )
+            self._told_of_no_right = True
+        else:
+            if deleted:
+                _log.info("old rows of the central store deleted", **deleted)
 
     async def _reclaim(self) -> None:
         """Reclaim the leases of lost sidecars, an account at a time: a fault in one must not stop the others."""

@@ -39,6 +39,7 @@ from creditmeter.core.refusals import (
     UnpricedWork,
 )
 from creditmeter.core.reports.forecasting import Forecast
+from creditmeter.core.reports.past_balance import PastBalance
 from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary
 from creditmeter.core.work import Work
 from creditmeter.forms.rate_cards import card_of
@@ -320,6 +321,17 @@ class Reader:
         """
         await self._give_back_ended(account_id)
         return await self._central.forecasts.forecast(account_id)
+
+    async def past_balance(
+        self, account_id: AccountId, at: Instant
+    ) -> PastBalance | AccountNotFound | InvalidRequest | Overloaded:
+        """What was left of an account's credit at a moment, by what was posted then.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        await self._give_back_ended(account_id)
+        return await self._central.past_balances.read(account_id, at)
 
     async def _give_back_ended(self, account_id: AccountId) -> None:
         """Give back the idle credit of ended days, so that it lapses before the new day's credit is granted.

@@ -409,6 +409,94 @@ class Bucket(_message.Message):
 Global___Bucket: _TypeAlias = Bucket  # noqa: Y015
 
 @_typing.final
+class GetPastBalanceRequest(_message.Message):
+    """Asks for the balance of an account at a moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account. Required."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """The moment. Required; one that is yet to come by the central store's clock is invalid."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "at", b"at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPastBalanceRequest: _TypeAlias = GetPastBalanceRequest  # noqa: Y015
+
+@_typing.final
+class GetPastBalanceResponse(_message.Message):
+    """What was left of an account's credit at a moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    BALANCE_MICROCREDITS_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    balance_microcredits: _builtins.int
+    """What was left of all its grants, in microcredits: nothing before the account had any history."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """The moment that was asked for."""
+
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PastBucket]:
+        """One bucket for each kind, in the order of deduction. They add up to the balance."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        balance_microcredits: _builtins.int = ...,
+        buckets: _abc.Iterable[Global___PastBucket] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "balance_microcredits", b"balance_microcredits", "buckets", b"buckets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPastBalanceResponse: _TypeAlias = GetPastBalanceResponse  # noqa: Y015
+
+@_typing.final
+class PastBucket(_message.Message):
+    """What was left of the grants of one kind at a moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    REMAINING_MICROCREDITS_FIELD_NUMBER: _builtins.int
+    kind: _grants_pb2.GrantKind.ValueType
+    """The kind."""
+    remaining_microcredits: _builtins.int
+    """What was left of them, grants that had not begun included: neither charged, lapsed nor voided by then."""
+    def __init__(
+        self,
+        *,
+        kind: _grants_pb2.GrantKind.ValueType = ...,
+        remaining_microcredits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "remaining_microcredits", b"remaining_microcredits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PastBucket: _TypeAlias = PastBucket  # noqa: Y015
+
+@_typing.final
 class ListGrantsRequest(_message.Message):
     """Asks for an account's grants."""
 

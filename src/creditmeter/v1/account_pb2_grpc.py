@@ -40,6 +40,11 @@ class AccountServiceStub:
                 request_serializer=creditmeter_dot_v1_dot_account__pb2.GetBalanceRequest.SerializeToString,
                 response_deserializer=creditmeter_dot_v1_dot_account__pb2.GetBalanceResponse.FromString,
                 _registered_method=True)
+        self.GetPastBalance = channel.unary_unary(
+                '/creditmeter.v1.AccountService/GetPastBalance',
+                request_serializer=creditmeter_dot_v1_dot_account__pb2.GetPastBalanceRequest.SerializeToString,
+                response_deserializer=creditmeter_dot_v1_dot_account__pb2.GetPastBalanceResponse.FromString,
+                _registered_method=True)
         self.ListGrants = channel.unary_unary(
                 '/creditmeter.v1.AccountService/ListGrants',
                 request_serializer=creditmeter_dot_v1_dot_account__pb2.ListGrantsRequest.SerializeToString,
@@ -80,6 +85,14 @@ class AccountServiceServicer:
         """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
         last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
         account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPastBalance(self, request, context):
+        """GetPastBalance returns what was left of an account's credit at a moment in the past, by what was posted then: a
+        charge that was made before and posted later is not in it. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +154,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=creditmeter_dot_v1_dot_account__pb2.GetBalanceRequest.FromString,
                     response_serializer=creditmeter_dot_v1_dot_account__pb2.GetBalanceResponse.SerializeToString,
             ),
+            'GetPastBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPastBalance,
+                    request_deserializer=creditmeter_dot_v1_dot_account__pb2.GetPastBalanceRequest.FromString,
+                    response_serializer=creditmeter_dot_v1_dot_account__pb2.GetPastBalanceResponse.SerializeToString,
+            ),
             'ListGrants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGrants,
                     request_deserializer=creditmeter_dot_v1_dot_account__pb2.ListGrantsRequest.FromString,
@@ -200,6 +218,33 @@ class AccountService:
             '/creditmeter.v1.AccountService/GetBalance',
             creditmeter_dot_v1_dot_account__pb2.GetBalanceRequest.SerializeToString,
             creditmeter_dot_v1_dot_account__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPastBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/creditmeter.v1.AccountService/GetPastBalance',
+            creditmeter_dot_v1_dot_account__pb2.GetPastBalanceRequest.SerializeToString,
+            creditmeter_dot_v1_dot_account__pb2.GetPastBalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class AccountServiceStub:
     last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
     account.
     """
+    GetPastBalance: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetPastBalanceRequest, _account_pb2.GetPastBalanceResponse]
+    """GetPastBalance returns what was left of an account's credit at a moment in the past, by what was posted then: a
+    charge that was made before and posted later is not in it. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE.
+    """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListGrantsRequest, _account_pb2.ListGrantsResponse]
     """ListGrants pages all grants of an account, ended ones too. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE."""
     ListHistory: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListHistoryRequest, _account_pb2.ListHistoryResponse]
@@ -75,6 +79,10 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
     last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
     account.
+    """
+    GetPastBalance: _aio.UnaryUnaryMultiCallable[_account_pb2.GetPastBalanceRequest, _account_pb2.GetPastBalanceResponse]  # type: ignore[assignment]
+    """GetPastBalance returns what was left of an account's credit at a moment in the past, by what was posted then: a
+    charge that was made before and posted later is not in it. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_account_pb2.ListGrantsRequest, _account_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """ListGrants pages all grants of an account, ended ones too. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE."""
@@ -112,6 +120,16 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetBalance returns what an account may spend now. Without the central store the sidecar answers from the store's
         last answer, marked stale. Errors: ACCOUNT_NOT_FOUND; CENTRAL_UNAVAILABLE if the sidecar has no answer about the
         account.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPastBalance(
+        self,
+        request: _account_pb2.GetPastBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.GetPastBalanceResponse, _abc.Awaitable[_account_pb2.GetPastBalanceResponse]]:
+        """GetPastBalance returns what was left of an account's credit at a moment in the past, by what was posted then: a
+        charge that was made before and posted later is not in it. Errors: ACCOUNT_NOT_FOUND, CENTRAL_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -9,6 +9,7 @@ import sys
 import warnings
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,10 +22,13 @@ from sqlalchemy.schema import CreateIndex
 from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
+from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.credit.charges import RefundMode
-from creditmeter.core.instants import Instant
-from tests.central.accounts import ACME, give, lines, opened, refund, void
+from creditmeter.core.instants import DAY, HOUR, Instant
+from creditmeter.core.reports.past_balance import PastBalance
+from tests.central.accounts import ACME, available, balance_summary, give, lines, opened, refund, void
 from tests.central.peer import Peer
+from tests.clocks import NOON, ManualClock
 
 MIGRATE = """
 import asyncio, sys
@@ -130,16 +134,21 @@ async def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("history",)]
 
 
-def file_what_is_there(connection: Connection) -> None:
-    """Do to lines of an older version what the migration does to them."""
-    path = str(files("creditmeter.central.schema").joinpath("migrations/versions/0006_history_filters.py"))
+def migration(name: str) -> ModuleType:
+    """A migration by the name of its file."""
+    path = str(files("creditmeter.central.schema").joinpath(f"migrations/versions/{name}.py"))
     spec = importlib.util.spec_from_file_location("migration", path)
     assert spec is not None
     assert spec.loader is not None
-    migration = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(migration)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def file_what_is_there(connection: Connection) -> None:
+    """Do to lines of an older version what the migration does to them."""
     with Operations.context(MigrationContext.configure(connection)):
-        migration._say_kinds_and_sources_of_what_is_there()
+        migration("0006_history_filters")._say_kinds_and_sources_of_what_is_there()
 
 
 async def test_history_of_an_older_version_is_found_by_kind_and_source(store: CentralStore, here: Peer) -> None:
@@ -160,3 +169,44 @@ async def test_history_of_an_older_version_is_found_by_kind_and_source(store: Ce
         await connection.run_sync(file_what_is_there)
         assert (await connection.execute(query)).all() == written
     assert {(row.kinds, row.sources) for row in written} >= {(0, 0), (1, 1), (4, 4), (4, 32), (7, 5)}
+
+
+VERSIONS_OF_RUNNING_SUMS = ("0014_balance_days", "0013_running_sums", "0012_pruning")
+
+
+def take_back_and_migrate(connection: Connection) -> None:
+    """Make the tables those of version 0011 with all that is in them, and then migrate them again."""
+    with Operations.context(MigrationContext.configure(connection)):
+        for name in VERSIONS_OF_RUNNING_SUMS:
+            migration(name).downgrade()
+        for name in reversed(VERSIONS_OF_RUNNING_SUMS):
+            migration(name).upgrade()
+
+
+async def test_an_account_of_an_older_version_goes_on(store: CentralStore, here: Peer, clock: ManualClock) -> None:
+    """With debt, a grant that has begun since and one that has not, the answer to a message, and a balance in the past."""
+    await opened(store, permanent=5, overdraft=9)
+    message = here.message(here.charge("c", 0, excess=8))
+    answer = await here.send(message)
+    await give(store, "soon", 1, effective_at=Instant(NOON + HOUR))
+    await give(store, "later", 4, effective_at=Instant(NOON + 2 * HOUR))
+    clock.advance(HOUR)
+    async with store.database.write() as connection:
+        await connection.run_sync(take_back_and_migrate)
+        assert await connection.run_sync(differences) == []
+        marked = (
+            await connection.execute(select(tables.grants.c.amount_microcredits).where(tables.grants.c.begins_later))
+        ).all()
+        assert sorted(marked) == [(1,), (4,)]
+        assert (await connection.execute(select(tables.exchanges.c.answered_at))).scalar_one() == NOON
+    assert await here.send(message) == answer
+    assert (await verify_database(store.database)).problems == ()
+    await here.exchange()
+    assert (await balance_summary(store)).debt == 2
+    clock.advance(HOUR)
+    await here.exchange()
+    assert ((await balance_summary(store)).debt, await available(store)) == (0, 2)
+    clock.advance(DAY)
+    found = await store.past_balances.read(ACME, Instant(NOON + HOUR))
+    assert isinstance(found, PastBalance)
+    assert (found.balance, found.adds_up) == (4, True)

@@ -8,7 +8,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
+from creditmeter.central.decisions.pruning import HEARING
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.central.schema import tables
@@ -21,7 +23,7 @@ from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId
-from creditmeter.core.instants import DAY, HOUR
+from creditmeter.core.instants import DAY, HOUR, SECOND
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
 from tests.central.peer import Peer
@@ -205,6 +207,21 @@ async def test_alerts_fire_and_are_delivered(
     assert await count(owner, "alert_watches") == 0
 
 
+async def test_a_sidecar_prunes(ready: Roles, owner: CentralStore, sidecars: CentralStore, clock: ManualClock) -> None:
+    """With its own role, what nothing needs any more; what a balance rests on stays."""
+    await opened(owner, permanent=9)
+    here = await Peer.registered(sidecars, clock, "s1")
+    await here.exchange(need=4)
+    await here.exchange(here.charge("a", 4))
+    await sidecars.pruning.prune()
+    clock.advance(100 * DAY)
+    await Peer.registered(sidecars, clock, "s2")
+    await here.exchange(leases=())
+    await sidecars.pruning.prune()
+    clock.advance(HEARING)
+    assert set(await sidecars.pruning.prune()) == {"leases", "requests", "sidecars", "exchanges"}
+
+
 # What it cannot do.
 
 
@@ -213,6 +230,8 @@ def each_table(pattern: str, *but: str) -> list[str]:
     names = {table.name: next(iter(table.primary_key.columns)).name for table in tables.metadata.sorted_tables}
     return [pattern.replace("NAME", table).replace("KEY", key) for table, key in names.items() if table not in but]
 
+
+PRUNED = ("recalls", "refused_calls", "alert_deliveries", "leases", "requests", "exchanges", "sidecars")
 
 FORBIDDEN = {
     "to change what was written down": [
@@ -236,7 +255,7 @@ FORBIDDEN = {
         "UPDATE alert_watches SET percent = 1",
     ],
     "to move a row to another place": each_table("UPDATE NAME SET KEY = KEY"),
-    "to delete a row": each_table("DELETE FROM NAME", "recalls", "refused_calls", "alert_deliveries"),
+    "to delete a row": each_table("DELETE FROM NAME", *PRUNED),
     "to delete all rows": each_table("TRUNCATE NAME"),
     "to say what an account or a plan is": [
         "UPDATE accounts SET overdraft_limit_microcredits = 1000000000",
@@ -485,3 +504,20 @@ async def test_a_role_that_may_migrate_does(roles: Roles, clock: ManualClock) ->
         await store.migrate()
         await opened(store, permanent=5)
         assert await version(store.database) == newest_version()
+
+
+async def test_without_the_right_to_delete_a_sidecar_goes_on(
+    ready: Roles, running: Bench, owner: CentralStore, clock: ManualClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with the privileges of an older version: it settles and beats, prunes nothing, and says so once."""
+    await opened(owner, ACCOUNT, permanent=credits(9))
+    async with owner.database.write() as connection:
+        await connection.execute(text(f"REVOKE ALL ON chores FROM {ready.role}"))
+    for _ in range(9):
+        await running.sidecar.beat()
+        clock.advance(15 * SECOND)
+    await charge(running, "c", 2)
+    await running.sidecar.settle()
+    assert (await running.summary()).available == credits(7)
+    assert capsys.readouterr().out.count("old rows of the central store stay") == 1
+    assert await count(owner, "chores") == 0

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from creditmeter.central.decisions.contents import NOTHING_ELSE, Topic, load_contents
 from creditmeter.central.decisions.deliveries import delivery_row
 from creditmeter.central.decisions.notifications import notify
+from creditmeter.central.decisions.running_sums import RunningSums
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.balance_days import begin_day
 from creditmeter.central.schema.rows import (
     charge_row,
     entry_row,
@@ -38,9 +40,11 @@ _WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id 
 class OpenLedger:
     """A ledger together with the row it came from, so that it can be saved."""
 
-    def __init__(self, ledger: Ledger, last_entry: int) -> None:
+    def __init__(self, ledger: Ledger, last_entry: int, decided_at: Instant, sums: RunningSums) -> None:
         self.ledger = ledger
         self._last_entry = last_entry
+        self._decided_at = decided_at
+        self._sums = sums
 
     async def save(self, connection: AsyncConnection) -> None:
         """Write what the ledger decided, and notify sidecars whose recalls became ready.
@@ -53,7 +57,8 @@ class OpenLedger:
             await _watch_alerts(connection, self.ledger, self._last_entry)
         ledger, changes = self.ledger, self.ledger.changes
         account_id = ledger.account.account_id
-        await upsert(connection, tables.grants, [grant_row(account_id, each) for each in changes.grants.values()])
+        await begin_day(connection, account_id, self._last_entry, self._decided_at, ledger.now)
+        await upsert(connection, tables.grants, [grant_row(account_id, each, ledger.now) for each in changes.grants.values()])
         await upsert(connection, tables.leases, [lease_row(account_id, each) for each in changes.leases.values()])
         await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
         if changes.refunds:  # a refund is made once and never changes
@@ -70,7 +75,9 @@ class OpenLedger:
             .values(
                 balance_microcredits=ledger.balance,
                 last_entry=self._last_entry + len(entries),
+                summed_entry=self._last_entry + len(entries),
                 decided_at=ledger.now,
+                **await self._sums.save(connection, ledger),
             )
         )
 
@@ -88,8 +95,8 @@ async def open_ledger(
     if row is None:
         return None
     now = max(now, row["decided_at"])
-    contents = await load_contents(connection, row, now, topic)
-    return OpenLedger(Ledger(contents, now), row["last_entry"])
+    contents, sums = await load_contents(connection, row, now, topic)
+    return OpenLedger(Ledger(contents, now), row["last_entry"], row["decided_at"], sums)
 
 
 async def account_with_key(connection: AsyncConnection, key: AccountKey) -> AccountId | None:

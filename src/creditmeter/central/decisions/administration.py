@@ -27,7 +27,7 @@ from creditmeter.core.credit.administration import AccountUpdate, CreateAccount,
 from creditmeter.core.credit.calendar import day_of_month
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import EntryType
-from creditmeter.core.credit.requests import Done
+from creditmeter.core.credit.requests import Done, difference
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import AccountId, PlanId, grant_id
 from creditmeter.core.instants import Instant
@@ -38,8 +38,10 @@ from creditmeter.core.refusals import (
     InvalidRequest,
     PlanNotFound,
     Refusal,
+    RequestIdReused,
     TimeZoneChangeTooSoon,
 )
+from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import recall_everything
 
 NO_EARLIER = Instant(0)
@@ -163,11 +165,13 @@ class Administration:
 
     async def grant_credits(self, request: GrantCredits) -> Done[Grant] | Refusal:
         """Give credit to an account, once. The credit repays the account's debt first."""
+        topic = Topic(grants=frozenset({grant_id(request.account_id, request.request_id)}))
         async with self._database.write() as connection:
-            opened = await open_ledger(connection, request.account_id, await self._clock.now(connection))
+            opened = await open_ledger(connection, request.account_id, await self._clock.now(connection), topic)
             if opened is None:
                 return AccountNotFound(request.account_id)
             done = await replay(connection, request.account_id, request.request_id, request, Grant)
+            done = done or _given_before(opened.ledger, request)
             if done is not None:
                 return done
             ledger = opened.ledger
@@ -218,6 +222,7 @@ async def _insert_account(connection: AsyncConnection, account: Account, now: In
     anchor_day = account.anchor_day or day_of_month(account.time_zone, now)
     created = replace(account, created_at=now, anchor_day=anchor_day)
     row = account_row(created) | {"plan_since": now, "balance_microcredits": 0, "last_entry": 0, "decided_at": now}
+    row |= {"summed_entry": 0}
     inserted = await connection.execute(insert_into(connection, tables.accounts).on_conflict_do_nothing(), row)
     return created if inserted.rowcount else None
 
@@ -265,6 +270,19 @@ def _set_values(update: AccountUpdate, schedule: Schedule) -> Mapping[str, Any]:
     values = {name: value for name in names if (value := getattr(update, name)) is not None}
     calendar = {"time_zone": schedule.calendar.time_zone, "anchor_day": schedule.calendar.anchor_day}
     return values | calendar | ({"plan_id": update.plan_id or None} if update.plan_id is not None else {})
+
+
+def _given_before(ledger: Ledger, request: GrantCredits) -> Done[Grant] | RequestIdReused | None:
+    """The grant that this request gave so long ago that its reply is no longer kept, as it is now; None if it gave none.
+
+    When the grant was to begin and to end is not compared: the grant has other moments than the request.
+    """
+    given = ledger.grants.get(grant_id(request.account_id, request.request_id))
+    if given is None:
+        return None
+    first = replace(request, kind=given.kind, amount=given.amount, source=given.source, note=given.note)
+    field = difference(first, request)
+    return Done(given, replayed=True) if field is None else RequestIdReused(field)
 
 
 def _new_grant(request: GrantCredits, schedule: Schedule, now: Instant) -> Grant | InvalidRequest:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     RowMapping,
     Select,
     bindparam,
-    func,
     literal,
     literal_column,
     or_,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.decisions.running_sums import RunningSums, may_owe, running_sums
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import (
     Row,
@@ -76,28 +76,41 @@ _MORE_GRANTS = 8
 """Growth of the limit when the first load is too small."""
 
 
-async def load_contents(connection: AsyncConnection, row: RowMapping, now: Instant, topic: Topic) -> Contents:
-    """What a decision about `topic`, taken at `now`, may need of the account of this row."""
+async def load_contents(
+    connection: AsyncConnection, row: RowMapping, now: Instant, topic: Topic
+) -> tuple[Contents, RunningSums]:
+    """What a decision about `topic`, taken at `now`, may need of the account of this row, and the account's running sums."""
     account, change = account_of(row), calendar_change_of(row)
     account_id = account.account_id
-    charges = await _charges(connection, account_id, topic)
+    charges = await _charges(connection, account_id, topic, may_owe=may_owe(row))
     leases = await _open_leases(connection, account_id)
     bound = draw_bound(topic.posts, charges, {each.lease_id: each for each in leases}, now)
     running = _running(Schedule(account.calendar, change), now)
-    grants, is_all = await _grants(connection, account_id, running, now, topic, charges, bound)
-    return Contents(
+    found = await _grants(connection, account_id, running, now, topic, charges, bound)
+    sums = await running_sums(connection, row, found.grants, found.marked, now)
+    contents = Contents(
         account=account,
         calendar_change=change,
         balance=row["balance_microcredits"],
         plan_versions=await _plan_versions(connection, account),
         plan_since=row["plan_since"],
-        grants=grants,
-        rest=NO_REST if is_all else await _rest(connection, row, grants, now, is_shown=topic.listed > 0),
+        grants=found.grants,
+        rest=NO_REST if found.is_all else await _rest(connection, row, found.grants, sums, now, is_shown=topic.listed > 0),
         leases=leases,
         charges=charges,
         refunds=await _refunds(connection, account_id, topic),
         recalls=await _recalls(connection, account_id),
     )
+    return contents, sums
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundGrants:
+    """The loaded grants, those of them that are marked as not begun, and whether every usable grant is among them."""
+
+    grants: tuple[Grant, ...]
+    marked: tuple[Grant, ...]
+    is_all: bool
 
 
 async def _plan_versions(connection: AsyncConnection, account: Account) -> tuple[PlanVersion, ...]:
@@ -118,13 +131,13 @@ async def _grants(
     topic: Topic,
     charges: Iterable[Charge],
     bound: DrawBound,
-) -> tuple[tuple[Grant, ...], bool]:
-    """The grants that a decision may need, and whether every usable grant is among them.
+) -> _FoundGrants:
+    """The grants that a decision may need.
 
-    They are: the grants of the running periods; DAILY, MONTHLY and voided grants that have credit left; the grants that a
-    refund may give credit back to; and, of the PERMANENT grants that have credit left, the first in the order of deduction, as
-    many as cover the draws. Which charge a refund is of may turn out only when its own charge is posted, so the grants of all
-    loaded charges count.
+    They are: the grants of the running periods; DAILY, MONTHLY and voided grants that have credit left; those that have begun
+    since the last decision; the grants that a refund may give credit back to; and, of the PERMANENT grants that have credit
+    left, the first in the order of deduction, as many as cover the draws. Grants that have not begun are left out. Which charge
+    a refund is of may turn out only when its own charge is posted, so the grants of all loaded charges count.
     """
     named = set(topic.grants)
     for charge in charges if topic.refunded_charges else ():
@@ -139,24 +152,30 @@ async def _grants(
         first = [grant_of(row) for row in rows if row["in_order"]]
         is_all = len(first) < limit
         if is_all or covers_draws(first, bound, now, topic.listed):
-            others = (grant_of(row) for row in rows if not row["in_order"])
-            return tuple({each.grant_id: each for each in (*others, *first)}.values()), is_all
+            grants = {row["grant_id"]: grant_of(row) for row in rows}
+            marked = {row["grant_id"] for row in rows if row["begins_later"]}
+            return _FoundGrants(tuple(grants.values()), tuple(grants[name] for name in marked), is_all)
         limit *= _MORE_GRANTS
 
 
 async def _rest(
-    connection: AsyncConnection, account: RowMapping, loaded: Iterable[Grant], now: Instant, *, is_shown: bool
+    connection: AsyncConnection,
+    account: RowMapping,
+    loaded: Iterable[Grant],
+    sums: RunningSums,
+    now: Instant,
+    *,
+    is_shown: bool,
 ) -> Rest:
     """The sums of the permanent grants that are usable now and were not loaded.
 
     `given` is only for display. Unless it `is_shown`, it is not read, and is what is left.
     """
-    values = {"account_id": account["account_id"], "now": now}
-    to_come = int((await connection.execute(_TO_COME, values)).scalar_one())
-    known = [each for each in loaded if each.effective_at <= now or each.kind is not GrantKind.PERMANENT]
-    remaining = Microcredits(account["balance_microcredits"] - sum(each.remaining for each in known) - to_come)
+    known = [each for each in loaded if each.effective_at <= now]
+    remaining = Microcredits(account["balance_microcredits"] - sum(each.remaining for each in known) - sums.to_come)
     if not is_shown:
         return Rest(given=remaining, remaining=remaining)
+    values = {"account_id": account["account_id"], "now": now}
     given = whole((await connection.execute(_GIVEN, values)).mappings().one(), "given")
     of_loaded = sum(each.given for each in known if each.kind is GrantKind.PERMANENT and each.remaining)
     return Rest(given=Microcredits(given - of_loaded), remaining=remaining)
@@ -177,8 +196,10 @@ async def _recalls(connection: AsyncConnection, account_id: AccountId) -> tuple[
     return tuple(recall_of(row) for row in rows.mappings())
 
 
-async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic) -> tuple[Charge, ...]:
-    """Charges that owe debt, charges that the decision is about, and the first charges of duplicates that are refunded."""
+async def _charges(connection: AsyncConnection, account_id: AccountId, topic: Topic, *, may_owe: bool) -> tuple[Charge, ...]:
+    """Charges that owe debt, if any may, charges that the decision is about, and the first charges of duplicates that are
+    refunded. Where none of these can be there, nothing is read.
+    """
     asked = {
         "charges": topic.charges | topic.refunded_charges,
         "refunded": topic.refunded_charges,
@@ -186,7 +207,10 @@ async def _charges(connection: AsyncConnection, account_id: AccountId, topic: To
         "reservations": topic.reservations,
     }
     named = {name: sorted(ids) for name, ids in asked.items() if ids}
-    rows = await connection.execute(_charges_query(frozenset(named)), {"account_id": account_id} | named)
+    if not named and not may_owe:
+        return ()
+    query = _charges_query(frozenset(named), may_owe=may_owe)
+    rows = await connection.execute(query, {"account_id": account_id} | named)
     return tuple(charge_of(row) for row in rows.mappings())
 
 
@@ -217,9 +241,6 @@ _REFUNDS = select(tables.refunds).where(
 
 
 _PERMANENT = tables.grants.c.account_id == _ACCOUNT_ID, tables.grants.c.kind == GrantKind.PERMANENT.value, tables.HAS_CREDIT
-_TO_COME = select(func.coalesce(func.sum(tables.grants.c.remaining_microcredits), 0)).where(
-    *_PERMANENT, tables.grants.c.effective_at > bindparam("now")
-)
 _GIVEN = select(*sum_of("given", tables.grants.c.amount_microcredits - tables.grants.c.voided_microcredits)).where(
     *_PERMANENT, tables.grants.c.effective_at <= bindparam("now")
 )
@@ -234,11 +255,12 @@ def _grants_query(*, some_are_named: bool) -> CompoundSelect[Any]:
     others = select(grants, literal(0).label("in_order")).where(grants.c.account_id == _ACCOUNT_ID)
     # "+ 0" keeps engines from using the index of beginnings: they would have to sort what it finds
     has_begun = grants.c.effective_at + literal_column("0") <= bindparam("now")
-    lasting = select(grants, literal(1).label("in_order")).where(*_PERMANENT, has_begun)
+    lasting = select(grants, literal(1).label("in_order")).where(*_PERMANENT, tables.IS_OPEN, has_begun)
     order = tables.GRANT_END, grants.c.effective_at, grants.c.grant_id
     first = lasting.order_by(*order).limit(bindparam("limit")).subquery()
     found = [
-        others.where(grants.c.kind.in_((GrantKind.DAILY.value, GrantKind.MONTHLY.value)), tables.HAS_CREDIT),
+        others.where(grants.c.kind.in_((GrantKind.DAILY.value, GrantKind.MONTHLY.value)), tables.IS_OPEN, has_begun),
+        others.where(tables.IS_TO_COME, grants.c.effective_at <= bindparam("now")),
         others.where(tables.IS_VOIDED_WITH_CREDIT),
         others.where(_any_of(grants.c.period_key, "running")),
         *([others.where(_any_of(grants.c.grant_id, "grants"))] if some_are_named else []),
@@ -248,7 +270,7 @@ def _grants_query(*, some_are_named: bool) -> CompoundSelect[Any]:
 
 
 @cache
-def _charges_query(named: frozenset[str]) -> Select[Any]:
+def _charges_query(named: frozenset[str], *, may_owe: bool) -> Select[Any]:
     charges, duplicates = tables.charges, tables.charges.alias()
     originals = select(duplicates.c.duplicate_of).where(
         duplicates.c.account_id == _ACCOUNT_ID,
@@ -261,5 +283,5 @@ def _charges_query(named: frozenset[str]) -> Select[Any]:
         "requests": _any_of(charges.c.request_id, "requests"),
         "reservations": _any_of(charges.c.reservation_id, "reservations"),
     }
-    conditions = [tables.OWES_DEBT, *(by_name[name] for name in sorted(named))]
+    conditions = [*([tables.OWES_DEBT] if may_owe else []), *(by_name[name] for name in sorted(named))]
     return select(charges).where(charges.c.account_id == _ACCOUNT_ID, or_(*conditions))

@@ -132,6 +132,7 @@ class Exchanges:
             "epoch": message.epoch,
             "seq": message.seq,
             "answer": ANSWER.encode_text(reply),
+            "answered_at": opened.ledger.now,
         }
         await upsert(connection, tables.exchanges, [row])
         return reply

@@ -1,4 +1,4 @@
-"""Lists of the sidecars that ever registered, and of the leases that are not closed.
+"""Lists of the sidecars that registered and are not forgotten, and of the leases that are not closed.
 
 What is held and what is unposted is as of each sidecar's last report. A page is one query in one snapshot.
 """

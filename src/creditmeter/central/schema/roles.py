@@ -1,9 +1,9 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
-Rows of history, refunds and decided requests are only added. Of grants, leases and charges only the columns that change with
-use may be updated, and no row is deleted. Recalls, refused calls and deliveries of alerts may be deleted: no balance rests on
-them. Of an account only its running totals may be updated. Accounts and plans are changed by the owner of the tables, or by a
-role with administration; such a role moves the ends of grants too, with an account's calendar.
+Rows of history, refunds, decided requests and days are only added. Of grants, leases and charges only the columns that change
+with use may be updated. No grant, charge, refund or line of history is deleted. What sidecars prune may be deleted: no balance
+rests on it. Of an account only its running totals may be updated. Accounts and plans are changed by the owner of the tables, or
+by a role with administration; such a role moves the ends of grants too, with an account's calendar.
 """
 
 import re
@@ -22,8 +22,15 @@ from creditmeter.central.schema.migrating import NotPermitted, lock_schema, newe
 
 _VERSION_TABLE = "alembic_version"
 _ALL_TABLES = [*sorted(tables.metadata.tables), _VERSION_TABLE]
-_RUNNING_TOTALS = ("balance_microcredits", "last_entry", "decided_at")
-_ADDED_TO = (tables.history, tables.refunds, tables.requests)
+_RUNNING_TOTALS = (
+    "balance_microcredits",
+    "last_entry",
+    "decided_at",
+    "summed_entry",
+    "debt_microcredits",
+    "to_come_microcredits",
+)
+_ADDED_TO = (tables.history, tables.refunds, tables.requests, tables.balance_days)
 _UPDATED = (
     tables.grants,
     tables.leases,
@@ -34,8 +41,17 @@ _UPDATED = (
     tables.refused_calls,
     tables.alert_watches,
     tables.alert_deliveries,
+    tables.chores,
 )
-_DELETED = (tables.recalls, tables.refused_calls, tables.alert_deliveries)
+_DELETED = (
+    tables.recalls,
+    tables.refused_calls,
+    tables.alert_deliveries,
+    tables.leases,
+    tables.requests,
+    tables.exchanges,
+    tables.sidecars,
+)
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there
 """A name in SQL, quoted where needed."""
@@ -235,7 +251,8 @@ def _listed(privileges: set[tuple[str, str]]) -> str:
 
 def _privileges(access: Access) -> Iterator[_Privileges]:
     for table in _ADDED_TO:
-        yield _Privileges(table.name, ("SELECT", "INSERT"))
+        delete = ("DELETE",) if table in _DELETED else ()
+        yield _Privileges(table.name, ("SELECT", "INSERT", *delete))
     for table in _UPDATED:
         forgets = table in _DELETED or (access.admin and table is tables.alert_watches)
         delete = ("DELETE",) if forgets else ()

@@ -12,6 +12,7 @@ from creditmeter.core.credit.history import Entry, EntryType
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.schedule import CalendarChange
 from creditmeter.core.ids import AccountId, account_key
+from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alert_thresholds import Watch
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.forms.accounts import ALERTS, CALENDAR_CHANGE
@@ -88,8 +89,8 @@ def calendar_change_of(row: RowMapping) -> CalendarChange | None:
     return None if body is None else CALENDAR_CHANGE.decode(body)
 
 
-def grant_row(account_id: AccountId, grant: Grant) -> Row:
-    """A grant as a row."""
+def grant_row(account_id: AccountId, grant: Grant, now: Instant) -> Row:
+    """A grant as a row that is saved at `now`."""
     return {
         "account_id": account_id,
         "grant_id": grant.grant_id,
@@ -108,6 +109,7 @@ def grant_row(account_id: AccountId, grant: Grant) -> Row:
         "lapsed_microcredits": grant.lapsed,
         "voided_microcredits": grant.voided,
         "voided_at": grant.voided_at,
+        "begins_later": grant.effective_at > now,
     }
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     func,
     literal_column,
 )
@@ -52,6 +53,9 @@ accounts = Table(
     Column("balance_microcredits", BigInteger, nullable=False),
     Column("last_entry", BigInteger, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
+    Column("summed_entry", BigInteger, nullable=False, server_default="-1"),
+    Column("debt_microcredits", BigInteger, nullable=False, server_default="0"),
+    Column("to_come_microcredits", BigInteger, nullable=False, server_default="0"),
 )
 
 plans = Table(
@@ -83,6 +87,7 @@ grants = Table(
     Column("lapsed_microcredits", BigInteger, nullable=False),
     Column("voided_microcredits", BigInteger, nullable=False),
     Column("voided_at", BigInteger),
+    Column("begins_later", Boolean, nullable=False, server_default=false()),
 )
 Index("grants_by_period", grants.c.account_id, grants.c.period_key)
 Index("grants_by_creation", grants.c.account_id, grants.c.created_at, grants.c.grant_id)
@@ -92,11 +97,23 @@ HAS_CREDIT = grants.c.remaining_microcredits > literal_column("0")
 GRANT_END = func.coalesce(grants.c.expires_at, literal_column(str(2**63 - 1)))
 """When a grant ends, for the order of deduction. Engines differ in where they sort NULL, so no end is the largest int64."""
 
+IS_OPEN = HAS_CREDIT & grants.c.begins_later.is_(False)
+"""A grant has credit left and is not marked as one that has not begun."""
+
+IS_TO_COME = HAS_CREDIT & grants.c.begins_later.is_(True)
+"""A grant has credit left and had not begun when its account was last saved."""
+
 Index(
     "grants_with_credit",
     *(grants.c.account_id, grants.c.kind, GRANT_END, grants.c.effective_at, grants.c.grant_id),
-    sqlite_where=HAS_CREDIT,
-    postgresql_where=HAS_CREDIT,
+    sqlite_where=IS_OPEN,
+    postgresql_where=IS_OPEN,
+)
+Index(
+    "grants_to_come",
+    *(grants.c.account_id, grants.c.effective_at),
+    sqlite_where=IS_TO_COME,
+    postgresql_where=IS_TO_COME,
 )
 Index(
     "grants_by_beginning",
@@ -149,6 +166,13 @@ Index(
     leases.c.reclaim_at,
     sqlite_where=leases.c.closed.is_(False),
     postgresql_where=leases.c.closed.is_(False),
+)
+
+Index(
+    "leases_closed",
+    leases.c.ends_at,
+    sqlite_where=leases.c.closed.is_(True),
+    postgresql_where=leases.c.closed.is_(True),
 )
 
 charges = Table(
@@ -225,6 +249,18 @@ history = Table(
 )
 Index("history_by_time", history.c.account_id, history.c.occurred_at, history.c.number)
 
+balance_days = Table(
+    "balance_days",
+    metadata,
+    Column("account_id", String, primary_key=True),
+    Column("starts_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("daily_microcredits", BigInteger, nullable=False),
+    Column("monthly_microcredits", BigInteger, nullable=False),
+    Column("permanent_microcredits", BigInteger, nullable=False),
+)
+"""What was left of each kind of credit as a day in UTC began, and the last line of history before it. Rows may be missing."""
+
 requests = Table(
     "requests",
     metadata,
@@ -235,6 +271,7 @@ requests = Table(
     Column("reply", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+Index("requests_by_time", requests.c.created_at)
 
 refused_calls = Table(
     "refused_calls",
@@ -246,6 +283,7 @@ refused_calls = Table(
     Column("required_microcredits", BigInteger, nullable=False),
 )
 Index("refused_calls_by_time", refused_calls.c.account_id, refused_calls.c.refused_at)
+Index("refused_calls_by_age", refused_calls.c.refused_at)
 
 exchanges = Table(
     "exchanges",
@@ -255,6 +293,7 @@ exchanges = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("answer", Text, nullable=False),
+    Column("answered_at", BigInteger, nullable=False, server_default="0"),
 )
 
 sidecars = Table(
@@ -320,3 +359,12 @@ alert_deliveries = Table(
     Column("due_at", BigInteger, nullable=False),
 )
 Index("alert_deliveries_by_due", alert_deliveries.c.due_at)
+
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("due_at", BigInteger, nullable=False),
+    Column("place", Text, nullable=False),
+)
+"""Work on the whole store that one sidecar at a time does: when it is due, and where it goes on."""

@@ -175,6 +175,24 @@ def balance_problems(account: RowMapping, grants: Iterable[RowMapping], history:
         yield f"history has {history.entries} lines, but {last_entry} were written"
 
 
+def sum_problems(account: RowMapping, grants: Iterable[RowMapping], debt: int) -> Iterator[str]:
+    """Problems of the running sums in the account's row. `debt` is what its charges owe, in microcredits.
+
+    Sums that do not count all lines are not used: an older program wrote the last ones.
+    """
+    if account["summed_entry"] != account["last_entry"]:
+        return
+    with_credit = [each for each in grants if each["remaining_microcredits"]]
+    to_come = sum(each["remaining_microcredits"] for each in with_credit if each["begins_later"])
+    if account["debt_microcredits"] != debt:
+        yield f"the account owes {account['debt_microcredits']}, and its charges owe {debt}"
+    if account["to_come_microcredits"] != to_come:
+        yield f"the account has {account['to_come_microcredits']} to come, and its grants have {to_come}"
+    for each in with_credit:
+        if each["begins_later"] != (each["effective_at"] > account["decided_at"]):
+            yield f"grant {each['grant_id']} is marked wrongly as one that {'has not' if each['begins_later'] else 'has'} begun"
+
+
 # Charges and refunds.
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, case, func, literal, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.database import Database
@@ -26,6 +26,7 @@ from creditmeter.central.verification.checks import (
     lease_problems,
     line_problems,
     refund_problems,
+    sum_problems,
     void_problems,
 )
 from creditmeter.core.credit.grants import Draw
@@ -38,7 +39,10 @@ MAX_PROBLEMS = 100
 PAGE = 2_000
 """Rows that are read at a time."""
 
-_OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history)
+_DEBT = select(func.coalesce(func.sum(tables.charges.c.debt_microcredits), 0)).where(
+    tables.charges.c.account_id == bindparam("account"), tables.OWES_DEBT
+)
+_OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history, tables.balance_days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +146,15 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
     for problem in grant_problems(grants, history):
         yield problem
     stored = (await connection.execute(_of(tables.accounts, account_id))).mappings().one()
-    for problem in balance_problems(stored, grants.values(), history):
+    debt = (await connection.execute(_DEBT, {"account": account_id})).scalar_one()
+    for problem in (
+        *balance_problems(stored, grants.values(), history),
+        *sum_problems(stored, grants.values(), int(debt)),
+    ):
         yield problem
-    async for problem in _charges_problems(connection, account_id):
-        yield problem
-    async for problem in _refunds_problems(connection, account_id):
-        yield problem
+    for look in (_days_problems, _charges_problems, _refunds_problems):
+        async for problem in look(connection, account_id):
+            yield problem
     leases = [row async for row in _rows(connection, tables.leases, account_id)]
     about = grants.values(), leases, stored["decided_at"]
     for problem in (*lease_problems(*about), *void_problems(*about)):
@@ -167,6 +174,23 @@ async def _draws_of_charges(
         charges.c.account_id == account_id, charges.c.charge_id.in_(sorted(named))
     )
     return {charge_id: draws_in(body) for charge_id, body in await connection.execute(query)}
+
+
+async def _days_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    """Problems of days that do not begin with what the line of history before them says, or not after it."""
+    days, history = tables.balance_days.c, tables.history.c
+    balance = days.daily_microcredits + days.monthly_microcredits + days.permanent_microcredits
+    before = (history.account_id == days.account_id) & (history.number == days.last_entry)
+    stated = history.balance_after_microcredits
+    query = (
+        select(days.starts_at, balance, days.last_entry, stated)
+        .join_from(tables.balance_days, tables.history, before, isouter=True)
+        .where(days.account_id == account_id)
+        .where(stated.is_(None) | (balance != stated) | (history.posted_at >= days.starts_at))
+        .order_by(days.starts_at)
+    )
+    for starts_at, begins_with, line, says in await connection.execute(query):
+        yield f"the day {starts_at} begins with {begins_with}, and history line {line} before it says {says}"
 
 
 # Charges and refunds.

@@ -7,7 +7,7 @@ import typer
 
 from creditmeter.cli.commands.grant import grants_table
 from creditmeter.cli.commands.past_balance import KINDS, PastBalance, read_past_balance
-from creditmeter.cli.connection import PATIENCE, ask
+from creditmeter.cli.connection import LONG_READ, PATIENCE, ask
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson, read_moment
 from creditmeter.cli.output import (
     json_of,
@@ -36,7 +36,7 @@ def balance(
 ) -> None:
     """Show what an account may spend now, by bucket and by grant; or with --at what was left of its grants at a moment."""
     if at is not None:
-        then = ask(address, lambda client: read_past_balance(client, account_id, at))
+        then = ask(address, lambda client: read_past_balance(client, account_id, at), patience=LONG_READ)
         _print_past(account_id, then, as_json=as_json, as_csv=as_csv)
         return
     request = account_pb2.GetBalanceRequest(account_id=account_id)

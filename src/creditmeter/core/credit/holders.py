@@ -1,4 +1,4 @@
-"""The sidecars that ever registered and the leases that are not closed, as the central store lists them."""
+"""The sidecars that registered and are not forgotten, and the leases that are not closed, as the central store lists them."""
 
 from dataclasses import dataclass
 from enum import Enum

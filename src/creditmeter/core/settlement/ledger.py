@@ -38,7 +38,7 @@ class Contents:
 
     `grants`: those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of the
     permanent grants that are usable now these are only the first, as many as may be drawn on (see `loading`); `rest` sums up
-    the others. Permanent grants that begin later are left out.
+    the others. Grants that begin later are left out, unless the decision is about one of them.
 
     `leases`: the open ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
     commit; and the first charges that these are duplicates of. `refunds`: those of charges that are to be refunded, and those
