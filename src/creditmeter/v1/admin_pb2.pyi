@@ -1000,13 +1000,13 @@ class GetStatusResponse(_message.Message):
     account_count: _builtins.int
     """How many accounts it knows."""
     reservation_count: _builtins.int
-    """How many reservations it remembers, ended ones too."""
+    """How many reservations its journal has, ended ones too. Old ones are counted until many can be dropped together."""
     charge_count: _builtins.int
-    """How many charges it remembers."""
+    """How many charges its journal has, counted like reservations."""
     refund_count: _builtins.int
-    """How many refunds it remembers."""
+    """How many refunds its journal has, counted like reservations."""
     receipt_count: _builtins.int
-    """How many requests it remembers with their first replies."""
+    """How many requests its journal has with their first replies, counted like reservations."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the process started."""
