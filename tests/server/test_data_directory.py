@@ -79,7 +79,7 @@ async def test_a_start_on_a_store_that_no_sidecar_knows(data_dir: Path, clock: M
 async def test_each_of_these_knows_of_a_journal(data_dir: Path, clock: ManualClock, left: str, witness: str) -> None:
     """By itself, as a copy of a directory without the journal has it."""
     earlier = await run(data_dir, clock)
-    only(data_dir, left)
+    only(data_dir, left, f"{left}-wal")
     said = await complaint(data_dir, clock)
     assert witness in said
     assert "--new-identity" in said

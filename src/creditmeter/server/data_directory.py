@@ -64,7 +64,7 @@ class DataDirectory:
         if noted.isdecimal() and last is not None and last < int(noted):
             raise StartupError(
                 f"the journal {self._journal} ends with record {last}, but record {int(noted)} was acknowledged: it or"
-                f" {self._wal} was cut off or replaced. Put them back; remove {self._mark} only if you accept that what came last is lost",
+                f" {self._wal} was cut off or replaced. Put them back; remove {self._mark} only if you accept that loss",
                 DAMAGED,
             )
 
