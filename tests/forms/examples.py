@@ -19,7 +19,7 @@ from creditmeter.core.credit.administration import (
     VoidGrant,
 )
 from creditmeter.core.credit.calendar import Period
-from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting, StandIn
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
@@ -133,11 +133,23 @@ CHARGED = Charge(
     priced_parts=(
         PricedPart("resp-1", "model-a", "flex", {"input_tokens": 21}, {"web_searches": 32}, Decimal("4E-7"), tuple(ChargeFlag)),
         PricedPart(
-            "resp-2", "model-b", "priority", {"output_tokens": 22}, {"web_searches": 1}, Decimal("9E-8"), tuple(ChargeFlag)
+            "resp-2",
+            "model-b",
+            "priority",
+            {"output_tokens": 22},
+            {"web_searches": 1},
+            Decimal("9E-8"),
+            tuple(ChargeFlag),
+            "fast",
+            "us",
+            "web",
+            Decimal("8E-8"),
         ),
     ),
     unread=("usage.quantum_tokens", "usage.ключ_tokens"),
     reported_cost_usd=Decimal("5.1E-7"),
+    priced_at=at(41),
+    stand_in=StandIn("acme-ai", "model-c", "small"),
 )
 REFUNDED = Refund(
     refund_id=RefundId("refund-1"),

@@ -23,7 +23,7 @@ from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, form_of
 from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
-from creditmeter.forms.requests import FIRST_REPLY, REQUEST, reply_of_bodies
+from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
 from tests.forms.examples import CHARGED, EXAMPLES, HELD, WORK, Example
 
@@ -273,15 +273,7 @@ def test_kinds_have_stored_names(kinds: Kinds[Any], names: str) -> None:
     assert [kinds.name(EXAMPLES[each].value) for each in names.split()] == names.split()
 
 
-# First replies.
-
-
-def test_a_first_reply_is_put_together_from_bodies() -> None:
-    """It is the same as one that is written whole."""
-    reservation, charge = EXAMPLES["reservation"].encode(HELD), EXAMPLES["charge"].encode(CHARGED)
-    assert reply_of_bodies(reservation, charge, body_of("refund")) == body_of("first_reply")
-    parts = FIRST_REPLY.decode(reply_of_bodies(reservation, None, None))
-    assert (parts.reservation, parts.charge, parts.refund) == (HELD, None, None)
+# Older bodies.
 
 
 def test_an_account_of_an_older_body_has_defaults() -> None:
@@ -290,13 +282,26 @@ def test_an_account_of_an_older_body_has_defaults() -> None:
 
 
 def test_a_charge_of_an_older_body_has_defaults() -> None:
-    """It has no responses of its own, nothing unread, and no cost that its provider reported."""
-    added = ("priced_parts", "unread", "reported_cost_usd")
+    """No responses of its own, nothing unread, no cost that its provider reported, no moment of its prices, no stand-in."""
+    added = ("priced_parts", "unread", "reported_cost_usd", "priced_at", "stand_in")
     stored = json.loads(body_of("charge"))
     older = {name: value for name, value in stored.items() if name not in added}
     assert older.keys() | set(added) == stored.keys()
-    expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None)
+    expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None, priced_at=None, stand_in=None)
     assert CHARGE.decode(json.dumps(older).encode()) == expected
+
+
+def test_a_response_of_an_older_body_has_defaults() -> None:
+    """What served it but for the tier, and what was reported of it, it does not say."""
+    stored = json.loads(body_of("charge"))
+    added = ("speed", "region", "search_type", "reported_cost_usd")
+    assert stored["priced_parts"][1].keys() >= set(added)
+    for part in stored["priced_parts"]:
+        for name in added:
+            part.pop(name, None)
+    first, second = CHARGED.priced_parts
+    older = replace(second, speed="", region="", search_type="", reported_cost_usd=None)
+    assert CHARGE.decode(json.dumps(stored).encode()) == replace(CHARGED, priced_parts=(first, older))
 
 
 def test_work_of_an_older_body_has_defaults() -> None:

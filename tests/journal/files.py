@@ -14,6 +14,7 @@ from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Refund, RefundMode
 from creditmeter.core.ids import ChargeId, RefundId, RequestId, SidecarId
 from creditmeter.core.metering.book import Change
+from creditmeter.forms.changes import Packing
 from creditmeter.forms.rate_cards import load
 from creditmeter.journal.connection import Durability
 from creditmeter.journal.journal import Journal
@@ -31,6 +32,13 @@ async def journal_at(path: Path, durability: Durability = Durability.FULL) -> As
         yield journal
     finally:
         await journal.close()
+
+
+async def loaded(journal: Journal) -> list[Change]:
+    """What a start reads."""
+    found: list[Change] = []
+    await journal.load(found.append)
+    return found
 
 
 def stored(path: Path) -> list[Change]:
@@ -58,7 +66,7 @@ async def made_full(path: Path) -> Path:
         journal.write(reserving("r"), NOON)
         journal.write(Change(ACCOUNT, account=account, leases=(lease("l"),), charges=(charge("c"),), refunds=(refund,)), NOON)
         await journal.put_rate_card(card)
-        await journal.load()
+        await loaded(journal)
         journal.write_image([reserving("r"), Change(ACCOUNT, leases=(lease("l"),))], NOON)
         journal.write(reserving("s"), NOON)
     return path
@@ -73,8 +81,9 @@ def overwrite_cell(path: Path, table: str, column: str, content: bytes | str) ->
 def rewrite_bodies(path: Path, table: str, old: bytes, new: bytes) -> None:
     """Replace a part of the body of each row, whose checksum is right afterwards."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        unpacked = Packing(ACCOUNT, HERE)
         for seq, account_id, written_at, body in connection.execute(f"SELECT seq, account_id, written_at, body FROM {table}"):
-            changed = body.replace(old, new, 1)
+            changed = unpacked.pack(unpacked.unpack(body).replace(old, new, 1))
             checksum = zlib.crc32(f"{seq} {account_id} {written_at} ".encode() + changed)
             connection.execute(f"UPDATE {table} SET body = ?, checksum = ? WHERE seq = ?", (changed, checksum, seq))
 

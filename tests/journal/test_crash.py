@@ -5,7 +5,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-from tests.journal.files import journal_at
+from tests.journal.files import journal_at, loaded
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 4
@@ -31,7 +31,7 @@ async def test_every_acknowledged_write_survives_a_kill(tmp_path: Path) -> None:
     for number in range(ROUNDS):
         acknowledged.update(acknowledged_before_a_kill(path, f"w{number}", 50 + 70 * number))
         async with journal_at(path) as journal:
-            changes = await journal.load()
+            changes = await loaded(journal)
         reservations = {each.reservation_id for change in changes for each in change.reservations}
         receipts = {each.request.request_id for change in changes for each in change.receipts}
         assert acknowledged <= reservations

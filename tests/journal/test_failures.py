@@ -5,6 +5,7 @@ The failures are real: SQLite refuses, because it may not write, because the fil
 
 import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha512
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +17,7 @@ from creditmeter.core.metering.book import Change
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.journal.rows import Identity
-from tests.journal.files import HERE, held_up, journal_at, leases, reservations, until_taken
+from tests.journal.files import HERE, held_up, journal_at, leases, loaded, reservations, until_taken
 from tests.journal.things import ACCOUNT, NOON, lease, reserving
 
 TRIGGER = "CREATE TRIGGER broken BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'broken'); END"
@@ -74,7 +75,8 @@ def read_only_disk(journal: Journal) -> Disk:
 
 def much() -> Change:
     """A change that does not fit into the pages that the file has, whose last part is what a trigger aborts."""
-    reservations = tuple(each for number in range(200) for each in reserving(f"lost{number}").reservations)
+    names = (sha512(str(number).encode()).hexdigest() for number in range(200))
+    reservations = tuple(each for name in names for each in reserving(f"lost{name}").reservations)
     return Change(ACCOUNT, leases=(lease("lost"),), reservations=reservations)
 
 
@@ -133,8 +135,8 @@ async def test_it_recovers_when_the_disk_does(journal: Journal, path: Path, disk
     await disk.is_mended()
     await journal.reopen()
     assert journal.identity == Identity(HERE, clock=NOON)
-    loaded = await journal.load()
-    assert [each.reservation_id for change in loaded for each in change.reservations] == ["kept"]
+    found = await loaded(journal)
+    assert [each.reservation_id for change in found for each in change.reservations] == ["kept"]
     assert not journal.has_failed
     journal.write(reserving("later"), NOON)
     await journal.durable()
@@ -154,7 +156,7 @@ async def test_nothing_is_taken_between_reopening_and_loading(journal: Journal, 
         await journal.durable()
     with pytest.raises(StorageUnavailable):
         journal.write(reserving("later"), NOON)
-    await journal.load()
+    await loaded(journal)
     await journal.durable()
 
 
@@ -166,7 +168,7 @@ async def test_reopening_says_that_the_disk_is_still_broken(journal: Journal, re
         await journal.durable()
     with pytest.raises(StorageUnavailable, match=read_only_disk.reason):
         await journal.reopen()
-    await journal.load()
+    await loaded(journal)
     assert journal.has_failed
 
 
@@ -186,7 +188,7 @@ async def test_a_change_that_cannot_be_encoded_fails_like_a_disk(journal: Journa
     with pytest.raises(StorageUnavailable, match="a change cannot be stored"):
         await journal.durable()
     await journal.reopen()
-    await journal.load()
+    await loaded(journal)
     journal.write(reserving("later"), NOON)
     await journal.durable()
     assert reservations(path) == ["kept", "later"]

@@ -14,7 +14,7 @@ import pytest
 from creditmeter.journal.faults import JournalUnusable
 from creditmeter.journal.journal import Journal
 from creditmeter.journal.schema import VERSION
-from tests.journal.files import HERE, journal_at, made_full, overwrite_cell, reservations, rewrite_bodies, run, stored
+from tests.journal.files import HERE, journal_at, loaded, made_full, overwrite_cell, reservations, rewrite_bodies, run, stored
 from tests.journal.things import NOON, reserving
 
 PAGE = 4096
@@ -52,7 +52,8 @@ async def refusal(path: Path) -> str:
     """The message about a file that is refused; it is checked that nothing was changed."""
     before = found(path)
     with pytest.raises(JournalUnusable) as refused:
-        await Journal.open(path, HERE)
+        async with journal_at(path) as journal:
+            await loaded(journal)
     assert found(path) == before
     assert "\n" not in str(refused.value)
     assert str(path) in str(refused.value)
@@ -63,7 +64,7 @@ async def outcome(path: Path) -> str | None:
     """Why a file is refused; None if it is not, and all of it was read."""
     try:
         async with journal_at(path) as journal:
-            await journal.load()
+            await loaded(journal)
             await journal.rate_cards()
     except JournalUnusable as refused:
         return str(refused)
@@ -133,7 +134,7 @@ async def test_an_empty_file_becomes_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.touch()
     async with journal_at(path) as journal:
-        assert await journal.load() == []
+        assert await loaded(journal) == []
 
 
 async def test_what_is_in_the_log_alone_is_read(path: Path, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ async def test_what_is_in_the_log_alone_is_read(path: Path, tmp_path: Path) -> N
         for name in ("journal.db", "journal.db-wal"):
             shutil.copy(path.with_name(name), copy.with_name(name))
     async with journal_at(copy) as journal:
-        changes = await journal.load()
+        changes = await loaded(journal)
     assert "newest" in {each.reservation_id for change in changes for each in change.reservations}
     assert len(reservations(copy)) == 201
 

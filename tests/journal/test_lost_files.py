@@ -9,7 +9,7 @@ import pytest
 from creditmeter.journal.faults import FileMissing
 from creditmeter.journal.journal import Journal
 from creditmeter.journal.rows import Identity
-from tests.journal.files import HERE, held_up, journal_at, reservations, until_taken
+from tests.journal.files import HERE, held_up, journal_at, loaded, reservations, until_taken
 from tests.journal.things import NOON, reserving
 
 NAMES = ("journal.db", "journal.db-wal", "journal.db-shm")
@@ -90,7 +90,7 @@ async def test_files_that_are_put_back(journal: Journal, path: Path, name: str) 
     journal.check_files()
     assert journal.has_failed, "the books are to be loaded first"
     await journal.reopen()
-    await journal.load()
+    await loaded(journal)
     journal.write(reserving("later"), NOON)
     await journal.durable()
     assert reservations(path) == ["kept", "later"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
-from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting, StandIn
 from creditmeter.core.credit.grants import Draw, GrantKind
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Request, Reserve
@@ -81,7 +81,11 @@ _parts = st.lists(st.builds(Part, _ids.map(LeaseId), _amounts, _moments), max_si
 
 _flags = st.lists(st.sampled_from(ChargeFlag), max_size=3)
 _by_name = st.dictionaries(_texts, st.integers(0, 10**9), max_size=3)
-_priced_parts = st.builds(PricedPart, _texts, _texts, _texts, _by_name, _by_name, _decimals, _flags.map(tuple))
+_priced_parts = st.builds(
+    PricedPart,
+    *(_texts, _texts, _texts, _by_name, _by_name, _decimals, _flags.map(tuple)),
+    *(_texts, _texts, _texts, st.none() | _decimals),
+)
 
 works = st.builds(Work, _texts, _texts, _texts, _counts, _counts, _counts, _texts, _texts, _texts)
 usages = st.builds(
@@ -174,6 +178,8 @@ def charges(draw: st.DrawFn) -> Charge:
         priced_parts=tuple(draw(st.lists(_priced_parts, max_size=2))),
         unread=tuple(draw(st.lists(_texts, max_size=2))),
         reported_cost_usd=draw(st.none() | _decimals),
+        priced_at=draw(st.none() | _moments),
+        stand_in=draw(st.none() | st.builds(StandIn, _texts, _texts, _texts)),
         labels=draw(_labels),
         sent=draw(st.booleans()),
         posting=draw(st.none() | _postings),

@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from creditmeter import __version__
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
+from creditmeter.journal.index import Remembered
 from creditmeter.server.status_replies import status_message
 from creditmeter.sidecar.status import CentralContact, Condition, Status, Tally
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
@@ -50,7 +51,7 @@ async def test_every_field_says_how_the_sidecar_is(services: Services, clock: Ma
 
 def test_no_field_is_left_out() -> None:
     """Whatever the contract adds to the reply has to be filled in."""
-    numbers = {each.name: 1 for each in fields(Tally)}
+    numbers = {each.name: 1 for each in fields(Tally)} | {"remembered": Remembered(1, 1, 1, 1)}
     there = CentralContact(is_reachable=True, seen_at=Instant(1), clock_offset=Span(-1))
     whole = Status(SidecarId("s"), 1, Condition.FENCED, Instant(1), Span(1), there, "card", 1, Tally(**numbers))  # type: ignore[arg-type]  # numbers, all of them
     found = status_message(whole, ["unix:/s"])

@@ -136,7 +136,7 @@ async def test_the_clock_never_goes_back(bench: Bench) -> None:
 
 
 async def test_what_is_old_is_forgotten(bench: Bench) -> None:
-    """What has ended leaves memory at once, an account when its last lease is over; after the late window it leaves the disk."""
+    """What has ended leaves memory at once, an account with its last lease; both leave the disk after the late window."""
     await bench.account(permanent=50)
     await commit(bench, "c", await held(bench, "r", 5), 5)
     await bench.sidecar.settle()

@@ -81,8 +81,7 @@ class Disk:
         """Whether the reply to a request is on the disk."""
         identity = read_identity(self.raw)
         assert identity is not None, "a disk with a receipt has an identity"
-        query = "SELECT seq FROM records WHERE account_id = ? AND instr(body, ?)"
-        found = self.raw.execute(query, (account_id, request_id.encode())).fetchall()
+        found = self.raw.execute("SELECT seq FROM records WHERE account_id = ? ORDER BY seq DESC", (account_id,)).fetchall()
         logged = (find_record(self.raw, identity.sidecar_id, seq) for (seq,) in found)
         receipts = (receipt for each in logged if each is not None for receipt in each.change.receipts)
         return any(each.request.request_id == request_id for each in receipts)

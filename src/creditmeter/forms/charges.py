@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting
+from creditmeter.core.credit.charges import Charge, Part, Posting, PricedPart, Refund, RefundMode, RefundPosting, StandIn
 from creditmeter.core.work import ChargeFlag
 from creditmeter.forms.body import Body, Form, Stored, form_of
 from creditmeter.forms.grants import DrawForm
@@ -33,6 +33,15 @@ class PostingForm(Stored):
     duplicate_of: str | None = None
 
 
+@form_of(StandIn)
+class StandInForm(Stored):
+    """The model that a call was reserved for, and its variant."""
+
+    provider: str
+    model: str
+    variant: str
+
+
 @form_of(PricedPart)
 class PricedPartForm(Stored, omit_defaults=True):
     """One response of a call, and what it cost by itself, in dollars."""
@@ -44,6 +53,10 @@ class PricedPartForm(Stored, omit_defaults=True):
     units: dict[str, int]
     cost_usd: Decimal
     flags: tuple[ChargeFlag, ...] = ()
+    speed: str = ""
+    region: str = ""
+    search_type: str = ""
+    reported_cost_usd: Decimal | None = None
 
 
 @form_of(Charge)
@@ -72,6 +85,8 @@ class ChargeForm(Body):
     priced_parts: tuple[PricedPartForm, ...] = ()
     unread: tuple[str, ...] = ()
     reported_cost_usd: Decimal | None = None
+    priced_at: int | None = None
+    stand_in: StandInForm | None = None
 
 
 @form_of(RefundPosting)

@@ -7,7 +7,7 @@ import msgspec
 from creditmeter.core.credit.charges import Charge, Refund, RefundMode
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.forms.body import Body, Form, Kinds, encoded, form_of
+from creditmeter.forms.body import Body, Form, Kinds, form_of
 from creditmeter.forms.charges import ChargeForm, RefundForm
 from creditmeter.forms.reservations import ReservationForm
 from creditmeter.forms.work import UsageForm, WorkForm
@@ -111,16 +111,3 @@ class FirstReplyForm(Body):
 
 
 FIRST_REPLY = Form(FirstReplyForm, FirstReply)
-
-
-class _FirstReplyOfBodies(Body):
-    reservation: msgspec.Raw | None
-    charge: msgspec.Raw | None
-    refund: msgspec.Raw | None
-
-
-def reply_of_bodies(reservation: bytes | None, charge: bytes | None, refund: bytes | None) -> bytes:
-    """The body of a first reply, from the bodies of what is in it."""
-    return encoded(
-        _FirstReplyOfBodies(*(None if each is None else msgspec.Raw(each) for each in (reservation, charge, refund)))
-    )

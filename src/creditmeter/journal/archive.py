@@ -39,33 +39,33 @@ class Archive:
 
     def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:
         """The first reply to a request of an account."""
-        changes = self._changes(request_key(account_id, request_id))
+        changes = self._changes(self._index.find_request(self._reading, request_key(account_id, request_id)))
         receipts = (each for change in changes if change.account_id == account_id for each in change.receipts)
         return next((each for each in receipts if each.request.request_id == request_id), None)
 
     def reservation(self, reservation_id: ReservationId) -> Reservation | None:
         """The last version of a reservation that has ended."""
-        found = (each for change in self._changes(reservation_id) for each in reversed(change.reservations))
+        found = (each for change in self._changes_of(reservation_id) for each in reversed(change.reservations))
         return next((each for each in found if each.reservation_id == reservation_id), None)
 
     def refund(self, refund_id: RefundId) -> Refund | None:
         """A refund that was posted."""
-        found = (each for change in self._changes(refund_id) for each in reversed(change.refunds))
+        found = (each for change in self._changes_of(refund_id) for each in reversed(change.refunds))
         return next((each for each in found if each.refund_id == refund_id), None)
 
     def account(self, account_id: AccountId) -> Account | None:
         """What was last known of an account."""
-        found = (change.account for change in self._changes(account_record_key(account_id)))
+        found = (change.account for change in self._changes_of(account_record_key(account_id)))
         return next((each for each in found if each is not None and each.account_id == account_id), None)
 
     def made_before(self, account_id: AccountId | None, moment: Instant | None) -> Iterator[Reservation | None]:
-        """Reservations of an account, or of all accounts (None), as they were made, the newest first, from a moment on backwards.
+        """Reservations of an account, or of all accounts (None), as they were made, from a moment on backwards.
 
         Between two of them there may be any number of None, for records that made none, so that a caller can take breaks.
         """
         end = None if moment is None else self._first_after(moment)
         if account_id is not None:
-            numbers = iter(self._numbers(made_key(account_id), end))
+            numbers = iter(self._numbers(self._index.find(self._reading, made_key(account_id), end)))
         else:
             first, last = self._bounds()
             numbers = iter(range(last if end is None else end - 1, first - 1, -1))
@@ -74,15 +74,19 @@ class Archive:
             receipts = change.receipts if change is not None else ()
             yield next((each.reservation for each in receipts if isinstance(each.request, Reserve)), None)
 
-    def _changes(self, key: str) -> Iterator[Change]:
+    def _changes_of(self, key: str) -> Iterator[Change]:
         """The changes that name a key, the newest first; and such as name another one with the same hash."""
-        changes = map(self._change, self._numbers(key))
+        return self._changes(self._index.find(self._reading, key))
+
+    def _changes(self, found: Iterator[int]) -> Iterator[Change]:
+        """The changes of the records of these numbers, without those that were dropped."""
+        changes = map(self._change, self._numbers(found))
         return (each for each in changes if each is not None)
 
-    def _numbers(self, key: str, before: int | None = None) -> list[int]:
-        """The numbers of the records that name a key, or another one with the same hash, the newest first."""
+    def _numbers(self, found: Iterator[int]) -> list[int]:
+        """What the index finds, all of it."""
         try:
-            return list(self._index.find(self._reading, key, before))
+            return list(found)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
         except Exception as error:  # whatever an entry has in the place of a number

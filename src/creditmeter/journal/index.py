@@ -1,19 +1,20 @@
 """The index of the log: under which number the records are that name a request, an ended reservation, and the like.
 
-Entries are pairs of a key's hash and a record's number. New ones are in memory. With each image they go to disk, sorted, into the
-newest segment: so the disk has few pages to write, and a start reads only what came after the image. A segment takes
+Entries are pairs of a key's hash and a record's number. New ones are in memory. With each image they go to disk, sorted, into
+the newest segment: so the disk has few pages to write, and a start reads only what came after the image. A segment takes
 `SEGMENT_ENTRIES` entries; then another one begins. It is dropped when none of its records is left.
 
-Most keys that are asked for are new. A Bloom filter in memory for each segment says so without a look at the disk: of the keys that
-a full segment does not have, it takes about one in 200 for one that it may have. The bits of three positions are set for each key.
-See Bloom, "Space/time trade-offs in hash coding with allowable errors", CACM 13 (1970).
+Most requests are new. A Bloom filter in memory for each segment says so without a look at the disk: of the requests that a full
+segment does not have, it takes about one in 200 for one that it may have. The bits of three positions are set for each request;
+other keys, which are rarely asked for in vain, have none. See Bloom, "Space/time trade-offs in hash coding with allowable
+errors", CACM 13 (1970).
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from operator import add
+from operator import itemgetter
 
 from creditmeter.core.credit.requests import Reserve
 from creditmeter.core.credit.reservations import ReservationState
@@ -21,7 +22,7 @@ from creditmeter.core.ids import AccountId, RequestId, account_key
 from creditmeter.core.metering.book import Change
 
 SEGMENT_ENTRIES = 131_072
-_FILTER_BITS = 21
+_FILTER_BITS = 20
 _FILTER_BYTES = 2**_FILTER_BITS // 8
 _MASK = 2**_FILTER_BITS - 1
 _ENTRIES_DROPPED_AT_ONCE = 8_192
@@ -45,12 +46,16 @@ def made_key(account_id: AccountId) -> str:
     return f"made/{account_key(account_id)}"
 
 
-def keys_of(change: Change) -> Iterator[str]:
-    """The keys under which a change is asked for once it is on disk: not those of what can still change, which is in memory."""
-    for receipt in change.receipts:
-        yield request_key(change.account_id, receipt.request.request_id)
-        if isinstance(receipt.request, Reserve):
-            yield made_key(change.account_id)
+def request_keys_of(change: Change) -> Iterator[str]:
+    """The keys of the requests that a change is the answer to."""
+    return (request_key(change.account_id, each.request.request_id) for each in change.receipts)
+
+
+def other_keys_of(change: Change) -> Iterator[str]:
+    """The other keys under which a change is asked for once it is on disk: not those of what can still change, which is in
+    memory.
+    """
+    yield from (made_key(change.account_id) for each in change.receipts if isinstance(each.request, Reserve))
     yield from (each.reservation_id for each in change.reservations if each.state is not ReservationState.HELD)
     yield from (each.refund_id for each in change.refunds if each.posting is not None)
     if change.account is not None:
@@ -66,15 +71,6 @@ class Remembered:
     charges: int = 0
     refunds: int = 0
 
-    def __add__(self, other: "Remembered") -> "Remembered":
-        return Remembered(*map(add, astuple(self), astuple(other)))
-
-
-def named_by(change: Change) -> Remembered:
-    """How many things a change names for the first time."""
-    made = sum(isinstance(each.request, Reserve) for each in change.receipts)
-    return Remembered(len(change.receipts), made, sum(not each.sent for each in change.charges), len(change.refunds))
-
 
 @dataclass(slots=True)
 class Segment:
@@ -86,26 +82,52 @@ class Segment:
     number: int
     first_seq: int
     entries: int = 0
-    remembered: Remembered = Remembered()
-    bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES))
+    receipts: int = 0
+    reservations: int = 0
+    charges: int = 0
+    refunds: int = 0
+    bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES), kw_only=True)
     new: dict[int, list[int]] = field(default_factory=dict)
     going: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many things its records name, in the order of `Remembered`."""
+        return self.receipts, self.reservations, self.charges, self.refunds
 
     def add(self, key_hash: int, seq: int) -> None:
         """Take an entry."""
         self.entries += 1
         self.new.setdefault(key_hash, []).append(seq)
+
+    def add_request(self, key_hash: int, seq: int) -> None:
+        """Take an entry of a request, which `may_have` knows of."""
+        self.add(key_hash, seq)
         bits = self.bits
         for position in (key_hash & _MASK, key_hash >> _FILTER_BITS & _MASK, key_hash >> 2 * _FILTER_BITS & _MASK):
             bits[position >> 3] |= 1 << (position & 7)
 
+    def count(self, change: Change) -> None:
+        """Count what a change names for the first time."""
+        self.receipts += len(change.receipts)
+        for receipt in change.receipts:
+            self.reservations += isinstance(receipt.request, Reserve)
+            self.charges += receipt.charge is not None
+            self.refunds += receipt.refund is not None
+
     def may_have(self, key_hash: int) -> bool:
-        """Whether it may have entries of a key. If not, it has none."""
+        """Whether it may have entries of a request. If not, it has none."""
         bits = self.bits
         for position in (key_hash & _MASK, key_hash >> _FILTER_BITS & _MASK, key_hash >> 2 * _FILTER_BITS & _MASK):
             if not bits[position >> 3] & 1 << (position & 7):
                 return False
         return True
+
+    def numbers(self, reading: sqlite3.Connection, key_hash: int) -> list[int]:
+        """The numbers of its records with a key of this hash, the newest first."""
+        query = "SELECT seq FROM entries WHERE segment = ? AND hash = ?"
+        on_disk = (seq for (seq,) in reading.execute(query, (self.number, key_hash)))
+        return sorted({*self.new.get(key_hash, ()), *self.going.get(key_hash, ()), *on_disk}, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +137,7 @@ class SegmentUpdate:
     number: int
     first_seq: int
     entries: int
-    remembered: Remembered
+    counts: tuple[int, int, int, int]
     bits: bytes
     new: Sequence[Entry]
 
@@ -137,9 +159,11 @@ class RecordIndex:
         if segment is None or segment.entries >= self.segment_entries:
             segment = Segment(1 if segment is None else segment.number + 1, seq)
             self._segments.append(segment)
-        for key in keys_of(change):
+        for key in request_keys_of(change):
+            segment.add_request(hash_of(key), seq)
+        for key in other_keys_of(change):
             segment.add(hash_of(key), seq)
-        segment.remembered += named_by(change)
+        segment.count(change)
 
     def find(self, reading: sqlite3.Connection, key: str, before: int | None = None) -> Iterator[int]:
         """The numbers of the records that name a key, or another one with the same hash, the newest first.
@@ -148,16 +172,22 @@ class RecordIndex:
         """
         key_hash = hash_of(key)
         for segment in self._segments[::-1]:
-            if (before is None or segment.first_seq < before) and segment.may_have(key_hash):
-                found = {*segment.new.get(key_hash, ()), *segment.going.get(key_hash, ())}
-                query = "SELECT seq FROM entries WHERE segment = ? AND hash = ?"
-                found.update(seq for (seq,) in reading.execute(query, (segment.number, key_hash)).fetchall())
-                yield from sorted((seq for seq in found if before is None or seq < before), reverse=True)
+            if before is None or segment.first_seq < before:
+                numbers = segment.numbers(reading, key_hash)
+                yield from numbers if before is None else (seq for seq in numbers if seq < before)
+
+    def find_request(self, reading: sqlite3.Connection, key: str) -> Iterator[int]:
+        """The same for the key of a request. If it is new, which is usual, the disk is hardly ever looked at."""
+        key_hash = hash_of(key)
+        for segment in self._segments[::-1]:
+            if segment.may_have(key_hash):
+                yield from segment.numbers(reading, key_hash)
 
     @property
     def remembered(self) -> Remembered:
         """How many things are remembered on disk."""
-        return sum((each.remembered for each in self._segments), Remembered())
+        counts = (each.counts for each in self._segments)
+        return Remembered(*map(sum, zip(*counts, strict=True)))
 
     def take(self) -> list[SegmentUpdate]:
         """The entries that are in memory alone. They stay there until `taken_are_written`."""
@@ -167,7 +197,7 @@ class RecordIndex:
                 each.going, each.new = each.new, {}
                 entries = sorted((key_hash, seq) for key_hash, seqs in each.going.items() for seq in seqs)
                 bits = bytes(each.bits)
-                updates.append(SegmentUpdate(each.number, each.first_seq, each.entries, each.remembered, bits, entries))
+                updates.append(SegmentUpdate(each.number, each.first_seq, each.entries, each.counts, bits, entries))
         return updates
 
     def taken_are_written(self) -> None:
@@ -192,14 +222,16 @@ def write_entries(connection: sqlite3.Connection, updates: Iterable[SegmentUpdat
         connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", ((each.number, *entry) for entry in each.new))
         connection.execute(
             "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (each.number, each.first_seq, each.entries, *astuple(each.remembered), each.bits),
+            (each.number, each.first_seq, each.entries, *each.counts, each.bits),
         )
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """The segments on disk, the oldest first."""
-    rows = connection.execute("SELECT * FROM segments ORDER BY number").fetchall()
-    return [Segment(row[0], row[1], row[2], Remembered(*row[3:7]), bytearray(row[7])) for row in rows]
+    rows = connection.execute(
+        "SELECT filter, number, first_seq, entries, receipts, reservations, charges, refunds FROM segments"
+    )
+    return [Segment(*counts, bits=bytearray(bits)) for bits, *counts in sorted(rows, key=itemgetter(1))]
 
 
 def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:

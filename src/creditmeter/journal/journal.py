@@ -14,6 +14,7 @@ in memory only what still can.
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,32 +23,32 @@ from typing import Self, TypeVar
 
 import structlog
 
-from creditmeter.core.credit.charges import Charge
 from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.placement import Placement
-from creditmeter.forms.changes import Logged
 from creditmeter.journal.archive import Archive
 from creditmeter.journal.connection import Connection, Durability, connect, first_line, is_damage, open_to_read
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
-from creditmeter.journal.index import RecordIndex, Segment, read_segments
-from creditmeter.journal.records import Record, read_image, read_log
+from creditmeter.journal.index import RecordIndex, read_segments
+from creditmeter.journal.records import Record, read_changes
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
 
-MIN_BYTES_BETWEEN_IMAGES = 4 * 1024 * 1024
+MIN_BYTES_BETWEEN_IMAGES = 2 * 1024 * 1024
 """Bytes of records that are always worth more than another image: a start reads so many in a fraction of a second."""
 
-RECORDS_TO_IMAGE = 4
+RECORDS_TO_IMAGE = 2
 """How many times as large as the last image the records after it are before there is another one."""
 
 IMAGE_INTERVAL = HOUR
 """After this time there is another image, if anything was written, so that old records can be dropped."""
+
+_PROGRESS_SECONDS = 2.0
 
 _Found = TypeVar("_Found")
 
@@ -65,6 +66,7 @@ class Journal:
         self._path = path
         self._placement = Placement(path)
         self._identity = identity
+        self._clock = identity.clock
         self._end = end
         self._gathering = self._new_group()
         self._writing: Group | None = None
@@ -85,7 +87,7 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
-        connection = await connect(path, durability, _tell_progress)
+        connection = await connect(path, durability, _told_progress())
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
             reading = open_to_read(path)
@@ -100,7 +102,7 @@ class Journal:
     @property
     def identity(self) -> Identity:
         """The newest identity that was given to the journal."""
-        return self._identity
+        return replace(self._identity, clock=self._clock)
 
     @property
     def last_record(self) -> int:
@@ -125,7 +127,7 @@ class Journal:
         """
         self.check()
         self._gathering.records.append(Record(change, clock, self._known(change)))
-        self._identity = replace(self._identity, clock=clock)
+        self._clock = clock
         self._work.set()
 
     def _known(self, change: Change) -> frozenset[ChargeId]:
@@ -148,7 +150,8 @@ class Journal:
             StorageUnavailable: an earlier write failed.
         """
         self.check()
-        self._identity = self._gathering.identity = replace(self._identity, clock=clock)
+        self._clock = clock
+        self._gathering.identity = self.identity
         self._gathering.image = live
         self._work.set()
 
@@ -199,7 +202,8 @@ class Journal:
             StorageUnavailable: it could not be written.
         """
         self.check()
-        self._identity = self._gathering.identity = replace(identity, clock=self._identity.clock)
+        self._identity = identity
+        self._gathering.identity = self.identity
         self._work.set()
         await self.durable()
 
@@ -214,28 +218,35 @@ class Journal:
             await asyncio.shield(newest.done)
         self.check()
 
-    async def load(self) -> list[Change]:
-        """What can still change of all that is on disk, as changes to empty books. After `reopen` the journal takes changes again only from here
-        on, so that no decision rests on a book that knows more than the disk.
+    async def load(self, apply: Callable[[Change], None]) -> None:
+        """Call `apply` with all that can still change of what is on disk, as changes to empty books, and with what was written
+        since the last image. After `reopen` the journal takes changes again only from here on, so that no decision rests on a
+        book that knows more than the disk. Nothing else runs between two calls.
 
         Raises:
             StorageUnavailable: the file could not be read.
             JournalUnusable: a row is not as it was written.
         """
-        segments, image, log = await self._read(_load, self._identity.sidecar_id)
-        self._index.replace(segments)
+        self._index.replace(await self._read(read_segments))
         self._unposted.clear()
-        for change in (*image, *(each for _, each in log)):
-            self._known(change)
-        for seq, change in log:
-            self._index.add(seq, change)
+        with self._faults_of_reading():
+            for seq, change in read_changes(self._reading, self._identity.sidecar_id):
+                self._known(change)
+                if seq is not None:
+                    self._index.add(seq, change)
+                apply(change)
         if self._is_mended:
             self._failure, self._is_mended = None, False
-        return [*image, *(change for _, change in log)]
 
-    async def _read(self, read: Callable[..., _Found], *arguments: object) -> _Found:
+    async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        with self._faults_of_reading():
+            return await self._connection.run(read)
+
+    @contextlib.contextmanager
+    def _faults_of_reading(self) -> Iterator[None]:
+        """Turn what reading raises into StorageUnavailable, or into JournalUnusable where a row is not as it was written."""
         try:
-            return await self._connection.run(read, *arguments)
+            yield
         except sqlite3.Error as error:
             if is_damage(error):
                 raise JournalUnusable(damaged(self._path, error)) from error
@@ -253,6 +264,7 @@ class Journal:
         self._check_placement()
         try:
             self._identity, self._end = await self._connection.run(load_identity, self._identity)
+            self._clock = self._identity.clock
             trial = Group(self._new_group().done, identity=self._identity)
             self._end = await self._connection.run(write_group, trial, self._identity.sidecar_id, self._end)
         except sqlite3.Error as error:
@@ -365,25 +377,14 @@ def _size(path: Path) -> int:
     return total
 
 
-_Loaded = tuple[list[Segment], list[Change], list[tuple[int, Change]]]
+def _told_progress() -> Callable[[int, int], None]:
+    """What logs how far a journal of an older version is brought up to this one, every few seconds and at the end."""
+    last = time.monotonic()
 
+    def tell(moved: int, count: int) -> None:
+        nonlocal last
+        if moved == count or time.monotonic() - last >= _PROGRESS_SECONDS:
+            last = time.monotonic()
+            _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
 
-def _load(connection: sqlite3.Connection, sidecar_id: SidecarId) -> _Loaded:
-    """The segments of the index, the image, and the records after it, with their numbers."""
-    image = list(read_image(connection, sidecar_id))
-    charges = {each.charge_id: each for change in image for each in change.charges}
-    return read_segments(connection), image, list(_complete(read_log(connection, sidecar_id), charges))
-
-
-def _complete(log: Iterator[tuple[int, Logged]], charges: dict[ChargeId, Charge]) -> Iterator[tuple[int, Change]]:
-    """The changes of records, with the charges that these say more of. A charge that is not known was posted before the image."""
-    for seq, logged in log:
-        known = (each for each in logged.updates if each.charge_id in charges)
-        updated = tuple(replace(charges[each.charge_id], sent=each.sent, posting=each.posting) for each in known)
-        change = replace(logged.change, charges=logged.change.charges + updated)
-        charges.update((each.charge_id, each) for each in change.charges)
-        yield seq, change
-
-
-def _tell_progress(moved: int, count: int) -> None:
-    _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
+    return tell

@@ -4,13 +4,14 @@ import sqlite3
 import zlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import NamedTuple
 
+from creditmeter.core.credit.charges import Charge
 from creditmeter.core.ids import AccountId, ChargeId, SidecarId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
-from creditmeter.forms.changes import Abbreviation, Logged, decode_change, encode_change
+from creditmeter.forms.changes import Logged, Packing, decode_change, encode_change
 from creditmeter.journal.index import delete_segments
 from creditmeter.journal.rows import RowUnreadable, decoded
 
@@ -79,7 +80,7 @@ class Dropped(NamedTuple):
 
 
 def drop_old(connection: sqlite3.Connection, before: Instant) -> Dropped:
-    """Drop records from before a moment, from the oldest on, as far as the image covers them; and what the index has of them."""
+    """Drop records from before a moment that the image covers, from the oldest on, and what the index has of them."""
     rows = connection.execute(
         "SELECT seq, written_at FROM records WHERE seq <= (SELECT image_seq FROM identity) ORDER BY seq LIMIT ?",
         (MAX_DROPPED,),
@@ -87,7 +88,8 @@ def drop_old(connection: sqlite3.Connection, before: Instant) -> Dropped:
     old = list(takewhile(lambda row: row[1] < before, rows))
     if old:
         connection.execute("DELETE FROM records WHERE seq <= ?", (old[-1][0],))
-    (first_seq,) = connection.execute("SELECT coalesce(min(seq), (SELECT image_seq + 1 FROM identity)) FROM records").fetchone()
+    query = "SELECT coalesce(min(seq), (SELECT image_seq + 1 FROM identity)) FROM records"
+    (first_seq,) = connection.execute(query).fetchone()
     has_more = delete_segments(connection, first_seq)
     return Dropped(first_seq, has_more or len(old) == MAX_DROPPED)
 
@@ -97,7 +99,11 @@ def last_written(connection: sqlite3.Connection) -> tuple[int, Instant]:
     found = connection.execute(
         "SELECT seq, written_at FROM records UNION ALL SELECT image_seq, clock FROM identity ORDER BY 1 DESC, 2 DESC LIMIT 1"
     ).fetchone()
-    return (int(found[0]), Instant(found[1])) if found else (0, Instant(0))
+    if found is None:
+        return 0, Instant(0)
+    if not isinstance(found[1], int):
+        raise RowUnreadable("records", found[0], "its moment is none")
+    return int(found[0]), Instant(found[1])
 
 
 def bytes_after_image(connection: sqlite3.Connection) -> int:
@@ -135,6 +141,27 @@ def read_log(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[
         yield last, decoded("records", last, read_record, row, sidecar_id)
 
 
+def read_changes(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[tuple[int | None, Change]]:
+    """The image, and the records after it with their numbers.
+
+    Charges that a record says more of are whole; one that is not known was posted before the image.
+
+    Raises:
+        RowUnreadable: a row is not as it was written, or one is missing.
+    """
+    charges: dict[ChargeId, Charge] = {}
+    image = ((None, Logged(change)) for change in read_image(connection, sidecar_id))
+    for seq, logged in chain(image, read_log(connection, sidecar_id)):
+        known = (each for each in logged.updates if each.charge_id in charges)
+        updated = tuple(replace(charges[each.charge_id], sent=each.sent, posting=each.posting) for each in known)
+        change = replace(logged.change, charges=logged.change.charges + updated) if updated else logged.change
+        for each in change.charges:
+            charges[each.charge_id] = each
+            if each.posting is not None:
+                del charges[each.charge_id]
+        yield seq, change
+
+
 def find_record(connection: sqlite3.Connection, sidecar_id: SidecarId, seq: int) -> Logged | None:
     """The record of a number; None if it was dropped.
 
@@ -156,14 +183,14 @@ def read_record(row: _Row, sidecar_id: SidecarId) -> Logged:
     if checksum != _checksum(seq, account_id, written_at, body):
         raise ChecksumWrong("its checksum is wrong")
     account = AccountId(account_id)
-    logged = decode_change(account, Abbreviation(account, sidecar_id).expand(body))
+    logged = decode_change(account, Packing(account, sidecar_id).unpack(body))
     leases = tuple(replace(each, trusted_until=Span(0)) for each in logged.change.leases)
     return replace(logged, change=replace(logged.change, leases=leases))
 
 
 def _row(sidecar_id: SidecarId, seq: int, account_id: AccountId, written_at: Instant, body: bytes) -> _Row:
-    short = Abbreviation(account_id, sidecar_id).shorten(body)
-    return seq, account_id, written_at, _checksum(seq, account_id, written_at, short), short
+    packed = Packing(account_id, sidecar_id).pack(body)
+    return seq, account_id, written_at, _checksum(seq, account_id, written_at, packed), packed
 
 
 def _size(rows: Sequence[_Row]) -> int:

@@ -102,6 +102,7 @@ def decoded(table: str, key: object, decode: Callable[..., _Thing], *cells: obje
 
 
 def differs(column: str) -> NoReturn:
+    """Refuse a row whose column is not what its body says."""
     raise ValueError(f"{column} is not that of its body")
 
 

@@ -1,17 +1,17 @@
 """The journal's tables.
 
-`records` is the log: each record is what one decision changed, in the order in which they were taken. `image` has all that could
-still change when the last image was made, account by account: reading it and the records after it gives back what was
+`records` is the log: each record is what one decision changed, in the order in which they were taken. `image` has all that
+could still change when the last image was made, account by account: reading it and the records after it gives back what was
 acknowledged and can still change. The other records are looked up by the index (`index.py`), whose tables are `segments` and
-`entries`. A record that the image covers is dropped once nothing in it can be asked for any more. Every record and every part of
-the image has a checksum over its number, its account, its moment and its body.
+`entries`. A record that the image covers is dropped once nothing in it can be asked for any more. Every record and every part
+of the image has a checksum over its number, its account, its moment and its body.
 """
 
 APPLICATION_ID = 0x63726D6A
 """Kept in the file's `application_id`, which tells a journal from other programs' databases: `crmj` in ASCII."""
 
 VERSION = 3
-"""Kept in the file's `user_version`; 0 is a new file. Before version 3 there was a table for each kind of thing (`older.py`)."""
+"""Kept in the file's `user_version`; 0 is a new file. Before version 3 each kind of thing had a table (`older.py`)."""
 
 FIRST_WITH_RECORDS = 3
 """The version from which on a journal has records."""

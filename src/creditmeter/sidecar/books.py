@@ -1,10 +1,10 @@
 """All of a sidecar's books, in memory and in the journal.
 
 Every change goes through `record`, which applies it to the book and gives it to the journal. A reply is sent only after
-`durable`. In memory is only what may still change here: what has ended leaves a book as soon as it is on disk, and a book that has
-nothing but its account leaves memory. `receipt` and `reservation` find both there. After a failed write the books are not to be
-trusted; `reload` reads them from disk again. So a book is looked up anew after every wait, never kept across one. In memory a book
-is part of its account's record (`account_records.py`).
+`durable`. In memory is only what may still change here: what has ended leaves a book as soon as it is on disk, and a book that
+has nothing but its account leaves memory. `receipt` and `reservation` find both there. After a failed write the books are not
+to be trusted; `reload` reads them from disk again. So a book is looked up anew after every wait, never kept across one. In
+memory a book is part of its account's record (`account_records.py`).
 """
 
 import asyncio
@@ -38,15 +38,17 @@ class Books:
         """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
         records hold stays: requests go on waiting, and unanswered messages are sent again.
         """
-        changes = await self._journal.load()
         records = list(self._records)
         for record in records:
             record.book = None
             record.unreported_since = None
-        for change in changes:
+
+        def apply(change: Change) -> None:
             book = self._opened(change.account_id)
             book.apply(change)
             book.let_go(change)
+
+        await self._journal.load(apply)
         self._records.take(Mark.UNSETTLED)
         for book in list(self):
             if book.leases or book.has_unposted:
@@ -113,6 +115,18 @@ class Books:
         found = book.reservations.get(reservation_id) if book is not None else None
         return found or self._journal.archive.reservation(reservation_id)
 
+    def of_reservation(self, reservation_id: ReservationId) -> Book | None:
+        """The book of the account that a reservation of this sidecar is of; None if nothing is known of either.
+
+        Raises:
+            StorageUnavailable: the journal cannot be read.
+        """
+        origin = origin_of(reservation_id)
+        book = self.find(origin.account_key) if origin is not None else None
+        if book is None and (found := self.reservation(reservation_id)) is not None:
+            book = self.open(found.account_id)
+        return book
+
     def _let_go(self, written: Change) -> None:
         book = self.find(account_key(written.account_id))
         if book is not None:
@@ -135,7 +149,7 @@ class Books:
             StorageUnavailable: the journal cannot be written. Nothing was changed.
         """
         book = self.open(change.account_id)
-        is_known = change.account is None or change.account == book.account
+        is_known = change.account is not None and change.account == book.account
         new = replace(change, account=None) if is_known else change
         if new:
             self._journal.write(new, self._now)
@@ -189,7 +203,7 @@ class Books:
             StorageUnavailable: the journal cannot be written.
         """
         if self._journal.wants_image(self._now):
-            self._journal.write_image([book.live for book in self], self._now)
+            self._journal.write_image([live for book in self if (live := book.live)], self._now)
 
     def drop_before(self, moment: Instant) -> None:
         """Have the journal forget what is older than a moment, and as much older than what waits to be posted.

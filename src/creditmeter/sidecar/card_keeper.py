@@ -19,8 +19,8 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 
 UNNEEDED_FOR = Span(10 * MINUTE)
-"""How much longer than for late commits a superseded card is kept after no open reservation is pinned to it. A request that waits
-for credit was priced by it, and pins it only when it is granted.
+"""How much longer than for late commits a superseded card is kept after no open reservation is pinned to it. A request that
+waits for credit was priced by it, and pins it only when it is granted.
 """
 
 _log = structlog.get_logger()

@@ -375,10 +375,7 @@ class Meter:
             return ReservationNotFound(reservation_id)
         if origin.sidecar_id != self._journal.identity.sidecar_id:
             return ReservationElsewhere(origin.sidecar_id)
-        book = self._books.find(origin.account_key)
-        if book is None and (found := self._books.reservation(reservation_id)) is not None:
-            book = self._books.open(found.account_id)
-        return book or ReservationNotFound(reservation_id)
+        return self._books.of_reservation(reservation_id) or ReservationNotFound(reservation_id)
 
     async def _recorded(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
         """Record what was decided, and return it once all it rests on is on disk. `used` is the credit that it authorised, in

@@ -343,6 +343,7 @@ class Sidecar:
                 self.books.tidy(book, at.now)
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
+        self.books.write_image()
         if prunes:
             self._prune(at.now)
         self._lease_keeper.keep()
@@ -354,7 +355,6 @@ class Sidecar:
             StorageUnavailable: the journal cannot be written.
         """
         self.card_keeper.prune()
-        self.books.write_image()
         kept_for = self._limits.max_hold_lifetime + self._limits.late_commit_window + self._rhythm.retention
         self.books.drop_before(Instant(now - kept_for))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from creditmeter.core.ids import SidecarId
@@ -34,7 +34,7 @@ class Tally:
     `remembered` is what is on disk, most of which has ended and is in no book.
     """
 
-    remembered: Remembered = Remembered()
+    remembered: Remembered = field(default_factory=Remembered)
     accounts: int = 0
     open_reservations: int = 0
     held: int = 0

@@ -67,12 +67,15 @@ class _ExplanationOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ex
     """Pricing what the charge keeps once more comes to the same: the explanation is that of the charge."""
     EXPLANATION_OUTCOME_DIFFERENT: _ExplanationOutcome.ValueType  # 2
     """It comes to something else, because the charge does not keep all that decided its price: responses beyond those in
-    Charge.parts, what was reserved in place of a model without a price, or the moment at which a price changed.
+    Charge.parts; if an older version recorded it, also what served each response and what was reported of it, and the
+    moment at which a price changed.
     """
     EXPLANATION_OUTCOME_STATED: _ExplanationOutcome.ValueType  # 3
     """The cost was given as an amount, so there was no price. There is no explanation."""
     EXPLANATION_OUTCOME_UNPRICED: _ExplanationOutcome.ValueType  # 4
-    """What the charge keeps has no price by its rate card. There is no explanation."""
+    """What the charge keeps has no price by its rate card: an older version recorded it, which did not keep what was
+    reserved in place of a model without a price. There is no explanation.
+    """
     EXPLANATION_OUTCOME_NO_CARD: _ExplanationOutcome.ValueType  # 5
     """The charge's rate card is neither published nor known to this sidecar, or this version of the sidecar cannot read
     it. There is no explanation.
@@ -87,12 +90,15 @@ EXPLANATION_OUTCOME_SAME: ExplanationOutcome.ValueType  # 1
 """Pricing what the charge keeps once more comes to the same: the explanation is that of the charge."""
 EXPLANATION_OUTCOME_DIFFERENT: ExplanationOutcome.ValueType  # 2
 """It comes to something else, because the charge does not keep all that decided its price: responses beyond those in
-Charge.parts, what was reserved in place of a model without a price, or the moment at which a price changed.
+Charge.parts; if an older version recorded it, also what served each response and what was reported of it, and the
+moment at which a price changed.
 """
 EXPLANATION_OUTCOME_STATED: ExplanationOutcome.ValueType  # 3
 """The cost was given as an amount, so there was no price. There is no explanation."""
 EXPLANATION_OUTCOME_UNPRICED: ExplanationOutcome.ValueType  # 4
-"""What the charge keeps has no price by its rate card. There is no explanation."""
+"""What the charge keeps has no price by its rate card: an older version recorded it, which did not keep what was
+reserved in place of a model without a price. There is no explanation.
+"""
 EXPLANATION_OUTCOME_NO_CARD: ExplanationOutcome.ValueType  # 5
 """The charge's rate card is neither published nor known to this sidecar, or this version of the sidecar cannot read
 it. There is no explanation.

@@ -121,8 +121,8 @@ class Work(_message.Message):
     tool: _builtins.str
     """The tool called, for example "web_search". Required for the action "tool"."""
     service_tier: _builtins.str
-    """The provider's service tier that is asked for, such as "flex", "batch" or "priority": the hold is at its price. Empty:
-    the standard one.
+    """The provider's service tier that is asked for, such as "flex", "batch" or "priority", or the speed ("fast"): the hold
+    is at its price. Empty: the standard one.
     """
     cache_creation_input_tokens: _builtins.int
     """The most input tokens that may be written to the provider's cache, however long they are kept; part of input_tokens:
@@ -184,8 +184,8 @@ Global___Work: _TypeAlias = Work  # noqa: Y015
 @_typing.final
 class Usage(_message.Message):
     """What a call did. In a Commit, whatever is unset comes from the reservation's work; a count that the price needs and
-    nobody gave is priced at the reservation's bound, with the parts of the input and the units that its work says, and
-    flagged ESTIMATED. In a Charge such a count is invalid. An explicit 0 is 0, an unset count is unknown. Contradictory
+    nobody gave is priced at the reservation's bound, with the parts of the input and the units that its work says, output
+    at the highest rate of any class that its model has, and flagged ESTIMATED. In a Charge such a count is invalid. An explicit 0 is 0, an unset count is unknown. Contradictory
     counts (cache read + creation above input, reasoning above output) are charged without the discount and flagged
     CONTRADICTORY_USAGE. Counts are 0 to 1,000,000,000. Strings are at most 256 characters, except provider_usage_json.
     """
@@ -296,10 +296,12 @@ class Usage(_message.Message):
     @_builtins.property
     def units(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Counts that have no field, by name. Things with a fee: "web_searches", "storage_searches" (files), "code_executions",
-        "rerank_searches", "social_searches", or any other that the rate card has a fee for. And rarer tokens:
+        "rerank_searches", "social_searches", or any other that the rate card has a fee for. Rarer tokens:
         "cached_audio_input_tokens", "cached_image_input_tokens", "video_input_tokens" and "video_output_tokens", which are
         part of the counts above, and "citation_tokens", which are beside them. A name without a price is charged nothing, and
-        the charge is flagged UNREAD_USAGE. At most 32, names 1-64 characters, each 0 to 1,000,000,000.
+        the charge is flagged UNREAD_USAGE. "low_context_requests", "medium_context_requests" and "high_context_requests" say
+        how much of the web a request searched: their fee takes the place of that of a call, and without one the latter
+        counts. At most 32, names 1-64 characters, each 0 to 1,000,000,000.
         """
 
     def __init__(

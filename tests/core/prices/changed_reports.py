@@ -39,6 +39,43 @@ REPORTS: dict[str, tuple[str, str, Any]] = {
         {"usage": {"inputTokens": 900, "outputTokens": 80, "totalTokens": 1_180, "cacheReadInputTokens": 200}},
     ),
     "sdk": ("openai", "gpt-4.1", {"usage": {"inputTokens": 800, "outputTokens": 90, "cachedInputTokens": 100}}),
+    "sdk 4": (
+        "anthropic",
+        "claude-sonnet-4-5",
+        {
+            "usage": {"promptTokens": 500, "completionTokens": 100, "totalTokens": 600},
+            "providerMetadata": {"anthropic": {"cacheCreationInputTokens": 1_000, "cacheReadInputTokens": 1_500}},
+        },
+    ),
+    "sdk 5": (
+        "anthropic",
+        "claude-sonnet-4-5",
+        {
+            "usage": {"inputTokens": 3, "outputTokens": 550, "totalTokens": 553},
+            "providerMetadata": {"anthropic": {"usage": MESSAGE}},
+        },
+    ),
+    "langchain": (
+        "anthropic",
+        "claude-sonnet-4-5",
+        {
+            "usage_metadata": {"input_tokens": 12_307, "output_tokens": 550, "total_tokens": 12_857},
+            "response_metadata": {"usage": MESSAGE | {"server_tool_use": {"web_search_requests": 3}}},
+        },
+    ),
+    "pydantic": (
+        "google",
+        "gemini-2.5-flash",
+        {
+            "model_name": "gemini-2.5-flash",
+            "usage": {
+                "input_tokens": 1_050,
+                "output_tokens": 400,
+                "cache_read_tokens": 400,
+                "details": {"thoughts_tokens": 300, "cached_content_tokens": 400, "audio_prompt_tokens": 300},
+            },
+        },
+    ),
     "ollama": ("openai", "gpt-4.1", {"model": "gpt-4.1", "prompt_eval_count": 700, "eval_count": 60}),
 }
 """Of each way to write a report one: its provider, its model and the document."""

@@ -11,6 +11,25 @@ from creditmeter.core.prices.reported.reading import read as read_report
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from creditmeter.core.work import Usage
 
+_SHORT = {
+    "in": "input_tokens",
+    "out": "output_tokens",
+    "read": "cache_read_input_tokens",
+    "written": "cache_creation_input_tokens",
+    "hour": "cache_creation_1h_input_tokens",
+    "thought": "reasoning_output_tokens",
+    "audio_in": "audio_input_tokens",
+    "audio_out": "audio_output_tokens",
+    "image_in": "image_input_tokens",
+    "image_out": "image_output_tokens",
+}
+
+
+def counted(**counts: int) -> dict[str, int]:
+    """Counts by their short names."""
+    return {_SHORT[name]: count for name, count in counts.items()}
+
+
 CHAT = {"prompt_tokens": 1000, "completion_tokens": 97, "total_tokens": 1097}
 MESSAGE = {
     "input_tokens": 3,
@@ -58,8 +77,18 @@ CACHED_AUDIO = {
 
 def one(document: Any, provider: str = "", model: str = "") -> ReportedResponse:
     """The only response in a document."""
-    (found,) = read_report(json.dumps(document), provider, model).responses
+    (found,) = all_of(document, provider, model)
     return found
+
+
+def all_of(document: Any, provider: str = "", model: str = "") -> tuple[ReportedResponse, ...]:
+    """The responses in a document."""
+    return read_report(text_of(document), provider, model).responses
+
+
+def text_of(document: Any) -> str:
+    """A document as a worker hands it over."""
+    return json.dumps(document)
 
 
 def read(document: Any, provider: str = "", **beside: Any) -> Usage:

@@ -21,7 +21,8 @@ from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.reported.calls import reported_call
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
-from tests.core.prices.priced import NOW, reserved
+from tests.core.prices.cards import cards, usages
+from tests.core.prices.priced import NOW, bound, reserved, unbounded
 
 CARD = parse_rate_card(
     """\
@@ -207,6 +208,107 @@ def test_responses_without_any_usage_are_a_call_without_usage() -> None:
         [response("a", "small", None, choices=[{"index": 0}]), response("b", "small", None, choices=[{"index": 0}])]
     )
     assert (found.usd, found.flags, found.priced_parts) == (Decimal("0.0011"), ESTIMATED, ())
+
+
+def test_a_batch_in_which_all_failed_is_a_call_without_usage() -> None:
+    """At the bound of its work: 500 x 1 + 300 x 2 = 1100 millionths. Beside a good line nothing is charged for it."""
+    failed = {"custom_id": "b", "response": {"status_code": 400, "body": {"model": "large", "choices": [{}]}}, "error": None}
+    found = reserved_cost([failed, failed])
+    assert (found.usd, found.flags, found.priced_parts) == (Decimal("0.0011"), ESTIMATED, ())
+    found = cost([failed, response("a", "small"), failed])
+    assert (found.usd, found.flags) == (SMALL, ())
+
+
+SEVERAL = parse_rate_card(
+    """\
+    version = "classes"
+    effective_from = 1970-01-01T00:00:00Z
+    increment = "0.001"
+    [text]
+    minimum = 0
+    [[text.models]]
+    model = "speaks"
+    input = 1
+    output = 10
+    reasoning = 5
+    audio_output = 80
+    [[text.models]]
+    model = "draws"
+    input = 1
+    output = 10
+    image_output = 30
+    video_output = 20
+    [[text.models]]
+    model = "films"
+    input = 1
+    output = 10
+    image_output = 30
+    video_output = 40
+    [[text.models]]
+    model = "thinks"
+    input = 1
+    output = 10
+    reasoning = 15
+    [[text.models]]
+    model = "writes"
+    input = 1
+    output = 10
+    audio_output = 2
+    """
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd", "counts"),
+    [
+        # 1,000 input tokens are 1,000 millionths; 100 of output at 80, 30, 40, 15 and 10 dollars a million.
+        (Usage(response_model="speaks"), "0.009", {"audio_output_tokens": 100}),
+        (Usage(response_model="draws"), "0.004", {"image_output_tokens": 100}),
+        (Usage(response_model="films"), "0.005", {"video_output_tokens": 100}),
+        (Usage(response_model="thinks"), "0.0025", {"reasoning_output_tokens": 100}),
+        (Usage(response_model="writes"), "0.002", {}),
+        # What is known of the output stays: 40 of reasoning at 5, and the other 60 at 80.
+        (
+            Usage(response_model="speaks", reasoning_output_tokens=40),
+            "0.006",
+            {"reasoning_output_tokens": 40, "audio_output_tokens": 60},
+        ),
+        (Usage(response_model="speaks", audio_output_tokens=30), "0.009", {"audio_output_tokens": 100}),
+        # Output that was counted is what it was counted as.
+        (Usage(response_model="speaks", output_tokens=100), "0.002", {}),
+    ],
+)
+def test_output_that_nobody_counted_is_of_the_dearest_class(usage: Usage, usd: str, counts: dict[str, int]) -> None:
+    """As it is held. The charge says which class that is."""
+    work = Work("text", "", usage.response_model, input_tokens=1_000, max_output_tokens=100)
+    found = Pricing(RateCards(SEVERAL)).reserved_cost(reserved(work), usage, None, NOW)
+    assert isinstance(found, Cost)
+    assert (found.usd, ChargeFlag.ESTIMATED in found.flags) == (Decimal(usd), True)
+    priced = found.usage
+    assert priced is not None
+    named = {name: count for name in dir(priced) if name.endswith("_output_tokens") and (count := getattr(priced, name))}
+    assert named | dict(priced.units) == counts
+    assert usage.output_tokens is not None or found.amount <= bound(SEVERAL, work).amount
+
+
+def test_a_stream_of_speech_that_broke_off_is_charged_as_speech() -> None:
+    """Beside a response that is known: 10 x 1 + 5 x 10 millionths, and 1,000 x 1 + 100 x 80."""
+    work = Work("text", "", "speaks", input_tokens=1_000, max_output_tokens=100)
+    documents = [response("a", "speaks", (10, 5)), response("b", "speaks", None, choices=[{"index": 0}])]
+    usage = Usage(provider_usage_json=json.dumps(documents))
+    found = Pricing(RateCards(SEVERAL)).reserved_cost(reserved(work), usage, None, NOW)
+    assert isinstance(found, Cost)
+    assert (found.usd, found.flags) == (Decimal("0.00906"), ESTIMATED)
+
+
+@given(cards(), usages())
+def test_an_estimate_of_output_is_what_was_held_for_it(card: RateCard, usage: Usage) -> None:
+    """By any card, where the work has no input: that is estimated at the plain rate."""
+    card = replace(unbounded(card), cap=None)
+    work = Work("text", "", "m", input_tokens=0, max_output_tokens=(usage.output_tokens or 0) + 1)
+    found = Pricing(RateCards(card)).reserved_cost(reserved(work), Usage(), None, NOW)
+    assert isinstance(found, Cost)
+    assert found.amount == bound(card, work).amount
 
 
 def test_without_a_reservation_each_response_needs_its_counts() -> None:

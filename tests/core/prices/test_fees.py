@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.cost_lines import Origin, PriceSource
+from creditmeter.core.prices.completing import complete_usage
 from creditmeter.core.prices.fees import Fee, fees_of, unpriced_units
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
 from creditmeter.core.prices.rate_card import MAX_TOKENS
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.prices.work_bounds import low_price
 from creditmeter.core.refusals import InvalidRequest
-from creditmeter.core.work import ChargeFlag, Served, Usage
+from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.priced import CARD as DEFAULT_CARD
-from tests.core.prices.priced import NOW, price
+from tests.core.prices.priced import NOW, bound, price, unbounded
 
 FEES = """\
 version = "v"
@@ -131,6 +133,22 @@ def test_fees_are_dollars_where_rates_are_credits() -> None:
         (of("grok-4.20", "x_ai", web_searches=1, social_searches=1, code_executions=1, file_searches=1), "0.0175"),
         (of("sonar-deep-research", "perplexity", web_searches=18), "0.09"),
         (of("sonar-pro", "perplexity", web_searches=3), "0.014"),  # nothing but the fee for the request
+        (of("gpt-4.1", "openai", web_search_previews=2), "0.05"),
+        (of("gpt-5", "openai", code_executions_4g=1), "0.12"),
+        (of("gpt-5", "openai", code_executions_16g=1), "0.48"),
+        (of("gpt-5", "openai", code_executions_64g=2), "3.84"),
+        (of("gpt-5", "openai", image_generations=1), None),
+        (of("gemini-2.5-pro", "gcp.gemini", map_prompts=1), "0.025"),
+        (of("gemini-3-pro-preview", "gcp.gemini", map_searches=1), "0.014"),
+        # The fee of the search context takes the place of the list's, which is that of the largest.
+        (of("sonar", "perplexity"), "0.012"),
+        (of("sonar", "perplexity", low_context_requests=1), "0.005"),
+        (of("sonar", "perplexity", medium_context_requests=1), "0.008"),
+        (of("sonar", "perplexity", high_context_requests=1), "0.012"),
+        (of("sonar-pro", "perplexity", low_context_requests=1), "0.006"),
+        (of("sonar-pro", "perplexity", medium_context_requests=1, web_searches=2), "0.01"),
+        (of("sonar-reasoning-pro", "perplexity", high_context_requests=1), "0.014"),
+        (of("sonar-deep-research", "perplexity", high_context_requests=1), "0"),  # it has no fee for a request
         (of("command-r", "cohere", search_units=2), "0.004"),
     ],
 )
@@ -139,6 +157,47 @@ def test_the_default_card_has_the_fees_of_each_provider(usage: Usage, usd: str |
     found = price(DEFAULT_CARD, usage)
     assert (found.usd, found.flags) == (Decimal(usd or 0), UNREAD if usd is None else found.flags)
     assert (ChargeFlag.UNREAD_USAGE in found.flags) == (usd is None)
+
+
+SONAR = Work("text", "perplexity", "sonar", input_tokens=0, max_output_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "credits"), [({}, "1.2"), ({"low_context_requests": 1}, "0.5"), ({"medium_context_requests": 1}, "0.8")]
+)
+def test_a_hold_has_the_fee_of_the_search_context_that_is_asked_for(asked: dict[str, int], credits: str) -> None:
+    """12, 5 and 8 dollars for a thousand; the low end of a quote has the same fee."""
+    work = replace(SONAR, units=asked)
+    hold = bound(unbounded(DEFAULT_CARD), work)
+    assert hold.amount == from_credits(credits) == low_price(unbounded(DEFAULT_CARD), work, hold, NOW)
+
+
+@pytest.mark.parametrize(
+    ("reported", "priced"),
+    [
+        ({}, {"low_context_requests": 1}),
+        ({"web_searches": 2}, {"low_context_requests": 1, "web_searches": 2}),
+        ({"high_context_requests": 1}, {"high_context_requests": 1}),
+    ],
+)
+def test_the_search_context_that_was_asked_for_counts_if_none_is_reported(
+    reported: dict[str, int], priced: dict[str, int]
+) -> None:
+    """Whether the usage is complete or not: nothing is estimated by it."""
+    work = replace(SONAR, units={"low_context_requests": 1})
+    whole, is_estimated = complete_usage(replace(of("sonar"), units=reported), work)
+    assert (whole.units, is_estimated) == (priced, False)
+    part, is_estimated = complete_usage(replace(of("sonar"), units=reported, output_tokens=None), work)
+    assert (part.units, is_estimated) == (priced, True)
+
+
+def test_a_rule_with_prices_of_its_own_has_its_own_fee_for_a_call() -> None:
+    """Whatever the card says of the model of the list by that name: 0.02, and nothing is flagged."""
+    own = '[[text.models]]\nmodel = "sonar"\ninput = 1\noutput = 1\nper_call = "0.02"\n'
+    fees = "[fees.perplexity.sonar]\nlow_context_requests = 5\n"
+    card = parse_rate_card(f'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n{own}{fees}')
+    found = price(card, of("sonar", "perplexity", low_context_requests=1))
+    assert (found.usd, found.flags) == (Decimal("0.02"), ())
 
 
 def test_fees_of_units() -> None:

@@ -253,6 +253,69 @@ def test_an_own_rule_comes_before_the_list_and_a_listed_variant_before_a_shorter
     assert input_rate(card, "openrouter", "openai/gpt-4o:batch") == Decimal("1.25")
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "price"),
+    [
+        # OpenRouter lists openai/gpt-4.1 at 2 dollars, however the call says that it goes there; the rule names another model.
+        ("openrouter", "openai/gpt-4.1", 2),
+        ("", "openrouter/openai/gpt-4.1", 2),
+        ("litellm", "openrouter/openai/gpt-4.1", 2),
+        ("openai", "gpt-4.1", 9),
+        ("", "openai/gpt-4.1", 9),
+        ("azure", "gpt-4.1", 9),
+        ("", "azure/gpt-4.1", 9),
+        ("openai", "gpt-4.1-2025-04-14", 9),
+        # A spelling that the list has no name for: the rule before the list.
+        ("openrouter", "openai/gpt-4.1:nitro", 9),
+        ("openai", "openai/responses/gpt-4.1", 9),
+        # A name that only a pattern of the list takes for the model is another spelling, too.
+        ("anthropic", "claude-sonnet-4.5", 8),
+        ("", "anthropic/claude-sonnet-4.5", 8),
+        ("openrouter", "anthropic/claude-sonnet-4.5", 3),
+        ("openrouter", "qwen/qwen3-8b", 7),
+        ("", "openrouter/qwen/qwen3-8b", 7),
+    ],
+)
+def test_the_most_exact_name_wins_and_then_the_rule_before_the_list(provider: str, model: str, price: int) -> None:
+    """Rules of 9, 8 and 7 dollars beside the list."""
+    rules = (text_rule("gpt-4.1", price=9), text_rule("claude-sonnet-4-5", price=8))
+    card = replace(CARD, text=(*rules, text_rule("qwen/qwen3-8b", provider="openrouter", price=7)))
+    assert input_rate(card, provider, model) == price
+
+
+@pytest.mark.parametrize(
+    ("named", "provider", "model", "price"),
+    [
+        ("azure/gpt-4o", "azure", "gpt-4o", 6),
+        ("azure/gpt-4o", "azure", "GPT-4o-2024-08-06", 6),
+        ("Azure/GPT-4o", "azure_openai", "deployments/gpt-4o", 6),
+        ("azure/gpt-4o", "", "azure/gpt-4o", 6),
+        ("azure/gpt-4o", "openai", "gpt-4o", 5),
+        ("azure/gpt-4o", "", "gpt-4o", 5),
+        ("azure/eu/gpt-4o", "azure", "eu/gpt-4o", 6),
+        ("azure/eu/gpt-4o", "azure", "gpt-4o", 5),
+        ("models/gemini-9", "google", "gemini-9", 6),
+        ("anthropic/claude-9.1", "anthropic", "claude-9-1", 6),
+        ("openrouter/a/x", "openrouter", "a/x", 6),
+        ("openrouter/a/x", "a", "x", None),
+    ],
+)
+def test_a_rule_that_is_named_with_a_route_is_one_for_the_model_behind_it(
+    named: str, provider: str, model: str, price: int | None
+) -> None:
+    """Of 6 dollars, beside one for `gpt-4o` anywhere of 5."""
+    card = card_of(text_rule(named, price=6), text_rule("gpt-4o", price=5))
+    assert input_rate(card, provider, model) == price
+
+
+def test_a_rule_of_just_the_name_comes_before_one_with_a_route() -> None:
+    """In either order; a rule with a provider does not leave it for that of its route."""
+    rules = text_rule("azure/gpt-4o", price=6), text_rule("gpt-4o", provider="azure", price=4)
+    assert {input_rate(card_of(*each), "azure", "gpt-4o") for each in (rules, rules[::-1])} == {Decimal(4)}
+    assert input_rate(card_of(*rules), "azure", "azure/gpt-4o") == 6
+    assert input_rate(card_of(text_rule("openai/gpt-4o", provider="openrouter", price=6)), "openai", "gpt-4o") is None
+
+
 def test_a_fine_tune_without_a_price_says_what_to_do() -> None:
     """It is not priced by the model that it was made from."""
     refused = price_bound(CARD, Work("text", "openai", "ft:gpt-4.1-2025-04-14:org::id", 1), NOW)

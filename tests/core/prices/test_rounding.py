@@ -124,7 +124,7 @@ def test_credits_are_rounded_up_to_an_increment(credits: str, increment: int, ro
 
 def test_the_longest_factors_are_still_exact() -> None:
     """Three of them beside the widest rate, markup and exchange rate."""
-    factors = {("", kind, "x"): Decimal("999.9999") for kind in ("service_tier", "speed", "region")}
+    factors = {("", kind, kind): Decimal("999.9999") for kind in ("service_tier", "speed", "region")}
     wide = Decimal("999999999.999999999999")
     rule = TextRule(model="m", prices=TextPrices(TextRates(*[wide] * 10)), markup=wide)
     card = RateCard(
@@ -132,7 +132,9 @@ def test_the_longest_factors_are_still_exact() -> None:
         fees={("", "", "web_searches"): wide},
     )  # fmt: skip
     usage = replace(
-        text("m", MAX_TOKENS - 1, MAX_TOKENS - 1), served=Served("x", "x", "x"), units={"web_searches": MAX_TOKENS - 1}
+        text("m", MAX_TOKENS - 1, MAX_TOKENS - 1),
+        served=Served("service_tier", "speed", "region"),
+        units={"web_searches": MAX_TOKENS - 1},
     )
     tokens = (MAX_TOKENS - 1) * 2 * (10**21 - 1) * 9_999_999**3  # of 10**-30 dollars
     searches = (MAX_TOKENS - 1) * (10**21 - 1)  # of 10**-15 dollars

@@ -1,5 +1,6 @@
 """What a call costs that was served in another way than usual, by the list, by the card's factors, or by neither."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,15 +9,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from creditmeter.core.amounts import from_credits
+from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.completing import complete_usage
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
+from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
+from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.prices.work_bounds import low_price
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.cards import cards, usages, work_for
+from tests.core.prices.priced import CARD as DEFAULT
 from tests.core.prices.priced import NOW, bound, price, unbounded
 
 HEAD = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\nincrement = "0.000001"\n'
@@ -109,6 +114,14 @@ def of(model: str, provider: str = "", tokens: int = 1_000, **served: str) -> Us
         (of("listed", service_tier="flex", speed="fast"), "0.024", ()),  # 1,000 x 4 x 6
         (of("listed", service_tier="flex", region="us"), "0.0044", ()),  # 1,000 x 4 x 1.1
         (of("listed", service_tier="flex", region="eu"), "0.004", UNKNOWN),
+        # A tier of the name of a speed that has a price is that speed, and the other way round; both at once are one.
+        (of("listed", tokens=5, service_tier="fast"), "0.0003", ()),
+        (of("listed", tokens=5, service_tier="fast", speed="fast"), "0.0003", ()),
+        (of("listed", speed="flex"), "0.004", ()),
+        (of("own", service_tier="fast"), "0.061", ()),
+        (of("own", service_tier="fast", speed="FAST"), "0.061", ()),
+        (of("own", speed="priority"), "0.021", ()),
+        (of("listed", service_tier="fast", speed="flex"), "0.0175", ()),  # 1,000 x 70 x 0.25
         # What means the standard price.
         (of("own", service_tier="on_demand", speed="standard", region="global"), "0.011", ()),
         (of("own", service_tier="DEFAULT", region="not_available"), "0.011", ()),
@@ -120,11 +133,47 @@ def test_what_served_a_call_decides_its_rates(usage: Usage, usd: str, flags: tup
     assert (found.usd, found.flags) == (Decimal(usd), flags)
 
 
-@pytest.mark.parametrize(("tier", "credits"), [("", "1.1"), ("flex", "0.6"), ("priority", "2.1"), ("unheard-of", "1.1")])
+@pytest.mark.parametrize(
+    ("tier", "credits"), [("", "1.1"), ("flex", "0.6"), ("priority", "2.1"), ("fast", "6.1"), ("unheard-of", "1.1")]
+)
 def test_a_hold_follows_the_tier_that_is_asked_for(tier: str, credits: str) -> None:
     """And so does the low end of a quote, which is the same here."""
     work = Work("text", "", "own", 1_000, 0, service_tier=tier)
     assert bound(CARD, work).amount == low_price(CARD, work, bound(CARD, work), NOW) == from_credits(credits)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "usd", "flags"),
+    [
+        ("", "0.012", UNKNOWN),
+        ('[tiers.aws]\noptimized = "1.25"\n', "0.015", ()),
+        ('[tiers.aws.speed]\noptimized = "1.25"\n', "0.015", ()),
+        ('[tiers.azure]\noptimized = "1.25"\n', "0.012", UNKNOWN),
+    ],
+)
+def test_optimized_latency_of_bedrock_has_the_cards_price_or_a_flag(
+    tiers: str, usd: str, flags: tuple[ChargeFlag, ...]
+) -> None:
+    """1,000 x 10 and 100 x 20 for a million are 0.012 dollars; times 1.25 they are 0.015."""
+    model = '[[text.models]]\nmodel = "nova"\ninput = 10\noutput = 20\n'
+    card = parse_rate_card(HEAD + "[text]\nminimum = 0\n" + tiers + model)
+    report = {"usage": {"inputTokens": 1_000, "outputTokens": 100}, "performanceConfig": {"latency": "optimized"}}
+    usage = Usage("text", "aws.bedrock", "nova", provider_usage_json=json.dumps(report))
+    found = Pricing(RateCards(card)).cost(usage, None, NOW)
+    assert isinstance(found, Cost)
+    assert (found.usd, found.flags) == (Decimal(usd), flags)
+    work = Work("text", "aws.bedrock", "nova", 1_000, 100, service_tier="optimized")
+    assert bound(card, work).amount == from_credits(Decimal(usd) * 100)
+
+
+def test_a_rule_that_is_named_with_a_route_has_the_factors_of_its_provider() -> None:
+    """1,000 x 10 for a million, half of it, also where the call names no provider but by the route."""
+    card = parse_rate_card(
+        HEAD + '[text]\nminimum = 0\n[tiers.azure]\nbatch = "0.5"\n'
+        '[[text.models]]\nmodel = "azure/m"\ninput = 10\noutput = 20\n'
+    )
+    for usage in (of("azure/m", service_tier="batch"), of("m", "azure", service_tier="batch")):
+        assert (price(card, usage).usd, price(card, usage).flags) == (Decimal("0.005"), ())
 
 
 @pytest.mark.parametrize(
@@ -136,6 +185,34 @@ def test_the_tier_that_was_reserved_counts_if_none_is_reported(asked: str, repor
     work = Work("text", "", "own", 1, 1, service_tier=asked)
     complete, is_estimated = complete_usage(Usage("text", "", "own", "", 1, 1, served=Served(reported, speed="fast")), work)
     assert (complete.served, is_estimated) == (Served(served, speed="fast"), False)
+
+
+@pytest.mark.parametrize(
+    ("reported", "tier"),
+    [
+        (Served("", "standard"), ""),
+        (Served("", "fast"), ""),
+        (Served("standard", "fast"), "standard"),
+        (Served(), "fast"),
+    ],
+)
+def test_a_speed_that_is_reported_says_whether_the_fast_tier_served_the_call(reported: Served, tier: str) -> None:
+    """Anthropic's fast mode may fall back to the standard speed, which costs what is standard."""
+    work = Work("text", "", "own", 1, 1, service_tier="fast")
+    complete, _ = complete_usage(Usage("text", "", "own", "", 1, 1, served=reported), work)
+    assert complete.served == replace(reported, service_tier=tier)
+
+
+@pytest.mark.parametrize("tier", ["fast", "Fast"])
+def test_fast_mode_of_anthropic_is_held_and_charged_at_its_own_price(tier: str) -> None:
+    """The list has 10 and 50 dollars a million for Opus 4.8 at fast speed, twice the standard."""
+    work = Work("text", "anthropic", "claude-opus-4-8", 1_000, 100, service_tier=tier)
+    usage = Usage("text", "anthropic", "claude-opus-4-8", "", 1_000, 100, served=Served(service_tier=tier))
+    by_speed = replace(usage, served=Served("standard", speed="fast"))
+    # 1,000 x 10 and 100 x 50 for a million are 0.01 + 0.005 dollars: 1.5 credits, rounded up to 2.
+    assert bound(DEFAULT, work).amount == from_credits(2)
+    assert (price(DEFAULT, usage).usd, price(DEFAULT, usage).flags) == (Decimal("0.015"), ())
+    assert price(DEFAULT, by_speed).usd == Decimal("0.015")
 
 
 @given(cards(), usages(), st.sampled_from(["0", "0.5", "1", "1.75", "999.9999"]), st.integers(0, 3))

@@ -9,12 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.database import Database
@@ -23,7 +18,15 @@ from creditmeter.central.schema import tables
 
 _ADVISORY_LOCK = 4_743_001
 
+_MIGRATIONS = files("creditmeter.central.schema").joinpath("migrations")
+_VERSION_LENGTH = 4
+"""The name of a migration begins with its version, in so many digits."""
+
 _COLUMNS = text("SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'")
+
+
+class _UnknownVersion(Exception):
+    """The schema has a version from which there is no way to that of this program."""
 
 
 class NotPermitted(CentralMisconfigured):
@@ -99,10 +102,7 @@ async def _examine(database: Database, newest: str) -> None:
 
 def newest_version() -> str:
     """The version of the schema that this program needs."""
-    with as_file(files("creditmeter.central.schema").joinpath("migrations")) as scripts:
-        head = ScriptDirectory(str(scripts)).get_current_head()
-    assert head is not None, "there is at least one migration"
-    return head
+    return max(each.name[:_VERSION_LENGTH] for each in _MIGRATIONS.joinpath("versions").iterdir() if each.name[:1].isdigit())
 
 
 async def lock_schema(connection: AsyncConnection) -> None:
@@ -126,7 +126,7 @@ def _explained(database: Database, refused: str) -> Iterator[None]:
     """
     try:
         yield
-    except CommandError as error:
+    except _UnknownVersion as error:
         raise CentralDamaged(f"the central store {database.address} is not of this version: {error}") from error
     except CentralUnavailable as error:
         if is_refused(error):
@@ -154,12 +154,25 @@ def _may_not_read(database: Database) -> str:
 
 
 def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    if len(found) > 1:
+        raise _UnknownVersion("it says that it is of several versions")
+    return str(found[0]) if found else None
 
 
 def _upgrade(connection: Connection, to: str = "head") -> None:
-    with as_file(files("creditmeter.central.schema").joinpath("migrations")) as scripts:
+    """Apply the migrations that are missing. It imports Alembic, which takes some 10 MB, only where it is needed."""
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+    from alembic.util import CommandError  # noqa: PLC0415 - see above
+
+    with as_file(_MIGRATIONS) as scripts:
         config = Config()
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, to)
+        try:
+            command.upgrade(config, to)
+        except CommandError as error:
+            raise _UnknownVersion(str(error)) from error

@@ -18,11 +18,21 @@ from creditmeter.core.work import ChargeFlag, Usage
 
 
 @dataclass(frozen=True, slots=True)
+class StandIn:
+    """The model that a call was reserved for, and its variant, where they may have stood in for a model without a price."""
+
+    provider: str
+    model: str
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
 class PricedPart:
     """One response of a call, and what it cost by itself: in dollars, exactly, without the card's markup.
 
     `model` is the one that it was to be priced by; a flag says if another stood in. `counts` are its counts of tokens, by the
-    names of the fields of `Usage`.
+    names of the fields of `Usage`. `service_tier`, `speed`, `region` and `search_type` are what served it. `reported_cost_usd`
+    is what its provider or gateway says that it cost, in dollars; None if it does not.
     """
 
     response_id: str
@@ -32,6 +42,10 @@ class PricedPart:
     units: Mapping[str, int]
     cost_usd: Decimal
     flags: tuple[ChargeFlag, ...] = ()
+    speed: str = ""
+    region: str = ""
+    search_type: str = ""
+    reported_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,8 @@ class Cost:
 
     `priced_parts` are the responses of a call that had several, or fees. `unread` are the paths in the provider's report of
     numbers that look like counts of tokens and were not read. `reported_cost_usd` is what the provider or gateway itself says
-    that the call cost, in dollars; None if it does not.
+    that the call cost, in dollars; None if it does not. `priced_at` is the moment whose prices count, None if it was not said.
+    `stand_in` is what the call was reserved for, if a model without a price made that count.
 
     `make_lines` makes the lines that add up to `exact_credits`, from the steps by which it was computed. Making them takes
     longer than pricing, and few are asked for.
@@ -59,6 +74,8 @@ class Cost:
     priced_parts: tuple[PricedPart, ...] = ()
     unread: tuple[str, ...] = ()
     reported_cost_usd: Decimal | None = None
+    priced_at: Instant | None = None
+    stand_in: StandIn | None = None
     make_lines: Callable[[], tuple[CostLine, ...]] = field(default=tuple, repr=False, compare=False)
 
     @property
@@ -97,8 +114,8 @@ class Charge:
     """The cost of one call, in microcredits.
 
     `parts` are the cost that leases cover, `excess` is the cost beyond them. `commit_number` counts the commits of one
-    reservation from 1. `sent` becomes true before the charge is first sent to the central store. `priced_parts`, `unread` and
-    `reported_cost_usd` are as in `Cost`.
+    reservation from 1. `sent` becomes true before the charge is first sent to the central store. `priced_parts`, `unread`,
+    `reported_cost_usd`, `priced_at` and `stand_in` are as in `Cost`; an older charge has no `priced_at`.
     """
 
     charge_id: ChargeId
@@ -123,6 +140,8 @@ class Charge:
     priced_parts: tuple[PricedPart, ...] = ()
     unread: tuple[str, ...] = ()
     reported_cost_usd: Decimal | None = None
+    priced_at: Instant | None = None
+    stand_in: StandIn | None = None
 
     def __post_init__(self) -> None:
         assert self.cost == self.excess + sum(part.amount for part in self.parts), "a charge's parts make up its cost"

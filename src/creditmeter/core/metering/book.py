@@ -25,6 +25,9 @@ MAX_REFUSED_CALLS = 1_000
 """Most calls refused for lack of credit that are kept until a message reported them. The oldest are dropped first."""
 
 
+_SPARE_DEADLINES = 64
+"""So many deadlines of ended reservations are always kept, so that dropping them is rare."""
+
 _Key = TypeVar("_Key")
 _Thing = TypeVar("_Thing")
 
@@ -122,6 +125,16 @@ class Book:
         self.reservations[new.reservation_id] = new
         if new.state is ReservationState.HELD and (old is None or old.expires_at != new.expires_at):
             heapq.heappush(self._deadlines, (new.expires_at, new.reservation_id))
+            if len(self._deadlines) > 2 * self.open_reservations + _SPARE_DEADLINES:
+                self._drop_ended_deadlines()
+
+    def _drop_ended_deadlines(self) -> None:
+        """Forget the deadlines of reservations that have ended or have another deadline. So they take no more memory than those
+        that are open.
+        """
+        open_ones = (each for each in self.reservations.values() if each.state is ReservationState.HELD)
+        self._deadlines = [(each.expires_at, each.reservation_id) for each in open_ones]
+        heapq.heapify(self._deadlines)
 
     def _count(self, reservation: Reservation, sign: int) -> None:
         if reservation.state is not ReservationState.HELD:

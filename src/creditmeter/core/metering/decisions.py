@@ -304,6 +304,8 @@ def _charge(
         priced_parts=cost.priced_parts,
         unread=cost.unread,
         reported_cost_usd=cost.reported_cost_usd,
+        priced_at=cost.priced_at,
+        stand_in=cost.stand_in,
     )
 
 

@@ -5,7 +5,9 @@ from creditmeter.core.refusals import RequestIdReused
 
 
 def replay(receipt: Receipt | None, request: Request) -> Receipt | RequestIdReused | None:
-    """The receipt of the request's id, if it is this request's; a refusal if it was another request's; None if there is none."""
+    """The receipt that was left under the request's id, if it is this request's; a refusal if it is another request's; None if
+    there is none.
+    """
     if receipt is None:
         return None
     field = difference(receipt.request, request)

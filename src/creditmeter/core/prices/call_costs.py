@@ -4,17 +4,19 @@ The list price of each is found first. Then its rule says whether that is charge
 
 Minimum, cap and increment are of the call. What a response leaves out is completed by itself, at the bound of the reservation:
 that may be more than the reservation as a whole, but never less than the response can have used, and it is flagged ESTIMATED.
+So output that nobody counted is of the class that costs the most at its model, as it was held.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 
-from creditmeter.core.credit.charges import Cost, PricedPart
+from creditmeter.core.credit.charges import Cost, PricedPart, StandIn
 from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.completing import complete_usage
+from creditmeter.core.prices.completing import complete_usage, of_any_class
 from creditmeter.core.prices.cost_basis import Listed, charged
 from creditmeter.core.prices.fallback import priced_model, stand_ins, text_rule
 from creditmeter.core.prices.fees import counted
@@ -67,12 +69,21 @@ def call_cost(
         total = within_limit(highest, call.whole, is_fact=is_fact)
     if not isinstance(total, Cost):
         return total
+    total = replace(total, stand_in=_stand_in(total, action, reserved.work))
     if not costs and not call.unread and call.cost_usd is None:
         return total
-    parts = tuple(map(_part, costs[:MAX_PRICED_PARTS]))
+    reported = call.costs_usd if is_split else (call.cost_usd,)
+    parts = tuple(map(_part, costs[:MAX_PRICED_PARTS], reported))
     unread = (ChargeFlag.UNREAD_USAGE,) if call.unread else ()
     flags = tuple(dict.fromkeys((*total.flags, *unread)))
     return replace(total, flags=flags, priced_parts=parts, unread=call.unread, reported_cost_usd=call.cost_usd)
+
+
+def _stand_in(cost: Cost, action: str, work: Work | None) -> StandIn | None:
+    """What a call was reserved for, if it had a say in its cost because a model had no price."""
+    if work is None or work.action != action or ChargeFlag.FALLBACK_PRICE not in cost.flags:
+        return None
+    return StandIn(work.provider, work.request_model, work.variant)
 
 
 def cost_without_report(card: RateCard, usage: Usage, at: Instant, *, is_fact: bool) -> Cost | NoPrice:
@@ -130,6 +141,10 @@ def _completed(card: RateCard, usage: Usage, at: Instant, reserved: Reserved, *,
     found = listed_by_any_model(card, complete, at, reserved.work, is_fact=is_fact)
     if not isinstance(found, Listed) or not is_estimated:
         return found
+    for other in of_any_class(complete) if usage.output_tokens is None else ():
+        dearer = listed_by_any_model(card, other, at, reserved.work, is_fact=is_fact)
+        if isinstance(dearer, Listed) and _size(dearer.cost) > _size(found.cost):
+            found = dearer
     return Listed(replace(found.cost, flags=(*found.cost.flags, ChargeFlag.ESTIMATED)), found.rule)
 
 
@@ -189,9 +204,21 @@ def _own_flags(cost: Cost) -> tuple[ChargeFlag, ...]:
     return tuple(flag for flag in cost.flags if flag not in _OF_ROUNDING)
 
 
-def _part(cost: Cost) -> PricedPart:
+def _part(cost: Cost, reported_usd: Decimal | None) -> PricedPart:
     usage = cost.usage
     assert usage is not None, "a response has a usage"
     counts = {name: count for name in TOKEN_COUNTS if (count := getattr(usage, name)) is not None}
-    tier = usage.served.service_tier
-    return PricedPart(usage.response_id, priced_model(usage)[1], tier, counts, usage.units, cost.usd, _own_flags(cost))
+    served = usage.served
+    return PricedPart(
+        usage.response_id,
+        priced_model(usage)[1],
+        served.service_tier,
+        counts,
+        usage.units,
+        cost.usd,
+        _own_flags(cost),
+        served.speed,
+        served.region,
+        served.search_type,
+        reported_usd,
+    )

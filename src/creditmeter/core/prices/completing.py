@@ -1,14 +1,15 @@
 """The complete usage of a call: what its caller said, what its provider reported, and what it was reserved for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from creditmeter.core.prices.fees import OTHER_NAMES
+from creditmeter.core.prices.fees import OTHER_NAMES, REQUESTS
 from creditmeter.core.prices.rate_card import TEXT
 from creditmeter.core.prices.reported.calls import ReportedCall, reported_call
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage
-from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, input_parts
+from creditmeter.core.prices.tiers import SPEEDS
+from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, VIDEO_OUTPUT, input_parts, output_parts
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.work import Served, Usage, Work
 
@@ -52,6 +53,7 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
         variant=usage.variant or work.variant,
         tool=usage.tool or work.tool,
         served=_served(usage.served, work),
+        units=_with_context(usage.units, work),
     )
     if complete.action != TEXT:
         return replace(complete, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), False
@@ -62,6 +64,17 @@ def complete_usage(usage: Usage, work: Work, bound_output_tokens: int | None = N
     if filled_input or filled_output:
         return replace(complete, units=_with_units(complete.units, work)), True
     return complete, False
+
+
+def of_any_class(usage: Usage) -> Iterator[Usage]:
+    """The usage with all of its output that it does not tell the class of as output of each class that may cost more."""
+    rest = (usage.output_tokens or 0) - output_parts(usage)
+    if rest <= 0:
+        return
+    yield replace(usage, reasoning_output_tokens=rest + (usage.reasoning_output_tokens or 0))
+    yield replace(usage, audio_output_tokens=rest + (usage.audio_output_tokens or 0))
+    yield replace(usage, image_output_tokens=rest + (usage.image_output_tokens or 0))
+    yield replace(usage, units={**usage.units, VIDEO_OUTPUT: rest + usage.units.get(VIDEO_OUTPUT, 0)})
 
 
 def _with_parts_of_input(usage: Usage, work: Work) -> Usage:
@@ -80,10 +93,18 @@ def _with_parts_of_input(usage: Usage, work: Work) -> Usage:
 def _with_units(units: Mapping[str, int], work: Work) -> Mapping[str, int]:
     """The units of a usage, and as many of the others as the work says: what has a fee, and citations."""
     known = {OTHER_NAMES.get(name, name) for name in units}
-    others = {name: count for name, count in work.units.items() if name == CITATIONS or name not in RARE_COUNTS}
+    others = {name: count for name, count in work.units.items() if name == CITATIONS or name not in (*RARE_COUNTS, *REQUESTS)}
     return {**units, **{name: count for name, count in others.items() if OTHER_NAMES.get(name, name) not in known}}
 
 
+def _with_context(units: Mapping[str, int], work: Work) -> Mapping[str, int]:
+    """The units of a usage; if they do not say how much of the web its request searched, as much as was asked for."""
+    asked = {name: count for name, count in work.units.items() if name in REQUESTS}
+    return {**units, **asked} if asked and units.keys().isdisjoint(REQUESTS) else units
+
+
 def _served(served: Served, work: Work) -> Served:
-    """What served the call; the tier that was asked for if the usage names none."""
-    return served if served.service_tier or not work.service_tier else replace(served, service_tier=work.service_tier)
+    """What served the call; the tier that was asked for if the usage names none, nor the speed that this tier would be."""
+    asked = work.service_tier
+    is_reported = served.service_tier or (served.speed and asked.lower() in SPEEDS)
+    return served if is_reported or not asked else replace(served, service_tier=asked)

@@ -1,22 +1,23 @@
 """How a price came about: the lines of a cost, and what made their sum the amount that is charged.
 
 A charge keeps its usage as it was priced, and each response of a call that had several, but not its lines. So it is priced
-once more by its rate card, and the explanation says whether that comes to what was charged. It may not where the charge does
-not keep what decided: responses beyond the first 64, what was reserved in place of a model without a price, or the moment at
-which a price changed.
+once more by its rate card, as of the same moment, and the explanation says whether that comes to what was charged. It may not
+where the charge does not keep what decided: responses beyond the first 64. Older charges do not keep the moment, what was
+reserved in place of a model without a price, nor what was reported of each response.
 """
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.charges import Charge, Cost, PricedPart
-from creditmeter.core.prices.call_costs import call_cost, cost_without_report
+from creditmeter.core.prices.call_costs import NOT_RESERVED, Reserved, call_cost
 from creditmeter.core.prices.no_price import NoPrice
 from creditmeter.core.prices.rate_card import TEXT, RateCard
 from creditmeter.core.prices.reported.calls import ReportedCall
 from creditmeter.core.prices.rounding import up_to_increment
-from creditmeter.core.work import ChargeFlag, Usage
+from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +76,38 @@ def explained_charge(card: RateCard | None, charge: Charge) -> ExplainedCharge:
 
 
 def _cost_again(card: RateCard, charge: Charge, usage: Usage) -> Cost | NoPrice:
-    """The cost of what a charge keeps: of its responses if it has several, else of its usage."""
+    """The cost of what a charge keeps, by the steps that priced it: of its responses if it has several, else of its usage."""
+    at = charge.authorized_at if charge.priced_at is None else charge.priced_at
+    return call_cost(card, _call_again(charge, usage), at, _reserved(charge, usage), is_fact=True)
+
+
+def _call_again(charge: Charge, usage: Usage) -> ReportedCall:
+    """The call as it was priced."""
     parts = charge.priced_parts
-    at = charge.authorized_at
-    if len(parts) > 1:
-        costs = tuple(None if ChargeFlag.LIST_PRICE in each.flags else each.cost_usd for each in parts)
-        responses = tuple(_response(usage, each) for each in parts)
-        return call_cost(card, ReportedCall(usage, responses, costs_usd=costs), at, is_fact=True)
-    if charge.reported_cost_usd is not None:
-        return call_cost(card, ReportedCall(usage, cost_usd=charge.reported_cost_usd), at, is_fact=True)
-    return cost_without_report(card, usage, at, is_fact=True)
+    if len(parts) < 2:  # noqa: PLR2004
+        return ReportedCall(usage, cost_usd=charge.reported_cost_usd)
+    responses = tuple(_response(usage, each) for each in parts)
+    return ReportedCall(usage, responses, costs_usd=tuple(_reported_usd(charge, each) for each in parts))
+
+
+def _reserved(charge: Charge, usage: Usage) -> Reserved:
+    """Of what the call was reserved for, all that had a say in its price. The usage is complete."""
+    found = charge.stand_in
+    if found is None:
+        return NOT_RESERVED
+    return Reserved(Work(usage.action, found.provider, found.model, variant=found.variant))
+
+
+def _reported_usd(charge: Charge, part: PricedPart) -> Decimal | None:
+    """What is reported of a response. An older charge keeps only what was charged for it."""
+    if charge.priced_at is not None:
+        return part.reported_cost_usd
+    return None if ChargeFlag.LIST_PRICE in part.flags else part.cost_usd
 
 
 def _response(whole: Usage, part: PricedPart) -> Usage:
-    """The usage of a response. What served all of them alike is in the usage of the whole."""
+    """The usage of a response. What served all of them alike is in the usage of the whole, too; in older charges only there."""
+    served = whole.served
     return Usage(
         whole.action,
         whole.provider,
@@ -97,5 +116,7 @@ def _response(whole: Usage, part: PricedPart) -> Usage:
         **part.counts,  # type: ignore[arg-type]  # all are counts
         response_id=part.response_id,
         units=part.units,
-        served=replace(whole.served, service_tier=part.service_tier),
+        served=Served(
+            part.service_tier, part.speed or served.speed, part.region or served.region, part.search_type or served.search_type
+        ),
     )

@@ -4,10 +4,13 @@ Fees are dollars for a thousand units, as providers publish them. Units have the
 (`web_searches`), and a few more. The fee of a unit is, the first that there is: the card's for this model at this provider, the
 price list's, the card's for this provider, the card's for any provider. A unit that has no fee anywhere is not free: its usage
 is flagged UNREAD_USAGE. A fee of 0 says that it is.
+
+The fee for a request may depend on how much of the web it searched (`REQUESTS`). The list has one fee for a call, which is the
+highest of these. Where the card has that of the size, this one counts instead.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -23,6 +26,10 @@ from creditmeter.core.work import Usage, Work
 OTHER_NAMES: Mapping[str, str] = {"file_searches": "storage_searches", "search_units": "rerank_searches"}
 """Units that the price list has under another name."""
 
+REQUESTS = ("low_context_requests", "medium_context_requests", "high_context_requests")
+"""Requests by how much of the web they search (https://docs.perplexity.ai/getting-started/pricing). Their fee takes the place
+of the list's fee for a call. Where there is none, and by a rule with prices of its own, the fee for a call is that of any size.
+"""
 
 Found: TypeAlias = tuple[Decimal, Origin]
 """The dollars for a thousand units, and where they are from."""
@@ -47,12 +54,18 @@ def fees_of(units: Mapping[str, int], usd_per_thousand: Callable[[str], Found | 
 
 def unpriced_units(units: Mapping[str, int], fees: tuple[Fee, ...]) -> tuple[str, ...]:
     """The names of the units that have no fee, sorted."""
-    return tuple(sorted(counted(units).keys() - {fee.name for fee in fees}))
+    return tuple(sorted(counted(units).keys() - {fee.name for fee in fees} - {*REQUESTS}))
 
 
 def usage_fees(card: RateCard, rule: TextRule, prices: TextPrices, usage: Work | Usage) -> tuple[Fee, ...]:
     """The fees of a usage, or of what work may use at most, by a card, a rule of it, and the prices that apply."""
     return fees_of(usage.units, lambda unit: _usd_per_thousand(card, rule, prices, usage, unit))
+
+
+def without_other_fee(prices: TextPrices, fees: Iterable[Fee]) -> TextPrices:
+    """The prices without their fee for a call, if one of these fees takes its place."""
+    is_replaced = prices.per_call and any(fee.name in REQUESTS for fee in fees)
+    return replace(prices, per_call=NOTHING) if is_replaced else prices
 
 
 def total_usd(fees: Iterable[Fee]) -> Decimal:
@@ -75,6 +88,8 @@ def _fee(name: str, count: int, usd_per_thousand: Decimal, origin: Origin) -> Fe
 
 def _usd_per_thousand(card: RateCard, rule: TextRule, prices: TextPrices, usage: Work | Usage, unit: str) -> Found | None:
     """The fee for a thousand of a unit, found as this module's docstring says; None if there is none."""
+    if unit in REQUESTS and rule.listed is None:
+        return None
     called, model = priced_model(usage)
     provider = called or rule.at_provider
     name = model.lower()

@@ -98,6 +98,20 @@ def names_its_seller(model: str) -> bool:
     return any(seller for seller, _ in _routed(model.lower().strip()))
 
 
+def behind_seller(provider: str, model: str) -> Address | None:
+    """What a rule's name means without its route, at the provider that the route names; None if it has none, or if the rule is
+    for another provider.
+    """
+    name = model.lower().strip()
+    found = None
+    for seller, rest in _routed(name):
+        if seller:
+            is_same = provider in ("", seller) and rest != name
+            return Address(seller, rest) if is_same else None
+        found = Address(provider, rest)
+    return found
+
+
 def without_route(model: str) -> str:
     """A name without its route, in lower case."""
     name = model.lower().strip()

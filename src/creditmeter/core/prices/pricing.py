@@ -82,7 +82,8 @@ class Pricing:
         call = call_of(usage, work, bound)
         if isinstance(call, InvalidRequest):
             return call
-        return call_cost(card, call, reservation.created_at, Reserved(reservation.work, bound), is_fact=True)
+        begun = reservation.created_at
+        return _priced_at(begun, call_cost(card, call, begun, Reserved(reservation.work, bound), is_fact=True))
 
     def cost(self, usage: Usage | None, amount: Microcredits | None, at: Instant, *, is_fact: bool = False) -> Cost | NoPrice:
         """What a call cost by its whole usage, or as stated. A fact has a cost however much that is."""
@@ -90,9 +91,9 @@ class Pricing:
         if usage is None:
             return _stated(card, amount)
         if not usage.provider_usage_json:
-            return cost_without_report(card, usage, at, is_fact=is_fact)
+            return _priced_at(at, cost_without_report(card, usage, at, is_fact=is_fact))
         call = call_of(usage, Work(action=usage.action))
-        return call_cost(card, call, at, is_fact=is_fact) if isinstance(call, ReportedCall) else call
+        return _priced_at(at, call_cost(card, call, at, is_fact=is_fact)) if isinstance(call, ReportedCall) else call
 
     def quote(self, work: Work, credit: Microcredits, at: Instant) -> Quoted | NoPrice:
         """What work would cost if it began at a moment, and how much of it the credit, in microcredits, pays for."""
@@ -103,6 +104,11 @@ class Pricing:
         low = low_price(card, work, hold, at)
         tokens = affordable_output_tokens(card, work, credit, at)
         return Quoted(low, hold.amount, card.version, tokens or 0)
+
+
+def _priced_at(at: Instant, cost: Cost | NoPrice) -> Cost | NoPrice:
+    """The cost with the moment whose prices it is by."""
+    return replace(cost, priced_at=at) if isinstance(cost, Cost) else cost
 
 
 def _hold(card: RateCard, work: Work | None, amount: Microcredits | None, at: Instant) -> Hold | NoPrice:

@@ -28,11 +28,11 @@ from typing import TypeVar
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
 from creditmeter.core.credit.cost_lines import Origin, PriceSource
 from creditmeter.core.instants import Instant
-from creditmeter.core.prices.model_names import bare_name, undated
+from creditmeter.core.prices.model_names import bare_name, behind_seller, undated
 from creditmeter.core.prices.near_names import NearNames
 from creditmeter.core.prices.price_list import Listed, PriceList
 from creditmeter.core.prices.rates import TextPrices
-from creditmeter.core.prices.resolving import ListedModels, ModelRule, OwnRules
+from creditmeter.core.prices.resolving import ListedModels, ModelRule, OwnRules, written
 
 TEXT = "text"
 IMAGE = "image"
@@ -93,8 +93,13 @@ class TextRule(ModelRule):
 
     @property
     def at_provider(self) -> str:
-        """The provider whose model it is; empty if the rule is for any provider."""
-        return self.provider or (self.listed.provider if self.listed is not None else "")
+        """The provider whose model it is, also if only the route in its name says so; empty if the rule is for any provider."""
+        if self.provider:
+            return self.provider
+        if self.listed is not None:
+            return self.listed.provider
+        behind = behind_seller("", self.model)
+        return "" if behind is None else behind.provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,16 +208,16 @@ class RateCard:
         own, listed = self._own_text, self._listed
         if listed is None:
             return own.rule(provider, model)
-        if (rule := own.as_written(provider, model)) is not None:
-            return rule
-        if (found := listed.as_written(provider, model)) is not None:
-            return self.listed_rule(found)
+        for address in written(provider, model):
+            rule = own.as_written(*address) or self.listed_rule(listed.named(*address))
+            if rule is not None:
+                return rule
         whole, plain = listed.spellings(provider, model)
         for address in whole:
             rule = own.at_any((address,)) or self.listed_rule(listed.called(address))
             if rule is not None:
                 return rule
-        return own.at_any(plain) or self.listed_rule(listed.at_any(plain))
+        return own.at_any(plain) or self.listed_rule(listed.as_written(provider, model) or listed.at_any(plain))
 
     def listed_rule(self, listed: Listed | None) -> TextRule | None:
         """The rule of a model of the card's price list that no rule names; None if `listed` is None."""

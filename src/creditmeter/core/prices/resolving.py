@@ -1,9 +1,12 @@
 """Which rule a model has, by its provider and a name in any spelling.
 
-1. The name as it is written, at the provider that the call names: the card's own rules, the same without the date of a
-   snapshot, the price list. So a name that is listed always has its own price.
+1. The name as it is written, at the provider that the call or else the route names: the card's own rules, the same without the
+   date of a snapshot, the name in the price list. So a name that is listed always has its own price: a rule for `gpt-4.1` does
+   not price OpenRouter's `openai/gpt-4.1`.
 2. The card's own rules by every other spelling (`model_names.spellings`), the most exact first.
-3. The price list by every other spelling, the most exact first.
+3. The price list by its patterns and by every other spelling, the most exact first.
+
+A rule that is named with a route (`azure/gpt-4o`) is one for the model behind it at the provider that the route names.
 
 Before a variant (`:batch`) is left out, own rules and the list are asked for a model that is called so with it. Where the call
 names no provider and the name says who sells the model (`openrouter/…`), step 1 does not ask the list, whose patterns would
@@ -20,6 +23,7 @@ from creditmeter.core.prices.model_names import (
     Address,
     Spellings,
     bare_name,
+    behind_seller,
     dashed,
     names_its_seller,
     spellings,
@@ -62,8 +66,12 @@ class OwnRules(Generic[_Rule]):
 
     def __init__(self, rules: Sequence[_Rule]) -> None:
         named = [(rule.provider, name.lower(), rule) for rule in rules for name in rule.names]
-        self._index = _indexed({(provider, name): rule for provider, name, rule in named})
-        self._dashed = _indexed({(provider, dashed(name)): rule for provider, name, rule in reversed(named)})
+        routed = [(*address, rule) for provider, name, rule in named if (address := behind_seller(provider, name))]
+        self._index = _with_routed(_indexed({(provider, name): rule for provider, name, rule in named}), routed)
+        self._dashed = _with_routed(
+            _indexed({(provider, dashed(name)): rule for provider, name, rule in reversed(named)}),
+            [(provider, dashed(name), rule) for provider, name, rule in routed],
+        )
 
     def as_written(self, provider: str, model: str) -> _Rule | None:
         """The rule of a name as it is written, or without the date of a snapshot."""
@@ -122,6 +130,11 @@ class ListedModels:
             return None
         return self._found(Address(route_provider(provider), model))
 
+    def named(self, provider: str, model: str) -> Listed | None:
+        """The model whose own name is the one that is written, at its provider."""
+        found = self.as_written(provider, model)
+        return found if found is not None and found.model.model.lower() == model.lower() else None
+
     def spellings(self, provider: str, model: str) -> Spellings:
         """The addresses to look at for a name that is not found as it is written."""
         return spellings(provider, model, sells_others=provider in self._sellers_of_others)
@@ -151,6 +164,13 @@ class ListedModels:
         return found if _is_meant(found, address.model.lower()) else None
 
 
+def written(provider: str, model: str) -> tuple[Address, ...]:
+    """A name as it is written, at the provider that the call names; if it names none, then at the one that the route names."""
+    behind = behind_seller("", model) if provider in GATEWAYS else None
+    given = Address(provider, model)
+    return (given, behind) if behind is not None and behind.provider else (given,)
+
+
 def _is_meant(listed: Listed, name: str) -> bool:
     """Whether the list knows each word of a name that tells models apart: by the model's own name or by its pattern."""
     told = telling_words(name) - telling_words(listed.model.model.lower())
@@ -164,6 +184,13 @@ def _indexed(rules: Mapping[tuple[str, str], _Rule]) -> Mapping[tuple[str, str],
         providers.setdefault(name, set()).add(provider)
     only = {("", name): rules[min(of), name] for name, of in providers.items() if len(of) == 1}
     return {**only, **rules}
+
+
+def _with_routed(
+    rules: Mapping[tuple[str, str], _Rule], routed: Iterable[tuple[str, str, _Rule]]
+) -> Mapping[tuple[str, str], _Rule]:
+    """The rules, and those that are named with a route by the name behind it. A rule of just that name counts before these."""
+    return {**{(provider, name): rule for provider, name, rule in routed}, **rules}
 
 
 def _find(rules: Mapping[tuple[str, str], _Rule], provider: str, name: str) -> _Rule | None:

@@ -17,13 +17,14 @@ from creditmeter.core.prices.rounding import EXACTLY, NOTHING, in_dollars
 from creditmeter.core.work import Usage
 
 VIDEO_INPUT = "video_input_tokens"
+VIDEO_OUTPUT = "video_output_tokens"
 CITATIONS = "citation_tokens"
 
 RARE_COUNTS: Mapping[str, str] = {
     "cached_audio_input_tokens": "cached_audio",
     "cached_image_input_tokens": "cached_image",
     VIDEO_INPUT: "video_input",
-    "video_output_tokens": "video_output",
+    VIDEO_OUTPUT: "video_output",
     CITATIONS: "citation",
 }
 """The counts of tokens that a usage has among its `units`, and the classes that they count.
@@ -61,7 +62,7 @@ def input_parts(usage: Usage) -> int:
 
 def output_parts(usage: Usage) -> int:
     """The output tokens that the parts of the usage add up to."""
-    kinds = (usage.audio_output_tokens or 0) + (usage.image_output_tokens or 0) + usage.units.get("video_output_tokens", 0)
+    kinds = (usage.audio_output_tokens or 0) + (usage.image_output_tokens or 0) + usage.units.get(VIDEO_OUTPUT, 0)
     return (usage.reasoning_output_tokens or 0) + kinds
 
 
@@ -141,7 +142,7 @@ def output_classes(usage: Usage, rates: TextRates, tokens: int) -> list[Tokens] 
     """So many output tokens by their classes; None if the parts contradict them."""
     reasoning = usage.reasoning_output_tokens or 0
     audio, image = usage.audio_output_tokens or 0, usage.image_output_tokens or 0
-    video = usage.units.get("video_output_tokens", 0) if usage.units else 0
+    video = usage.units.get(VIDEO_OUTPUT, 0) if usage.units else 0
     if not (reasoning or audio or image or video):
         return [all_output(rates, tokens)]
     if reasoning + audio + image + video > tokens:
@@ -151,7 +152,7 @@ def output_classes(usage: Usage, rates: TextRates, tokens: int) -> list[Tokens] 
         ("audio_output_tokens", audio, rates.audio_output),
         ("image_output_tokens", image, rates.image_output),
     )
-    of_video = (("video_output_tokens", video, rates.of_rare("video_output")),) if video else ()
+    of_video = ((VIDEO_OUTPUT, video, rates.of_rare("video_output")),) if video else ()
     return _taken(all_output(rates, tokens), classes + of_video)
 
 

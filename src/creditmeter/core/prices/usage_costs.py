@@ -14,7 +14,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import Fee, total_usd, unpriced_units, usage_fees
+from creditmeter.core.prices.fees import Fee, total_usd, unpriced_units, usage_fees, without_other_fee
 from creditmeter.core.prices.item_prices import Items, items_of
 from creditmeter.core.prices.line_costs import free_lines, item_lines, text_lines
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
@@ -89,9 +89,12 @@ def price_text(
 ) -> Cost:
     """The cost of so many tokens of input and of output by a rule. `usage` tells their classes apart."""
     found = served_prices(card, rule, usage, at)
-    prices, flags = found.prices, flags + found.flags
+    flags += found.flags
+    fees, unread = _fees(card, rule, found.prices, usage) if usage.units else ((), ())
+    if fees:
+        found = found._replace(prices=without_other_fee(found.prices, fees))
+    prices = found.prices
     classes, input_tokens, contradictions = _classes(prices, usage, tokens)
-    fees, unread = _fees(card, rule, prices, usage) if usage.units else ((), ())
     cost = sum_of_tokens(classes)
     if found.factor != 1:
         cost = EXACTLY.multiply(cost, found.factor)

@@ -13,11 +13,11 @@ from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits
 from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.fallback import text_rule
-from creditmeter.core.prices.fees import total_usd, usage_fees
+from creditmeter.core.prices.fees import REQUESTS, Fee, total_usd, usage_fees, without_other_fee
 from creditmeter.core.prices.item_prices import item_credits
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
-from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded
+from creditmeter.core.prices.rounding import EXACTLY, rounded
 from creditmeter.core.prices.tiers import ServedPrices, served_prices
 from creditmeter.core.prices.token_costs import cost_of, exact_price
 from creditmeter.core.prices.worst_cases import worst_cost, wrong_parts
@@ -84,7 +84,10 @@ def low_price(card: RateCard, work: Work, hold: Hold, at: Instant) -> Microcredi
     assert rule is not None, "what has a bound has a price"
     assert work.input_tokens is not None, "what has a bound has an input"
     found = served_prices(card, rule, work, at)
-    return _rounded_text(card, rule, found, cost_of(work.input_tokens, found.prices.for_input(work.input_tokens).lowest_input))
+    for_request = {name: count for name, count in work.units.items() if name in REQUESTS}
+    fees = usage_fees(card, rule, found.prices, replace(work, units=for_request)) if for_request else ()
+    least = cost_of(work.input_tokens, found.prices.for_input(work.input_tokens).lowest_input)
+    return _rounded_text(card, rule, found, least, fees)
 
 
 def _hold(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
@@ -116,12 +119,13 @@ def _hold_for_text(card: RateCard, work: Work, at: Instant) -> Hold | NoPrice:
         return unpriced_model(work)
     found = served_prices(card, rule, work, at)
     worst = worst_cost(found.prices, work, output_tokens)
-    fees_usd = total_usd(usage_fees(card, rule, found.prices, work)) if work.units else NOTHING
-    return Hold(_rounded_text(card, rule, found, worst, fees_usd), card.version, work)
+    fees = usage_fees(card, rule, found.prices, work) if work.units else ()
+    return Hold(_rounded_text(card, rule, found, worst, fees), card.version, work)
 
 
 def _rounded_text(
-    card: RateCard, rule: TextRule, found: ServedPrices, tokens_cost: Decimal, fees_usd: Decimal = NOTHING
+    card: RateCard, rule: TextRule, found: ServedPrices, tokens_cost: Decimal, fees: tuple[Fee, ...]
 ) -> Microcredits:
-    exact_credits, _ = exact_price(card, rule, found.prices, EXACTLY.multiply(tokens_cost, found.factor), fees_usd)
+    prices = without_other_fee(found.prices, fees)
+    exact_credits, _ = exact_price(card, rule, prices, EXACTLY.multiply(tokens_cost, found.factor), total_usd(fees))
     return rounded(card, exact_credits, card.minimum)[0]

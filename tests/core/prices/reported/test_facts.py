@@ -31,6 +31,12 @@ from tests.core.prices.reports import CHAT, GEMINI, MESSAGE, one
         ({"usageMetadata": GEMINI | {"trafficType": "ON_DEMAND"}}, ("standard", "", "")),
         ({"serviceTier": {"type": "flex"}, "usage": {"inputTokens": 1, "outputTokens": 1}}, ("flex", "", "")),
         ({"service_tier": 5, "usage": CHAT}, ("", "", "")),
+        (
+            {"performanceConfig": {"latency": "optimized"}, "usage": {"inputTokens": 1, "outputTokens": 1}},
+            ("", "optimized", ""),
+        ),
+        ({"performanceConfig": {"latency": "standard"}, "usage": {"inputTokens": 1, "outputTokens": 1}}, ("", "standard", "")),
+        ({"performanceConfig": "optimized", "usage": {"inputTokens": 1, "outputTokens": 1}}, ("", "", "")),
     ],
 )
 def test_what_served_the_call(document: Any, served: tuple[str, str, str]) -> None:
@@ -63,6 +69,37 @@ def test_the_cost_that_is_reported(document: Any, usd: str | None) -> None:
     assert one(document).reported_cost_usd == (None if usd is None else Decimal(usd))
 
 
+PREVIEW = {"tools": [{"type": "web_search_preview", "search_context_size": "low"}]}
+
+
+def items(*found: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """A response of OpenAI that shows these items, by their types and what else they say."""
+    typed = [(each, {}) if isinstance(each, str) else each for each in found]
+    output = [{"type": kind} | beside for kind, beside in typed]
+    return {"usage": {"input_tokens": 1, "output_tokens": 1}, "output": output}
+
+
+def interaction(**counts: int) -> dict[str, Any]:
+    """A response of Gemini's Interactions, which counts its searches."""
+    tools = [{"type": kind, "count": count} for kind, count in counts.items()]
+    return {"usage": {"total_input_tokens": 1, "total_output_tokens": 1, "grounding_tool_count": tools}}
+
+
+def langchain(**metadata: Any) -> dict[str, Any]:
+    """A message of LangChain that says this of what Gemini found."""
+    return {"response_metadata": {"grounding_metadata": metadata}, "usage_metadata": {"input_tokens": 1, "output_tokens": 1}}
+
+
+def ai_sdk(**metadata: Any) -> dict[str, Any]:
+    """A result of the AI SDK that says this of what Gemini found."""
+    return {"usage": {"inputTokens": 1, "outputTokens": 1}, "providerMetadata": {"google": {"groundingMetadata": metadata}}}
+
+
+def grounded(**metadata: Any) -> dict[str, Any]:
+    """A response of Gemini that says this of what it found."""
+    return {"candidates": [{"groundingMetadata": metadata}], "usageMetadata": GEMINI}
+
+
 @pytest.mark.parametrize(
     ("model", "document", "units"),
     [
@@ -91,11 +128,93 @@ def test_the_cost_that_is_reported(document: Any, usd: str | None) -> None:
             {"candidates": [{"groundingMetadata": {"webSearchQueries": ["a", "b"]}}], "usageMetadata": GEMINI},
             {"web_searches": 1},
         ),
+        ("gpt-5", items("code_interpreter_call", "code_interpreter_call"), {"code_executions": 2}),
+        ("gpt-5", items(*[("code_interpreter_call", {"container_id": "c1"})] * 3), {"code_executions": 1}),
+        (
+            "gpt-5",
+            items(("code_interpreter_call", {"container_id": "c1"}), ("code_interpreter_call", {"container_id": "c2"})),
+            {"code_executions": 2},
+        ),
+        (
+            "gpt-5",
+            items(("code_interpreter_call", {"container_id": "c1"}))
+            | {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}}]},
+            {"code_executions_4g": 1},
+        ),
+        (
+            "gpt-5",
+            items(("code_interpreter_call", {"container_id": "c1"}))
+            | {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "1g"}}]},
+            {"code_executions": 1},
+        ),
+        ("gpt-4.1", items("web_search_call") | PREVIEW, {"web_search_previews": 1}),
+        ("gpt-4o-2024-08-06", items("web_search_call", "web_search_call") | PREVIEW, {"web_search_previews": 2}),
+        ("o4-mini", items("web_search_call") | PREVIEW, {"web_searches": 1}),
+        ("gpt-5", items("web_search_call") | PREVIEW, {"web_searches": 1}),
+        ("gpt-4.1", items("web_search_call") | {"tools": [{"type": "web_search"}]}, {"web_searches": 1}),
+        ("gpt-4o-search-preview-2025-03-11", {"choices": [{}], "usage": CHAT}, {"web_search_previews": 1}),
+        ("gpt-4o-mini-search-preview", {"choices": [{}], "usage": CHAT}, {"web_search_previews": 1}),
+        ("gpt-5-search-api", {"choices": [{}], "usage": CHAT}, {"web_searches": 1}),
+        ("gpt-4o", {"choices": [{}], "usage": CHAT}, {}),
+        ("gpt-5", items("image_generation_call", ("image_generation_call", {"status": "failed"})), {"image_generations": 1}),
+        ("gpt-5", items(("image_generation_call", {"action": {"type": "edit"}})), {"image_generations": 1}),
+        ("gemini-2.5-pro", grounded(groundingChunks=[{"maps": {"placeId": "p"}}, {"maps": {}}]), {"map_prompts": 1}),
+        ("gemini-3-pro", grounded(groundingChunks=[{"web": {"uri": "u"}}, {"maps": {}}]), {"map_searches": 1}),
+        ("gemini-3-pro", grounded(googleMapsWidgetContextToken="w"), {"map_searches": 1}),
+        ("gemini-3-pro", grounded(groundingChunks=[{"web": {"uri": "u"}}], webSearchQueries=["a"]), {"web_searches": 1}),
+        (
+            "gemini-2.5-pro",
+            grounded(groundingChunks=[{"maps": {}}], webSearchQueries=["a", "b"]),
+            {"map_prompts": 1, "web_searches": 1},
+        ),
+        ("gemini-2.5-pro", interaction(google_search=3, google_maps=2), {"web_searches": 1, "map_prompts": 1}),
+        ("gemini-3-pro", interaction(google_search=3, google_maps=2), {"web_searches": 3, "map_searches": 2}),
+        ("gemini-3-pro", langchain(webSearchQueries=["a", "b"]), {"web_searches": 2}),
+        ("gemini-2.5-pro", langchain(web_search_queries=["a", "b"]), {"web_searches": 1}),
+        ("gemini-3-pro", ai_sdk(webSearchQueries=["a", "b"]), {"web_searches": 2}),
+        ("gemini-3-pro", {"usageMetadata": GEMINI, "groundingMetadata": {"webSearchQueries": ["a"]}}, {"web_searches": 1}),
+        ("gemini-2.5-pro", ai_sdk(groundingChunks=[{"maps": {}}]), {"map_prompts": 1}),
+        ("sonar", {"usage": CHAT | {"search_context_size": "low"}}, {"low_context_requests": 1}),
+        ("sonar", {"usage": CHAT | {"search_context_size": "HIGH"}}, {"high_context_requests": 1}),
+        ("sonar", {"usage": CHAT | {"search_context_size": "vast"}}, {}),
+        (
+            "sonar",
+            {"web_search_options": {"search_context_size": "medium"}, "usage": CHAT},
+            {"medium_context_requests": 1},
+        ),
     ],
 )
 def test_tools_with_fees_are_counted(model: str, document: Any, units: dict[str, int]) -> None:
     """By the provider's counters, or as they are shown."""
     assert one(document | ({"model": model} if model else {})).units == units
+
+
+@pytest.mark.parametrize(
+    ("asked", "named", "searches"),
+    [
+        ("gemini-2.5-flash", "", 1),
+        ("google/gemini-2.5-flash", "", 1),
+        ("gemini-3-flash-preview", "", 3),
+        ("", "", 3),
+        ("gemini-2.5-flash", "gemini-3-flash-preview", 3),
+        ("gemini-3-flash-preview", "gemini-2.5-flash", 1),
+    ],
+)
+def test_the_model_that_was_asked_for_says_how_searches_are_billed_where_the_report_names_none(
+    asked: str, named: str, searches: int
+) -> None:
+    """Up to Gemini 2.5 a grounded prompt has one fee, whatever it searched for; from Gemini 3 on each search has."""
+    document = grounded(webSearchQueries=["a", "b", "c"]) | ({"modelVersion": named} if named else {})
+    assert one(document, "google", asked).units == {"web_searches": searches}
+
+
+def test_a_container_has_one_fee_in_all_responses_of_a_call() -> None:
+    """It is counted where it is shown first; the events of one response are one."""
+    run = "code_interpreter_call"
+    first = {"id": "r1", "model": "gpt-5"} | items((run, {"container_id": "c1"}))
+    again = {"id": "r2", "model": "gpt-5"} | items((run, {"container_id": "c1"}), (run, {"container_id": "c2"}))
+    responses = read(json.dumps([first, first, again])).responses
+    assert [each.units for each in responses] == [{"code_executions": 1}, {"code_executions": 1}]
 
 
 @pytest.mark.parametrize(
@@ -124,13 +243,14 @@ def test_what_says_nothing_new_has_a_reason() -> None:
 
 
 def test_other_models_of_one_response_are_responses_of_their_own() -> None:
-    """The steps of the model itself are billed as their sum: 23 + 180 in, 1 + 3 out."""
+    """And so is each step of the model itself."""
     steps = [
         {"type": "compaction", "input_tokens": 180, "output_tokens": 3},
         {"type": "message", "input_tokens": 23, "output_tokens": 1},
         {"type": "advisor_message", "model": "claude-opus-4-6", "input_tokens": 50, "output_tokens": 7},
     ]
     usage = {"input_tokens": 23, "output_tokens": 1, "iterations": steps}
-    own, other = read(json.dumps({"id": "m", "model": "claude-sonnet-4-6", "usage": usage})).responses
-    assert (own.model, own.counts) == ("claude-sonnet-4-6", {"input_tokens": 203, "output_tokens": 4})
+    compaction, own, other = read(json.dumps({"id": "m", "model": "claude-sonnet-4-6", "usage": usage})).responses
+    assert (compaction.model, compaction.counts) == ("claude-sonnet-4-6", {"input_tokens": 180, "output_tokens": 3})
+    assert (own.model, own.counts) == ("claude-sonnet-4-6", {"input_tokens": 23, "output_tokens": 1})
     assert (other.model, other.counts) == ("claude-opus-4-6", {"input_tokens": 50, "output_tokens": 7})

@@ -8,25 +8,7 @@ import pytest
 from creditmeter.core.prices.reported.classes import COUNTS, UNITS
 from creditmeter.core.prices.reported.counting import Place
 from creditmeter.core.prices.reported.shapes import SHAPES, Shape
-from tests.core.prices.reports import CACHED_AUDIO, one
-
-SHORT = {
-    "in": "input_tokens",
-    "out": "output_tokens",
-    "read": "cache_read_input_tokens",
-    "written": "cache_creation_input_tokens",
-    "hour": "cache_creation_1h_input_tokens",
-    "thought": "reasoning_output_tokens",
-    "audio_in": "audio_input_tokens",
-    "audio_out": "audio_output_tokens",
-    "image_in": "image_input_tokens",
-    "image_out": "image_output_tokens",
-}
-
-
-def counted(**counts: int) -> dict[str, int]:
-    """Counts by their short names."""
-    return {SHORT[name]: count for name, count in counts.items()}
+from tests.core.prices.reports import CACHED_AUDIO, counted, one
 
 
 @pytest.mark.parametrize(
@@ -45,6 +27,13 @@ def counted(**counts: int) -> dict[str, int]:
             counted(**{"in": 500}, out=90, read=400, thought=70),
             {},
             id="Codex",
+        ),
+        pytest.param(
+            "openai",
+            {"input_tokens": 500, "cached_input_tokens": 400, "cache_write_input_tokens": 60, "output_tokens": 90},
+            counted(**{"in": 500}, out=90, read=400, written=60),
+            {},
+            id="Codex: what was written to the cache is inside, too",
         ),
         pytest.param(
             "aws",

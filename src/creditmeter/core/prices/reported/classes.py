@@ -17,6 +17,9 @@ from creditmeter.core.prices.reported.shapes import CHAT, GEMINI, INTERACTIONS, 
 UNITS = (
     *("cached_audio_input_tokens", "cached_image_input_tokens", "video_input_tokens", "video_output_tokens", "citation_tokens"),
     *("web_searches", "social_searches", "storage_searches", "code_executions", "search_sources", "rerank_searches"),
+    *("web_search_previews", "map_prompts", "map_searches", "image_generations"),
+    *("code_executions_4g", "code_executions_16g", "code_executions_64g"),
+    *("low_context_requests", "medium_context_requests", "high_context_requests"),
 )
 """What no field of a usage counts."""
 

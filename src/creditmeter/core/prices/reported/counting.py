@@ -54,13 +54,16 @@ def place(text: str) -> Place:
 
 
 def count_at(raw: Raw, where: Place) -> int | None:
-    """The count at a place; None if there is nothing. Items of a list are added up, and what one leaves out is 0.
+    """The count at a place; None if there is nothing. Items of a list are added up, and what one leaves out is 0. Where an
+    object should be, it may be in a list: the Agents SDK writes details so.
 
     Raises:
         UnknownUsageError: what stands there is no count.
     """
     found: Any = raw
     for position, step in enumerate(where.steps):
+        if isinstance(found, list) and len(where.steps) == position + 1:
+            return _of_items(found, Step(step.name), where.names[position:], ".".join(where.names))
         found = found.get(step.name) if isinstance(found, dict) else None
         if found is None:
             return None

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from creditmeter.core.prices.reported.shapes import AND, SHAPES, TOTAL_ONLY, Shape
+from creditmeter.core.prices.reported.places import AND
+from creditmeter.core.prices.reported.shapes import SHAPES, TOTAL_ONLY, Shape
 
 _HEADINGS = {
     "input_tokens": "input",

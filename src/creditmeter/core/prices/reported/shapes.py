@@ -14,6 +14,8 @@ Where the words come from:
 * AI SDK: https://ai-sdk.dev/docs/reference/ai-sdk-core/generate-text
 * LangChain: https://reference.langchain.com/python/langchain-core/messages/ai/UsageMetadata
 * pydantic-ai: https://ai.pydantic.dev/api/usage
+* OpenRouter: https://openrouter.ai/docs/api/api-reference/generations/get-generation
+* Claude Code: https://code.claude.com/docs/en/agent-sdk/cost-tracking
 * Ollama: https://docs.ollama.com/api/usage
 * Cohere: https://docs.cohere.com/reference/chat
 * LiteLLM: https://docs.litellm.ai/docs/completion/prompt_caching
@@ -23,12 +25,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from creditmeter.core.prices.reported.attributes import ATTRIBUTES, PREFIXES
 from creditmeter.core.prices.reported.counting import Place, place
-
-Places = tuple[str, ...]
-
-AND = " & "
-"""Stands between places that are added up."""
+from creditmeter.core.prices.reported.places import AND, TIERS, Places, all_details, details, modality
 
 
 @dataclass(frozen=True)
@@ -64,59 +63,21 @@ class Shape:
         return frozenset(each.names for alternatives in self.classes.values() for places in alternatives for each in places)
 
 
-def _details(side: str, name: str) -> Places:
-    return tuple(f"{side}_{details}/{name}" for details in ("tokens_details", "token_details"))
-
-
-def _modality(lists: Places, modalities: Places, count: str) -> Places:
-    return (AND.join(f"{each}[modality={modality}]/{count}" for each in lists for modality in modalities),)
-
-
 _CREATED = ("cache_creation", "prompt_tokens_details/cache_creation_token_details", "prompt_tokens_details/cache_creation")
 _SEARCHES = {
     "web_searches": (
-        "server_tool_use/web_search_requests",
-        "num_search_queries",
-        "server_side_tool_usage_details/web_search_calls",
-        "tool_calls_details/search_web/invocation",
-        "prompt_tokens_details/web_search_requests",
+        *("server_tool_use/web_search_requests", "num_search_queries", "server_side_tool_usage_details/web_search_calls"),
+        *("tool_calls_details/search_web/invocation", "prompt_tokens_details/web_search_requests"),
     ),
     "social_searches": ("server_side_tool_usage_details/x_search_calls",),
     "storage_searches": (
         "server_side_tool_usage_details/file_search_calls & server_side_tool_usage_details/document_search_calls",
     ),
-    "code_executions": (
-        "server_tool_use/code_execution_requests",
-        "server_side_tool_usage_details/code_interpreter_calls",
-    ),
+    "code_executions": ("server_tool_use/code_execution_requests", "server_side_tool_usage_details/code_interpreter_calls"),
     "search_sources": ("num_sources_used",),
 }
 
-OTEL_PREFIX = "gen_ai.usage."
-OTEL = Shape(
-    "OpenTelemetry attributes",
-    (OTEL_PREFIX,),
-    {
-        "input_tokens": (f"{OTEL_PREFIX}input_tokens", f"{OTEL_PREFIX}prompt_tokens"),
-        "output_tokens": (f"{OTEL_PREFIX}output_tokens", f"{OTEL_PREFIX}completion_tokens"),
-        "cache_read_input_tokens": (
-            f"{OTEL_PREFIX}cache_read.input_tokens",
-            f"{OTEL_PREFIX}cache_read_input_tokens",
-            f"{OTEL_PREFIX}input_tokens.cached",
-        ),
-        "cache_creation_input_tokens": (
-            f"{OTEL_PREFIX}cache_creation.input_tokens",
-            f"{OTEL_PREFIX}cache_creation_input_tokens",
-            f"{OTEL_PREFIX}input_tokens.cache_write",
-        ),
-        "reasoning_output_tokens": (
-            f"{OTEL_PREFIX}reasoning.output_tokens",
-            f"{OTEL_PREFIX}reasoning_tokens",
-            f"{OTEL_PREFIX}output_tokens.reasoning",
-        ),
-        "total": (f"{OTEL_PREFIX}total_tokens",),
-    },
-)
+OTEL = Shape("OpenTelemetry attributes, also those of pydantic-ai and the AI SDK", PREFIXES, ATTRIBUTES)
 
 _PROMPTS, _ANSWERS = ("promptTokensDetails", "toolUsePromptTokensDetails"), ("candidatesTokensDetails", "responseTokensDetails")
 _PAGES = ("IMAGE", "DOCUMENT")
@@ -130,15 +91,15 @@ GEMINI = Shape(
         "reasoning_output_tokens": ("+thoughtsTokenCount",),
         "cache_read_input_tokens": ("cachedContentTokenCount",),
         "text_input_tokens": ("promptTokensDetails[modality=TEXT]/tokenCount",),
-        "audio_input_tokens": _modality(_PROMPTS, ("AUDIO",), "tokenCount"),
-        "image_input_tokens": _modality(_PROMPTS, _PAGES, "tokenCount"),
-        "video_input_tokens": _modality(_PROMPTS, ("VIDEO",), "tokenCount"),
-        "text_output_tokens": _modality(_ANSWERS, ("TEXT",), "tokenCount"),
-        "audio_output_tokens": _modality(_ANSWERS, ("AUDIO",), "tokenCount"),
-        "image_output_tokens": _modality(_ANSWERS, _PAGES, "tokenCount"),
-        "video_output_tokens": _modality(_ANSWERS, ("VIDEO",), "tokenCount"),
-        "cached_audio_input_tokens": _modality(("cacheTokensDetails",), ("AUDIO",), "tokenCount"),
-        "cached_image_input_tokens": _modality(("cacheTokensDetails",), _PAGES, "tokenCount"),
+        "audio_input_tokens": modality(_PROMPTS, ("AUDIO",), "tokenCount"),
+        "image_input_tokens": modality(_PROMPTS, _PAGES, "tokenCount"),
+        "video_input_tokens": modality(_PROMPTS, ("VIDEO",), "tokenCount"),
+        "text_output_tokens": modality(_ANSWERS, ("TEXT",), "tokenCount"),
+        "audio_output_tokens": modality(_ANSWERS, ("AUDIO",), "tokenCount"),
+        "image_output_tokens": modality(_ANSWERS, _PAGES, "tokenCount"),
+        "video_output_tokens": modality(_ANSWERS, ("VIDEO",), "tokenCount"),
+        "cached_audio_input_tokens": modality(("cacheTokensDetails",), ("AUDIO",), "tokenCount"),
+        "cached_image_input_tokens": modality(("cacheTokensDetails",), _PAGES, "tokenCount"),
         "total": ("totalTokenCount",),
     },
     ("toolUsePromptTokenCount", "cachedContentTokenCount", *_PROMPTS, *_ANSWERS, "cacheTokensDetails"),
@@ -155,16 +116,17 @@ INTERACTIONS = Shape(
         "reasoning_output_tokens": ("+total_thought_tokens",),
         "cache_read_input_tokens": ("total_cached_tokens",),
         "text_input_tokens": ("input_tokens_by_modality[modality=text]/tokens",),
-        "audio_input_tokens": _modality(_BY_INPUT, ("audio",), "tokens"),
-        "image_input_tokens": _modality(_BY_INPUT, ("image", "document"), "tokens"),
-        "video_input_tokens": _modality(_BY_INPUT, ("video",), "tokens"),
-        "text_output_tokens": _modality(("output_tokens_by_modality",), ("text",), "tokens"),
-        "audio_output_tokens": _modality(("output_tokens_by_modality",), ("audio",), "tokens"),
-        "image_output_tokens": _modality(("output_tokens_by_modality",), ("image", "document"), "tokens"),
-        "video_output_tokens": _modality(("output_tokens_by_modality",), ("video",), "tokens"),
-        "cached_audio_input_tokens": _modality(("cached_tokens_by_modality",), ("audio",), "tokens"),
-        "cached_image_input_tokens": _modality(("cached_tokens_by_modality",), ("image", "document"), "tokens"),
+        "audio_input_tokens": modality(_BY_INPUT, ("audio",), "tokens"),
+        "image_input_tokens": modality(_BY_INPUT, ("image", "document"), "tokens"),
+        "video_input_tokens": modality(_BY_INPUT, ("video",), "tokens"),
+        "text_output_tokens": modality(("output_tokens_by_modality",), ("text",), "tokens"),
+        "audio_output_tokens": modality(("output_tokens_by_modality",), ("audio",), "tokens"),
+        "image_output_tokens": modality(("output_tokens_by_modality",), ("image", "document"), "tokens"),
+        "video_output_tokens": modality(("output_tokens_by_modality",), ("video",), "tokens"),
+        "cached_audio_input_tokens": modality(("cached_tokens_by_modality",), ("audio",), "tokens"),
+        "cached_image_input_tokens": modality(("cached_tokens_by_modality",), ("image", "document"), "tokens"),
         "web_searches": ("grounding_tool_count[type=google_search]/count",),
+        "map_searches": ("grounding_tool_count[type=google_maps]/count",),
         "total": ("total_tokens",),
     },
     ("total_cached_tokens", *_BY_INPUT, "output_tokens_by_modality", "cached_tokens_by_modality"),
@@ -183,39 +145,30 @@ CHAT = Shape(
         "input_tokens": ("prompt_tokens", "input_tokens"),
         "output_tokens": ("completion_tokens", "output_tokens"),
         "cache_read_input_tokens": (
-            "prompt_tokens_details/cached_tokens",
-            "prompt_token_details/cached_tokens",
-            "prompt_tokens_details/cache_read_input_tokens",
-            "cache_read_input_tokens",
-            "prompt_cache_hit_tokens",
-            "cached_tokens",
-            "cached_prompt_text_tokens",
+            *all_details("input", "cached_tokens", "cache_read_input_tokens", "cache_read"),
+            *("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens"),
         ),
         "cache_creation_input_tokens": (
-            "prompt_tokens_details/cache_write_tokens",
-            "prompt_tokens_details/cache_creation_tokens",
-            "prompt_tokens_details/cache_creation_input_tokens",
-            "cache_creation_input_tokens",
-            "cache_write_tokens",
+            *all_details("input", "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
+            *("cache_creation_input_tokens", "cache_write_tokens", "cache_write_input_tokens"),
         ),
         "cache_creation_5m_input_tokens": tuple(f"{each}/ephemeral_5m_input_tokens" for each in _CREATED),
         "cache_creation_1h_input_tokens": tuple(f"{each}/ephemeral_1h_input_tokens" for each in _CREATED),
         "reasoning_output_tokens": (
-            "completion_tokens_details/reasoning_tokens",
-            "completion_token_details/reasoning_tokens",
+            *details("output", "reasoning_tokens"),
             "reasoning_tokens",
         ),
-        "audio_input_tokens": ("prompt_tokens_details/audio_tokens",),
-        "image_input_tokens": ("prompt_tokens_details/image_tokens",),
-        "video_input_tokens": ("prompt_tokens_details/video_tokens",),
-        "audio_output_tokens": ("completion_tokens_details/audio_tokens",),
-        "image_output_tokens": ("completion_tokens_details/image_tokens",),
-        "video_output_tokens": ("completion_tokens_details/video_tokens",),
+        "audio_input_tokens": details("input", "audio_tokens"),
+        "image_input_tokens": (*details("input", "image_tokens"), "prompt_image_tokens"),
+        "video_input_tokens": details("input", "video_tokens"),
+        "audio_output_tokens": details("output", "audio_tokens"),
+        "image_output_tokens": details("output", "image_tokens"),
+        "video_output_tokens": details("output", "video_tokens"),
         "cached_audio_input_tokens": (
-            "prompt_tokens_details/cached_tokens_details/audio_tokens",
+            *details("input", "cached_tokens_details/audio_tokens"),
             "prompt_tokens_details/cached_audio_tokens",
         ),
-        "cached_image_input_tokens": ("prompt_tokens_details/cached_tokens_details/image_tokens",),
+        "cached_image_input_tokens": details("input", "cached_tokens_details/image_tokens"),
         "citation_tokens": ("citation_tokens",),
         **_SEARCHES,
         "total": ("total_tokens",),
@@ -223,63 +176,92 @@ CHAT = Shape(
     ("prompt_tokens_details", "completion_tokens_details", "prompt_cache_hit_tokens", "citation_tokens", "num_search_queries"),
 )
 
+CODEX = Shape(
+    "Codex",
+    ("cached_input_tokens",),
+    {
+        "input_tokens": ("input_tokens",),
+        "output_tokens": ("output_tokens",),
+        "cache_read_input_tokens": ("cached_input_tokens",),
+        "cache_creation_input_tokens": ("cache_write_input_tokens",),
+        "reasoning_output_tokens": ("reasoning_output_tokens",),
+        "total": ("total_tokens",),
+    },
+)
+
 MESSAGES = Shape(
-    "OpenAI responses, images and realtime; Anthropic messages; LangChain; pydantic-ai; Codex; Cohere",
+    "OpenAI responses, images and realtime; Anthropic messages; LangChain; pydantic-ai; Cohere; DashScope",
     (
-        *("input_tokens", "output_tokens", "request_tokens", "response_tokens", "cached_input_tokens"),
+        *("input_tokens", "output_tokens", "request_tokens", "response_tokens"),
         *("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "server_tool_use"),
     ),
     {
-        "input_tokens": ("input_tokens", "request_tokens"),
-        "output_tokens": ("output_tokens", "response_tokens"),
+        "input_tokens": ("input_tokens", "request_tokens", "details/input_tokens"),
+        "output_tokens": ("output_tokens", "response_tokens", "details/output_tokens"),
         "cache_read_input_tokens": (
-            *_details("input", "cached_tokens"),
-            *_details("input", "cache_read_input_tokens"),
-            *_details("input", "cache_read"),
-            "cached_input_tokens",
-            "cache_read_tokens",
-            "cached_tokens",
-            "+cache_read_input_tokens",
+            *all_details("input", "cached_tokens", "cache_read_input_tokens", "cache_read"),
+            *all_details("input", *(f"{tier}_cache_read" for tier in TIERS)),
+            *("cache_read_tokens", "cached_tokens", "+cache_read_input_tokens"),
+            *("details/cache_read_input_tokens", "details/cached_content_tokens", "details/cache_read_tokens"),
+            "details/cached_tokens",
         ),
         "cache_creation_input_tokens": (
-            *_details("input", "cache_write_tokens"),
-            *_details("input", "cache_creation_tokens"),
-            *_details("input", "cache_creation_input_tokens"),
-            *_details("input", "cache_creation"),
-            "cache_write_tokens",
-            "+cache_creation_input_tokens",
-            "+cache_write_input_tokens",
+            *all_details("input", "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"),
+            *("input_tokens_details/cache_creation", "input_token_details/cache_creation"),
+            *("cache_write_tokens", "+cache_creation_input_tokens", "+cache_write_input_tokens"),
+            *("details/cache_creation_input_tokens", "details/cache_write_tokens"),
         ),
         "cache_creation_5m_input_tokens": (
-            *_details("input", "ephemeral_5m_input_tokens"),
-            "details/ephemeral_5m_input_tokens",
-            "+cache_creation/ephemeral_5m_input_tokens",
+            *details("input", "ephemeral_5m_input_tokens"),
+            *("prompt_tokens_details/cache_creation/ephemeral_5m_input_tokens", "cache_write_5m_tokens"),
+            *("details/ephemeral_5m_input_tokens", "+cache_creation/ephemeral_5m_input_tokens"),
             "+cache_details[ttl=5m]/input_tokens",
         ),
         "cache_creation_1h_input_tokens": (
-            *_details("input", "ephemeral_1h_input_tokens"),
-            "details/ephemeral_1h_input_tokens",
-            "+cache_creation/ephemeral_1h_input_tokens",
+            *details("input", "ephemeral_1h_input_tokens"),
+            *("prompt_tokens_details/cache_creation/ephemeral_1h_input_tokens", "cache_write_1h_tokens"),
+            *("details/ephemeral_1h_input_tokens", "+cache_creation/ephemeral_1h_input_tokens"),
             "+cache_details[ttl=1h]/input_tokens",
         ),
         "reasoning_output_tokens": (
-            *_details("output", "reasoning_tokens"),
-            *_details("output", "thinking_tokens"),
-            *_details("output", "reasoning"),
-            "reasoning_output_tokens",
-            "reasoning_tokens",
-            "details/reasoning_tokens",
+            *all_details("output", "reasoning_tokens", "thinking_tokens", "reasoning"),
+            *all_details("output", *(f"{tier}_reasoning" for tier in TIERS)),
+            *("reasoning_output_tokens", "output_reasoning_tokens", "reasoning_tokens", "details/reasoning_tokens"),
             "details/thoughts_tokens",
         ),
-        "audio_input_tokens": (*_details("input", "audio_tokens"), *_details("input", "audio"), "input_audio_tokens"),
-        "image_input_tokens": (*_details("input", "image_tokens"), *_details("input", "image")),
-        "video_input_tokens": (*_details("input", "video_tokens"), *_details("input", "video")),
-        "text_output_tokens": (*_details("output", "text_tokens"), *_details("output", "text")),
-        "audio_output_tokens": (*_details("output", "audio_tokens"), *_details("output", "audio"), "output_audio_tokens"),
-        "image_output_tokens": (*_details("output", "image_tokens"), *_details("output", "image")),
-        "video_output_tokens": (*_details("output", "video_tokens"), *_details("output", "video")),
-        "cached_audio_input_tokens": (*_details("input", "cached_tokens_details/audio_tokens"), "cache_audio_read_tokens"),
-        "cached_image_input_tokens": _details("input", "cached_tokens_details/image_tokens"),
+        "audio_input_tokens": (
+            *all_details("input", "audio_tokens", "audio"),
+            *("input_audio_tokens", "details/audio_prompt_tokens"),
+        ),
+        "image_input_tokens": (
+            *all_details("input", "image_tokens", "image"),
+            *("input_image_tokens", "details/image_prompt_tokens & details/document_prompt_tokens"),
+        ),
+        "video_input_tokens": (
+            *all_details("input", "video_tokens", "video"),
+            *("input_video_tokens", "details/video_prompt_tokens"),
+        ),
+        "text_output_tokens": all_details("output", "text_tokens", "text"),
+        "audio_output_tokens": (
+            *all_details("output", "audio_tokens", "audio"),
+            *("output_audio_tokens", "details/audio_candidates_tokens"),
+        ),
+        "image_output_tokens": (
+            *all_details("output", "image_tokens", "image"),
+            *("output_image_tokens", "details/image_candidates_tokens"),
+        ),
+        "video_output_tokens": (
+            *all_details("output", "video_tokens", "video"),
+            *("output_video_tokens", "details/video_candidates_tokens"),
+        ),
+        "cached_audio_input_tokens": (
+            *details("input", "cached_tokens_details/audio_tokens"),
+            *("cache_audio_read_tokens", "details/audio_cache_tokens"),
+        ),
+        "cached_image_input_tokens": (
+            *details("input", "cached_tokens_details/image_tokens"),
+            *("cache_image_read_tokens", "details/image_cache_tokens"),
+        ),
         "citation_tokens": ("citation_tokens",),
         **_SEARCHES,
         "rerank_searches": ("search_units",),
@@ -292,45 +274,46 @@ MESSAGES = Shape(
 )
 
 CAMEL = Shape(
-    "Bedrock Converse; AI SDK 5 and 6; Cursor",
+    "Bedrock Converse; AI SDK 5 and 6; Cursor; Claude Code by model",
     ("inputTokens", "outputTokens"),
     {
         "input_tokens": ("inputTokens/total", "inputTokens"),
         "output_tokens": ("outputTokens/total", "outputTokens"),
         "cache_read_input_tokens": (
-            "inputTokenDetails/cacheReadTokens",
-            "inputTokens/cacheRead",
-            "+cacheReadInputTokens",
-            "+cacheReadInputTokenCount",
-            "+cacheReadTokens",
+            *(
+                "inputTokenDetails/cacheReadTokens",
+                "inputTokens/cacheRead",
+                "inputTokensDetails/cached_tokens",
+                "+cacheReadInputTokens",
+            ),
+            *("+cacheReadInputTokenCount", "+cacheReadTokens", "cachedPromptTokens", "promptCacheHitTokens"),
             "~cachedInputTokens",
         ),
         "cache_creation_input_tokens": (
-            "inputTokenDetails/cacheWriteTokens",
-            "inputTokens/cacheWrite",
-            "+cacheWriteInputTokens",
-            "+cacheWriteInputTokenCount",
-            "+cacheCreationInputTokens",
-            "+cacheWriteTokens",
+            *("inputTokenDetails/cacheWriteTokens", "inputTokens/cacheWrite", "+cacheWriteInputTokens"),
+            *("+cacheWriteInputTokenCount", "+cacheCreationInputTokens", "+cacheWriteTokens"),
         ),
         "cache_creation_5m_input_tokens": (
-            "+cacheDetails[ttl=5m]/inputTokens",
-            "raw/cache_creation/ephemeral_5m_input_tokens",
+            *("+cacheDetails[ttl=5m]/inputTokens", "raw/cache_creation/ephemeral_5m_input_tokens"),
         ),
         "cache_creation_1h_input_tokens": (
-            "+cacheDetails[ttl=1h]/inputTokens",
-            "raw/cache_creation/ephemeral_1h_input_tokens",
+            *("+cacheDetails[ttl=1h]/inputTokens", "raw/cache_creation/ephemeral_1h_input_tokens"),
         ),
-        "reasoning_output_tokens": ("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+        "reasoning_output_tokens": (
+            *("outputTokenDetails/reasoningTokens", "outputTokens/reasoning", "reasoningTokens"),
+            "outputTokensDetails/reasoning_tokens",
+        ),
         "audio_input_tokens": (
             "raw/prompt_tokens_details/audio_tokens",
-            *_modality(("raw/promptTokensDetails",), ("AUDIO",), "tokenCount"),
+            *modality(("raw/promptTokensDetails",), ("AUDIO",), "tokenCount"),
         ),
         "audio_output_tokens": (
             "raw/completion_tokens_details/audio_tokens",
-            *_modality(("raw/candidatesTokensDetails",), ("AUDIO",), "tokenCount"),
+            *modality(("raw/candidatesTokensDetails",), ("AUDIO",), "tokenCount"),
         ),
-        "image_output_tokens": _modality(("raw/candidatesTokensDetails",), ("IMAGE",), "tokenCount"),
+        "image_output_tokens": modality(("raw/candidatesTokensDetails",), ("IMAGE",), "tokenCount"),
+        "citation_tokens": ("citationTokens",),
+        "web_searches": ("numSearchQueries", "webSearchRequests"),
         "rerank_searches": ("searchUnits",),
         "total": ("totalTokens",),
     },
@@ -341,13 +324,26 @@ CAMEL = Shape(
 )
 
 CAMEL_CHAT = Shape(
-    "AI SDK 4",
+    "AI SDK 4, with the counts of its provider's metadata; OpenRouter in the AI SDK",
     ("promptTokens", "completionTokens"),
     {
         "input_tokens": ("promptTokens",),
         "output_tokens": ("completionTokens",),
-        "cache_read_input_tokens": ("cachedPromptTokens", "cachedInputTokens"),
-        "reasoning_output_tokens": ("reasoningTokens",),
+        "cache_read_input_tokens": (
+            *("promptTokensDetails/cachedTokens", "cachedPromptTokens", "cachedInputTokens", "promptCacheHitTokens"),
+            "+cacheReadInputTokens",
+        ),
+        "cache_creation_input_tokens": (
+            *("promptTokensDetails/cacheWriteTokens", "+cacheCreationInputTokens", "+cacheWriteInputTokens"),
+        ),
+        "reasoning_output_tokens": ("completionTokensDetails/reasoningTokens", "reasoningTokens"),
+        "audio_input_tokens": ("promptTokensDetails/audioTokens",),
+        "image_input_tokens": ("promptTokensDetails/imageTokens",),
+        "video_input_tokens": ("promptTokensDetails/videoTokens",),
+        "audio_output_tokens": ("completionTokensDetails/audioTokens",),
+        "image_output_tokens": ("completionTokensDetails/imageTokens",),
+        "citation_tokens": ("citationTokens",),
+        "web_searches": ("numSearchQueries",),
         "total": ("totalTokens",),
     },
 )
@@ -371,6 +367,18 @@ OLLAMA = Shape(
     {"input_tokens": ("prompt_eval_count",), "output_tokens": ("eval_count",)},
 )
 
+GENERATION = Shape(
+    "OpenRouter's record of a generation",
+    ("native_tokens_prompt", "native_tokens_completion", "nativeTokensPrompt", "nativeTokensCompletion"),
+    {
+        "input_tokens": ("native_tokens_prompt", "nativeTokensPrompt"),
+        "output_tokens": ("native_tokens_completion", "nativeTokensCompletion"),
+        "cache_read_input_tokens": ("native_tokens_cached", "nativeTokensCached"),
+        "reasoning_output_tokens": ("native_tokens_reasoning", "nativeTokensReasoning"),
+        "image_output_tokens": ("native_tokens_completion_images", "nativeTokensCompletionImages"),
+    },
+)
+
 SEARCHES = Shape("Cohere rerank", ("search_units",), {"rerank_searches": ("search_units",)})
 
 TOTAL_ONLY = Shape(
@@ -379,5 +387,5 @@ TOTAL_ONLY = Shape(
     {"input_tokens": ("tokens", "total_tokens")},
 )
 
-SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, MESSAGES, SEARCHES)
+SHAPES = (OTEL, INVOCATION, GEMINI, LLAMA, INTERACTIONS, CHAT, CAMEL, CAMEL_CHAT, OLLAMA, GENERATION, CODEX, MESSAGES, SEARCHES)
 """All shapes. The first of which a name is there is that of an object."""

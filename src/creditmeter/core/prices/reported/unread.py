@@ -5,11 +5,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
+from creditmeter.core.prices.reported.attributes import PREFIX
 from creditmeter.core.prices.reported.counting import Raw, number_of
-from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, in_camel_case, shape_of
+from creditmeter.core.prices.reported.recognising import AROUND, MAX_DEPTH, by_model, has_embedded, in_camel_case, shape_of
 from creditmeter.core.prices.reported.shapes import Shape
+
+STEPS = ("iterations", "request_usage_entries", "requestUsageEntries")
+"""The keys under which a usage object lists its steps: Anthropic's and the OpenAI Agents SDK's."""
 
 MAX_UNREAD = 16
 """Most paths that are named of one response."""
@@ -24,28 +29,69 @@ INFORMATIVE: Mapping[str, str] = {
     **dict.fromkeys(TOTALS, "the sum of the counts that are read"),
     **dict.fromkeys(("text_tokens", "textTokens", "text", "cached_text_tokens"), "what the other classes of its side leave"),
     **dict.fromkeys(("noCacheTokens", "noCache", "prompt_cache_miss_tokens"), "what was not cached"),
+    **dict.fromkeys(
+        ("prompt_text_tokens", "input_text_tokens", "output_text_tokens"), "what the other classes of its side leave"
+    ),
+    **dict.fromkeys(("cache_text_read_tokens", "noCacheInputTokens"), "what the other classes of its side leave"),
+    **dict.fromkeys(("promptCacheMissTokens",), "what was not cached"),
     **dict.fromkeys(("accepted_prediction_tokens", "rejected_prediction_tokens"), "a part of the completion, at its rate"),
-    **dict.fromkeys(("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens"), "what was asked for"),
+    **dict.fromkeys(("acceptedPredictionTokens", "rejectedPredictionTokens"), "a part of the completion, at its rate"),
+    **dict.fromkeys(("priority", "flex"), "the tokens of a tier, which are those that are read"),
+    **dict.fromkeys(("cleared_input_tokens", "clearedInputTokens"), "what was taken out of the prompt before it was counted"),
+    **dict.fromkeys(("original_input_tokens", "originalInputTokens"), "what the prompt was before something was taken out"),
+    **dict.fromkeys(
+        ("max_tokens", "max_output_tokens", "max_completion_tokens", "maxTokens", "maxTokenCount"), "what was asked for"
+    ),
     **dict.fromkeys(("maxOutputTokens", "max_new_tokens", "budget_tokens", "max_input_tokens"), "what was asked for"),
-    **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "a copy in the provider's words"),
+    **dict.fromkeys(("raw", "providerMetadata", "provider_metadata"), "the provider's words, which are read apart"),
+    **dict.fromkeys(("experimental_providerMetadata",), "the provider's words, which are read apart"),
     **dict.fromkeys(("context_details", "model_invocation_token_counts"), "the same tokens by step"),
     **dict.fromkeys(("steps",), "what the whole is the sum of"),
+    **dict.fromkeys(("tokens_prompt", "tokens_completion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("tokensPrompt", "tokensCompletion"), "what the router's own tokenizer counts"),
+    **dict.fromkeys(("modelInput", "request", "modelInvocationInput"), "what was asked for"),
     **dict.fromkeys(("web_fetch_requests", "mcp_calls"), "calls of tools that have no fee"),
 }
 
 _CONTENT = ("content", "output", "tools", "input", "arguments", "instructions", "messages", "logprobs", "candidates")
 _TOOL_COUNTERS = ("server_tool_use", "server_side_tool_usage_details")
-_TOKENS = re.compile(r"tokens|token_?count", re.IGNORECASE)
+_TOKENS = re.compile(r"tokens|token_?(count|details)|^server_side_tools_used$", re.IGNORECASE)
+_COPIED = re.compile(r"(input|output)_tokens|text_\w+_tokens|(\w+_)?tool_use_prompt_tokens|video_cache_tokens")
+_COST = re.compile(r"cost", re.IGNORECASE)
 
 
 def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
     """The paths in a usage object that nothing reads."""
     for names, value in _leaves(usage, ()):
-        place = names[1:] if names[0] == "iterations" else names
-        if place in shape.read_names or not (_TOKENS.search(names[-1]) or names[0] in _TOOL_COUNTERS):
+        place = names[1:] if names[0] in STEPS else names
+        if place in shape.read_names or _is_copy(place) or not (is_about_tokens(*names) or names[0] in _TOOL_COUNTERS):
             continue
         if _is_positive(value):
             yield _path(names)
+
+
+def _is_copy(names: tuple[str, ...]) -> bool:
+    """Whether a count is one that pydantic-ai copies from Gemini, which says nothing that its own counts do not say."""
+    around, _, last = ".".join(names).rpartition("details.")
+    return around in ("", PREFIX) and bool(_COPIED.fullmatch(last))
+
+
+def unread_numbers(found: Raw, around: tuple[str, ...]) -> Iterator[str]:
+    """The paths of all that looks like counts of tokens in an object of which nothing is read. It stands below these names."""
+    for names, value in _leaves(found, ()):
+        if is_about_tokens(*names) and names[0] not in _CONTENT and _is_positive(value):
+            yield _path((*around, *names))
+
+
+def is_about_tokens(*names: str) -> bool:
+    """Whether names on the way to a number say that it counts tokens. A price of tokens is none."""
+    return any(map(_TOKENS.search, names)) and not _COST.search(names[-1])
+
+
+def largest_count(usage: Raw) -> Decimal:
+    """The largest number in a usage object."""
+    numbers = (number_of(value) for _, value in _leaves(usage, ()))
+    return max((each for each in numbers if each is not None and each.is_finite()), default=Decimal(0))
 
 
 def unread_around(document: Raw, depth: int, *, has_output: bool) -> Iterator[str]:
@@ -78,6 +124,8 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
 
 def _is_usage(found: Raw, *, has_output: bool) -> bool:
     """Whether an object is usage in known words."""
+    if by_model(found) or has_embedded(found):
+        return True
     return shape_of(in_camel_case(found), has_output=has_output) is not None
 
 
