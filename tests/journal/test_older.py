@@ -21,7 +21,7 @@ OLDER = Path(__file__).parents[1] / "older_files" / "0.1.0" / "journal.sql"
 MORE = 5_000
 
 
-class Killed(Exception):
+class Killed(BaseException):
     """The process ends here."""
 
 

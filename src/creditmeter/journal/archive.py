@@ -84,7 +84,7 @@ class Archive:
         return (each for each in changes if each is not None)
 
     def _numbers(self, found: Iterator[int]) -> list[int]:
-        """What the index finds, all of it."""
+        """All of these numbers, which the index finds."""
         try:
             return list(found)
         except sqlite3.Error as error:

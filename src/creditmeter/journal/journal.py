@@ -244,7 +244,9 @@ class Journal:
 
     @contextlib.contextmanager
     def _faults_of_reading(self) -> Iterator[None]:
-        """Turn what reading raises into StorageUnavailable, or into JournalUnusable where a row is not as it was written."""
+        """Tell damage from a file that cannot be read now. Whatever a row has in the place of what was written is damage, not a
+        fault of the program.
+        """
         try:
             yield
         except sqlite3.Error as error:
@@ -252,7 +254,6 @@ class Journal:
                 raise JournalUnusable(damaged(self._path, error)) from error
             raise StorageUnavailable(str(error)) from error
         except Exception as error:
-            # Whatever a row has in the place of what was written: it is told as damage, and not as a fault of the program.
             raise JournalUnusable(damaged(self._path, first_line(error))) from error
 
     async def reopen(self) -> None:
