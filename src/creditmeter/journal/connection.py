@@ -14,6 +14,7 @@ import aiosqlite
 from creditmeter.journal import older
 from creditmeter.journal.faults import JournalUnusable, damaged
 from creditmeter.journal.index import Segment
+from creditmeter.journal.records import last_written
 from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
 from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
 

@@ -60,8 +60,9 @@ class DataDirectory:
             self._check_end()
 
     def _check_end(self) -> None:
-        noted, last = _text_of(self._mark), last_record(self._journal)
-        if noted.isdecimal() and last is not None and last < int(noted):
+        noted = _text_of(self._mark)
+        last = last_record(self._journal) if noted.isdecimal() else None
+        if last is not None and last < int(noted):
             raise StartupError(
                 f"the journal {self._journal} ends with record {last}, but record {int(noted)} was acknowledged: it or"
                 f" {self._wal} was cut off or replaced. Put them back; remove {self._mark} only if you accept that loss",
