@@ -5,6 +5,8 @@ Nothing is acknowledged that a restart would not find, and no sidecar begins ane
 
 import asyncio
 import contextlib
+import itertools
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.cli.exits import ExitCode
 from creditmeter.client import CallError, Client, call
 from creditmeter.server.health import METERING
-from creditmeter.v1 import admin_pb2
+from creditmeter.v1 import admin_pb2, metering_pb2
 from tests.cli.processes import Ended, SidecarProcess, run_forked
 from tests.e2e.fleet import balance, open_account, reserve
 
@@ -198,6 +200,35 @@ async def test_a_log_that_is_lost_after_a_crash_is_told(sidecar: SidecarProcess)
         assert str(sidecar.data_dir / "journal.db-wal") in ended.complaint
     (sidecar.data_dir / "journal.db-open").unlink()
     assert start(sidecar).code == ExitCode.FENCED
+
+
+def halve(path: Path) -> None:
+    """Leave the first half of a file."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("harm", [cut_off, halve])
+async def test_a_log_that_is_cut_off_after_a_crash_is_told(sidecar: SidecarProcess, harm: Callable[[Path], None]) -> None:
+    """SQLite takes what is left of it, without a word."""
+    assert sidecar.stop() == ExitCode.OK
+    sidecar.start()
+    log, note = sidecar.data_dir / "journal.db-wal", sidecar.data_dir / "journal.db-open"
+    before = int(note.read_text())
+    async with await begun(sidecar) as client, asyncio.timeout(NOTICED_WITHIN_SECONDS):
+        for number in itertools.count():
+            await call(client.metering.Charge, charge_of(f"c{number}"))
+            if int(note.read_text()) > before + 10:
+                break
+    sidecar.kill()
+    harm(log)
+    ended = start(sidecar)
+    assert ended.code == ExitCode.DAMAGED
+    assert "ends with record" in ended.complaint
+
+
+def charge_of(request_id: str) -> metering_pb2.ChargeRequest:
+    """A charge of a microcredit."""
+    return metering_pb2.ChargeRequest(request_id=request_id, account_id="alice", amount_microcredits=1)
 
 
 async def test_a_log_that_another_program_brought_into_the_journal(sidecar: SidecarProcess) -> None:

@@ -31,8 +31,8 @@ async def complaint(data_dir: Path, clock: ManualClock, **settings: object) -> s
 
 
 def names(data_dir: Path) -> set[str]:
-    """What is in the directory, but for the lock and what SQLite makes beside a store to read it."""
-    return {each.name for each in data_dir.iterdir()} - {"lock", "central.db-wal", "central.db-shm"}
+    """What is in the directory, but for the lock and what SQLite makes beside a database to read it."""
+    return {each.name for each in data_dir.iterdir()} - {"lock", "journal.db-shm", "central.db-wal", "central.db-shm"}
 
 
 def only(data_dir: Path, *names: str) -> None:
@@ -79,7 +79,7 @@ async def test_a_start_on_a_store_that_no_sidecar_knows(data_dir: Path, clock: M
 async def test_each_of_these_knows_of_a_journal(data_dir: Path, clock: ManualClock, left: str, witness: str) -> None:
     """By itself, as a copy of a directory without the journal has it."""
     earlier = await run(data_dir, clock)
-    only(data_dir, left)
+    only(data_dir, left, f"{left}-wal")
     said = await complaint(data_dir, clock)
     assert witness in said
     assert "--new-identity" in said
@@ -143,3 +143,31 @@ async def test_a_directory_that_cannot_be_noted_in(data_dir: Path, clock: Manual
     (data_dir / "sidecar-id.new").mkdir()
     with pytest.raises(StartupError, match=f"the data directory {data_dir} cannot be written"):
         await run(data_dir, clock)
+
+
+async def crashed(data_dir: Path, clock: ManualClock, noted: str) -> None:
+    """Leave a directory as a process that was killed does, with another note."""
+    await run(data_dir, clock)
+    (data_dir / "journal.db-wal").touch()
+    (data_dir / "journal.db-open").write_text(noted)
+
+
+async def test_a_journal_that_ends_too_early(data_dir: Path, clock: ManualClock) -> None:
+    """Somebody was told of what came after. Without the note the loss is accepted."""
+    await crashed(data_dir, clock, "00000000000000001000\n")
+    assert "ends with record 0, but record 1000 was acknowledged" in await complaint(data_dir, clock)
+    (data_dir / "journal.db-open").unlink()
+    await run(data_dir, clock)
+
+
+async def test_an_early_end_that_is_accepted_beforehand(data_dir: Path, clock: ManualClock) -> None:
+    """By a durability that does not survive a loss of power."""
+    await crashed(data_dir, clock, "00000000000000001000\n")
+    await run(data_dir, clock, durability="process")
+
+
+@pytest.mark.parametrize("noted", ["00000000000000000000\n", "", "0000\n", "\n", "soon"])
+async def test_a_note_that_asks_for_nothing(data_dir: Path, clock: ManualClock, noted: str) -> None:
+    """As a crash in the middle of it leaves it."""
+    await crashed(data_dir, clock, noted)
+    await run(data_dir, clock)

@@ -14,6 +14,7 @@ import aiosqlite
 from creditmeter.journal import older
 from creditmeter.journal.faults import JournalUnusable, damaged
 from creditmeter.journal.index import Segment
+from creditmeter.journal.records import last_written
 from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
 from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
 
@@ -159,6 +160,15 @@ def is_blank(path: Path) -> bool:
             return connection.execute("SELECT 1 FROM identity").fetchone() is None
     except sqlite3.Error:
         return False
+
+
+def last_record(path: Path) -> int | None:
+    """The number of the last record of the journal at `path`; None where that cannot be read. The file is only read."""
+    try:
+        with contextlib.closing(_open_still(path)) as connection:
+            return last_written(connection)[0]
+    except (sqlite3.Error, TypeError, ValueError):
+        return None
 
 
 def _open_still(path: Path) -> sqlite3.Connection:

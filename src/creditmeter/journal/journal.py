@@ -105,6 +105,11 @@ class Journal:
         return replace(self._identity, clock=self._clock)
 
     @property
+    def last_record(self) -> int:
+        """The number of the last record that is on disk; 0 if there was none yet."""
+        return self._end.seq
+
+    @property
     def has_failed(self) -> bool:
         """Whether a write failed, and the books were not loaded anew since."""
         return self._failure is not None

@@ -4,9 +4,12 @@
 journal with an identity, and the next start writes the file.
 
 `journal.db-open` says that the newest changes are in the journal's `-wal`. It is written once the journal is open, and removed
-once that is closed and SQLite has removed the `-wal`. Without it a missing `-wal` is no loss.
+once that is closed and SQLite has removed the `-wal`. Without it a missing `-wal` is no loss. It has the number of a record
+that was on disk a moment ago: a journal that ends before has lost its end, as one whose `-wal` was cut off. It is not synced
+itself, so after a loss of power the number may be an older one.
 """
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
@@ -14,12 +17,17 @@ from pathlib import Path
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import has_sidecars
 from creditmeter.core.ids import SidecarId
-from creditmeter.journal.connection import is_blank
+from creditmeter.journal.connection import Durability, is_blank, last_record
+from creditmeter.journal.journal import Journal
 from creditmeter.server.config import SOCKET_NAME, Settings
 from creditmeter.server.exits import DAMAGED, StartupError
 from creditmeter.server.permissions import FILE_MODE
 
 IDENTITY_NAME = "sidecar-id"
+
+NOTE_SECONDS = 0.5
+"""Between notes of how far the journal goes. What was acknowledged since the last one may be cut off without being missed."""
+
 _AS_NEW = "with --new-identity if you accept that what it had not settled is lost"
 
 
@@ -32,6 +40,7 @@ class DataDirectory:
         self._wal = beside(settings.journal_path, "-wal")
         self._mark = beside(settings.journal_path, "-open")
         self._identity = settings.data_dir / IDENTITY_NAME
+        self._noted = 0
 
     async def check(self) -> None:
         """Look for a journal that is missing, as a whole or its newest part. Nothing is changed, but with `new_identity`.
@@ -45,6 +54,18 @@ class DataDirectory:
             raise StartupError(
                 f"the journal {self._journal} was not closed, and {self._wal} with what was acknowledged last is missing."
                 f" Put it back; remove {self._mark} only if another program read the journal since, or you accept that loss",
+                DAMAGED,
+            )
+        elif self._settings.durability is Durability.FULL:
+            self._check_end()
+
+    def _check_end(self) -> None:
+        noted = _text_of(self._mark)
+        last = last_record(self._journal) if noted.isdecimal() else None
+        if last is not None and last < int(noted):
+            raise StartupError(
+                f"the journal {self._journal} ends with record {last}, but record {int(noted)} was acknowledged: it or"
+                f" {self._wal} was cut off or replaced. Put them back; remove {self._mark} only if you accept that loss",
                 DAMAGED,
             )
 
@@ -75,8 +96,8 @@ class DataDirectory:
             raise StartupError(f"the central store {self._settings.central_url} cannot be read: {error}", DAMAGED) from error
         return "the central store in the same directory knows a sidecar" if known else None
 
-    def opened(self, sidecar_id: SidecarId) -> None:
-        """Note that the journal of a sidecar is open.
+    def opened(self, sidecar_id: SidecarId, last: int) -> None:
+        """Note that the journal of a sidecar is open, and the number of its last record.
 
         Raises:
             StartupError: it is not the journal that belongs here, or the directory cannot be written.
@@ -88,10 +109,27 @@ class DataDirectory:
         try:
             if known != sidecar_id:
                 _write(self._identity, sidecar_id)
-            _write(self._mark, "")
+            _write(self._mark, _padded(last))
+            self._noted = last
         except OSError as error:
             problem = f"the data directory {self._settings.data_dir} cannot be written: {error.strerror}"
             raise StartupError(problem) from error
+
+    async def keep_noting(self, journal: Journal) -> None:
+        """Note the number of the last record on disk, for as long as this is not cancelled."""
+        while True:
+            await asyncio.sleep(NOTE_SECONDS)
+            if journal.last_record != self._noted:
+                self._noted = journal.last_record
+                await asyncio.to_thread(self._note, self._noted)
+
+    def _note(self, last: int) -> None:
+        with contextlib.suppress(OSError):  # an older number is as good, but finds out less
+            opened = os.open(self._mark, os.O_WRONLY | os.O_NOFOLLOW)
+            try:
+                os.pwrite(opened, _padded(last).encode(), 0)
+            finally:
+                os.close(opened)
 
     def closed(self) -> None:
         """Note that the journal was closed, if all of it is in one file."""
@@ -103,6 +141,11 @@ class DataDirectory:
 def beside(path: Path, suffix: str) -> Path:
     """The file beside another one whose name has a suffix more."""
     return path.with_name(path.name + suffix)
+
+
+def _padded(number: int) -> str:
+    """A number, always in as many digits: it is written over the one before."""
+    return f"{number:020d}"
 
 
 def _text_of(path: Path) -> str:

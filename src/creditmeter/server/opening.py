@@ -1,5 +1,6 @@
 """Opens the parts of a sidecar as the settings say. A setting that cannot be used is found here, and named."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -127,7 +128,9 @@ async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
         except JournalUnusable as error:
             raise StartupError(str(error), DAMAGED) from error
         held.push_async_callback(journal.close)
-        directory.opened(journal.identity.sidecar_id)
+        directory.opened(journal.identity.sidecar_id, journal.last_record)
+        noting = asyncio.create_task(directory.keep_noting(journal), name="journal's end")
+        held.callback(noting.cancel)
         yield journal
 
 
