@@ -21,7 +21,7 @@ from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
 from creditmeter.journal.records import Record, add_to_image, append, last_written
-from creditmeter.journal.rows import Identity, decoded, differs, put_identity, read_identity, read_rate_cards
+from creditmeter.journal.rows import Identity, decoded, differs, put_identity, put_image_seq, read_identity, read_rate_cards
 from creditmeter.journal.schema import RATE_CARDS, RECORDS, VERSION
 
 MAX_MOVED = 2_000
@@ -67,7 +67,7 @@ def begin(connection: sqlite3.Connection, version: int) -> None:
     cards = RATE_CARDS if version < _WITH_RATE_CARDS else ""
     columns = "ALTER TABLE identity ADD image_seq INTEGER NOT NULL DEFAULT 0; ALTER TABLE identity ADD checksum INTEGER;"
     connection.executescript(f"BEGIN IMMEDIATE; {cards} {RECORDS} {columns}")
-    identity = read_identity(connection, TABLES)
+    identity = read_identity(connection, TABLES, _IDENTITY)
     if identity is not None:
         put_identity(connection, identity)
     connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -135,7 +135,7 @@ def _move(connection: sqlite3.Connection, identity: Identity, table: str, batch:
             index.add(seq, change)
         write_entries(connection, index.take())
         add_to_image(connection, sidecar_id, written.seq, (Record(change, clock) for change in live))
-        connection.execute("UPDATE identity SET image_seq = ?", (written.seq,))
+        put_image_seq(connection, written.seq)
         connection.executemany(f"DELETE FROM {table} WHERE {keys}", (key for key, _ in batch))  # noqa: S608 - named above
         connection.execute("COMMIT")
     except BaseException:

@@ -13,7 +13,7 @@ from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
 from creditmeter.forms.changes import Logged, Packing, decode_change, encode_change
 from creditmeter.journal.index import delete_segments
-from creditmeter.journal.rows import RowUnreadable, decoded
+from creditmeter.journal.rows import RowUnreadable, decoded, put_image_seq
 
 MAX_DROPPED = 1_024
 """Most records that are dropped in one transaction, so that it stays short."""
@@ -61,7 +61,7 @@ def replace_image(
     """Put another image in the place of the last one: all that could still change after record `seq`. Returns its bytes."""
     connection.execute("DELETE FROM image")
     size = add_to_image(connection, sidecar_id, seq, (Record(each, written_at) for each in live))
-    connection.execute("UPDATE identity SET image_seq = ?", (seq,))
+    put_image_seq(connection, seq)
     return size
 
 

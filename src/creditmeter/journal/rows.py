@@ -50,8 +50,8 @@ def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
     return [decoded("rate_cards", version, _rate_card, version, body) for version, body in rows]
 
 
-IDENTITY = "sidecar_id, epoch, pending_nonce, clock, checksum"
-"""The columns of the identity. A journal of an older version has no checksum."""
+IDENTITY = "sidecar_id, epoch, pending_nonce, clock, image_seq, checksum"
+"""The columns of the identity. A journal of an older version has the first four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,22 @@ class Identity:
 
 
 def put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
-    """Write who the sidecar is. What the file has beside that stays."""
+    """Write who the sidecar is. Which record the image was made after stays."""
+    found = connection.execute("SELECT image_seq FROM identity").fetchone()
+    image_seq = 0 if found is None else found[0]
     connection.execute(
         "INSERT INTO identity (id, sidecar_id, epoch, pending_nonce, clock, checksum) VALUES (1, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET sidecar_id = excluded.sidecar_id, epoch = excluded.epoch,"
         " pending_nonce = excluded.pending_nonce, clock = excluded.clock, checksum = excluded.checksum",
-        (*astuple(identity), _checksum(identity)),
+        (*astuple(identity), _checksum(identity, image_seq)),
     )
+
+
+def put_image_seq(connection: sqlite3.Connection, image_seq: int) -> None:
+    """Write which record the image was made after. Who the sidecar is stays."""
+    identity = read_identity(connection)
+    assert identity is not None, "a journal with an image has an identity"
+    connection.execute("UPDATE identity SET image_seq = ?, checksum = ?", (image_seq, _checksum(identity, image_seq)))
 
 
 def read_identity(
@@ -113,16 +122,17 @@ def _identity(*cells: object) -> Identity:
             found = Identity(SidecarId(sidecar_id), epoch, nonce, Instant(clock))
             if not sidecar_id or epoch < 0:
                 differs("sidecar_id or epoch")
-            if others and others[-1] is not None and others[-1] != _checksum(found):
+            if others and others[1] != _checksum(found, others[0]):
                 raise ValueError("its checksum is wrong")
             return found
         case _:
             raise ValueError("a column is of another type")
 
 
-def _checksum(identity: Identity) -> int:
-    """The CRC-32 of what does not change with every image."""
-    return zlib.crc32(f"{identity.sidecar_id} {identity.epoch} {identity.pending_nonce}".encode())
+def _checksum(identity: Identity, image_seq: object) -> int:
+    """The CRC-32 of the row."""
+    cells = identity.sidecar_id, identity.epoch, identity.pending_nonce, identity.clock, image_seq
+    return zlib.crc32(repr(tuple(map(str, cells))).encode())
 
 
 def _rate_card(version: str, body: bytes) -> KeptCard:

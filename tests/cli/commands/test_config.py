@@ -17,6 +17,7 @@ from tests.cli.terminal import on_terminal
 OTHER = {
     "listen": "127.0.0.1:0,unix:/run/other.sock",
     "data_dir": "other",
+    "new_identity": "true",
     "socket_mode": "0600",
     "socket_group": "0",
     "central": "sqlite:///other.db",
