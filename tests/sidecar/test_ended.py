@@ -184,3 +184,23 @@ async def test_a_commit_finds_its_account_by_the_reservation_alone(bench: Bench)
     late = receipt(outcome).charge
     assert late is not None
     assert (late.account_id, late.late) == (ACCOUNT, True)
+
+
+@pytest.mark.long
+async def test_the_journal_does_not_grow_at_a_constant_load(bench: Bench) -> None:
+    """Over a week of days: what is dropped makes room for what comes. So it is with memory."""
+    await bench.account(permanent=1_000_000)
+    sizes, kept = [], []
+    for day in range(7):
+        for hour in range(24):
+            for number in range(20):
+                name = f"{day}-{hour}-{number}"
+                await commit(bench, f"c{name}", await held(bench, f"r{name}", 2), 1)
+            bench.clock.advance(HOUR)
+            await bench.round()
+            await bench.sidecar.books.durable()
+        sizes.append(await bench.journal.size())
+        kept.append(bench.rows("records"))
+    assert max(kept[2:]) < 1.1 * kept[1], kept
+    assert max(sizes[3:]) < 1.1 * sizes[2], sizes
+    assert in_memory(bench) == 0

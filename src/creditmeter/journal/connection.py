@@ -200,7 +200,7 @@ def _open_to_write(path: Path, durability: Durability, progress: older.Progress)
 
 def _make(path: Path) -> None:
     """Make the file with `FILE_MODE`, before SQLite makes it readable for all users. SQLite reports it if the file cannot be
-    made.
+    made. A file that is there is not opened: closing it would drop every lock that this process has on it.
     """
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))

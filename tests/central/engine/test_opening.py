@@ -1,9 +1,11 @@
 """Opening the embedded store: several processes of a host may do so for the first time at once."""
 
+import asyncio
 import contextlib
 import os
 import shutil
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -85,3 +87,17 @@ async def test_half_a_file_is_found(migrated_file: Path, tmp_path: Path) -> None
     shutil.copyfile(migrated_file, path)
     os.truncate(path, path.stat().st_size // 2)
     assert "malformed" in await refusal(path)
+
+
+async def test_another_connection_drops_no_lock_of_the_first(tmp_path: Path) -> None:
+    """As long as one is open, no other process may take the file out of WAL mode, or think that nobody uses its log."""
+    path = tmp_path / "central.db"
+    first = await sqlite.connect(path)
+    await first.execute_fetchall("CREATE TABLE t (x)")
+    second = await sqlite.connect(path)
+    taking = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('PRAGMA journal_mode = DELETE')"
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", taking, stderr=asyncio.subprocess.PIPE)
+    _, said = await other.communicate()
+    assert b"database is locked" in said
+    for each in (first, second):
+        await each.close()

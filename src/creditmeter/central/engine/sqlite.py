@@ -97,11 +97,14 @@ class Cursor:
             cursor.close()
 
 
+_ANY_READ = "SELECT 1 FROM sqlite_master LIMIT 1"
+
+
 class OpenFiles:
     """The connections of this process to one file, and whether that is still where it was first opened.
 
-    SQLite makes the files beside a database anew after its last connection was closed. So those count while a connection is
-    open that saw them. The database itself counts from the first connection on.
+    SQLite makes the files beside a database anew after its last connection was closed, of whatever process. So those count while
+    a connection is open that has read: from then on they stay. The database itself counts from the first connection on.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -113,6 +116,8 @@ class OpenFiles:
     async def connect(self) -> Connection:
         """Open the file once more."""
         connection = await connect(self._path, read_only=self._read_only)
+        with contextlib.suppress(sqlite3.Error):  # it is told by the first statement
+            await connection.execute_fetchall(_ANY_READ)
         self._database = self._database or Placement(self._path, ("",))
         self._placements[connection] = Placement(self._path)
         return connection
@@ -153,9 +158,13 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """Create the file before SQLite does, which would let everybody read it. If that fails, SQLite reports why."""
+    """Create the file before SQLite does, which would let everybody read it. If that fails, SQLite reports why.
+
+    A file that is there is not opened: closing it would drop every lock that this process has on it, those of other connections
+    too (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+    """
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
