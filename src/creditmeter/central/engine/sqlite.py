@@ -103,8 +103,8 @@ _ANY_READ = "SELECT 1 FROM sqlite_master LIMIT 1"
 class OpenFiles:
     """The connections of this process to one file, and whether that is still where it was first opened.
 
-    SQLite makes the files beside a database anew after its last connection was closed, of whatever process. So those count while
-    a connection is open that has read: from then on they stay. The database itself counts from the first connection on.
+    SQLite makes the files beside a database anew after its last connection was closed, of whatever process. So those count
+    while a connection is open that has read: from then on they stay. The database itself counts from the first connection on.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
