@@ -23,6 +23,8 @@ from creditmeter.v1 import admin_pb2, metering_pb2
 from tests.cli.processes import Ended, SidecarProcess, run_forked
 from tests.e2e.fleet import balance, open_account, reserve
 
+pytestmark = pytest.mark.long  # tests/journal, tests/central/engine and tests/server have the same without processes
+
 NOTICED_WITHIN_SECONDS = 10
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

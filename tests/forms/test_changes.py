@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from creditmeter.core.credit.charges import Posting
@@ -28,6 +28,7 @@ def test_a_record_is_read_for_ever() -> None:
     assert packing.pack(encode_change(reserving("r"))).hex() == PACKED
 
 
+@settings(max_examples=30)
 @given(things.changes, st.sampled_from(["s1", "-", "", "acme"]))
 def test_what_is_packed_comes_back(change: Change, sidecar_id: str) -> None:
     """Whatever texts and ids are in it."""
