@@ -32,8 +32,11 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 # A time limit per example fails on a busy machine and says nothing about the code; pytest's timeout bounds each test.
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+EXAMPLES = int(os.environ.get("TESTS_EXAMPLES", "100"))
+"""How many examples a property is tried on that does not say how many."""
+
+settings.register_profile("local", deadline=None, max_examples=EXAMPLES)
+settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 MISSING = "MISSING ON THIS MACHINE: "
