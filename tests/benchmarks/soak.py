@@ -51,7 +51,7 @@ WRITTEN = {"postgresql": Bound(6, 6, "KiB"), "sqlite": Bound(20, 20, "KiB")}
 """Bytes that are written for an operation: by the sidecar alone, and with the embedded central store."""
 
 IDLE_PROCESSOR = Bound(0.005, 0.05, "")
-START_SECONDS = Bound(2, 6, "s")
+START_SECONDS = Bound(2, 15, "s")
 START_MEMORY = Bound(60, 60, "MiB")
 """Above what an idle process takes, after a start on a journal with all of this in it."""
 
