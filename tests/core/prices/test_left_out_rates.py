@@ -16,11 +16,13 @@ from decimal import Decimal
 
 import pytest
 
+from creditmeter.core.credit.charges import Cost
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
-from creditmeter.core.work import Usage
+from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.work import ChargeFlag, Usage
 from tests.core.prices.priced import CARD, NOW, price, unbounded
 
 
@@ -142,3 +144,21 @@ def test_audio_and_images_are_charged(provider: str, name: str, counts: tuple[in
     tokens_in, tokens_out, parts = counts
     usage = replace(Usage("text", provider, name, input_tokens=tokens_in, output_tokens=tokens_out), **parts)  # type: ignore[arg-type]  # all are counts
     assert price(unbounded(CARD), usage).usd == Decimal(usd)
+
+
+def test_images_without_any_rate_are_flagged() -> None:
+    """Where OpenRouter has text's rates alone and the maker is not listed. Text alone is no such thing."""
+    alone = listing(openrouter=model("maker/draws", TextPrices(rates(1, 10))))
+    drawn = Usage("text", "openrouter", "maker/draws", input_tokens=0, output_tokens=100, image_output_tokens=100)
+    assert flags_of(alone, drawn) == (ChargeFlag.UNREAD_USAGE,)
+    assert flags_of(alone, replace(drawn, image_output_tokens=None)) == ()
+    assert flags_of(listing(openrouter=model("maker/draws", TextPrices(rates(1, 10, image_output=30)))), drawn) == ()
+    elsewhere = listing(somewhere=model("draws", TextPrices(rates(1, 10))))
+    assert flags_of(elsewhere, replace(drawn, provider="somewhere", request_model="draws")) == ()
+
+
+def flags_of(card: RateCard, usage: Usage) -> tuple[ChargeFlag, ...]:
+    """The flags of a charge, but for those of rounding."""
+    cost = price_usage(unbounded(card), usage, NOW)
+    assert isinstance(cost, Cost), cost
+    return tuple(flag for flag in cost.flags if flag is not ChargeFlag.MINIMUM)

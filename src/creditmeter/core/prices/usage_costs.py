@@ -18,6 +18,7 @@ from creditmeter.core.prices.fees import Fee, total_usd, unpriced_units, usage_f
 from creditmeter.core.prices.item_prices import Items, items_of
 from creditmeter.core.prices.line_costs import free_lines, item_lines, text_lines
 from creditmeter.core.prices.no_price import NoPrice, invalid, out_of_range, too_dear, unpriced_model
+from creditmeter.core.prices.providers import OPEN_GATEWAY
 from creditmeter.core.prices.rate_card import MAX_TOKENS, TEXT, RateCard, TextRule
 from creditmeter.core.prices.rates import TextPrices
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, in_dollars, rounded_cost
@@ -95,12 +96,22 @@ def price_text(
         found = found._replace(prices=without_other_fee(found.prices, fees))
     prices = found.prices
     classes, input_tokens, contradictions = _classes(prices, usage, tokens)
+    if usage.image_output_tokens and _lacks_image_rate(rule, prices):
+        unread = (ChargeFlag.UNREAD_USAGE,)
     cost = sum_of_tokens(classes)
     if found.factor != 1:
         cost = EXACTLY.multiply(cost, found.factor)
     exact = exact_price(card, rule, prices, cost, total_usd(fees))
     make_lines = partial(text_lines, card, rule, usage, found, classes, input_tokens, fees)
     return rounded_cost(card, usage, exact, card.minimum, flags + contradictions + unread, make_lines)
+
+
+def _lacks_image_rate(rule: TextRule, prices: TextPrices) -> bool:
+    """Whether no list has a rate for the images that a model of OpenRouter makes (`left_out_rates`). They are priced as text,
+    which is too little, so it is said.
+    """
+    is_listed_there = rule.listed is not None and rule.listed.provider == OPEN_GATEWAY
+    return is_listed_there and prices.rates.image_output == prices.rates.output
 
 
 def _classes(
