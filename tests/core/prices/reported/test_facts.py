@@ -287,3 +287,17 @@ def test_other_models_of_one_response_are_responses_of_their_own() -> None:
     assert (compaction.model, compaction.counts) == ("claude-sonnet-4-6", {"input_tokens": 180, "output_tokens": 3})
     assert (own.model, own.counts) == ("claude-sonnet-4-6", {"input_tokens": 23, "output_tokens": 1})
     assert (other.model, other.counts) == ("claude-opus-4-6", {"input_tokens": 50, "output_tokens": 7})
+
+
+@pytest.mark.parametrize(
+    ("document", "unread"),
+    [
+        ({"usage": CHAT | {"served_at": "priority"}}, "served_at"),
+        ({"usage": CHAT, "serving": {"class": "Fast"}}, "serving.class"),
+        ({"usage": CHAT, "performance": {"kind": "optimized"}}, "performance.kind"),
+    ],
+)
+def test_a_dearer_way_of_serving_under_another_name_is_named(document: dict[str, Any], unread: str) -> None:
+    """It is priced as standard, and the charge is flagged; under a name that is read, or a word that is none, nothing is."""
+    assert one(document).unread == (unread,)
+    assert one({"usage": CHAT | {"service_tier": "priority"}, "mode": "fast lane"}).unread == ()

@@ -30,7 +30,7 @@ from creditmeter.core.prices.reported.recognising import (
 from creditmeter.core.prices.reported.sessions import TRANSCRIPT
 from creditmeter.core.prices.reported.shapes import CAMEL, TOTAL_ONLY
 from creditmeter.core.prices.reported.tools import NO_TOOLS, both, tool_calls_in
-from creditmeter.core.prices.reported.unread import has_counts, unread_around, unread_numbers
+from creditmeter.core.prices.reported.unread import SPEED, TIER, has_counts, unread_around, unread_numbers
 
 MAX_MODEL_NAME = 256
 """Most characters in a name: of a model, an id, a tier. A longer one is ignored."""
@@ -63,11 +63,6 @@ _ID = (
     "recordId",
     "generation_id",
 )
-_TIER = (
-    *("service_tier", "serviceTier", "trafficType", "traffic_type"),
-    *("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
-)
-_SPEED = ("speed",)
 _REGION = ("inference_geo", "inferenceGeo")
 _TIERS = {"on_demand": "standard", "on_demand_priority": "priority", "on_demand_flex": "flex"}
 """The tiers that Gemini names as types of traffic, as everybody else names them."""
@@ -220,9 +215,9 @@ def _facts(document: Raw, around: Facts) -> Facts:
         or around.response_id,
         model=model,
         service_tier=tier
-        or ("batch" if is_batch else _word(document, _TIER) or tier_of_details(document))
+        or ("batch" if is_batch else _word(document, TIER) or tier_of_details(document))
         or around.service_tier,
-        speed=_word(document, _SPEED) or _latency_of(document) or around.speed,
+        speed=_word(document, SPEED) or _latency_of(document) or around.speed,
         region=_word(document, _REGION) or around.region,
         cost_usd=around.cost_usd if cost is None else cost,
         has_output=around.has_output and not _is_embedding(document),

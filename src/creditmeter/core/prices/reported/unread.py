@@ -64,6 +64,17 @@ _COUNTED_TOO = frozenset((_CALLS_BY_TOOL, "num_server_side_tools_used"))
 _OF_TOOLS = re.compile(r"search|queries|server_?(side_?)?tool", re.IGNORECASE)
 """What providers count in usage that may have a fee."""
 
+TIER = (
+    *("service_tier", "serviceTier", "trafficType", "traffic_type"),
+    *("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
+)
+SPEED = ("speed",)
+"""The names under which the tier and the speed are read that served a call."""
+
+_SERVED = frozenset((*TIER, *SPEED, "latency"))
+_DEARER = frozenset(("priority", "fast", "optimized"))
+"""Words for ways of serving that cost more than the standard one. Under another name they are not read, so they are named."""
+
 _TOKENS = re.compile(r"tokens|token_?(count|details)|^server_side_tools_used$", re.IGNORECASE)
 _BY_KIND = ("TokensDetails", "_by_modality")
 _COPIED = re.compile(r"(input|output)_tokens|text_\w+_tokens|(\w+_)?tool_use_prompt_tokens|video_cache_tokens")
@@ -77,9 +88,16 @@ def unread_in_usage(shape: Shape, usage: Raw) -> Iterator[str]:
         place = names[1:] if names[0] in STEPS else names
         if place in shape.read_names or _is_copy(place) or names[-1] in counted_too:
             continue
-        if _is_positive(value) and (is_about_tokens(*names) or _is_of_tools(*names)):
+        is_count = _is_positive(value) and (is_about_tokens(*names) or _is_of_tools(*names))
+        if is_count or _is_dearer(names[-1], value):
             yield _path(names)
     yield from _of_unknown_kinds(usage)
+
+
+def _is_dearer(name: str, value: Any) -> bool:
+    """Whether a value that is not read says that a call was served in a way that costs more."""
+    is_word = isinstance(value, str) and value.lower() in _DEARER
+    return is_word and name not in _SERVED and not _TOKENS.search(name)
 
 
 def _is_of_tools(*names: str) -> bool:
@@ -142,8 +160,13 @@ def _around(found: Any, names: tuple[str, ...], depth: int, *, has_output: bool)
                 if name not in _CONTENT and name not in INFORMATIVE:
                     inside = depth + 1 if name in AROUND else MAX_DEPTH + 1
                     yield from _around(value, (*names, name), inside, has_output=has_output)
-            elif _TOKENS.search(name) and _is_positive(value) and (_last(name) not in INFORMATIVE or name in TOTALS):
+            elif _is_dearer(name, value) or _is_count_around(name, value):
                 yield _path((*names, name))
+
+
+def _is_count_around(name: str, value: Any) -> bool:
+    is_new = _last(name) not in INFORMATIVE or name in TOTALS
+    return is_new and bool(_TOKENS.search(name)) and _is_positive(value)
 
 
 def _is_usage(found: Raw, *, has_output: bool) -> bool:
