@@ -200,6 +200,24 @@ class Unwritable:
     reservation_id = "unwritable"
 
 
+async def test_a_fault_after_a_group_was_written_leaves_nobody_waiting(journal: Journal, path: Path) -> None:
+    """Whether it took effect is unknown to its caller, and known again once the books were loaded."""
+
+    def broken(_change: Change) -> None:
+        raise ValueError("broken")
+
+    journal.on_written, working = broken, journal.on_written
+    journal.write(reserving("written"), NOON)
+    with pytest.raises(StorageUnavailable, match="broken"):
+        await journal.durable()
+    journal.on_written = working
+    await journal.reopen()
+    await loaded(journal)
+    journal.write(reserving("later"), NOON)
+    await journal.durable()
+    assert reservations(path) == ["kept", "written", "later"]
+
+
 async def test_a_journal_that_failed_can_be_closed(path: Path) -> None:
     """It does not wait for what cannot be written."""
     async with journal_at(path) as journal:

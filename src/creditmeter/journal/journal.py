@@ -331,10 +331,9 @@ class Journal:
             before = self._end.seq
             try:
                 self._end = await self._connection.run(write_group, group, self._identity.sidecar_id, self._end)
+                self._unless_lost(group, before)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
                 self._fail(partial(StorageUnavailable, str(error)), group)
-            else:
-                self._unless_lost(group, before)
             finally:
                 self._writing = None
 

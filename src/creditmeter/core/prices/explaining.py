@@ -84,7 +84,7 @@ def _cost_again(card: RateCard, charge: Charge, usage: Usage) -> Cost | NoPrice:
 def _call_again(charge: Charge, usage: Usage) -> ReportedCall:
     """The call as it was priced."""
     parts = charge.priced_parts
-    if len(parts) < 2:  # noqa: PLR2004
+    if len(parts) < 2:  # noqa: PLR2004 - one response is the whole call
         return ReportedCall(usage, cost_usd=charge.reported_cost_usd)
     responses = tuple(_response(usage, each) for each in parts)
     return ReportedCall(usage, responses, costs_usd=tuple(_reported_usd(charge, each) for each in parts))
