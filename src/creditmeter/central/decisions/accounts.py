@@ -34,6 +34,12 @@ from creditmeter.core.settlement.recalling import mark_ready
 
 _ACCOUNT = select(tables.accounts).where(tables.accounts.c.account_id == bindparam("account_id"))
 _LOCKED_ACCOUNT = _ACCOUNT.with_for_update()
+_SAVED = "balance_microcredits", "last_entry", "summed_entry", "decided_at", "debt_microcredits", "to_come_microcredits"
+_SAVE_ACCOUNT = (
+    update(tables.accounts)
+    .where(tables.accounts.c.account_id == bindparam("of_account"))
+    .values({name: bindparam(name) for name in _SAVED})
+)
 _WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id == bindparam("account_id"))
 
 
@@ -69,17 +75,16 @@ class OpenLedger:
         ]
         if entries:
             await connection.execute(tables.history.insert(), entries)
-        await connection.execute(
-            update(tables.accounts)
-            .where(tables.accounts.c.account_id == account_id)
-            .values(
-                balance_microcredits=ledger.balance,
-                last_entry=self._last_entry + len(entries),
-                summed_entry=self._last_entry + len(entries),
-                decided_at=ledger.now,
-                **await self._sums.save(connection, ledger),
-            )
-        )
+        last_entry = self._last_entry + len(entries)
+        values = {
+            "of_account": account_id,
+            "balance_microcredits": ledger.balance,
+            "last_entry": last_entry,
+            "summed_entry": last_entry,
+            "decided_at": ledger.now,
+            **await self._sums.save(connection, ledger),
+        }
+        await connection.execute(_SAVE_ACCOUNT, values)
 
 
 async def open_ledger(

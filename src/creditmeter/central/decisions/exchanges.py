@@ -90,7 +90,7 @@ class Exchanges:
                 send them again unchanged.
         """
         replies: dict[AccountId, Reply] = {}
-        async with self._database.write() as connection:
+        async with self._database.write(is_short=True) as connection:
             first = messages[0]
             fenced = await fence(connection, first.sidecar_id, first.epoch)
             if fenced is not None:

@@ -87,13 +87,16 @@ class Database:
         return None if self._files is None else self._files.missing()
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, is_short: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write. It is committed when the block ends, and rolled back when the block raises.
+
+        `is_short`: each of its statements reads and writes a few rows by their keys. On SQLite they run on the event loop.
 
         Raises:
             CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
-        async with self._writer, _transaction(self.engine) as connection:
+        engine = self.engine.execution_options(is_short=True) if is_short else self.engine
+        async with self._writer, _transaction(engine) as connection:
             fired: list[LowBalance] = []
             connection.info[_FIRED] = fired
             yield connection
@@ -182,8 +185,11 @@ def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
     engine = create_async_engine(url, async_creator=files.connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
 
     def begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get("read_only", False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        driver: sqlite.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # made by `files`
+        driver.is_short = False
+        connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else "BEGIN IMMEDIATE")
+        driver.is_short = options.get("is_short", False)
 
     event.listen(engine.sync_engine, "begin", begin)
     return engine

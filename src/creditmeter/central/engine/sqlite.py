@@ -1,8 +1,11 @@
-"""Connections to the embedded central store: SQLite, with one hop to its thread for each statement.
+"""Connections to the embedded central store: SQLite, with at most one hop to its thread for each statement.
 
 SQLite runs in a thread of its own. The driver, aiosqlite, hops there four times for each statement: to create a cursor,
-execute, fetch and close. On a busy machine an exchange spends most of its time in those hops. So here one hop runs a statement
-and fetches all of its rows.
+execute, fetch and close. Here one hop runs a statement and fetches all of its rows.
+
+A hop wakes two threads, which takes several times as long as a statement that finds its rows by their keys. So a transaction
+may be `short`: its statements run where they are called, on the event loop. What can take long, waiting for another
+transaction and for the disk, is in its beginning and its end, and those hop as ever.
 """
 
 import asyncio
@@ -40,7 +43,9 @@ _UNUSABLE = {
 
 
 class Connection(aiosqlite.Connection):
-    """A connection whose cursors hop once for each statement."""
+    """A connection whose cursors hop once for each statement, or not at all while `is_short`: see this module."""
+
+    is_short = False
 
     @property
     def is_open(self) -> bool:
@@ -83,11 +88,15 @@ class Cursor:
         """Do nothing: no cursor stays open in the thread."""
 
     async def _run(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> Self:
-        await self._connection._execute(self._run_here, method, sql, parameters)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the driver's own hop
+        if self._connection.is_short:
+            self._run_here(method, sql, parameters)
+            await asyncio.sleep(0)  # calls go on between two statements
+        else:
+            await self._connection._execute(self._run_here, method, sql, parameters)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the driver's own hop
         return self
 
     def _run_here(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
-        """Run in the connection's thread."""
+        """Run in the thread that calls this."""
         cursor = self._connection._conn.cursor()  # noqa: SLF001 - the connection behind it
         try:
             method(cursor, sql, parameters)
