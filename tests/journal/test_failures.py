@@ -182,16 +182,34 @@ async def test_a_failed_identity_is_not_believed(journal: Journal, read_only_dis
     assert journal.identity == Identity(HERE, clock=NOON)
 
 
-async def test_a_change_that_cannot_be_encoded_fails_like_a_disk(journal: Journal, path: Path) -> None:
-    """A fault of the program must not leave everybody waiting for a writer that has ended."""
-    journal.write(Change(ACCOUNT, reservations=(cast("Reservation", Unwritable()),)), NOON)
-    with pytest.raises(StorageUnavailable, match="a change cannot be stored"):
-        await journal.durable()
-    await journal.reopen()
-    await loaded(journal)
+async def test_a_change_that_cannot_be_encoded_fails_alone(journal: Journal, path: Path) -> None:
+    """It is a fault of the program, and nothing rests on the change: it was not made."""
+    journal.write(reserving("before"), NOON)
+    with pytest.raises(TypeError, match="a change cannot be stored"):
+        journal.write(Change(ACCOUNT, reservations=(cast("Reservation", Unwritable()),)), NOON)
     journal.write(reserving("later"), NOON)
     await journal.durable()
-    assert reservations(path) == ["kept", "later"]
+    assert reservations(path) == ["kept", "before", "later"]
+
+
+@pytest.mark.parametrize("count", [*range(1, 10), 255, 256, 257, 700])
+async def test_a_group_of_any_size_is_written_in_order(journal: Journal, path: Path, count: int) -> None:
+    first = journal.last_record + 1
+    for number in range(count):
+        journal.write(reserving(f"r{number}"), NOON)
+    await journal.durable()
+    assert reservations(path) == ["kept", *(f"r{number}" for number in range(count))]
+    assert journal.last_record == first + count - 1
+
+
+async def test_a_caller_that_gives_up_takes_nothing_from_the_others(journal: Journal, path: Path) -> None:
+    journal.write(reserving("written"), NOON)
+    first, second = asyncio.ensure_future(journal.durable()), asyncio.ensure_future(journal.durable())
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert reservations(path) == ["kept", "written"]
 
 
 class Unwritable:

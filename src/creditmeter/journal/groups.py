@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from creditmeter.core.ids import SidecarId
@@ -11,7 +11,7 @@ from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.journal.index import SegmentUpdate, write_entries
 from creditmeter.journal.records import (
-    Record,
+    Row,
     append,
     bytes_after_image,
     drop_old,
@@ -31,22 +31,39 @@ from creditmeter.journal.rows import (
 
 @dataclass(slots=True)
 class Group:
-    """What is to be written together. `done` is set once it is on disk.
+    """What is to be written together: the rows of changes, and so on. `waiting` are told once it is on disk, or cannot be.
 
     `image` is all that can still change once the group is written; `entries` are those of the index that come with it. Records
     from before `drop_before` are dropped.
     """
 
-    done: asyncio.Future[None]
-    records: list[Record] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     cards: list[KeptCard | DroppedCard] = field(default_factory=list)
     identity: Identity | None = None
     image: Sequence[Change] | None = None
     entries: Sequence[SegmentUpdate] = ()
     drop_before: Instant = Instant(0)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def on_disk(self) -> asyncio.Future[None]:
+        """What is done once the group is on disk. It is the caller's own, who may cancel it."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(waiting)
+        return waiting
+
+    def end(self, failure: Callable[[], Exception] | None = None) -> None:
+        """Tell all who wait that it is on disk, or that it failed."""
+        for each in self.waiting:
+            if each.done():
+                continue  # its caller was cancelled
+            if failure is None:
+                each.set_result(None)
+            else:
+                each.set_exception(failure())
 
     def __len__(self) -> int:
-        return len(self.records) + len(self.cards) + (self.identity is not None) + (self.image is not None)
+        return len(self.rows) + len(self.cards) + (self.identity is not None) + (self.image is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,9 @@ class LogEnd:
 
 
 def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
-    """Write a group as one transaction to a log that ends so. Returns how far the log goes then."""
+    """Write a group as one transaction to a log that ends so. Its rows have the numbers from there on. Returns how far the log
+    goes then.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         if group.identity is not None:
@@ -90,15 +109,15 @@ def _with_records(connection: sqlite3.Connection, group: Group, sidecar_id: Side
     The image counts as made before the group's records, which a start applies to it once more: the index has no entries of
     them yet. Each names the newest version of a thing in its turn, so the last one stands in the end.
     """
-    written = append(connection, sidecar_id, end.seq, group.records)
+    size = append(connection, group.rows)
+    seq = end.seq + len(group.rows)
     if group.image is None:
-        since = end.bytes_since_image + written.bytes
-        return replace(end, seq=written.seq, bytes_since_image=since, is_dropping=False)
+        return replace(end, seq=seq, bytes_since_image=end.bytes_since_image + size, is_dropping=False)
     assert group.identity is not None, "an image comes with the clock"
     at = group.identity.clock
-    size = replace_image(connection, sidecar_id, end.seq, at, group.image)
+    image_size = replace_image(connection, sidecar_id, end.seq, at, group.image)
     write_entries(connection, group.entries)
-    return LogEnd(written.seq, written.bytes, size, at, end.first_seq)
+    return LogEnd(seq, size, image_size, at, end.first_seq)
 
 
 def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identity, LogEnd]:

@@ -33,7 +33,7 @@ from creditmeter.journal.connection import Connection, Durability, connect, firs
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex, read_segments
-from creditmeter.journal.records import Record, read_changes
+from creditmeter.journal.records import Record, read_changes, row_of
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 
 MAX_WAITING = 10_000
@@ -68,7 +68,8 @@ class Journal:
         self._identity = identity
         self._clock = identity.clock
         self._end = end
-        self._gathering = self._new_group()
+        self._last_seq = end.seq
+        self._gathering = Group()
         self._writing: Group | None = None
         self._work = asyncio.Event()
         self._failure: Callable[[], StorageUnavailable] | None = None
@@ -124,9 +125,13 @@ class Journal:
 
         Raises:
             StorageUnavailable: an earlier write failed.
+            TypeError: something in it cannot be stored.
         """
         self.check()
-        self._gathering.records.append(Record(change, clock, self._known(change)))
+        record = Record(change, clock, self._known(change))
+        self._gathering.rows.append(row_of(self._identity.sidecar_id, self._last_seq + 1, record))
+        self._gathering.changes.append(change)
+        self._last_seq += 1
         self._clock = clock
         self._work.set()
 
@@ -215,7 +220,7 @@ class Journal:
         """
         newest = self._gathering or self._writing
         if newest is not None:
-            await asyncio.shield(newest.done)
+            await newest.on_disk()
         self.check()
 
     async def load(self, apply: Callable[[Change], None]) -> None:
@@ -266,11 +271,12 @@ class Journal:
         try:
             self._identity, self._end = await self._connection.run(load_identity, self._identity)
             self._clock = self._identity.clock
-            trial = Group(self._new_group().done, identity=self._identity)
+            trial = Group(identity=self._identity)
             self._end = await self._connection.run(write_group, trial, self._identity.sidecar_id, self._end)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
         self._check_placement()
+        self._last_seq = self._end.seq
         self._is_mended = True
 
     async def size(self) -> int:
@@ -317,14 +323,11 @@ class Journal:
         if lost is not None:
             raise FileMissing(lost)
 
-    def _new_group(self) -> Group:
-        return Group(asyncio.get_running_loop().create_future())
-
     async def _write_groups(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
-            group, self._gathering = self._gathering, self._new_group()
+            group, self._gathering = self._gathering, Group()
             self._writing = group
             if group.image is not None:
                 group.entries = self._index.take()
@@ -349,12 +352,12 @@ class Journal:
         """A group is on disk, behind the record of number `before`."""
         if group.image is not None:
             self._index.taken_are_written()
-        for seq, record in enumerate(group.records, before + 1):
-            self._index.add(seq, record.change)
-            self.on_written(record.change)
+        for seq, change in enumerate(group.changes, before + 1):
+            self._index.add(seq, change)
+            self.on_written(change)
         if group.drop_before:
             self._index.drop_before(self._end.first_seq)
-        group.done.set_result(None)
+        group.end()
         if self._end.is_dropping:
             self._gathering.drop_before = max(group.drop_before, self._gathering.drop_before)
             self._work.set()
@@ -363,9 +366,8 @@ class Journal:
         """Fail these groups and what was gathered behind them: later decisions saw what is not on disk."""
         self._failure = failure
         for each in (*groups, self._gathering):
-            each.done.set_exception(failure())
-            each.done.exception()  # there may be no caller that waits for it
-        self._gathering = self._new_group()
+            each.end(failure)
+        self._gathering = Group()
         self._work.clear()
 
 

@@ -20,7 +20,7 @@ from creditmeter.forms.leases import LEASE
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
-from creditmeter.journal.records import Record, add_to_image, append, last_written
+from creditmeter.journal.records import Record, add_to_image, append, last_written, row_of
 from creditmeter.journal.rows import Identity, decoded, differs, put_identity, put_image_seq, read_identity, read_rate_cards
 from creditmeter.journal.schema import RATE_CARDS, RECORDS, VERSION
 
@@ -130,12 +130,13 @@ def _move(connection: sqlite3.Connection, identity: Identity, table: str, batch:
     connection.execute("BEGIN IMMEDIATE")
     try:
         last, _ = last_written(connection)
-        written = append(connection, sidecar_id, last, (Record(change, clock) for change in ended))
+        append(connection, [row_of(sidecar_id, seq, Record(each, clock)) for seq, each in enumerate(ended, last + 1)])
         for seq, change in enumerate(ended, last + 1):
             index.add(seq, change)
         write_entries(connection, index.take())
-        add_to_image(connection, sidecar_id, written.seq, (Record(change, clock) for change in live))
-        put_image_seq(connection, written.seq)
+        last += len(ended)
+        add_to_image(connection, sidecar_id, last, (Record(change, clock) for change in live))
+        put_image_seq(connection, last)
         connection.executemany(f"DELETE FROM {table} WHERE {keys}", (key for key, _ in batch))  # noqa: S608 - named above
         connection.execute("COMMIT")
     except BaseException:

@@ -4,6 +4,7 @@ import sqlite3
 import zlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain, takewhile
 from typing import NamedTuple
 
@@ -18,11 +19,14 @@ from creditmeter.journal.rows import RowUnreadable, decoded, put_image_seq
 MAX_DROPPED = 1_024
 """Most records that are dropped in one transaction, so that it stays short."""
 
-_LOG = "INSERT INTO records VALUES (?, ?, ?, ?, ?)"
 _IMAGE = "INSERT INTO image (seq, account_id, written_at, checksum, body) VALUES (?, ?, ?, ?, ?)"
 _COLUMNS = "seq, account_id, written_at, checksum, body"
 
-_Row = tuple[int, str, int, int, bytes]
+Row = tuple[int, str, int, int, bytes]
+"""What is stored of a record: its number, its account, its moment, its checksum and its body."""
+
+_MOST_ROWS_AT_ONCE = 256
+"""A power of two. A statement has five values for each row, and SQLite takes 32,766."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +42,34 @@ class ChecksumWrong(ValueError):
     """A row is not what was written."""
 
 
-class Written(NamedTuple):
-    """The number of the last record, and how many bytes the bodies of the records have."""
+def row_of(sidecar_id: SidecarId, seq: int, record: Record) -> Row:
+    """The row of the record of a number.
 
-    seq: int
-    bytes: int
+    Raises:
+        TypeError: something in it cannot be stored.
+    """
+    account_id = record.change.account_id
+    packed = Packing(account_id, sidecar_id).pack(encode_change(record.change, record.known))
+    return seq, account_id, record.written_at, _checksum(seq, account_id, record.written_at, packed), packed
 
 
-def append(connection: sqlite3.Connection, sidecar_id: SidecarId, after: int, records: Iterable[Record]) -> Written:
-    """Write records to the end of the log, behind the one of number `after`."""
-    rows = [
-        _row(sidecar_id, seq, each.change.account_id, each.written_at, encode_change(each.change, each.known))
-        for seq, each in enumerate(records, after + 1)
-    ]
-    connection.executemany(_LOG, rows)
-    return Written(after + len(rows), _size(rows))
+def append(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    """Write rows to the end of the log. Returns the bytes of their bodies.
+
+    There are few statements, of as many rows as the largest powers of two that make up the number: each one lets go of the
+    interpreter, and on a busy event loop it takes a while to have it again.
+    """
+    first = 0
+    while first < len(rows):
+        count = min(_MOST_ROWS_AT_ONCE, 1 << (len(rows) - first).bit_length() - 1)
+        connection.execute(_insert(count), [*chain.from_iterable(rows[first : first + count])])
+        first += count
+    return _size(rows)
+
+
+@cache  # one for each power of two
+def _insert(count: int) -> str:
+    return f"INSERT INTO records VALUES {', '.join(['(?, ?, ?, ?, ?)'] * count)}"  # noqa: S608 - there is no value in it
 
 
 def replace_image(
@@ -67,7 +84,7 @@ def replace_image(
 
 def add_to_image(connection: sqlite3.Connection, sidecar_id: SidecarId, seq: int, records: Iterable[Record]) -> int:
     """Write parts of an image that is made after record `seq`. Returns their bytes."""
-    rows = [_row(sidecar_id, seq, each.change.account_id, each.written_at, encode_change(each.change)) for each in records]
+    rows = [row_of(sidecar_id, seq, each) for each in records]
     connection.executemany(_IMAGE, rows)
     return _size(rows)
 
@@ -172,7 +189,7 @@ def find_record(connection: sqlite3.Connection, sidecar_id: SidecarId, seq: int)
     return None if row is None else decoded("records", seq, read_record, row, sidecar_id)
 
 
-def read_record(row: _Row, sidecar_id: SidecarId) -> Logged:
+def read_record(row: Row, sidecar_id: SidecarId) -> Logged:
     """What a row says.
 
     Raises:
@@ -188,12 +205,7 @@ def read_record(row: _Row, sidecar_id: SidecarId) -> Logged:
     return replace(logged, change=replace(logged.change, leases=leases))
 
 
-def _row(sidecar_id: SidecarId, seq: int, account_id: AccountId, written_at: Instant, body: bytes) -> _Row:
-    packed = Packing(account_id, sidecar_id).pack(body)
-    return seq, account_id, written_at, _checksum(seq, account_id, written_at, packed), packed
-
-
-def _size(rows: Sequence[_Row]) -> int:
+def _size(rows: Sequence[Row]) -> int:
     return sum(len(row[-1]) for row in rows)
 
 
