@@ -96,27 +96,32 @@ def _decoded(behavior: Behavior) -> Behavior:
 
 def _counted(method: str, behavior: Behavior, metrics: Metrics) -> Behavior:
     """Count a call by its status code and reason. A call that was cancelled or whose deadline has passed has no reason."""
-    rpc = method.rpartition("/")[2]
+    count = metrics.count_calls(method.rpartition("/")[2])
 
     async def call(request: Any, context: Context) -> Any:
-        with metrics.call(rpc) as measured:
-            try:
-                reply = await behavior(request, context)
-            except CallEnded as ended:
-                measured.ended(ended.problem.code, ended.problem.reason)
-                raise
-            except grpc.aio.AbortError:
-                measured.ended(grpc.StatusCode.DEADLINE_EXCEEDED)
-                raise
-            measured.ended(grpc.StatusCode.OK)
+        started = time.perf_counter()
+        code, reason = grpc.StatusCode.CANCELLED, ""
+        try:
+            reply = await behavior(request, context)
+            code = grpc.StatusCode.OK
+        except CallEnded as ended:
+            code, reason = ended.problem.code, ended.problem.reason
+            raise
+        except grpc.aio.AbortError:
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            raise
+        else:
             return reply
+        finally:
+            seconds = time.perf_counter() - started
+            count(seconds, code, reason)
+            _log.debug("call", method=method, code=code.name, seconds=round(seconds, 6))
 
     return call
 
 
 def _around(method: str, behavior: Behavior) -> Behavior:
     async def call(request: Any, context: Context) -> Any:
-        started = time.perf_counter()
         remaining: float | None = context.time_remaining()  # None without a deadline, whatever the stubs say
         if remaining is not None and remaining <= 0:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before anything was done")
@@ -126,8 +131,6 @@ def _around(method: str, behavior: Behavior) -> Behavior:
             raise
         except Exception as error:  # noqa: BLE001 - the edge is where every fault becomes a status
             await abort(context, _problem(method, error))
-        finally:
-            _log.debug("call", method=method, code=context.code(), seconds=round(time.perf_counter() - started, 6))
 
     return call
 

@@ -5,9 +5,8 @@ registry of its own, so that two sidecars in one process do not share counters.
 """
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -39,12 +38,13 @@ class Metrics:
         self._refusals = self._counter("refusals", "RPCs that ended with an error, by its reason.", "rpc", "reason")
         self._alerts = self._counter("low_balance_alerts", "Low balance alerts that fired, by kind of threshold.", "threshold")
         self._deliveries = self._counter("webhook_deliveries", "Webhook delivery attempts, by outcome.", "outcome")
-        self._held = self._counter("commit_held_microcredits", "Microcredits that commits took off their holds.", "action")
-        self._charged = self._counter("commit_charged_microcredits", "Microcredits that the same commits charged.", "action")
-        self._beyond = self._counter("commits_beyond_hold", "Commits that charged more than was held.", "action")
-        for action in (*sorted(SECTION_ACTIONS), _AMOUNT, _OTHER):
-            for counter in (self._held, self._charged, self._beyond):
-                counter.labels(action)
+        commits = (
+            self._counter("commit_held_microcredits", "Microcredits that commits took off their holds.", "action"),
+            self._counter("commit_charged_microcredits", "Microcredits that the same commits charged.", "action"),
+            self._counter("commits_beyond_hold", "Commits that charged more than was held.", "action"),
+        )
+        actions = (*sorted(SECTION_ACTIONS), _AMOUNT, _OTHER)
+        self._commits = {action: tuple(each.labels(action) for each in commits) for action in actions}
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
         for outcome in DeliveryOutcome:
@@ -53,18 +53,18 @@ class Metrics:
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(f"creditmeter_{name}", about, labels, registry=self.registry)
 
-    @contextlib.contextmanager
-    def call(self, rpc: str) -> Iterator["MeasuredCall"]:
-        """Measure a call. It begins and ends with the block."""
-        started = time.perf_counter()
-        measured = MeasuredCall()
-        try:
-            yield measured
-        finally:
-            self._seconds.labels(rpc).observe(time.perf_counter() - started)
-            self._calls.labels(rpc, measured.code.name).inc()
-            if measured.reason:
-                self._refusals.labels(rpc, measured.reason).inc()
+    def count_calls(self, rpc: str) -> Callable[[float, grpc.StatusCode, str], None]:
+        """What counts the calls of an RPC: by the seconds that a call took, its status code, and the reason of an error."""
+        observe = self._seconds.labels(rpc).observe
+        calls = cache(lambda code: self._calls.labels(rpc, code.name))
+
+        def count(seconds: float, code: grpc.StatusCode, reason: str) -> None:
+            observe(seconds)
+            calls(code).inc()
+            if reason:
+                self._refusals.labels(rpc, reason).inc()
+
+        return count
 
     def low_balance(self, fired: LowBalance) -> None:
         """Count an alert that fired."""
@@ -77,23 +77,11 @@ class Metrics:
     def commit(self, hold: CommittedHold) -> None:
         """Count what a commit took off its hold, and what it charged."""
         known = hold.action if hold.action in SECTION_ACTIONS else _OTHER
-        action = _AMOUNT if hold.action is None else known
-        self._held.labels(action).inc(hold.held)
-        self._charged.labels(action).inc(hold.charged)
+        held, charged, beyond = self._commits[_AMOUNT if hold.action is None else known]
+        held.inc(hold.held)
+        charged.inc(hold.charged)
         if hold.is_exceeded:
-            self._beyond.labels(action).inc()
-
-
-class MeasuredCall:
-    """The status code and reason of a call. Unless `ended` is called, the call was cancelled."""
-
-    def __init__(self) -> None:
-        self.code = grpc.StatusCode.CANCELLED
-        self.reason = ""
-
-    def ended(self, code: grpc.StatusCode, reason: str = "") -> None:
-        """Set the status code and, for an error, its reason."""
-        self.code, self.reason = code, reason
+            beyond.inc()
 
 
 class MetricsPage:
