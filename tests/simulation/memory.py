@@ -15,10 +15,10 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as EngineConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from creditmeter.central.engine import sqlite
+from creditmeter.central.engine.connections import AsyncEngine
 from creditmeter.central.store import CentralStore
 from creditmeter.core.instants import Instant
 
@@ -50,9 +50,7 @@ def _database() -> tuple[sqlite3.Connection, AsyncEngine]:
     async def connect() -> _InLine:
         return _InLine(raw)
 
-    engine = create_async_engine(
-        "sqlite+aiosqlite://", async_creator=connect, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0
-    )
+    engine = AsyncEngine.of("sqlite+aiosqlite://", connect, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0)
 
     def begin(connection: EngineConnection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -46,10 +46,9 @@ def card_of(document: str) -> RateCard:
     Raises:
         RateCardError: the document is no usable card.
     """
-    from creditmeter.catalog.bundled import bundled_price_list  # noqa: PLC0415 - most commands need no prices
-    from creditmeter.forms.rate_cards import load  # noqa: PLC0415 - most commands need no prices
+    from creditmeter.catalog.installed import load_card  # noqa: PLC0415 - most commands need no prices
 
-    return load(document, bundled_price_list).card
+    return load_card(document).card
 
 
 def card_in(file: Path | None) -> RateCard:

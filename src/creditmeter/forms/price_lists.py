@@ -8,7 +8,8 @@ import msgspec
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
-from creditmeter.forms.body import Body, BodyUnreadable, Form, Stored, form_of
+from creditmeter.core.prices.sharing import SharedRates
+from creditmeter.forms.body import Body, BodyUnreadable, Form, Stored, decoded, form_of
 
 
 @form_of(Clause)
@@ -102,7 +103,16 @@ class PriceListForm(Body):
     providers: tuple[ProviderForm, ...]
 
 
+class _PriceListInParts(Body):
+    """The price list, each of whose providers is not read yet."""
+
+    version: str
+    providers: tuple[msgspec.Raw, ...]
+
+
 PRICE_LIST = Form(PriceListForm, PriceList)
+_PROVIDER = Form(ProviderForm, Provider)
+_decode_parts = msgspec.json.Decoder(_PriceListInParts).decode
 
 
 def packed(price_list: PriceList) -> bytes:
@@ -111,12 +121,15 @@ def packed(price_list: PriceList) -> bytes:
 
 
 def unpacked(packed: bytes) -> PriceList:
-    """A price list that was kept.
+    """A price list that was kept. It is read provider by provider, so that no more memory is needed than it takes in the end.
 
     Raises:
         RateCardError: it is damaged, or of a form that this program does not know.
     """
+    rates = SharedRates()
     try:
-        return PRICE_LIST.decode(zlib.decompress(packed))
+        body = zlib.decompress(packed)
+        parts = decoded(body, lambda: _decode_parts(body))
+        return PriceList(parts.version, tuple(rates.of(_PROVIDER.decode(each)) for each in parts.providers))
     except (BodyUnreadable, zlib.error) as error:
         raise RateCardError((f"the price list cannot be read: {error}",)) from None

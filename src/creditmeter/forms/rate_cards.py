@@ -27,14 +27,14 @@ class KeptCardForm(Body):
 KEPT_CARD = Form(KeptCardForm, KeptCard)
 
 
-def load(document: str, price_list: Callable[[], PriceList]) -> LoadedCard:
-    """A card that is used without being published.
+def load(document: str, price_list: Callable[[], PriceList], pack: Callable[[PriceList], bytes] = packed) -> LoadedCard:
+    """A card that is used without being published. `pack` packs the price list that it rests on.
 
     Raises:
         RateCardError: the document is no usable card.
     """
     card = parse_rate_card(document, price_list)
-    return LoadedCard(card, kept(card, document, packed(price_list()) if card.data_version else None, Instant(0), UNPUBLISHED))
+    return LoadedCard(card, kept(card, document, pack(price_list()) if card.data_version else None, Instant(0), UNPUBLISHED))
 
 
 def card_of(kept: KeptCard) -> RateCard:

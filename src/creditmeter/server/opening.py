@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.catalog.installed import load_card
 from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import PlanId
@@ -19,7 +19,6 @@ from creditmeter.core.instants import Span
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rate_cards import LoadedCard
-from creditmeter.forms.rate_cards import load
 from creditmeter.journal.faults import JournalUnusable
 from creditmeter.journal.journal import Journal
 from creditmeter.server.addresses import AddressUnusable, reserved
@@ -81,7 +80,7 @@ def _default_card() -> LoadedCard:
 
 def _load(source: Traversable | Path) -> LoadedCard:
     try:
-        return load(source.read_text(encoding="utf-8"), bundled_price_list)
+        return load_card(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(f"the rate card {source} cannot be read: {error}") from error
     except RateCardError as error:

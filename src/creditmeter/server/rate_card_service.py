@@ -2,12 +2,11 @@
 
 import asyncio
 
-from creditmeter.catalog.bundled import bundled_price_list
+from creditmeter.catalog.installed import load_card
 from creditmeter.central.store import CentralStore
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCardCursor
 from creditmeter.core.refusals import InvalidRequest, RateCardExists, RateCardNotFound
-from creditmeter.forms.rate_cards import load
 from creditmeter.server.errors import Context, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
@@ -77,6 +76,6 @@ async def _read(document: str) -> LoadedCard | InvalidRequest:
     if len(document.encode()) > MAX_DOCUMENT_BYTES:
         return InvalidRequest((("document", f"must be at most {MAX_DOCUMENT_BYTES} bytes"),))
     try:
-        return await asyncio.to_thread(load, document, bundled_price_list)
+        return await asyncio.to_thread(load_card, document)
     except RateCardError as error:
         return InvalidRequest(tuple(("document", problem) for problem in error.problems))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import TextClause, text
+from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from creditmeter.central.decisions.registration import fence
@@ -215,12 +215,11 @@ def _only(both: str, server: PostgresServer) -> str:
 async def _take_writes(store: CentralStore, on: str) -> None:
     """Have the server take writes or not, in sessions that run too."""
     setting = {"on": "off", "off": "on"}[on]
-    async with store.database.engine.connect() as connection:
-        alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+    async with store.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as alone:
         await alone.execute(text("SET default_transaction_read_only = off"))
         await alone.execute(text(f"ALTER SYSTEM SET default_transaction_read_only = {setting}"))
         await alone.execute(text("SELECT pg_reload_conf()"))
-        await connection.invalidate()  # its session has a setting of its own now
+        await alone.run_sync(Connection.invalidate)  # its session has a setting of its own now
     while await ask(store, "SELECT current_setting('default_transaction_read_only')") != setting:
         pass
 

@@ -6,12 +6,12 @@ alert watches that changed, and new lines of history and deliveries of alerts.
 """
 
 from sqlalchemy import bindparam, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.contents import NOTHING_ELSE, Topic, load_contents
 from creditmeter.central.decisions.deliveries import delivery_row
 from creditmeter.central.decisions.notifications import notify
 from creditmeter.central.decisions.running_sums import RunningSums
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.balance_days import begin_day

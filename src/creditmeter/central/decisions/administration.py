@@ -10,13 +10,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import delete, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.calendars import save_change, wanted_calendar
 from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of, account_row

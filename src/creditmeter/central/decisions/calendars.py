@@ -4,8 +4,8 @@ It is part of the transaction that changes the account, which has locked its row
 """
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.core.credit.accounts import DEFAULT_TIME_ZONE, Account
 from creditmeter.core.credit.calendar import Calendar, day_of_month

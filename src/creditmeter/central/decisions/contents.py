@@ -21,9 +21,9 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.running_sums import RunningSums, may_owe, running_sums
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import (
     Row,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.administration import create_on_first_touch
@@ -18,6 +17,7 @@ from creditmeter.central.decisions.refused_calls import put_refused_calls
 from creditmeter.central.decisions.registration import fence
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.upserts import upsert

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import asyncpg
 from sqlalchemy import or_, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.engine.postgresql import Servers
@@ -176,7 +176,6 @@ async def notify(connection: AsyncConnection, account_id: AccountId, sidecars: I
 
 
 def _notifies(connection: AsyncConnection) -> bool:
-    assert connection.sync_connection is not None, "a transaction has a connection"
     return bool(connection.sync_connection.get_execution_options().get("notifies", True))
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, case, delete, exists, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions import refused_calls
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.upserts import insert_into

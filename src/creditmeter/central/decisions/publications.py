@@ -3,9 +3,9 @@
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, func, or_, select, text, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.core.credit.requests import Done

@@ -6,8 +6,8 @@ The lock is the caller's: the account's row is locked before.
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.credit.messages import RefusedCall

@@ -4,9 +4,9 @@ A registration locks and saves the sidecar's row. Exchanges share a lock on that
 """
 
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.upserts import insert_into, upsert

@@ -6,8 +6,8 @@ A request that the central store decided gets the same reply when it is repeated
 from typing import TypeVar
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.core.credit.requests import Done, difference
 from creditmeter.core.ids import AccountId, RequestId

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.grants import Grant

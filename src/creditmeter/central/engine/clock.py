@@ -6,8 +6,8 @@ On PostgreSQL it is the server's. An embedded store is on the host of its sideca
 from collections.abc import Callable
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.core.instants import Instant
 
 _SERVER_NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")

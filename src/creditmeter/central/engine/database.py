@@ -16,9 +16,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from creditmeter.central.engine import postgresql, sqlite
+from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.core.credit.low_balance import LowBalance
 
@@ -182,7 +182,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
-    engine = create_async_engine(url, async_creator=files.connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
+    engine = AsyncEngine.of(url, files.connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()

@@ -16,8 +16,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from creditmeter.central.engine.connections import AsyncEngine
 
 POOL_SIZE = 5
 CONNECT_TIMEOUT_SECONDS = 5
@@ -111,9 +112,9 @@ class Servers:
 
 def create_engine(servers: Servers) -> AsyncEngine:
     """A pool of connections. Nothing is connected yet."""
-    engine = create_async_engine(
+    engine = AsyncEngine.of(
         "postgresql+asyncpg://",
-        async_creator=servers.connect,
+        servers.connect,
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,

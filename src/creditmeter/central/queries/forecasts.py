@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.accounts import open_ledger
 from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.sums import sum_of, whole

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.accounts import account_with_key
 from creditmeter.central.decisions.touching import Touching
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import bits_of_kinds, bits_of_sources, charge_of, entry_of, grant_of, refund_of

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables

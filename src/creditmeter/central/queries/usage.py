@@ -6,9 +6,9 @@ Summaries take turns, because each keeps a connection until it is done.
 from collections.abc import AsyncIterator
 
 from sqlalchemy import select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from creditmeter.central.decisions.touching import Touching
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of

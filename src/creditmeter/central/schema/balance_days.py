@@ -1,8 +1,8 @@
 """Rows of days: what was left of each kind of credit of an account as a day in UTC began."""
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import Row
 from creditmeter.central.schema.sums import sum_of, whole

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 from sqlalchemy import URL, Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable, is_refused
 from creditmeter.central.schema import tables

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Column, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable, is_refused
 from creditmeter.central.schema import tables

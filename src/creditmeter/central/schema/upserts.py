@@ -4,8 +4,8 @@ from functools import cache
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import Row
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, case, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.verification.checks import (
