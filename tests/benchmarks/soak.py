@@ -1,8 +1,8 @@
 """What a sidecar takes after very many operations: memory, disk, bytes written, processor time when idle, and time to start.
 
 An operation is a Reserve or a Commit. Callers in the process of the sidecar use its meter directly, so that a million of them
-take minutes. Each pair of a Reserve and a Commit is on one of 100 accounts. In the end there are open reservations beside all
-that has ended; then the process is killed, and another one starts on its journal.
+take minutes. Each pair of a Reserve and a Commit is on the next one of the accounts. In the end there are open reservations
+beside all that has ended; then the process is killed, and another one starts on its journal.
 """
 
 import argparse
@@ -48,7 +48,7 @@ PAIR_BYTES = Bound(1.2, 1.2, "KiB")
 """Of the journal, for a pair of operations."""
 
 WRITTEN = {"postgresql": Bound(6, 6, "KiB"), "sqlite": Bound(20, 20, "KiB")}
-"""Bytes that are written for an operation: by the sidecar alone, and with the embedded central store."""
+"""What goes to the disk for an operation: of the sidecar alone, and with the embedded central store."""
 
 IDLE_PROCESSOR = Bound(0.005, 0.05, "")
 START_SECONDS = Bound(2, 15, "s")
@@ -62,9 +62,9 @@ MANY = 500_000
 class Soaked:
     """A process with a sidecar and its callers."""
 
-    def __init__(self, data_dir: Path, central: str) -> None:
+    def __init__(self, data_dir: Path, central: str, accounts: int) -> None:
         began = time.monotonic()
-        command = [sys.executable, "-m", "tests.benchmarks.soaked", str(data_dir), central]
+        command = [sys.executable, "-m", "tests.benchmarks.soaked", str(data_dir), central, str(accounts)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.started = self._answer()
         self.start_seconds = time.monotonic() - began
@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--operations", type=int, default=1_000_000, metavar="N", help="how many in all (1000000)")
     parser.add_argument("--holds", type=int, default=10_000, metavar="N", help="reservations that are open in the end (10000)")
+    parser.add_argument("--accounts", type=int, default=100, metavar="N", help="on which they are, in turn (100)")
     parser.add_argument("--central", choices=sorted(WRITTEN), default="postgresql", help="the central store (postgresql)")
     given = parser.parse_args(arguments)
     findings = Findings()
@@ -129,15 +130,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _soak(findings: Findings, data_dir: Path, url: str, given: argparse.Namespace) -> None:
-    with Soaked(data_dir, url) as soaked:
+    with Soaked(data_dir, url, given.accounts) as soaked:
         soaked.ask("accounts")
-    with Soaked(data_dir, url) as soaked:
+    with Soaked(data_dir, url, given.accounts) as soaked:
         soaked.ask("pairs 200 1")
         idle = soaked.ask("idle 2")
         findings.check("memory of an idle process", idle["memory"] / MEBIBYTE, IDLE_MEMORY)
         _load(findings, soaked, idle, given)
         soaked.ask(f"hold {given.holds} {CALLERS}")
-    with Soaked(data_dir, url) as soaked:
+    with Soaked(data_dir, url, given.accounts) as soaked:
         findings.check("start until it serves, as a process", soaked.start_seconds, START_SECONDS)
         findings.check("of that, after Python has loaded the program", soaked.started["seconds"], START_SECONDS)
         more = (soaked.started["memory"] - idle["memory"]) / MEBIBYTE

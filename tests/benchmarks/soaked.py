@@ -16,7 +16,7 @@ import json
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
@@ -32,7 +32,6 @@ from creditmeter.server.config import Settings
 from creditmeter.server.logs import configure_logging
 from creditmeter.sidecar.clock import SystemClock
 
-ACCOUNTS = tuple(AccountId(f"account-{number:03}") for number in range(100))
 AMPLE = from_credits(100_000_000)
 _PAGES = ("page_count", "freelist_count", "page_size")
 MODEL = "claude-sonnet-4-5"
@@ -41,8 +40,9 @@ MODEL = "claude-sonnet-4-5"
 class Callers:
     """Calls on one sidecar. Each request has an id that no other one has, also of another run."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, accounts: Sequence[AccountId]) -> None:
         self._meter = program.sidecar.meter
+        self._accounts = accounts
         self._run = time.time_ns()
         self._count = 0
 
@@ -57,7 +57,7 @@ class Callers:
         """Reserve. Returns the id of the reservation."""
         request_id = self._request()
         work = Work("text", "anthropic", MODEL, input_tokens=1_200, max_output_tokens=1_000)
-        account_id = ACCOUNTS[self._count % len(ACCOUNTS)]
+        account_id = self._accounts[self._count % len(self._accounts)]
         done = await self._meter.reserve(Reserve(request_id, account_id, work, labels={"feature": "chat"}))
         assert isinstance(done, Done), done
         assert done.reply.reservation is not None
@@ -89,7 +89,7 @@ def used(program: Program, began: float) -> dict[str, float]:
         "memory": 1024 * int(status.partition("VmRSS:")[2].split()[0]),
         "processor": times.ru_utime + times.ru_stime,
         "seconds": time.monotonic() - began,
-        "written": int(io["wchar"]),
+        "written": max(int(io["write_bytes"]), int(io["wchar"])),  # files in memory count as what was passed to the system
         "journal": sum(each.stat().st_size for each in files if each.exists()),
         "in_use": bytes_in_use(path),
     }
@@ -102,28 +102,29 @@ def bytes_in_use(path: Path) -> int:
     return int((pages - free) * size)
 
 
-async def open_accounts(program: Program) -> None:
+async def open_accounts(program: Program, accounts: Sequence[AccountId]) -> None:
     """Give each account more than it can spend."""
     administration = program.sidecar.central.administration
-    for account_id in ACCOUNTS:
+    for account_id in accounts:
         await administration.create_account(
             CreateAccount(RequestId("open"), Account(account_id, program.sidecar.books.moment().now))
         )
         await administration.grant_credits(GrantCredits(RequestId("give"), account_id, GrantKind.PERMANENT, AMPLE))
 
 
-async def main(data_dir: Path, central: str) -> None:
+async def main(data_dir: Path, central: str, account_count: int) -> None:
     """Start a sidecar and do what is asked for."""
+    accounts = [AccountId(f"account-{number:05}") for number in range(account_count)]
     configure_logging("error")
     began = time.monotonic()
     settings = Settings.load(data_dir=data_dir, central=central, listen=("127.0.0.1:0",), enable_admin=True)
     async with running(settings, SystemClock()) as program:
         print(json.dumps(used(program, began)), flush=True)
-        callers = Callers(program)
+        callers = Callers(program, accounts)
         async for command, *numbers in commands():
             began = time.monotonic()
             if command == "accounts":
-                await open_accounts(program)
+                await open_accounts(program, accounts)
             elif command == "idle":
                 await asyncio.sleep(float(numbers[0]))
             elif command == "pairs":
@@ -142,4 +143,4 @@ async def commands() -> AsyncIterator[list[str]]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

@@ -194,6 +194,7 @@ async def test_a_change_that_cannot_be_encoded_fails_alone(journal: Journal, pat
 
 @pytest.mark.parametrize("count", [*range(1, 10), 255, 256, 257, 700])
 async def test_a_group_of_any_size_is_written_in_order(journal: Journal, path: Path, count: int) -> None:
+    """Its rows are written by one or several statements."""
     first = journal.last_record + 1
     for number in range(count):
         journal.write(reserving(f"r{number}"), NOON)
@@ -203,6 +204,7 @@ async def test_a_group_of_any_size_is_written_in_order(journal: Journal, path: P
 
 
 async def test_a_caller_that_gives_up_takes_nothing_from_the_others(journal: Journal, path: Path) -> None:
+    """All of them wait for the same group."""
     journal.write(reserving("written"), NOON)
     first, second = asyncio.ensure_future(journal.durable()), asyncio.ensure_future(journal.durable())
     await asyncio.sleep(0)

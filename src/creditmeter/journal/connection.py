@@ -184,6 +184,7 @@ def _open_to_write(path: Path, durability: Durability, progress: older.Progress)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the journal's `Checkpoints` make them
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:

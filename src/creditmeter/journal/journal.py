@@ -27,6 +27,7 @@ from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
+from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
 from creditmeter.journal.connection import Connection, Durability, connect, first_line, is_damage, open_to_read
@@ -45,6 +46,9 @@ MIN_BYTES_BETWEEN_IMAGES = 2 * 1024 * 1024
 RECORDS_TO_IMAGE = 2
 """How many times as large as the last image the records after it are before there is another one."""
 
+GROUPS_TO_LOOK = 16
+"""Groups that are written between two looks at how long the log of the file is."""
+
 IMAGE_INTERVAL = HOUR
 """After this time there is another image, if anything was written, so that old records can be dropped."""
 
@@ -59,12 +63,19 @@ class Journal:
     """The journal's writer. One task gathers groups, one thread writes them."""
 
     def __init__(
-        self, connection: Connection, reading: sqlite3.Connection, identity: Identity, end: LogEnd, path: Path
+        self,
+        connection: Connection,
+        reading: sqlite3.Connection,
+        checkpoints: Checkpoints,
+        identity: Identity,
+        end: LogEnd,
+        path: Path,
     ) -> None:
         self._connection = connection
         self._reading = reading
         self._path = path
         self._placement = Placement(path)
+        self._checkpoints = checkpoints
         self._identity = identity
         self._clock = identity.clock
         self._end = end
@@ -91,6 +102,7 @@ class Journal:
         connection = await connect(path, durability, _told_progress())
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
+            checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK)
             reading = open_to_read(path)
         except sqlite3.Error as error:
             await connection.close()
@@ -98,7 +110,7 @@ class Journal:
         except Exception as error:
             await connection.close()
             raise JournalUnusable(damaged(path, first_line(error))) from error
-        return cls(connection, reading, identity, end, path)
+        return cls(connection, reading, checkpoints, identity, end, path)
 
     @property
     def identity(self) -> Identity:
@@ -291,6 +303,7 @@ class Journal:
         with contextlib.suppress(asyncio.CancelledError):
             await self._writer
         self._reading.close()
+        await self._connection.run(lambda _: self._checkpoints.close())
         await self._connection.close()
 
     def check(self) -> None:
@@ -337,8 +350,15 @@ class Journal:
                 self._unless_lost(group, before)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
                 self._fail(partial(StorageUnavailable, str(error)), group)
+            else:
+                await self._keep_log_short()
             finally:
                 self._writing = None
+
+    async def _keep_log_short(self) -> None:
+        """Look after the log of the file, once the group is acknowledged. A file that was replaced is left alone."""
+        if self._failure is None and self._checkpoints.is_time():
+            await self._connection.run(lambda _: self._checkpoints.look())
 
     def _unless_lost(self, group: Group, before: int) -> None:
         """Acknowledge a group that was written, if the files that it is in are those that a restart finds."""

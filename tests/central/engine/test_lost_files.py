@@ -79,6 +79,7 @@ async def test_a_log_that_is_made_anew(database: Database, tmp_path: Path) -> No
     """SQLite deletes it with the last connection, as after a call that was broken off, and makes another one with the next."""
     assert database._files is not None
     closed = list(database._files._placements)  # as the fault of a call may hold them
+    await database._files.close()
     await database.engine.dispose()
     assert not (tmp_path / "central.db-wal").exists()
     (tmp_path / "other").write_bytes(b"in the place on disk that the log had")

@@ -96,10 +96,13 @@ class Database:
             CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
         engine = self.engine.execution_options(is_short=True) if is_short else self.engine
-        async with self._writer, _transaction(engine) as connection:
-            fired: list[LowBalance] = []
-            connection.info[_FIRED] = fired
-            yield connection
+        fired: list[LowBalance] = []
+        async with self._writer:
+            async with _transaction(engine) as connection:
+                connection.info[_FIRED] = fired
+                yield connection
+            if self._files is not None:
+                await self._files.keep_log_short()
         self._check_files()
         for each in fired:
             for listener in self.on_low_balance:
@@ -143,6 +146,8 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool."""
+        if self._files is not None:
+            await self._files.close()
         await self.engine.dispose()
 
 

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import aiosqlite
 
+from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 
 BUSY_TIMEOUT_MILLISECONDS = 10_000
@@ -121,6 +122,7 @@ class OpenFiles:
         self._read_only = read_only
         self._database: Placement | None = None
         self._placements: weakref.WeakKeyDictionary[Connection, Placement] = weakref.WeakKeyDictionary()
+        self._checkpoints: Checkpoints | None = None
 
     async def connect(self) -> Connection:
         """Open the file once more."""
@@ -137,6 +139,24 @@ class OpenFiles:
         if self._database is not None:
             known.append(self._database)
         return next((path for each in known if (path := each.missing()) is not None), None)
+
+    async def keep_log_short(self) -> None:
+        """Look after the log of the file, after a transaction that wrote and before the next one. A file that was replaced is
+        left alone.
+        """
+        if self.missing() is None:
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # the next transaction meets what is wrong with the file
+            self._checkpoints = self._checkpoints or Checkpoints(self._path)
+            self._checkpoints.look()
+
+    async def close(self) -> None:
+        """End what is done beside the connections, before these are closed."""
+        checkpoints, self._checkpoints = self._checkpoints, None
+        if checkpoints is not None:
+            await asyncio.to_thread(checkpoints.close)
 
 
 async def connect(path: Path, *, read_only: bool = False) -> Connection:
@@ -159,6 +179,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         _use_wal(connection)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Database` has them made
         connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
         connection.close()
