@@ -1,4 +1,4 @@
-"""The console script: registers all commands, and turns every error into one line and an exit code."""
+"""The console script: runs one command, and turns every error into one line and an exit code."""
 
 import contextlib
 import os

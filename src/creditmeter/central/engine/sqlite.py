@@ -208,8 +208,9 @@ ASKS_EVERY_SECONDS = 1.0
 class Observer:
     """A connection that shows whether others have changed the database.
 
-    SQLite knows (PRAGMA data_version), but each question is a hop to its thread: fifty a second take a hundredth of a core. Each
-    change is first written to the log beside the database. So SQLite is asked while that was written lately, and now and then.
+    SQLite knows (PRAGMA data_version), but each question is a hop to its thread: fifty a second take a hundredth of a core.
+    Each change is first written to the log beside the database. So SQLite is asked while that was written lately, and now and
+    then.
     """
 
     def __init__(self, connection: Connection, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
