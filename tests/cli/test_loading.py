@@ -24,7 +24,7 @@ USELESS = (
     "sqlalchemy.ext.asyncio",
     "sqlalchemy.orm",
 )
-"""What a sidecar never uses once its store has a schema. Together it would take 30 MB."""
+"""What a sidecar never uses once its store has a schema."""
 
 _LOADED = re.compile(r"^import time: .*\| +(\S+)$", re.MULTILINE)
 

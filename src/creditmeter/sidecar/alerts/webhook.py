@@ -1,6 +1,6 @@
 """A webhook: where messages are sent to, signed.
 
-The HTTP client is imported when a webhook is made: most sidecars have none, and it takes 3 MB.
+The HTTP client is imported when a webhook is made: most sidecars have none.
 """
 
 import asyncio
