@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from creditmeter.cli.drawing import drawn
 from creditmeter.cli.layout import BAR, LEAST_TEXT, LEAST_WORD, Bar, Cell, Column, Form, fit, shortened, wrapped
-from creditmeter.cli.screen import Table, drawn, visible
+from creditmeter.cli.screen import Table, visible
 
 WORDS = st.text(st.sampled_from("ab1-. _日本友é\u0301😀\u200d"), max_size=40)
 COLUMNS = st.lists(st.builds(Column, WORDS, st.sampled_from(Form), st.integers(0, 9)), min_size=1, max_size=12)
@@ -68,7 +69,7 @@ def drawn_lines(columns: list[Column], rows: list[list[Cell]], width: int) -> li
     made = Table(tuple(columns))
     for row in rows:
         made.add_row(*row)
-    return drawn(fit(made.columns, made.rows, width)).split("\n")
+    return drawn(fit(made.columns, made.rows, width), utf_8=True).split("\n")
 
 
 COLUMNS_OF_LEASES = [

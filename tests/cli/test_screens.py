@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from creditmeter.cli.all_commands import app
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.demo.command import NOON as NOON_HOUR
-from creditmeter.cli.main import app
 from creditmeter.client import Client, call
 from creditmeter.v1 import account_pb2
 from tests.cli.pictures import UPDATE, compare, kept, with_placeholders

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from creditmeter.cli.all_commands import app
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.help_texts import command_of
-from creditmeter.cli.main import app
 from creditmeter.server import exits as server
 from tests.cli.terminal import on_terminal
 

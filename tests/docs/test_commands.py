@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from creditmeter.cli.main import app
+from creditmeter.cli.all_commands import app
 from tests.docs.pages import SHELL, Page, page, pages
 
 PROGRAM = "creditmeter"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from creditmeter.core.ids import SidecarId
+from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.journal.connection import Connection
 from creditmeter.journal.groups import load_identity
 from creditmeter.journal.journal import Journal
@@ -54,7 +55,8 @@ class Disk:
             self.raw.execute("ROLLBACK")
         connection = _InLine(self)
         identity, end = await connection.run(load_identity, Identity(sidecar_id))
-        journal = Journal(connection, cast("sqlite3.Connection", _Reading(self.raw)), identity, end, Path("journal.db"))
+        reading = cast("sqlite3.Connection", _Reading(self.raw))
+        journal = Journal(connection, reading, cast("Checkpoints", _NoLog()), identity, end, Path("journal.db"))
         journal.min_bytes_between_images = 10_000
         return journal
 
@@ -98,6 +100,17 @@ class Disk:
         """Throw the disk away."""
         with contextlib.suppress(sqlite3.Error):
             self.raw.close()
+
+
+class _NoLog:
+    """A database in memory has no log to copy."""
+
+    def is_time(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Leave the disk as it is."""
 
 
 class _Reading:

@@ -21,7 +21,7 @@ from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
 from creditmeter.core.settlement import answering, ledger, posting
 from creditmeter.core.settlement.ledger import Ledger
-from creditmeter.journal import groups, records
+from creditmeter.journal import journal, records
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
@@ -112,11 +112,10 @@ async def _durable_already(_books: Books) -> None:
 
 
 def _unwritten(**nothing: Any) -> tuple[Replacement, ...]:
-    def append(connection: Any, sidecar_id: SidecarId, after: int, written: Iterable[records.Record]) -> records.Written:
-        lossy = [replace(each, change=replace(each.change, **nothing)) for each in written]
-        return records.append(connection, sidecar_id, after, lossy)
+    def row_of(sidecar_id: SidecarId, seq: int, record: records.Record) -> records.Row:
+        return records.row_of(sidecar_id, seq, replace(record, change=replace(record.change, **nothing)))
 
-    return ((groups, "append", append),)
+    return ((journal, "row_of", row_of),)
 
 
 def _compose_keeping(*arguments: Any, **options: Any) -> Any:

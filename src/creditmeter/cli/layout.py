@@ -32,7 +32,8 @@ BAR = 30
 """Width of the longest bar, in cells."""
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-
+IN_ASCII = str.maketrans("…█▏▎▍▌▋▊▉", "~########")
+"""What is drawn instead where the output is not UTF-8, cell for cell."""
 
 _NO_TIME = ("", "-")
 

@@ -1,4 +1,4 @@
-"""The console script: registers all commands, and turns every error into one line and an exit code."""
+"""The console script: runs one command, and turns every error into one line and an exit code."""
 
 import contextlib
 import os
@@ -9,35 +9,11 @@ from io import TextIOWrapper
 
 import typer
 
-from creditmeter import __version__
-from creditmeter.cli.commands import (
-    account,
-    balance,
-    central,
-    config,
-    explain,
-    forecast,
-    grant,
-    history,
-    leases,
-    plan,
-    price,
-    prices,
-    quote,
-    rates,
-    reconcile,
-    serve,
-    sidecars,
-    status,
-    usage,
-    verify,
-    wait,
-)
-from creditmeter.cli.demo.command import demo
+from creditmeter.cli.commands.serve import serve
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.help_texts import command_of
-from creditmeter.cli.replay.command import replay
-from creditmeter.cli.screen import print_document, print_lines, say, terminal_is_closed
+from creditmeter.cli.root import new_app
+from creditmeter.cli.screen import say, terminal_is_closed
 from creditmeter.cli.times import Clock, by_clock, system_clock
 
 INTERRUPTED = 128 + 2
@@ -49,49 +25,10 @@ HUNG_UP = 128 + signal.SIGHUP
 DEBUG = "CREDITMETER_DEBUG"
 """The environment variable with which an internal error shows its traceback."""
 
-app = typer.Typer(
-    name="creditmeter",
-    help="Meters AI credits: reserve before a call, commit what it used, never overspend.",
-    rich_markup_mode=None,  # its tables cut what is wider than their columns
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command("serve")(serve.serve)
-app.command("wait")(wait.wait)
-app.add_typer(config.commands, name="config")
-app.command("demo")(demo)
-app.command("replay")(replay)
-app.add_typer(account.commands, name="account")
-app.add_typer(plan.commands, name="plan")
-app.add_typer(grant.commands, name="grant")
-app.add_typer(rates.commands, name="rates")
-app.command("quote")(quote.quote)
-app.command("prices")(prices.prices)
-app.command("price")(price.price)
-app.command("explain")(explain.explain)
-app.command("balance")(balance.balance)
-app.command("history")(history.history)
-app.command("usage")(usage.usage)
-app.command("reconcile")(reconcile.reconcile)
-app.command("forecast")(forecast.forecast)
-app.command("status")(status.status)
-app.command("sidecars")(sidecars.sidecars)
-app.command("leases")(leases.leases)
-app.command("verify")(verify.verify)
-app.add_typer(central.commands, name="central")
+serving = new_app()
+"""The command line with `serve` alone: a sidecar that runs for months need not keep all other commands in memory."""
 
-
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version and end."),
-) -> None:
-    if version:
-        print_lines(f"creditmeter {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        print_document(f"{context.get_help()}\n")
-        raise typer.Exit(ExitCode.USAGE)
+serving.command("serve")(serve)
 
 
 def main() -> None:
@@ -136,7 +73,7 @@ def run(arguments: Sequence[str], clock: Clock = system_clock) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        result = command_of(app).main(args=list(arguments), prog_name="creditmeter", standalone_mode=False)
+        result = command_of(_app(arguments)).main(args=list(arguments), prog_name="creditmeter", standalone_mode=False)
     except CommandFailed as failure:
         return _say(str(failure), failure.exit_code)
     except typer.TyperException as error:
@@ -152,6 +89,14 @@ def _run(arguments: Sequence[str]) -> int:
             return _say("what was typed is not UTF-8", ExitCode.USAGE)
         return _say(f"an internal error ({DEBUG}=1 shows where): {type(error).__name__}: {error}", ExitCode.FAILED)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _app(arguments: Sequence[str]) -> typer.Typer:
+    if arguments[:1] == ["serve"]:
+        return serving
+    from creditmeter.cli.all_commands import app  # noqa: PLC0415 - see `serving`
+
+    return app
 
 
 def _was_typed(error: UnicodeEncodeError, arguments: Sequence[str]) -> bool:

@@ -9,27 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rich.box import Box
-from rich.console import Console
-from rich.table import Table as Drawing
-
-from creditmeter.cli.layout import Bar, Cell, Column, Form, Layout, fit, wrapped
+from creditmeter.cli.layout import IN_ASCII, Bar, Cell, Column, Form, Layout, fit, wrapped
 from creditmeter.cli.times import local_zone
 
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters (C0 and C1), line separators, and those that set the direction of writing."""
-
-_TRAILING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
-"""Spaces at the end of a line, with the end of a style behind them."""
-
-_RULE = Box("    \n    \n ── \n    \n    \n ── \n    \n    \n")
-_ASCII_RULE = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
-_ASCII = str.maketrans("…█▏▎▍▌▋▊▉", "~########")
-"""What is drawn instead where the output is not UTF-8, cell for cell."""
 
 
 # The output.
@@ -53,9 +40,6 @@ _USUAL_WIDTH = 80
 
 _LONGEST_WIDTH = 5
 """Most digits of a number that may be a width."""
-
-_ANY_HEIGHT = 25
-"""Height that is given to Rich, which uses a width on a dumb terminal only with a height. It does not cut tables."""
 
 
 def terminal_is_closed() -> bool:
@@ -193,7 +177,7 @@ class Notes:
 
 
 def _ellipsis() -> str:
-    return "…" if _is_utf_8(sys.stdout) else "…".translate(_ASCII)
+    return "…" if _is_utf_8(sys.stdout) else "…".translate(IN_ASCII)
 
 
 def print_table(made: Table, title: str = "", notes: Notes | None = None, *, empty: str = "", with_times: bool = False) -> None:
@@ -210,33 +194,8 @@ def print_table(made: Table, title: str = "", notes: Notes | None = None, *, emp
         own.add(layout)
         if title:
             print_lines(visible(title))
-        sys.stdout.write(drawn(layout, made.sections) + "\n")
+        from creditmeter.cli.drawing import drawn  # noqa: PLC0415 - Rich, which `serve` is to keep out of memory
+
+        sys.stdout.write(drawn(layout, made.sections, utf_8=_is_utf_8(sys.stdout)) + "\n")
     if notes is None:
         own.print()
-
-
-def drawn(layout: Layout, sections: AbstractSet[int] = frozenset()) -> str:
-    """A table as text: lines that each end in a newline, with the escape sequences that this output supports."""
-    utf_8 = _is_utf_8(sys.stdout)
-    drawing = Drawing(box=_RULE if utf_8 else _ASCII_RULE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column, head, width in zip(layout.columns, layout.heads, layout.widths, strict=True):
-        is_text = column.form is Form.TEXT
-        drawing.add_column(
-            _for(head, utf_8=utf_8),
-            justify="right" if column.form is Form.NUMBER else "left",
-            width=width,
-            no_wrap=not is_text,
-            overflow="fold" if is_text else "crop",
-        )
-    for number, row in enumerate(layout.rows):
-        if number in sections:
-            drawing.add_section()
-        drawing.add_row(*(_for(cell, utf_8=utf_8) for cell in row))
-    out = Console(file=sys.stdout, width=layout.width, height=_ANY_HEIGHT, markup=False, emoji=False, highlight=False)
-    with out.capture() as captured:
-        out.print(drawing)
-    return _TRAILING.sub(r"\1", captured.get())
-
-
-def _for(text: str, *, utf_8: bool) -> str:
-    return text if utf_8 else text.translate(_ASCII)

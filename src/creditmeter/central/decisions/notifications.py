@@ -8,7 +8,7 @@ rows of recalls.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Protocol
 
 import asyncpg
@@ -24,10 +24,12 @@ from creditmeter.central.schema import tables
 from creditmeter.core.ids import AccountId, SidecarId
 
 POLL_INTERVAL_SECONDS = 0.02
-"""Seconds between polls of SQLite: short enough for credit to return while a request waits for it."""
+"""Seconds between polls of SQLite while it is written to: an asker hears soon that credit came back."""
 
 LOOK_INTERVAL_SECONDS = 0.1
-"""Seconds between polls of other engines, where each poll is a transaction."""
+"""Seconds between polls of other engines, where each poll is a transaction, and of a SQLite file that nobody writes to: short
+enough for credit to return while a request waits for it.
+"""
 
 SILENCE_SECONDS = 30.0
 """Seconds without a notification after which the connection is checked."""
@@ -55,18 +57,17 @@ class ChangePoll:
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
         self._clock = clock
-        self._interval = POLL_INTERVAL_SECONDS if database.is_sqlite else LOOK_INTERVAL_SECONDS
 
     async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
         """See `Notifications`. An account comes again and again until the sidecar has sent its message."""
-        async with _changes(self._database) as has_changed:
+        async with _changes(self._database) as changes:
             found: list[AccountId] = []
             while True:
-                if found or await has_changed():
+                if found or await changes.any():
                     found = await self.look(sidecar_id)
                 for account_id in found:
                     yield account_id
-                await asyncio.sleep(self._interval)
+                await asyncio.sleep(LOOK_INTERVAL_SECONDS if changes.are_rare else POLL_INTERVAL_SECONDS)
 
     async def look(self, sidecar_id: SidecarId) -> list[AccountId]:
         """The accounts about which a sidecar should send a message now."""
@@ -80,34 +81,40 @@ class ChangePoll:
             return [AccountId(each) for each in found.scalars()]
 
 
-@contextlib.asynccontextmanager
-async def _changes(database: Database) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """A function that says whether the database may have changed since its last call. It costs less than a poll."""
-    if database.connect_observer is None:
+class _Changes:
+    """Whether the database may have changed, where there is an observer to say so, which costs less than a poll."""
 
-        async def always() -> bool:
-            return True
+    def __init__(self, observer: sqlite.Observer | None, *, are_rare: bool) -> None:
+        self._observer = observer
+        self._are_rare = are_rare
 
-        yield always
-        return
-    try:
-        connection = await database.connect_observer()
-    except (OSError, sqlite3.Error) as error:
-        raise CentralUnavailable(str(error)) from error
-    seen = 0
+    @property
+    def are_rare(self) -> bool:
+        """Whether nothing is lost by looking for them less often."""
+        return self._are_rare if self._observer is None else self._observer.is_quiet
 
-    async def has_changed() -> bool:
-        nonlocal seen
+    async def any(self) -> bool:
+        """Whether there may have been one since the last call."""
         try:
-            before, seen = seen, await sqlite.version(connection)
+            return self._observer is None or await self._observer.has_changed()
         except sqlite3.Error as error:
             raise CentralUnavailable(str(error)) from error
-        return before != seen
 
+
+@contextlib.asynccontextmanager
+async def _changes(database: Database) -> AsyncIterator[_Changes]:
+    """The changes of the database while the block runs."""
+    if database.connect_observer is None:
+        yield _Changes(None, are_rare=not database.is_sqlite)
+        return
     try:
-        yield has_changed
+        observer = await database.connect_observer()
+    except (OSError, sqlite3.Error) as error:
+        raise CentralUnavailable(str(error)) from error
+    try:
+        yield _Changes(observer, are_rare=False)
     finally:
-        await connection.close()
+        await observer.close()
 
 
 class ServerNotifications:

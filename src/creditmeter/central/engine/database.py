@@ -62,8 +62,8 @@ class Database:
 
     `notifies`: PostgreSQL's NOTIFY is used. `is_timed`: statements have a time limit. `read_only`: a SQLite file is opened for
     reading. `on_low_balance` are the functions that are called with each alert that fired, after its transaction was committed.
-    `connect_observer` connects outside of the pool; that connection shows whether the database has changed. It is None on
-    engines that cannot show it.
+    `connect_observer` connects outside of the pool; the observer shows whether the database has changed. It is None on engines
+    that cannot show it.
     """
 
     def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True, read_only: bool = False) -> None:
@@ -75,7 +75,7 @@ class Database:
         self.engine = _sqlite_engine(self.url, self._files) if self._files else postgresql.create_engine(servers)
         self.engine = self.engine.execution_options(notifies=notifies)
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
-        self.connect_observer = partial(sqlite.connect, Path(self.url.database or "")) if self.is_sqlite else None
+        self.connect_observer = partial(sqlite.observe, Path(self.url.database or "")) if self.is_sqlite else None
 
     @property
     def address(self) -> str:

@@ -1,5 +1,7 @@
 """`creditmeter serve`: runs a sidecar until it is asked to stop."""
 
+import sys
+
 import typer
 
 from creditmeter.cli.connection import load_settings
@@ -18,11 +20,27 @@ def serve(config: ConfigFile = None, **given: object) -> None:
 
     A TIME is a number of seconds or text such as 250ms or 1h30m. `creditmeter config show` says which settings hold.
     """
+    settings = load_settings(config, **given)
+    _load_log()
     from creditmeter.server import app  # noqa: PLC0415 - the other commands do not load a server
 
-    settings = load_settings(config, **given)
     try:
         code = app.serve(settings)
     except StartupError as error:
         raise CommandFailed(str(error), error.exit_code) from error
     raise typer.Exit(code)
+
+
+def _load_log() -> None:
+    """Import structlog without Rich. It would take that for logs in colour, and keep 4 MB for them; a sidecar logs JSON.
+
+    None in `sys.modules` says that there is no such module: https://docs.python.org/3/reference/import.html#the-module-cache
+    """
+    rich = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment]  # see above
+    try:
+        import structlog  # noqa: F401, PLC0415 - see above
+    finally:
+        del sys.modules["rich"]
+        if rich is not None:
+            sys.modules["rich"] = rich

@@ -1,11 +1,12 @@
-"""A webhook: where messages are sent to, signed."""
+"""A webhook: where messages are sent to, signed.
+
+The HTTP client is imported when a webhook is made: most sidecars have none.
+"""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
-
-import httpx2
 
 from creditmeter import __version__
 from creditmeter.sidecar.alerts.standard_webhooks import signature
@@ -27,6 +28,8 @@ class Webhook:
     """
 
     def __init__(self, url: str, key: bytes, timeout_seconds: float) -> None:
+        import httpx2  # noqa: PLC0415 - see above
+
         self.host = urlsplit(url).hostname
         self._url = url
         self._key = key
@@ -47,6 +50,8 @@ class Webhook:
         Raises:
             Unanswered: no answer arrived within the time-out, which covers the whole attempt.
         """
+        import httpx2  # noqa: PLC0415 - see above
+
         headers = {
             "content-type": "application/json",
             "webhook-id": message_id,
