@@ -350,10 +350,9 @@ class Journal:
                 self._unless_lost(group, before)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
                 self._fail(partial(StorageUnavailable, str(error)), group)
-            else:
-                await self._keep_log_short()
             finally:
                 self._writing = None
+            await self._keep_log_short()
 
     async def _keep_log_short(self) -> None:
         """Look after the log of the file, once the group is acknowledged. A file that was replaced is left alone."""
