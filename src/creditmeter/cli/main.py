@@ -19,6 +19,7 @@ from creditmeter.cli.commands import (
     forecast,
     grant,
     history,
+    journal,
     leases,
     plan,
     price,
@@ -78,6 +79,7 @@ app.command("status")(status.status)
 app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)
+app.add_typer(journal.commands, name="journal")
 app.add_typer(central.commands, name="central")
 
 

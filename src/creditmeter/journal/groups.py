@@ -24,6 +24,7 @@ from creditmeter.journal.rows import (
     Identity,
     delete_rate_cards,
     put_identity,
+    read_extent,
     read_identity,
     write_rate_cards,
 )
@@ -53,7 +54,7 @@ class Group:
 class LogEnd:
     """How far the log goes: its first and last record, the bytes since the last image, and the bytes and moment of that.
 
-    `is_dropping`: there are more old records to drop.
+    `is_dropping`: there are more old records to drop. `noted_seq` is the last record that the identity tells of.
     """
 
     seq: int = 0
@@ -62,6 +63,7 @@ class LogEnd:
     image_at: Instant = Instant(0)
     first_seq: int = 0
     is_dropping: bool = False
+    noted_seq: int = 0
 
 
 def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
@@ -70,6 +72,7 @@ def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: Sideca
     try:
         if group.identity is not None:
             put_identity(connection, group.identity)
+            end = replace(end, noted_seq=end.seq)
         write_rate_cards(connection, (each for each in group.cards if isinstance(each, KeptCard)))
         delete_rate_cards(connection, (each for each in group.cards if isinstance(each, DroppedCard)))
         end = _with_records(connection, group, sidecar_id, end)
@@ -98,7 +101,7 @@ def _with_records(connection: sqlite3.Connection, group: Group, sidecar_id: Side
     at = group.identity.clock
     size = replace_image(connection, sidecar_id, end.seq, at, group.image)
     write_entries(connection, group.entries)
-    return LogEnd(written.seq, written.bytes, size, at, end.first_seq)
+    return LogEnd(written.seq, written.bytes, size, at, end.first_seq, noted_seq=end.noted_seq)
 
 
 def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identity, LogEnd]:
@@ -109,4 +112,5 @@ def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identi
         return new, LogEnd()
     seq, written_at = last_written(connection)
     identity = replace(found, clock=max(found.clock, written_at))
-    return identity, LogEnd(seq, bytes_after_image(connection), image_bytes(connection), found.clock)
+    noted = read_extent(connection).log_end
+    return identity, LogEnd(seq, bytes_after_image(connection), image_bytes(connection), found.clock, noted_seq=noted)

@@ -12,7 +12,7 @@ from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.metering.committed_holds import CommittedHold
@@ -42,6 +42,9 @@ class Metrics:
         self._held = self._counter("commit_held_microcredits", "Microcredits that commits took off their holds.", "action")
         self._charged = self._counter("commit_charged_microcredits", "Microcredits that the same commits charged.", "action")
         self._beyond = self._counter("commits_beyond_hold", "Commits that charged more than was held.", "action")
+        self._quarantined = Gauge(
+            "creditmeter_quarantined_accounts", "Accounts of which the journal is damaged.", registry=self.registry
+        )
         for action in (*sorted(SECTION_ACTIONS), _AMOUNT, _OTHER):
             for counter in (self._held, self._charged, self._beyond):
                 counter.labels(action)
@@ -73,6 +76,10 @@ class Metrics:
     def delivery(self, outcome: DeliveryOutcome, count: int) -> None:
         """Count `count` delivery attempts that had this outcome."""
         self._deliveries.labels(outcome.value).inc(count)
+
+    def quarantined(self, accounts: int) -> None:
+        """Set how many accounts are in quarantine."""
+        self._quarantined.set(accounts)
 
     def commit(self, hold: CommittedHold) -> None:
         """Count what a commit took off its hold, and what it charged."""
