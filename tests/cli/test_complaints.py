@@ -199,7 +199,7 @@ def test_a_damaged_database(short_path: Path, file: str) -> None:
 def test_a_damaged_row(short_path: Path, table: str) -> None:
     """In whichever table of the journal it is: one line, the code for damage, and a file that stays as it was."""
     path = asyncio.run(made_full(short_path / "journal.db"))
-    column = {"receipts": "reply", "identity": "epoch"}.get(table, "body")
+    column = {"rate_cards": "body", "identity": "epoch"}.get(table, "account_id")
     overwrite_cell(path, table, column, b"\xff no such thing")
     before = path.read_bytes()
     ended = run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(short_path))

@@ -18,6 +18,7 @@ from creditmeter.v1 import account_pb2
 from tests.cli.pictures import UPDATE, compare, kept, with_placeholders
 from tests.cli.story import LONG_NAME, PRESENT, ZONE, still_sidecar
 from tests.cli.terminal import Shown, on_terminal
+from tests.journal.files import made_full, overwrite_cell
 
 WIDTHS = (80, 120)
 COLOURS: tuple[dict[str, str], ...] = ({}, {"NO_COLOR": "1"})
@@ -71,6 +72,8 @@ READS = {
     "usage-csv": "usage ada --csv",
     "usage-empty": "usage bob",
     "verify": "verify --data-dir .",
+    "journal-check": "journal check --data-dir damaged",
+    "journal-accept-loss": "journal accept-loss ada --data-dir .",
     "version": "--version",
     "wait": "wait",
     "wrong-option": "balance --sideways",
@@ -150,6 +153,8 @@ def _write_files(folder: Path) -> None:
     (folder / "answer.json").write_text(ANSWER)
     (folder / "answers.sse").write_text(ANSWERS)
     (folder / "wrong.csv").write_text(BILL.replace("0.25", "a quarter").replace("usd", "eur", 1))
+    (folder / "damaged").mkdir()
+    overwrite_cell(asyncio.run(made_full(folder / "damaged" / "journal.db")), "records", "body", b"\xff no such thing")
 
 
 def shown(data_dir: Path, arguments: Sequence[str], columns: int, **environment: str) -> Shown:

@@ -100,6 +100,8 @@ COMMANDS = {
     "sidecars": LISTS | {"--state"},
     "leases": LISTS | {"--account", "--sidecar"},
     "verify": {"--central", "--data-dir", "--json", "--help"},
+    "journal check": {"--central", "--data-dir", "--json", "--help"},
+    "journal accept-loss": {"ACCOUNT", "--data-dir", "--yes", "--help"},
     "central migrate": {"--central", "--help"},
     "central grant-role": {"NAME", "--central", "--admin", "--auto-create", "--sql", "--help"},
 }

@@ -82,10 +82,15 @@ def rewrite_bodies(path: Path, table: str, old: bytes, new: bytes) -> None:
     """Replace a part of the body of each row, whose checksum is right afterwards."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         unpacked = Packing(ACCOUNT, HERE)
-        for seq, account_id, written_at, body in connection.execute(f"SELECT seq, account_id, written_at, body FROM {table}"):
+        number = {"records": "seq", "image": "part"}[table]
+        rows = connection.execute(f"SELECT {number}, account_id, written_at, checksum, body FROM {table}")
+        for key, account_id, written_at, checksum, body in rows.fetchall():
             changed = unpacked.pack(unpacked.unpack(body).replace(old, new, 1))
-            checksum = zlib.crc32(f"{seq} {account_id} {written_at} ".encode() + changed)
-            connection.execute(f"UPDATE {table} SET body = ?, checksum = ? WHERE seq = ?", (changed, checksum, seq))
+            whole = zlib.crc32(f"{table} {key} {account_id} {written_at} ".encode() + changed)
+            connection.execute(
+                f"UPDATE {table} SET body = ?, checksum = ? WHERE {number} = ?",
+                (changed, checksum // 2**32 * 2**32 + whole, key),
+            )
 
 
 def run(path: Path, script: str) -> None:

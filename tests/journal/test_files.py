@@ -166,9 +166,9 @@ async def test_a_log_is_left_as_it_was_if_its_journal_is_refused(path: Path, tmp
     assert found(copy) == before
 
 
-async def test_a_row_that_cannot_be_understood_is_told(path: Path) -> None:
-    """Its place in the file is sound, its content is not."""
-    run(path, "UPDATE records SET body = substr(body, 1, 20) WHERE seq = 7")
+async def test_a_row_that_does_not_say_whose_it_is_is_told(path: Path) -> None:
+    """Its place in the file is sound, its account is not."""
+    run(path, "UPDATE records SET account_id = 'bob' WHERE seq = 7")
     assert "is damaged: the row 7 of records cannot be read (its checksum is wrong)" in await refusal(path)
 
 
@@ -186,9 +186,8 @@ async def test_a_record_in_the_place_of_another_one_is_told(path: Path) -> None:
 
 GARBAGE = (b"\xff\x00 no such thing", "no such thing", b"", zlib.compress(b'{"version": 1}'))
 CELLS = [
-    *((table, column) for table in ("records", "image") for column in ("account_id", "written_at", "checksum", "body")),
+    *((table, column) for table in ("records", "image") for column in ("account_id", "written_at", "checksum")),
     *(("rate_cards", column) for column in ("version", "body")),
-    *(("segments", column) for column in ("first_seq", "entries", "receipts", "reservations", "charges", "refunds", "filter")),
     ("identity", "checksum"),
 ]
 
@@ -245,14 +244,14 @@ async def test_a_journal_that_does_not_know_whose_it_is_is_refused(tmp_path: Pat
     assert "the row '1' of identity cannot be read (it is gone)" in await refusal(path)
 
 
-@pytest.mark.parametrize("table", ["records", "image", "rate_cards", "identity"])
+@pytest.mark.parametrize("table", ["records", "image", "quarantine", "segments", "entries", "rate_cards", "identity"])
 async def test_a_table_that_is_gone_or_another_one_is_found(tmp_path: Path, table: str) -> None:
     """Each of them is looked at."""
     path = await made_full(tmp_path / "journal.db")
     run(path, f"ALTER TABLE {table} RENAME TO away")
-    assert f"no such table: {table}" in await refusal(path)
+    assert f"the row '{table}' of sqlite_master cannot be read (it is gone, or has other columns)" in await refusal(path)
     run(path, f"CREATE TABLE {table} (something)")
-    assert "no such column" in await refusal(path)
+    assert f"the row '{table}' of sqlite_master cannot be read (it is gone, or has other columns)" in await refusal(path)
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -276,7 +275,7 @@ async def test_flipped_bits_are_found_or_harmless(tmp_path: Path, seed: int) -> 
 async def test_a_journal_without_a_table_is_refused(path: Path) -> None:
     """And nothing stays open."""
     run(path, "DROP TABLE identity")
-    assert "no such table: identity" in await refusal(path)
+    assert "the row 'identity' of sqlite_master cannot be read" in await refusal(path)
 
 
 async def test_a_file_that_a_process_died_over_is_made_a_journal(tmp_path: Path) -> None:

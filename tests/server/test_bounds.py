@@ -230,7 +230,19 @@ async def test_a_message_that_is_too_large_is_refused_by_grpc_itself(services: S
     assert "grpc-status-details-bin" not in dict(caught.value.trailing_metadata() or ())
 
 
+async def test_a_status_names_a_hundred_accounts_in_quarantine(services: Services) -> None:
+    """However many there are."""
+    records = services.program.sidecar.records
+    records.put_in_quarantine(AccountId(f"a{number:03}") for number in range(101))
+    status = await services.admin.GetStatus(admin_pb2.GetStatusRequest())
+    assert status.quarantined_account_count == 101
+    assert list(status.quarantined_account_ids) == [f"a{number:03}" for number in range(100)]
+
+
 BEYOND_REQUESTS = {
+    ("GetStatusResponse.quarantined_account_ids", "Which these are, in the order of their ids, at most 100 of them."): (
+        test_a_status_names_a_hundred_accounts_in_quarantine
+    ),
     ("GrantCreditsRequest.amount_microcredits", "No grant leaves an account with more than 9 * 10^18 in all."): (
         test_an_account_is_given_no_more_than_the_most_it_may_have
     ),

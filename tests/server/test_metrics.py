@@ -45,6 +45,27 @@ async def shown(services: Services) -> Values:
     return await read(services.program.metrics_address)
 
 
+async def test_accounts_in_quarantine_are_shown(data_dir: Path, clock: ManualClock) -> None:
+    """From the first reading of the journal on; 0 if there are none."""
+    settings = Settings.load(
+        None,
+        listen=("127.0.0.1:0",),
+        data_dir=data_dir,
+        enable_admin=True,
+        shutdown_grace=0.2,
+        metrics_listen="127.0.0.1:0",
+    )
+    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        services = Services.on(program, data_dir, channel)
+        assert (await shown(services))[("creditmeter_quarantined_accounts",)] == 0
+        await services.create("alice", permanent=10)
+        await services.metering.Reserve(metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=1))
+    with contextlib.closing(sqlite3.connect(data_dir / "journal.db")) as connection, connection:
+        connection.execute("UPDATE records SET body = x'00'")
+    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+        assert (await shown(Services.on(program, data_dir, channel)))[("creditmeter_quarantined_accounts",)] == 1
+
+
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """Where alerts are sent."""

@@ -5,7 +5,7 @@ from dataclasses import fields
 from google.protobuf.duration_pb2 import Duration
 
 from creditmeter import __version__
-from creditmeter.core.ids import SidecarId
+from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.journal.index import Remembered
 from creditmeter.server.status_replies import status_message
@@ -53,7 +53,8 @@ def test_no_field_is_left_out() -> None:
     """Whatever the contract adds to the reply has to be filled in."""
     numbers = {each.name: 1 for each in fields(Tally)} | {"remembered": Remembered(1, 1, 1, 1)}
     there = CentralContact(is_reachable=True, seen_at=Instant(1), clock_offset=Span(-1))
-    whole = Status(SidecarId("s"), 1, Condition.FENCED, Instant(1), Span(1), there, "card", 1, Tally(**numbers))  # type: ignore[arg-type]  # numbers, all of them
+    tally = Tally(**numbers)  # type: ignore[arg-type]  # numbers, all of them
+    whole = Status(SidecarId("s"), 1, Condition.FENCED, Instant(1), Span(1), there, "card", 1, tally, (AccountId("a"),))
     found = status_message(whole, ["unix:/s"])
     assert {field.name for field, _ in found.ListFields()} == set(found.DESCRIPTOR.fields_by_name)
     assert found.central_clock_offset == Duration(nanos=-1_000)

@@ -112,10 +112,10 @@ async def _durable_already(_books: Books) -> None:
 
 
 def _unwritten(**nothing: Any) -> tuple[Replacement, ...]:
-    def row_of(sidecar_id: SidecarId, seq: int, record: records.Record) -> records.Row:
-        return records.row_of(sidecar_id, seq, replace(record, change=replace(record.change, **nothing)))
+    def log_row(sidecar_id: SidecarId, seq: int, record: records.Record) -> records.Row:
+        return records.log_row(sidecar_id, seq, replace(record, change=replace(record.change, **nothing)))
 
-    return ((journal, "row_of", row_of),)
+    return ((journal, "log_row", log_row),)
 
 
 def _compose_keeping(*arguments: Any, **options: Any) -> Any:

@@ -121,7 +121,7 @@ FIELDS = {
         "sidecar_id epoch version state started_at central_reachable central_seen_at rate_card_version"
         " open_reservation_count held_microcredits lease_count leased_microcredits unposted_count unposted_microcredits"
         " oldest_unposted_at addresses uptime central_clock_offset journal_bytes account_count reservation_count"
-        " charge_count refund_count receipt_count"
+        " charge_count refund_count receipt_count quarantined_account_count quarantined_account_ids"
     ),
     "Account": (
         "account_id plan_id time_zone anchor_day state overdraft_limit_microcredits max_open_reservations"
@@ -193,7 +193,7 @@ ENUM_VALUES = {
         " AMOUNT_ABOVE_LIMIT GRANT_ENDED TIME_ZONE_CHANGE_TOO_SOON RESERVATION_COMMITTED RESERVATION_RELEASED"
         " RESERVATION_EXPIRED RESERVATION_ELSEWHERE REFUND_EXCEEDS_CHARGE UNPRICED REQUEST_ID_REUSED ACCOUNT_EXISTS"
         " RATE_CARD_EXISTS INVALID_REQUEST CENTRAL_UNAVAILABLE STORAGE_UNAVAILABLE RECALL_PENDING SHUTTING_DOWN FENCED"
-        " UNAUTHENTICATED PERMISSION_DENIED NOT_IMPLEMENTED INTERNAL GRANT_VOIDED"
+        " UNAUTHENTICATED PERMISSION_DENIED NOT_IMPLEMENTED INTERNAL GRANT_VOIDED STORAGE_DAMAGED"
     ),
 }
 

@@ -9,6 +9,7 @@ from creditmeter.cli.commands import (
     forecast,
     grant,
     history,
+    journal,
     leases,
     plan,
     price,
@@ -50,4 +51,5 @@ app.command("status")(status.status)
 app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)
+app.add_typer(journal.commands, name="journal")
 app.add_typer(central.commands, name="central")

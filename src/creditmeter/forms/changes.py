@@ -49,6 +49,10 @@ DICTIONARY = (
 """What records are compressed with: pieces of common ones, the commonest last. It never changes, or no record could be read."""
 
 
+class FormUnknown(BodyUnreadable):
+    """A record is of a form that this program does not know: a newer program wrote it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeUpdate:
     """What is new of a charge that an earlier record has: it was sent, or the central store decided about it."""
@@ -151,6 +155,17 @@ class Packing:
             raise BodyUnreadable(str(error)) from error
         return short.replace(self._ACCOUNT, self._account).replace(self._IN_IDS, self._in_ids)
 
+    def legible(self, packed: bytes) -> bytes:
+        """What can be read of a damaged body: its beginning, in which anything may be wrong."""
+        decompressor = zlib.decompressobj(self._WINDOW_BITS, DICTIONARY)
+        short = b""
+        for each in packed:
+            try:
+                short += decompressor.decompress(bytes((each,)))
+            except zlib.error:
+                break
+        return short.replace(self._ACCOUNT, self._account).replace(self._IN_IDS, self._in_ids)
+
 
 def encode_change(change: Change, known: Container[ChargeId] = ()) -> bytes:
     """The record of a change. Of the charges that are `known`, an earlier record or the image has all but what is new.
@@ -181,11 +196,12 @@ def decode_change(account_id: AccountId, body: bytes) -> Logged:
     """What a record of an account says.
 
     Raises:
-        BodyUnreadable: the record is damaged, or of a newer form.
+        BodyUnreadable: the record is damaged.
+        FormUnknown: it is of a newer form.
         AssertionError: it is none that the core could have made.
     """
     if not body.startswith(_FORM_NUMBER):
-        raise BodyUnreadable(_unknown_form(body))
+        raise _unknown_form(body)
     try:
         record = _decoder.decode(body)
         reservations = _values(record.reservations, Reservation)
@@ -205,10 +221,11 @@ def decode_change(account_id: AccountId, body: bytes) -> Logged:
         raise BodyUnreadable(str(error)) from error
 
 
-def _unknown_form(body: bytes) -> str:
+def _unknown_form(body: bytes) -> BodyUnreadable:
     number = body[1:].partition(b",")[0]
-    is_number = body.startswith(b"[") and number.isdigit()
-    return f"its form is {number.decode()}, and this program knows form {FORM} alone" if is_number else "it is no record"
+    if not body.startswith(b"[") or not number.isdigit():
+        return BodyUnreadable("it is no record")
+    return FormUnknown(f"its form is {number.decode()}, and this program knows form {FORM} alone")
 
 
 def _stored(things: Sequence[object], form: Any) -> tuple[Any, ...]:

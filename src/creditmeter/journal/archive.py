@@ -1,7 +1,7 @@
 """What is on disk alone: ended reservations, posted refunds, and requests with their first replies, found by the index."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import structlog
 
@@ -9,13 +9,13 @@ from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Refund
 from creditmeter.core.credit.requests import Receipt, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import AccountId, RefundId, RequestId, ReservationId, SidecarId
+from creditmeter.core.ids import AccountId, AccountKey, RefundId, RequestId, ReservationId, SidecarId, account_key, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
-from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.faults import AccountDamaged, RecordDamaged, StorageUnavailable
 from creditmeter.journal.index import RecordIndex, Remembered, account_record_key, made_key, request_key
 from creditmeter.journal.records import find_record
-from creditmeter.journal.rows import RowUnreadable
+from creditmeter.journal.rows import RowDamaged, RowUnreadable
 
 _log = structlog.get_logger()
 
@@ -23,7 +23,9 @@ _log = structlog.get_logger()
 class Archive:
     """Reads records. A record is found here as soon as it is on disk.
 
-    Every method raises StorageUnavailable if the file cannot be read, or a record is not as it was written.
+    Every method raises StorageUnavailable if the file cannot be read, or a record is not as it was written. If that is known to
+    be of the account that was asked for, AccountDamaged is raised; one of another account is no answer anyway. `set_aside` are
+    the accounts in quarantine.
     """
 
     def __init__(self, reading: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex) -> None:
@@ -31,6 +33,7 @@ class Archive:
         self._sidecar_id = sidecar_id
         self._index = index
         self._told: set[object] = set()
+        self.set_aside: Collection[AccountId] = ()
 
     @property
     def remembered(self) -> Remembered:
@@ -39,24 +42,30 @@ class Archive:
 
     def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:
         """The first reply to a request of an account."""
-        changes = self._changes(self._index.find_request(self._reading, request_key(account_id, request_id)))
+        found = self._index.find_request(self._reading, request_key(account_id, request_id))
+        changes = self._changes(found, account_key(account_id))
         receipts = (each for change in changes if change.account_id == account_id for each in change.receipts)
         return next((each for each in receipts if each.request.request_id == request_id), None)
 
     def reservation(self, reservation_id: ReservationId) -> Reservation | None:
         """The last version of a reservation that has ended."""
-        found = (each for change in self._changes_of(reservation_id) for each in reversed(change.reservations))
+        changes = self._changes_of(reservation_id, _account_key_in(reservation_id))
+        found = (each for change in changes for each in reversed(change.reservations))
         return next((each for each in found if each.reservation_id == reservation_id), None)
 
     def refund(self, refund_id: RefundId) -> Refund | None:
         """A refund that was posted."""
-        found = (each for change in self._changes_of(refund_id) for each in reversed(change.refunds))
+        changes = self._changes_of(refund_id, _account_key_in(refund_id))
+        found = (each for change in changes for each in reversed(change.refunds))
         return next((each for each in found if each.refund_id == refund_id), None)
 
     def account(self, account_id: AccountId) -> Account | None:
-        """What was last known of an account."""
-        found = (change.account for change in self._changes_of(account_record_key(account_id)))
-        return next((each for each in found if each is not None and each.account_id == account_id), None)
+        """What was last known of an account; None if that cannot be read: the central store tells it anew."""
+        found = (change.account for change in self._changes_of(account_record_key(account_id), account_key(account_id)))
+        try:
+            return next((each for each in found if each is not None and each.account_id == account_id), None)
+        except (AccountDamaged, RecordDamaged):
+            return None
 
     def made_before(self, account_id: AccountId | None, moment: Instant | None) -> Iterator[Reservation | None]:
         """Reservations of an account, or of all accounts (None), as they were made, from a moment on backwards.
@@ -70,18 +79,36 @@ class Archive:
             first, last = self._bounds()
             numbers = iter(range(last if end is None else end - 1, first - 1, -1))
         for number in numbers:
-            change = self._change(number)
-            receipts = change.receipts if change is not None else ()
+            change = self._made_by(number, account_id)
+            receipts = change.receipts if change is not None and change.account_id not in self.set_aside else ()
             yield next((each.reservation for each in receipts if isinstance(each.request, Reserve)), None)
 
-    def _changes_of(self, key: str) -> Iterator[Change]:
-        """The changes that name a key, the newest first; and such as name another one with the same hash."""
-        return self._changes(self._index.find(self._reading, key))
+    def _made_by(self, number: int, account_id: AccountId | None) -> Change | None:
+        """The change of a record for a listing of an account, or of all; None if it was dropped, or is damaged and of another
+        account or one in quarantine.
+        """
+        try:
+            return self._change(number)
+        except AccountDamaged as error:
+            if error.account_id in self.set_aside or account_id not in (None, error.account_id):
+                return None
+            raise
 
-    def _changes(self, found: Iterator[int]) -> Iterator[Change]:
-        """The changes of the records of these numbers, without those that were dropped."""
-        changes = map(self._change, self._numbers(found))
-        return (each for each in changes if each is not None)
+    def _changes_of(self, key: str, account: AccountKey | None) -> Iterator[Change]:
+        """The changes that name a key of an account, the newest first; and such as name another one with the same hash."""
+        return self._changes(self._index.find(self._reading, key), account)
+
+    def _changes(self, found: Iterator[int], account: AccountKey | None) -> Iterator[Change]:
+        """The changes of the records of these numbers, without those that were dropped or are damaged and of others."""
+        for number in self._numbers(found):
+            try:
+                change = self._change(number)
+            except AccountDamaged as error:
+                if account in (None, account_key(error.account_id)):
+                    raise
+            else:
+                if change is not None:
+                    yield change
 
     def _numbers(self, found: Iterator[int]) -> list[int]:
         """All of these numbers, which the index finds."""
@@ -98,16 +125,22 @@ class Archive:
             logged = find_record(self._reading, self._sidecar_id, number)
         except sqlite3.Error as error:
             raise StorageUnavailable(str(error)) from error
+        except RowDamaged as error:
+            self._log_once(number, error)
+            raise AccountDamaged(error.account_id) from error
         except RowUnreadable as error:
             raise self._damaged(number, error) from error
         return None if logged is None else logged.change
 
-    def _damaged(self, what: object, error: Exception) -> StorageUnavailable:
-        """The fault that something is not as it was written, of which the first one is logged."""
+    def _damaged(self, what: object, error: Exception) -> RecordDamaged:
+        """The fault that something is not as it was written."""
+        self._log_once(what, error)
+        return RecordDamaged(str(error))
+
+    def _log_once(self, what: object, error: Exception) -> None:
         if what not in self._told:
             self._told.add(what)
             _log.error("the journal is damaged", reason=str(error))
-        return StorageUnavailable(str(error))
 
     def _first_after(self, moment: Instant) -> int:
         """The number of the first record that was written after a moment. Their moments never go back."""
@@ -133,3 +166,9 @@ class Archive:
         if row is None or isinstance(row[0], int | None):
             return None if row is None else row[0]
         raise self._damaged("a moment", RowUnreadable("records", "?", "a number is of another type"))
+
+
+def _account_key_in(made_id: str) -> AccountKey | None:
+    """The key of the account that an id was made for; None if it does not say."""
+    origin = origin_of(made_id)
+    return None if origin is None else origin.account_key

@@ -13,7 +13,7 @@ import aiosqlite
 
 from creditmeter.journal import older
 from creditmeter.journal.faults import JournalUnusable, damaged
-from creditmeter.journal.index import Segment
+from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import last_written
 from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
 from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
@@ -88,22 +88,41 @@ def _open(path: Path, durability: Durability, progress: older.Progress) -> sqlit
 def _examine(path: Path) -> None:
     """Refuse a file that is damaged or no journal of this version, whatever row the damage is in. The file is only read."""
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.text_factory = _text_of
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-        damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if damage != "ok":
-            raise JournalUnusable(damaged(path, damage.splitlines()[-1]))
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            return  # a process died before it could make the tables
-        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise JournalUnusable(f"{path} is a database, but not a journal of this program")
-        if version > VERSION:
-            raise JournalUnusable(f"the journal {path} is of a newer version ({version}) than this program ({VERSION})")
-        _examine_rows(connection, version)
+        damage = file_damage(connection)
+        if damage is not None:
+            raise JournalUnusable(damaged(path, damage))
+        version = version_of(connection, path)
+        if version is not None:
+            _examine_rows(connection, version)
+
+
+def file_damage(connection: sqlite3.Connection) -> str | None:
+    """What SQLite says is wrong with the file; None if nothing is."""
+    damage: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return None if damage == "ok" else damage.splitlines()[-1]
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int | None:
+    """The version of the journal at `path`; None if it has no tables yet, because a process died before it could make them.
+
+    Raises:
+        JournalUnusable: it is no journal, or a newer one.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return None
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise JournalUnusable(f"{path} is a database, but not a journal of this program")
+    if version > VERSION:
+        raise JournalUnusable(f"the journal {path} is of a newer version ({version}) than this program ({VERSION})")
+    return version
 
 
 def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
-    """Read who the sidecar is, and its rate cards; of an older version everything, since it is written anew.
+    """Read who the sidecar is, whose rows are in quarantine, and the rate cards; of an older version everything, since it is
+    written anew.
 
     Raises:
         RowUnreadable: a row is not as it was written.
@@ -111,28 +130,34 @@ def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
     if version < FIRST_WITH_RECORDS:
         older.examine(connection, version)
         return
+    examine_tables(connection)
     read_identity(connection)
-    _examine_segments(connection)
+    accounts_set_aside(connection)
     read_rate_cards(connection)
 
 
-def _examine_segments(connection: sqlite3.Connection) -> None:
-    """Look at the index, but for its entries: each of those is compared with the record that it names when that is read.
+def examine_tables(connection: sqlite3.Connection) -> None:
+    """Look whether the tables are those that this program makes.
 
     Raises:
-        RowUnreadable: a row is not as it was written.
+        RowUnreadable: one is not.
     """
-    numbers = ("first_seq", "entries", "receipts", "reservations", "charges", "refunds")
-    wrong = " OR ".join(f"typeof({each}) != 'integer'" for each in numbers)
-    query = f"SELECT number FROM segments WHERE {wrong} OR typeof(filter) != 'blob' OR length(filter) != ?"  # noqa: S608 - named above
-    found = connection.execute(query, (len(Segment(0, 0).bits),)).fetchone()
-    if found is not None:
-        raise RowUnreadable("segments", found[0], "a column is of another type or length")
+    with contextlib.closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(TABLES)
+        for (table,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            if _columns(connection, table) != _columns(made, table):
+                raise RowUnreadable("sqlite_master", table, "it is gone, or has other columns")
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[object, ...]]:
+    """The columns of a table, each with its type, and whether it may be NULL and is in the key."""
+    return {name: tuple(rest) for _, name, *rest in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """A connection that only reads, for any thread. The journal exists."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text_of
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
     return connection
 
@@ -154,7 +179,7 @@ def is_blank(path: Path) -> bool:
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return True
     try:
-        with contextlib.closing(_open_still(path)) as connection:
+        with contextlib.closing(open_still(path)) as connection:
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 return True
             return connection.execute("SELECT 1 FROM identity").fetchone() is None
@@ -165,22 +190,32 @@ def is_blank(path: Path) -> bool:
 def last_record(path: Path) -> int | None:
     """The number of the last record of the journal at `path`; None where that cannot be read. The file is only read."""
     try:
-        with contextlib.closing(_open_still(path)) as connection:
+        with contextlib.closing(open_still(path)) as connection:
             return last_written(connection)[0]
     except (sqlite3.Error, TypeError, ValueError):
         return None
 
 
-def _open_still(path: Path) -> sqlite3.Connection:
+def open_still(path: Path) -> sqlite3.Connection:
     """A connection that only reads, and makes no log where there is none: a missing one is to be found out."""
     if path.with_name(f"{path.name}-wal").exists():
         return open_to_read(path)
-    return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+    connection.text_factory = _text_of
+    return connection
+
+
+def _text_of(cell: bytes) -> str:
+    """A text in a cell, even if it is none: one flipped bit makes text of bytes, and the row has to say whose it is all the
+    same.
+    """
+    return cell.decode(errors="surrogateescape")
 
 
 def _open_to_write(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text_of
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         connection.execute("PRAGMA journal_mode = WAL")

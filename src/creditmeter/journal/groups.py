@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.journal.index import SegmentUpdate, write_entries
@@ -24,9 +24,19 @@ from creditmeter.journal.rows import (
     Identity,
     delete_rate_cards,
     put_identity,
+    read_extent,
     read_identity,
     write_rate_cards,
 )
+
+MIN_BYTES_BETWEEN_IMAGES = 2 * 1024 * 1024
+"""Bytes of records that are always worth more than another image: a start reads so many in a fraction of a second."""
+
+RECORDS_TO_IMAGE = 2
+"""How many times as large as the last image the records after it are before there is another one."""
+
+IMAGE_INTERVAL = HOUR
+"""After this time there is another image, if anything was written, so that old records can be dropped."""
 
 
 @dataclass(slots=True)
@@ -70,7 +80,7 @@ class Group:
 class LogEnd:
     """How far the log goes: its first and last record, the bytes since the last image, and the bytes and moment of that.
 
-    `is_dropping`: there are more old records to drop.
+    `is_dropping`: there are more old records to drop. `noted_seq` is the last record that the identity tells of.
     """
 
     seq: int = 0
@@ -79,6 +89,13 @@ class LogEnd:
     image_at: Instant = Instant(0)
     first_seq: int = 0
     is_dropping: bool = False
+    noted_seq: int = 0
+
+    def wants_image(self, now: Instant, min_bytes: int) -> bool:
+        """Whether more than `min_bytes` and some images were written since the last one, or anything, and that one is old."""
+        since = self.bytes_since_image
+        is_old = now - self.image_at >= IMAGE_INTERVAL
+        return since > 0 and (is_old or since > max(min_bytes, self.image_bytes * RECORDS_TO_IMAGE))
 
 
 def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
@@ -89,6 +106,7 @@ def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: Sideca
     try:
         if group.identity is not None:
             put_identity(connection, group.identity)
+            end = replace(end, noted_seq=end.seq)
         write_rate_cards(connection, (each for each in group.cards if isinstance(each, KeptCard)))
         delete_rate_cards(connection, (each for each in group.cards if isinstance(each, DroppedCard)))
         end = _with_records(connection, group, sidecar_id, end)
@@ -117,7 +135,7 @@ def _with_records(connection: sqlite3.Connection, group: Group, sidecar_id: Side
     at = group.identity.clock
     image_size = replace_image(connection, sidecar_id, end.seq, at, group.image)
     write_entries(connection, group.entries)
-    return LogEnd(seq, size, image_size, at, end.first_seq)
+    return LogEnd(seq, size, image_size, at, end.first_seq, noted_seq=end.noted_seq)
 
 
 def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identity, LogEnd]:
@@ -128,4 +146,5 @@ def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identi
         return new, LogEnd()
     seq, written_at = last_written(connection)
     identity = replace(found, clock=max(found.clock, written_at))
-    return identity, LogEnd(seq, bytes_after_image(connection), image_bytes(connection), found.clock)
+    noted = read_extent(connection).log_end
+    return identity, LogEnd(seq, bytes_after_image(connection), image_bytes(connection), found.clock, noted_seq=noted)

@@ -11,9 +11,11 @@ errors", CACM 13 (1970).
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
 from operator import itemgetter
 
 from creditmeter.core.credit.requests import Reserve
@@ -76,7 +78,8 @@ class Remembered:
 class Segment:
     """The entries of a stretch of the log that begins with record `first_seq`.
 
-    `new` are the entries that are in memory alone, `going` those that are being written.
+    `new` are the entries that are in memory alone, `going` those that are being written, `entries_sum` is that of all others
+    (`sum_of`).
     """
 
     number: int
@@ -87,6 +90,7 @@ class Segment:
     charges: int = 0
     refunds: int = 0
     bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES), kw_only=True)
+    entries_sum: int = field(default=0, kw_only=True)
     new: dict[int, list[int]] = field(default_factory=dict)
     going: dict[int, list[int]] = field(default_factory=dict)
 
@@ -140,6 +144,12 @@ class SegmentUpdate:
     counts: tuple[int, int, int, int]
     bits: bytes
     new: Sequence[Entry]
+    entries_sum: int
+
+    @property
+    def checksum(self) -> int:
+        """The CRC-32 of all but the entries."""
+        return zlib.crc32(self.bits, zlib.crc32(repr((self.number, self.first_seq, self.entries, *self.counts)).encode()))
 
 
 class RecordIndex:
@@ -164,6 +174,11 @@ class RecordIndex:
         for key in other_keys_of(change):
             segment.add(hash_of(key), seq)
         segment.count(change)
+
+    def has(self, reading: sqlite3.Connection, seq: int, change: Change) -> bool:
+        """Whether a record was entered. One that names no key has nothing to enter."""
+        key = next(chain(request_keys_of(change), other_keys_of(change)), None)
+        return key is None or seq in self.find(reading, key)
 
     def find(self, reading: sqlite3.Connection, key: str, before: int | None = None) -> Iterator[int]:
         """The numbers of the records that name a key, or another one with the same hash, the newest first.
@@ -197,7 +212,10 @@ class RecordIndex:
                 each.going, each.new = each.new, {}
                 entries = sorted((key_hash, seq) for key_hash, seqs in each.going.items() for seq in seqs)
                 bits = bytes(each.bits)
-                updates.append(SegmentUpdate(each.number, each.first_seq, each.entries, each.counts, bits, entries))
+                each.entries_sum += sum(map(sum_of, entries))
+                updates.append(
+                    SegmentUpdate(each.number, each.first_seq, each.entries, each.counts, bits, entries, each.entries_sum)
+                )
         return updates
 
     def taken_are_written(self) -> None:
@@ -216,22 +234,62 @@ def hash_of(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), signed=True)
 
 
+def sum_of(entry: Entry) -> int:
+    """What an entry adds to the sum of its segment's."""
+    key_hash, seq = entry
+    return (key_hash & _LOW) + 3 * (key_hash >> _HALF & _LOW) + 7 * seq
+
+
+_HALF, _LOW = 32, 2**32 - 1
+_SUM = f"sum((hash & {_LOW}) + 3 * (hash >> {_HALF} & {_LOW}) + 7 * seq)"
+"""`sum_of` in SQL, for all entries of a segment."""
+
+
 def write_entries(connection: sqlite3.Connection, updates: Iterable[SegmentUpdate]) -> None:
     """Write what `RecordIndex.take` returned."""
     for each in updates:
         connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", ((each.number, *entry) for entry in each.new))
         connection.execute(
-            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (each.number, each.first_seq, each.entries, *each.counts, each.bits),
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (each.number, each.first_seq, each.entries, *each.counts, each.bits, each.checksum, each.entries_sum),
         )
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """The segments on disk, the oldest first."""
     rows = connection.execute(
-        "SELECT filter, number, first_seq, entries, receipts, reservations, charges, refunds FROM segments"
+        "SELECT filter, entries_sum, number, first_seq, entries, receipts, reservations, charges, refunds FROM segments"
     )
-    return [Segment(*counts, bits=bytearray(bits)) for bits, *counts in sorted(rows, key=itemgetter(1))]
+    return [
+        Segment(*counts, bits=bytearray(bits), entries_sum=entries_sum or 0)
+        for bits, entries_sum, *counts in sorted(rows, key=itemgetter(2))
+    ]
+
+
+def is_sound(connection: sqlite3.Connection) -> bool:
+    """Whether all segments and their entries are as they were written."""
+    columns = "number, first_seq, entries, receipts, reservations, charges, refunds, filter, checksum, entries_sum"
+    sums = {}
+    for number, first_seq, entries, *counts, bits, checksum, entries_sum in connection.execute(
+        f"SELECT {columns} FROM segments"  # noqa: S608 - the names are above
+    ):
+        if not isinstance(bits, bytes) or len(bits) != _FILTER_BYTES:
+            return False
+        row = SegmentUpdate(number, first_seq, entries, (counts[0], counts[1], counts[2], counts[3]), bits, (), 0)
+        if checksum != row.checksum:
+            return False
+        sums[number] = entries_sum
+    try:
+        found = dict(connection.execute(f"SELECT segment, {_SUM} FROM entries GROUP BY segment").fetchall())  # noqa: S608
+    except sqlite3.OperationalError:  # a number that is none, or a sum beyond 64 bits
+        return False
+    return found.keys() <= sums.keys() and all(each is None or each == found.get(number) for number, each in sums.items())
+
+
+def delete_index(connection: sqlite3.Connection) -> None:
+    """Delete all segments and entries."""
+    connection.execute("DELETE FROM entries")
+    connection.execute("DELETE FROM segments")
 
 
 def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:
@@ -249,4 +307,5 @@ def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:
         connection.execute("DELETE FROM segments WHERE number = ?", oldest)
     else:
         connection.execute("DELETE FROM entries WHERE segment = ? AND hash < ?", (*oldest, *end))
+        connection.execute("UPDATE segments SET entries_sum = NULL WHERE number = ?", oldest)
     return True

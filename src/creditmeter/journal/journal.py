@@ -7,6 +7,8 @@ until `reopen` shows that writing works again and `load` takes the books anew fr
 A group is acknowledged once it is on disk and the files are seen to be where they were opened. So what was acknowledged was in
 the journal that a restart finds. If a file is deleted or replaced, its group fails as if it could not be written.
 
+A row that cannot be read, and says whose it is, puts its account into quarantine when the books are loaded (`quarantine.py`).
+
 What cannot change any more is in `archive` once its group is written, and `on_written` is told of it: so the books need to hold
 in memory only what still can.
 """
@@ -14,17 +16,14 @@ in memory only what still can.
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-import structlog
-
-from creditmeter.core.ids import ChargeId, SidecarId
-from creditmeter.core.instants import HOUR, Instant
+from creditmeter.core.ids import AccountId, ChargeId, SidecarId
+from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.checkpoints import Checkpoints
@@ -32,31 +31,21 @@ from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
 from creditmeter.journal.connection import Connection, Durability, connect, first_line, is_damage, open_to_read
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
-from creditmeter.journal.groups import Group, LogEnd, load_identity, write_group
-from creditmeter.journal.index import RecordIndex, read_segments
-from creditmeter.journal.records import Record, read_changes, row_of
+from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
+from creditmeter.journal.index import RecordIndex
+from creditmeter.journal.older import logged_progress
+from creditmeter.journal.quarantine import accounts_set_aside, set_aside, tell
+from creditmeter.journal.records import Damage, Record, log_row, read_changes
+from creditmeter.journal.reindexing import sound_segments
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
 
-MIN_BYTES_BETWEEN_IMAGES = 2 * 1024 * 1024
-"""Bytes of records that are always worth more than another image: a start reads so many in a fraction of a second."""
-
-RECORDS_TO_IMAGE = 2
-"""How many times as large as the last image the records after it are before there is another one."""
-
 GROUPS_TO_LOOK = 16
 """Groups that are written between two looks at how long the log of the file is."""
 
-IMAGE_INTERVAL = HOUR
-"""After this time there is another image, if anything was written, so that old records can be dropped."""
-
-_PROGRESS_SECONDS = 2.0
-
 _Found = TypeVar("_Found")
-
-_log = structlog.get_logger()
 
 
 class Journal:
@@ -89,7 +78,9 @@ class Journal:
         self.min_bytes_between_images = MIN_BYTES_BETWEEN_IMAGES
         self.archive = Archive(reading, identity.sidecar_id, self._index)
         self.on_written: Callable[[Change], None] = lambda _change: None
+        self.set_aside: frozenset[AccountId] = frozenset()
         self._is_mended = False
+        self._is_loaded = False
         self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
 
     @classmethod
@@ -99,7 +90,7 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
-        connection = await connect(path, durability, _told_progress())
+        connection = await connect(path, durability, logged_progress())
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
             checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK)
@@ -141,7 +132,7 @@ class Journal:
         """
         self.check()
         record = Record(change, clock, self._known(change))
-        self._gathering.rows.append(row_of(self._identity.sidecar_id, self._last_seq + 1, record))
+        self._gathering.rows.append(log_row(self._identity.sidecar_id, self._last_seq + 1, record))
         self._gathering.changes.append(change)
         self._last_seq += 1
         self._clock = clock
@@ -156,9 +147,7 @@ class Journal:
 
     def wants_image(self, now: Instant) -> bool:
         """Whether so much was written since the last image that another one is worth its bytes, or it is old."""
-        since = self._end.bytes_since_image
-        is_old = now - self._end.image_at >= IMAGE_INTERVAL
-        return since > 0 and (is_old or since > max(self.min_bytes_between_images, self._end.image_bytes * RECORDS_TO_IMAGE))
+        return self._end.wants_image(now, self.min_bytes_between_images)
 
     def write_image(self, live: Sequence[Change], clock: Instant) -> None:
         """Replace the image, with the group that is written next. `live` is all that can still change, as it is now.
@@ -240,18 +229,26 @@ class Journal:
         since the last image. After `reopen` the journal takes changes again only from here on, so that no decision rests on a
         book that knows more than the disk. Nothing else runs between two calls.
 
+        An account of which a row cannot be read is in `set_aside` afterwards, and what was applied of it does not count.
+
         Raises:
             StorageUnavailable: the file could not be read.
-            JournalUnusable: a row is not as it was written.
+            JournalUnusable: a row is not as it was written, and does not say whose it is.
         """
-        self._index.replace(await self._read(read_segments))
+        self._index.replace(await self._read(partial(sound_segments, sidecar_id=self._identity.sidecar_id)))
         self._unposted.clear()
         with self._faults_of_reading():
-            for seq, change in read_changes(self._reading, self._identity.sidecar_id):
+            damage = Damage(accounts_set_aside(self._reading))
+            for seq, change in read_changes(self._reading, self._identity.sidecar_id, damage):
                 self._known(change)
                 if seq is not None:
                     self._index.add(seq, change)
                 apply(change)
+            if damage.rows:
+                await self._connection.run(set_aside, damage.accounts)
+        told = tell(damage, self.set_aside)
+        self.set_aside = self.archive.set_aside = told
+        self._is_loaded = True
         if self._is_mended:
             self._failure, self._is_mended = None, False
 
@@ -296,14 +293,17 @@ class Journal:
         return await asyncio.to_thread(_size, self._path)
 
     async def close(self) -> None:
-        """Write what was given, then close the file."""
+        """Write what was given, and how far the log goes, then close the file."""
         with contextlib.suppress(StorageUnavailable):
             await self.durable()
+            if self._is_loaded and self._end.seq > self._end.noted_seq:
+                await self.put_identity(self._identity)
         self._writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._writer
         self._reading.close()
-        await self._connection.run(lambda _: self._checkpoints.close())
+        with contextlib.suppress(ValueError):  # it was closed before
+            await self._connection.run(lambda _: self._checkpoints.close())
         await self._connection.close()
 
     def check(self) -> None:
@@ -396,16 +396,3 @@ def _size(path: Path) -> int:
         with contextlib.suppress(OSError):
             total += each.stat().st_size
     return total
-
-
-def _told_progress() -> Callable[[int, int], None]:
-    """What logs how far a journal of an older version is brought up to this one, every few seconds and at the end."""
-    last = time.monotonic()
-
-    def tell(moved: int, count: int) -> None:
-        nonlocal last
-        if moved == count or time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
-            _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
-
-    return tell

@@ -5,9 +5,12 @@ that is killed goes on where it was. A journal has its new version as soon as th
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
+
+import structlog
 
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.ids import AccountId
@@ -20,8 +23,8 @@ from creditmeter.forms.leases import LEASE
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
-from creditmeter.journal.records import Record, add_to_image, append, last_written, row_of
-from creditmeter.journal.rows import Identity, decoded, differs, put_identity, put_image_seq, read_identity, read_rate_cards
+from creditmeter.journal.records import Record, add_to_image, append, last_written, log_row
+from creditmeter.journal.rows import Identity, decoded, differs, put_extent, put_identity, read_identity, read_rate_cards
 from creditmeter.journal.schema import RATE_CARDS, RECORDS, VERSION
 
 MAX_MOVED = 2_000
@@ -47,6 +50,23 @@ TABLES = (*_KEYS, "receipts")
 Progress = Callable[[int, int], None]
 """Called with how many rows were moved, and how many there are to move."""
 
+_PROGRESS_SECONDS = 2.0
+
+_log = structlog.get_logger()
+
+
+def logged_progress() -> Progress:
+    """What logs the progress, every few seconds and at the end."""
+    last = time.monotonic()
+
+    def tell(moved: int, count: int) -> None:
+        nonlocal last
+        if moved == count or time.monotonic() - last >= _PROGRESS_SECONDS:
+            last = time.monotonic()
+            _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
+
+    return tell
+
 
 def examine(connection: sqlite3.Connection, version: int) -> None:
     """Read every row.
@@ -65,7 +85,9 @@ def examine(connection: sqlite3.Connection, version: int) -> None:
 def begin(connection: sqlite3.Connection, version: int) -> None:
     """Make the tables of this version beside the older ones."""
     cards = RATE_CARDS if version < _WITH_RATE_CARDS else ""
-    columns = "ALTER TABLE identity ADD image_seq INTEGER NOT NULL DEFAULT 0; ALTER TABLE identity ADD checksum INTEGER;"
+    numbers = ("image_seq", "image_parts", "log_end", "set_aside")
+    columns = "".join(f"ALTER TABLE identity ADD {each} INTEGER NOT NULL DEFAULT 0;" for each in numbers)
+    columns += "ALTER TABLE identity ADD checksum INTEGER;"
     connection.executescript(f"BEGIN IMMEDIATE; {cards} {RECORDS} {columns}")
     identity = read_identity(connection, TABLES, _IDENTITY)
     if identity is not None:
@@ -130,13 +152,12 @@ def _move(connection: sqlite3.Connection, identity: Identity, table: str, batch:
     connection.execute("BEGIN IMMEDIATE")
     try:
         last, _ = last_written(connection)
-        append(connection, [row_of(sidecar_id, seq, Record(each, clock)) for seq, each in enumerate(ended, last + 1)])
+        append(connection, [log_row(sidecar_id, seq, Record(each, clock)) for seq, each in enumerate(ended, last + 1)])
         for seq, change in enumerate(ended, last + 1):
             index.add(seq, change)
         write_entries(connection, index.take())
-        last += len(ended)
-        add_to_image(connection, sidecar_id, last, (Record(change, clock) for change in live))
-        put_image_seq(connection, last)
+        add_to_image(connection, sidecar_id, (Record(change, clock) for change in live))
+        put_extent(connection, image_seq=last + len(ended))
         connection.executemany(f"DELETE FROM {table} WHERE {keys}", (key for key, _ in batch))  # noqa: S608 - named above
         connection.execute("COMMIT")
     except BaseException:

@@ -1,29 +1,38 @@
-"""The log and the image: changes of books, as rows with a checksum."""
+"""The log and the image: changes of books, as rows with a checksum.
+
+The checksum is two CRC-32 in one number: that of the row without its body, and that of all of it. So of a row whose body is
+damaged the number and the account are known for sure, or known to be damaged too. A part of the image has its table and its
+place in it, so that no part can stand for another one.
+"""
 
 import sqlite3
 import zlib
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.ids import AccountId, ChargeId, SidecarId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
-from creditmeter.forms.changes import Logged, Packing, decode_change, encode_change
+from creditmeter.forms.changes import FormUnknown, Logged, Packing, decode_change, encode_change
 from creditmeter.journal.index import delete_segments
-from creditmeter.journal.rows import RowUnreadable, decoded, put_image_seq
+from creditmeter.journal.rows import RowDamaged, RowUnreadable, put_extent, read_extent
 
 MAX_DROPPED = 1_024
 """Most records that are dropped in one transaction, so that it stays short."""
 
-_IMAGE = "INSERT INTO image (seq, account_id, written_at, checksum, body) VALUES (?, ?, ?, ?, ?)"
-_COLUMNS = "seq, account_id, written_at, checksum, body"
+_IMAGE = "INSERT INTO image VALUES (?, ?, ?, ?, ?)"
+_COLUMNS = "account_id, written_at, checksum, body"
+_HALF = 2**32
 
-Row = tuple[int, str, int, int, bytes]
-"""What is stored of a record: its number, its account, its moment, its checksum and its body."""
+LOG, IMAGE = "records", "image"
+"""The two tables. A row's checksum depends on which it is in."""
+
+Row = tuple[int, Any, Any, Any, Any]
+"""The number of a row, its account, its moment, its checksum and its body. If it is damaged, anything may be in their place."""
 
 _MOST_ROWS_AT_ONCE = 256
 """A power of two. A statement has five values for each row, and SQLite takes 32,766."""
@@ -38,19 +47,26 @@ class Record:
     known: Container[ChargeId] = ()
 
 
-class ChecksumWrong(ValueError):
-    """A row is not what was written."""
+@dataclass(slots=True)
+class Damage:
+    """The rows that could not be read, of which the account is known. The accounts that are `set_aside` are not read at all."""
+
+    set_aside: Collection[AccountId] = ()
+    rows: list[RowDamaged] = field(default_factory=list)
+
+    @property
+    def accounts(self) -> set[AccountId]:
+        """Whose rows they are."""
+        return {each.account_id for each in self.rows}
 
 
-def row_of(sidecar_id: SidecarId, seq: int, record: Record) -> Row:
-    """The row of the record of a number.
+def log_row(sidecar_id: SidecarId, seq: int, record: Record) -> Row:
+    """The row in the log of the record of a number.
 
     Raises:
         TypeError: something in it cannot be stored.
     """
-    account_id = record.change.account_id
-    packed = Packing(account_id, sidecar_id).pack(encode_change(record.change, record.known))
-    return seq, account_id, record.written_at, _checksum(seq, account_id, record.written_at, packed), packed
+    return _row(LOG, sidecar_id, seq, record)
 
 
 def append(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
@@ -77,16 +93,25 @@ def replace_image(
 ) -> int:
     """Put another image in the place of the last one: all that could still change after record `seq`. Returns its bytes."""
     connection.execute("DELETE FROM image")
-    size = add_to_image(connection, sidecar_id, seq, (Record(each, written_at) for each in live))
-    put_image_seq(connection, seq)
+    size = add_to_image(connection, sidecar_id, (Record(each, written_at) for each in live))
+    put_extent(connection, image_seq=seq)
     return size
 
 
-def add_to_image(connection: sqlite3.Connection, sidecar_id: SidecarId, seq: int, records: Iterable[Record]) -> int:
-    """Write parts of an image that is made after record `seq`. Returns their bytes."""
-    rows = [row_of(sidecar_id, seq, each) for each in records]
+def add_to_image(connection: sqlite3.Connection, sidecar_id: SidecarId, records: Iterable[Record]) -> int:
+    """Write further parts of the image. Returns their bytes."""
+    (last,) = connection.execute("SELECT coalesce(max(part), 0) FROM image").fetchone()
+    rows = [_row(IMAGE, sidecar_id, part, each) for part, each in enumerate(records, last + 1)]
     connection.executemany(_IMAGE, rows)
     return _size(rows)
+
+
+def blank(connection: sqlite3.Connection, sidecar_id: SidecarId, damaged: RowDamaged) -> None:
+    """Put a record that changes nothing in the place of one that cannot be read, if it was not dropped yet."""
+    found = connection.execute("SELECT written_at FROM records WHERE seq = ?", (damaged.number,)).fetchone()
+    if found is not None:
+        row = log_row(sidecar_id, damaged.number, Record(Change(damaged.account_id), found[0]))
+        connection.execute("REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
 
 
 class Dropped(NamedTuple):
@@ -134,41 +159,102 @@ def image_bytes(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(sum(length(body)), 0) FROM image").fetchone()[0])
 
 
-def read_image(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[Change]:
+def read_image(connection: sqlite3.Connection, sidecar_id: SidecarId, damage: Damage | None = None) -> Iterator[Change]:
     """All that could still change when the last image was made, as changes to empty books. No lease is trusted.
 
+    With `damage`, rows that are damaged and of a known account are added to it and left out.
+
     Raises:
-        RowUnreadable: a row is not as it was written.
+        RowUnreadable: a row is not as it was written, or one is missing.
     """
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM image ORDER BY part"):  # noqa: S608 - the names are above
-        yield decoded("image", row[0], read_record, row, sidecar_id).change
+    rows = connection.execute(f"SELECT part, {_COLUMNS} FROM image ORDER BY part")  # noqa: S608 - the names are above
+    parts = _numbered(rows, IMAGE, 0)
+    for _, logged in _readable(parts, IMAGE, sidecar_id, damage):
+        yield logged.change
+    (last,) = connection.execute("SELECT coalesce(max(part), 0) FROM image").fetchone()
+    if last != read_extent(connection).image_parts:
+        raise RowUnreadable(IMAGE, last + 1, "it is missing")
 
 
-def read_log(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[tuple[int, Logged]]:
+def read_log(
+    connection: sqlite3.Connection, sidecar_id: SidecarId, damage: Damage | None = None
+) -> Iterator[tuple[int, Logged]]:
     """The records after the last image, with their numbers. No lease is trusted.
 
+    With `damage`, records that are damaged and of a known account are added to it and left out.
+
     Raises:
         RowUnreadable: a row is not as it was written, or one is missing.
     """
-    (last,) = connection.execute("SELECT coalesce(max(image_seq), 0) FROM identity").fetchone()
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq", (last,)):  # noqa: S608
+    extent = read_extent(connection)
+    query = f"SELECT seq, {_COLUMNS} FROM records WHERE seq > ? ORDER BY seq"  # noqa: S608 - the names are above
+    records = _numbered(connection.execute(query, (extent.image_seq,)), LOG, extent.image_seq)
+    yield from _readable(records, LOG, sidecar_id, damage)
+    last, _ = last_written(connection)
+    if last < extent.log_end:
+        raise RowUnreadable(LOG, last + 1, "it is missing")
+
+
+def read_ended(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[tuple[int, Logged]]:
+    """The records that the image covers, with their numbers.
+
+    Raises:
+        RowUnreadable: a row is not as it was written, or one is missing.
+    """
+    query = f"SELECT seq, {_COLUMNS} FROM records WHERE seq <= ? ORDER BY seq"  # noqa: S608 - the names are above
+    rows = connection.execute(query, (read_extent(connection).image_seq,))
+    first = rows.fetchone()
+    if first is not None:
+        yield from _readable(_numbered(chain((first,), rows), LOG, first[0] - 1), LOG, sidecar_id, None)
+
+
+def _numbered(rows: Iterable[Row], table: str, last: int) -> Iterator[Row]:
+    """Rows whose numbers go on from that of the last one without a gap."""
+    for row in rows:
         if row[0] != last + 1:
-            raise RowUnreadable("records", last + 1, "it is missing")
+            raise RowUnreadable(table, last + 1, "it is missing")
         last = row[0]
-        yield last, decoded("records", last, read_record, row, sidecar_id)
+        yield row
 
 
-def read_changes(connection: sqlite3.Connection, sidecar_id: SidecarId) -> Iterator[tuple[int | None, Change]]:
+def _readable(rows: Iterable[Row], table: str, sidecar_id: SidecarId, damage: Damage | None) -> Iterator[tuple[int, Logged]]:
+    """What rows say, with their numbers; without those that are damaged or set aside."""
+    for row in rows:
+        account_id = account_of(table, row)
+        if damage is not None and account_id in damage.set_aside:
+            continue
+        try:
+            yield row[0], read_row(table, row, sidecar_id)
+        except RowDamaged as error:
+            if damage is None:
+                raise
+            damage.rows.append(error)
+
+
+def read_changes(
+    connection: sqlite3.Connection, sidecar_id: SidecarId, damage: Damage | None = None
+) -> Iterator[tuple[int | None, Change]]:
     """The image, and the records after it with their numbers.
 
-    Charges that a record says more of are whole; one that is not known was posted before the image.
+    Charges that a record says more of are whole; one that is not known was posted before the image. With `damage`, rows that
+    are damaged and of a known account are added to it and left out.
 
     Raises:
         RowUnreadable: a row is not as it was written, or one is missing.
     """
+    image = ((None, Logged(change)) for change in read_image(connection, sidecar_id, damage))
+    yield from whole(chain(image, read_log(connection, sidecar_id, damage)))
+
+
+_Number = TypeVar("_Number")
+
+
+def whole(records: Iterable[tuple[_Number, Logged]]) -> Iterator[tuple[_Number, Change]]:
+    """Records in their order, with their numbers. Charges that a record says more of are whole; those that are not known are
+    left out.
+    """
     charges: dict[ChargeId, Charge] = {}
-    image = ((None, Logged(change)) for change in read_image(connection, sidecar_id))
-    for seq, logged in chain(image, read_log(connection, sidecar_id)):
+    for seq, logged in records:
         known = (each for each in logged.updates if each.charge_id in charges)
         updated = tuple(replace(charges[each.charge_id], sent=each.sent, posting=each.posting) for each in known)
         change = replace(logged.change, charges=logged.change.charges + updated) if updated else logged.change
@@ -183,32 +269,74 @@ def find_record(connection: sqlite3.Connection, sidecar_id: SidecarId, seq: int)
     """The record of a number; None if it was dropped.
 
     Raises:
-        RowUnreadable: it is not as it was written.
+        RowDamaged: it is not as it was written, but its account is.
+        RowUnreadable: it is not as it was written, or is missing.
     """
-    row = connection.execute(f"SELECT {_COLUMNS} FROM records WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - named above
-    return None if row is None else decoded("records", seq, read_record, row, sidecar_id)
+    row = connection.execute(f"SELECT seq, {_COLUMNS} FROM records WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - named above
+    if row is not None:
+        return read_row(LOG, row, sidecar_id)
+    (first,) = connection.execute("SELECT min(seq) FROM records").fetchone()
+    if first is not None and first < seq:
+        raise RowUnreadable(LOG, seq, "it is missing")
+    return None
 
 
-def read_record(row: Row, sidecar_id: SidecarId) -> Logged:
+def account_of(table: str, row: Row) -> AccountId:
+    """The account of a row, even if its body is damaged.
+
+    Raises:
+        RowUnreadable: its number, its account or its moment is not as it was written.
+    """
+    number, account_id, written_at, checksum, _ = row
+    is_typed = isinstance(account_id, str) and isinstance(written_at, int) and isinstance(checksum, int)
+    if not is_typed or checksum // _HALF != _head(table, number, account_id, written_at) - _HALF // 2:
+        raise RowUnreadable(table, number, "its checksum is wrong")
+    return AccountId(account_id)
+
+
+def read_row(table: str, row: Row, sidecar_id: SidecarId) -> Logged:
     """What a row says.
 
     Raises:
-        ChecksumWrong: it is not what was written.
-        BodyUnreadable: it is of a newer form.
+        RowDamaged: it is not as it was written, but its account is.
+        RowUnreadable: its account is not either, or it is of a newer form.
     """
-    seq, account_id, written_at, checksum, body = row
-    if checksum != _checksum(seq, account_id, written_at, body):
-        raise ChecksumWrong("its checksum is wrong")
-    account = AccountId(account_id)
-    logged = decode_change(account, Packing(account, sidecar_id).unpack(body))
+    account = account_of(table, row)
+    try:
+        logged = decode_change(account, Packing(account, sidecar_id).unpack(_body_of(table, row)))
+    except FormUnknown as error:
+        raise RowUnreadable(table, row[0], str(error)) from error
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise RowDamaged(table, row[0], account, reason) from error
     leases = tuple(replace(each, trusted_until=Span(0)) for each in logged.change.leases)
     return replace(logged, change=replace(logged.change, leases=leases))
 
 
+def _body_of(table: str, row: Row) -> bytes:
+    """The packed body of a row.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    number, account_id, written_at, checksum, body = row
+    if checksum % _HALF != zlib.crc32(body, _head(table, number, account_id, written_at)):
+        raise ValueError("its checksum is wrong")
+    assert isinstance(body, bytes), "it has a CRC-32"
+    return body
+
+
+def _row(table: str, sidecar_id: SidecarId, number: int, record: Record) -> Row:
+    account_id, written_at = record.change.account_id, record.written_at
+    packed = Packing(account_id, sidecar_id).pack(encode_change(record.change, record.known))
+    head = _head(table, number, account_id, written_at)
+    return number, account_id, written_at, (head - _HALF // 2) * _HALF + zlib.crc32(packed, head), packed
+
+
+def _head(table: str, number: int, account_id: str, written_at: int) -> int:
+    """The CRC-32 of a row without its body."""
+    return zlib.crc32(f"{table} {number} {account_id} {written_at} ".encode(errors="surrogateescape"))
+
+
 def _size(rows: Sequence[Row]) -> int:
     return sum(len(row[-1]) for row in rows)
-
-
-def _checksum(seq: int, account_id: str, written_at: int, body: bytes) -> int:
-    """The CRC-32 of a row."""
-    return zlib.crc32(body, zlib.crc32(f"{seq} {account_id} {written_at} ".encode()))

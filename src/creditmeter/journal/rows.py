@@ -4,9 +4,9 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
-from creditmeter.core.ids import SidecarId
+from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.forms.rate_cards import KEPT_CARD
@@ -24,6 +24,15 @@ class RowUnreadable(Exception):
 
     def __init__(self, table: str, key: object, reason: str) -> None:
         super().__init__(f"the row {key!r} of {table} cannot be read ({reason})")
+        self.table, self.key, self.reason = table, key, reason
+
+
+class RowDamaged(RowUnreadable):
+    """A row of the log or of the image is not as it was written, but its number and its account are."""
+
+    def __init__(self, table: str, key: int, account_id: AccountId, reason: str) -> None:
+        super().__init__(table, key, reason)
+        self.number, self.account_id = key, account_id
 
 
 _Thing = TypeVar("_Thing")
@@ -50,7 +59,7 @@ def read_rate_cards(connection: sqlite3.Connection) -> list[KeptCard]:
     return [decoded("rate_cards", version, _rate_card, version, body) for version, body in rows]
 
 
-IDENTITY = "sidecar_id, epoch, pending_nonce, clock, image_seq, checksum"
+IDENTITY = "sidecar_id, epoch, pending_nonce, clock, image_seq, image_parts, log_end, set_aside, checksum"
 """The columns of the identity. A journal of an older version has the first four."""
 
 
@@ -66,23 +75,46 @@ class Identity:
     clock: Instant = Instant(0)
 
 
+class Extent(NamedTuple):
+    """How far the other tables go: the record that the image was made after, the parts of the image, a record that was on disk
+    when this was written, and the rows of the quarantine.
+    """
+
+    image_seq: int = 0
+    image_parts: int = 0
+    log_end: int = 0
+    set_aside: int = 0
+
+
 def put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
-    """Write who the sidecar is. Which record the image was made after stays."""
-    found = connection.execute("SELECT image_seq FROM identity").fetchone()
-    image_seq = 0 if found is None else found[0]
-    connection.execute(
-        "INSERT INTO identity (id, sidecar_id, epoch, pending_nonce, clock, checksum) VALUES (1, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET sidecar_id = excluded.sidecar_id, epoch = excluded.epoch,"
-        " pending_nonce = excluded.pending_nonce, clock = excluded.clock, checksum = excluded.checksum",
-        (*astuple(identity), _checksum(identity, image_seq)),
-    )
+    """Write who the sidecar is. How far the other tables go stays; what is on disk of the log is counted anew."""
+    extent = read_extent(connection)
+    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()
+    _put(connection, identity, extent._replace(log_end=max(extent.log_end, last)))
 
 
-def put_image_seq(connection: sqlite3.Connection, image_seq: int) -> None:
-    """Write which record the image was made after. Who the sidecar is stays."""
+def put_extent(connection: sqlite3.Connection, image_seq: int | None = None) -> None:
+    """Write how far the other tables go, counted anew; and, if it is given, which record the image was made after. Who the
+    sidecar is stays.
+    """
     identity = read_identity(connection)
-    assert identity is not None, "a journal with an image has an identity"
-    connection.execute("UPDATE identity SET image_seq = ?, checksum = ?", (image_seq, _checksum(identity, image_seq)))
+    assert identity is not None, "a journal with an image or a quarantine has an identity"
+    extent = read_extent(connection)
+    (parts,) = connection.execute("SELECT count(*) FROM image").fetchone()
+    (set_aside,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
+    seq = extent.image_seq if image_seq is None else image_seq
+    _put(connection, identity, Extent(seq, parts, extent.log_end, set_aside))
+
+
+def read_extent(connection: sqlite3.Connection) -> Extent:
+    """How far the other tables go. `read_identity` checks that it is what was written."""
+    found = connection.execute("SELECT image_seq, image_parts, log_end, set_aside FROM identity").fetchone()
+    return Extent() if found is None else Extent(*found)
+
+
+def _put(connection: sqlite3.Connection, identity: Identity, extent: Extent) -> None:
+    cells = (*astuple(identity), *extent, _checksum(identity, *extent))
+    connection.execute(f"INSERT OR REPLACE INTO identity (id, {IDENTITY}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)", cells)  # noqa: S608
 
 
 def read_identity(
@@ -122,16 +154,16 @@ def _identity(*cells: object) -> Identity:
             found = Identity(SidecarId(sidecar_id), epoch, nonce, Instant(clock))
             if not sidecar_id or epoch < 0:
                 differs("sidecar_id or epoch")
-            if others and others[1] != _checksum(found, others[0]):
+            if others and others[-1] != _checksum(found, *others[:-1]):
                 raise ValueError("its checksum is wrong")
             return found
         case _:
             raise ValueError("a column is of another type")
 
 
-def _checksum(identity: Identity, image_seq: object) -> int:
+def _checksum(identity: Identity, *extent: object) -> int:
     """The CRC-32 of the row."""
-    cells = identity.sidecar_id, identity.epoch, identity.pending_nonce, identity.clock, image_seq
+    cells = *astuple(identity), *extent
     return zlib.crc32(repr(tuple(map(str, cells))).encode())
 
 

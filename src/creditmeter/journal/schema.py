@@ -3,8 +3,12 @@
 `records` is the log: each record is what one decision changed, in the order in which they were taken. `image` has all that
 could still change when the last image was made, account by account: reading it and the records after it gives back what was
 acknowledged and can still change. The other records are looked up by the index (`index.py`), whose tables are `segments` and
-`entries`. A record that the image covers is dropped once nothing in it can be asked for any more. Every record and every part
-of the image has a checksum over its number, its account, its moment and its body.
+`entries`. A record that the image covers is dropped once nothing in it can be asked for any more.
+
+Every record and every part of the image has a checksum over its number, its account, its moment and its body (`records.py`). A
+row that is gone leaves no checksum that is wrong, so `identity` says how many rows there must be: `image_parts` of the image,
+`set_aside` of `quarantine` (`quarantine.py`), and `log_end`, a record that was on disk when `identity` was last written. The
+index can be made anew, so its segments have a checksum of their own, and a sum of their entries (`reindexing.py`).
 """
 
 APPLICATION_ID = 0x63726D6A
@@ -33,7 +37,15 @@ CREATE TABLE records (
 );
 CREATE TABLE image (
     part       INTEGER PRIMARY KEY,
-    seq        INTEGER NOT NULL,
+    account_id TEXT    NOT NULL,
+    written_at INTEGER NOT NULL,
+    checksum   INTEGER NOT NULL,
+    body       BLOB    NOT NULL
+);
+CREATE TABLE quarantine (
+    id         INTEGER PRIMARY KEY,
+    origin     TEXT    NOT NULL,
+    number     INTEGER NOT NULL,
     account_id TEXT    NOT NULL,
     written_at INTEGER NOT NULL,
     checksum   INTEGER NOT NULL,
@@ -47,7 +59,9 @@ CREATE TABLE segments (
     reservations INTEGER NOT NULL,
     charges      INTEGER NOT NULL,
     refunds      INTEGER NOT NULL,
-    filter       BLOB    NOT NULL
+    filter       BLOB    NOT NULL,
+    checksum     INTEGER NOT NULL,
+    entries_sum  INTEGER
 );
 CREATE TABLE entries (
     segment INTEGER NOT NULL,
@@ -69,6 +83,9 @@ CREATE TABLE identity (
     pending_nonce TEXT    NOT NULL,
     clock         INTEGER NOT NULL,
     image_seq     INTEGER NOT NULL DEFAULT 0,
+    image_parts   INTEGER NOT NULL DEFAULT 0,
+    log_end       INTEGER NOT NULL DEFAULT 0,
+    set_aside     INTEGER NOT NULL DEFAULT 0,
     checksum      INTEGER
 );
 """

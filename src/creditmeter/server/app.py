@@ -140,6 +140,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
             courier = Courier(central, webhook, clock, metrics.delivery)
             sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
             sidecar.meter.on_commit.append(metrics.commit)
+            sidecar.books.on_quarantine.append(metrics.quarantined)
             server, health, addresses = await _started(settings, sidecar, metrics)
             courier.start()
             program = Program(sidecar, server, health, addresses, courier)

@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from creditmeter.central.engine.faults import CentralUnavailable, is_refused
-from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable
+from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.server.errors import CallEnded, Context, Problem, abort
 from creditmeter.server.metrics import Metrics
 from creditmeter.sidecar.exchanger import SidecarFenced
@@ -146,6 +146,8 @@ def _problem(method: str, error: Exception) -> Problem:
         case FileMissing():
             text = f"nothing can be stored: {error}; its sidecar has to be started again"
             return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
+        case AccountDamaged(account_id=account_id):
+            return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
         case JournalUnusable():
             _log.error("the journal is damaged", method=method, reason=str(error))
             return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", f"the journal cannot be read ({error})")

@@ -11,7 +11,7 @@ from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.metering.committed_holds import CommittedHold
@@ -45,6 +45,9 @@ class Metrics:
         )
         actions = (*sorted(SECTION_ACTIONS), _AMOUNT, _OTHER)
         self._commits = {action: tuple(each.labels(action) for each in commits) for action in actions}
+        self._quarantined = Gauge(
+            "creditmeter_quarantined_accounts", "Accounts of which the journal is damaged.", registry=self.registry
+        )
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
         for outcome in DeliveryOutcome:
@@ -73,6 +76,10 @@ class Metrics:
     def delivery(self, outcome: DeliveryOutcome, count: int) -> None:
         """Count `count` delivery attempts that had this outcome."""
         self._deliveries.labels(outcome.value).inc(count)
+
+    def quarantined(self, accounts: int) -> None:
+        """Set how many accounts are in quarantine."""
+        self._quarantined.set(accounts)
 
     def commit(self, hold: CommittedHold) -> None:
         """Count what a commit took off its hold, and what it charged."""

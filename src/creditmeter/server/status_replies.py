@@ -8,6 +8,9 @@ from creditmeter.server.replies import duration, int64, timestamp
 from creditmeter.sidecar.status import Status
 from creditmeter.v1 import admin_pb2
 
+MAX_LISTED = 100
+"""Most accounts in quarantine that a status names."""
+
 
 def status_message(status: Status, addresses: Sequence[str]) -> admin_pb2.GetStatusResponse:
     """The status of a sidecar that listens on these addresses."""
@@ -37,4 +40,6 @@ def status_message(status: Status, addresses: Sequence[str]) -> admin_pb2.GetSta
         unposted_count=tally.unposted,
         unposted_microcredits=int64(tally.unposted_cost),
         oldest_unposted_at=timestamp(tally.oldest_unposted_at),
+        quarantined_account_count=len(status.quarantine),
+        quarantined_account_ids=status.quarantine[:MAX_LISTED],
     )

@@ -16,11 +16,14 @@ under way; their record stays, without a book. When the books are read from the 
 messages and marks stay as they are, but for UNSETTLED, which follows from the books and the unanswered messages. When a book is
 dropped, what is known of its use is dropped with it.
 
+An account in quarantine (`journal/quarantine.py`) has no book and gets no mark: so no message is composed about it. What is out
+to this sidecar on its leases stays out at the central store.
+
 A record is looked up anew after every wait, since it may have been dropped and made again, unless the caller has a part in it
 that keeps it: a waiting request or a mark of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -29,6 +32,7 @@ from creditmeter.core.ids import AccountId, AccountKey, account_key
 from creditmeter.core.instants import Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import Burn
+from creditmeter.journal.faults import AccountDamaged
 from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
 
 
@@ -109,6 +113,7 @@ class AccountRecords:
     def __init__(self) -> None:
         self._records: dict[AccountKey, AccountRecord] = {}
         self._marked: dict[Mark, dict[AccountId, AccountRecord]] = {mark: {} for mark in Mark}
+        self._set_aside: dict[AccountKey, AccountId] = {}
 
     def __iter__(self) -> Iterator[AccountRecord]:
         """All records. They may be changed meanwhile, but none may be made or dropped."""
@@ -135,6 +140,27 @@ class AccountRecords:
         if not record.is_needed and self.find(record.account_id) is record:
             del self._records[account_key(record.account_id)]
 
+    @property
+    def quarantine(self) -> Collection[AccountId]:
+        """The accounts in quarantine."""
+        return self._set_aside.values()
+
+    def in_quarantine(self, key: AccountKey) -> AccountId | None:
+        """The account with this key, if it is in quarantine."""
+        return self._set_aside.get(key)
+
+    def put_in_quarantine(self, accounts: Iterable[AccountId]) -> None:
+        """Forget what is remembered of these accounts, for as long as the process lives. Requests that wait on them fail."""
+        self._set_aside = {account_key(each): each for each in sorted(accounts)}
+        for account_id in self.quarantine:
+            record = self.find(account_id)
+            if record is not None:
+                for each in record.waiting:
+                    each.pass_on(AccountDamaged(account_id))
+                record.drop_book()
+                record.unanswered = record.burn = None
+                self.unmark(account_id, *(mark for mark in Mark if mark not in (Mark.WAITED_FOR, Mark.UNDER_WAY)))
+
     def add_waiting(self, account_id: AccountId, request: WaitingRequest) -> None:
         """Let a request wait for credit of an account."""
         self.open(account_id).waiting.append(request)
@@ -159,8 +185,8 @@ class AccountRecords:
         self.unmark(account_id, Mark.UNANSWERED)
 
     def mark(self, account_id: AccountId, mark: Mark) -> None:
-        """Give an account a mark. One that has it keeps its place in the order."""
-        if account_id not in self._marked[mark]:
+        """Give an account a mark. One that has it keeps its place in the order, and one in quarantine gets none."""
+        if account_id not in self._marked[mark] and account_key(account_id) not in self._set_aside:
             record = self._marked[mark][account_id] = self.open(account_id)
             record.marks.add(mark)
 

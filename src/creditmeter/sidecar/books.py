@@ -3,12 +3,13 @@
 Every change goes through `record`, which applies it to the book and gives it to the journal. A reply is sent only after
 `durable`. In memory is only what may still change here: what has ended leaves a book as soon as it is on disk, and a book that
 has nothing but its account leaves memory. `receipt` and `reservation` find both there. After a failed write the books are not
-to be trusted; `reload` reads them from disk again. So a book is looked up anew after every wait, never kept across one. In
+to be trusted; `reload` reads them from disk again. An account in quarantine has no book: whatever needs it raises
+AccountDamaged. So a book is looked up anew after every wait, never kept across one. In
 memory a book is part of its account's record (`account_records.py`).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from creditmeter.core.credit.leases import Moment
@@ -18,13 +19,16 @@ from creditmeter.core.ids import AccountId, AccountKey, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import expire
+from creditmeter.journal.faults import AccountDamaged
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.clock import Clock
 
 
 class Books:
-    """The books of the accounts that this sidecar has to do with."""
+    """The books of the accounts that this sidecar has to do with. `on_quarantine` are called with how many accounts are in
+    quarantine, whenever the books were read.
+    """
 
     def __init__(self, records: AccountRecords, journal: Journal, clock: Clock) -> None:
         self._records = records
@@ -33,6 +37,7 @@ class Books:
         self._now = journal.identity.clock
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
+        self.on_quarantine: list[Callable[[int], None]] = []
 
     async def reload(self) -> None:
         """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
@@ -49,6 +54,9 @@ class Books:
             book.let_go(change)
 
         await self._journal.load(apply)
+        self._records.put_in_quarantine(self._journal.set_aside)
+        for listener in self.on_quarantine:
+            listener(len(self._journal.set_aside))
         self._records.take(Mark.UNSETTLED)
         for book in list(self):
             if book.leases or book.has_unposted:
@@ -72,19 +80,40 @@ class Books:
         record = self._records.with_key(key)
         return record.book if record is not None else None
 
+    def find_sound(self, key: AccountKey) -> Book | None:
+        """The same.
+
+        Raises:
+            AccountDamaged: the account is in quarantine.
+        """
+        self.check(key)
+        return self.find(key)
+
     def open(self, account_id: AccountId) -> Book:
         """The book of an account. One that is not in memory begins with what was last known of the account.
 
         Raises:
+            AccountDamaged: the account is in quarantine.
             StorageUnavailable: the journal cannot be read.
         """
         record = self._records.find(account_id)
         if record is not None and record.book is not None:
             return record.book
+        self.check(account_key(account_id))
         account = self._journal.archive.account(account_id)
         book = self._opened(account_id)
         book.account = account
         return book
+
+    def check(self, key: AccountKey) -> None:
+        """Refuse what depends on what the journal has of an account in quarantine.
+
+        Raises:
+            AccountDamaged: the account with this key is.
+        """
+        damaged = self._records.in_quarantine(key)
+        if damaged is not None:
+            raise AccountDamaged(damaged)
 
     def _opened(self, account_id: AccountId) -> Book:
         record = self._records.open(account_id)
@@ -96,9 +125,12 @@ class Books:
         """The receipt of a request of an account, if it took effect.
 
         Raises:
+            AccountDamaged: it may be in what is damaged.
             StorageUnavailable: the journal cannot be read.
         """
         book = self.find(account_key(account_id))
+        if book is None:
+            self.check(account_key(account_id))
         found = book.receipts.get(request_id) if book is not None else None
         return found or self._journal.archive.receipt(account_id, request_id)
 
@@ -106,12 +138,15 @@ class Books:
         """A reservation of this sidecar.
 
         Raises:
+            AccountDamaged: it may be in what is damaged.
             StorageUnavailable: the journal cannot be read.
         """
         origin = origin_of(reservation_id)
         if origin is None:
             return None
         book = self.find(origin.account_key)
+        if book is None:
+            self.check(origin.account_key)
         found = book.reservations.get(reservation_id) if book is not None else None
         return found or self._journal.archive.reservation(reservation_id)
 
@@ -119,6 +154,7 @@ class Books:
         """The book of the account that a reservation of this sidecar is of; None if nothing is known of either.
 
         Raises:
+            AccountDamaged: it may be in what is damaged.
             StorageUnavailable: the journal cannot be read.
         """
         origin = origin_of(reservation_id)

@@ -142,7 +142,7 @@ class CardKeeper:
 
     def _unneeded(self, now: Instant) -> set[str]:
         """The versions that price neither new work nor the commit of an open reservation."""
-        if not self._cards.unneeded((), now):
+        if not self._cards.unneeded((), now) or self._journal.set_aside:  # nobody knows what holds in quarantine are pinned to
             return set()
         reservations = (each for book in self._books for each in book.reservations.values())
         pinned = {each.rate_card_version for each in reservations if each.state is ReservationState.HELD}

@@ -203,14 +203,15 @@ class Exchanger:
     # Exchanges.
 
     async def exchange(self, accounts: Sequence[AccountId]) -> None:
-        """Exchange a message about each of some accounts, but for those about which one is under way.
+        """Exchange a message about each of some accounts, but for those about which one is under way and those in quarantine.
 
         Raises:
             CentralUnavailable: the store did not answer; the messages will be sent again.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
-        for batch in self._batches(accounts):
+        usable = [each for each in accounts if self._records.in_quarantine(account_key(each)) is None]
+        for batch in self._batches(usable):
             free = [each for each in batch if not self.is_busy(each)]
             try:
                 if free:
@@ -312,7 +313,8 @@ class Exchanger:
             raise self.fence
         for each, reply in zip(unanswered, replies, strict=True):
             self._records.drop_unanswered(each.message.account_id)
-            self._accept(each, reply)
+            if self._records.in_quarantine(account_key(each.message.account_id)) is None:
+                self._accept(each, reply)
 
     def _accept(self, answered: UnansweredMessage, reply: Reply) -> None:
         account_id = answered.message.account_id

@@ -196,7 +196,7 @@ class Meter:
     async def refund(self, request: RefundCharge) -> Outcome:
         """Give back cost. Once the charge was sent to the central store, the store decides; before, this sidecar does."""
         origin = origin_of(request.charge_id)
-        book = self._books.find(origin.account_key) if origin else None
+        book = self._books.find_sound(origin.account_key) if origin else None
         if book is None:
             return await self._refund_centrally(request)
         at = self._books.moment()

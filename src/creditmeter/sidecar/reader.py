@@ -350,8 +350,16 @@ class Reader:
             await self._exchanger.exchange([account_id])
 
     def _book_of(self, made_id: str) -> Book | None:
+        """The book that has what this sidecar made and did not post yet.
+
+        Raises:
+            AccountDamaged: it may be in what is damaged.
+        """
         origin = origin_of(made_id)
-        return self._books.find(origin.account_key) if origin else None
+        if origin is None:
+            return None
+        is_own = origin.sidecar_id == self._journal.identity.sidecar_id
+        return self._books.find_sound(origin.account_key) if is_own else None
 
     def _book_if_any(self, account_id: AccountId) -> Book:
         book = self._books.open(account_id)

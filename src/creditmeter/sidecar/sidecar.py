@@ -123,6 +123,7 @@ class Sidecar:
             rate_card_version=self.card_keeper.version_in_force,
             journal_bytes=await self._journal.size(),
             tally=await tally(self.books, self._journal.archive),
+            quarantine=tuple(self.records.quarantine),
         )
 
     def add_condition_listener(self, listener: Callable[[Condition], None]) -> None:
@@ -184,7 +185,7 @@ class Sidecar:
     async def stop(self, grace_seconds: float) -> bool:
         """Post what is unposted and give back idle credit, for at most `grace_seconds`; then stop.
 
-        Returns whether every charge is settled. The others are safe in the journal.
+        Returns whether every charge is settled, as far as the journal can be read. The others are safe in it.
         """
         try:
             async with asyncio.timeout(grace_seconds):
@@ -196,7 +197,7 @@ class Sidecar:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        return not any(book.has_unposted for book in self.books)
+        return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
         """Settle until nothing is unposted, no lease has idle credit, and all messages are answered. A store that does not

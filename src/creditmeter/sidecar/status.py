@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 from enum import Enum
 
-from creditmeter.core.ids import SidecarId
+from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.journal.archive import Archive
@@ -75,7 +75,9 @@ class CentralContact:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a sidecar is. `epoch` is 0 before the central store issued one to this run."""
+    """How a sidecar is. `epoch` is 0 before the central store issued one to this run. `quarantine`: the accounts of which a row
+    of the journal cannot be read.
+    """
 
     sidecar_id: SidecarId
     epoch: int
@@ -86,6 +88,7 @@ class Status:
     rate_card_version: str
     journal_bytes: int
     tally: Tally
+    quarantine: tuple[AccountId, ...] = ()
 
 
 async def tally(books: Books, archive: Archive) -> Tally:

@@ -971,6 +971,8 @@ class GetStatusResponse(_message.Message):
     CHARGE_COUNT_FIELD_NUMBER: _builtins.int
     REFUND_COUNT_FIELD_NUMBER: _builtins.int
     RECEIPT_COUNT_FIELD_NUMBER: _builtins.int
+    QUARANTINED_ACCOUNT_COUNT_FIELD_NUMBER: _builtins.int
+    QUARANTINED_ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
     sidecar_id: _builtins.str
     """The sidecar's id, kept in its journal."""
     epoch: _builtins.int
@@ -1007,6 +1009,10 @@ class GetStatusResponse(_message.Message):
     """How many refunds its journal has, counted like reservations."""
     receipt_count: _builtins.int
     """How many requests its journal has with their first replies, counted like reservations."""
+    quarantined_account_count: _builtins.int
+    """How many accounts are in quarantine: a record of theirs in the journal is damaged, and every call that depends on it
+    is refused as STORAGE_DAMAGED. They are in none of the other numbers of this message but those of the journal.
+    """
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the process started."""
@@ -1032,6 +1038,10 @@ class GetStatusResponse(_message.Message):
         """How far the central store's clock was ahead of this machine's, by its last answer about an account; negative:
         behind. The time that the answer took counts with it. Unset: none answered since the start.
         """
+
+    @_builtins.property
+    def quarantined_account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which these are, in the order of their ids, at most 100 of them."""
 
     def __init__(
         self,
@@ -1060,10 +1070,12 @@ class GetStatusResponse(_message.Message):
         charge_count: _builtins.int = ...,
         refund_count: _builtins.int = ...,
         receipt_count: _builtins.int = ...,
+        quarantined_account_count: _builtins.int = ...,
+        quarantined_account_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["central_clock_offset", b"central_clock_offset", "central_seen_at", b"central_seen_at", "oldest_unposted_at", b"oldest_unposted_at", "started_at", b"started_at", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_count", b"account_count", "addresses", b"addresses", "central_clock_offset", b"central_clock_offset", "central_reachable", b"central_reachable", "central_seen_at", b"central_seen_at", "charge_count", b"charge_count", "epoch", b"epoch", "held_microcredits", b"held_microcredits", "journal_bytes", b"journal_bytes", "lease_count", b"lease_count", "leased_microcredits", b"leased_microcredits", "oldest_unposted_at", b"oldest_unposted_at", "open_reservation_count", b"open_reservation_count", "rate_card_version", b"rate_card_version", "receipt_count", b"receipt_count", "refund_count", b"refund_count", "reservation_count", b"reservation_count", "sidecar_id", b"sidecar_id", "started_at", b"started_at", "state", b"state", "unposted_count", b"unposted_count", "unposted_microcredits", b"unposted_microcredits", "uptime", b"uptime", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_count", b"account_count", "addresses", b"addresses", "central_clock_offset", b"central_clock_offset", "central_reachable", b"central_reachable", "central_seen_at", b"central_seen_at", "charge_count", b"charge_count", "epoch", b"epoch", "held_microcredits", b"held_microcredits", "journal_bytes", b"journal_bytes", "lease_count", b"lease_count", "leased_microcredits", b"leased_microcredits", "oldest_unposted_at", b"oldest_unposted_at", "open_reservation_count", b"open_reservation_count", "quarantined_account_count", b"quarantined_account_count", "quarantined_account_ids", b"quarantined_account_ids", "rate_card_version", b"rate_card_version", "receipt_count", b"receipt_count", "refund_count", b"refund_count", "reservation_count", b"reservation_count", "sidecar_id", b"sidecar_id", "started_at", b"started_at", "state", b"state", "unposted_count", b"unposted_count", "unposted_microcredits", b"unposted_microcredits", "uptime", b"uptime", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -115,6 +115,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL. A fault of the server; the outcome is unknown. Retrying with the same request_id is safe."""
     ERROR_REASON_GRANT_VOIDED: _ErrorReason.ValueType  # 35
     """FAILED_PRECONDITION. The grant was voided by another request already."""
+    ERROR_REASON_STORAGE_DAMAGED: _ErrorReason.ValueType  # 36
+    """DATA_LOSS. What the sidecar's journal has of the account, or a record that the call needs, is damaged. No retry
+    helps until an operator has seen to it; other accounts go on. Metadata: account_id.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons of all errors, with the status code of each and whether a retry helps."""
@@ -208,4 +212,8 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 34
 """INTERNAL. A fault of the server; the outcome is unknown. Retrying with the same request_id is safe."""
 ERROR_REASON_GRANT_VOIDED: ErrorReason.ValueType  # 35
 """FAILED_PRECONDITION. The grant was voided by another request already."""
+ERROR_REASON_STORAGE_DAMAGED: ErrorReason.ValueType  # 36
+"""DATA_LOSS. What the sidecar's journal has of the account, or a record that the call needs, is damaged. No retry
+helps until an operator has seen to it; other accounts go on. Metadata: account_id.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

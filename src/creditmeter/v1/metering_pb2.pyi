@@ -21,8 +21,8 @@ Conventions of all services:
   invalid. page_token is the next_page_token of the last page; with other filters than that page's it is invalid.
   An empty next_page_token says that there is no more.
 - Errors carry an ErrorReason. Besides those named at an RPC, every RPC may answer INVALID_REQUEST,
-  UNAUTHENTICATED, PERMISSION_DENIED, NOT_IMPLEMENTED, OVERLOADED, STORAGE_UNAVAILABLE and INTERNAL, and every
-  mutation REQUEST_ID_REUSED and FENCED.
+  UNAUTHENTICATED, PERMISSION_DENIED, NOT_IMPLEMENTED, OVERLOADED, STORAGE_UNAVAILABLE, STORAGE_DAMAGED and
+  INTERNAL, and every mutation REQUEST_ID_REUSED and FENCED.
 """
 
 from collections import abc as _abc

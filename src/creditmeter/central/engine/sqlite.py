@@ -141,10 +141,10 @@ class OpenFiles:
         return next((path for each in known if (path := each.missing()) is not None), None)
 
     async def keep_log_short(self) -> None:
-        """Look after the log of the file, after a transaction that wrote and before the next one. A file that was replaced is
-        left alone.
+        """Look after the log of the file, after a transaction that wrote and before the next one. A file that was replaced, or
+        that no connection was opened to, is left alone.
         """
-        if self.missing() is None:
+        if self._placements and self.missing() is None:
             await asyncio.to_thread(self._look)
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""Lists of the sidecars that registered and are not forgotten, and of the leases that are not closed.
+"""Lists of the sidecars that registered and are not forgotten, of the leases that are not closed, and of a sidecar's charges.
 
 What is held and what is unposted is as of each sidecar's last report. A page is one query in one snapshot.
 """
@@ -10,10 +10,11 @@ from sqlalchemy import RowMapping, Select, case, func, select, tuple_
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.rows import lease_of
+from creditmeter.central.schema.rows import charge_of, lease_of
 from creditmeter.central.schema.sums import parts_of, sum_of, whole
+from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.holders import AccountLease, LeaseCursor, SeenSidecar, SidecarCursor, SidecarState
-from creditmeter.core.ids import AccountId, SidecarId
+from creditmeter.core.ids import AccountId, SidecarId, charge_id
 from creditmeter.core.instants import SECOND, Instant, Span
 
 SEEN_WITHIN = Span(45 * SECOND)
@@ -50,6 +51,15 @@ class Listing:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings()
             return [AccountLease(AccountId(row["account_id"]), lease_of(row)) for row in rows]
+
+    async def charges_of(self, sidecar_id: SidecarId, account_id: AccountId, limit: int) -> list[Charge]:
+        """The charges of an account that a sidecar made and that are posted, at most `limit`, the newest first."""
+        charges = tables.charges
+        made_there = charges.c.charge_id.startswith(charge_id(account_id, sidecar_id, ""), autoescape=True)
+        query = select(charges).where(charges.c.account_id == account_id, made_there)
+        query = query.order_by(charges.c.committed_at.desc(), charges.c.charge_id.desc()).limit(limit)
+        async with self._database.read() as connection:
+            return [charge_of(row) for row in (await connection.execute(query)).mappings()]
 
 
 def _sidecars(now: Instant, state: SidecarState | None, after: SidecarCursor | None) -> Select[Any]:

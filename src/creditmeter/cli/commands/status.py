@@ -51,6 +51,9 @@ def _lines(found: admin_pb2.GetStatusResponse) -> Iterator[tuple[str, str]]:
     yield "leases", f"{found.lease_count:,}, of {format_credits(found.leased_microcredits)} credits"
     yield "not settled", f"{found.unposted_count:,}, of {format_credits(found.unposted_microcredits)} credits"
     yield "oldest of them", moment(found, "oldest_unposted_at")
+    if found.quarantined_account_count:
+        yield "in quarantine", counted(found.quarantined_account_count, "account")
+    yield from (("", each) for each in found.quarantined_account_ids)
     kept = (found.reservation_count, found.charge_count, found.refund_count, found.receipt_count)
     names = ("reservation", "charge", "refund", "receipt")
     yield "remembers", ", ".join(counted(count, name) for count, name in zip(kept, names, strict=True))

@@ -1,19 +1,19 @@
 """`creditmeter verify`: recompute every balance of a central store from its history."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.cli.connection import central_url, failed_store
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir
 from creditmeter.cli.output import counted, print_json
 from creditmeter.cli.screen import print_lines
+from creditmeter.cli.store_address import check_address
 
 if TYPE_CHECKING:
     from creditmeter.central.verification.verification import Report
@@ -40,7 +40,7 @@ async def verified(url: str) -> "Report":
     """
     from creditmeter.central.verification import verification  # noqa: PLC0415 - most commands need no database
 
-    _check_address(url)
+    check_address(url)
     with Progress(console=Console(stderr=True), transient=True, disable=not Console(stderr=True).is_terminal) as bar:
         task = bar.add_task("verify", total=None)
         try:
@@ -65,25 +65,3 @@ def report_json(report: "Report") -> dict[str, object]:
         "problems": list(report.problems),
         "clean": not report.problems,
     }
-
-
-def _check_address(url: str) -> None:
-    """Check that a SQLite store exists. Otherwise a mistyped path would become a new, empty store, and be reported as clean.
-
-    Raises:
-        CommandFailed: it does not exist, or the address is wrong.
-    """
-    from creditmeter.central.engine.database import parse_url  # noqa: PLC0415 - most commands need no database
-
-    try:
-        parsed = parse_url(url)
-    except CentralMisconfigured as error:
-        raise CommandFailed(str(error), ExitCode.USAGE) from error
-    if parsed.get_backend_name() != "sqlite":
-        return
-    try:
-        is_there = Path(parsed.database or "").is_file()
-    except OSError as error:
-        raise CommandFailed(f"{parsed.database} cannot be read: {error.strerror}", ExitCode.UNREACHABLE) from error
-    if not is_there:
-        raise CommandFailed(f"there is no central store at {parsed.database}", ExitCode.UNREACHABLE)
