@@ -13,6 +13,8 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from creditmeter.central.decisions.pruning import HEARING, REQUEST_KEPT_FOR
+from creditmeter.core.instants import HOUR
 from creditmeter.server.app import running
 from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
@@ -212,6 +214,21 @@ async def test_calls_that_are_given_up_are_counted(services: Services) -> None:
         async with asyncio.timeout(20):
             while ("creditmeter_calls_total", "CANCELLED", "PutPlan") not in await shown(services):
                 pass
+
+
+async def test_pruned_rows_are_counted(services: Services, clock: ManualClock) -> None:
+    """By table, from the first round on. Here first replies that are 90 days old."""
+    pruning = services.program.sidecar.central.pruning
+    assert await pruning.prune() == {}, "the first round is due later"
+    await services.create("alice", permanent=CREDIT)
+    clock.advance(REQUEST_KEPT_FOR + HOUR)
+    assert await pruning.prune() == {}, "the first round after a gap only waits"
+    clock.advance(HEARING)
+    deleted = await pruning.prune()
+    assert deleted["requests"] > 0
+    values = await shown(services)
+    for table in ("leases", "requests", "refused_calls", "recalls", "sidecars", "exchanges"):
+        assert values["creditmeter_pruned_rows_total", table] == deleted.get(table, 0)
 
 
 async def test_each_sidecar_counts_for_itself() -> None:

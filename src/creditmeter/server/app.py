@@ -137,6 +137,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
             opening.metrics_page(settings, metrics) as page,
         ):
             central.database.on_low_balance.append(metrics.low_balance)
+            central.pruning.on_deleted.append(metrics.pruned)
             courier = Courier(central, webhook, clock, metrics.delivery)
             sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
             sidecar.meter.on_commit.append(metrics.commit)

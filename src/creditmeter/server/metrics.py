@@ -48,6 +48,7 @@ class Metrics:
         self._quarantined = Gauge(
             "creditmeter_quarantined_accounts", "Accounts of which the journal is damaged.", registry=self.registry
         )
+        self._pruned = self._counter("pruned_rows", "Rows of the central store that this sidecar pruned.", "table")
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
         for outcome in DeliveryOutcome:
@@ -80,6 +81,10 @@ class Metrics:
     def quarantined(self, accounts: int) -> None:
         """Set how many accounts are in quarantine."""
         self._quarantined.set(accounts)
+
+    def pruned(self, table: str, count: int) -> None:
+        """Count rows of a table of the central store that this sidecar pruned."""
+        self._pruned.labels(table).inc(count)
 
     def commit(self, hold: CommittedHold) -> None:
         """Count what a commit took off its hold, and what it charged."""

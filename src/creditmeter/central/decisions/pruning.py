@@ -10,7 +10,7 @@ and nobody waits for it in a circle.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,14 @@ class _Old:
 
 
 class Pruning:
-    """Prunes the central store. Concurrent calls share the work."""
+    """Prunes the central store. Concurrent calls share the work.
+
+    `on_deleted` are the functions that are called with the name of each table and how many of its rows were deleted, perhaps 0,
+    after their transaction was committed.
+    """
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
+        self.on_deleted: list[Callable[[str, int], None]] = []
         self._database = database
         self._clock = clock
 
@@ -98,12 +103,20 @@ class Pruning:
         deleted: dict[str, int] = {}
         for old in _old_rows(now):
             async with self._database.write() as connection:
-                deleted[old.table.name] = await _delete_batch(connection, old)
-        looked_at, deleted[tables.exchanges.name] = await self._prune_answers(now, place)
+                count = await _delete_batch(connection, old)
+            deleted[old.table.name] = self._counted(old.table, count)
+        looked_at, count = await self._prune_answers(now, place)
+        deleted[tables.exchanges.name] = self._counted(tables.exchanges, count)
         has_more = looked_at == MOST_LOOKED_AT or MOST_AT_ONCE in deleted.values()
         if has_more:
             await self._move(Instant(now + ROUND), Instant(now + NEXT_BATCH))
         return {name: count for name, count in deleted.items() if count}
+
+    def _counted(self, table: Table, count: int) -> int:
+        """Call the listeners with rows that were deleted. Returns how many these are."""
+        for listener in self.on_deleted:
+            listener(table.name, count)
+        return count
 
     async def _begin(self) -> tuple[Instant, str] | None:
         """Take the round that is due: the moment as of which it prunes, and the place of the chore. None if there is none."""
