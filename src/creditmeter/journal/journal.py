@@ -33,11 +33,11 @@ from creditmeter.journal.connection import Connection, Durability, connect, firs
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex
-from creditmeter.journal.older import logged_progress
 from creditmeter.journal.quarantine import accounts_set_aside, set_aside, tell
 from creditmeter.journal.records import Damage, Record, log_row, read_changes
 from creditmeter.journal.reindexing import sound_segments
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
+from creditmeter.journal.upgrade_log import logged_progress
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""

@@ -5,12 +5,9 @@ that is killed goes on where it was. A journal has its new version as soon as th
 """
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
-
-import structlog
 
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.ids import AccountId
@@ -49,23 +46,6 @@ TABLES = (*_KEYS, "receipts")
 
 Progress = Callable[[int, int], None]
 """Called with how many rows were moved, and how many there are to move."""
-
-_PROGRESS_SECONDS = 2.0
-
-_log = structlog.get_logger()
-
-
-def logged_progress() -> Progress:
-    """What logs the progress, every few seconds and at the end."""
-    last = time.monotonic()
-
-    def tell(moved: int, count: int) -> None:
-        nonlocal last
-        if moved == count or time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
-            _log.info("the journal of an older version is brought up to this one", moved=moved, rows=count)
-
-    return tell
 
 
 def examine(connection: sqlite3.Connection, version: int) -> None:

@@ -6,10 +6,10 @@ The start of a sidecar makes the same checks of the data directory and of the jo
 from creditmeter.core.ids import AccountId
 from creditmeter.journal.connection import Durability, connect
 from creditmeter.journal.faults import JournalUnusable, damaged
-from creditmeter.journal.older import logged_progress
 from creditmeter.journal.quarantine import SetAside, accept_loss
 from creditmeter.journal.reindexing import sound_segments
 from creditmeter.journal.rows import RowUnreadable, read_identity
+from creditmeter.journal.upgrade_log import logged_progress
 from creditmeter.server.config import Settings
 from creditmeter.server.data_directory import DataDirectory
 from creditmeter.server.exits import DAMAGED, StartupError
