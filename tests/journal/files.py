@@ -16,7 +16,7 @@ from creditmeter.core.ids import ChargeId, RefundId, RequestId, SidecarId
 from creditmeter.core.metering.book import Change
 from creditmeter.forms.changes import Packing
 from creditmeter.forms.rate_cards import load
-from creditmeter.journal.connection import Durability
+from creditmeter.journal.durability import Durability
 from creditmeter.journal.journal import Journal
 from creditmeter.journal.records import read_image, read_log
 from tests.journal.things import ACCOUNT, NOON, charge, lease, reserving

@@ -21,7 +21,7 @@ from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, Request
 from creditmeter.core.instants import HOUR, Instant, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.forms.rate_cards import load
-from creditmeter.journal.connection import Durability
+from creditmeter.journal.durability import Durability
 from creditmeter.journal.index import Remembered
 from creditmeter.journal.journal import MAX_WAITING, Journal
 from creditmeter.journal.rows import Identity

@@ -13,7 +13,8 @@ from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.forms.reservations import RESERVATION
 from creditmeter.journal import older
-from creditmeter.journal.connection import Durability, connect
+from creditmeter.journal.connection import connect
+from creditmeter.journal.durability import Durability
 from tests.journal.files import journal_at, loaded
 from tests.journal.things import ACCOUNT, NOON, charge, held
 

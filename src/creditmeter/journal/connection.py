@@ -5,13 +5,13 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
 import aiosqlite
 
 from creditmeter.journal import older
+from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import JournalUnusable, damaged
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import last_written
@@ -24,13 +24,6 @@ FILE_MODE = 0o640
 """Permissions of a new journal, less what the umask takes away; SQLite gives the files beside it the same."""
 
 _Result = TypeVar("_Result")
-
-
-class Durability(Enum):
-    """What a change that was acknowledged survives: FULL a loss of power, PROCESS the death of the process only."""
-
-    FULL = "full"
-    PROCESS = "process"
 
 
 class Connection(aiosqlite.Connection):

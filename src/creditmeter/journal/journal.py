@@ -29,7 +29,8 @@ from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
-from creditmeter.journal.connection import Connection, Durability, connect, first_line, is_damage, open_to_read
+from creditmeter.journal.connection import Connection, connect, first_line, is_damage, open_to_read
+from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex

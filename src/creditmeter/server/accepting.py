@@ -4,7 +4,8 @@ The start of a sidecar makes the same checks of the data directory and of the jo
 """
 
 from creditmeter.core.ids import AccountId
-from creditmeter.journal.connection import Durability, connect
+from creditmeter.journal.connection import connect
+from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import JournalUnusable, damaged
 from creditmeter.journal.quarantine import SetAside, accept_loss
 from creditmeter.journal.reindexing import sound_segments

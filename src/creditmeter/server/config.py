@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from creditmeter.journal.connection import Durability
+from creditmeter.journal.durability import Durability
 from creditmeter.server import setting_sources as sources
 from creditmeter.server.setting_sources import Given
 from creditmeter.server.setting_values import (

@@ -17,7 +17,8 @@ from pathlib import Path
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import has_sidecars
 from creditmeter.core.ids import SidecarId
-from creditmeter.journal.connection import Durability, is_blank, last_record
+from creditmeter.journal.connection import is_blank, last_record
+from creditmeter.journal.durability import Durability
 from creditmeter.journal.journal import Journal
 from creditmeter.server.config import SOCKET_NAME, Settings
 from creditmeter.server.exits import DAMAGED, StartupError
