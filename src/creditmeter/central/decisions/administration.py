@@ -13,8 +13,8 @@ from sqlalchemy import delete, select, tuple_
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.calendars import save_change, wanted_calendar
-from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database

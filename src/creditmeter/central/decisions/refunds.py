@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from creditmeter.central.decisions.accounts import account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
-from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.core.amounts import ZERO
