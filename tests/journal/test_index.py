@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import RequestId
 from creditmeter.core.metering.book import Change
+from creditmeter.core.values import replace
 from creditmeter.journal.index import (
     RecordIndex,
     Remembered,

@@ -3,8 +3,9 @@
 The simulation has to find every one of them; one that it does not find means that the simulation looks away.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from creditmeter.central.decisions import exchanges
@@ -21,6 +22,7 @@ from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
 from creditmeter.core.settlement import answering, ledger, posting
 from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.values import replace
 from creditmeter.journal import journal, records
 from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
@@ -113,7 +115,8 @@ async def _durable_already(_books: Books) -> None:
 
 def _unwritten(**nothing: Any) -> tuple[Replacement, ...]:
     def log_row(sidecar_id: SidecarId, seq: int, record: records.Record) -> records.Row:
-        return records.log_row(sidecar_id, seq, replace(record, change=replace(record.change, **nothing)))
+        change = replace(record.change, **nothing)
+        return records.log_row(sidecar_id, seq, dataclasses.replace(record, change=change))
 
     return ((journal, "log_row", log_row),)
 

@@ -5,8 +5,8 @@ messages, and saves with the ledgers the answers and the refused calls. A previe
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -33,6 +33,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import answer, reclaim_lost
 from creditmeter.core.settlement.balance_summary import balance_summary
+from creditmeter.core.values import replace
 from creditmeter.forms.answers import ANSWER
 
 
@@ -103,7 +104,7 @@ class Exchanges:
         """
         async with self._touching.read(message.account_id) as connection:
             now = await self._clock.now(connection)
-            topic = replace(_topic(message), listed=max_grants)
+            topic = dataclasses.replace(_topic(message), listed=max_grants)
             opened = await open_ledger(connection, message.account_id, now, topic, lock=False)
             if opened is None:
                 return AccountNotFound(message.account_id)

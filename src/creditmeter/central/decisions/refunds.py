@@ -3,8 +3,6 @@
 It decides refunds of charges that were sent to it, whichever sidecar is asked.
 """
 
-from dataclasses import replace
-
 from creditmeter.central.decisions.accounts import account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
 from creditmeter.central.decisions.replays import remember, replay
@@ -18,6 +16,7 @@ from creditmeter.core.ids import RefundId, origin_of
 from creditmeter.core.refusals import ChargeNotFound, Refusal, RequestIdReused
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.refunding import refund
+from creditmeter.core.values import replace
 
 
 class Refunds:
