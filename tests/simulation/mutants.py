@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from creditmeter.central.decisions import exchanges
-from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit import grants, leases
 from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
+from creditmeter.core.credit.messages import Reply
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import SidecarId
+from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
@@ -85,8 +85,8 @@ def _nothing_to_take_back(*_state: object) -> tuple[()]:
 # What was done before.
 
 
-async def _nothing_applied(*_: Any) -> None:
-    return None
+async def _nothing_applied(*_: Any) -> dict[AccountId, Reply]:
+    return {}
 
 
 def _post_again(one: Ledger, charge: Charge, sender: Any) -> Any:
@@ -200,7 +200,7 @@ MUTANTS = {
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
-        ((Exchanges, "_applied", _nothing_applied),),
+        ((exchanges, "_applied", _nothing_applied),),
         found_by=7,
     ),
     "posted again": Mutant(
