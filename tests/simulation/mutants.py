@@ -16,7 +16,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
 from creditmeter.core.credit.messages import Reply
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import AccountId, SidecarId
+from creditmeter.core.ids import AccountId
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
@@ -114,11 +114,11 @@ async def _durable_already(_books: Books) -> None:
 
 
 def _unwritten(**nothing: Any) -> tuple[Replacement, ...]:
-    def log_row(sidecar_id: SidecarId, seq: int, record: records.Record) -> records.Row:
+    def encoded(seq: int, record: records.Record) -> records.Encoded:
         change = replace(record.change, **nothing)
-        return records.log_row(sidecar_id, seq, dataclasses.replace(record, change=change))
+        return records.encoded(seq, dataclasses.replace(record, change=change))
 
-    return ((journal, "log_row", log_row),)
+    return ((journal, "encoded", encoded),)
 
 
 def _compose_keeping(*arguments: Any, **options: Any) -> Any:

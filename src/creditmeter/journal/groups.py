@@ -11,7 +11,7 @@ from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.journal.index import SegmentUpdate, write_entries
 from creditmeter.journal.records import (
-    Row,
+    Encoded,
     append,
     bytes_after_image,
     drop_old,
@@ -41,13 +41,13 @@ IMAGE_INTERVAL = HOUR
 
 @dataclass(slots=True)
 class Group:
-    """What is to be written together: the rows of changes, and so on. `waiting` are told once it is on disk, or cannot be.
+    """What is to be written together: the records of changes, and so on. `waiting` are told once it is on disk, or cannot be.
 
     `image` is all that can still change once the group is written; `entries` are those of the index that come with it. Records
     from before `drop_before` are dropped.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    records: list[Encoded] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     cards: list[KeptCard | DroppedCard] = field(default_factory=list)
     identity: Identity | None = None
@@ -73,7 +73,7 @@ class Group:
                 each.set_exception(failure())
 
     def __len__(self) -> int:
-        return len(self.rows) + len(self.cards) + (self.identity is not None) + (self.image is not None)
+        return len(self.records) + len(self.cards) + (self.identity is not None) + (self.image is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,7 @@ class LogEnd:
 
 
 def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
-    """Write a group as one transaction to a log that ends so. Its rows have the numbers from there on. Returns how far the log
-    goes then.
-    """
+    """Write a group as one transaction to a log that ends so, which goes on with its records. Returns how far it goes then."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         if group.identity is not None:
@@ -127,8 +125,8 @@ def _with_records(connection: sqlite3.Connection, group: Group, sidecar_id: Side
     The image counts as made before the group's records, which a start applies to it once more: the index has no entries of
     them yet. Each names the newest version of a thing in its turn, so the last one stands in the end.
     """
-    size = append(connection, group.rows)
-    seq = end.seq + len(group.rows)
+    size = append(connection, sidecar_id, group.records)
+    seq = end.seq + len(group.records)
     if group.image is None:
         return replace(end, seq=seq, bytes_since_image=end.bytes_since_image + size, is_dropping=False)
     assert group.identity is not None, "an image comes with the clock"

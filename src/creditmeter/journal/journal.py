@@ -35,7 +35,7 @@ from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnav
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex
 from creditmeter.journal.quarantine import accounts_set_aside, set_aside, tell
-from creditmeter.journal.records import Damage, Record, log_row, read_changes
+from creditmeter.journal.records import Damage, Record, encoded, read_changes
 from creditmeter.journal.reindexing import sound_segments
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 from creditmeter.journal.upgrade_log import logged_progress
@@ -133,7 +133,7 @@ class Journal:
         """
         self.check()
         record = Record(change, clock, self._known(change))
-        self._gathering.rows.append(log_row(self._identity.sidecar_id, self._last_seq + 1, record))
+        self._gathering.records.append(encoded(self._last_seq + 1, record))
         self._gathering.changes.append(change)
         self._last_seq += 1
         self._clock = clock
@@ -347,8 +347,11 @@ class Journal:
                 group.entries = self._index.take()
             before = self._end.seq
             try:
-                self._end = await self._connection.run(write_group, group, self._identity.sidecar_id, self._end)
-                self._unless_lost(group, before)
+                self._end, lost = await self._connection.run(self._write, group)
+                if lost is None:
+                    self._written(group, before)
+                else:
+                    self._fail(partial(FileMissing, lost), group)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
                 self._fail(partial(StorageUnavailable, str(error)), group)
             finally:
@@ -360,13 +363,11 @@ class Journal:
         if self._failure is None and self._checkpoints.is_time():
             await self._connection.run(lambda _: self._checkpoints.look())
 
-    def _unless_lost(self, group: Group, before: int) -> None:
-        """Acknowledge a group that was written, if the files that it is in are those that a restart finds."""
-        lost = self._placement.missing()
-        if lost is None:
-            self._written(group, before)
-        else:
-            self._fail(partial(FileMissing, lost), group)
+    def _write(self, connection: sqlite3.Connection, group: Group) -> tuple[LogEnd, Path | None]:
+        """Write a group, in the journal's thread. Returns how far the log goes then, and the file that is not where a restart
+        finds it, if there is one.
+        """
+        return write_group(connection, group, self._identity.sidecar_id, self._end), self._placement.missing()
 
     def _written(self, group: Group, before: int) -> None:
         """A group is on disk, behind the record of number `before`."""

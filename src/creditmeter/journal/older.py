@@ -20,7 +20,7 @@ from creditmeter.forms.leases import LEASE
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
-from creditmeter.journal.records import Record, add_to_image, append, last_written, log_row
+from creditmeter.journal.records import Record, add_to_image, append, encoded, last_written
 from creditmeter.journal.rows import Identity, decoded, differs, put_extent, put_identity, read_identity, read_rate_cards
 from creditmeter.journal.schema import RATE_CARDS, RECORDS, VERSION
 
@@ -132,7 +132,7 @@ def _move(connection: sqlite3.Connection, identity: Identity, table: str, batch:
     connection.execute("BEGIN IMMEDIATE")
     try:
         last, _ = last_written(connection)
-        append(connection, [log_row(sidecar_id, seq, Record(each, clock)) for seq, each in enumerate(ended, last + 1)])
+        append(connection, sidecar_id, [encoded(seq, Record(each, clock)) for seq, each in enumerate(ended, last + 1)])
         for seq, change in enumerate(ended, last + 1):
             index.add(seq, change)
         write_entries(connection, index.take())

@@ -62,21 +62,33 @@ class Damage:
         return {each.account_id for each in self.rows}
 
 
-def log_row(sidecar_id: SidecarId, seq: int, record: Record) -> Row:
-    """The row in the log of the record of a number.
+class Encoded(NamedTuple):
+    """A record as it is to be written: its number, account and moment, and its body, which is not packed yet."""
+
+    number: int
+    account_id: AccountId
+    written_at: Instant
+    body: bytes
+
+
+def encoded(number: int, record: Record) -> Encoded:
+    """The record of a number.
 
     Raises:
         TypeError: something in it cannot be stored.
     """
-    return _row(LOG, sidecar_id, seq, record)
+    change = record.change
+    return Encoded(number, change.account_id, record.written_at, encode_change(change, record.known))
 
 
-def append(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
-    """Write rows to the end of the log. Returns the bytes of their bodies.
+def append(connection: sqlite3.Connection, sidecar_id: SidecarId, records: Sequence[Encoded]) -> int:
+    """Write records to the end of the log. Returns the bytes of their bodies.
 
-    There are few statements, of as many rows as the largest powers of two that make up the number: each one lets go of the
-    interpreter, and on a busy event loop it takes a while to have it again.
+    They are packed here, in the journal's thread: zlib lets go of the interpreter each time, and on a busy event loop it takes
+    a while to have it again. So there are few statements, too: of as many rows as the largest powers of two that make up the
+    number.
     """
+    rows = [_row(LOG, sidecar_id, each) for each in records]
     first = 0
     while first < len(rows):
         count = min(_MOST_ROWS_AT_ONCE, 1 << (len(rows) - first).bit_length() - 1)
@@ -103,7 +115,7 @@ def replace_image(
 def add_to_image(connection: sqlite3.Connection, sidecar_id: SidecarId, records: Iterable[Record]) -> int:
     """Write further parts of the image. Returns their bytes."""
     (last,) = connection.execute("SELECT coalesce(max(part), 0) FROM image").fetchone()
-    rows = [_row(IMAGE, sidecar_id, part, each) for part, each in enumerate(records, last + 1)]
+    rows = [_row(IMAGE, sidecar_id, encoded(part, each)) for part, each in enumerate(records, last + 1)]
     connection.executemany(_IMAGE, rows)
     return _size(rows)
 
@@ -112,7 +124,7 @@ def blank(connection: sqlite3.Connection, sidecar_id: SidecarId, damaged: RowDam
     """Put a record that changes nothing in the place of one that cannot be read, if it was not dropped yet."""
     found = connection.execute("SELECT written_at FROM records WHERE seq = ?", (damaged.number,)).fetchone()
     if found is not None:
-        row = log_row(sidecar_id, damaged.number, Record(Change(damaged.account_id), found[0]))
+        row = _row(LOG, sidecar_id, encoded(damaged.number, Record(Change(damaged.account_id), found[0])))
         connection.execute("REPLACE INTO records VALUES (?, ?, ?, ?, ?)", row)
 
 
@@ -328,9 +340,9 @@ def _body_of(table: str, row: Row) -> bytes:
     return body
 
 
-def _row(table: str, sidecar_id: SidecarId, number: int, record: Record) -> Row:
-    account_id, written_at = record.change.account_id, record.written_at
-    packed = Packing(account_id, sidecar_id).pack(encode_change(record.change, record.known))
+def _row(table: str, sidecar_id: SidecarId, record: Encoded) -> Row:
+    number, account_id, written_at, body = record
+    packed = Packing(account_id, sidecar_id).pack(body)
     head = _head(table, number, account_id, written_at)
     return number, account_id, written_at, (head - _HALF // 2) * _HALF + zlib.crc32(packed, head), packed
 
