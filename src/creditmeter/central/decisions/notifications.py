@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
-import asyncpg
 from sqlalchemy import or_, select, text
 
 from creditmeter.central.engine import sqlite
@@ -19,7 +18,6 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.schema import tables
 from creditmeter.core.ids import AccountId, SidecarId
 
@@ -30,9 +28,6 @@ LOOK_INTERVAL_SECONDS = 0.1
 """Seconds between polls of other engines, where each poll is a transaction, and of a SQLite file that nobody writes to: short
 enough for credit to return while a request waits for it.
 """
-
-SILENCE_SECONDS = 30.0
-"""Seconds without a notification after which the connection is checked."""
 
 _MAX_RECALLS_PER_POLL = 1_000
 _NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
@@ -117,61 +112,6 @@ async def _changes(database: Database) -> AsyncIterator[_Changes]:
         await observer.close()
 
 
-class ServerNotifications:
-    """Receives what `notify` sends, on a connection of its own. What was sent before it listened is found by one poll."""
-
-    def __init__(self, servers: Servers, earlier: ChangePoll) -> None:
-        self._servers = servers
-        self._earlier = earlier
-
-    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
-        """See `Notifications`."""
-        inbox = _Inbox()
-        connection = await _connected(self._servers)
-        try:
-            connection.add_termination_listener(inbox.close)
-            await _listening(connection, _channel(sidecar_id), inbox.put)
-            for account_id in await self._earlier.look(sidecar_id):
-                yield account_id
-            while True:
-                try:
-                    async with asyncio.timeout(SILENCE_SECONDS):
-                        taken = await inbox.take()
-                except TimeoutError:
-                    await _still_there(connection)
-                    continue
-                for account_id in taken:
-                    yield account_id
-        finally:
-            connection.terminate()
-
-
-class _Inbox:
-    """The notifications that were received and not taken yet. Each account is in it once, which bounds it."""
-
-    def __init__(self) -> None:
-        self._accounts: set[AccountId] = set()
-        self._is_closed = False
-        self._changed = asyncio.Event()
-
-    def put(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
-        self._accounts.add(AccountId(payload))
-        self._changed.set()
-
-    def close(self, _connection: object) -> None:
-        self._is_closed = True
-        self._changed.set()
-
-    async def take(self) -> list[AccountId]:
-        """Wait for notifications, and take them all. Raises CentralUnavailable if the connection was lost."""
-        await self._changed.wait()
-        self._changed.clear()
-        if self._is_closed:
-            raise CentralUnavailable("the connection for notifications was lost")
-        taken, self._accounts = sorted(self._accounts), set()
-        return taken
-
-
 async def notify(connection: AsyncConnection, account_id: AccountId, sidecars: Iterable[SidecarId]) -> None:
     """Notify sidecars that they should send a message about an account, once this transaction is committed.
 
@@ -179,34 +119,13 @@ async def notify(connection: AsyncConnection, account_id: AccountId, sidecars: I
     """
     if connection.dialect.name == "postgresql" and _notifies(connection):
         for sidecar_id in sorted(sidecars):
-            await connection.execute(_NOTIFY, {"channel": _channel(sidecar_id), "account_id": account_id})
+            await connection.execute(_NOTIFY, {"channel": channel_of(sidecar_id), "account_id": account_id})
 
 
 def _notifies(connection: AsyncConnection) -> bool:
     return bool(connection.sync_connection.get_execution_options().get("notifies", True))
 
 
-def _channel(sidecar_id: SidecarId) -> str:
+def channel_of(sidecar_id: SidecarId) -> str:
+    """The channel of a sidecar's notifications."""
     return f"creditmeter_{sidecar_id}"
-
-
-async def _connected(servers: Servers) -> Any:
-    try:
-        return await servers.connect()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise CentralUnavailable(str(error) or type(error).__name__) from error
-
-
-async def _still_there(connection: Any) -> None:
-    """Check the connection: a host that vanished is as silent as one that has nothing to send."""
-    try:
-        await connection.execute("SELECT 1")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise CentralUnavailable(str(error) or type(error).__name__) from error
-
-
-async def _listening(connection: Any, channel: str, receive: Any) -> None:
-    try:
-        await connection.add_listener(channel, receive)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise CentralUnavailable(str(error) or type(error).__name__) from error

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import aiosqlite
 
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 
@@ -41,6 +42,7 @@ _UNUSABLE = {
     sqlite3.SQLITE_CANTOPEN,
     *_DAMAGED,
 }
+"""What will not pass by itself: no such file, no database, not this program's, not writable."""
 
 
 class Connection(aiosqlite.Connection):
@@ -287,14 +289,12 @@ async def observe(path: Path) -> Observer:
     return Observer(await connect(path), path)
 
 
-def is_lasting(error: sqlite3.Error) -> bool:
-    """Whether an error will not pass by itself: no such file, no database, not this program's, not writable."""
-    return _code(error) in _UNUSABLE or is_damage(error)
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is damaged, or is not a database."""
-    return _code(error) in _DAMAGED or str(error).startswith(_NO_TEXT)
+def unavailable(error: BaseException | None, reason: str) -> CentralUnavailable:
+    """The fault of the store behind an error of the driver."""
+    if not isinstance(error, sqlite3.Error):
+        return CentralUnavailable(reason)
+    is_damage = _code(error) in _DAMAGED or str(error).startswith(_NO_TEXT)
+    return CentralUnavailable(reason, is_lasting=is_damage or _code(error) in _UNUSABLE, is_damage=is_damage)
 
 
 def _code(error: sqlite3.Error) -> int:
