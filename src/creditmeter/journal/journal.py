@@ -29,14 +29,15 @@ from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
-from creditmeter.journal.connection import Connection, connect, first_line, is_damage, open_to_read
+from creditmeter.journal.connection import Connection, bytes_on_disk, connect, first_line, is_damage, open_to_read
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex
-from creditmeter.journal.quarantine import accounts_set_aside, set_aside, tell
-from creditmeter.journal.records import Damage, Record, log_row, read_changes
-from creditmeter.journal.reindexing import sound_segments
+from creditmeter.journal.loading import load, load_index
+from creditmeter.journal.quarantine import set_aside, tell
+from creditmeter.journal.records import Record, log_row
+from creditmeter.journal.reindexing import mend_index
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 from creditmeter.journal.upgrade_log import logged_progress
 
@@ -236,15 +237,23 @@ class Journal:
             StorageUnavailable: the file could not be read.
             JournalUnusable: a row is not as it was written, and does not say whose it is.
         """
-        self._index.replace(await self._read(partial(sound_segments, sidecar_id=self._identity.sidecar_id)))
+        mending = asyncio.create_task(self._read(partial(mend_index, sidecar_id=self._identity.sidecar_id)))
+        await asyncio.sleep(0)  # from here on a thread adds up the index, beside what follows
         self._unposted.clear()
+
+        def take(change: Change) -> None:
+            self._known(change)
+            apply(change)
+
+        try:
+            with self._faults_of_reading():
+                damage = load(self._reading, self._identity.sidecar_id, self._index, take)
+        finally:
+            await asyncio.gather(mending, return_exceptions=True)
+        was_mended = mending.result()
         with self._faults_of_reading():
-            damage = Damage(accounts_set_aside(self._reading))
-            for seq, change in read_changes(self._reading, self._identity.sidecar_id, damage):
-                self._known(change)
-                if seq is not None:
-                    self._index.add(seq, change)
-                apply(change)
+            if was_mended:
+                load_index(self._reading, self._identity.sidecar_id, self._index)
             if damage.rows:
                 await self._connection.run(set_aside, damage.accounts)
         told = tell(damage, self.set_aside)
@@ -291,7 +300,7 @@ class Journal:
 
     async def size(self) -> int:
         """How many bytes the journal takes on disk, with what is not checkpointed yet; 0 where the system does not know."""
-        return await asyncio.to_thread(_size, self._path)
+        return await asyncio.to_thread(bytes_on_disk, self._path)
 
     async def close(self) -> None:
         """Write what was given, and how far the log goes, then close the file."""
@@ -389,11 +398,3 @@ class Journal:
             each.end(failure)
         self._gathering = Group()
         self._work.clear()
-
-
-def _size(path: Path) -> int:
-    total = 0
-    for each in (path, path.with_name(f"{path.name}-wal")):
-        with contextlib.suppress(OSError):
-            total += each.stat().st_size
-    return total
