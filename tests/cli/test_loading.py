@@ -50,6 +50,24 @@ def test_a_sidecar_loads_only_what_it_uses(tmp_path: Path, central_url: str) -> 
     assert loaded.intersection((*USELESS, *OF_OTHER_STORES[central_url.partition(":")[0]])) == set()
 
 
+def test_a_sidecar_looks_for_garbage_once_it_is_ready(tmp_path: Path) -> None:
+    """Not while it starts; and never for what its start has made."""
+    script = (
+        "import atexit, gc, sys; from creditmeter.cli.main import main;"
+        "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 100_000));"
+        "gc.callbacks.append(lambda phase, _: phase == 'start' and 'creditmeter.server.app' in sys.modules"
+        " and not gc.get_freeze_count() and print('collected too early'));"
+        f"sys.argv[1:] = ['serve', '--data-dir', {str(tmp_path)!r}, '--listen', '127.0.0.1:0']; main()"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        assert '"ready"' in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "True True\n"
+        assert process.wait(60) == 0
+
+
 def loaded_by_a_sidecar(data_dir: Path, central_url: str) -> set[str]:
     """The modules that a sidecar has loaded between its start and its end."""
     options = ("serve", "--data-dir", str(data_dir), "--central", central_url, "--listen", "127.0.0.1:0")

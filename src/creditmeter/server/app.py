@@ -7,6 +7,7 @@ leases and closes everything.
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -68,6 +69,8 @@ async def _serve(settings: Settings, clock: Clock) -> int:
         program.sidecar.add_condition_listener(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
         shown = {"metrics": program.metrics_address} if program.metrics_address else {}
         print(json.dumps({"event": "ready", "addresses": program.addresses} | shown), flush=True)  # noqa: T201 - the ready line
+        gc.freeze()  # what a start makes stays, so the collector need not look at it again
+        gc.enable()
         _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
         await stop.wait()
         _log.info("stopping", reason=stop.reason, grace=settings.shutdown_grace)
