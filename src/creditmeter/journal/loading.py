@@ -1,12 +1,16 @@
 """Reading what a start needs: all that can still change, and the index of the records that it need not read."""
 
+import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.metering.book import Change
-from creditmeter.journal.index import RecordIndex, read_segments
+from creditmeter.journal.connection import first_line, is_damage, open_to_read
+from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
+from creditmeter.journal.index import RecordIndex, is_sound, read_segments
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import Damage, read_changes, read_log
 
@@ -33,3 +37,31 @@ def load_index(connection: sqlite3.Connection, sidecar_id: SidecarId, index: Rec
     index.replace(read_segments(connection))
     for seq, logged in read_log(connection, sidecar_id, Damage(accounts_set_aside(connection))):
         index.add(seq, logged.change)
+
+
+async def is_index_sound(path: Path) -> bool:
+    """Whether the index of the journal at `path` is as it was written; False where that cannot be read. A thread looks."""
+    return await asyncio.to_thread(_is_index_sound, path)
+
+
+def _is_index_sound(path: Path) -> bool:
+    try:
+        with contextlib.closing(open_to_read(path)) as connection:
+            return is_sound(connection)
+    except sqlite3.Error:
+        return False
+
+
+@contextlib.contextmanager
+def faults_of_reading(path: Path) -> Iterator[None]:
+    """Tell damage from a file that cannot be read now. Whatever a row has in the place of what was written is damage, not a
+    fault of the program.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise JournalUnusable(damaged(path, error)) from error
+        raise StorageUnavailable(str(error)) from error
+    except Exception as error:
+        raise JournalUnusable(damaged(path, first_line(error))) from error
