@@ -19,6 +19,7 @@ USELESS = (
     "creditmeter.cli.drawing",
     "genai_prices",  # the list of the installed release is shipped compiled
     "httpx2",  # there is no webhook
+    "prometheus_client",  # there is no page of metrics
     "pygments",
     "rich.console",  # structlog takes it if it is there
     "sqlalchemy.ext.asyncio",

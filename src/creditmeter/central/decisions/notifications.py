@@ -8,7 +8,7 @@ rows of recalls.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
 from sqlalchemy import or_, select, text
@@ -22,7 +22,9 @@ from creditmeter.central.schema import tables
 from creditmeter.core.ids import AccountId, SidecarId
 
 POLL_INTERVAL_SECONDS = 0.02
-"""Seconds between polls of SQLite while it is written to: an asker hears soon that credit came back."""
+"""Seconds between polls of SQLite while it is written to, if the sidecar is concerned: an asker hears soon that credit came
+back.
+"""
 
 LOOK_INTERVAL_SECONDS = 0.1
 """Seconds between polls of other engines, where each poll is a transaction, and of a SQLite file that nobody writes to: short
@@ -33,11 +35,19 @@ _MAX_RECALLS_PER_POLL = 1_000
 _NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
 
 
+def always() -> bool:
+    """A sidecar may be notified at any time."""
+    return True
+
+
 class Notifications(Protocol):
     """The notifications of a sidecar."""
 
-    def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+    def listen(self, sidecar_id: SidecarId, is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:
         """The accounts about which a sidecar should send a message, as they come up. An account may come more than once.
+
+        `is_concerned`: whether any may come up at all, because the sidecar has credit, or waits for some. While
+        it is not, there is more time to find out.
 
         Raises:
             CentralUnavailable: the store does not answer any more. What comes up meanwhile comes with the next `listen`, as
@@ -53,7 +63,7 @@ class ChangePoll:
         self._database = database
         self._clock = clock
 
-    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+    async def listen(self, sidecar_id: SidecarId, is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:
         """See `Notifications`. An account comes again and again until the sidecar has sent its message."""
         async with _changes(self._database) as changes:
             found: list[AccountId] = []
@@ -62,7 +72,7 @@ class ChangePoll:
                     found = await self.look(sidecar_id)
                 for account_id in found:
                     yield account_id
-                await asyncio.sleep(LOOK_INTERVAL_SECONDS if changes.are_rare else POLL_INTERVAL_SECONDS)
+                await changes.pause(is_hurried=is_concerned())
 
     async def look(self, sidecar_id: SidecarId) -> list[AccountId]:
         """The accounts about which a sidecar should send a message now."""
@@ -83,10 +93,12 @@ class _Changes:
         self._observer = observer
         self._are_rare = are_rare
 
-    @property
-    def are_rare(self) -> bool:
-        """Whether nothing is lost by looking for them less often."""
-        return self._are_rare if self._observer is None else self._observer.is_quiet
+    async def pause(self, *, is_hurried: bool) -> None:
+        """Wait until it is time to look again."""
+        if self._observer is not None and self._observer.is_quiet:
+            await self._observer.rest(LOOK_INTERVAL_SECONDS)
+        else:
+            await asyncio.sleep(LOOK_INTERVAL_SECONDS if self._are_rare or not is_hurried else POLL_INTERVAL_SECONDS)
 
     async def any(self) -> bool:
         """Whether there may have been one since the last call."""

@@ -1,12 +1,12 @@
 """Receiving PostgreSQL's notifications (`notifications.py`). Only a store that has them imports this: it loads the driver."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
 
-from creditmeter.central.decisions.notifications import ChangePoll, channel_of
+from creditmeter.central.decisions.notifications import ChangePoll, always, channel_of
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.engine.postgresql import Servers
 from creditmeter.core.ids import AccountId, SidecarId
@@ -22,7 +22,11 @@ class ServerNotifications:
         self._servers = servers
         self._earlier = earlier
 
-    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+    async def listen(
+        self,
+        sidecar_id: SidecarId,
+        is_concerned: Callable[[], bool] = always,  # noqa: ARG002 - the server tells at once
+    ) -> AsyncIterator[AccountId]:
         """See `Notifications`."""
         inbox = _Inbox()
         connection = await _connected(self._servers)

@@ -247,7 +247,7 @@ class Observer:
 
     def __init__(self, connection: Connection, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
-        self._log = path.with_name(f"{path.name}-wal")
+        self._log = f"{path}-wal"
         self._clock = clock
         self._written: tuple[int, int] | None = None
         self._asks_until = clock()
@@ -270,6 +270,28 @@ class Observer:
         ((version,),) = await cursor.fetchall()
         before, self._version = self._version, int(version)
         return before != self._version
+
+    async def rest(self, interval_seconds: float) -> None:
+        """Wait, while nobody writes, until somebody does or SQLite is to be asked again. The log is looked at every interval.
+
+        The event loop itself calls these looks: as a task of its own that sleeps in between, they took a thousandth of a core.
+        """
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        looks: list[asyncio.TimerHandle] = []
+
+        def look() -> None:
+            if self._last_write() == self._written and self._clock() < self._ask_at:
+                looks[:] = [loop.call_later(interval_seconds, look)]
+            elif not over.done():
+                over.set_result(None)
+
+        look()
+        try:
+            await over
+        finally:
+            for next_look in looks:
+                next_look.cancel()
 
     def _last_write(self) -> tuple[int, int] | None:
         """When the log was written last, and how long it is; None if there is none yet."""
