@@ -48,7 +48,7 @@ def _is_index_sound(path: Path) -> bool:
     try:
         with contextlib.closing(open_to_read(path)) as connection:
             return is_sound(connection)
-    except sqlite3.Error:
+    except (sqlite3.Error, TypeError, ValueError):  # whatever it is, `mend_index` meets it again
         return False
 
 
