@@ -40,7 +40,7 @@ class Bound:
     unit: str
 
 
-IDLE_MEMORY = Bound(90, 98, "MiB")
+IDLE_MEMORY = Bound(90, 94, "MiB")
 """Of `creditmeter serve`, a while after it was ready. It depends on what is imported, and little on the machine."""
 
 MORE_MEMORY = Bound(40, 40, "MiB")
@@ -56,7 +56,7 @@ WRITTEN = {"postgresql": Bound(6, 6, "KiB"), "sqlite": Bound(20, 20, "KiB")}
 """What goes to the disk for an operation: of the sidecar alone, and with the embedded central store."""
 
 IDLE_PROCESSOR = Bound(0.005, 0.05, "")
-START_SECONDS = Bound(2, 15, "s")
+START_SECONDS = Bound(2, 8, "s")
 START_MEMORY = Bound(60, 60, "MiB")
 """Above what an idle process takes, after a start on a journal with all of this in it."""
 

@@ -27,6 +27,7 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.requests import Commit, Done, Reserve
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
 from creditmeter.core.work import Usage, Work
+from creditmeter.server import app
 from creditmeter.server.app import Program, running
 from creditmeter.server.config import Settings
 from creditmeter.server.logs import configure_logging
@@ -143,4 +144,5 @@ async def commands() -> AsyncIterator[list[str]]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    with asyncio.Runner(loop_factory=app._event_loop) as runner:
+        runner.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from creditmeter.central.decisions.notifications import ChangePoll
+from creditmeter.central.decisions.notifications import ChangePoll, always
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
@@ -80,7 +80,7 @@ class Link:
             self.renewed |= {message.account_id: sent_at for message in args[0]}
         return reply
 
-    async def listen(self, sidecar_id: SidecarId) -> AsyncIterator[AccountId]:
+    async def listen(self, sidecar_id: SidecarId, _is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:
         """The notifications that the store itself would find by polling. Here it polls only when something happened there."""
         world = self._world
         poll = ChangePoll(world.store.database, StoreClock(lambda: Instant(world.now())))

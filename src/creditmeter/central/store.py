@@ -10,7 +10,7 @@ from sqlalchemy import select
 from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
 from creditmeter.central.decisions.exchanges import Exchanges
-from creditmeter.central.decisions.notifications import ChangePoll, Notifications, ServerNotifications
+from creditmeter.central.decisions.notifications import ChangePoll, Notifications
 from creditmeter.central.decisions.pruning import Pruning
 from creditmeter.central.decisions.publications import Publications
 from creditmeter.central.decisions.refunds import Refunds
@@ -19,7 +19,6 @@ from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database, parse_url
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.engine.postgresql import Servers
 from creditmeter.central.queries.forecasts import Forecasts
 from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
@@ -52,7 +51,7 @@ class CentralStore:
         clock = StoreClock(now)
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite
-        self.notifications: Notifications = ServerNotifications(Servers(self.database.url), poll) if can_notify else poll
+        self.notifications: Notifications = _server_notifications(self.database, poll) if can_notify else poll
         touching = Touching(self.database, clock)
         self.registration = Registration(self.database, clock)
         self.exchanges = Exchanges(self.database, clock, touching, auto_create_plan)
@@ -97,6 +96,13 @@ class CentralStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _server_notifications(database: Database, earlier: ChangePoll) -> Notifications:
+    from creditmeter.central.decisions.server_notifications import ServerNotifications  # noqa: PLC0415 - see there
+    from creditmeter.central.engine.postgresql import Servers  # noqa: PLC0415 - the same
+
+    return ServerNotifications(Servers(database.url), earlier)
 
 
 async def has_sidecars(url: str, directory: Path) -> bool:

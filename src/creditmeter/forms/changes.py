@@ -192,8 +192,8 @@ def encode_change(change: Change, known: Container[ChargeId] = ()) -> bytes:
         raise TypeError(f"a change cannot be stored: {error}") from error
 
 
-def decode_change(account_id: AccountId, body: bytes) -> Logged:
-    """What a record of an account says.
+def decode_change(account_id: AccountId, body: bytes, *, trusts_leases: bool = True) -> Logged:
+    """What a record of an account says. Without `trusts_leases`, nothing is authorised on its leases until they are renewed.
 
     Raises:
         BodyUnreadable: the record is damaged.
@@ -207,6 +207,9 @@ def decode_change(account_id: AccountId, body: bytes) -> Logged:
         reservations = _values(record.reservations, Reservation)
         charges = _values(record.charges, Charge)
         refunds = _values(record.refunds, Refund)
+        if not trusts_leases:
+            for each in record.leases:
+                each.trusted_until = 0
         change = Change(
             account_id,
             reservations=reservations,

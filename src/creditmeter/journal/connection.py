@@ -189,6 +189,15 @@ def last_record(path: Path) -> int | None:
         return None
 
 
+def bytes_on_disk(path: Path) -> int:
+    """How many bytes a journal takes, with its log; 0 where the system does not know."""
+    total = 0
+    for each in (path, path.with_name(f"{path.name}-wal")):
+        with contextlib.suppress(OSError):
+            total += each.stat().st_size
+    return total
+
+
 def open_still(path: Path) -> sqlite3.Connection:
     """A connection that only reads, and makes no log where there is none: a missing one is to be found out."""
     if path.with_name(f"{path.name}-wal").exists():

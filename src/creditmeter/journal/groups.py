@@ -29,7 +29,7 @@ from creditmeter.journal.rows import (
     write_rate_cards,
 )
 
-MIN_BYTES_BETWEEN_IMAGES = 2 * 1024 * 1024
+MIN_BYTES_BETWEEN_IMAGES = 1024 * 1024
 """Bytes of records that are always worth more than another image: a start reads so many in a fraction of a second."""
 
 RECORDS_TO_IMAGE = 2

@@ -16,7 +16,7 @@ in memory only what still can.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,15 @@ from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
-from creditmeter.journal.connection import Connection, connect, first_line, is_damage, open_to_read
+from creditmeter.journal.connection import Connection, bytes_on_disk, connect, first_line, open_to_read
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex
-from creditmeter.journal.quarantine import accounts_set_aside, set_aside, tell
-from creditmeter.journal.records import Damage, Record, encoded, read_changes
-from creditmeter.journal.reindexing import sound_segments
+from creditmeter.journal.loading import faults_of_reading, is_index_sound, load, load_index
+from creditmeter.journal.quarantine import set_aside, tell
+from creditmeter.journal.records import Record, encoded
+from creditmeter.journal.reindexing import mend_index
 from creditmeter.journal.rows import DroppedCard, Identity, read_rate_cards
 from creditmeter.journal.upgrade_log import logged_progress
 
@@ -80,6 +81,7 @@ class Journal:
         self.archive = Archive(reading, identity.sidecar_id, self._index)
         self.on_written: Callable[[Change], None] = lambda _change: None
         self.set_aside: frozenset[AccountId] = frozenset()
+        self._examined: asyncio.Task[bool] | None = None
         self._is_mended = False
         self._is_loaded = False
         self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
@@ -91,6 +93,7 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
+        examined = asyncio.create_task(is_index_sound(path))  # beside the look at the file as a whole
         connection = await connect(path, durability, logged_progress())
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
@@ -102,7 +105,9 @@ class Journal:
         except Exception as error:
             await connection.close()
             raise JournalUnusable(damaged(path, first_line(error))) from error
-        return cls(connection, reading, checkpoints, identity, end, path)
+        journal = cls(connection, reading, checkpoints, identity, end, path)
+        journal._examined = examined
+        return journal
 
     @property
     def identity(self) -> Identity:
@@ -236,15 +241,23 @@ class Journal:
             StorageUnavailable: the file could not be read.
             JournalUnusable: a row is not as it was written, and does not say whose it is.
         """
-        self._index.replace(await self._read(partial(sound_segments, sidecar_id=self._identity.sidecar_id)))
+        mending = asyncio.create_task(self._mend_index())
+        await asyncio.sleep(0)  # from here on a thread looks at the index, beside what follows
         self._unposted.clear()
-        with self._faults_of_reading():
-            damage = Damage(accounts_set_aside(self._reading))
-            for seq, change in read_changes(self._reading, self._identity.sidecar_id, damage):
-                self._known(change)
-                if seq is not None:
-                    self._index.add(seq, change)
-                apply(change)
+
+        def take(change: Change) -> None:
+            self._known(change)
+            apply(change)
+
+        try:
+            with faults_of_reading(self._path):
+                damage = load(self._reading, self._identity.sidecar_id, self._index, take)
+        finally:
+            await asyncio.gather(mending, return_exceptions=True)
+        was_mended = mending.result()
+        with faults_of_reading(self._path):
+            if was_mended:
+                load_index(self._reading, self._identity.sidecar_id, self._index)
             if damage.rows:
                 await self._connection.run(set_aside, damage.accounts)
         told = tell(damage, self.set_aside)
@@ -254,22 +267,15 @@ class Journal:
             self._failure, self._is_mended = None, False
 
     async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
-        with self._faults_of_reading():
+        with faults_of_reading(self._path):
             return await self._connection.run(read)
 
-    @contextlib.contextmanager
-    def _faults_of_reading(self) -> Iterator[None]:
-        """Tell damage from a file that cannot be read now. Whatever a row has in the place of what was written is damage, not a
-        fault of the program.
-        """
-        try:
-            yield
-        except sqlite3.Error as error:
-            if is_damage(error):
-                raise JournalUnusable(damaged(self._path, error)) from error
-            raise StorageUnavailable(str(error)) from error
-        except Exception as error:
-            raise JournalUnusable(damaged(self._path, first_line(error))) from error
+    async def _mend_index(self) -> bool:
+        """Make the index on disk anew if it is damaged. Returns whether that was done."""
+        examined, self._examined = self._examined, None
+        if examined is not None and await examined:
+            return False
+        return await self._read(partial(mend_index, sidecar_id=self._identity.sidecar_id))
 
     async def reopen(self) -> None:
         """Try whether writing works again after a failure. If so, the caller loads its books anew.
@@ -291,7 +297,7 @@ class Journal:
 
     async def size(self) -> int:
         """How many bytes the journal takes on disk, with what is not checkpointed yet; 0 where the system does not know."""
-        return await asyncio.to_thread(_size, self._path)
+        return await asyncio.to_thread(bytes_on_disk, self._path)
 
     async def close(self) -> None:
         """Write what was given, and how far the log goes, then close the file."""
@@ -390,11 +396,3 @@ class Journal:
             each.end(failure)
         self._gathering = Group()
         self._work.clear()
-
-
-def _size(path: Path) -> int:
-    total = 0
-    for each in (path, path.with_name(f"{path.name}-wal")):
-        with contextlib.suppress(OSError):
-            total += each.stat().st_size
-    return total

@@ -5,18 +5,17 @@ damaged the number and the account are known for sure, or known to be damaged to
 place in it, so that no part can stand for another one.
 """
 
-import dataclasses
 import sqlite3
 import zlib
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, takewhile
 from typing import Any, NamedTuple, TypeVar
 
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.ids import AccountId, ChargeId, SidecarId
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.values import replace
 from creditmeter.forms.changes import FormUnknown, Logged, Packing, decode_change, encode_change
@@ -238,7 +237,7 @@ def _readable(rows: Iterable[Row], table: str, sidecar_id: SidecarId, damage: Da
         if damage is not None and account_id in damage.set_aside:
             continue
         try:
-            yield row[0], read_row(table, row, sidecar_id)
+            yield row[0], _read_row_of(account_id, table, row, sidecar_id)
         except RowDamaged as error:
             if damage is None:
                 raise
@@ -315,16 +314,23 @@ def read_row(table: str, row: Row, sidecar_id: SidecarId) -> Logged:
         RowDamaged: it is not as it was written, but its account is.
         RowUnreadable: its account is not either, or it is of a newer form.
     """
-    account = account_of(table, row)
+    return _read_row_of(account_of(table, row), table, row, sidecar_id)
+
+
+def _read_row_of(account: AccountId, table: str, row: Row, sidecar_id: SidecarId) -> Logged:
+    """What a row of this account says."""
     try:
-        logged = decode_change(account, Packing(account, sidecar_id).unpack(_body_of(table, row)))
+        body = _packing(account, sidecar_id).unpack(_body_of(table, row))
+        return decode_change(account, body, trusts_leases=False)
     except FormUnknown as error:
         raise RowUnreadable(table, row[0], str(error)) from error
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RowDamaged(table, row[0], account, reason) from error
-    leases = tuple(replace(each, trusted_until=Span(0)) for each in logged.change.leases)
-    return dataclasses.replace(logged, change=replace(logged.change, leases=leases))
+
+
+_packing = lru_cache(maxsize=1_024)(Packing)
+"""How the records of an account are packed. A start reads many of the same ones."""
 
 
 def _body_of(table: str, row: Row) -> bytes:

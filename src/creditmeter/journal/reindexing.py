@@ -5,22 +5,23 @@ import sqlite3
 import structlog
 
 from creditmeter.core.ids import SidecarId
-from creditmeter.journal.index import RecordIndex, Segment, delete_index, is_sound, read_segments, write_entries
+from creditmeter.journal.index import RecordIndex, delete_index, is_sound, write_entries
 from creditmeter.journal.records import read_ended
 
 _log = structlog.get_logger()
 
 
-def sound_segments(connection: sqlite3.Connection, sidecar_id: SidecarId) -> list[Segment]:
-    """The segments of the index, which is made anew first if anything in it is damaged. The log says so.
+def mend_index(connection: sqlite3.Connection, sidecar_id: SidecarId) -> bool:
+    """Make the index anew if anything in it is damaged. The log says so. Returns whether that was done.
 
     Raises:
         RowUnreadable: it has to be made anew, and a record cannot be read.
     """
-    if not is_sound(connection):
-        _log.warning("the index of the journal is damaged: it is made anew")
-        _make_anew(connection, sidecar_id)
-    return read_segments(connection)
+    if is_sound(connection):
+        return False
+    _log.warning("the index of the journal is damaged: it is made anew")
+    _make_anew(connection, sidecar_id)
+    return True
 
 
 def _make_anew(connection: sqlite3.Connection, sidecar_id: SidecarId) -> None:

@@ -8,7 +8,7 @@ from creditmeter.journal.connection import connect
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import JournalUnusable, damaged
 from creditmeter.journal.quarantine import SetAside, accept_loss
-from creditmeter.journal.reindexing import sound_segments
+from creditmeter.journal.reindexing import mend_index
 from creditmeter.journal.rows import RowUnreadable, read_identity
 from creditmeter.journal.upgrade_log import logged_progress
 from creditmeter.server.config import Settings
@@ -42,7 +42,7 @@ async def _accepted(settings: Settings, account_id: AccountId) -> SetAside | Non
         identity = await connection.run(read_identity)
         if identity is None:
             return None
-        await connection.run(sound_segments, identity.sidecar_id)
+        await connection.run(mend_index, identity.sidecar_id)
         return await connection.run(accept_loss, identity.sidecar_id, account_id)
     finally:
         await connection.close()

@@ -20,11 +20,11 @@ from creditmeter.journal.faults import JournalUnusable, StorageUnavailable
 from creditmeter.server import opening
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.config import Settings
+from creditmeter.server.counters import Counters
 from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
 from creditmeter.server.grpc_server import server_of
 from creditmeter.server.health import Health
 from creditmeter.server.logs import configure_logging
-from creditmeter.server.metrics import Metrics
 from creditmeter.server.permissions import Access, GroupUnusable
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
@@ -83,14 +83,14 @@ async def _serve(settings: Settings, clock: Clock) -> int:
 
 
 def _collect_rarely() -> None:
-    """Make garbage collections rare, and leave out of them what the start made: all of it stays.
+    """Collect garbage from here on, rarely, and leave out what the start made: all of it stays.
 
     Calls make next to no cycles, and collections as Python has them by default take a tenth of their time
     (https://docs.python.org/3/library/gc.html#gc.freeze).
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
+    gc.enable()
 
 
 class Program:
@@ -145,12 +145,11 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     webhook = opening.open_webhook(settings)
     opening.own_socket(settings)
     store = opening.central_store(settings, clock)
-    metrics = Metrics()
     with opening.locked_files(settings):
         async with (
             opening.open_journal(settings) as journal,
             opening.open_central(store, journal) as central,
-            opening.metrics_page(settings, metrics) as page,
+            opening.metrics_page(settings) as (metrics, metrics_address),
         ):
             central.database.on_low_balance.append(metrics.low_balance)
             central.pruning.on_deleted.append(metrics.pruned)
@@ -161,14 +160,14 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
             server, health, addresses = await _started(settings, sidecar, metrics)
             courier.start()
             program = Program(sidecar, server, health, addresses, courier)
-            program.metrics_address = page.address if page else None
+            program.metrics_address = metrics_address
             try:
                 yield program
             finally:
                 await program.stop(settings.shutdown_grace)
 
 
-async def _started(settings: Settings, sidecar: Sidecar, metrics: Metrics) -> tuple[grpc.aio.Server, Health, list[str]]:
+async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> tuple[grpc.aio.Server, Health, list[str]]:
     """Start the sidecar and the server. Returns the server, its health, and the addresses that it listens on."""
     health = Health()
     addresses: list[str] = []

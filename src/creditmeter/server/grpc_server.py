@@ -10,10 +10,10 @@ from grpc_reflection.v1alpha import reflection
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.admin_service import AdminService
 from creditmeter.server.config import Settings
+from creditmeter.server.counters import Counters
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.interceptor import CallInterceptor
 from creditmeter.server.metering_service import MeteringService
-from creditmeter.server.metrics import Metrics
 from creditmeter.server.opening import limits_of
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import account_pb2, account_pb2_grpc, admin_pb2, admin_pb2_grpc, metering_pb2_grpc
@@ -23,7 +23,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 
 def server_of(
-    settings: Settings, sidecar: Sidecar, health: Health, metrics: Metrics, addresses: Sequence[str]
+    settings: Settings, sidecar: Sidecar, health: Health, metrics: Counters, addresses: Sequence[str]
 ) -> grpc.aio.Server:
     """A server with all services, which does not listen yet. The caller adds to `addresses` where it listens."""
     server = grpc.aio.server(

@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 
 from creditmeter.central.engine.faults import CentralUnavailable, is_refused
 from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
+from creditmeter.server.counters import Counters
 from creditmeter.server.errors import CallEnded, Context, Problem, abort
-from creditmeter.server.metrics import Metrics
 from creditmeter.sidecar.exchanger import SidecarFenced
 
 _log = structlog.get_logger()
@@ -30,7 +30,7 @@ ADMIN_METHODS = f"{OUR_METHODS}AdminService/"
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the methods of the services of `creditmeter.v1`."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Counters) -> None:
         self._metrics = metrics
         self._wrapped: dict[str, Handler] = {}
 
@@ -58,7 +58,7 @@ class Undecodable:
     reason: str
 
 
-def _wrap(method: str, handler: Handler, metrics: Metrics) -> Handler:
+def _wrap(method: str, handler: Handler, metrics: Counters) -> Handler:
     reads, writes = _lenient(handler.request_deserializer), handler.response_serializer
     if handler.unary_unary is None:
         return grpc.stream_stream_rpc_method_handler(_counted(method, _not_implemented(method), metrics), reads, writes)
@@ -94,7 +94,7 @@ def _decoded(behavior: Behavior) -> Behavior:
     return call
 
 
-def _counted(method: str, behavior: Behavior, metrics: Metrics) -> Behavior:
+def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:
     """Count a call by its status code and reason. A call that was cancelled or whose deadline has passed has no reason."""
     count = metrics.count_calls(method.rpartition("/")[2])
 

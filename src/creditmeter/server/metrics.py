@@ -17,6 +17,7 @@ from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.metering.committed_holds import CommittedHold
 from creditmeter.core.prices.rate_card import SECTION_ACTIONS
 from creditmeter.server.addresses import AddressUnusable
+from creditmeter.server.counters import Counters
 from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -25,7 +26,7 @@ _AMOUNT, _OTHER = "amount", "other"
 """Stand for the action of a hold of a stated amount, and for every action that a rate card names itself."""
 
 
-class Metrics:
+class Metrics(Counters):
     """The counters and histograms of a sidecar. All methods may be called from any thread."""
 
     def __init__(self) -> None:

@@ -23,10 +23,10 @@ from creditmeter.journal.faults import JournalUnusable
 from creditmeter.journal.journal import Journal
 from creditmeter.server.addresses import AddressUnusable, reserved
 from creditmeter.server.config import ConfigError, RecallBy, Settings
+from creditmeter.server.counters import Counters
 from creditmeter.server.data_directory import DataDirectory
 from creditmeter.server.exits import DAMAGED, MISUNDERSTOOD, StartupError
 from creditmeter.server.locks import lock
-from creditmeter.server.metrics import Metrics, MetricsPage
 from creditmeter.server.permissions import GroupUnusable, make_directory
 from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
@@ -194,20 +194,24 @@ def rhythm_of(settings: Settings) -> Rhythm:
 
 
 @contextlib.asynccontextmanager
-async def metrics_page(settings: Settings, metrics: Metrics) -> AsyncIterator[MetricsPage | None]:
-    """The page of metrics, for as long as the block runs; None if the settings name no address for it.
+async def metrics_page(settings: Settings) -> AsyncIterator[tuple[Counters, str | None]]:
+    """What counts, and the address of the page that shows it for as long as the block runs. Nothing counts, and there is no
+    address, if the settings name none.
 
     Raises:
         StartupError: it cannot listen there.
     """
     if settings.metrics_listen is None:
-        yield None
+        yield Counters(), None
         return
+    from creditmeter.server.metrics import Metrics, MetricsPage  # noqa: PLC0415 - their library takes 2 MB
+
+    metrics = Metrics()
     try:
         page = MetricsPage.open(settings.metrics_listen, metrics)
     except AddressUnusable as error:
         raise StartupError(str(error)) from error
     try:
-        yield page
+        yield metrics, page.address
     finally:
         await page.close()

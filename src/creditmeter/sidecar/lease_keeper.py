@@ -74,6 +74,13 @@ class LeaseKeeper:
         with contextlib.suppress(CentralUnavailable, SidecarFenced, StorageUnavailable):  # waiting requests received them
             await self._exchanger.exchange(accounts)
 
+    def may_be_notified(self) -> bool:
+        """Whether the central store may want a message at once: for credit that is out, a charge, or a request that waits."""
+        books = (record.book for record in self._records if record.book is not None)
+        return self._records.any_marked(Mark.WAITED_FOR) or any(
+            has_idle(book) or book.held or book.has_unposted for book in books
+        )
+
     async def follow(self, notifications: AsyncIterator[AccountId]) -> None:
         """Note which accounts the central store wants a message about: to give credit back, or to ask for it again.
 

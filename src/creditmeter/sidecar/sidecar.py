@@ -232,7 +232,9 @@ class Sidecar:
         """Follow what the central store notifies this sidecar of, and begin again when the store was away."""
         while True:
             try:
-                await self._lease_keeper.follow(self.central.notifications.listen(self._journal.identity.sidecar_id))
+                sidecar_id = self._journal.identity.sidecar_id
+                notifications = self.central.notifications.listen(sidecar_id, self._lease_keeper.may_be_notified)
+                await self._lease_keeper.follow(notifications)
             except CentralUnavailable:
                 pass
             except Exception:  # noqa: BLE001 - a sidecar that follows none keeps credit from others

@@ -1,5 +1,6 @@
 """Whether another connection has changed the embedded store: found soon, and cheap to ask while nobody writes."""
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
@@ -63,3 +64,41 @@ async def test_a_quiet_store_is_asked_now_and_then(connection: Connection, tmp_p
     assert observer.is_quiet
     watch.now += ASKS_EVERY_SECONDS
     assert await observer.has_changed()
+
+
+async def test_nobody_is_woken_while_nobody_writes(connection: Connection, tmp_path: Path) -> None:
+    """Until it is time to ask SQLite; a write ends the rest at once."""
+    watch = Watch()
+    path = tmp_path / "central.db"
+    write(path)
+    observer = Observer(connection, path, watch)
+    for _ in range(2):
+        await observer.has_changed()
+        watch.now += ASKS_FOR_SECONDS + 0.1
+    assert not await observer.has_changed()
+    assert observer.is_quiet
+
+    def later() -> None:
+        watch.now += ASKS_EVERY_SECONDS
+
+    for end in (later, lambda: write(path)):
+        resting = asyncio.create_task(observer.rest(0))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not resting.done()
+        end()
+        await resting
+        await observer.has_changed()
+
+
+async def test_a_rest_may_be_ended(connection: Connection, tmp_path: Path) -> None:
+    """No look comes after it."""
+    observer = Observer(connection, tmp_path / "central.db", Watch())
+    for _ in range(2):  # the first question makes the log
+        await observer.has_changed()
+    resting = asyncio.create_task(observer.rest(0))
+    await asyncio.sleep(0)
+    resting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await resting
+    assert resting.cancelled()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.database import parse_url, shown_address
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
-from creditmeter.central.engine.postgresql import servers_in
 from creditmeter.central.store import CentralStore
 from tests.central.accounts import ACME, give, lines, opened
 from tests.central.addresses import ODD_ADDRESSES

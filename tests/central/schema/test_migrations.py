@@ -21,6 +21,7 @@ from sqlalchemy.schema import CreateIndex
 
 from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.partial_indexes import metadata
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.credit.charges import RefundMode
@@ -65,7 +66,7 @@ def differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* expression-based index '?grants_with_credit")
-        return list(compare_metadata(context, tables.metadata))
+        return list(compare_metadata(context, metadata))
 
 
 async def test_the_migrations_make_the_tables_that_the_program_expects(store: CentralStore) -> None:

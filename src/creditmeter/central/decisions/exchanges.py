@@ -88,7 +88,7 @@ class Exchanges:
             CentralUnavailable: the store did not answer. Whether the messages were applied is unknown, so the sidecar has to
                 send them again unchanged.
         """
-        async with self._database.write(is_short=True) as connection:
+        async with self._database.write() as connection:
             first = messages[0]
             fenced = await fence(connection, first.sidecar_id, first.epoch)
             if fenced is not None:

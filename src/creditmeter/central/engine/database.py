@@ -7,17 +7,18 @@ first.
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from creditmeter.central.engine import postgresql, sqlite
+from creditmeter.central.engine import sqlite
+from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.core.credit.low_balance import LowBalance
@@ -25,6 +26,9 @@ from creditmeter.core.credit.low_balance import LowBalance
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SQLITE_POOL_SIZE = 5
 _FIRED = "creditmeter_fired"
+
+_Explanation: TypeAlias = Callable[[BaseException | None, str], CentralUnavailable | None]
+"""From an error of the driver and what to say of it to the fault of the store; None for a fault of the program."""
 
 
 def parse_url(text: str) -> URL:
@@ -36,7 +40,7 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-        postgresql.servers_in(url)
+        servers_in(url)
     except (ArgumentError, ValueError):  # a port that is no number is the latter
         raise CentralMisconfigured(  # not with the text: it may have a password anywhere
             "this is not the address of a central store: use sqlite:///PATH or postgresql://USER@HOST:PORT/NAME, and write"
@@ -70,10 +74,13 @@ class Database:
         self.url = parse_url(url) if isinstance(url, str) else url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
-        servers = postgresql.Servers(self.url, is_timed=is_timed)
         self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only) if self.is_sqlite else None
-        self.engine = _sqlite_engine(self.url, self._files) if self._files else postgresql.create_engine(servers)
-        self.engine = self.engine.execution_options(notifies=notifies)
+        engine, self._unavailable = (
+            (_sqlite_engine(self.url, self._files), sqlite.unavailable)
+            if self._files is not None
+            else _server_engine(self.url, is_timed=is_timed)
+        )
+        self.engine = engine.execution_options(notifies=notifies)
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
         self.connect_observer = partial(sqlite.observe, Path(self.url.database or "")) if self.is_sqlite else None
 
@@ -87,18 +94,15 @@ class Database:
         return None if self._files is None else self._files.missing()
 
     @contextlib.asynccontextmanager
-    async def write(self, *, is_short: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write. It is committed when the block ends, and rolled back when the block raises.
-
-        `is_short`: each of its statements reads and writes a few rows by their keys. On SQLite they run on the event loop.
 
         Raises:
             CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
-        engine = self.engine.execution_options(is_short=True) if is_short else self.engine
         fired: list[LowBalance] = []
         async with self._writer:
-            async with _transaction(engine) as connection:
+            async with _transaction(self.engine, self._unavailable) as connection:
                 connection.info[_FIRED] = fired
                 yield connection
             if self._files is not None:
@@ -116,7 +120,7 @@ class Database:
             CentralUnavailable: the store did not answer.
         """
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        async with _transaction(self.engine.execution_options(**options)) as connection:
+        async with _transaction(self.engine.execution_options(**options), self._unavailable) as connection:
             yield connection
         self._check_files()
 
@@ -157,33 +161,31 @@ def announce(connection: AsyncConnection, fired: LowBalance) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def _transaction(engine: AsyncEngine, unavailable: _Explanation) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.begin() as connection:
             yield connection
     except (IntegrityError, DataError):  # a fault of the program, not of the store
         raise
     except DBAPIError as error:
-        if postgresql.is_fault_of_program(error.orig):
+        fault = unavailable(error.orig, _first_line(error.orig or error))
+        if fault is None:
             raise
-        raise CentralUnavailable(
-            _first_line(error.orig or error),
-            is_lasting=_is_lasting(error.orig),
-            is_damage=isinstance(error.orig, sqlite3.Error) and sqlite.is_damage(error.orig),
-            is_crowded=postgresql.is_crowded(error.orig),
-        ) from error
+        raise fault from error
     except PoolTimeoutError as error:
         raise CentralUnavailable(_first_line(error), is_crowded=True) from error
     except (OSError, TimeoutError) as error:
         raise CentralUnavailable(_first_line(error)) from error
 
 
-def _is_lasting(error: BaseException | None) -> bool:
-    return sqlite.is_lasting(error) if isinstance(error, sqlite3.Error) else postgresql.is_lasting(error)
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _server_engine(url: URL, *, is_timed: bool) -> tuple[AsyncEngine, _Explanation]:
+    from creditmeter.central.engine import postgresql  # noqa: PLC0415 - its driver takes 3 MB, and an embedded store has none
+
+    return postgresql.create_engine(postgresql.Servers(url, is_timed=is_timed)), postgresql.unavailable
 
 
 def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
@@ -191,10 +193,7 @@ def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        driver: sqlite.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # made by `files`
-        driver.is_short = False
         connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else "BEGIN IMMEDIATE")
-        driver.is_short = options.get("is_short", False)
 
     event.listen(engine.sync_engine, "begin", begin)
     return engine

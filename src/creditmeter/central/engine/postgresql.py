@@ -8,7 +8,6 @@ Every wait has a bound: for a connection, for a statement, for a place in the po
 a host that vanishes in the middle of a transaction does not keep rows locked.
 """
 
-import re
 from typing import Any
 
 import asyncpg
@@ -18,7 +17,9 @@ from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncEngine
+from creditmeter.central.engine.faults import CentralUnavailable
 
 POOL_SIZE = 5
 CONNECT_TIMEOUT_SECONDS = 5
@@ -31,9 +32,6 @@ A server that does not answer at all is given up a little later, by the driver.
 """
 
 _NO_ANSWER_SECONDS = 2
-
-_MAX_PORT = 65_535
-_PORT = re.compile(r"[0-9]{1,5}")
 
 _LASTING_SQLSTATES = ("28", "3D", "3F", "42")
 """Classes of error codes that only an operator can remedy: authorization; no such database, schema or table; no privilege."""
@@ -54,6 +52,7 @@ _USELESS_AFTER = (
     asyncpg.InternalClientError,
 )
 _OTHERS_IN_THE_WAY = (asyncpg.QueryCanceledError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""A lock was not free in time, or others won a conflict. The server is well."""
 
 
 class Servers:
@@ -125,56 +124,20 @@ def create_engine(servers: Servers) -> AsyncEngine:
     return engine
 
 
-def is_lasting(error: BaseException | None) -> bool:
-    """Whether an error will not pass by itself: no such user, database or table, or an unusable setting."""
+def unavailable(error: BaseException | None, reason: str) -> CentralUnavailable | None:
+    """The fault of the store behind an error of the driver. None if the program passed a value that the database cannot take:
+    trying again would fail in the same way.
+    """
     driver = error and error.__cause__
+    if isinstance(driver, asyncpg.DataError):
+        return None
+    return CentralUnavailable(reason, is_lasting=_is_lasting(driver), is_crowded=isinstance(driver, _OTHERS_IN_THE_WAY))
+
+
+def _is_lasting(driver: BaseException | None) -> bool:
+    """Whether an error will not pass by itself: no such user, database or table, or an unusable setting."""
     sqlstate = getattr(driver, "sqlstate", None) or ""
     return sqlstate.startswith(_LASTING_SQLSTATES) or isinstance(driver, asyncpg.ClientConfigurationError)
-
-
-def is_crowded(error: BaseException | None) -> bool:
-    """Whether other transactions were in the way: a lock was not free in time, or they won a conflict. The server is well."""
-    return isinstance(error and error.__cause__, _OTHERS_IN_THE_WAY)
-
-
-def is_fault_of_program(error: BaseException | None) -> bool:
-    """Whether the program passed a value that the database cannot take. Trying again would fail in the same way."""
-    return isinstance(error and error.__cause__, asyncpg.DataError)
-
-
-def servers_in(url: URL) -> tuple[tuple[str | None, int | None], ...]:
-    """The hosts and ports that an address names, in its order.
-
-    Raises:
-        ValueError: a port is not valid, or a host has an @ in it, as when an @ in a password was not escaped.
-    """
-    for each in _texts(url, "port"):
-        _port(each)  # only checked: the driver reads it
-    hosts = _texts(url, "host")
-    servers = tuple(map(_host_and_port, hosts)) if hosts else ((url.host, None if url.port is None else _port(str(url.port))),)
-    if any("@" in (host or "") for host, _ in servers):
-        raise ValueError("a host has an @ in it")
-    return servers
-
-
-def _texts(url: URL, name: str) -> list[str]:
-    """The values of a setting in an address. It may be repeated, and each may have several values, with commas between them."""
-    found = url.query.get(name, ())
-    return [each for text in ((found,) if isinstance(found, str) else found) for each in text.split(",")]
-
-
-def _host_and_port(text: str) -> tuple[str, int | None]:
-    """The host and port in `HOST`, `HOST:PORT` or the directory of a socket. An IPv6 address has brackets around it."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        return text.strip("[]"), None
-    return host.strip("[]"), _port(port)
-
-
-def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or not 1 <= int(text) <= _MAX_PORT:
-        raise ValueError("a port is not a number from 1 to 65535")
-    return int(text)
 
 
 def _session(*, is_timed: bool) -> str:

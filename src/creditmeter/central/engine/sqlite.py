@@ -1,11 +1,7 @@
-"""Connections to the embedded central store: SQLite, with at most one hop to its thread for each statement.
+"""Connections to the embedded central store: SQLite, with one hop to its thread for each statement.
 
 SQLite runs in a thread of its own. The driver, aiosqlite, hops there four times for each statement: to create a cursor,
 execute, fetch and close. Here one hop runs a statement and fetches all of its rows.
-
-A hop wakes two threads, which takes several times as long as a statement that finds its rows by their keys. So a transaction
-may be `short`: its statements run where they are called, on the event loop. What can take long, waiting for another
-transaction and for the disk, is in its beginning and its end, and those hop as ever.
 """
 
 import asyncio
@@ -20,6 +16,7 @@ from typing import Any, Self
 
 import aiosqlite
 
+from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 
@@ -41,12 +38,11 @@ _UNUSABLE = {
     sqlite3.SQLITE_CANTOPEN,
     *_DAMAGED,
 }
+"""What will not pass by itself: no such file, no database, not this program's, not writable."""
 
 
 class Connection(aiosqlite.Connection):
-    """A connection whose cursors hop once for each statement, or not at all while `is_short`: see this module."""
-
-    is_short = False
+    """A connection whose cursors hop once for each statement: see this module."""
 
     @property
     def is_open(self) -> bool:
@@ -89,15 +85,11 @@ class Cursor:
         """Do nothing: no cursor stays open in the thread."""
 
     async def _run(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> Self:
-        if self._connection.is_short:
-            self._run_here(method, sql, parameters)
-            await asyncio.sleep(0)  # calls go on between two statements
-        else:
-            await self._connection._execute(self._run_here, method, sql, parameters)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the driver's own hop
+        await self._connection._execute(self._run_there, method, sql, parameters)  # type: ignore[no-untyped-call]  # noqa: SLF001 - the driver's own hop
         return self
 
-    def _run_here(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
-        """Run in the thread that calls this."""
+    def _run_there(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
+        """Run in the connection's thread."""
         cursor = self._connection._conn.cursor()  # noqa: SLF001 - the connection behind it
         try:
             method(cursor, sql, parameters)
@@ -245,7 +237,7 @@ class Observer:
 
     def __init__(self, connection: Connection, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
-        self._log = path.with_name(f"{path.name}-wal")
+        self._log = f"{path}-wal"
         self._clock = clock
         self._written: tuple[int, int] | None = None
         self._asks_until = clock()
@@ -269,6 +261,28 @@ class Observer:
         before, self._version = self._version, int(version)
         return before != self._version
 
+    async def rest(self, interval_seconds: float) -> None:
+        """Wait, while nobody writes, until somebody does or SQLite is to be asked again. The log is looked at every interval.
+
+        The event loop itself calls these looks: as a task of its own that sleeps in between, they took a thousandth of a core.
+        """
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        looks: list[asyncio.TimerHandle] = []
+
+        def look() -> None:
+            if self._last_write() == self._written and self._clock() < self._ask_at:
+                looks[:] = [loop.call_later(interval_seconds, look)]
+            elif not over.done():
+                over.set_result(None)
+
+        look()
+        try:
+            await over
+        finally:
+            for next_look in looks:
+                next_look.cancel()
+
     def _last_write(self) -> tuple[int, int] | None:
         """When the log was written last, and how long it is; None if there is none yet."""
         try:
@@ -287,14 +301,12 @@ async def observe(path: Path) -> Observer:
     return Observer(await connect(path), path)
 
 
-def is_lasting(error: sqlite3.Error) -> bool:
-    """Whether an error will not pass by itself: no such file, no database, not this program's, not writable."""
-    return _code(error) in _UNUSABLE or is_damage(error)
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is damaged, or is not a database."""
-    return _code(error) in _DAMAGED or str(error).startswith(_NO_TEXT)
+def unavailable(error: BaseException | None, reason: str) -> CentralUnavailable:
+    """The fault of the store behind an error of the driver."""
+    if not isinstance(error, sqlite3.Error):
+        return CentralUnavailable(reason)
+    is_damage = _code(error) in _DAMAGED or str(error).startswith(_NO_TEXT)
+    return CentralUnavailable(reason, is_lasting=is_damage or _code(error) in _UNUSABLE, is_damage=is_damage)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, cast, func, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
 
 from creditmeter.central.decisions.accounts import account_with_key
 from creditmeter.central.decisions.touching import Touching
@@ -217,5 +216,7 @@ def _has_label(label: LabelFilter, *, is_sqlite: bool) -> ColumnElement[bool]:
         if label.value is not None:
             found = found.where(each.c.value == label.value)
         return found.correlate(tables.history).exists()
+    from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415 - an embedded store does without PostgreSQL's dialect
+
     value = func.jsonb_extract_path_text(cast(stored, JSONB), label.key)
     return value.is_not(None) if label.value is None else value == label.value

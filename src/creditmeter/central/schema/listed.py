@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Text, bindparam, cast, func, literal_column, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, ColumnElement, FromClause, Select, Text, bindparam, cast, func, literal_column, select
 
 from creditmeter.central.schema.rows import Row
 
@@ -27,7 +26,7 @@ class Listed:
             rows = func.json_each(parameter).table_valued("value")
             self.fields = [func.json_extract(rows.c.value, literal_column(f"'$[{place}]'")) for place in range(width)]
         else:
-            rows = func.jsonb_array_elements(cast(parameter, JSONB)).table_valued("value")
+            rows = func.json_array_elements(cast(parameter, JSON)).table_valued("value")
             self.fields = [rows.c.value.op("->>")(literal_column(str(place))) for place in range(width)]
         self.source: FromClause = rows
 

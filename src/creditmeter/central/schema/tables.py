@@ -103,33 +103,8 @@ IS_OPEN = HAS_CREDIT & grants.c.begins_later.is_(False)
 IS_TO_COME = HAS_CREDIT & grants.c.begins_later.is_(True)
 """A grant has credit left and had not begun when its account was last saved."""
 
-Index(
-    "grants_with_credit",
-    *(grants.c.account_id, grants.c.kind, GRANT_END, grants.c.effective_at, grants.c.grant_id),
-    sqlite_where=IS_OPEN,
-    postgresql_where=IS_OPEN,
-)
-Index(
-    "grants_to_come",
-    *(grants.c.account_id, grants.c.effective_at),
-    sqlite_where=IS_TO_COME,
-    postgresql_where=IS_TO_COME,
-)
-Index(
-    "grants_by_beginning",
-    *(grants.c.account_id, grants.c.kind, grants.c.effective_at, grants.c.remaining_microcredits),
-    sqlite_where=HAS_CREDIT,
-    postgresql_where=HAS_CREDIT,
-)
 IS_VOIDED_WITH_CREDIT = grants.c.voided_at.is_not(None) & HAS_CREDIT
 """A voided grant has credit left, which is out on leases."""
-
-Index(
-    "grants_voided",
-    grants.c.account_id,
-    sqlite_where=IS_VOIDED_WITH_CREDIT,
-    postgresql_where=IS_VOIDED_WITH_CREDIT,
-)
 
 leases = Table(
     "leases",
@@ -147,32 +122,6 @@ leases = Table(
     Column("held_microcredits", BigInteger, nullable=False),
     Column("unposted_microcredits", BigInteger, nullable=False),
     Column("closed", Boolean, nullable=False),
-)
-Index(
-    "leases_open",
-    leases.c.account_id,
-    sqlite_where=leases.c.closed.is_(False),
-    postgresql_where=leases.c.closed.is_(False),
-)
-Index(
-    "leases_open_by_sidecar",
-    leases.c.sidecar_id,
-    sqlite_where=leases.c.closed.is_(False),
-    postgresql_where=leases.c.closed.is_(False),
-)
-
-Index(
-    "leases_by_reclaim",
-    leases.c.reclaim_at,
-    sqlite_where=leases.c.closed.is_(False),
-    postgresql_where=leases.c.closed.is_(False),
-)
-
-Index(
-    "leases_closed",
-    leases.c.ends_at,
-    sqlite_where=leases.c.closed.is_(True),
-    postgresql_where=leases.c.closed.is_(True),
 )
 
 charges = Table(
@@ -197,13 +146,6 @@ Index("charges_by_reservation", charges.c.account_id, charges.c.reservation_id)
 Index("charges_by_commit", charges.c.account_id, charges.c.committed_at, charges.c.charge_id)
 OWES_DEBT = charges.c.debt_microcredits > literal_column("0")
 """A charge owes debt. The 0 is literal, as in `HAS_CREDIT`."""
-
-Index(
-    "charges_with_debt",
-    charges.c.account_id,
-    sqlite_where=OWES_DEBT,
-    postgresql_where=OWES_DEBT,
-)
 
 refunds = Table(
     "refunds",

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from creditmeter.central.schema.tables import metadata
+from creditmeter.central.schema.partial_indexes import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

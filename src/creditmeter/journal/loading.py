@@ -1,0 +1,67 @@
+"""Reading what a start needs: all that can still change, and the index of the records that it need not read."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.metering.book import Change
+from creditmeter.journal.connection import first_line, is_damage, open_to_read
+from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
+from creditmeter.journal.index import RecordIndex, is_sound, read_segments
+from creditmeter.journal.quarantine import accounts_set_aside
+from creditmeter.journal.records import Damage, read_changes, read_log
+
+
+def load(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex, take: Callable[[Change], None]) -> Damage:
+    """Call `take` with the image and with the records after it, and enter these in the index. Returns the rows that could not
+    be read. If the index on disk is damaged, `load_index` has to follow once it was made anew.
+
+    Raises:
+        RowUnreadable: a row is not as it was written, and does not say whose it is, or one is missing.
+    """
+    with contextlib.suppress(TypeError, ValueError):  # a damaged segment
+        index.replace(read_segments(connection))
+    damage = Damage(accounts_set_aside(connection))
+    for seq, change in read_changes(connection, sidecar_id, damage):
+        if seq is not None:
+            index.add(seq, change)
+        take(change)
+    return damage
+
+
+def load_index(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex) -> None:
+    """Read the index, and enter the records after the image in it. Those that cannot be read are left out."""
+    index.replace(read_segments(connection))
+    for seq, logged in read_log(connection, sidecar_id, Damage(accounts_set_aside(connection))):
+        index.add(seq, logged.change)
+
+
+async def is_index_sound(path: Path) -> bool:
+    """Whether the index of the journal at `path` is as it was written; False where that cannot be read. A thread looks."""
+    return await asyncio.to_thread(_is_index_sound, path)
+
+
+def _is_index_sound(path: Path) -> bool:
+    try:
+        with contextlib.closing(open_to_read(path)) as connection:
+            return is_sound(connection)
+    except (sqlite3.Error, TypeError, ValueError):  # whatever it is, `mend_index` meets it again
+        return False
+
+
+@contextlib.contextmanager
+def faults_of_reading(path: Path) -> Iterator[None]:
+    """Tell damage from a file that cannot be read now. Whatever a row has in the place of what was written is damage, not a
+    fault of the program.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise JournalUnusable(damaged(path, error)) from error
+        raise StorageUnavailable(str(error)) from error
+    except Exception as error:
+        raise JournalUnusable(damaged(path, first_line(error))) from error
