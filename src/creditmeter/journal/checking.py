@@ -9,7 +9,7 @@ from pathlib import Path
 
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.forms.changes import Packing
-from creditmeter.journal.connection import examine_tables, file_damage, first_line, open_still, version_of
+from creditmeter.journal.connection import examine_tables, file_damage, first_line, is_being_upgraded, open_still, version_of
 from creditmeter.journal.faults import JournalUnusable
 from creditmeter.journal.index import is_sound
 from creditmeter.journal.quarantine import SetAside, left_of, read_set_aside
@@ -76,7 +76,7 @@ def check_journal(path: Path) -> Checked:
             if damage is not None:
                 found.problems.append(damage)
             version = version_of(connection, path)
-            if version is not None and version < VERSION:
+            if version is not None and (version < VERSION or is_being_upgraded(connection)):
                 raise JournalUnusable(
                     f"the journal {path} is of an older version: `creditmeter serve` reads all of it at its start"
                 )

@@ -280,10 +280,29 @@ def is_sound(connection: sqlite3.Connection) -> bool:
             return False
         sums[number] = entries_sum
     try:
-        found = dict(connection.execute(f"SELECT segment, {_SUM} FROM entries GROUP BY segment").fetchall())  # noqa: S608
+        found = _sums(connection)
     except sqlite3.OperationalError:  # a number that is none, or a sum beyond 64 bits
         return False
     return found.keys() <= sums.keys() and all(each is None or each == found.get(number) for number, each in sums.items())
+
+
+def _sums(connection: sqlite3.Connection) -> dict[int, int]:
+    """The sum of the entries of each segment."""
+    return dict(connection.execute(f"SELECT segment, {_SUM} FROM entries GROUP BY segment").fetchall())  # noqa: S608 - named above
+
+
+def seal(connection: sqlite3.Connection) -> None:
+    """Give all segments, which had no checksums, those of what they are now. What cannot be right gets none that is."""
+    try:
+        sums = _sums(connection)
+    except sqlite3.OperationalError:  # a number that is none, or a sum beyond 64 bits
+        return
+    columns = "number, first_seq, entries, receipts, reservations, charges, refunds, filter"
+    for number, first_seq, entries, *counts, bits in connection.execute(f"SELECT {columns} FROM segments").fetchall():  # noqa: S608
+        if isinstance(bits, bytes):
+            row = SegmentUpdate(number, first_seq, entries, (counts[0], counts[1], counts[2], counts[3]), bits, (), 0)
+            cells = (row.checksum, sums.get(number), number)
+            connection.execute("UPDATE segments SET checksum = ?, entries_sum = ? WHERE number = ?", cells)
 
 
 def delete_index(connection: sqlite3.Connection) -> None:

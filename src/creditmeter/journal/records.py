@@ -329,6 +329,11 @@ def _body_of(table: str, row: Row) -> bytes:
 def _row(table: str, sidecar_id: SidecarId, number: int, record: Record) -> Row:
     account_id, written_at = record.change.account_id, record.written_at
     packed = Packing(account_id, sidecar_id).pack(encode_change(record.change, record.known))
+    return sealed(table, number, account_id, written_at, packed)
+
+
+def sealed(table: str, number: int, account_id: str, written_at: int, packed: bytes) -> Row:
+    """A row with its checksum."""
     head = _head(table, number, account_id, written_at)
     return number, account_id, written_at, (head - _HALF // 2) * _HALF + zlib.crc32(packed, head), packed
 
