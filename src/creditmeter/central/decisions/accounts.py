@@ -15,6 +15,7 @@ from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.balance_days import begin_day
+from creditmeter.central.schema.reading import reads_account
 from creditmeter.central.schema.rows import (
     charge_row,
     entry_row,
@@ -87,6 +88,7 @@ class OpenLedger:
         await connection.execute(_SAVE_ACCOUNT, values)
 
 
+@reads_account
 async def open_ledger(
     connection: AsyncConnection, account_id: AccountId, now: Instant, topic: Topic = NOTHING_ELSE, *, lock: bool = True
 ) -> OpenLedger | None:

@@ -88,6 +88,8 @@ async def load_contents(
     running = _running(Schedule(account.calendar, change), now)
     found = await _grants(connection, account_id, running, now, topic, charges, bound)
     sums = await running_sums(connection, row, found.grants, found.marked, now)
+    left = sum(each.remaining for each in found.grants if each.effective_at <= now) + sums.to_come
+    assert not found.is_all or left == row["balance_microcredits"], "the balance is not what is left of the grants"
     contents = Contents(
         account=account,
         calendar_change=change,

@@ -20,6 +20,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
@@ -150,7 +151,10 @@ class Exchanges:
         last = (await connection.execute(_APPLIED, place)).one_or_none()
         if last is None or last.seq < message.seq:
             return None
-        return ANSWER.decode(last.answer) if last.seq == message.seq else Outdated(last.seq)
+        if last.seq > message.seq:
+            return Outdated(last.seq)
+        with reading(message.account_id, f"the answer to {message.sidecar_id}"):
+            return ANSWER.decode(last.answer)
 
 
 def _without(shown: BalanceSummary, waiting: Sequence[Charge]) -> BalanceSummary:

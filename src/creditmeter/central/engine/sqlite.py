@@ -176,6 +176,7 @@ def _open(path: Path) -> sqlite3.Connection:
     """Open the file for writing. Statements begin transactions, and not the driver on its own."""
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text_of
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         _use_wal(connection)
@@ -224,8 +225,17 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     is_still = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
     how = "immutable=1" if is_still else "mode=ro"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text_of
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
     return connection
+
+
+def _text_of(cell: bytes) -> str | bytes:
+    """A text in a cell; its bytes if it is none any more. So a row that is damaged is read, and says whose it is."""
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell
 
 
 ASKS_FOR_SECONDS = 1.0
