@@ -21,6 +21,12 @@ class Placement:
         self._seen: dict[Path, tuple[int, int]] = {}
         self.missing()
 
+    def add(self, path: Path, opened: int) -> None:
+        """Look after another file as well. It is open here as `opened`, and may be empty."""
+        found = os.fstat(opened)
+        self._paths.append(path.absolute())
+        self._seen[path.absolute()] = found.st_dev, found.st_ino
+
     def missing(self) -> Path | None:
         """The first file that was deleted or replaced since it was seen; None if there is none. Takes microseconds."""
         for path in self._paths:

@@ -316,6 +316,10 @@ class Journal:
         if self._failure is not None:
             raise self._failure()
 
+    def look_after(self, path: Path, opened: int) -> None:
+        """Refuse everything as well if this file, which is open as `opened`, is deleted or replaced."""
+        self._placement.add(path, opened)
+
     def check_files(self) -> None:
         """Refuse everything from now on if a file was deleted or replaced.
 

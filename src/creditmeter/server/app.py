@@ -130,9 +130,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     opening.own_socket(settings)
     store = opening.central_store(settings, clock)
     metrics = Metrics()
-    with opening.locked_files(settings):
+    with opening.locked_files(settings) as locked:
         async with (
-            opening.open_journal(settings) as journal,
+            opening.open_journal(settings, locked) as journal,
             opening.open_central(store, journal) as central,
             opening.metrics_page(settings, metrics) as page,
         ):
