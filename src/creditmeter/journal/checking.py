@@ -11,7 +11,7 @@ from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.forms.changes import Packing
 from creditmeter.journal.connection import examine_tables, file_damage, first_line, is_being_upgraded, open_still, version_of
 from creditmeter.journal.faults import JournalUnusable
-from creditmeter.journal.index import is_sound
+from creditmeter.journal.index import sound_sums
 from creditmeter.journal.quarantine import SetAside, left_of, read_set_aside
 from creditmeter.journal.records import IMAGE, LOG, Row, account_of, read_row
 from creditmeter.journal.rows import RowDamaged, RowUnreadable, read_extent, read_identity, read_rate_cards
@@ -158,7 +158,7 @@ def _check_quarantine(connection: sqlite3.Connection, found: Checked) -> None:
 
 
 def _check_others(connection: sqlite3.Connection, found: Checked) -> None:
-    found.is_index_sound = is_sound(connection)
+    found.is_index_sound = sound_sums(connection) is not None
     read_rate_cards(connection)
 
 

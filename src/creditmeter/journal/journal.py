@@ -64,7 +64,7 @@ class Journal:
         self._connection = connection
         self._reading = reading
         self._path = path
-        self._placement = Placement(path)
+        self.placement = Placement(path)
         self._checkpoints = checkpoints
         self._identity = identity
         self._clock = identity.clock
@@ -316,10 +316,6 @@ class Journal:
         if self._failure is not None:
             raise self._failure()
 
-    def look_after(self, path: Path, opened: int) -> None:
-        """Refuse everything as well if this file, which is open as `opened`, is deleted or replaced."""
-        self._placement.add(path, opened)
-
     def check_files(self) -> None:
         """Refuse everything from now on if a file was deleted or replaced.
 
@@ -337,7 +333,7 @@ class Journal:
         self._fail(partial(FileMissing, lost))
 
     def _check_placement(self) -> None:
-        lost = self._placement.missing()
+        lost = self.placement.missing()
         if lost is not None:
             raise FileMissing(lost)
 
@@ -366,7 +362,7 @@ class Journal:
 
     def _unless_lost(self, group: Group, before: int) -> None:
         """Acknowledge a group that was written, if the files that it is in are those that a restart finds."""
-        lost = self._placement.missing()
+        lost = self.placement.missing()
         if lost is None:
             self._written(group, before)
         else:

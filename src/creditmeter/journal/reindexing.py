@@ -5,7 +5,7 @@ import sqlite3
 import structlog
 
 from creditmeter.core.ids import SidecarId
-from creditmeter.journal.index import RecordIndex, Segment, delete_index, is_sound, read_segments, write_entries
+from creditmeter.journal.index import RecordIndex, Segment, delete_index, read_segments, sound_sums, write_entries
 from creditmeter.journal.records import read_ended
 
 _log = structlog.get_logger()
@@ -17,10 +17,11 @@ def sound_segments(connection: sqlite3.Connection, sidecar_id: SidecarId) -> lis
     Raises:
         RowUnreadable: it has to be made anew, and a record cannot be read.
     """
-    if not is_sound(connection):
+    sums = sound_sums(connection)
+    if sums is None:
         _log.warning("the index of the journal is damaged: it is made anew")
         _make_anew(connection, sidecar_id)
-    return read_segments(connection)
+    return read_segments(connection, sums)
 
 
 def _make_anew(connection: sqlite3.Connection, sidecar_id: SidecarId) -> None:

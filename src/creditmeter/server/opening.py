@@ -133,7 +133,7 @@ async def open_journal(settings: Settings, locked: int) -> AsyncIterator[Journal
         except JournalUnusable as error:
             raise StartupError(str(error), DAMAGED) from error
         held.push_async_callback(journal.close)
-        journal.look_after(settings.lock_path, locked)
+        journal.placement.add(settings.lock_path, locked)
         directory.opened(journal.identity.sidecar_id, journal.last_record)
         noting = asyncio.create_task(directory.keep_noting(journal), name="journal's end")
         held.callback(noting.cancel)
