@@ -18,6 +18,8 @@ What is damaged, and what comes of it at a start (S) and in a running sidecar (R
 8. A file that was cut off, a `-wal` that is gone. S: refused (`tests/server/test_data_directory.py`). R: nothing more is
    acknowledged (`tests/e2e/test_lost_files.py`).
 
+The same damage, and that of the `-wal`, by chance and through whole starts: `tests/server/test_damage_campaign.py`.
+
 An account in quarantine takes no calls, and no message about it is sent: nothing is spent, returned, renewed or reported as
 empty. What is out to this sidecar stays out at the central store until it reclaims that.
 """
