@@ -151,10 +151,11 @@ async def _grants(
     limit = FIRST_GRANTS + topic.listed
     while True:
         rows = (await connection.execute(_grants_query(some_are_named=bool(named)), values | {"limit": limit})).mappings().all()
-        first = [grant_of(row) for row in rows if row["in_order"]]
+        found = [grant_of(row) for row in rows]
+        first = [grant for grant, row in zip(found, rows, strict=True) if row["in_order"]]
         is_all = len(first) < limit
         if is_all or covers_draws(first, bound, now, topic.listed):
-            grants = {row["grant_id"]: grant_of(row) for row in rows}
+            grants = {each.grant_id: each for each in found}
             marked = {row["grant_id"] for row in rows if row["begins_later"]}
             return _FoundGrants(tuple(grants.values()), tuple(grants[name] for name in marked), is_all)
         limit *= _MORE_GRANTS

@@ -97,7 +97,20 @@ class Cursor:
         return self
 
     def _run_here(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
-        """Run in the thread that calls this."""
+        """Run in the thread that calls this. A reading that meets text that is none is repeated, and has its bytes instead."""
+        try:
+            self._run_and_fetch(method, sql, parameters)
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(_NO_TEXT) or not sql.startswith(("SELECT", "WITH")):
+                raise
+            connection = self._connection._conn  # noqa: SLF001 - the connection behind it
+            connection.text_factory = _text_of
+            try:
+                self._run_and_fetch(method, sql, parameters)
+            finally:
+                connection.text_factory = str
+
+    def _run_and_fetch(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
         cursor = self._connection._conn.cursor()  # noqa: SLF001 - the connection behind it
         try:
             method(cursor, sql, parameters)
@@ -176,7 +189,6 @@ def _open(path: Path) -> sqlite3.Connection:
     """Open the file for writing. Statements begin transactions, and not the driver on its own."""
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.text_factory = _text_of
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         _use_wal(connection)
@@ -225,7 +237,6 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     is_still = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
     how = "immutable=1" if is_still else "mode=ro"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
-    connection.text_factory = _text_of
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
     return connection
 

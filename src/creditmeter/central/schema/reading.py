@@ -67,13 +67,15 @@ def reading(account_id: AccountId, what: str) -> Iterator[None]:
         raise CentralRowDamaged(account_id, what, error) from error
 
 
-def _types_of(table: Table) -> Callable[[RowMapping], None]:
+def _types_of(table: Table) -> Callable[[Any], None]:
     """A check whether the cells of a row are of the types of their columns. SQLite does not look at that."""
     expected = [(each.name, _type_of(each.type), bool(each.nullable)) for each in table.columns]
     known: set[tuple[type, ...]] = set()
 
-    def check(row: RowMapping) -> None:
-        types = tuple(map(type, getattr(row, "values", row.__iter__)()))  # a driver's own row iterates over its values
+    def check(row: Any) -> None:
+        types = tuple(
+            map(type, row.values() if isinstance(row, RowMapping) else row)
+        )  # a driver's own row iterates over its values
         if types in known:
             return
         for name, kind, may_be_null in expected:
