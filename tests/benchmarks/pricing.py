@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from time import perf_counter_ns
@@ -26,6 +26,7 @@ from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.opening import load_rate_card
 from tests.catalog.campaign import OUR_NAMES

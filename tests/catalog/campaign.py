@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -29,6 +29,7 @@ from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.prices.price_list import Listed, Model, PriceList
 from creditmeter.core.prices.rate_card import RateCard, rule_from
 from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.values import replace
 from creditmeter.core.work import Served, Usage
 
 OUR_NAMES: Mapping[str, str] = {

@@ -5,7 +5,6 @@ https://platform.claude.com/docs/en/about-claude/pricing, https://ai.google.dev/
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -22,6 +21,7 @@ from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.prices.price_list import Model
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage
 from tests.catalog.campaign import OUR_CONDITIONS, Known, known_models, served
 

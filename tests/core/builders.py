@@ -4,7 +4,6 @@ Amounts are small whole microcredits, so that a scenario can be added up by eye.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -40,6 +39,7 @@ from creditmeter.core.settlement.posting import post
 from creditmeter.core.settlement.recalling import mark_ready, recall_everything
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import refund
+from creditmeter.core.values import replace
 
 ACCOUNT = AccountId("acme")
 HERE = SidecarId("s1")

@@ -9,7 +9,6 @@ lost, counted twice or refused without reason; in the end, when messages arrive 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from enum import Enum
 from itertools import product
 from typing import TypeVar
@@ -59,6 +58,7 @@ from creditmeter.core.settlement.answering import EXCESS_PATIENCE, answer
 from creditmeter.core.settlement.posting import post
 from creditmeter.core.settlement.recalling import recall_everything
 from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.values import replace
 from tests.core.builders import ACCOUNT, Central, account, at, charge, cost, grant, hold, mc, message, plan
 
 LIMITS = metering.Limits()

@@ -4,7 +4,7 @@ The body of each is a file of the folder `1`, which has the name of the form's n
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +42,7 @@ from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, UsageSource, Work
 from creditmeter.forms.accounts import ACCOUNT, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.administration import CENTRAL_REQUEST
@@ -210,7 +211,7 @@ GIVEN = Grant(
     voided=mc(3),
     voided_at=at(15),
 )
-LEASED = Lease(LeaseId("lease-1"), AccountId("acme"), at(16), at(17), mc(61), mc(62), Span(63), offline=True)
+LEASED = Lease(LeaseId("lease-1"), AccountId("acme"), at(16), at(17), mc(61), mc(62), offline=True, trusted_until=Span(63))
 ANSWERED = Answer(
     seq=71,
     account=AGREED,

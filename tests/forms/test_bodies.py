@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -17,10 +17,11 @@ from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.price_list import Operator
+from creditmeter.core.values import Value, replace
 from creditmeter.core.work import ChargeFlag, UsageSource, Work
 from creditmeter.forms.accounts import ACCOUNT
 from creditmeter.forms.administration import CENTRAL_REQUEST
-from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, form_of
+from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, defaults_of, form_of
 from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST
@@ -69,11 +70,11 @@ def with_form(body: bytes, form: object) -> bytes:
 
 
 def values_in(value: Any) -> Iterator[Any]:
-    """A value, and all values of dataclasses in it."""
-    if is_dataclass(value):
+    """A value, and all values with fields in it."""
+    if isinstance(value, Value) or is_dataclass(value):
         yield value
-        for each in fields(value):
-            yield from values_in(getattr(value, each.name))
+        for name in defaults_of(type(value)):
+            yield from values_in(getattr(value, name))
     elif isinstance(value, tuple | list):
         for item in value:
             yield from values_in(item)
@@ -104,11 +105,7 @@ def test_examples_have_every_form_and_every_field() -> None:
     """No field has its default in all examples: a body without it would look the same."""
     found = [each for example in EXAMPLES.values() for each in values_in(example.value)]
     assert set(forms()) == {each for example in EXAMPLES.values() for each in forms_in(example.stored, set())}
-    defaults = {
-        (type(each), field.name): field.default if field.default_factory is MISSING else field.default_factory()
-        for each in found
-        for field in fields(each)
-    }
+    defaults = {(type(each), name): default for each in found for name, default in defaults_of(type(each)).items()}
     assert [key for key, default in defaults.items() if all(is_at(each, key, default) for each in found)] == []
 
 
@@ -317,5 +314,5 @@ def test_work_of_an_older_body_has_defaults() -> None:
     assert stored["work"].keys() >= set(added)
     stored["work"] = {name: value for name, value in stored["work"].items() if name not in added}
     assert RESERVATION.decode(json.dumps(stored).encode()) == replace(
-        HELD, work=Work(*(getattr(WORK, each.name) for each in fields(Work) if each.name not in added))
+        HELD, work=Work(*(getattr(WORK, name) for name in Work.__struct_fields__ if name not in added))
     )

@@ -1,7 +1,5 @@
 """Records of the journal's log: small, the same for ever, and nothing in them that an id or a text could be taken for."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from creditmeter.core.credit.charges import Posting
 from creditmeter.core.ids import AccountId, ChargeId, SidecarId, account_key
 from creditmeter.core.metering.book import Change
+from creditmeter.core.values import replace
 from creditmeter.forms.body import BodyUnreadable
 from creditmeter.forms.changes import ChargeUpdate, Logged, Packing, decode_change, encode_change
 from tests.journal import things

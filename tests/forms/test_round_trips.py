@@ -1,7 +1,6 @@
 """Every value that the core could make comes back from its body as it was."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +30,7 @@ from creditmeter.core.instants import Instant, Span
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
+from creditmeter.core.values import replace
 from creditmeter.forms.accounts import ACCOUNT, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.administration import CENTRAL_REQUEST, CentralRequest, reply_form
 from creditmeter.forms.answers import ANSWER

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
 from creditmeter.core.metering.book import Change
+from creditmeter.core.values import replace
 from creditmeter.journal.faults import RecordDamaged
 from creditmeter.journal.index import (
     RecordIndex,

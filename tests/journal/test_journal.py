@@ -5,7 +5,6 @@ import contextlib
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId, SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.values import replace
 from creditmeter.forms.rate_cards import load
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.index import Remembered

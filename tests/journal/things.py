@@ -1,7 +1,6 @@
 """Things to write to a journal: some by name, and any by chance."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, GrantId, LeaseId, PlanId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, UsageSource, Work
 
 ACCOUNT = AccountId("acme")
@@ -118,7 +118,9 @@ accounts = st.builds(
     alerts=st.lists(st.builds(Alert, _amounts, st.integers(0, 100)), max_size=2).map(tuple),
 )
 leases = st.builds(
-    Lease, _ids.map(LeaseId), st.just(ACCOUNT), _moments, _moments, _amounts, _amounts, st.integers(0, 2**40).map(Span)
+    Lease,
+    *(_ids.map(LeaseId), st.just(ACCOUNT), _moments, _moments, _amounts, _amounts),
+    trusted_until=st.integers(0, 2**40).map(Span),
 )
 
 

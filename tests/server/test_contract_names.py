@@ -1,7 +1,6 @@
 """Refusals name each field of a request as the contract does, also where the core has another name."""
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -10,6 +9,7 @@ from google.protobuf.descriptor import Descriptor
 
 from creditmeter.core.credit.administration import CreateAccount, GrantCredits, UpdateAccount, VoidGrant
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
+from creditmeter.core.values import Value
 from creditmeter.server.contract_names import CONTRACT_NAMES, contract_path
 from creditmeter.v1 import admin_pb2, metering_pb2
 
@@ -33,14 +33,14 @@ NEVER_DIFFERS = {(UpdateAccount, "account_id")}
 def paths(kind: Any, prefix: str = "") -> Iterator[str]:
     """The path of each field of a request of the core, down to those that have no fields."""
     hints = get_type_hints(kind)
-    for each in fields(kind):
-        hint = hints[each.name]
+    for name in kind.__struct_fields__:
+        hint = hints[name]
         options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        nested = next((option for option in options if is_dataclass(option)), None)
+        nested = next((option for option in options if isinstance(option, type) and issubclass(option, Value)), None)
         if nested is None:
-            yield prefix + each.name
+            yield prefix + name
         else:
-            yield from paths(nested, f"{prefix}{each.name}.")
+            yield from paths(nested, f"{prefix}{name}.")
 
 
 def has(message: Descriptor, path: str) -> bool:

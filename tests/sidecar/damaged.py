@@ -4,7 +4,7 @@ import contextlib
 import random
 import shutil
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from creditmeter.core.credit.accounts import Account
@@ -14,6 +14,7 @@ from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt, R
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
+from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged, StorageUnavailable
 from creditmeter.sidecar.meter import Outcome
 from creditmeter.sidecar.sidecar import Sidecar

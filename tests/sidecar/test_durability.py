@@ -1,7 +1,6 @@
 """What survives: crashes, a disk that cannot be written, a central store that cannot be reached, a copied journal."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from creditmeter.core.instants import HOUR, MINUTE
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.refusals import Refusal
+from creditmeter.core.values import replace
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced

@@ -1,7 +1,5 @@
 """What has ended is on disk alone: requests, late commits and reads find it there, also after a restart."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.charges import Refund
@@ -10,6 +8,7 @@ from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import HOUR, MINUTE
 from creditmeter.core.refusals import RequestIdReused, ReservationCommitted, ReservationExpired, ReservationNotFound
+from creditmeter.core.values import replace
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, receipt, refund, release, reserve
 

@@ -1,7 +1,6 @@
 """The meter over a real journal and a real central store: what callers are answered, and where the credits are afterwards."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +32,7 @@ from creditmeter.core.refusals import (
     ShuttingDown,
     UnpricedWork,
 )
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from creditmeter.forms.rate_cards import load
 from creditmeter.sidecar.reader import Balance, HistoryPage

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 from creditmeter.central.schema.rows import charge_of, grant_of, lease_of
@@ -13,6 +12,7 @@ from creditmeter.core.credit.grants import Grant
 from creditmeter.core.credit.leases import OutLease, available
 from creditmeter.core.ids import GrantId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import replace
 
 _UNSOUND = """
 SELECT account_id, grant_id FROM grants

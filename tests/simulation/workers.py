@@ -6,7 +6,6 @@ more when all is well again.
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +16,7 @@ from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.refusals import Overloaded, RecallPending, Refusal, ShuttingDown
+from creditmeter.core.values import replace
 from creditmeter.sidecar.meter import Outcome
 from tests.simulation.machine import Machine, Silence, State
 from tests.simulation.watch import REMEMBERED

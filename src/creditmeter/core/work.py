@@ -5,8 +5,9 @@ as https://opentelemetry.io/docs/specs/semconv/gen-ai/ defines them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+from creditmeter.core.values import Value, field
 
 
 class UsageSource(Enum):
@@ -31,8 +32,7 @@ class ChargeFlag(Enum):
     LIST_PRICE = "LIST_PRICE"
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Value, frozen=True):
     """What served a call, in the provider's words: its price may depend on each. Empty is what is standard, or not known.
 
     `service_tier` is `flex`, `batch`, `priority` or the like, `speed` such as `fast`, `region` the place of inference or a
@@ -49,8 +49,7 @@ STANDARD = Served()
 """A call of which nothing says that it was served in another way than usual."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Value, frozen=True):
     """What a call is about to do: the upper bound that a reservation holds credit for.
 
     `service_tier` is the one that is asked for; empty is the provider's standard. Tokens that may be written to caches, audio
@@ -75,8 +74,7 @@ class Work:
     image_input_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Value, frozen=True):
     """What a call did, as the provider reported it. What is left empty or None comes from the reservation's work.
 
     `units` are counts without a field of their own, by name: rarer classes of tokens (`token_costs.RARE_COUNTS`), and things

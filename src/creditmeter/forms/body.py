@@ -16,6 +16,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from creditmeter.core.values import Value
+
 _Value = TypeVar("_Value")
 _Stored = TypeVar("_Stored", bound="Stored")
 _Read = TypeVar("_Read")
@@ -36,14 +38,14 @@ class BodyUnreadable(ValueError):
 
 
 def form_of(value: type) -> Callable[[type[_Stored]], type[_Stored]]:
-    """Marks a class as the form of a dataclass of the core.
+    """Marks a class as the form of a value of the core.
 
     Each has the fields of the other, so that none is lost, with the same defaults: a field that a body leaves out is what it is
     for the core.
     """
 
     def checked(stored: type[_Stored]) -> type[_Stored]:
-        one, other = _defaults_of_form(stored), _defaults_of_value(value)
+        one, other = _defaults_of_form(stored), defaults_of(value)
         differing = {
             name for name in one.keys() | other.keys() if name not in one or name not in other or one[name] != other[name]
         }
@@ -53,31 +55,37 @@ def form_of(value: type) -> Callable[[type[_Stored]], type[_Stored]]:
     return checked
 
 
-_NEEDED = object()
+NEEDED = object()
 """Stands for the default of a field that has none."""
 
 
 def _defaults_of_form(stored: type[Stored]) -> dict[str, object]:
-    """The fields of a form, with their defaults."""
-    names, found = stored.__struct_fields__, stored.__struct_defaults__
-    defaults = (*(msgspec.NODEFAULT for _ in names[len(found) :]), *found)  # given for the last fields only
-    return {name: _default(each, msgspec.NODEFAULT) for name, each in zip(names, defaults, strict=True) if name != "form"}
+    return {name: default for name, default in _defaults(stored).items() if name != "form"}
 
 
-def _defaults_of_value(value: type) -> dict[str, object]:
-    """The fields of a dataclass, with their defaults."""
+def defaults_of(value: Any) -> dict[str, object]:
+    """The fields of a class of values, with their defaults; `NEEDED` for those that have none."""
+    if issubclass(value, Value):
+        return _defaults(value)
     return {
         each.name: each.default_factory() if each.default_factory is not MISSING else _default(each.default, MISSING)
         for each in fields(value)
     }
 
 
+def _defaults(struct: type[msgspec.Struct]) -> dict[str, object]:
+    """The fields of a class, with their defaults."""
+    names, found = struct.__struct_fields__, struct.__struct_defaults__
+    defaults = (*(msgspec.NODEFAULT for _ in names[len(found) :]), *found)  # given for the last fields only
+    return {name: _default(each, msgspec.NODEFAULT) for name, each in zip(names, defaults, strict=True)}
+
+
 def _default(found: Any, missing: object) -> object:
     """A default as a value that can be compared. One that is made anew for each instance is made here."""
     if found is missing:
-        return _NEEDED
+        return NEEDED
     made = found.factory() if hasattr(found, "factory") else found
-    if isinstance(made, Stored):
+    if isinstance(made, msgspec.Struct):
         return msgspec.structs.asdict(made)
     return asdict(made) if is_dataclass(made) and not isinstance(made, type) else made
 

@@ -10,12 +10,13 @@ A copy keeps its number, its moment and its checksum, and the table it is from, 
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.values import replace
 from creditmeter.forms.changes import Logged
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
 from creditmeter.journal.records import (

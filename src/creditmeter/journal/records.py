@@ -5,10 +5,11 @@ damaged the number and the account are known for sure, or known to be damaged to
 place in it, so that no part can stand for another one.
 """
 
+import dataclasses
 import sqlite3
 import zlib
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, takewhile
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +18,7 @@ from creditmeter.core.credit.charges import Charge
 from creditmeter.core.ids import AccountId, ChargeId, SidecarId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
+from creditmeter.core.values import replace
 from creditmeter.forms.changes import FormUnknown, Logged, Packing, decode_change, encode_change
 from creditmeter.journal.index import delete_segments
 from creditmeter.journal.rows import RowDamaged, RowUnreadable, put_extent, read_extent
@@ -310,7 +312,7 @@ def read_row(table: str, row: Row, sidecar_id: SidecarId) -> Logged:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RowDamaged(table, row[0], account, reason) from error
     leases = tuple(replace(each, trusted_until=Span(0)) for each in logged.change.leases)
-    return replace(logged, change=replace(logged.change, leases=leases))
+    return dataclasses.replace(logged, change=replace(logged.change, leases=leases))
 
 
 def _body_of(table: str, row: Row) -> bytes:

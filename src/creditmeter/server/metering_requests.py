@@ -1,6 +1,5 @@
 """The requests of MeteringService, read into the core's."""
 
-from dataclasses import replace
 from typing import Any
 
 from creditmeter.core.amounts import Microcredits
@@ -12,6 +11,7 @@ from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Served, Usage, UsageSource, Work
 from creditmeter.server.fields import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2

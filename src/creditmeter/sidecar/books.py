@@ -10,7 +10,6 @@ memory a book is part of its account's record (`account_records.py`).
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import Receipt
@@ -19,6 +18,7 @@ from creditmeter.core.ids import AccountId, AccountKey, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import expire
+from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark

@@ -5,9 +5,9 @@ whether it was applied. It is kept, and sent again before any other message abou
 """
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -18,6 +18,7 @@ from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.values import replace
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
@@ -130,7 +131,7 @@ class Exchanger:
                 return
             if self._journal.identity.pending_nonce:
                 await self._register_with(self._journal.identity.pending_nonce)
-            await self._journal.put_identity(replace(self._journal.identity, pending_nonce=new_nonce()))
+            await self._journal.put_identity(dataclasses.replace(self._journal.identity, pending_nonce=new_nonce()))
             accounts = await self._register_with(self._journal.identity.pending_nonce)
             self.epoch = self._journal.identity.epoch
             for account_id in accounts:
@@ -145,7 +146,7 @@ class Exchanger:
             )
         if isinstance(reply, Fenced):
             raise self._fenced()
-        await self._journal.put_identity(replace(identity, epoch=reply.epoch, pending_nonce=""))
+        await self._journal.put_identity(dataclasses.replace(identity, epoch=reply.epoch, pending_nonce=""))
         return reply.accounts
 
     def _fenced(self) -> SidecarFenced:

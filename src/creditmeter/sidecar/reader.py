@@ -6,7 +6,7 @@ what it shows is on disk.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
@@ -41,6 +41,7 @@ from creditmeter.core.refusals import (
 from creditmeter.core.reports.forecasting import Forecast
 from creditmeter.core.reports.past_balance import PastBalance
 from creditmeter.core.reports.usage_summary import Keys, UsageQuery, UsageSummary
+from creditmeter.core.values import replace
 from creditmeter.core.work import Work
 from creditmeter.forms.rate_cards import card_of
 from creditmeter.journal.journal import Journal

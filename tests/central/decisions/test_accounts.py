@@ -1,7 +1,6 @@
 """Accounts at the central store: opened and changed once per request, whatever is repeated."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -20,6 +19,7 @@ from creditmeter.core.refusals import (
     Refusal,
     RequestIdReused,
 )
+from creditmeter.core.values import replace
 from tests.central.accounts import (
     ACME,
     account,
@@ -124,7 +124,7 @@ async def test_an_account_needs_a_plan_that_is_there(store: CentralStore) -> Non
 async def test_an_update_changes_what_it_names(store: CentralStore, wanted: AccountUpdate) -> None:
     """And nothing else; naught and none are values too."""
     before = await create(store, replace(account(overdraft=1), alerts=(Alert(percent=5),)))
-    named = {name: value for name in AccountUpdate.__slots__ if (value := getattr(wanted, name)) is not None}
+    named = {name: value for name in AccountUpdate.__struct_fields__ if (value := getattr(wanted, name)) is not None}
     expected = replace(before, **named)
     assert await update(store, "update", wanted) == expected
     assert await store.administration.get_account(ACME) == expected

@@ -20,7 +20,6 @@ history.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -39,6 +38,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import PlanId, account_key
 from creditmeter.core.instants import DAY, HOUR
+from creditmeter.core.values import replace
 from tests.central.accounts import (
     ACME,
     account,

@@ -1,7 +1,5 @@
 """A sidecar's message takes effect once, and its answer is the stored one."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.central.engine.faults import CentralRowDamaged
@@ -13,6 +11,7 @@ from creditmeter.core.credit.messages import Answer, Fenced, Message, Need, Outd
 from creditmeter.core.ids import AccountId, PlanId, SidecarId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.values import replace
 from tests.central.accounts import ACME, available, balance_summary, count, history, lines, opened, put_plan, remaining, suspend
 from tests.central.peer import Peer
 from tests.clocks import ManualClock

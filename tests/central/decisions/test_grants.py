@@ -2,7 +2,7 @@
 
 import pytest
 
-from creditmeter.central.decisions.contents import FIRST_GRANTS
+from creditmeter.central.decisions.grant_loading import FIRST_GRANTS
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify
 from creditmeter.core.amounts import MAX_AMOUNT, MAX_BALANCE, ZERO, Microcredits

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text, update
 
-from creditmeter.central.decisions import contents
+from creditmeter.central.decisions import grant_loading
 from creditmeter.central.decisions.accounts import open_ledger
-from creditmeter.central.decisions.contents import Topic
+from creditmeter.central.decisions.topics import NOTHING_ELSE, Topic
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.charges import RefundMode
@@ -21,7 +21,7 @@ from tests.clocks import NOON, ManualClock
 
 pytestmark = pytest.mark.both_engines
 
-MANY = 3 * contents.FIRST_GRANTS
+MANY = 3 * grant_loading.FIRST_GRANTS
 MIDNIGHT = Instant(NOON + 12 * HOUR)
 
 
@@ -30,7 +30,7 @@ async def give_many(store: CentralStore, count: int = MANY, prefix: str = "g") -
     return sorted([(await give(store, f"{prefix}{number:03}", 1)).grant_id for number in range(count)])
 
 
-async def looked_at(store: CentralStore, topic: Topic = contents.NOTHING_ELSE) -> Ledger:
+async def looked_at(store: CentralStore, topic: Topic = NOTHING_ELSE) -> Ledger:
     """The account as a decision about a topic loads it."""
     async with store.database.read() as connection:
         found = await open_ledger(connection, ACME, NOON, topic, lock=False)
@@ -43,8 +43,8 @@ async def test_only_the_first_are_looked_at(store: CentralStore) -> None:
     await opened(store)
     await give_many(store)
     ledger = await looked_at(store)
-    assert len(ledger.grants) == contents.FIRST_GRANTS
-    assert (ledger.rest.remaining, ledger.rest.given) == (MANY - contents.FIRST_GRANTS,) * 2
+    assert len(ledger.grants) == grant_loading.FIRST_GRANTS
+    assert (ledger.rest.remaining, ledger.rest.given) == (MANY - grant_loading.FIRST_GRANTS,) * 2
     shown = await balance_summary(store)
     assert (shown.available, len(shown.grants)) == (MANY, MANY)
     assert (shown.buckets[2].granted, shown.buckets[2].remaining) == (MANY, MANY)

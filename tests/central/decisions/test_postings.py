@@ -1,7 +1,5 @@
 """Charges and their refunds as they are posted: once, whatever is sent again, and paid in the right order."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.central.store import CentralStore
@@ -13,6 +11,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.settlement.answering import EXCESS_PATIENCE
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 from tests.central.accounts import (
     ACME,

@@ -16,7 +16,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import event, insert, select, text, update
@@ -32,6 +31,7 @@ from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, RequestId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, SECOND, Instant
 from creditmeter.core.refusals import RequestIdReused
+from creditmeter.core.values import replace
 from tests.central.accounts import ACME, available, count, done, give, giving, giving_back, lines, opened, posted, refund
 from tests.central.peer import Peer
 from tests.clocks import ManualClock

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +22,7 @@ from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
+from creditmeter.core.values import replace
 from tests.central.accounts import ACME, available, balance_summary, count, create, give, lines, opened, remaining, update
 from tests.central.accounts import account as wanted
 from tests.central.peer import Peer

@@ -1,7 +1,5 @@
 """Forecasts from what is stored: charges, lapses, grants used up, and calls that were refused."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.central.decisions import refused_calls
@@ -14,6 +12,7 @@ from creditmeter.core.instants import DAY, HOUR
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.reports.findings import Reason
 from creditmeter.core.reports.forecasting import BucketForecast, Forecast
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, count, lines, opened, put_plan
 from tests.central.peer import Peer

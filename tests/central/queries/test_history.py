@@ -1,7 +1,5 @@
 """Reading history: newest first, filtered, page by page, and steady while new lines arrive."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.central.queries import history as reading
@@ -13,6 +11,7 @@ from creditmeter.core.credit.history import Entry, EntryType, HistoryFilter, Lab
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, account, create, done, give, giving, history, opened, put_plan, refund, void
 from tests.central.peer import Peer

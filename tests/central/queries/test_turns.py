@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.refusals import Overloaded
 from creditmeter.core.reports.forecasting import Forecast
 from creditmeter.core.reports.usage_summary import UsageQuery, UsageSummary
+from creditmeter.core.values import replace
 from tests.central.accounts import ACME, opened
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock

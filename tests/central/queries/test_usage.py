@@ -1,6 +1,5 @@
 """Usage and grants as the store reads them: bounded pages, one snapshot, and the charges that count."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -13,6 +12,7 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.reports.usage_summary import Dimension, LabelKey, UsageQuery, UsageSummary
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME, give, history, opened, refund
 from tests.central.peer import Peer

@@ -1,7 +1,6 @@
 """Grants: the order in which they are used, when they are usable, and sums that always add up."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, alive_between, draw_key, merged, usable
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import replace
 from tests.core.builders import at, daily, grant, mc, monthly
 
 DAILY, MONTHLY, PERMANENT = GrantKind

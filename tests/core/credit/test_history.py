@@ -1,12 +1,11 @@
 """The filter of history, for charges that are no line of it yet."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.credit.history import EntryType, HistoryFilter, LabelFilter
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 from tests.core.builders import at, charge
 

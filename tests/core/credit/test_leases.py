@@ -4,13 +4,12 @@ The rule of ended days is what keeps yesterday's open holds from eating today's 
 so each of its limits has a case here that would overspend without it.
 """
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.leases import OutLease, available
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.values import replace
 from tests.core.builders import ELSEWHERE, at, clocks, daily, grant, lease, monthly, out_lease
 
 YESTERDAY, TODAY = at("10 09:00"), at("11 09:00")

@@ -1,7 +1,6 @@
 """Two requests with one id are told apart by the first field in which they differ."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -19,6 +18,7 @@ from creditmeter.core.credit.requests import (
 )
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 
 ID = RequestId("job42")

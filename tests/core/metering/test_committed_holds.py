@@ -1,7 +1,5 @@
 """What commits took off their holds, against what they charged."""
 
-from dataclasses import replace
-
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.requests import Commit
 from creditmeter.core.credit.reservations import Reservation, ReservationState
@@ -9,6 +7,7 @@ from creditmeter.core.ids import ChargeId, RequestId, ReservationId
 from creditmeter.core.metering.book import Change
 from creditmeter.core.metering.committed_holds import CommittedHold, committed_hold
 from creditmeter.core.metering.decisions import Limits, commit
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Work
 from tests.core.builders import at, book, clocks, cost, lease, mc, part, reservation
 

@@ -5,7 +5,7 @@ holds and was charged, the excess that no lease covers, what is idle on the leas
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
@@ -30,6 +30,7 @@ from creditmeter.core.refusals import (
     ReservationReleased,
     TooManyOpenReservations,
 )
+from creditmeter.core.values import replace
 from creditmeter.core.work import Work
 from tests.core.builders import ACCOUNT, account, at, book, clocks, cost, hold, lease, mc, part
 

@@ -1,7 +1,5 @@
 """The allowance for an outage of the central store: once an outage, ended by the next answer, charged as excess."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.charges import Charge
@@ -14,6 +12,7 @@ from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import Envelope, accept, compose, has_idle, has_unfinished
 from creditmeter.core.metering.decisions import Limits, Short, commit, release, reserve
 from creditmeter.core.metering.offline import allow
+from creditmeter.core.values import replace
 from tests.core.builders import ACCOUNT, ALWAYS, HERE, Central, account, at, book, clocks, cost, grant, hold, lease, mc
 
 MORNING, SOON, NOON = at("10 09:00"), at("10 09:05"), at("10 12:00")

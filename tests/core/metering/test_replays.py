@@ -1,7 +1,5 @@
 """Requests that come again."""
 
-from dataclasses import replace
-
 from creditmeter.core.credit.requests import Commit, Receipt, Release, Request, Reserve
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import ChargeId, RequestId, ReservationId
@@ -10,6 +8,7 @@ from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import Limits, commit, reserve
 from creditmeter.core.metering.replays import replay
 from creditmeter.core.refusals import RequestIdReused
+from creditmeter.core.values import replace
 from tests.core.builders import ACCOUNT, at, book, clocks, cost, hold, lease, mc
 
 START = at("10 09:00")

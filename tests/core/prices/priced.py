@@ -1,6 +1,6 @@
 """Cards with prices of every kind, and what usage and work cost by them."""
 
-from dataclasses import replace
+import dataclasses
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +14,7 @@ from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import price_bound
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 
 NOW = Instant(1_800_000_000_000_000)
@@ -88,7 +89,7 @@ def bound(card: RateCard, work: Work) -> Hold:
 
 def unbounded(card: RateCard) -> RateCard:
     """The same prices to the microcredit, without a minimum."""
-    return replace(card, increment=Microcredits(1), minimum=Microcredits(0))
+    return dataclasses.replace(card, increment=Microcredits(1), minimum=Microcredits(0))
 
 
 def reserved(work: Work | None) -> Reservation:

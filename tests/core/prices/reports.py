@@ -1,7 +1,6 @@
 """What providers report, and how it is read."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from creditmeter.core.prices.reported.calls import with_provider_usage
 from creditmeter.core.prices.reported.reading import read as read_report
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 
 _SHORT = {

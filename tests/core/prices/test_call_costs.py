@@ -1,8 +1,8 @@
 """A call of several responses costs what its responses cost by themselves, rounded once."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.reported.calls import reported_call
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.cards import cards, usages
 from tests.core.prices.priced import NOW, bound, reserved, unbounded
@@ -175,14 +176,14 @@ def test_the_call_is_rounded_once() -> None:
 
 def test_the_cap_is_of_the_call() -> None:
     """1.2 credits each, capped at 2."""
-    capped = replace(CARD, cap=from_credits(2))
+    capped = dataclasses.replace(CARD, cap=from_credits(2))
     found = cost([response("a", "large"), response("b", "large")], capped)
     assert (found.exact_credits, found.amount, found.flags) == (Decimal("2.4"), 2_000_000, (ChargeFlag.CAPPED,))
 
 
 def test_no_call_costs_more_than_any_amount_may_be() -> None:
     """Two responses of 6 x 10^14 microcredits are above the limit of 10^15: a fact is cut, anything else refused."""
-    dear = replace(CARD, credits_per_usd=Decimal(30_000))
+    dear = dataclasses.replace(CARD, credits_per_usd=Decimal(30_000))
     # 1,000,000,000 tokens at 20 dollars a million are 20,000 dollars, at 30,000 credits each
     twice = [response(name, "large", (0, 1_000_000_000)) for name in ("a", "b")]
     found = cost(twice, dear, is_fact=True)
@@ -304,7 +305,7 @@ def test_a_stream_of_speech_that_broke_off_is_charged_as_speech() -> None:
 @given(cards(), usages())
 def test_an_estimate_of_output_is_what_was_held_for_it(card: RateCard, usage: Usage) -> None:
     """By any card, where the work has no input: that is estimated at the plain rate."""
-    card = replace(unbounded(card), cap=None)
+    card = dataclasses.replace(unbounded(card), cap=None)
     work = Work("text", "", "m", input_tokens=0, max_output_tokens=(usage.output_tokens or 0) + 1)
     found = Pricing(RateCards(card)).reserved_cost(reserved(work), Usage(), None, NOW)
     assert isinstance(found, Cost)
@@ -394,7 +395,7 @@ def test_what_is_unread_is_flagged_once() -> None:
     """Also beside a unit without a fee."""
     odd = response("a", "small", searches=1)
     odd["usage"]["quantum_tokens"] = 7
-    assert cost(odd, replace(CARD, fees={})).flags == (ChargeFlag.UNREAD_USAGE,)
+    assert cost(odd, dataclasses.replace(CARD, fees={})).flags == (ChargeFlag.UNREAD_USAGE,)
 
 
 @pytest.mark.parametrize(
@@ -475,8 +476,8 @@ def replace_counts(draw: st.DrawFn, whole: dict[str, Any]) -> dict[str, Any]:
 @given(calls(), st.data())
 def test_a_call_costs_what_its_responses_cost_alone(responses: list[dict[str, Any]], data: st.DataObject) -> None:
     """In any order and however they are split into events, before rounding; and its flags are those of all."""
-    found = cost(data.draw(events(responses)), replace(CARD, minimum=Microcredits(0)), request_model="small")
-    alone = [cost(each, replace(CARD, minimum=Microcredits(0)), request_model="small") for each in responses]
+    found = cost(data.draw(events(responses)), dataclasses.replace(CARD, minimum=Microcredits(0)), request_model="small")
+    alone = [cost(each, dataclasses.replace(CARD, minimum=Microcredits(0)), request_model="small") for each in responses]
     assert found.exact_credits == sum(each.exact_credits for each in alone)
     assert found.usd == sum(each.usd for each in alone)
     assert set(found.flags) == {flag for each in alone for flag in each.flags}

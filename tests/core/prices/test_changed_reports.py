@@ -1,7 +1,6 @@
 """Reports whose fields somebody renamed, wrapped, repeated or wrote as text: a lower charge says so by a flag."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.no_price import NoPrice
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage
 from tests.core.prices.changed_reports import CHANGES, REPORTS, WRAPPERS, as_fraction, as_text, changed, counts
 

@@ -1,13 +1,12 @@
 """What a usage leaves unset comes from the work that was reserved."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.prices.completing import complete_usage
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from tests.core.prices.priced import CARD, NOW, bound, price, unbounded
 

@@ -1,7 +1,7 @@
 """A cost has the lines that it is the sum of: what was counted, at which rate, and where that is from."""
 
+import dataclasses
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,6 +17,7 @@ from creditmeter.core.prices.rate_card import PriceUnit, RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.rates import TextPrices, TextRates
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage
 from tests.core.prices.cards import cards, counts, usages
 from tests.core.prices.priced import NOW, price
@@ -78,7 +79,7 @@ CARD = parse_rate_card(
 
 def text(model: str, input_tokens: int, output_tokens: int = 0, **beside: object) -> Usage:
     """A usage of text."""
-    return replace(Usage("text", "", model, input_tokens=input_tokens, output_tokens=output_tokens), **beside)  # type: ignore[arg-type]  # as the test says
+    return replace(Usage("text", "", model, input_tokens=input_tokens, output_tokens=output_tokens), **beside)
 
 
 def shown(line: CostLine) -> str:
@@ -196,7 +197,7 @@ def test_each_response_has_its_lines() -> None:
 def test_the_lines_of_the_dearest_count() -> None:
     """Of a served model without a price, the one that stands in: here the card's fallback, not the cheaper one asked for."""
     usage = replace(text("own", 1_000), response_model="unheard-of")
-    cost = Pricing(RateCards(replace(CARD, text=CARD.text[1:]))).cost(usage, None, NOW)
+    cost = Pricing(RateCards(dataclasses.replace(CARD, text=CARD.text[1:]))).cost(usage, None, NOW)
     assert isinstance(cost, Cost)
     assert cost.flags == (ChargeFlag.FALLBACK_PRICE,)
     assert [each.origin.rule for each in cost.lines] == ["dear"]
@@ -211,8 +212,8 @@ def test_the_lines_add_up_to_the_exact_price(card: RateCard, usage: Usage, more:
     """To the last digit, in credits; and in dollars where the rates are."""
     fees = {("", "", "web_searches"): Decimal("2.5"), ("", "m", "code_executions"): Decimal("0.7")}
     tiers = {("", "service_tier", "flex"): Decimal("0.55"), ("", "speed", "fast"): Decimal("1.75")}
-    rule = replace(card.text[0], markup=Decimal("1.15") if card.text[0].unit is PriceUnit.USD else Decimal(1))
-    card = replace(card, fees=fees, tiers=tiers, text=(rule,))
+    rule = dataclasses.replace(card.text[0], markup=Decimal("1.15") if card.text[0].unit is PriceUnit.USD else Decimal(1))
+    card = dataclasses.replace(card, fees=fees, tiers=tiers, text=(rule,))
     cost = price(card, replace(usage, units={**usage.units, **more}, served=served))
     assert sum((each.credits for each in cost.lines), Decimal(0)) == cost.exact_credits
     if rule.unit is PriceUnit.USD:

@@ -1,7 +1,7 @@
 """A charge is explained by pricing what it keeps once more, and whether that comes to what was charged is said."""
 
+import dataclasses
 import json
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from creditmeter.core.prices.rate_card import CostBasis, RateCard
 from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.rates import TextPrices, TextRates
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.cards import cards, counts, usages
 from tests.core.prices.priced import NOW, reserved
@@ -187,9 +188,9 @@ def test_steps_have_one_reported_cost() -> None:
 
 def test_responses_that_a_charge_does_not_keep() -> None:
     """It keeps the first 64. Of 70 x 1,000 tokens at 0.001 credits, 64 are explained."""
-    cost = priced(report(*[("small", 1_000)] * 70), replace(CARD, cap=None))
+    cost = priced(report(*[("small", 1_000)] * 70), dataclasses.replace(CARD, cap=None))
     assert cost.amount == from_credits(70)
-    found = explained_charge(replace(CARD, cap=None), charged(cost))
+    found = explained_charge(dataclasses.replace(CARD, cap=None), charged(cost))
     assert found.outcome is Outcome.DIFFERENT
     assert found.explanation is not None
     assert found.explanation.cost.amount == from_credits(MAX_PRICED_PARTS)
@@ -255,7 +256,7 @@ def test_an_amount_and_a_lost_card() -> None:
 
 def test_another_price_is_another_explanation() -> None:
     """A card that says something else does not explain the charge, and that is said."""
-    other = replace(CARD, credits_per_usd=Decimal(200))
+    other = dataclasses.replace(CARD, credits_per_usd=Decimal(200))
     found = explained_charge(other, charged(priced(text("small", 3_000))))
     assert found.outcome is Outcome.DIFFERENT
     assert found.explanation is not None
@@ -370,7 +371,7 @@ def test_the_higher_cost_of_each_of_several_responses_is_explained(costs: tuple[
 
     0.004 x 1.5 is below 0.01, which is 1 credit; 0.05 x 1.5 is 7.5 credits, and 0.02 x 1.5 is 3.
     """
-    card = replace(CARD, text=tuple(replace(each, basis=CostBasis.HIGHER) for each in CARD.text))
+    card = dataclasses.replace(CARD, text=tuple(dataclasses.replace(each, basis=CostBasis.HIGHER) for each in CARD.text))
     cost = priced(gateway(*costs), card)
     assert cost.amount == from_credits(amount)
     found = explained_charge(card, charged(cost))

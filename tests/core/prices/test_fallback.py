@@ -1,6 +1,6 @@
 """The model that a call is priced by, and the one that stands in for it."""
 
-from dataclasses import replace
+import dataclasses
 from decimal import Decimal
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.refusals import UnpricedWork
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from tests.core.prices.priced import CARD, NOW, bound, price, text
 
@@ -29,7 +30,7 @@ def test_the_price_follows_the_model_that_served(request_model: str, response_mo
 
 def test_a_fallback_prices_any_text_and_says_so() -> None:
     """At the rates of the model that the card names."""
-    card = replace(CARD, fallback="gpt-4o")
+    card = dataclasses.replace(CARD, fallback="gpt-4o")
     usage = text("unheard-of", 8_001)
     at_fallback = price(card, text("gpt-4o", 8_001))
     assert price(card, usage) == replace(at_fallback, usage=usage, flags=(ChargeFlag.FALLBACK_PRICE,))
@@ -40,6 +41,6 @@ def test_a_fallback_prices_any_text_and_says_so() -> None:
 
 def test_all_flags_are_kept() -> None:
     """One charge may have several."""
-    card = replace(CARD, fallback="gpt-4o", cap=from_credits(1))
+    card = dataclasses.replace(CARD, fallback="gpt-4o", cap=from_credits(1))
     flags = price(card, text("unheard-of", 8_000, cache_read=8_001)).flags
     assert flags == (ChargeFlag.FALLBACK_PRICE, ChargeFlag.CONTRADICTORY_USAGE, ChargeFlag.CAPPED)

@@ -1,6 +1,5 @@
 """Fees beside tokens: which one a unit has, and what it makes of a call's price."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -19,6 +18,7 @@ from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import low_price
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.priced import CARD as DEFAULT_CARD
 from tests.core.prices.priced import NOW, bound, price, unbounded

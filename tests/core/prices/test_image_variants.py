@@ -1,7 +1,6 @@
 """Sizes and qualities of images, however they are written."""
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -20,6 +19,7 @@ from creditmeter.core.prices.reported.calls import reported_call
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import price_bound
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from tests.core.prices.documents import HEAD
 from tests.core.prices.priced import CARD, NOW, bound, price

@@ -1,7 +1,5 @@
 """Images, tools and actions have a price each."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.prices.item_prices import MAX_QUANTITY
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, low_price, price_bound
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from tests.core.prices.cards import cards
 from tests.core.prices.priced import CARD, NOW, TEST_CARD, bound, price

@@ -11,7 +11,7 @@
 | OpenAI's first models of audio        | audio        | what OpenAI charges                         |
 """
 
-from dataclasses import replace
+import dataclasses
 from decimal import Decimal
 
 import pytest
@@ -22,6 +22,7 @@ from creditmeter.core.prices.price_list import Clause, Conditional, Model, Opera
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.prices.usage_costs import price_usage
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage
 from tests.core.prices.priced import CARD, NOW, price, unbounded
 
@@ -65,8 +66,8 @@ def test_a_class_without_a_rate_has_that_of_the_maker() -> None:
 def test_a_rare_class_without_a_rate_has_that_of_the_maker() -> None:
     """And its own where it has one."""
     video = {"video_input": Decimal(5), "video_output": Decimal(6)}
-    maker = model("paint", TextPrices(replace(rates(1, 2), rare=video)))
-    own = model("google/paint", TextPrices(replace(rates(1, 2), rare={"video_input": Decimal(4)})))
+    maker = model("paint", TextPrices(dataclasses.replace(rates(1, 2), rare=video)))
+    own = model("google/paint", TextPrices(dataclasses.replace(rates(1, 2), rare={"video_input": Decimal(4)})))
     found = rates_of(listing(google=maker, openrouter=own), "openrouter", "google/paint")
     assert found.rare == {"video_input": 4, "video_output": 6}
 
@@ -142,7 +143,7 @@ def test_each_length_has_the_rates_of_the_maker_for_it() -> None:
 def test_audio_and_images_are_charged(provider: str, name: str, counts: tuple[int, int, dict[str, int]], usd: str) -> None:
     """By hand, for what the list has the rates of text alone."""
     tokens_in, tokens_out, parts = counts
-    usage = replace(Usage("text", provider, name, input_tokens=tokens_in, output_tokens=tokens_out), **parts)  # type: ignore[arg-type]  # all are counts
+    usage = replace(Usage("text", provider, name, input_tokens=tokens_in, output_tokens=tokens_out), **parts)
     assert price(unbounded(CARD), usage).usd == Decimal(usd)
 
 

@@ -1,6 +1,6 @@
 """What has no price is refused, and the refusal says why."""
 
-from dataclasses import replace
+import dataclasses
 from decimal import Decimal
 
 import pytest
@@ -13,6 +13,7 @@ from creditmeter.core.prices.rate_card import MAX_TOKENS, ImageRule, RateCard
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, price_bound
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from tests.core.prices.priced import CARD, NOW, TEST_CARD, text
 
@@ -148,5 +149,5 @@ def test_every_field_that_is_missing_is_named(call: Work | Usage, violations: tu
 def test_an_unpriced_name_comes_with_those_near_it(work: Work, hint: str) -> None:
     """At the end of the message."""
     images = (ImageRule(model="wide", also=("wide-a", "wide-b"), credits=Decimal(1), variants={}),)
-    card = replace(TEST_CARD, images=images)
+    card = dataclasses.replace(TEST_CARD, images=images)
     assert explained(card, work, UnpricedWork("no price")) == UnpricedWork(f"no price{hint}")

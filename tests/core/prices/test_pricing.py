@@ -1,6 +1,6 @@
 """From requests to amounts: what a reservation's bound and a provider's report make of each other."""
 
-from dataclasses import replace
+import dataclasses
 from decimal import Decimal
 
 import pytest
@@ -17,6 +17,7 @@ from creditmeter.core.prices.pricing import Pricing, Quoted
 from creditmeter.core.prices.rate_card import RateCard, ToolRules
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage, Work
 from creditmeter.forms.rate_cards import load
 from tests.core.prices.cards import cards
@@ -256,4 +257,4 @@ def test_each_line_of_the_packages_own_prices_is_quoted(card: LoadedCard) -> Non
 @given(cards(), st.dictionaries(st.sampled_from(["web_search", "*", "seo"]), st.decimals(0, 10, places=2)))
 def test_each_line_of_any_prices_is_quoted(card: RateCard, by_name: dict[str, Decimal]) -> None:
     """Tools that a card names and those that it does not."""
-    assert_each_line_is_quoted(replace(card, tools=ToolRules(Decimal("0.5"), by_name), free=frozenset({"view"})))
+    assert_each_line_is_quoted(dataclasses.replace(card, tools=ToolRules(Decimal("0.5"), by_name), free=frozenset({"view"})))

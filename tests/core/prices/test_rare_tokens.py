@@ -1,6 +1,5 @@
 """Classes of tokens that few models have a rate for: cached audio and images, video, citations."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.prices.rate_card_document import parse_rate_card
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage
 from tests.core.prices.priced import CARD, TEST_CARD, price
 

@@ -1,6 +1,6 @@
 """An exact price is rounded once, and bounded."""
 
-from dataclasses import replace
+import dataclasses
 from decimal import Decimal
 
 import pytest
@@ -12,6 +12,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_card import MAX_TOKENS, RateCard, TextRule
 from creditmeter.core.prices.rates import TextPrices, TextRates
 from creditmeter.core.prices.rounding import up_to_increment
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage
 from tests.core.prices.cards import cards, usages
 from tests.core.prices.priced import TEST_CARD, price, text, unbounded
@@ -40,7 +41,7 @@ def test_rounding_then_minimum_then_cap(
     exact: str, increment: str, minimum: str, cap: str | None, credits: str, flags: tuple[ChargeFlag, ...]
 ) -> None:
     """Each bound is told by a flag where it changed the price; the exact price is kept whatever is charged."""
-    card = replace(
+    card = dataclasses.replace(
         TEST_CARD,
         increment=from_credits(increment),
         minimum=from_credits(minimum),
@@ -57,13 +58,13 @@ def test_a_model_that_costs_nothing_costs_nothing() -> None:
 
 def test_the_minimum_is_for_text() -> None:
     """An action's price is what the card says."""
-    card = replace(unbounded(TEST_CARD), minimum=from_credits(1))
+    card = dataclasses.replace(unbounded(TEST_CARD), minimum=from_credits(1))
     assert price(card, Usage(action="tool", tool="cheap_search")).amount == from_credits("0.4")
 
 
 def test_the_cap_is_for_every_action() -> None:
     """One call never costs more."""
-    card = replace(TEST_CARD, cap=from_credits(15))
+    card = dataclasses.replace(TEST_CARD, cap=from_credits(15))
     usage = Usage(action="image", request_model="paint", variant="hd")
     cost = price(card, usage)
     assert cost == Cost(from_credits(15), Decimal(20), Decimal("0.2"), "test", usage, (ChargeFlag.CAPPED,))
@@ -72,7 +73,7 @@ def test_the_cap_is_for_every_action() -> None:
 def test_dollars_that_credits_do_not_divide_into_have_28_digits() -> None:
     """The only quotient there is; what is charged does not depend on it."""
     usage = text("in-credits", 10_000)
-    cost = price(replace(TEST_CARD, credits_per_usd=Decimal(3)), usage)
+    cost = price(dataclasses.replace(TEST_CARD, credits_per_usd=Decimal(3)), usage)
     assert cost == Cost(from_credits(1), Decimal(1), Decimal("0.3333333333333333333333333333"), "test", usage)
 
 

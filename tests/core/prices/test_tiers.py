@@ -1,7 +1,7 @@
 """What a call costs that was served in another way than usual, by the list, by the card's factors, or by neither."""
 
+import dataclasses
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -19,6 +19,7 @@ from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.rate_cards import RateCards
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.prices.work_bounds import low_price
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 from tests.core.prices.cards import cards, usages, work_for
 from tests.core.prices.priced import CARD as DEFAULT
@@ -218,7 +219,7 @@ def test_fast_mode_of_anthropic_is_held_and_charged_at_its_own_price(tier: str) 
 @given(cards(), usages(), st.sampled_from(["0", "0.5", "1", "1.75", "999.9999"]), st.integers(0, 3))
 def test_no_usage_at_the_tier_asked_for_costs_more_than_the_hold(card: RateCard, usage: Usage, factor: str, more: int) -> None:
     """Whatever the factor."""
-    card = unbounded(replace(card, tiers={("", "service_tier", "t"): Decimal(factor)}, cap=None))
+    card = unbounded(dataclasses.replace(card, tiers={("", "service_tier", "t"): Decimal(factor)}, cap=None))
     served = replace(usage, served=Served("t"))
     work = replace(work_for(usage, 0, more), service_tier="t")
     assume(work.input_tokens or work.max_output_tokens)
@@ -229,7 +230,7 @@ def test_no_usage_at_the_tier_asked_for_costs_more_than_the_hold(card: RateCard,
 @given(cards(), usages(), st.sampled_from(["flex", "batch"]), st.sampled_from(["fast", "slow"]))
 def test_a_way_without_a_price_never_costs_less_without_a_flag(card: RateCard, usage: Usage, tier: str, speed: str) -> None:
     """It costs exactly what is standard."""
-    card = replace(card, tiers={("", "speed", "fast"): Decimal(3)})
+    card = dataclasses.replace(card, tiers={("", "speed", "fast"): Decimal(3)})
     plain, found = price(card, usage), price(card, replace(usage, served=Served(tier, speed)))
     assert ChargeFlag.UNKNOWN_TIER in found.flags
     assert speed == "fast" or (found.amount, found.usd) == (plain.amount, plain.usd)

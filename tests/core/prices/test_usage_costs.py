@@ -1,6 +1,6 @@
 """What a call cost, by its usage."""
 
-from dataclasses import replace
+import dataclasses
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,6 +14,7 @@ from creditmeter.core.prices.item_prices import MAX_QUANTITY
 from creditmeter.core.prices.rate_card import MAX_TOKENS, PriceUnit, RateCard
 from creditmeter.core.prices.usage_costs import price_usage
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage
 from tests.core.prices.cards import cards, counts, usages
 from tests.core.prices.priced import CARD, NOW, TEST_CARD, price, text
@@ -165,7 +166,8 @@ def test_more_tokens_never_cost_less(card: RateCard, usage: Usage, total: str, m
     """Where only a total grows, by tokens of the plain class, and not into other rates."""
     prices = card.text[0].prices
     assert prices is not None
-    card = replace(card, text=(replace(card.text[0], prices=replace(prices, long_context=())),))
+    rule = dataclasses.replace(card.text[0], prices=dataclasses.replace(prices, long_context=()))
+    card = dataclasses.replace(card, text=(rule,))
     plain = Usage("text", "", "m", "", usage.input_tokens, usage.output_tokens)
     larger = replace(plain, **{total: getattr(plain, total) + more})
     assert price(card, plain).amount <= price(card, larger).amount

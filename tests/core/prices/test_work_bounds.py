@@ -1,6 +1,6 @@
 """The most and the least that work can cost, and what a budget pays for."""
 
-from dataclasses import replace
+import dataclasses
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ from creditmeter.core.prices.rate_card_document import parse_rate_card
 from creditmeter.core.prices.token_costs import input_parts, output_parts
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from tests.core.prices.cards import cards, counts, usages, work_for
 from tests.core.prices.priced import CARD, NOW, TEST_CARD, bound, price, unbounded
@@ -186,7 +187,7 @@ def test_the_bound_takes_every_token_for_the_dearest_that_it_may_be() -> None:
 
 def test_no_bound_is_above_the_cap() -> None:
     """However long the work."""
-    card = replace(CARD, cap=from_credits(10))
+    card = dataclasses.replace(CARD, cap=from_credits(10))
     assert bound(card, Work("text", "", "gpt-4o", MAX_TOKENS, MAX_TOKENS)).amount == from_credits(10)
 
 
@@ -234,7 +235,7 @@ def test_no_plain_usage_costs_more_than_the_bound_of_work_that_says_no_more(
     """Without a write to a cache, audio, images or video of the input; with no more citations than are said."""
     no_parts = dict.fromkeys((*("cache_creation_input_tokens", "cache_creation_1h_input_tokens"), *KINDS))
     units = {"citation_tokens": citations, "video_output_tokens": usage.units.get("video_output_tokens", 0)}
-    plain = replace(usage, units=units, **no_parts)  # type: ignore[arg-type]  # all are counts
+    plain = replace(usage, units=units, **no_parts)
     most_input = max(plain.input_tokens or 0, input_parts(plain))
     most_output = max(plain.output_tokens or 0, output_parts(plain))
     assume(most_input or most_output)

@@ -1,7 +1,5 @@
 """What alerts are held against, read off a ledger, and what a ledger writes down when one fires."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.accounts import Alert
@@ -13,6 +11,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alert_thresholds import CreditLevel, Watch
 from creditmeter.core.settlement.alerting import watch
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
+from creditmeter.core.values import replace
 from tests.core.builders import account, at, charge, grant, mc, midnight_after, plan
 
 NOON = at("10 12:00")

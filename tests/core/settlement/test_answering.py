@@ -1,7 +1,5 @@
 """Exchanges: what a message means to the central store, what an answer means to a book, and that both mean it only once."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.accounts import Account, AccountState
@@ -27,6 +25,7 @@ from creditmeter.core.metering.offline import with_later_resets
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.values import replace
 from tests.core.builders import (
     ACCOUNT,
     ALWAYS,

@@ -1,6 +1,5 @@
 """The ledger: what a plan gives and when, what lapses and when, what can be taken back, and how debt is repaid."""
 
-from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ from creditmeter.core.credit.grants import GrantKind, GrantSource
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, from_datetime
 from creditmeter.core.refusals import GrantEnded, GrantNotFound
+from creditmeter.core.values import replace
 from tests.core.builders import (
     ELSEWHERE,
     Central,

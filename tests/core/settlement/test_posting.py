@@ -1,7 +1,5 @@
 """Posting: which grants a charge draws on, and what becomes of cost that no credit stands behind."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.charges import Charge
@@ -9,6 +7,7 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import MINUTE, Instant
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 from tests.core.builders import (
     ELSEWHERE,

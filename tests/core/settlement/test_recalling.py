@@ -1,7 +1,5 @@
 """Recalls: who waits for credit that others may have idle, who is asked for it, and when it is known that no more comes."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.accounts import AccountState
@@ -10,6 +8,7 @@ from creditmeter.core.instants import DAY, MINUTE, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
+from creditmeter.core.values import replace
 from tests.core.builders import Central, account, at, daily, grant
 from tests.core.peers import PATIENCE, Peer, central_with, need, outcome, sidecars
 

@@ -1,7 +1,6 @@
 """Leases of sidecars that never return are reclaimed, for good; what is posted too late, or by a copy, is excess."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from creditmeter.core.metering.book import Change
 from creditmeter.core.metering.composing import Envelope, accept, compose, has_idle, has_unfinished
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN, reclaim_lost
 from creditmeter.core.settlement.posting import excess_of
+from creditmeter.core.values import replace
 from tests.core.builders import (
     ALWAYS,
     Central,

@@ -1,7 +1,5 @@
 """Refunds: debt is cancelled first, then draws are undone, last drawn first; what belongs to an ended grant lapses."""
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.charges import Refund, RefundMode
@@ -10,6 +8,7 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import RefundExceedsCharge
 from creditmeter.core.settlement.refunding import post_refund, refundable
+from creditmeter.core.values import replace
 from tests.core.builders import (
     ELSEWHERE,
     Central,

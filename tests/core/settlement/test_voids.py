@@ -20,8 +20,6 @@ Each scenario begins at 09:00 with a lease, and the grant `g` of 10 is voided at
 | 7 held, 2 used   | bought credit stood in for g, more is bought   | what g has beyond what is out is taken back at once    |
 """
 
-from dataclasses import replace
-
 import pytest
 
 from creditmeter.core.credit.charges import Refund, RefundMode
@@ -31,6 +29,7 @@ from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.refusals import GrantVoided
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
+from creditmeter.core.values import replace
 from tests.core.builders import (
     ELSEWHERE,
     HERE,

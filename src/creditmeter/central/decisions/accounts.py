@@ -1,22 +1,31 @@
-"""Opening an account for a decision: locks its row, loads the other rows through `contents`, and saves what was decided.
+"""Opening accounts for decisions: locks their rows, loads the other rows through `contents`, and saves what was decided.
 
-`open_ledger` locks the account's row until the transaction ends. So decisions about one account are taken one after another,
-whichever sidecar asks. `OpenLedger.save` writes the account's running totals, the grants, leases, charges, refunds, recalls and
-alert watches that changed, and new lines of history and deliveries of alerts.
+`open_ledgers` locks the accounts' rows until the transaction ends, in the order of their ids. So decisions about one account
+are taken one after another, whichever sidecar asks. `save_ledgers` writes the accounts' running totals, the grants, leases,
+charges, refunds, recalls and alert watches that changed, and new lines of history and deliveries of alerts: one statement for
+each table, however many accounts there are.
 """
 
-from sqlalchemy import bindparam, delete, select, update
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from creditmeter.central.decisions.contents import NOTHING_ELSE, Topic, load_contents
+from sqlalchemy import RowMapping, Select, bindparam, delete, select, update
+
+from creditmeter.central.decisions.contents import load_contents
 from creditmeter.central.decisions.deliveries import delivery_row
 from creditmeter.central.decisions.notifications import notify
 from creditmeter.central.decisions.running_sums import RunningSums
+from creditmeter.central.decisions.topics import NOTHING_ELSE, Topic
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.balance_days import begin_day
-from creditmeter.central.schema.reading import reads_account
+from creditmeter.central.schema.listed import as_list, listed
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import (
+    Row,
     charge_row,
     entry_row,
     grant_row,
@@ -30,11 +39,9 @@ from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.ids import AccountId, AccountKey
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alerting import watch
-from creditmeter.core.settlement.ledger import Ledger, LedgerChanges
+from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import mark_ready
 
-_ACCOUNT = select(tables.accounts).where(tables.accounts.c.account_id == bindparam("account_id"))
-_LOCKED_ACCOUNT = _ACCOUNT.with_for_update()
 _SAVED = "balance_microcredits", "last_entry", "summed_entry", "decided_at", "debt_microcredits", "to_come_microcredits"
 _SAVE_ACCOUNT = (
     update(tables.accounts)
@@ -49,61 +56,96 @@ class OpenLedger:
 
     def __init__(self, ledger: Ledger, last_entry: int, decided_at: Instant, sums: RunningSums) -> None:
         self.ledger = ledger
-        self._last_entry = last_entry
-        self._decided_at = decided_at
-        self._sums = sums
+        self.last_entry = last_entry
+        self.decided_at = decided_at
+        self.sums = sums
 
     async def save(self, connection: AsyncConnection) -> None:
-        """Write what the ledger decided, and notify sidecars whose recalls became ready.
+        """Write what the ledger decided: see `save_ledgers`."""
+        await save_ledgers(connection, [self])
+
+    async def finish(self, connection: AsyncConnection) -> None:
+        """Decide what follows from the decision, before it is written: what alerts fire, and what lapses.
 
         What no lease needs any more after the decision lapses with it, so the next reader finds nothing that is due.
         """
-        self.ledger.lapse()
-        mark_ready(self.ledger)
-        if self.ledger.account.alerts:
-            await _watch_alerts(connection, self.ledger, self._last_entry)
-        ledger, changes = self.ledger, self.ledger.changes
-        account_id = ledger.account.account_id
-        await begin_day(connection, account_id, self._last_entry, self._decided_at, ledger.now)
-        await upsert(connection, tables.grants, [grant_row(account_id, each, ledger.now) for each in changes.grants.values()])
-        await upsert(connection, tables.leases, [lease_row(account_id, each) for each in changes.leases.values()])
-        await upsert(connection, tables.charges, [charge_row(each) for each in changes.charges.values()])
-        if changes.refunds:  # a refund is made once and never changes
-            await connection.execute(tables.refunds.insert(), [refund_row(each) for each in changes.refunds.values()])
-        await _save_recalls(connection, account_id, changes)
-        entries = [
-            entry_row(account_id, number, entry) for number, entry in enumerate(changes.entries, start=self._last_entry + 1)
-        ]
-        if entries:
-            await connection.execute(tables.history.insert(), entries)
-        last_entry = self._last_entry + len(entries)
-        values = {
-            "of_account": account_id,
-            "balance_microcredits": ledger.balance,
+        ledger = self.ledger
+        ledger.lapse()
+        mark_ready(ledger)
+        if ledger.account.alerts:
+            await _watch_alerts(connection, ledger, self.last_entry)
+        await begin_day(connection, ledger.account.account_id, self.last_entry, self.decided_at, ledger.now)
+
+    async def totals(self, connection: AsyncConnection) -> Row:
+        """The running totals of the account's row."""
+        last_entry = self.last_entry + len(self.ledger.changes.entries)
+        return {
+            "of_account": self.ledger.account.account_id,
+            "balance_microcredits": self.ledger.balance,
             "last_entry": last_entry,
             "summed_entry": last_entry,
-            "decided_at": ledger.now,
-            **await self._sums.save(connection, ledger),
+            "decided_at": self.ledger.now,
+            **await self.sums.save(connection, self.ledger),
         }
-        await connection.execute(_SAVE_ACCOUNT, values)
+
+    def entries(self) -> list[Row]:
+        """The rows of the new lines of history."""
+        numbered = enumerate(self.ledger.changes.entries, start=self.last_entry + 1)
+        return [entry_row(self.ledger.account.account_id, number, entry) for number, entry in numbered]
 
 
-@reads_account
+async def save_ledgers(connection: AsyncConnection, opened: Sequence[OpenLedger]) -> None:
+    """Write what the ledgers decided, and notify sidecars whose recalls became ready."""
+    for each in opened:
+        await each.finish(connection)
+    ledgers = [each.ledger for each in opened]
+    changes = [(each.account.account_id, each.now, each.changes) for each in ledgers]
+    grants = [grant_row(account_id, each, now) for account_id, now, changed in changes for each in changed.grants.values()]
+    leases = [lease_row(account_id, each) for account_id, _, changed in changes for each in changed.leases.values()]
+    await upsert(connection, tables.grants, grants)
+    await upsert(connection, tables.leases, leases)
+    await upsert(connection, tables.charges, [charge_row(each) for one in ledgers for each in one.changes.charges.values()])
+    refunds = [refund_row(each) for one in ledgers for each in one.changes.refunds.values()]
+    if refunds:  # a refund is made once and never changes
+        await connection.execute(tables.refunds.insert(), refunds)
+    await _save_recalls(connection, ledgers)
+    entries = [row for each in opened for row in each.entries()]
+    if entries:
+        await connection.execute(tables.history.insert(), entries)
+    totals = [await each.totals(connection) for each in opened]
+    if totals:
+        await connection.execute(_SAVE_ACCOUNT, totals)
+
+
+async def open_ledgers(
+    connection: AsyncConnection, topics: Mapping[AccountId, Topic], now: Instant, *, lock: bool = True
+) -> dict[AccountId, OpenLedger]:
+    """The ledgers of those of these accounts that there are, in the order of their ids.
+
+    The `now` of each is the given one, or the moment of the account's last decision if that is later. With `lock` the accounts
+    stay locked until the transaction ends.
+    """
+    query = _accounts_query(connection.dialect.name, lock=lock)
+    rows = (await connection.execute(query, as_list("accounts", ((each,) for each in topics)))).mappings().all()
+    by_now: dict[Instant, list[RowMapping]] = defaultdict(list)
+    for row in rows:
+        with reading(row["account_id"], "the row of accounts"):
+            by_now[max(now, row["decided_at"])].append(row)
+    opened: dict[AccountId, OpenLedger] = {}
+    for at, some in by_now.items():
+        loaded = await load_contents(connection, [(row, topics[row["account_id"]]) for row in some], at)
+        for row, (contents, sums) in zip(some, loaded, strict=True):
+            with reading(row["account_id"], "a row"):
+                ledger = Ledger(contents, at)
+            opened[row["account_id"]] = OpenLedger(ledger, row["last_entry"], row["decided_at"], sums)
+    return {row["account_id"]: opened[row["account_id"]] for row in rows}
+
+
 async def open_ledger(
     connection: AsyncConnection, account_id: AccountId, now: Instant, topic: Topic = NOTHING_ELSE, *, lock: bool = True
 ) -> OpenLedger | None:
-    """The ledger of an account; None if there is no such account.
-
-    Its `now` is the given one, or the moment of the account's last decision if that is later. With `lock` the account stays
-    locked until the transaction ends.
-    """
-    query = _LOCKED_ACCOUNT if lock else _ACCOUNT
-    row = (await connection.execute(query, {"account_id": account_id})).mappings().one_or_none()
-    if row is None:
-        return None
-    now = max(now, row["decided_at"])
-    contents, sums = await load_contents(connection, row, now, topic)
-    return OpenLedger(Ledger(contents, now), row["last_entry"], row["decided_at"], sums)
+    """The ledger of an account, as by `open_ledgers`; None if there is no such account."""
+    return (await open_ledgers(connection, {account_id: topic}, now, lock=lock)).get(account_id)
 
 
 async def account_with_key(connection: AsyncConnection, key: AccountKey) -> AccountId | None:
@@ -113,15 +155,17 @@ async def account_with_key(connection: AsyncConnection, key: AccountKey) -> Acco
     return None if found is None else AccountId(found)
 
 
-async def _save_recalls(connection: AsyncConnection, account_id: AccountId, changes: LedgerChanges) -> None:
+async def _save_recalls(connection: AsyncConnection, ledgers: Sequence[Ledger]) -> None:
     """Write recalls, and notify the sidecars that should send a message, once this transaction is committed."""
     recalls = tables.recalls
-    await upsert(connection, recalls, [recall_row(account_id, each) for each in changes.recalls.values() if each is not None])
-    for (sidecar_id, purpose), each in changes.recalls.items():
-        if each is None:
+    changed = [(each.account.account_id, key, one) for each in ledgers for key, one in each.changes.recalls.items()]
+    await upsert(connection, recalls, [recall_row(account_id, one) for account_id, _, one in changed if one is not None])
+    for account_id, (sidecar_id, purpose), one in changed:
+        if one is None:
             place = recalls.c.account_id == account_id, recalls.c.sidecar_id == sidecar_id, recalls.c.purpose == purpose.value
             await connection.execute(delete(recalls).where(*place))
-    await notify(connection, account_id, changes.notified)
+    for each in ledgers:
+        await notify(connection, each.account.account_id, each.changes.notified)
 
 
 async def _watch_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> None:
@@ -134,3 +178,11 @@ async def _watch_alerts(connection: AsyncConnection, ledger: Ledger, last_entry:
         await connection.execute(tables.alert_deliveries.insert(), [delivery_row(each) for each in watched.fired])
     for each in watched.fired:
         announce(connection, each)
+
+
+@cache
+def _accounts_query(dialect: str, *, lock: bool) -> Select[Any]:
+    accounts = tables.accounts
+    query = select(accounts).where(accounts.c.account_id.in_(listed(dialect, "accounts").rows()))
+    query = query.order_by(accounts.c.account_id)
+    return query.with_for_update(of=accounts) if lock else query

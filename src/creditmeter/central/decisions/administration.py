@@ -6,15 +6,14 @@ by its request id. A change of a plan adds a row to the plan and locks nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import delete, select, tuple_
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
 from creditmeter.central.decisions.calendars import save_change, wanted_calendar
-from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
@@ -43,6 +42,7 @@ from creditmeter.core.refusals import (
 )
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import recall_everything
+from creditmeter.core.values import replace
 
 NO_EARLIER = Instant(0)
 ABOVE_THE_MOST = InvalidRequest(
@@ -266,7 +266,7 @@ async def _forget_watches(connection: AsyncConnection, old: Account, new: Accoun
 
 def _set_values(update: AccountUpdate, schedule: Schedule) -> Mapping[str, Any]:
     """The values of the account that an update sets, with the time zone and the anchor day of the new schedule."""
-    names = (each.name for each in fields(update) if each.name not in ("time_zone", "anchor_day"))
+    names = (name for name in update.__struct_fields__ if name not in ("time_zone", "anchor_day"))
     values = {name: value for name in names if (value := getattr(update, name)) is not None}
     calendar = {"time_zone": schedule.calendar.time_zone, "anchor_day": schedule.calendar.anchor_day}
     return values | calendar | ({"plan_id": update.plan_id or None} if update.plan_id is not None else {})

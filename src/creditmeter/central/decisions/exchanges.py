@@ -1,26 +1,30 @@
 """Exchanges with sidecars: opens the accounts that a sidecar's messages are about, saves them and the answers.
 
-The reclaiming of lost sidecars' leases is here, too. An exchange shares a lock on the sidecar's row, opens the account of each
-message in the order of their ids, and saves with each ledger the answer and the refused calls. A preview locks and saves
-nothing.
+The reclaiming of lost sidecars' leases is here, too. An exchange shares a lock on the sidecar's row, opens the accounts of its
+messages, and saves with the ledgers the answers and the refused calls. A preview locks and saves nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 
-from creditmeter.central.decisions.accounts import OpenLedger, open_ledger
+from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers
 from creditmeter.central.decisions.administration import create_on_first_touch
-from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.refused_calls import put_refused_calls
 from creditmeter.central.decisions.registration import fence
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.listed import as_list, listed
 from creditmeter.central.schema.reading import reading
+from creditmeter.central.schema.rows import Row
 from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
@@ -30,13 +34,8 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import answer, reclaim_lost
 from creditmeter.core.settlement.balance_summary import balance_summary
+from creditmeter.core.values import replace
 from creditmeter.forms.answers import ANSWER
-
-_APPLIED = select(tables.exchanges.c.seq, tables.exchanges.c.answer).where(
-    tables.exchanges.c.account_id == bindparam("account_id"),
-    tables.exchanges.c.sidecar_id == bindparam("sidecar_id"),
-    tables.exchanges.c.epoch == bindparam("epoch"),
-)
 
 
 class Exchanges:
@@ -90,15 +89,12 @@ class Exchanges:
             CentralUnavailable: the store did not answer. Whether the messages were applied is unknown, so the sidecar has to
                 send them again unchanged.
         """
-        replies: dict[AccountId, Reply] = {}
         async with self._database.write(is_short=True) as connection:
             first = messages[0]
             fenced = await fence(connection, first.sidecar_id, first.epoch)
             if fenced is not None:
                 return fenced
-            now = await self._clock.now(connection)
-            for message in sorted(messages, key=lambda each: each.account_id):
-                replies[message.account_id] = await self._apply(connection, message, now)
+            replies = await self._apply(connection, messages, await self._clock.now(connection))
         return tuple(replies[message.account_id] for message in messages)
 
     async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
@@ -109,7 +105,7 @@ class Exchanges:
         """
         async with self._touching.read(message.account_id) as connection:
             now = await self._clock.now(connection)
-            topic = replace(_topic(message), listed=max_grants)
+            topic = dataclasses.replace(_topic(message), listed=max_grants)
             opened = await open_ledger(connection, message.account_id, now, topic, lock=False)
             if opened is None:
                 return AccountNotFound(message.account_id)
@@ -117,44 +113,76 @@ class Exchanges:
             waiting = [each for each in message.charges if each.charge_id not in answered.postings]
             return Preview(opened.ledger.account, _without(balance_summary(opened.ledger, max_grants), waiting))
 
-    async def _apply(self, connection: AsyncConnection, message: Message, now: Instant) -> Reply:
-        opened = await self._open(connection, message, now)
-        if opened is None:
-            return AccountNotFound(message.account_id)
-        applied = await self._applied(connection, message)
-        if applied is not None:
-            return applied
-        reply = answer(opened.ledger, message)
-        await opened.save(connection)
-        await put_refused_calls(connection, message.account_id, message.refused)
-        row = {
-            "account_id": message.account_id,
-            "sidecar_id": message.sidecar_id,
-            "epoch": message.epoch,
-            "seq": message.seq,
-            "answer": ANSWER.encode_text(reply),
-            "answered_at": opened.ledger.now,
-        }
-        await upsert(connection, tables.exchanges, [row])
-        return reply
+    async def _apply(self, connection: AsyncConnection, messages: Sequence[Message], now: Instant) -> Mapping[AccountId, Reply]:
+        opened = await self._open(connection, messages, now)
+        replies = await _applied(connection, messages)
+        saved: list[OpenLedger] = []
+        rows: list[Row] = []
+        for message in messages:
+            account_id = message.account_id
+            if account_id not in opened:
+                replies[account_id] = AccountNotFound(account_id)
+            elif account_id not in replies:
+                replies[account_id] = reply = answer(opened[account_id].ledger, message)
+                saved.append(opened[account_id])
+                rows.append(_exchange_row(message, reply, opened[account_id].ledger.now))
+                await asyncio.sleep(0)  # calls go on between two accounts
+        await save_ledgers(connection, saved)
+        for message in messages:
+            if message.refused and isinstance(replies[message.account_id], Answer):
+                await put_refused_calls(connection, message.account_id, message.refused)
+        await upsert(connection, tables.exchanges, rows)
+        return replies
 
-    async def _open(self, connection: AsyncConnection, message: Message, now: Instant) -> OpenLedger | None:
-        opened = await open_ledger(connection, message.account_id, now, _topic(message))
-        if opened is None and self._auto_create_plan is not None:
-            await create_on_first_touch(connection, message.account_id, self._auto_create_plan, now)
-            opened = await open_ledger(connection, message.account_id, now, _topic(message))
-        return opened
+    async def _open(
+        self, connection: AsyncConnection, messages: Sequence[Message], now: Instant
+    ) -> Mapping[AccountId, OpenLedger]:
+        """The ledgers of the messages' accounts. Those that are created are locked after the others."""
+        topics = {each.account_id: _topic(each) for each in messages}
+        opened = await open_ledgers(connection, topics, now)
+        unknown = {each: topics[each] for each in sorted(topics.keys() - opened.keys())}
+        if not unknown or self._auto_create_plan is None:
+            return opened
+        for account_id in unknown:
+            await create_on_first_touch(connection, account_id, self._auto_create_plan, now)
+        return opened | await open_ledgers(connection, unknown, now)
 
-    async def _applied(self, connection: AsyncConnection, message: Message) -> Answer | Outdated | None:
-        """The reply to a message that was applied before, or is older than one that was applied; None if it is new."""
-        place = {"account_id": message.account_id, "sidecar_id": message.sidecar_id, "epoch": message.epoch}
-        last = (await connection.execute(_APPLIED, place)).one_or_none()
-        if last is None or last.seq < message.seq:
-            return None
-        if last.seq > message.seq:
-            return Outdated(last.seq)
-        with reading(message.account_id, f"the answer to {message.sidecar_id}"):
-            return ANSWER.decode(last.answer)
+
+async def _applied(connection: AsyncConnection, messages: Sequence[Message]) -> dict[AccountId, Reply]:
+    """The replies to those of one sidecar's messages that were applied before, or are older than one that was applied."""
+    values = {"sidecar_id": messages[0].sidecar_id, "epoch": messages[0].epoch}
+    values |= as_list("accounts", ((each.account_id,) for each in messages))
+    rows = (await connection.execute(_applied_query(connection.dialect.name), values)).mappings()
+    last = {row["account_id"]: row for row in rows}
+    replies: dict[AccountId, Reply] = {}
+    for message in messages:
+        row = last.get(message.account_id)
+        if row is not None and row["seq"] >= message.seq:
+            is_same = row["seq"] == message.seq
+            with reading(message.account_id, f"the answer to {message.sidecar_id}"):
+                replies[message.account_id] = ANSWER.decode(row["answer"]) if is_same else Outdated(row["seq"])
+    return replies
+
+
+@cache
+def _applied_query(dialect: str) -> Select[Any]:
+    exchanges = tables.exchanges.c
+    return select(exchanges.account_id, exchanges.seq, exchanges.answer).where(
+        exchanges.account_id.in_(listed(dialect, "accounts").rows()),
+        exchanges.sidecar_id == bindparam("sidecar_id"),
+        exchanges.epoch == bindparam("epoch"),
+    )
+
+
+def _exchange_row(message: Message, reply: Answer, now: Instant) -> Row:
+    return {
+        "account_id": message.account_id,
+        "sidecar_id": message.sidecar_id,
+        "epoch": message.epoch,
+        "seq": message.seq,
+        "answer": ANSWER.encode_text(reply),
+        "answered_at": now,
+    }
 
 
 def _without(shown: BalanceSummary, waiting: Sequence[Charge]) -> BalanceSummary:

@@ -3,12 +3,10 @@
 It decides refunds of charges that were sent to it, whichever sidecar is asked.
 """
 
-from dataclasses import replace
-
 from creditmeter.central.decisions.accounts import account_with_key, open_ledger
 from creditmeter.central.decisions.administration import ABOVE_THE_MOST
-from creditmeter.central.decisions.contents import Topic
 from creditmeter.central.decisions.replays import remember, replay
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
 from creditmeter.core.amounts import ZERO
@@ -18,6 +16,7 @@ from creditmeter.core.ids import RefundId, origin_of
 from creditmeter.core.refusals import ChargeNotFound, Refusal, RequestIdReused
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.refunding import refund
+from creditmeter.core.values import replace
 
 
 class Refunds:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select, tuple_
 
 from creditmeter.central.decisions.accounts import open_ledger
-from creditmeter.central.decisions.contents import Topic
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection

@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Boolean, Integer, LargeBinary, RowMapping, Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
 from creditmeter.core.ids import AccountId
 
@@ -40,20 +39,6 @@ def reads(table: Table) -> Callable[[_Function], _Function]:
         return cast("_Function", read)
 
     return marked
-
-
-def reads_account(load: _Function) -> _Function:
-    """Marks a coroutine function that loads an account, and does nothing else.
-
-    Whatever it raises is raised as CentralRowDamaged, apart from faults of the store.
-    """
-
-    @wraps(load)
-    async def read(connection: AsyncConnection, account_id: AccountId, *arguments: object, **named: object) -> object:
-        with reading(account_id, "a row"):
-            return await load(connection, account_id, *arguments, **named)
-
-    return cast("_Function", read)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Accounts, and the plans that give them credit each day and each month."""
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value
 
 DEFAULT_TIME_ZONE = "UTC"
 """The time zone of an account that was created without one."""
@@ -21,16 +21,14 @@ class AccountState(Enum):
     CLOSED = "CLOSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Value, frozen=True):
     """A threshold of low credit: an amount in microcredits, or a percentage of what was granted. The other one is 0."""
 
     amount: Microcredits = Microcredits(0)
     percent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Value, frozen=True):
     """An account and its terms, amounts in microcredits. A 0 in `max_…` is the sidecar's default, any other 0 is 0."""
 
     account_id: AccountId
@@ -51,8 +49,7 @@ class Account:
         return Calendar(self.time_zone, self.anchor_day)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value, frozen=True):
     """The credit that an account is granted each day and each month, in microcredits."""
 
     plan_id: PlanId

@@ -1,24 +1,21 @@
 """The requests of operators and of the product's back end to the central store: changes of accounts and grants."""
 
-from dataclasses import dataclass
-
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
 from creditmeter.core.ids import AccountId, GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class CreateAccount:
+class CreateAccount(Value, frozen=True):
     """Create an account. An `anchor_day` of 0 is the day of its creation. The central store sets `created_at`."""
 
     request_id: RequestId
     account: Account
 
 
-@dataclass(frozen=True, slots=True)
-class AccountUpdate:
+class AccountUpdate(Value, frozen=True):
     """New values for an account, amounts in microcredits. None keeps the old value; an empty plan id removes the plan."""
 
     plan_id: PlanId | None = None
@@ -32,8 +29,7 @@ class AccountUpdate:
     alerts: tuple[Alert, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateAccount:
+class UpdateAccount(Value, frozen=True):
     """Change the terms of an account."""
 
     request_id: RequestId
@@ -41,8 +37,7 @@ class UpdateAccount:
     update: AccountUpdate
 
 
-@dataclass(frozen=True, slots=True)
-class GrantCredits:
+class GrantCredits(Value, frozen=True):
     """Give credit, `amount` in microcredits.
 
     An `effective_at` of None is now. An `expires_at` of None is never for PERMANENT credit, and else the running period's end.
@@ -58,8 +53,7 @@ class GrantCredits:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class VoidGrant:
+class VoidGrant(Value, frozen=True):
     """Take a grant back: at once what is neither spent nor out on a lease, and what is out when it returns."""
 
     request_id: RequestId
@@ -67,8 +61,7 @@ class VoidGrant:
     grant_id: GrantId
 
 
-@dataclass(frozen=True, slots=True)
-class Voided:
+class Voided(Value, frozen=True):
     """A grant after it was voided, and how much of it was taken back at once, in microcredits."""
 
     grant: Grant

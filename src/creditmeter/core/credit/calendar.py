@@ -13,13 +13,13 @@ version of the package agrees on every midnight. The rules of a zone are read wh
 """
 
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from creditmeter.core.instants import Instant, from_datetime, to_datetime
+from creditmeter.core.values import Value
 
 LAST_ANCHOR_DAY = 31
 
@@ -32,8 +32,7 @@ _ZONES_KEPT = 1_024
 _ONE_DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
+class Calendar(Value, frozen=True):
     """When an account's periods start: at local midnights of `time_zone`, and its months on `anchor_day` (1 to 31).
 
     Raises:
@@ -51,8 +50,7 @@ class Calendar:
             raise ValueError(f"an anchor day is 1 to {LAST_ANCHOR_DAY}, not {self.anchor_day}")
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(Value, frozen=True):
     """One day or one month of a calendar: `[starts_at, ends_at)`. Its key is the local date (ISO) of its first day."""
 
     key: str
@@ -102,8 +100,7 @@ def end_of_day(calendar: Calendar, moment: Instant) -> Instant:
     return day.starts_at if is_last or moment == day.starts_at else day.ends_at
 
 
-@dataclass(frozen=True, slots=True)
-class _Month:
+class _Month(Value, frozen=True):
     """A month of the year, whose period starts on a calendar's anchor day within it."""
 
     year: int

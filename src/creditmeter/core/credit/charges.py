@@ -5,7 +5,6 @@ which grants the charge drew on, what became debt, and what was written off.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
@@ -14,11 +13,11 @@ from creditmeter.core.credit.cost_lines import CostLine
 from creditmeter.core.credit.grants import Draw
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value, astuple, field
 from creditmeter.core.work import ChargeFlag, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class StandIn:
+class StandIn(Value, frozen=True):
     """The model that a call was reserved for, and its variant, where they may have stood in for a model without a price."""
 
     provider: str
@@ -26,8 +25,7 @@ class StandIn:
     variant: str
 
 
-@dataclass(frozen=True, slots=True)
-class PricedPart:
+class PricedPart(Value, frozen=True):
     """One response of a call, and what it cost by itself: in dollars, exactly, without the card's markup.
 
     `model` is the one that it was to be priced by; a flag says if another stood in. `counts` are its counts of tokens, by the
@@ -48,8 +46,7 @@ class PricedPart:
     reported_cost_usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Value, frozen=True, eq=False):
     """What a call cost, and what the price followed from: the version of the rate card, and the usage (None if the amount was
     stated).
 
@@ -62,7 +59,7 @@ class Cost:
     `stand_in` is what the call was reserved for, if a model without a price made that count.
 
     `make_lines` makes the lines that add up to `exact_credits`, from the steps by which it was computed. Making them takes
-    longer than pricing, and few are asked for.
+    longer than pricing, and few are asked for. Costs are equal whatever it is.
     """
 
     amount: Microcredits
@@ -76,7 +73,13 @@ class Cost:
     reported_cost_usd: Decimal | None = None
     priced_at: Instant | None = None
     stand_in: StandIn | None = None
-    make_lines: Callable[[], tuple[CostLine, ...]] = field(default=tuple, repr=False, compare=False)
+    make_lines: Callable[[], tuple[CostLine, ...]] = tuple
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cost) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __hash__(self) -> int:
+        return hash(self.exact_credits)
 
     @property
     def lines(self) -> tuple[CostLine, ...]:
@@ -84,8 +87,7 @@ class Cost:
         return self.make_lines()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Value, frozen=True):
     """Credit of one lease, in microcredits, and the moment at which the sidecar authorised its use."""
 
     lease_id: LeaseId
@@ -93,8 +95,7 @@ class Part:
     authorized_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(Value, frozen=True):
     """What the central store decided about a charge. Amounts in microcredits.
 
     ``cost = covered + debt + uncovered + the debt that refunds cancelled``. All amounts of a duplicate are 0.
@@ -109,8 +110,7 @@ class Posting:
     duplicate_of: ChargeId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Value, frozen=True):
     """The cost of one call, in microcredits.
 
     `parts` are the cost that leases cover, `excess` is the cost beyond them. `commit_number` counts the commits of one
@@ -159,8 +159,7 @@ class RefundMode(Enum):
     GOODWILL = "GOODWILL"
 
 
-@dataclass(frozen=True, slots=True)
-class RefundPosting:
+class RefundPosting(Value, frozen=True):
     """What the central store did with a refund. Amounts in microcredits.
 
     `restored` is credit that the account has again, `lapsed` credit whose grant had ended or was voided. `never_paid` is the
@@ -173,8 +172,7 @@ class RefundPosting:
     never_paid: Microcredits = Microcredits(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Value, frozen=True):
     """Cost given back, in microcredits."""
 
     refund_id: RefundId

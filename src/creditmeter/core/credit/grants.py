@@ -5,12 +5,12 @@ beginning, then the smallest id. This is a total order: it does not depend on wh
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import ChargeId, GrantId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value, replace
 
 _NEVER = 2**63 - 1
 
@@ -37,8 +37,7 @@ class GrantSource(Enum):
     GOODWILL = "GOODWILL"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Value, frozen=True):
     """Credit given to an account, and what became of it. Amounts in microcredits.
 
     A grant is usable in ``[effective_at, expires_at)``, and not from `voided_at` on. What is left of a voided grant is out on
@@ -103,8 +102,7 @@ class Grant:
         return replace(self, remaining=Microcredits(self.remaining - amount), voided=Microcredits(self.voided + amount))
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Value, frozen=True):
     """Credit that a charge took from one grant, in microcredits; `returned` is how much of it a refund undid."""
 
     grant_id: GrantId
@@ -113,16 +111,14 @@ class Draw:
     returned: Microcredits = Microcredits(0)
 
 
-@dataclass(frozen=True, slots=True)
-class GrantCursor:
+class GrantCursor(Value, frozen=True):
     """Where a page of grants ended."""
 
     created_at: Instant
     grant_id: GrantId
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(Value, frozen=True):
     """The permanent grants that a decision does not load one by one, as two sums in microcredits.
 
     They are usable now, have credit left, and come last in the order of deduction. `given` is what they gave, less what was

@@ -4,7 +4,6 @@ An account's balance is what is left of all its grants that have not lapsed. The
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
@@ -12,6 +11,7 @@ from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import Draw, GrantKind, GrantSource
 from creditmeter.core.ids import ChargeId, GrantId, RefundId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value, field
 
 
 class EntryType(Enum):
@@ -28,8 +28,7 @@ class EntryType(Enum):
     LOW_BALANCE = "LOW_BALANCE"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value, frozen=True):
     """One line of history. `amount` is the change of the balance, `balance_after` the balance then, in microcredits.
 
     `sources` are the sources of the grants that it names.
@@ -66,16 +65,14 @@ class Entry:
         return frozenset(name for name in (self.grant_id, *(draw.grant_id for draw in self.draws)) if name is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelFilter:
+class LabelFilter(Value, frozen=True):
     """The label to look for: a key with this value; None is any value."""
 
     key: str
     value: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryFilter:
+class HistoryFilter(Value, frozen=True):
     """The lines of history to show: those that match every field that is set. `[start, end)` is compared with `occurred_at`."""
 
     types: tuple[EntryType, ...] = ()

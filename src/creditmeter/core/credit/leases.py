@@ -10,29 +10,28 @@ so a message that is delivered twice changes nothing:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.grants import NO_REST, Grant, GrantKind, Rest, draw_key
 from creditmeter.core.ids import AccountId, GrantId, LeaseId, SidecarId
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.values import Value, astuple
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Value, frozen=True):
     """One reading of both clocks. `now` is the time of day, and never goes back. `boot` is the time since boot."""
 
     now: Instant
     boot: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Value, frozen=True, eq=False):
     """The sidecar's view of a lease. Amounts in microcredits.
 
     `trusted_until` is on the boot-time clock: from then on the lease authorises nothing until the central store renews it. It
-    is not stored, so after a restart a stored lease authorises nothing before the sidecar has registered. An `offline` lease is
-    not the central store's: it is the allowance of an account for one outage, and what is spent on it is posted as excess.
+    is not stored, so after a restart a stored lease authorises nothing before the sidecar has registered. Leases are equal
+    whatever it is. An `offline` lease is not the central store's: it is the allowance of an account for one outage, and what is
+    spent on it is posted as excess.
     """
 
     lease_id: LeaseId
@@ -41,16 +40,21 @@ class Lease:
     ends_at: Instant
     limit: Microcredits
     spent: Microcredits = Microcredits(0)
-    trusted_until: Span = field(default=Span(0), compare=False)
     offline: bool = False
+    trusted_until: Span = Span(0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lease) and astuple(self)[:-1] == astuple(other)[:-1]
+
+    def __hash__(self) -> int:
+        return hash(self.lease_id)
 
     def authorises(self, at: Moment) -> bool:
         """Whether new work may use it at this moment."""
         return at.now < self.ends_at and at.boot < self.trusted_until
 
 
-@dataclass(frozen=True, slots=True)
-class OutLease:
+class OutLease(Value, frozen=True):
     """The central store's view of a lease. Amounts in microcredits.
 
     `held` and `unposted` are what the sidecar reported at `renewed_at`; the rest of what is out is idle. From `trusted_until`

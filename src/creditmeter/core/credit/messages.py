@@ -10,7 +10,6 @@ that was applied already gets its stored answer again, and an older one has no e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
@@ -19,10 +18,10 @@ from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.values import Value, field
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseReport:
+class LeaseReport(Value, frozen=True):
     """A lease as its sidecar sees it, in microcredits.
 
     `limit` is its limit after idle credit was returned. `held` is what open reservations hold on it. `unposted` is what was
@@ -35,8 +34,7 @@ class LeaseReport:
     unposted: Microcredits
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Value, frozen=True):
     """The credit that a message asks for, in microcredits.
 
     `required` is what all waiting requests lack together. `smallest` is what the smallest of them lacks: less than that is of
@@ -50,8 +48,7 @@ class Need:
     patience: Span = Span(0)
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedCall:
+class RefusedCall(Value, frozen=True):
     """A call that was refused for lack of credit: its action, and how much it required, in microcredits."""
 
     request_id: RequestId
@@ -60,8 +57,7 @@ class RefusedCall:
     required: Microcredits
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Value, frozen=True):
     """A message from a sidecar about one account.
 
     The sidecar authorises on its leases for `lease_ttl` from when the message was sent, and what it authorises may be held for
@@ -86,8 +82,7 @@ class Message:
     refused: tuple[RefusedCall, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseTerms:
+class LeaseTerms(Value, frozen=True):
     """A lease as the central store has it after a message was applied, in microcredits."""
 
     lease_id: LeaseId
@@ -97,8 +92,7 @@ class LeaseTerms:
     posted: Microcredits
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Value, frozen=True):
     """The sums of the grants of one kind that are usable now, in microcredits.
 
     `next_reset_at` is when the plan next gives credit of this kind; None if it gives none.
@@ -114,8 +108,7 @@ MAX_LISTED_GRANTS = 100
 """Most grants in one balance summary."""
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceSummary:
+class BalanceSummary(Value, frozen=True):
     """The amounts of an account at `as_of`, in microcredits.
 
     `available` is net of debt. Idle credit on the leases of any sidecar counts as available.
@@ -136,8 +129,7 @@ class BalanceSummary:
         return min((each.next_reset_at for each in self.buckets if each.next_reset_at is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Value, frozen=True):
     """The central store's answer to one message. Amounts in microcredits.
 
     `granted` is what was leased for the message's need, `short` what of the required amount was not, `free` what the account
@@ -160,30 +152,26 @@ class Answer:
     pending_for: Span = Span(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Value, frozen=True):
     """The epoch of the messages of a sidecar from now on, and the accounts on which it has open leases."""
 
     epoch: int
     accounts: tuple[AccountId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fenced:
+class Fenced(Value, frozen=True):
     """Another process has registered as this sidecar: its journal was copied, or it is running twice."""
 
     sidecar_id: SidecarId
 
 
-@dataclass(frozen=True, slots=True)
-class Outdated:
+class Outdated(Value, frozen=True):
     """The message had no effect, because a newer one was applied before. `applied_seq` is the number of that one."""
 
     applied_seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Value, frozen=True):
     """An account, and its balance summary if a message were applied. What the message posts does not count as unposted."""
 
     account: Account

@@ -5,7 +5,6 @@ gets the same reply, and the same id with another request is refused with the na
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 from creditmeter.core.amounts import Microcredits
@@ -13,13 +12,13 @@ from creditmeter.core.credit.charges import Charge, Refund, RefundMode
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import Span
+from creditmeter.core.values import Value, field
 from creditmeter.core.work import Usage, Work
 
 _Reply = TypeVar("_Reply")
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(Value, frozen=True):
     """Hold credit for work, or an amount in microcredits: exactly one of `work` and `amount` is set."""
 
     request_id: RequestId
@@ -31,8 +30,7 @@ class Reserve:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(Value, frozen=True):
     """Raise a hold to a new total (charged + held) by work or amount, move its deadline on by `ttl`, or both."""
 
     request_id: RequestId
@@ -42,8 +40,7 @@ class Extend:
     ttl: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Value, frozen=True):
     """Charge what a reserved call used: exactly one of `usage` and `amount` is set."""
 
     request_id: RequestId
@@ -53,8 +50,7 @@ class Commit:
     keep_open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Value, frozen=True):
     """Give a hold back unused."""
 
     request_id: RequestId
@@ -62,8 +58,7 @@ class Release:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChargeNow:
+class ChargeNow(Value, frozen=True):
     """Reserve and commit in one step: exactly one of `usage` and `amount` is set."""
 
     request_id: RequestId
@@ -74,8 +69,7 @@ class ChargeNow:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RefundCharge:
+class RefundCharge(Value, frozen=True):
     """Give back a part of a charge, in microcredits. If `amount` is None, give back all that is left of it."""
 
     request_id: RequestId
@@ -88,8 +82,7 @@ class RefundCharge:
 Request = Reserve | Extend | Commit | Release | ChargeNow | RefundCharge
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Value, frozen=True):
     """A request that took effect, and its first reply."""
 
     request: Request
@@ -98,8 +91,7 @@ class Receipt:
     refund: Refund | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Generic[_Reply]):
+class Done(Value, Generic[_Reply], frozen=True):
     """The reply to a request that took effect. `replayed`: it took effect when it first came, not now."""
 
     reply: _Reply
@@ -115,9 +107,9 @@ def difference(first: object, second: object) -> str | None:
 
 
 def _differences(first: Any, second: Any) -> Iterator[str]:
-    """The paths of all fields in which two values of one dataclass differ. A field that only one has set differs as a whole."""
-    for each in fields(first):
-        one, other = getattr(first, each.name), getattr(second, each.name)
+    """The paths of all fields in which two values of one class differ. A field that only one has set differs as a whole."""
+    for name in first.__struct_fields__:
+        one, other = getattr(first, name), getattr(second, name)
         if one != other:
-            nests = is_dataclass(one) and type(one) is type(other)
-            yield from (f"{each.name}.{path}" for path in _differences(one, other)) if nests else (each.name,)
+            nests = isinstance(one, Value) and type(one) is type(other)
+            yield from (f"{name}.{path}" for path in _differences(one, other)) if nests else (name,)

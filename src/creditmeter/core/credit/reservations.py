@@ -4,13 +4,13 @@ A reservation that is HELD becomes COMMITTED, RELEASED or EXPIRED, once. A late 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Part
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value, field, replace
 from creditmeter.core.work import Work
 
 
@@ -23,8 +23,7 @@ class ReservationState(Enum):
     EXPIRED = "EXPIRED"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Value, frozen=True):
     """What a reservation is to hold: an amount in microcredits, the version of the rate card that it was priced by, and the
     work that it pays for (None if the amount was stated).
 
@@ -37,8 +36,7 @@ class Hold:
     max_output_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Value, frozen=True):
     """A hold on credit. Amounts in microcredits.
 
     `parts` are what it holds now, the oldest first. They are empty once the reservation has ended.

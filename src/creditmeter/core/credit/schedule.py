@@ -10,12 +10,11 @@ moving to and fro gains nothing. After a move westward a local date may come twi
 different beginnings.
 """
 
-from dataclasses import dataclass, replace
-
 from creditmeter.core.credit.calendar import Calendar, Period, day_of, end_of_day, month_of
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.instants import DAY, Instant, Span, after
 from creditmeter.core.refusals import TimeZoneChangeTooSoon
+from creditmeter.core.values import Value, replace
 
 PLAN_KINDS = (GrantKind.DAILY, GrantKind.MONTHLY)
 """The kinds of credit that a plan gives: DAILY once a day, MONTHLY once a month."""
@@ -24,8 +23,7 @@ CALENDAR_REST = Span(30 * DAY)
 """Shortest time between two changes of an account's calendar."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarChange:
+class CalendarChange(Value, frozen=True):
     """The last change of an account's calendar: when it was, and the day and the month that ran then, with their new ends."""
 
     changed_at: Instant
@@ -38,8 +36,7 @@ class CalendarChange:
         return after(self.changed_at, CALENDAR_REST)
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Value, frozen=True):
     """An account's calendar, and the change that led to it; None if the calendar never changed."""
 
     calendar: Calendar

@@ -7,7 +7,6 @@ changes to empty books. What has ended leaves the book once it is on disk, where
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.values import Value, replace
 
 MAX_REFUSED_CALLS = 1_000
 """Most calls refused for lack of credit that are kept until a message reported them. The oldest are dropped first."""
@@ -32,8 +32,7 @@ _Key = TypeVar("_Key")
 _Thing = TypeVar("_Thing")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value, frozen=True):
     """New versions of what one decision touched, all of one account."""
 
     account_id: AccountId
@@ -61,8 +60,7 @@ class Change:
         return bool(self.reservations or self.charges or self.refunds or self.leases or self.receipts or self.account)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Value, frozen=True):
     """How the account stood at the central store's last answer, and what of that was this sidecar's own, in microcredits."""
 
     balance: BalanceSummary

@@ -1,9 +1,8 @@
 """How fast an account's credit is used on a sidecar, which decides how much of it to have in hand."""
 
-from dataclasses import dataclass, replace
-
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.values import Value, replace
 
 HORIZON = Span(30 * SECOND)
 """The credit in hand is to last this long."""
@@ -20,8 +19,7 @@ hand.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Burn:
+class Burn(Value, frozen=True):
     """What was authorised in the running stretch of `HORIZON`, which began at `since` on the boot-time clock, and in the one
     before, in microcredits.
     """

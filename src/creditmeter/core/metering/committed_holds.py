@@ -1,15 +1,13 @@
 """What commits took off their holds, against what they charged: how many times too large holds are."""
 
-from dataclasses import dataclass
-
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.values import Value
 from creditmeter.core.work import ChargeFlag
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedHold:
+class CommittedHold(Value, frozen=True):
     """What a commit took off its hold and what it charged, in microcredits.
 
     `action` is that of the work that was reserved; None if the hold was of a stated amount.

@@ -1,7 +1,6 @@
 """The sidecar's side of an exchange with the central store: the message about a book, and what an answer changes in it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.charges import Charge, Refund
@@ -11,13 +10,13 @@ from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 from creditmeter.core.metering.book import Book, Change, Snapshot
 from creditmeter.core.metering.offline import ended
+from creditmeter.core.values import Value, replace
 
 MAX_CHARGES_PER_MESSAGE = 500
 """Most charges in one message, so that one transaction at the central store stays short. The next message has the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Value, frozen=True):
     """Who sends a message, which of its messages about the account it is, and how long what it authorises can last."""
 
     sidecar_id: SidecarId
@@ -158,7 +157,8 @@ def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_
     """
     known = book.leases.get(terms.lease_id)
     if known is None:
-        return Lease(terms.lease_id, book.account_id, terms.opened_at, terms.ends_at, terms.limit, terms.posted, trusted_until)
+        dated = terms.opened_at, terms.ends_at
+        return Lease(terms.lease_id, book.account_id, *dated, terms.limit, terms.posted, trusted_until=trusted_until)
     waiting = book.unposted_on(terms.lease_id) - _parts_on(terms.lease_id, posted)
     spent = Microcredits(max(known.spent, terms.posted + waiting))
     limit = Microcredits(max(terms.limit, spent))

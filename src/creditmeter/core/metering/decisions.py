@@ -5,7 +5,6 @@ to be leased from the central store before the decision is taken again. Nothing 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
@@ -37,10 +36,10 @@ from creditmeter.core.refusals import (
     ReservationReleased,
     TooManyOpenReservations,
 )
+from creditmeter.core.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Value, frozen=True):
     """The server's bounds on reservations."""
 
     default_ttl: Span = Span(10 * MINUTE)
@@ -50,15 +49,13 @@ class Limits:
     retry_after: Span = SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Short:
+class Short(Value, frozen=True):
     """The credit in hand is not enough: `missing` microcredits are lacking."""
 
     missing: Microcredits
 
 
-@dataclass(frozen=True, slots=True)
-class SettleFirst:
+class SettleFirst(Value, frozen=True):
     """The central store has to know the charge before this can be decided."""
 
 

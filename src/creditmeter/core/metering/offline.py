@@ -7,8 +7,6 @@ ends when the central store answers; holds on it stay good.
 A balance that is read during an outage is an older one.
 """
 
-from dataclasses import replace
-
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.credit.leases import Lease, Moment
@@ -17,6 +15,7 @@ from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import SidecarId, offline_lease_id
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.values import replace
 
 _UNTIL_IT_IS_OVER = 2**62
 """No outage lasts this long, in microseconds."""

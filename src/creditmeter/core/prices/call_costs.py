@@ -7,8 +7,9 @@ that may be more than the reservation as a whole, but never less than the respon
 So output that nobody counted is of the class that costs the most at its model, as it was held.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
@@ -27,6 +28,7 @@ from creditmeter.core.prices.reported.calls import ReportedCall, belongs_to, com
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded_cost
 from creditmeter.core.prices.usage_costs import TOKEN_COUNTS, price_usage, within_limit
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 MAX_PRICED_PARTS = 64
@@ -93,7 +95,7 @@ def _with_reported_variant(card: RateCard, call: ReportedCall) -> ReportedCall:
     if not said or variant_price(rule.variants, said) is None:
         return call
     alternatives = tuple(replace(each, variant=said) for each in call.alternatives)
-    return replace(call, whole=replace(call.whole, variant=said), alternatives=alternatives)
+    return dataclasses.replace(call, whole=replace(call.whole, variant=said), alternatives=alternatives)
 
 
 def _stand_in(cost: Cost, action: str, work: Work | None) -> StandIn | None:
@@ -190,7 +192,7 @@ def _total(card: RateCard, whole: Usage, costs: Sequence[Cost], *, is_fact: bool
 
 def _numbered_lines(costs: Sequence[Cost]) -> tuple[CostLine, ...]:
     """The lines of all responses, each with the number of its own."""
-    return tuple(replace(line, response=number) for number, each in enumerate(costs, 1) for line in each.lines)
+    return tuple(dataclasses.replace(line, response=number) for number, each in enumerate(costs, 1) for line in each.lines)
 
 
 def _sum(whole: Usage, usages: Sequence[Usage]) -> Usage:
@@ -199,7 +201,7 @@ def _sum(whole: Usage, usages: Sequence[Usage]) -> Usage:
     first = usages[0]
     return replace(
         whole,
-        **counts,  # type: ignore[arg-type]  # all are ints
+        **counts,
         action=first.action,
         provider=first.provider,
         request_model=first.request_model,

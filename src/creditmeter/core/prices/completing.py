@@ -1,7 +1,6 @@
 """The complete usage of a call: what its caller said, what its provider reported, and what it was reserved for."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from creditmeter.core.prices.fees import OTHER_NAMES, REQUESTS
 from creditmeter.core.prices.rate_card import TEXT
@@ -11,6 +10,7 @@ from creditmeter.core.prices.requirements import missing_in_usage
 from creditmeter.core.prices.tiers import SPEEDS
 from creditmeter.core.prices.token_costs import CITATIONS, RARE_COUNTS, VIDEO_INPUT, VIDEO_OUTPUT, input_parts, output_parts
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Served, Usage, Work
 
 

@@ -11,7 +11,6 @@ A cost that cannot be charged leaves the list price, and the charge is flagged L
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from creditmeter.core.credit.charges import Cost
 from creditmeter.core.prices.line_costs import reported_line
 from creditmeter.core.prices.rate_card import CostBasis, RateCard, TextRule
 from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded_cost
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage
 
 MAX_REPORTED_USD = Decimal(10_000)

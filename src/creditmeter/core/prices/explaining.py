@@ -6,7 +6,7 @@ where the charge does not keep what decided: responses beyond the first 64. Olde
 reserved in place of a model without a price, nor what was reported of each response.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 
@@ -17,6 +17,7 @@ from creditmeter.core.prices.no_price import NoPrice
 from creditmeter.core.prices.rate_card import TEXT, RateCard
 from creditmeter.core.prices.reported.calls import ReportedCall
 from creditmeter.core.prices.rounding import up_to_increment
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, Work
 
 

@@ -6,10 +6,10 @@ them counts, so that a name that nobody knows never makes a call cheaper.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from creditmeter.core.prices.providers import price_list_name
 from creditmeter.core.prices.rate_card import IMAGE, RateCard, TextRule
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage, Work
 
 

@@ -1,6 +1,5 @@
 """Why there is no price: the refusals of work and of usage, with all that the caller needs to put them right."""
 
-from dataclasses import replace
 from typing import TypeAlias
 
 from creditmeter.core.amounts import MAX_AMOUNT, format_credits
@@ -10,6 +9,7 @@ from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.requirements import missing_in_usage, missing_in_work
 from creditmeter.core.prices.suggestions import near_names
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 
 NoPrice: TypeAlias = UnpricedWork | InvalidRequest

@@ -4,7 +4,7 @@ New work is priced by the card in force. What a reservation comes to is priced b
 beginning.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from creditmeter.core.amounts import MICROCREDITS_PER_CREDIT, Microcredits
@@ -20,6 +20,7 @@ from creditmeter.core.prices.reported.calls import ReportedCall
 from creditmeter.core.prices.rounding import in_dollars
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 
 

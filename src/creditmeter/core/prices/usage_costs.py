@@ -6,7 +6,6 @@ the larger of the count and the sum of its parts is priced at the plain rate, wi
 call may change its rates (`tiers`), and what it counts beside tokens may have fees (`fees`).
 """
 
-from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 
@@ -35,6 +34,7 @@ from creditmeter.core.prices.token_costs import (
     output_parts,
     sum_of_tokens,
 )
+from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Usage
 
 TOKEN_COUNTS = (

@@ -6,7 +6,6 @@ service tier asked for, costs more.
 """
 
 from bisect import bisect_right
-from dataclasses import replace
 from decimal import Decimal
 
 from creditmeter.core.amounts import MAX_AMOUNT, ZERO, Microcredits
@@ -22,6 +21,7 @@ from creditmeter.core.prices.tiers import ServedPrices, served_prices
 from creditmeter.core.prices.token_costs import cost_of, exact_price
 from creditmeter.core.prices.worst_cases import worst_cost, wrong_parts
 from creditmeter.core.refusals import InvalidRequest
+from creditmeter.core.values import replace
 from creditmeter.core.work import Work
 
 

@@ -1,13 +1,14 @@
 """The alerts of a ledger: each is checked against the credit after the ledger was touched, and after all was decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.settlement.alert_thresholds import Watch, look
 from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.values import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The central store's answer to a message: what the message changes in an account's ledger, and what is answered."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.accounts import AccountState
@@ -17,6 +16,7 @@ from creditmeter.core.settlement.recall_order import free_for, free_for_excess, 
 from creditmeter.core.settlement.recalling import Wish, idle_elsewhere, note_message, recall
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import post_refund
+from creditmeter.core.values import replace
 
 LEASE_SHARE = 2
 """A lease grows by at most 1/`LEASE_SHARE` of what is available, unless more is required now."""

@@ -6,7 +6,7 @@ sidecars. `posting`, `refunding` and `answering` build on it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from creditmeter.core.amounts import MAX_BALANCE, ZERO, Microcredits
 from creditmeter.core.credit.accounts import Account, Plan
@@ -21,6 +21,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import GrantEnded, GrantNotFound, GrantVoided, Refusal
 from creditmeter.core.settlement.alert_thresholds import CreditLevel
 from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage
 
 

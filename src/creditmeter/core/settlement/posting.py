@@ -1,7 +1,6 @@
 """Posting charges to an account's ledger: which grants a charge draws on."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.charges import Charge, Part, Posting
@@ -11,6 +10,7 @@ from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import LeaseId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.values import replace
 
 
 def post(ledger: Ledger, charge: Charge, sender: SidecarId) -> Posting:

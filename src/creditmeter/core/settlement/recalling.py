@@ -1,7 +1,5 @@
 """Recalling idle credit at the central store: which sidecars are asked for it, and when no more can come."""
 
-from dataclasses import dataclass, replace
-
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import SidecarId
@@ -9,13 +7,13 @@ from creditmeter.core.instants import HOUR, Instant, Span, after
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recall_order import free_for, next_number
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose, Recall
+from creditmeter.core.values import Value, replace
 
 EXCESS_MEMORY = HOUR
 """How long a recall for excess is kept after its deadline, so that the charge does not wait again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Value, frozen=True):
     """Credit that a sidecar would wait for, in microcredits. Less than `smallest` is of no use to it."""
 
     sidecar_id: SidecarId

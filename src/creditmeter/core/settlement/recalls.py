@@ -5,12 +5,12 @@ The sidecars that have that credit are notified. Each answers with a message tha
 rest. Once all of them have answered, it is certain that no more credit can come.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
+from creditmeter.core.values import Value
 
 CENTRAL_STORE = SidecarId("")
 """The owner of a recall that is the central store's own: it needs no credit, only a message from each sidecar."""
@@ -24,8 +24,7 @@ class Purpose(Enum):
     STATE = "STATE"
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Value, frozen=True):
     """A need that waits at the central store. Amounts in microcredits.
 
     Less than `smallest` is of no use to its sidecar. `number` is its place among the recalls of the account. `awaited` are the

@@ -7,8 +7,6 @@ A refund that a sidecar decided before its charge was posted keeps its amount, w
 never paid, because the charge is a duplicate or was written off, is recorded beside it as `never_paid`.
 """
 
-from dataclasses import replace
-
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundMode, RefundPosting
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
@@ -18,6 +16,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import RefundExceedsCharge
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.posting import total_of
+from creditmeter.core.values import replace
 
 
 def refundable(posting: Posting) -> Microcredits:

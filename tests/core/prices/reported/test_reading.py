@@ -1,7 +1,6 @@
 """What providers report, read into counts: each in its own words."""
 
 import json
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from creditmeter.core.prices.reported.documents import WHAT_TO_SEND
 from creditmeter.core.prices.reported.envelopes import MAX_MODEL_NAME
 from creditmeter.core.prices.reported.recognising import MAX_DEPTH
 from creditmeter.core.prices.reported.values import UnknownUsageError
+from creditmeter.core.values import replace
 from creditmeter.core.work import Served, Usage
 from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, one, read, read_text, refusal
 
@@ -751,6 +751,6 @@ def test_anything_is_either_read_or_refused(document: Any) -> None:
         usage = read(document)
     except UnknownUsageError:
         return
-    counts = [value for each in fields(Usage) if isinstance(value := getattr(usage, each.name), int)]
+    counts = [value for name in Usage.__struct_fields__ if isinstance(value := getattr(usage, name), int)]
     assert all(0 <= count <= 3 * MAX_TOKENS for count in counts)
     assert usage.response_model.encode().decode().isprintable()

@@ -5,7 +5,7 @@ own. But counts that a worker gives beside several responses are those of all to
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ from creditmeter.core.prices.reported.reading import read
 from creditmeter.core.prices.reported.unread import MAX_UNREAD
 from creditmeter.core.prices.reported.values import Reported, ReportedResponse
 from creditmeter.core.prices.rounding import NOTHING, plain
+from creditmeter.core.values import astuple, replace
 from creditmeter.core.work import Served, Usage
 
 _SMALLEST = Decimal("1e-12")
@@ -122,7 +123,7 @@ def _usages(usage: Usage, responses: tuple[ReportedResponse, ...]) -> Iterator[U
     for each in responses:
         yield replace(
             usage,
-            **{name: each.counts.get(name) for name in COUNTS},  # type: ignore[arg-type]  # all are ints
+            **{name: each.counts.get(name) for name in COUNTS},
             response_model=usage.response_model or each.model or ("" if usage.request_model else first),
             response_id=each.response_id,
             units=each.units,
@@ -142,7 +143,7 @@ def _whole(usage: Usage, reported: Reported) -> Usage:
         served = common_served(_served(usage.served, each) for each in reported.responses)
     return replace(
         usage,
-        **missing,  # type: ignore[arg-type]  # all are ints
+        **missing,
         response_model=usage.response_model or next((each.model for each in reported.responses if each.model), ""),
         units=sum_of_units(each.units for each in reported.responses) | dict(usage.units),
         served=served,
