@@ -99,7 +99,10 @@ class SidecarProcess:
         finally:
             os.close(writing)
         line = self._out.readline()
-        assert line, f"it did not start: {self._take_errors()[-2_000:]}"
+        if not line:
+            self._out.close()
+            self._process = None
+            raise AssertionError(f"it did not start: {self._take_errors()[-2_000:]}")
         self.ready = json.loads(line)
         self.addresses = self.ready["addresses"]
 

@@ -87,7 +87,7 @@ def start(sidecar: SidecarProcess, *options: str) -> Ended:
     return run_forked("serve", "--listen", "127.0.0.1:0", "--data-dir", str(sidecar.data_dir), *options)
 
 
-@pytest.mark.parametrize("name", JOURNAL)
+@pytest.mark.parametrize("name", [*JOURNAL, "lock"])
 @pytest.mark.parametrize("harm", [Path.unlink, replace])
 async def test_a_journal_that_is_lost_acknowledges_nothing_more(
     sidecar: SidecarProcess, name: str, harm: Callable[[Path], None]

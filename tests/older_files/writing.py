@@ -2,7 +2,7 @@
 
 `.venv/bin/python -m tests.older_files.writing FOLDER` writes `journal.sql` and `central.sql`, as they are in the middle
 of work, and `told.json`, the requests with the replies that their callers had. It is run once for a version, before its
-stored forms change; the folder is named after the version and stays as it is.
+stored forms change; the folder is named after the version, of the program or of the journal, and stays as it is.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from creditmeter.client import Client
 from creditmeter.core.instants import MINUTE
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
 from tests.clocks import NOON, ManualClock
 
@@ -142,10 +144,19 @@ async def write(folder: Path, directory: Path) -> None:
     clock = ManualClock(NOON)
     async with running(settings(directory), clock) as program, Client(program.addresses[-1]) as client:
         caller = Caller(client)
-        await work(caller, clock, program.sidecar.settle)
+        await work(caller, clock, partial(_settle, program.sidecar))
         for name in DATABASES:
             _dump(directory / f"{name}.db", folder / f"{name}.sql")
     _note(folder / "told.json", {"microseconds_after_noon": clock.wall() - NOON, "calls": caller.calls})
+
+
+async def _settle(sidecar: Sidecar) -> None:
+    """Settle, and have the journal make an image: what comes later is behind it."""
+    await sidecar.settle()
+    journal = sidecar._journal
+    journal.min_bytes_between_images = 0
+    sidecar.books.write_image()
+    await journal.durable()
 
 
 def _dump(file: Path, to: Path) -> None:

@@ -13,10 +13,12 @@ What is damaged, and what comes of it at a start (S) and in a running sidecar (R
 5. A row that is gone, of the log, the image or the quarantine. S: refused. They are numbered, and the identity says how many
    there are. R: STORAGE_UNAVAILABLE if it is asked for.
 6. The identity, a rate card, a table, the structure of the file. S: refused. R: as SQLite finds it, STORAGE_UNAVAILABLE.
-7. The index, which is made of the records. S: made anew; refused if a record that it needs cannot be read. R: not looked for
-   before the next start.
+7. The index, which is made of the records. S: made anew; refused if a record that it needs cannot be read. R: what is not found
+   where it is damaged is refused as STORAGE_UNAVAILABLE (`tests/journal/test_index.py`).
 8. A file that was cut off, a `-wal` that is gone. S: refused (`tests/server/test_data_directory.py`). R: nothing more is
    acknowledged (`tests/e2e/test_lost_files.py`).
+
+The same damage, and that of the `-wal`, by chance and through whole starts: `tests/server/test_damage_campaign.py`.
 
 An account in quarantine takes no calls, and no message about it is sent: nothing is spent, returned, renewed or reported as
 empty. What is out to this sidecar stays out at the central store until it reclaims that.

@@ -21,6 +21,13 @@ class Placement:
         self._seen: dict[str, tuple[int, int]] = {}
         self.missing()
 
+    def add(self, path: Path, opened: int) -> None:
+        """Look after another file as well. It is open here as `opened`, and may be empty."""
+        found = os.fstat(opened)
+        name = str(path.absolute())
+        self._names.append(name)
+        self._seen[name] = found.st_dev, found.st_ino
+
     def missing(self) -> Path | None:
         """The first file that was deleted or replaced since it was seen; None if there is none. Takes microseconds."""
         for name in self._names:

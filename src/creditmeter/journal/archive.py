@@ -1,7 +1,8 @@
 """What is on disk alone: ended reservations, posted refunds, and requests with their first replies, found by the index."""
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import TypeVar
 
 import structlog
 
@@ -13,10 +14,11 @@ from creditmeter.core.ids import AccountId, AccountKey, RefundId, RequestId, Res
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.journal.faults import AccountDamaged, RecordDamaged, StorageUnavailable
-from creditmeter.journal.index import RecordIndex, Remembered, account_record_key, made_key, request_key
+from creditmeter.journal.index import RecordIndex, Remembered, Segment, account_record_key, made_key, request_key
 from creditmeter.journal.records import find_record
 from creditmeter.journal.rows import RowDamaged, RowUnreadable
 
+_Thing = TypeVar("_Thing")
 _log = structlog.get_logger()
 
 
@@ -42,22 +44,26 @@ class Archive:
 
     def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:
         """The first reply to a request of an account."""
-        found = self._index.find_request(self._reading, request_key(account_id, request_id))
-        changes = self._changes(found, account_key(account_id))
+        key = request_key(account_id, request_id)
+        segments = self._index.suspects(key)
+        if not segments:
+            return None
+        changes = self._changes(self._index.find_in(self._reading, key, segments), account_key(account_id))
         receipts = (each for change in changes if change.account_id == account_id for each in change.receipts)
-        return next((each for each in receipts if each.request.request_id == request_id), None)
+        found = next((each for each in receipts if each.request.request_id == request_id), None)
+        return self._believed(found, key, segments)
 
     def reservation(self, reservation_id: ReservationId) -> Reservation | None:
         """The last version of a reservation that has ended."""
         changes = self._changes_of(reservation_id, _account_key_in(reservation_id))
         found = (each for change in changes for each in reversed(change.reservations))
-        return next((each for each in found if each.reservation_id == reservation_id), None)
+        return self._believed(next((each for each in found if each.reservation_id == reservation_id), None), reservation_id)
 
     def refund(self, refund_id: RefundId) -> Refund | None:
         """A refund that was posted."""
         changes = self._changes_of(refund_id, _account_key_in(refund_id))
         found = (each for change in changes for each in reversed(change.refunds))
-        return next((each for each in found if each.refund_id == refund_id), None)
+        return self._believed(next((each for each in found if each.refund_id == refund_id), None), refund_id)
 
     def account(self, account_id: AccountId) -> Account | None:
         """What was last known of an account; None if that cannot be read: the central store tells it anew."""
@@ -74,6 +80,7 @@ class Archive:
         """
         end = None if moment is None else self._first_after(moment)
         if account_id is not None:
+            self._believed(None, made_key(account_id))  # one that is not found would be missing in the list
             numbers = iter(self._numbers(self._index.find(self._reading, made_key(account_id), end)))
         else:
             first, last = self._bounds()
@@ -109,6 +116,23 @@ class Archive:
             else:
                 if change is not None:
                     yield change
+
+    def _believed(self, found: _Thing | None, key: str, segments: Iterable[Segment] | None = None) -> _Thing | None:
+        """What was found. If that is nothing, the index must be sound where it would have the key.
+
+        Raises:
+            RecordDamaged: it is not: nobody knows what it had.
+            StorageUnavailable: the file cannot be read.
+        """
+        if found is not None:
+            return found
+        try:
+            is_sound = self._index.is_sound_at(self._reading, key, segments)
+        except sqlite3.Error as error:
+            raise StorageUnavailable(str(error)) from error
+        if not is_sound:
+            raise self._damaged("the index", RowUnreadable("entries", key, "the next start makes the index anew"))
+        return None
 
     def _numbers(self, found: Iterator[int]) -> list[int]:
         """All of these numbers, which the index finds."""

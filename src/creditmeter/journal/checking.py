@@ -9,9 +9,9 @@ from pathlib import Path
 
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.forms.changes import Packing
-from creditmeter.journal.connection import examine_tables, file_damage, first_line, open_still, version_of
+from creditmeter.journal.connection import examine_tables, file_damage, first_line, is_being_upgraded, open_still, version_of
 from creditmeter.journal.faults import JournalUnusable
-from creditmeter.journal.index import is_sound
+from creditmeter.journal.index import sound_sums
 from creditmeter.journal.quarantine import SetAside, left_of, read_set_aside
 from creditmeter.journal.records import IMAGE, LOG, Row, account_of, read_row
 from creditmeter.journal.rows import RowDamaged, RowUnreadable, read_extent, read_identity, read_rate_cards
@@ -76,7 +76,7 @@ def check_journal(path: Path) -> Checked:
             if damage is not None:
                 found.problems.append(damage)
             version = version_of(connection, path)
-            if version is not None and version < VERSION:
+            if version is not None and (version < VERSION or is_being_upgraded(connection)):
                 raise JournalUnusable(
                     f"the journal {path} is of an older version: `creditmeter serve` reads all of it at its start"
                 )
@@ -158,7 +158,7 @@ def _check_quarantine(connection: sqlite3.Connection, found: Checked) -> None:
 
 
 def _check_others(connection: sqlite3.Connection, found: Checked) -> None:
-    found.is_index_sound = is_sound(connection)
+    found.is_index_sound = sound_sums(connection) is not None
     read_rate_cards(connection)
 
 

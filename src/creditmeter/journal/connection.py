@@ -10,18 +10,21 @@ from typing import TypeVar
 
 import aiosqlite
 
-from creditmeter.journal import older
+from creditmeter.journal import older, version_3
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import JournalUnusable, damaged
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import last_written
 from creditmeter.journal.rows import RowUnreadable, read_identity, read_rate_cards
-from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION
+from creditmeter.journal.schema import APPLICATION_ID, FIRST_WITH_RECORDS, TABLES, VERSION, Progress
 
 BUSY_TIMEOUT_MILLISECONDS = 2_000
 
 FILE_MODE = 0o640
 """Permissions of a new journal, less what the umask takes away; SQLite gives the files beside it the same."""
+
+_UPGRADES = (version_3, older)
+"""The ways from older versions, in the order in which a file goes them."""
 
 _Result = TypeVar("_Result")
 
@@ -39,7 +42,7 @@ class Connection(aiosqlite.Connection):
         await asyncio.to_thread(self._thread.join)
 
 
-async def connect(path: Path, durability: Durability, progress: older.Progress) -> Connection:
+async def connect(path: Path, durability: Durability, progress: Progress) -> Connection:
     """Open the journal at `path`, making a new one if there is none. One of an older version is brought up to this one, and
     `progress` is called on the way.
 
@@ -59,7 +62,7 @@ async def connect(path: Path, durability: Durability, progress: older.Progress) 
     return connection
 
 
-def _open(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:
+def _open(path: Path, durability: Durability, progress: Progress) -> sqlite3.Connection:
     try:
         if path.is_file() and path.stat().st_size:
             _examine(path)
@@ -113,15 +116,24 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int | None:
     return version
 
 
+def is_being_upgraded(connection: sqlite3.Connection) -> bool:
+    """Whether a process was killed while it brought a journal of an older version up to this one. The next start goes on."""
+    return any(each.is_unfinished(connection) for each in _UPGRADES)
+
+
 def _examine_rows(connection: sqlite3.Connection, version: int) -> None:
-    """Read who the sidecar is, whose rows are in quarantine, and the rate cards; of an older version everything, since it is
-    written anew.
+    """Read who the sidecar is, whose rows are in quarantine, and the rate cards; of an older version all that can still change,
+    since it is written anew.
 
     Raises:
         RowUnreadable: a row is not as it was written.
     """
     if version < FIRST_WITH_RECORDS:
         older.examine(connection, version)
+        return
+    if version < VERSION:
+        version_3.examine(connection)
+        older.examine_left(connection)
         return
     examine_tables(connection)
     read_identity(connection)
@@ -214,22 +226,25 @@ def _text_of(cell: bytes) -> str:
     return cell.decode(errors="surrogateescape")
 
 
-def _open_to_write(path: Path, durability: Durability, progress: older.Progress) -> sqlite3.Connection:
+def _open_to_write(path: Path, durability: Durability, progress: Progress) -> sqlite3.Connection:
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.text_factory = _text_of
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the journal's `Checkpoints` make them
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
         elif version < FIRST_WITH_RECORDS:
             older.begin(connection, version)
-        if older.is_unfinished(connection):
-            older.finish(connection, progress)
+        elif version < VERSION:
+            version_3.begin(connection)
+        for each in _UPGRADES:
+            if each.is_unfinished(connection):
+                each.finish(connection, progress)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the journal's `Checkpoints` make them
     except BaseException:
         connection.close()
         raise

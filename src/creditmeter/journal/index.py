@@ -4,6 +4,9 @@ Entries are pairs of a key's hash and a record's number. New ones are in memory.
 the newest segment: so the disk has few pages to write, and a start reads only what came after the image. A segment takes
 `SEGMENT_ENTRIES` entries; then another one begins. It is dropped when none of its records is left.
 
+A request that is not found is taken for a new one. So before that is believed, the sum of all entries near its key must be what
+was written (`Segment.is_sound_at`).
+
 Most requests are new. A Bloom filter in memory for each segment says so without a look at the disk: of the requests that a full
 segment does not have, it takes about one in 200 for one that it may have. The bits of three positions are set for each request;
 other keys, which are rarely asked for in vain, have none. See Bloom, "Space/time trade-offs in hash coding with allowable
@@ -12,6 +15,7 @@ errors", CACM 13 (1970).
 
 import sqlite3
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -28,6 +32,13 @@ _FILTER_BITS = 20
 _FILTER_BYTES = 2**_FILTER_BITS // 8
 _MASK = 2**_FILTER_BITS - 1
 _ENTRIES_DROPPED_AT_ONCE = 8_192
+
+_BUCKET_SHIFT = 54
+_BUCKETS = 2 ** (64 - _BUCKET_SHIFT)
+_NO_SUMS = array("q", bytes(8 * _BUCKETS))
+
+Sums = dict[int, "array[int]"]
+"""For each segment the sums of its entries on disk (`sum_of`), by the highest bits of their hash."""
 
 Entry = tuple[int, int]
 """The hash of a key, and the number of a record."""
@@ -78,8 +89,8 @@ class Remembered:
 class Segment:
     """The entries of a stretch of the log that begins with record `first_seq`.
 
-    `new` are the entries that are in memory alone, `going` those that are being written, `entries_sum` is that of all others
-    (`sum_of`).
+    `new` are the entries that are in memory alone, `going` those that are being written, `sums` are those of all others by
+    bucket, and `entries_sum` is that of all but the new ones.
     """
 
     number: int
@@ -91,6 +102,7 @@ class Segment:
     refunds: int = 0
     bits: bytearray = field(default_factory=lambda: bytearray(_FILTER_BYTES), kw_only=True)
     entries_sum: int = field(default=0, kw_only=True)
+    sums: "array[int]" = field(default_factory=lambda: _NO_SUMS[:], kw_only=True)
     new: dict[int, list[int]] = field(default_factory=dict)
     going: dict[int, list[int]] = field(default_factory=dict)
 
@@ -100,9 +112,11 @@ class Segment:
         return self.receipts, self.reservations, self.charges, self.refunds
 
     def add(self, key_hash: int, seq: int) -> None:
-        """Take an entry."""
-        self.entries += 1
-        self.new.setdefault(key_hash, []).append(seq)
+        """Take an entry. Two keys of one record may have the same hash."""
+        numbers = self.new.setdefault(key_hash, [])
+        if not numbers or numbers[-1] != seq:
+            self.entries += 1
+            numbers.append(seq)
 
     def add_request(self, key_hash: int, seq: int) -> None:
         """Take an entry of a request, which `may_have` knows of."""
@@ -132,6 +146,23 @@ class Segment:
         query = "SELECT seq FROM entries WHERE segment = ? AND hash = ?"
         on_disk = (seq for (seq,) in reading.execute(query, (self.number, key_hash)))
         return sorted({*self.new.get(key_hash, ()), *self.going.get(key_hash, ()), *on_disk}, reverse=True)
+
+    def is_sound_at(self, reading: sqlite3.Connection, key_hash: int) -> bool:
+        """Whether the disk has the entries of this hash, and of those near it, as they were written. Takes some 40 us."""
+        bucket = key_hash >> _BUCKET_SHIFT
+        found = _sum_of_bucket(reading, self.number, bucket)
+        going = ((each, seq) for each, seqs in self.going.items() if each >> _BUCKET_SHIFT == bucket for seq in seqs)
+        known = self.sums[bucket]
+        if found == known or found == known + sum(map(sum_of, going)):
+            return True
+        row = reading.execute("SELECT entries_sum FROM segments WHERE number = ?", (self.number,)).fetchone()
+        return row is None or row[0] is None  # it is being dropped, with its records
+
+    def note_written(self) -> None:
+        """What was going to the disk is there."""
+        for key_hash, seqs in self.going.items():
+            self.sums[key_hash >> _BUCKET_SHIFT] += sum(sum_of((key_hash, seq)) for seq in seqs)
+        self.going = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +194,11 @@ class RecordIndex:
         """Forget all entries but those of these segments."""
         self._segments = list(segments)
 
+    def know(self, sums: Sums) -> None:
+        """Take the sums of what the disk has of each segment."""
+        for each in self._segments:
+            each.sums = sums.get(each.number, each.sums)
+
     def add(self, seq: int, change: Change) -> None:
         """Enter a record that is on disk."""
         segment = self._segments[-1] if self._segments else None
@@ -193,10 +229,23 @@ class RecordIndex:
 
     def find_request(self, reading: sqlite3.Connection, key: str) -> Iterator[int]:
         """The same for the key of a request. If it is new, which is usual, the disk is hardly ever looked at."""
+        return self.find_in(reading, key, self.suspects(key))
+
+    def find_in(self, reading: sqlite3.Connection, key: str, segments: Iterable[Segment]) -> Iterator[int]:
+        """The numbers of the records in these segments that name a key, or another one with the same hash."""
         key_hash = hash_of(key)
-        for segment in self._segments[::-1]:
-            if segment.may_have(key_hash):
-                yield from segment.numbers(reading, key_hash)
+        for segment in segments:
+            yield from segment.numbers(reading, key_hash)
+
+    def suspects(self, key: str) -> list[Segment]:
+        """The segments that may have the key of a request, the newest first; usually there is none."""
+        key_hash = hash_of(key)
+        return [segment for segment in self._segments[::-1] if segment.may_have(key_hash)]
+
+    def is_sound_at(self, reading: sqlite3.Connection, key: str, segments: Iterable[Segment] | None = None) -> bool:
+        """Whether the entries of a key, in these segments or in all, are on disk as they were written."""
+        key_hash = hash_of(key)
+        return all(each.is_sound_at(reading, key_hash) for each in (self._segments if segments is None else segments))
 
     @property
     def remembered(self) -> Remembered:
@@ -221,7 +270,7 @@ class RecordIndex:
     def taken_are_written(self) -> None:
         """Forget the entries that `take` returned: they are on disk."""
         for each in self._segments:
-            each.going = {}
+            each.note_written()
 
     def drop_before(self, first_seq: int) -> None:
         """Forget the segments whose records all have lower numbers. The last one stays."""
@@ -255,35 +304,73 @@ def write_entries(connection: sqlite3.Connection, updates: Iterable[SegmentUpdat
         )
 
 
-def read_segments(connection: sqlite3.Connection) -> list[Segment]:
-    """The segments on disk, the oldest first."""
+def read_segments(connection: sqlite3.Connection, sums: Sums | None = None) -> list[Segment]:
+    """The segments on disk, the oldest first. `sums` are those of their entries, if the caller knows them."""
+    known = _sums(connection) if sums is None else sums
     rows = connection.execute(
         "SELECT filter, entries_sum, number, first_seq, entries, receipts, reservations, charges, refunds FROM segments"
     )
     return [
-        Segment(*counts, bits=bytearray(bits), entries_sum=entries_sum or 0)
+        Segment(*counts, bits=bytearray(bits), entries_sum=entries_sum or 0, sums=known.get(counts[0], _NO_SUMS[:]))
         for bits, entries_sum, *counts in sorted(rows, key=itemgetter(2))
     ]
 
 
-def is_sound(connection: sqlite3.Connection) -> bool:
-    """Whether all segments and their entries are as they were written."""
+def sound_sums(connection: sqlite3.Connection) -> Sums | None:
+    """The sums of the entries on disk; None if a segment or an entry is not as it was written."""
     columns = "number, first_seq, entries, receipts, reservations, charges, refunds, filter, checksum, entries_sum"
     sums = {}
     for number, first_seq, entries, *counts, bits, checksum, entries_sum in connection.execute(
         f"SELECT {columns} FROM segments"  # noqa: S608 - the names are above
     ):
         if not isinstance(bits, bytes) or len(bits) != _FILTER_BYTES:
-            return False
+            return None
         row = SegmentUpdate(number, first_seq, entries, (counts[0], counts[1], counts[2], counts[3]), bits, (), 0)
         if checksum != row.checksum:
-            return False
+            return None
         sums[number] = entries_sum
     try:
-        found = dict(connection.execute(f"SELECT segment, {_SUM} FROM entries GROUP BY segment").fetchall())  # noqa: S608
-    except sqlite3.OperationalError:  # a number that is none, or a sum beyond 64 bits
-        return False
-    return found.keys() <= sums.keys() and all(each is None or each == found.get(number) for number, each in sums.items())
+        found = _sums(connection)
+    except _NO_NUMBERS:
+        return None
+    is_whole = all(each is None or each == sum(found.get(number, ())) for number, each in sums.items())
+    return found if found.keys() <= sums.keys() and is_whole else None
+
+
+_NO_NUMBERS = (sqlite3.OperationalError, OverflowError, TypeError)
+"""What adding up raises where something else is in the place of a number, or a number beyond 64 bits."""
+
+
+def _sums(connection: sqlite3.Connection) -> Sums:
+    """The sums of the entries on disk, of each segment that has any."""
+    found: Sums = {}
+    (number,) = connection.execute("SELECT min(segment) FROM entries").fetchone()
+    while number is not None:
+        half = _BUCKETS // 2
+        buckets = (*range(half), *range(-half, 0))  # negative ones count from the end
+        found[number] = array("q", (_sum_of_bucket(connection, number, each) for each in buckets))
+        (number,) = connection.execute("SELECT min(segment) FROM entries WHERE segment > ?", (number,)).fetchone()
+    return found
+
+
+def _sum_of_bucket(connection: sqlite3.Connection, number: int, bucket: int) -> int:
+    query = f"SELECT coalesce({_SUM}, 0) FROM entries WHERE segment = ? AND hash BETWEEN ? AND ?"  # noqa: S608 - named above
+    first = bucket << _BUCKET_SHIFT
+    return int(connection.execute(query, (number, first, first + 2**_BUCKET_SHIFT - 1)).fetchone()[0])
+
+
+def seal(connection: sqlite3.Connection) -> None:
+    """Give all segments, which had no checksums, those of what they are now. What cannot be right gets none that is."""
+    try:
+        sums = _sums(connection)
+    except _NO_NUMBERS:
+        return
+    columns = "number, first_seq, entries, receipts, reservations, charges, refunds, filter"
+    for number, first_seq, entries, *counts, bits in connection.execute(f"SELECT {columns} FROM segments").fetchall():  # noqa: S608
+        if isinstance(bits, bytes):
+            row = SegmentUpdate(number, first_seq, entries, (counts[0], counts[1], counts[2], counts[3]), bits, (), 0)
+            cells = (row.checksum, sum(sums.get(number, ())), number)
+            connection.execute("UPDATE segments SET checksum = ?, entries_sum = ? WHERE number = ?", cells)
 
 
 def delete_index(connection: sqlite3.Connection) -> None:
@@ -300,12 +387,12 @@ def delete_segments(connection: sqlite3.Connection, first_seq: int) -> bool:
     oldest = connection.execute(query, (first_seq,)).fetchone()
     if oldest is None:
         return False
-    part = "SELECT hash FROM entries WHERE segment = ? ORDER BY hash LIMIT 1 OFFSET ?"
+    part = "SELECT hash, seq FROM entries WHERE segment = ? ORDER BY hash, seq LIMIT 1 OFFSET ?"
     end = connection.execute(part, (*oldest, _ENTRIES_DROPPED_AT_ONCE)).fetchone()
     if end is None:
         connection.execute("DELETE FROM entries WHERE segment = ?", oldest)
         connection.execute("DELETE FROM segments WHERE number = ?", oldest)
     else:
-        connection.execute("DELETE FROM entries WHERE segment = ? AND hash < ?", (*oldest, *end))
+        connection.execute("DELETE FROM entries WHERE segment = ? AND (hash, seq) < (?, ?)", (*oldest, *end))
         connection.execute("UPDATE segments SET entries_sum = NULL WHERE number = ?", oldest)
     return True

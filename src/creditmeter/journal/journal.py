@@ -33,8 +33,8 @@ from creditmeter.journal.connection import Connection, bytes_on_disk, connect, f
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
-from creditmeter.journal.index import RecordIndex
-from creditmeter.journal.loading import faults_of_reading, is_index_sound, load, load_index
+from creditmeter.journal.index import RecordIndex, Sums
+from creditmeter.journal.loading import examined_sums, faults_of_reading, load, load_index
 from creditmeter.journal.quarantine import set_aside, tell
 from creditmeter.journal.records import Record, encoded
 from creditmeter.journal.reindexing import mend_index
@@ -65,7 +65,7 @@ class Journal:
         self._connection = connection
         self._reading = reading
         self._path = path
-        self._placement = Placement(path)
+        self.placement = Placement(path)
         self._checkpoints = checkpoints
         self._identity = identity
         self._clock = identity.clock
@@ -81,7 +81,7 @@ class Journal:
         self.archive = Archive(reading, identity.sidecar_id, self._index)
         self.on_written: Callable[[Change], None] = lambda _change: None
         self.set_aside: frozenset[AccountId] = frozenset()
-        self._examined: asyncio.Task[bool] | None = None
+        self._examined: asyncio.Task[Sums | None] | None = None
         self._is_mended = False
         self._is_loaded = False
         self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
@@ -93,7 +93,7 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
-        examined = asyncio.create_task(is_index_sound(path))  # beside the look at the file as a whole
+        examined = asyncio.create_task(examined_sums(path))  # beside the look at the file as a whole
         connection = await connect(path, durability, logged_progress())
         try:
             identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
@@ -254,10 +254,12 @@ class Journal:
                 damage = load(self._reading, self._identity.sidecar_id, self._index, take)
         finally:
             await asyncio.gather(mending, return_exceptions=True)
-        was_mended = mending.result()
+        sums = mending.result()
         with faults_of_reading(self._path):
-            if was_mended:
+            if sums is None:
                 load_index(self._reading, self._identity.sidecar_id, self._index)
+            else:
+                self._index.know(sums)
             if damage.rows:
                 await self._connection.run(set_aside, damage.accounts)
         told = tell(damage, self.set_aside)
@@ -270,11 +272,12 @@ class Journal:
         with faults_of_reading(self._path):
             return await self._connection.run(read)
 
-    async def _mend_index(self) -> bool:
-        """Make the index on disk anew if it is damaged. Returns whether that was done."""
+    async def _mend_index(self) -> Sums | None:
+        """Make the index on disk anew if it is damaged. Returns the sums of its entries, None if that was done."""
         examined, self._examined = self._examined, None
-        if examined is not None and await examined:
-            return False
+        sums = None if examined is None else await examined
+        if sums is not None:
+            return sums
         return await self._read(partial(mend_index, sidecar_id=self._identity.sidecar_id))
 
     async def reopen(self) -> None:
@@ -339,7 +342,7 @@ class Journal:
         self._fail(partial(FileMissing, lost))
 
     def _check_placement(self) -> None:
-        lost = self._placement.missing()
+        lost = self.placement.missing()
         if lost is not None:
             raise FileMissing(lost)
 
@@ -370,10 +373,8 @@ class Journal:
             await self._connection.run(lambda _: self._checkpoints.look())
 
     def _write(self, connection: sqlite3.Connection, group: Group) -> tuple[LogEnd, Path | None]:
-        """Write a group, in the journal's thread. Returns how far the log goes then, and the file that is not where a restart
-        finds it, if there is one.
-        """
-        return write_group(connection, group, self._identity.sidecar_id, self._end), self._placement.missing()
+        """Write a group, in the journal's thread. Returns how far the log goes then, and a file that no restart will find."""
+        return write_group(connection, group, self._identity.sidecar_id, self._end), self.placement.missing()
 
     def _written(self, group: Group, before: int) -> None:
         """A group is on disk, behind the record of number `before`."""

@@ -10,20 +10,20 @@ from creditmeter.core.ids import SidecarId
 from creditmeter.core.metering.book import Change
 from creditmeter.journal.connection import first_line, is_damage, open_to_read
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
-from creditmeter.journal.index import RecordIndex, is_sound, read_segments
+from creditmeter.journal.index import RecordIndex, Sums, read_segments, sound_sums
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import Damage, read_changes, read_log
 
 
 def load(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex, take: Callable[[Change], None]) -> Damage:
     """Call `take` with the image and with the records after it, and enter these in the index. Returns the rows that could not
-    be read. If the index on disk is damaged, `load_index` has to follow once it was made anew.
+    be read. The sums of the index have to follow; if it is damaged, `load_index` has to once it was made anew.
 
     Raises:
         RowUnreadable: a row is not as it was written, and does not say whose it is, or one is missing.
     """
     with contextlib.suppress(TypeError, ValueError):  # a damaged segment
-        index.replace(read_segments(connection))
+        index.replace(read_segments(connection, {}))
     damage = Damage(accounts_set_aside(connection))
     for seq, change in read_changes(connection, sidecar_id, damage):
         if seq is not None:
@@ -39,17 +39,17 @@ def load_index(connection: sqlite3.Connection, sidecar_id: SidecarId, index: Rec
         index.add(seq, logged.change)
 
 
-async def is_index_sound(path: Path) -> bool:
-    """Whether the index of the journal at `path` is as it was written; False where that cannot be read. A thread looks."""
-    return await asyncio.to_thread(_is_index_sound, path)
+async def examined_sums(path: Path) -> Sums | None:
+    """The sums of the index of the journal at `path`; None where it is damaged, or cannot be read. A thread looks."""
+    return await asyncio.to_thread(_examined_sums, path)
 
 
-def _is_index_sound(path: Path) -> bool:
+def _examined_sums(path: Path) -> Sums | None:
     try:
         with contextlib.closing(open_to_read(path)) as connection:
-            return is_sound(connection)
+            return sound_sums(connection)
     except (sqlite3.Error, TypeError, ValueError):  # whatever it is, `mend_index` meets it again
-        return False
+        return None
 
 
 @contextlib.contextmanager

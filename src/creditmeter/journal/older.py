@@ -5,7 +5,7 @@ that is killed goes on where it was. A journal has its new version as soon as th
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,7 @@ from creditmeter.forms.reservations import RESERVATION
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
 from creditmeter.journal.records import Record, add_to_image, append, encoded, last_written
 from creditmeter.journal.rows import Identity, decoded, differs, put_extent, put_identity, read_identity, read_rate_cards
-from creditmeter.journal.schema import RATE_CARDS, RECORDS, VERSION
+from creditmeter.journal.schema import ENTRIES, RATE_CARDS, RECORDS, VERSION, Progress
 
 MAX_MOVED = 2_000
 """Most rows that are moved in one transaction."""
@@ -44,9 +44,6 @@ _IDENTITY = "sidecar_id, epoch, pending_nonce, clock"
 TABLES = (*_KEYS, "receipts")
 """The tables of what a sidecar did under its identity."""
 
-Progress = Callable[[int, int], None]
-"""Called with how many rows were moved, and how many there are to move."""
-
 
 def examine(connection: sqlite3.Connection, version: int) -> None:
     """Read every row.
@@ -55,11 +52,20 @@ def examine(connection: sqlite3.Connection, version: int) -> None:
         RowUnreadable: a row is not as it was written.
     """
     read_identity(connection, TABLES, _IDENTITY)
-    for table in TABLES:
-        for _ in _changes(connection, table, ""):
-            pass
+    examine_left(connection)
     if version >= _WITH_RATE_CARDS:
         read_rate_cards(connection)
+
+
+def examine_left(connection: sqlite3.Connection) -> None:
+    """Read every row that was not moved yet.
+
+    Raises:
+        RowUnreadable: one is not as it was written.
+    """
+    for table in _tables_left(connection):
+        for _ in _changes(connection, table, ""):
+            pass
 
 
 def begin(connection: sqlite3.Connection, version: int) -> None:
@@ -68,7 +74,7 @@ def begin(connection: sqlite3.Connection, version: int) -> None:
     numbers = ("image_seq", "image_parts", "log_end", "set_aside")
     columns = "".join(f"ALTER TABLE identity ADD {each} INTEGER NOT NULL DEFAULT 0;" for each in numbers)
     columns += "ALTER TABLE identity ADD checksum INTEGER;"
-    connection.executescript(f"BEGIN IMMEDIATE; {cards} {RECORDS} {columns}")
+    connection.executescript(f"BEGIN IMMEDIATE; {cards} {RECORDS} {ENTRIES} {columns}")
     identity = read_identity(connection, TABLES, _IDENTITY)
     if identity is not None:
         put_identity(connection, identity)
@@ -78,8 +84,12 @@ def begin(connection: sqlite3.Connection, version: int) -> None:
 
 def is_unfinished(connection: sqlite3.Connection) -> bool:
     """Whether rows of an older version are left to move."""
-    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    return not {name for (name,) in names}.isdisjoint(TABLES)
+    return bool(_tables_left(connection))
+
+
+def _tables_left(connection: sqlite3.Connection) -> list[str]:
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return [table for table in TABLES if table in names]
 
 
 def finish(connection: sqlite3.Connection, progress: Progress) -> None:
@@ -91,8 +101,7 @@ def finish(connection: sqlite3.Connection, progress: Progress) -> None:
         RowUnreadable: a row is not as it was written.
     """
     identity = read_identity(connection, TABLES)
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    left = [table for table in TABLES if table in names]
+    left = _tables_left(connection)
     count = sum(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in left)  # noqa: S608
     moved = 0
     if identity is not None:

@@ -349,6 +349,11 @@ def _body_of(table: str, row: Row) -> bytes:
 def _row(table: str, sidecar_id: SidecarId, record: Encoded) -> Row:
     number, account_id, written_at, body = record
     packed = Packing(account_id, sidecar_id).pack(body)
+    return sealed(table, number, account_id, written_at, packed)
+
+
+def sealed(table: str, number: int, account_id: str, written_at: int, packed: bytes) -> Row:
+    """A row with its checksum."""
     head = _head(table, number, account_id, written_at)
     return number, account_id, written_at, (head - _HALF // 2) * _HALF + zlib.crc32(packed, head), packed
 

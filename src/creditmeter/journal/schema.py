@@ -11,14 +11,21 @@ row that is gone leaves no checksum that is wrong, so `identity` says how many r
 index can be made anew, so its segments have a checksum of their own, and a sum of their entries (`reindexing.py`).
 """
 
+from collections.abc import Callable
+
 APPLICATION_ID = 0x63726D6A
 """Kept in the file's `application_id`, which tells a journal from other programs' databases: `crmj` in ASCII."""
 
-VERSION = 3
-"""Kept in the file's `user_version`; 0 is a new file. Before version 3 each kind of thing had a table (`older.py`)."""
+VERSION = 4
+"""Kept in the file's `user_version`; 0 is a new file. Before version 4 checksums were shorter (`version_3.py`); before 3 there
+was a table for each kind of thing (`older.py`).
+"""
 
 FIRST_WITH_RECORDS = 3
 """The version from which on a journal has records."""
+
+Progress = Callable[[int, int], None]
+"""Called on the way from an older version to this one, with how many rows were moved, and how many there are to move."""
 
 RATE_CARDS = """
 CREATE TABLE rate_cards (
@@ -63,6 +70,9 @@ CREATE TABLE segments (
     checksum     INTEGER NOT NULL,
     entries_sum  INTEGER
 );
+"""
+
+ENTRIES = """
 CREATE TABLE entries (
     segment INTEGER NOT NULL,
     hash    INTEGER NOT NULL,
@@ -76,6 +86,7 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 {RATE_CARDS}
 {RECORDS}
+{ENTRIES}
 CREATE TABLE identity (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     sidecar_id    TEXT    NOT NULL,

@@ -4,7 +4,7 @@ import time
 
 import structlog
 
-from creditmeter.journal.older import Progress
+from creditmeter.journal.schema import Progress
 
 _SECONDS_BETWEEN_LINES = 2.0
 

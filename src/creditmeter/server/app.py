@@ -145,9 +145,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     webhook = opening.open_webhook(settings)
     opening.own_socket(settings)
     store = opening.central_store(settings, clock)
-    with opening.locked_files(settings):
+    with opening.locked_files(settings) as locked:
         async with (
-            opening.open_journal(settings) as journal,
+            opening.open_journal(settings, locked) as journal,
             opening.open_central(store, journal) as central,
             opening.metrics_page(settings) as (metrics, metrics_address),
         ):

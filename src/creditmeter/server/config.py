@@ -236,6 +236,11 @@ class Settings(BaseModel):
         return self.data_dir / "journal.db"
 
     @property
+    def lock_path(self) -> Path:
+        """The path of the file that a running sidecar has locked."""
+        return self.data_dir / "lock"
+
+    @property
     def socket_address(self) -> str:
         """The address of the socket in the data directory."""
         return f"unix:{self.data_dir.absolute() / SOCKET_NAME}"

@@ -13,7 +13,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from creditmeter.central.engine.faults import CentralUnavailable, is_refused
+from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
 from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import CallEnded, Context, Problem, abort
@@ -140,6 +140,8 @@ def _problem(method: str, error: Exception) -> Problem:
         case CentralUnavailable() if method.startswith(ADMIN_METHODS) and is_refused(error):
             text = "this sidecar's role may not do this at the central store: `creditmeter central grant-role --admin` lets it"
             return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
+        case CentralRowDamaged(account_id=account_id):
+            return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
         case CentralUnavailable():
             text = f"the central store did not answer ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)

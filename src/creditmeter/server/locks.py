@@ -14,10 +14,58 @@ def lock(path: Path) -> int:
         BlockingIOError: another process has locked it.
         OSError: it cannot be opened or locked.
     """
-    opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+    while True:
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_there = _is_at(path, opened)
+        except BaseException:
+            os.close(opened)
+            raise
+        if is_there:
+            return opened
+        os.close(opened)  # it was deleted or replaced before it was locked
+
+
+def lock_directory(path: Path) -> int | None:
+    """Lock a directory, which holds even if a file that was locked in it is deleted. Returns its descriptor; None where the
+    file system has no such locks.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: it cannot be opened.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
+    except BlockingIOError:
         os.close(opened)
         raise
+    except OSError:
+        os.close(opened)
+        return None
     return opened
+
+
+def is_locked(path: Path, directory: Path) -> bool:
+    """Whether another process has locked a file or its directory. Each lock is held for a moment only, and no file is made."""
+    for take, each in ((lock, path), (lock_directory, directory)):
+        if not each.exists():
+            continue
+        try:
+            opened = take(each)
+        except BlockingIOError:
+            return True
+        except OSError:
+            continue
+        if opened is not None:
+            os.close(opened)
+    return False
+
+
+def _is_at(path: Path, opened: int) -> bool:
+    """Whether a file that was opened is still the one at the path."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(opened))
+    except FileNotFoundError:
+        return False

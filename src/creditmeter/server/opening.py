@@ -26,7 +26,7 @@ from creditmeter.server.config import ConfigError, RecallBy, Settings
 from creditmeter.server.counters import Counters
 from creditmeter.server.data_directory import DataDirectory
 from creditmeter.server.exits import DAMAGED, MISUNDERSTOOD, StartupError
-from creditmeter.server.locks import lock
+from creditmeter.server.locks import lock, lock_directory
 from creditmeter.server.permissions import GroupUnusable, make_directory
 from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
@@ -88,8 +88,9 @@ def _load(source: Traversable | Path) -> LoadedCard:
 
 
 @contextlib.contextmanager
-def locked_files(settings: Settings) -> Iterator[None]:
-    """Lock the data directory and the sockets elsewhere against other processes, for as long as the block runs.
+def locked_files(settings: Settings) -> Iterator[int]:
+    """Lock the data directory and the sockets elsewhere against other processes, for as long as the block runs. Yields the
+    descriptor of the file in the data directory that is locked.
 
     Raises:
         StartupError: another process has locked one, or it cannot be made.
@@ -98,7 +99,11 @@ def locked_files(settings: Settings) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             make_directory(data_dir, settings.socket_group)
-            held.callback(os.close, lock(data_dir / "lock"))
+            opened = lock(settings.lock_path)
+            held.callback(os.close, opened)
+            directory = lock_directory(data_dir)
+            if directory is not None:
+                held.callback(os.close, directory)
             held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
         except GroupUnusable as error:
             raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
@@ -108,12 +113,13 @@ def locked_files(settings: Settings) -> Iterator[None]:
             raise StartupError(f"another sidecar runs on the data directory {data_dir}") from None
         except OSError as error:
             raise StartupError(f"the data directory {data_dir} cannot be written: {error.strerror}") from error
-        yield
+        yield opened
 
 
 @contextlib.asynccontextmanager
-async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
-    """The journal in the data directory, open for as long as the block runs.
+async def open_journal(settings: Settings, locked: int) -> AsyncIterator[Journal]:
+    """The journal in the data directory, open for as long as the block runs. `locked` is the descriptor of the file that keeps
+    other processes from it: if that is deleted or replaced, nothing more is written.
 
     Raises:
         StartupError: it is damaged, was written by another version, or is missing where there was one.
@@ -127,6 +133,7 @@ async def open_journal(settings: Settings) -> AsyncIterator[Journal]:
         except JournalUnusable as error:
             raise StartupError(str(error), DAMAGED) from error
         held.push_async_callback(journal.close)
+        journal.placement.add(settings.lock_path, locked)
         directory.opened(journal.identity.sidecar_id, journal.last_record)
         noting = asyncio.create_task(directory.keep_noting(journal), name="journal's end")
         held.callback(noting.cancel)

@@ -10,6 +10,7 @@ decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
 | the burn, and the pause of refills | credit is authorised | its rate is nothing again |
 | a mark | see `Mark` | see `Mark` |
 | the unanswered message | it is about to be sent | it is answered |
+| the damage | the central store cannot read a row of the account | it answers a message about it |
 
 The parts end independently. A book that was found empty goes while a request waits for its account or a message about it is
 under way; their record stays, without a book. When the books are read from the journal again, waiting requests, unanswered
@@ -27,6 +28,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.core.credit.messages import Message
 from creditmeter.core.ids import AccountId, AccountKey, account_key
 from creditmeter.core.instants import Span
@@ -76,7 +78,8 @@ class AccountRecord:
 
     `used_at` and `reported_at` say when a request last changed the book and when a message last stated what it holds; 0: not in
     this run. `unreported_since` is the first change of what it holds that no message stated yet. Before `no_refill_before` the
-    central store is not asked for a refill.
+    central store is not asked for a refill. With `damage` the central store could not read the account: before
+    `no_message_before` it is not asked again.
     """
 
     account_id: AccountId
@@ -88,12 +91,14 @@ class AccountRecord:
     burn: Burn | None = None
     no_refill_before: Span = Span(0)
     unanswered: UnansweredMessage | None = None
+    damage: CentralRowDamaged | None = None
+    no_message_before: Span = Span(0)
     marks: set[Mark] = field(default_factory=set)
 
     @property
     def is_needed(self) -> bool:
         """Whether anything is left to remember. Waiting requests and an unanswered message have a mark each."""
-        return self.book is not None or self.burn is not None or bool(self.marks)
+        return self.book is not None or self.burn is not None or self.damage is not None or bool(self.marks)
 
     def drop_book(self) -> None:
         """Forget the book, and with it how it was used and reported."""
@@ -215,6 +220,10 @@ class AccountRecords:
     def is_marked(self, account_id: AccountId, mark: Mark) -> bool:
         """Whether an account has a mark."""
         return account_id in self._marked[mark]
+
+    def any_readable(self, *marks: Mark) -> bool:
+        """Whether any account has one of these marks, apart from those that the central store cannot read."""
+        return any(record.damage is None for mark in marks for record in self._marked[mark].values())
 
     def any_marked(self, *marks: Mark) -> bool:
         """Whether any account has one of these marks."""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from creditmeter.central.engine.faults import CentralUnavailable, is_refused
+from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
-from creditmeter.core.instants import Span
+from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.values import replace
@@ -38,6 +38,10 @@ RECLAIM_PAGE = 100
 
 MAX_CHARGES_PER_TRANSACTION = 1_000
 """Charges that one transaction of the central store posts at most. It keeps all their accounts locked while it lasts."""
+
+
+DAMAGE_PAUSE = Span(30 * SECOND)
+"""Between attempts to exchange a message about an account of which the central store cannot read a row."""
 
 
 class SidecarFenced(Exception):
@@ -81,8 +85,10 @@ class Exchanger:
 
     @property
     def has_nothing_under_way(self) -> bool:
-        """Whether every message that was sent is answered, and none is about to be."""
-        return not self._records.any_marked(Mark.UNDER_WAY, Mark.UNANSWERED)
+        """Whether every message that was sent is answered, and none is about to be. The central store answers none about an
+        account that it cannot read.
+        """
+        return not (self._records.any_marked(Mark.UNDER_WAY) or self._records.any_readable(Mark.UNANSWERED))
 
     async def one_finished(self) -> None:
         """Wait until some exchange that is under way has ended."""
@@ -195,6 +201,8 @@ class Exchanger:
                     await self._central.exchanges.reclaim(account_id)
                 except CentralUnavailable:
                     raise
+                except CentralRowDamaged:  # the log has it
+                    pass
                 except Exception:  # noqa: BLE001 - see above
                     _log.exception("reclaim failed", account_id=account_id)
                 else:
@@ -204,14 +212,15 @@ class Exchanger:
     # Exchanges.
 
     async def exchange(self, accounts: Sequence[AccountId]) -> None:
-        """Exchange a message about each of some accounts, but for those about which one is under way and those in quarantine.
+        """Exchange a message about each of some accounts, but for those about which one is under way, those in quarantine, and
+        for a while those that the central store cannot read.
 
         Raises:
             CentralUnavailable: the store did not answer; the messages will be sent again.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
-        usable = [each for each in accounts if self._records.in_quarantine(account_key(each)) is None]
+        usable = [each for each in accounts if self._is_usable(each)]
         for batch in self._batches(usable):
             free = [each for each in batch if not self.is_busy(each)]
             try:
@@ -219,11 +228,36 @@ class Exchanger:
                     await self._exchange_at_once(free)
             except (CentralUnavailable, SidecarFenced, StorageUnavailable):
                 raise
+            except CentralRowDamaged as error:
+                await self.exchange([each for each in free if each != error.account_id])
             except Exception:  # noqa: BLE001 - one account's fault must not end the exchange for all
                 _log.exception("exchange failed", accounts=free)
                 if len(free) > 1:  # so that the account at fault does not hold up the others
                     for account_id in free:
                         await self.exchange([account_id])
+
+    def damage_of(self, account_id: AccountId) -> CentralRowDamaged | None:
+        """Why the central store could not read an account when it was last asked; None if it could."""
+        record = self._records.find(account_id)
+        return None if record is None else record.damage
+
+    def _is_usable(self, account_id: AccountId) -> bool:
+        """Whether a message about an account can be sent now. If the central store could not read it a while ago, all who wait
+        for it are told.
+        """
+        if self._records.in_quarantine(account_key(account_id)) is not None:
+            return False
+        record = self._records.find(account_id)
+        if record is None or record.damage is None or self._clock.boot() >= record.no_message_before:
+            return True
+        self._planner.fail(account_id, record.damage)
+        self._records.mark(account_id, Mark.UNSETTLED)
+        return False
+
+    def _note_damage(self, error: CentralRowDamaged) -> None:
+        record = self._records.open(error.account_id)
+        record.damage, record.no_message_before = error, Span(self._clock.boot() + DAMAGE_PAUSE)
+        self._planner.fail(error.account_id, error)
 
     def _batches(self, accounts: Sequence[AccountId]) -> Iterator[list[AccountId]]:
         """The accounts that share a transaction."""
@@ -251,6 +285,8 @@ class Exchanger:
         except BaseException as error:
             for account_id in accounts:
                 self._records.mark(account_id, Mark.UNSETTLED)  # so that it is tried again without traffic, too
+            if isinstance(error, CentralRowDamaged):
+                self._note_damage(error)
             is_expected = isinstance(error, CentralUnavailable | SidecarFenced | StorageUnavailable)
             if isinstance(error, Exception) and (is_expected or len(accounts) == 1):
                 for account_id in accounts:
@@ -313,6 +349,7 @@ class Exchanger:
         if self.fence is not None:  # found out meanwhile: leases that are renewed now are the other process's
             raise self.fence
         for each, reply in zip(unanswered, replies, strict=True):
+            self._records.open(each.message.account_id).damage = None
             self._records.drop_unanswered(each.message.account_id)
             if self._records.in_quarantine(account_key(each.message.account_id)) is None:
                 self._accept(each, reply)

@@ -89,6 +89,7 @@ class Settler:
         recalled for the charge.
 
         Raises:
+            CentralRowDamaged: the store cannot read the account.
             CentralUnavailable: the store did not answer, or the charge was not posted within `LONGEST_SETTLEMENT`.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
@@ -101,6 +102,9 @@ class Settler:
                 await self._exchanger.one_finished()
             else:
                 await self._exchanger.exchange([account_id])
+                damage = self._exchanger.damage_of(account_id)
+                if damage is not None:
+                    raise damage
                 if self._waits(account_id, charge_id):
                     await asyncio.sleep(_RETRY_SECONDS)
 

@@ -200,7 +200,8 @@ class Sidecar:
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
-        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered. A store that does not
+        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for
+        accounts that the central store cannot read. A store that does not
         answer is asked once more, as soon as the pause after a failed attempt is over.
         """
         self._planner.returns_all = True
@@ -210,7 +211,7 @@ class Sidecar:
             for book in self.books:
                 if has_idle(book) or book.has_unposted:
                     self.records.mark(book.account_id, Mark.UNSETTLED)
-            if not self.records.any_marked(Mark.UNSETTLED) and self._exchanger.has_nothing_under_way:
+            if not self.records.any_readable(Mark.UNSETTLED) and self._exchanger.has_nothing_under_way:
                 return
             try:
                 await self._settler.settle()

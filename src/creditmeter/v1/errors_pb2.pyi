@@ -116,8 +116,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_GRANT_VOIDED: _ErrorReason.ValueType  # 35
     """FAILED_PRECONDITION. The grant was voided by another request already."""
     ERROR_REASON_STORAGE_DAMAGED: _ErrorReason.ValueType  # 36
-    """DATA_LOSS. What the sidecar's journal has of the account, or a record that the call needs, is damaged. No retry
-    helps until an operator has seen to it; other accounts go on. Metadata: account_id.
+    """DATA_LOSS. What the sidecar's journal or the central store has of the account, or a row that the call needs, is
+    damaged. No retry helps until an operator has seen to it; other accounts go on. Metadata: account_id.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -213,7 +213,7 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 34
 ERROR_REASON_GRANT_VOIDED: ErrorReason.ValueType  # 35
 """FAILED_PRECONDITION. The grant was voided by another request already."""
 ERROR_REASON_STORAGE_DAMAGED: ErrorReason.ValueType  # 36
-"""DATA_LOSS. What the sidecar's journal has of the account, or a record that the call needs, is damaged. No retry
-helps until an operator has seen to it; other accounts go on. Metadata: account_id.
+"""DATA_LOSS. What the sidecar's journal or the central store has of the account, or a row that the call needs, is
+damaged. No retry helps until an operator has seen to it; other accounts go on. Metadata: account_id.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+import structlog
 from sqlalchemy import insert
 
-from creditmeter.central.decisions.deliveries import KEPT_FOR, MOST_AT_ONCE, Deliveries
+from creditmeter.central.decisions.deliveries import DAMAGED_FOR, KEPT_FOR, MOST_AT_ONCE, Deliveries
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import AccountId
@@ -55,6 +56,25 @@ async def test_what_has_been_due_longest_comes_first_and_only_once(store: Centra
     clock.advance(1)
     again = await store.deliveries.claim(9, MINUTE)
     assert [(each.account_id, each.attempt) for each in again] == [("a00000", 2), ("a00001", 2), ("a00002", 2)]
+
+
+async def test_one_that_cannot_be_read_does_not_hold_up_the_others(store: CentralStore, clock: ManualClock) -> None:
+    """The log names its account; it is tried again a day later."""
+    if not store.database.is_sqlite:
+        pytest.skip("PostgreSQL keeps no text in the place of a number")
+    await fill(store, 3)
+    clock.advance(5)
+    async with store.database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alert_deliveries SET attempts = 'many' WHERE account_id = 'a00000'")
+    with structlog.testing.capture_logs() as entries:
+        assert await claim(store.deliveries, 2) == ["a00001"]
+        assert await claim(store.deliveries, 2) == ["a00002"]
+        assert await claim(store.deliveries, 2) == []
+    assert [(each["event"], each["account_id"]) for each in entries] == [("the central store is damaged", "a00000")]
+    async with store.database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alert_deliveries SET attempts = 0 WHERE account_id = 'a00000'")
+    clock.advance(DAMAGED_FOR)
+    assert "a00000" in await claim(store.deliveries)
 
 
 async def test_many_that_claim_at_once_get_different_ones(central_url: str, store: CentralStore, clock: ManualClock) -> None:

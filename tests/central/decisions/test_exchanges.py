@@ -2,6 +2,7 @@
 
 import pytest
 
+from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
@@ -67,6 +68,43 @@ async def test_a_new_epoch_counts_its_messages_anew(store: CentralStore, here: P
 
 
 # Credit.
+
+
+@pytest.mark.parametrize(
+    ("damage", "repair"),
+    [
+        ("UPDATE accounts SET alerts = '[' WHERE account_id = 'acme'", "UPDATE accounts SET alerts = '[]'"),
+        (
+            "UPDATE grants SET remaining_microcredits = 99 WHERE account_id = 'acme' AND kind = 'PERMANENT'",
+            "UPDATE grants SET remaining_microcredits = 100 WHERE account_id = 'acme' AND kind = 'PERMANENT'",
+        ),
+        (
+            "UPDATE grants SET kind = 'NONSENSE' WHERE account_id = 'acme' AND kind = 'PERMANENT'",
+            "UPDATE grants SET kind = 'PERMANENT' WHERE kind = 'NONSENSE'",
+        ),
+        (
+            "UPDATE leases SET posted_microcredits = 99 WHERE account_id = 'acme'",
+            "UPDATE leases SET posted_microcredits = 0",
+        ),
+    ],
+)
+async def test_an_account_that_cannot_be_read_is_named(store: CentralStore, here: Peer, damage: str, repair: str) -> None:
+    """The transaction changes nothing, of the other account neither. Without that one the other goes on."""
+    other = AccountId("other")
+    await opened(store, permanent=100)
+    await opened(store, other, permanent=100)
+    await here.exchange(need=10)
+    async with store.database.write() as connection:
+        assert (await connection.exec_driver_sql(damage)).rowcount == 1
+    bad, good = here.message(need=20), here.message(account=other, need=20)
+    with pytest.raises(CentralRowDamaged) as refused:
+        await store.exchanges.exchange([good, bad])
+    assert refused.value.account_id == ACME
+    assert (await balance_summary(store, other)).leased == 0
+    assert isinstance(await here.send(good), Answer)
+    async with store.database.write() as connection:
+        await connection.exec_driver_sql(repair)
+    assert isinstance(await here.send(bad), Answer)
 
 
 async def test_what_is_needed_is_leased(store: CentralStore, here: Peer) -> None:

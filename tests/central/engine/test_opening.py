@@ -64,7 +64,7 @@ async def refusal(path: Path) -> str:
         ("DELETE FROM alembic_version", "but no version of its schema: it is another program's, or damaged"),
         ("UPDATE alembic_version SET version_num = '9999'", "is not of this version"),
         ("UPDATE alembic_version SET version_num = x'ff00'", "is not of this version"),
-        ("UPDATE alembic_version SET version_num = CAST(x'ff00' AS TEXT)", "Could not decode to UTF-8"),
+        ("UPDATE alembic_version SET version_num = CAST(x'ff00' AS TEXT)", "is not a string"),
         ("INSERT INTO alembic_version VALUES ('0001')", "is not of this version"),
     ],
 )

@@ -156,6 +156,48 @@ async def test_damage_is_found(url: str, statement: str, words: str) -> None:
     assert all(problem.startswith(f"account {ALICE}: ") for problem in report.problems)
 
 
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE accounts SET alerts = '['", "the row of accounts cannot be read: "),
+        (
+            "UPDATE accounts SET state = 'NONSENSE'",
+            "the row of accounts cannot be read: 'NONSENSE' is not a valid AccountState",
+        ),
+        ("UPDATE exchanges SET answer = '{}'", " of exchanges cannot be read: "),
+        ("UPDATE requests SET request = '{}'", " of requests cannot be read: "),
+        ("UPDATE requests SET reply = '['", " of requests cannot be read: "),
+    ],
+)
+async def test_rows_that_no_balance_rests_on(url: str, statement: str, words: str) -> None:
+    """A call that needs them is refused, so they are named, too."""
+    report = await damaged(url, statement)
+    assert any(words in problem for problem in report.problems), report.problems
+    assert all(problem.startswith(f"account {ALICE}: ") for problem in report.problems)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE accounts SET balance_microcredits = 'much'", "the row of accounts cannot be read: balance_microcredits is of"),
+        ("UPDATE accounts SET decided_at = 'soon'", "the row of accounts cannot be read: decided_at is of another type"),
+        ("UPDATE accounts SET time_zone = CAST(x'ff' AS TEXT)", "the row of accounts cannot be read: time_zone is of"),
+        ("UPDATE grants SET note = CAST(x'ff' AS TEXT)", "cannot be read: note is of another type"),
+        ("UPDATE grants SET remaining_microcredits = 'much'", "cannot be read: remaining_microcredits is of another type"),
+        ("UPDATE leases SET trusted_until = 'soon'", "cannot be read: trusted_until is of another type"),
+        ("UPDATE history SET amount_microcredits = 'much' WHERE number = 2", "cannot be read ("),
+        ("UPDATE charges SET body = CAST(x'ff' AS TEXT)", "cannot be read: "),
+    ],
+)
+async def test_cells_of_another_type(url: str, statement: str, words: str) -> None:
+    """SQLite keeps whatever is in the place of a number or of a text."""
+    if not url.startswith("sqlite"):
+        pytest.skip("PostgreSQL refuses such a statement")
+    report = await damaged(url, statement)
+    assert any(words in problem for problem in report.problems), report.problems
+    assert all(problem.startswith(f"account {ALICE}: ") for problem in report.problems)
+
+
 async def test_a_lease_is_backed_to_the_microcredit(url: str) -> None:
     """As much out as is left is sound; one more is not."""
     left = "(SELECT sum(remaining_microcredits) FROM grants)"

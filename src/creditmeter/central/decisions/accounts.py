@@ -23,6 +23,7 @@ from creditmeter.central.engine.database import announce
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.balance_days import begin_day
 from creditmeter.central.schema.listed import as_list, listed
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import (
     Row,
     charge_row,
@@ -128,12 +129,15 @@ async def open_ledgers(
     rows = (await connection.execute(query, as_list("accounts", ((each,) for each in topics)))).mappings().all()
     by_now: dict[Instant, list[RowMapping]] = defaultdict(list)
     for row in rows:
-        by_now[max(now, row["decided_at"])].append(row)
+        with reading(row["account_id"], "the row of accounts"):
+            by_now[max(now, row["decided_at"])].append(row)
     opened: dict[AccountId, OpenLedger] = {}
     for at, some in by_now.items():
         loaded = await load_contents(connection, [(row, topics[row["account_id"]]) for row in some], at)
         for row, (contents, sums) in zip(some, loaded, strict=True):
-            opened[row["account_id"]] = OpenLedger(Ledger(contents, at), row["last_entry"], row["decided_at"], sums)
+            with reading(row["account_id"], "a row"):
+                ledger = Ledger(contents, at)
+            opened[row["account_id"]] = OpenLedger(ledger, row["last_entry"], row["decided_at"], sums)
     return {row["account_id"]: opened[row["account_id"]] for row in rows}
 
 

@@ -5,11 +5,14 @@ that has a webhook claims rows that are due; a row is locked while it is claimed
 time and nothing else. So a row that was claimed and not finished becomes due again by itself.
 """
 
-from sqlalchemy import RowMapping, Update, delete, select, tuple_, update
+import structlog
+from sqlalchemy import ColumnElement, RowMapping, Update, delete, select, tuple_, update
 
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reads
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.deliveries import Delivery
 from creditmeter.core.credit.low_balance import LowBalance
@@ -23,7 +26,11 @@ KEPT_FOR = Span(4 * DAY)
 MOST_AT_ONCE = 1_000
 """Most rows that are dropped in one transaction."""
 
+DAMAGED_FOR = DAY
+"""A delivery that cannot be read is tried again after this long, so that it does not hold up the others."""
+
 _deliveries = tables.alert_deliveries
+_log = structlog.get_logger()
 
 
 def delivery_row(fired: LowBalance) -> Row:
@@ -59,7 +66,13 @@ class Deliveries:
             due = select(_deliveries).where(_deliveries.c.due_at <= now).order_by(_deliveries.c.due_at).limit(limit)
             found = (await connection.execute(due.with_for_update(skip_locked=True))).mappings().all()
             claimed = []
-            for each in (_delivery_of(row, now) for row in found):
+            for row in found:
+                try:
+                    each = _delivery_of(row, now)
+                except CentralRowDamaged as error:
+                    _log.error("the central store is damaged", account_id=error.account_id, reason=error.reason)
+                    await connection.execute(update(_deliveries).where(*_place(row)).values(due_at=now + DAMAGED_FOR))
+                    continue
                 mine = _still(each, each.attempt - 1).values(attempts=each.attempt, due_at=now + claimed_for)
                 if (await connection.execute(mine)).rowcount:
                     claimed.append(each)
@@ -89,6 +102,11 @@ class Deliveries:
             return dropped.rowcount
 
 
+def _place(row: RowMapping) -> tuple[ColumnElement[bool], ...]:
+    return _deliveries.c.account_id == row["account_id"], _deliveries.c.delivery_id == row["delivery_id"]
+
+
+@reads(tables.alert_deliveries)
 def _delivery_of(row: RowMapping, now: Instant) -> Delivery:
     return Delivery(
         account_id=row["account_id"],

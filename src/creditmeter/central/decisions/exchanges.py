@@ -23,6 +23,7 @@ from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.listed import as_list, listed
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import Row
 from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.amounts import Microcredits
@@ -158,7 +159,8 @@ async def _applied(connection: AsyncConnection, messages: Sequence[Message]) -> 
         row = last.get(message.account_id)
         if row is not None and row["seq"] >= message.seq:
             is_same = row["seq"] == message.seq
-            replies[message.account_id] = ANSWER.decode(row["answer"]) if is_same else Outdated(row["seq"])
+            with reading(message.account_id, f"the answer to {message.sidecar_id}"):
+                replies[message.account_id] = ANSWER.decode(row["answer"]) if is_same else Outdated(row["seq"])
     return replies
 
 

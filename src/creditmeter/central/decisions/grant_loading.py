@@ -25,6 +25,7 @@ from creditmeter.central.decisions.topics import Asked
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.listed import as_list, listed
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import Row, grant_of
 from creditmeter.central.schema.sums import sum_of, whole
 from creditmeter.core.amounts import Microcredits
@@ -155,6 +156,9 @@ def _named(asked: Asked, charges: Iterable[Charge]) -> Iterator[str]:
 
 async def _loaded(connection: AsyncConnection, asked: Asked, found: _Found, now: Instant) -> LoadedGrants:
     sums = await running_sums(connection, asked.row, found.grants, found.marked, now)
+    with reading(asked.account_id, "a row of grants"):
+        left = sum(each.remaining for each in found.grants if each.effective_at <= now) + sums.to_come
+        assert not found.is_all or left == asked.row["balance_microcredits"], "the balance is not what is left of the grants"
     rest = NO_REST if found.is_all else await _rest(connection, asked, found.grants, sums, now)
     return LoadedGrants(found.grants, rest, sums)
 

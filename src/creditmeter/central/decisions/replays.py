@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reading
 from creditmeter.core.credit.requests import Done, difference
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import Instant
@@ -29,8 +30,11 @@ async def replay(
         return None
     if row["rpc"] != CENTRAL_REQUEST.name(request):
         return RequestIdReused("rpc")
-    field = difference(CENTRAL_REQUEST.decode(row["rpc"], row["request"]), request)
-    return Done(reply_form(reply_type).decode(row["reply"]), replayed=True) if field is None else RequestIdReused(field)
+    with reading(account_id, f"the request {request_id!r}"):
+        first = CENTRAL_REQUEST.decode(row["rpc"], row["request"])
+        reply = reply_form(reply_type).decode(row["reply"])
+    field = difference(first, request)
+    return Done(reply, replayed=True) if field is None else RequestIdReused(field)
 
 
 async def remember(

@@ -55,8 +55,8 @@ class Touching:
         row = (await connection.execute(_ACCOUNT, {"account_id": account_id})).mappings().one_or_none()
         if row is None:
             return False
-        now = Instant(max(await self._clock.now(connection), row["decided_at"]))
         schedule = Schedule(account_of(row).calendar, calendar_change_of(row))
+        now = Instant(max(await self._clock.now(connection), row["decided_at"]))
         if row["last_entry"] and schedule.day_at(now).starts_at <= row["decided_at"]:
             return False
         opened = await open_ledger(connection, account_id, now, lock=False)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import structlog
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
@@ -20,12 +21,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
-from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
 from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SQLITE_POOL_SIZE = 5
 _FIRED = "creditmeter_fired"
+_log = structlog.get_logger()
 
 _Explanation: TypeAlias = Callable[[BaseException | None, str], CentralUnavailable | None]
 """From an error of the driver and what to say of it to the fault of the store; None for a fault of the program."""
@@ -82,6 +84,7 @@ class Database:
         )
         self.engine = engine.execution_options(notifies=notifies)
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
+        self._told: set[str] = set()
         self.connect_observer = partial(sqlite.observe, Path(self.url.database or "")) if self.is_sqlite else None
 
     @property
@@ -102,7 +105,7 @@ class Database:
         """
         fired: list[LowBalance] = []
         async with self._writer:
-            async with _transaction(self.engine, self._unavailable) as connection:
+            async with self._transaction(self.engine) as connection:
                 connection.info[_FIRED] = fired
                 yield connection
             if self._files is not None:
@@ -120,7 +123,7 @@ class Database:
             CentralUnavailable: the store did not answer.
         """
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        async with _transaction(self.engine.execution_options(**options), self._unavailable) as connection:
+        async with self._transaction(self.engine.execution_options(**options)) as connection:
             yield connection
         self._check_files()
 
@@ -137,6 +140,18 @@ class Database:
                 yield connection
         finally:
             await patient.close()
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """A transaction. The log names each damaged row once."""
+        try:
+            async with _transaction(engine, self._unavailable) as connection:
+                yield connection
+        except CentralRowDamaged as error:
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                _log.error("the central store is damaged", account_id=error.account_id, reason=error.reason)
+            raise
 
     def _check_files(self) -> None:
         """Believe a transaction only if it was in the files that the next process will find.

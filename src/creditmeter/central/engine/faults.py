@@ -1,5 +1,7 @@
 """Faults of the central store, as its callers see them. Importing this module loads no SQL engine."""
 
+from creditmeter.core.ids import AccountId
+
 _NOT_PERMITTED = ("42501", "3F000")
 """PostgreSQL's error codes for what a role may not do: the privilege is missing, or no schema is open to it."""
 
@@ -25,6 +27,20 @@ class CentralMisconfigured(Exception):
 
 class CentralDamaged(CentralMisconfigured):
     """The central store is damaged, another program's, or newer than this one. Nothing was changed."""
+
+
+class CentralRowDamaged(Exception):
+    """A row of the central store is not what was written. What is to be decided about this account rests on it.
+
+    Nothing was changed. `what` names the row, and `error` says why it cannot be read.
+    """
+
+    def __init__(self, account_id: AccountId, what: str, error: Exception) -> None:
+        self.reason = f"{what} cannot be read ({(str(error) or type(error).__name__).splitlines()[0]})"
+        super().__init__(
+            f"what the central store has of the account {account_id} is damaged: {self.reason}; `creditmeter verify` says more"
+        )
+        self.account_id = account_id
 
 
 def is_refused(error: CentralUnavailable) -> bool:

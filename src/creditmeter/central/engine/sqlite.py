@@ -89,7 +89,20 @@ class Cursor:
         return self
 
     def _run_there(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
-        """Run in the connection's thread."""
+        """Run in the connection's thread. A reading that meets text that is none is repeated, and has its bytes instead."""
+        try:
+            self._run_and_fetch(method, sql, parameters)
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(_NO_TEXT) or not sql.startswith(("SELECT", "WITH")):
+                raise
+            connection = self._connection._conn  # noqa: SLF001 - the connection behind it
+            connection.text_factory = _text_of
+            try:
+                self._run_and_fetch(method, sql, parameters)
+            finally:
+                connection.text_factory = str
+
+    def _run_and_fetch(self, method: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> None:
         cursor = self._connection._conn.cursor()  # noqa: SLF001 - the connection behind it
         try:
             method(cursor, sql, parameters)
@@ -218,6 +231,14 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
     return connection
+
+
+def _text_of(cell: bytes) -> str | bytes:
+    """A text in a cell; its bytes if it is none any more. So a row that is damaged is read, and says whose it is."""
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell
 
 
 ASKS_FOR_SECONDS = 1.0

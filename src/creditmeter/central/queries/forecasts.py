@@ -17,6 +17,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.sums import sum_of, whole
 from creditmeter.core.credit.accounts import Plan
 from creditmeter.core.credit.calendar import Period
@@ -129,7 +130,9 @@ async def _days(connection: AsyncConnection, ledger: Ledger, plans: dict[str, Pl
     start = Instant(max(end - LOOKED_BACK, account.created_at))
     sums = _Sums(ledger.schedule)
     async for row in _charges(connection, account.account_id, start, end):
-        sums.add(forecast_charge(row["body"]))
+        with reading(account.account_id, f"the charge {row['charge_id']!r}"):
+            charge = forecast_charge(row["body"])
+        sums.add(charge)
     refused = [row async for row in _refused(connection, account.account_id, start, end)]
     for row in refused:
         sums.need(row["refused_at"], row["required_microcredits"])

@@ -19,6 +19,7 @@ from creditmeter.central.engine.database import Database
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.balance_days import KIND_COLUMNS, balance_day_row, put_balance_days
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
@@ -79,25 +80,14 @@ class PastBalances:
             async with self._database.read() as connection:
                 values = {"account": account_id, "after": found.last_entry, "page": PAGE}
                 lines = (await connection.execute(_LINES, values)).mappings().all()
-            until = [line for line in lines if line["posted_at"] <= at]
-            day = await self._add(account_id, found, until, day)
+                with reading(account_id, "a line of history"):
+                    until = [line for line in lines if line["posted_at"] <= at]
+                    begun, day = _added(account_id, found, until, day)
+            if begun:
+                async with self._database.write() as connection:
+                    await put_balance_days(connection, begun)
             if len(until) < PAGE:
                 return found
-
-    async def _add(self, account_id: AccountId, found: PastBalance, lines: Sequence[RowMapping], day: Instant) -> Instant:
-        """Add lines to the balance, and put the rows of the days that begin among them. Returns the day of the last line."""
-        begun: list[Row] = []
-        for line in lines:
-            day_of_line = day_of(line["posted_at"])
-            if day_of_line > day:
-                if found.last_entry:
-                    begun.append(balance_day_row(account_id, day_of_line, found))
-                day = day_of_line
-            _add_line(found, line)
-        if begun:
-            async with self._database.write() as connection:
-                await put_balance_days(connection, begun)
-        return day
 
 
 async def _start(connection: AsyncConnection, account_id: AccountId, at: Instant) -> tuple[PastBalance, Instant]:
@@ -110,6 +100,19 @@ async def _start(connection: AsyncConnection, account_id: AccountId, at: Instant
     by_kind = {kind: row[name] for kind, name in KIND_COLUMNS.items()}
     stated = None if line is None else line.balance_after_microcredits
     return PastBalance(row["last_entry"], by_kind, stated), Instant(row["starts_at"])
+
+
+def _added(account_id: AccountId, found: PastBalance, lines: Sequence[RowMapping], day: Instant) -> tuple[list[Row], Instant]:
+    """Add lines to the balance. Returns the rows of the days that begin among them, and the day of the last line."""
+    begun: list[Row] = []
+    for line in lines:
+        day_of_line = day_of(line["posted_at"])
+        if day_of_line > day:
+            if found.last_entry:
+                begun.append(balance_day_row(account_id, day_of_line, found))
+            day = day_of_line
+        _add_line(found, line)
+    return begun, day
 
 
 def _add_line(found: PastBalance, line: Mapping[Any, Any]) -> None:

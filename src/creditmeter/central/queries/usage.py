@@ -11,6 +11,7 @@ from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import account_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import AccountNotFound, Overloaded
@@ -45,7 +46,9 @@ class UsageReader:
                 return AccountNotFound(wanted.account_id)
             summary = UsageSummary(account_of(row).calendar, wanted.group_by, limit, after)
             async for body in _bodies(connection, wanted):
-                summary.add(USED_CHARGE.decode(body))
+                with reading(wanted.account_id, "the body of a charge"):
+                    used = USED_CHARGE.decode(body)
+                summary.add(used)
             return summary
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reads
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.grants import Grant, GrantKind, GrantSource
@@ -66,6 +68,7 @@ def account_row(account: Account) -> Row:
     }
 
 
+@reads(tables.accounts)
 def account_of(row: RowMapping) -> Account:
     """An account from its row."""
     return Account(
@@ -83,6 +86,7 @@ def account_of(row: RowMapping) -> Account:
     )
 
 
+@reads(tables.accounts)
 def calendar_change_of(row: RowMapping) -> CalendarChange | None:
     """The last change of an account's calendar from its row; None if there was none."""
     body = row["calendar_change"]
@@ -113,6 +117,7 @@ def grant_row(account_id: AccountId, grant: Grant, now: Instant) -> Row:
     }
 
 
+@reads(tables.grants)
 def grant_of(row: RowMapping) -> Grant:
     """A grant from its row; one that does not add up raises AssertionError."""
     return Grant(
@@ -154,6 +159,7 @@ def lease_row(account_id: AccountId, lease: OutLease) -> Row:
     }
 
 
+@reads(tables.leases)
 def lease_of(row: RowMapping) -> OutLease:
     """A lease from its row."""
     return OutLease(
@@ -188,6 +194,7 @@ def recall_row(account_id: AccountId, recall: Recall) -> Row:
     }
 
 
+@reads(tables.recalls)
 def recall_of(row: RowMapping) -> Recall:
     """A recall from its row."""
     return Recall(
@@ -217,6 +224,7 @@ def watch_row(account_id: AccountId, alert: Alert, watch: Watch) -> Row:
     }
 
 
+@reads(tables.alert_watches)
 def watch_of(row: RowMapping) -> tuple[Alert, Watch]:
     """An alert and how it stands, from its row."""
     names = "is_above", "period_starts_at", "others_most_microcredits", "fired_at", "waits_at_microcredits"
@@ -243,6 +251,7 @@ def charge_row(charge: Charge) -> Row:
     }
 
 
+@reads(tables.charges)
 def charge_of(row: RowMapping) -> Charge:
     """A charge from its row."""
     return CHARGE.decode(row["body"])
@@ -265,6 +274,7 @@ def refund_row(refund: Refund) -> Row:
     }
 
 
+@reads(tables.refunds)
 def refund_of(row: RowMapping) -> Refund:
     """A refund from its row."""
     return REFUND.decode(row["body"])
@@ -297,6 +307,7 @@ def entry_row(account_id: AccountId, number: int, entry: Entry) -> Row:
     }
 
 
+@reads(tables.history)
 def entry_of(row: RowMapping) -> Entry:
     """A line of history from its row."""
     return Entry(

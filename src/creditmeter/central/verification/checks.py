@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import RowMapping
 
+from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.central.schema.rows import (
     bits_of_kinds,
     charge_of,
@@ -44,6 +45,8 @@ def read(decode: Callable[[_Raw], _Read], raw: _Raw) -> _Read | Unreadable:
     """The decoded value of stored data, or why it cannot be read."""
     try:
         return decode(raw)
+    except CentralRowDamaged as error:
+        return Unreadable(str(error.__cause__))
     except (AssertionError, ValueError) as error:
         return Unreadable(str(error))
 

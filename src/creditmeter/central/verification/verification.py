@@ -8,6 +8,7 @@ An account's grants and open leases are kept in memory. History, charges and ref
 counts what has to be counted over all of them.
 """
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,15 +17,20 @@ from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, case
 
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.reading import reading
+from creditmeter.central.schema.rows import account_of, calendar_change_of, grant_of, lease_of, recall_of, watch_of
 from creditmeter.central.verification.checks import (
     History,
+    Unreadable,
     balance_problems,
     charge_problems,
     draws_in,
     grant_problems,
     lease_problems,
     line_problems,
+    read,
     refund_problems,
     sum_problems,
     void_problems,
@@ -32,6 +38,8 @@ from creditmeter.central.verification.checks import (
 from creditmeter.core.credit.grants import Draw
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.ids import AccountId
+from creditmeter.forms.administration import CENTRAL_REQUEST
+from creditmeter.forms.answers import ANSWER
 
 MAX_PROBLEMS = 100
 """Most problems that are listed. Further ones are counted."""
@@ -42,6 +50,15 @@ PAGE = 2_000
 _DEBT = select(func.coalesce(func.sum(tables.charges.c.debt_microcredits), 0)).where(
     tables.charges.c.account_id == bindparam("account"), tables.OWES_DEBT
 )
+_DECODED_ALONE: dict[Table, Callable[[RowMapping], object]] = {
+    tables.accounts: lambda row: (account_of(row), calendar_change_of(row)),
+    tables.grants: grant_of,
+    tables.leases: lease_of,
+    tables.recalls: recall_of,
+    tables.alert_watches: watch_of,
+    tables.exchanges: lambda row: ANSWER.decode(row["answer"]),
+    tables.requests: lambda row: (CENTRAL_REQUEST.decode(row["rpc"], row["request"]), json.loads(row["reply"])),
+}
 _OF_ACCOUNTS = (tables.grants, tables.leases, tables.charges, tables.refunds, tables.history, tables.balance_days)
 
 
@@ -100,7 +117,7 @@ async def verify_database(database: Database, progress: Callable[[int, int], Non
     async for account_id in _account_ids(database):
         history = History()
         async with database.read() as connection:
-            async for problem in _problems(connection, account_id, history):
+            async for problem in _all_problems(connection, account_id, history):
                 found.add(f"account {account_id}: {problem}")
         accounts, entries = accounts + 1, entries + history.entries
         progress(accounts, max(accounts, expected))
@@ -130,6 +147,28 @@ async def _rows_of_nobody(connection: AsyncConnection) -> AsyncGenerator[str]:
         query = select(table.c.account_id).distinct().except_(known).order_by(table.c.account_id)
         for account_id in (await connection.execute(query)).scalars():
             yield f"account {account_id}: does not exist, but has rows in {table.name}"
+
+
+async def _all_problems(connection: AsyncConnection, account_id: AccountId, history: History) -> AsyncGenerator[str]:
+    """All problems of one account, whatever its rows have in the place of what was written."""
+    try:
+        with reading(account_id, "a row"):
+            async for problem in _unreadable(connection, account_id):
+                yield problem
+            async for problem in _problems(connection, account_id, history):
+                yield problem
+    except CentralRowDamaged as error:
+        yield f"{error.reason}, and nothing more was checked"
+
+
+async def _unreadable(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
+    """The rows that cannot be read, of the tables of which other checks do not decode every row."""
+    for table, decode in _DECODED_ALONE.items():
+        for row in (await connection.execute(_of(table, account_id))).mappings():
+            found = read(decode, row)
+            if isinstance(found, Unreadable):
+                key = "".join(f" {row[each.name]}" for each in table.primary_key.columns if each.name != "account_id")
+                yield f"the row{key} of {table.name} cannot be read: {found.reason}"
 
 
 async def _problems(connection: AsyncConnection, account_id: AccountId, history: History) -> AsyncGenerator[str]:

@@ -1,7 +1,6 @@
 """`creditmeter journal`: what of a sidecar's journal is damaged, whose it is, and how to go on without it."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,19 +82,10 @@ def accept_loss(
 
 
 def _is_running(settings: Settings) -> bool:
-    """Whether a sidecar runs on the data directory. The lock is held for a moment only, and no file is made."""
-    from creditmeter.server.locks import lock  # noqa: PLC0415 - most commands lock nothing
+    """Whether a sidecar runs on the data directory."""
+    from creditmeter.server.locks import is_locked  # noqa: PLC0415 - most commands lock nothing
 
-    path = settings.data_dir / "lock"
-    if not path.exists():
-        return False
-    try:
-        os.close(lock(path))
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_locked(settings.lock_path, settings.data_dir)
 
 
 def _known(found: "Checked", url: str) -> dict[core_ids.AccountId, Known]:
