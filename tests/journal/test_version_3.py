@@ -271,3 +271,16 @@ async def test_an_index_of_another_shape_is_made_anew(path: Path) -> None:
     """Whatever stood in the place of a filter."""
     overwrite_cell(path, "segments", "filter", "none")
     await assert_whole(path)
+
+
+async def test_a_file_of_this_version_may_have_the_number_3(path: Path) -> None:
+    """Some programs wrote it. It is read as it is, and gets its number."""
+    async with journal_at(path) as journal:
+        journal.write(reserving("held"), NOON)
+        await journal.durable()
+    run(path, "PRAGMA user_version = 3")
+    assert last_record(path) == 1
+    async with journal_at(path) as journal:
+        assert [each.reservations[0].reservation_id for each in await loaded(journal)] == ["held"]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

@@ -106,7 +106,7 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int | None:
     Raises:
         JournalUnusable: it is no journal, or a newer one.
     """
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = version_3.stored_version(connection)
     if version == 0 and not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return None
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -234,13 +234,15 @@ def _open_to_write(path: Path, durability: Durability, progress: Progress) -> sq
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version = version_3.stored_version(connection)
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
         elif version < FIRST_WITH_RECORDS:
             older.begin(connection, version)
         elif version < VERSION:
             version_3.begin(connection)
+        elif connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
+            connection.execute(f"PRAGMA user_version = {VERSION}")
         for each in _UPGRADES:
             if each.is_unfinished(connection):
                 each.finish(connection, progress)

@@ -20,6 +20,9 @@ from creditmeter.journal.schema import RECORDS, VERSION, Progress
 MAX_MOVED = 2_000
 """Most rows that are moved in one transaction."""
 
+_LONGER_CHECKSUMS = 4
+"""The first version whose rows have a checksum of 64 bits."""
+
 _IDENTITY = "sidecar_id, epoch, pending_nonce, clock, image_seq, checksum"
 _MOVED_FROM = {LOG: "records_3", IMAGE: "image_3"}
 _SEGMENTS = "segments_3"
@@ -36,6 +39,13 @@ _COLUMNS = {
 _NUMBERS = {LOG: "seq", IMAGE: "part"}
 _WRONG = "'wrong'"
 """What a damaged row has for a checksum: no number, so it is never right."""
+
+
+def stored_version(connection: sqlite3.Connection) -> int:
+    """The version that a journal's tables are of. Some programs gave those of version 4 the number 3."""
+    number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    names = {name for _, name, *_ in connection.execute("PRAGMA table_info(identity)")}
+    return _LONGER_CHECKSUMS if number == _LONGER_CHECKSUMS - 1 and "log_end" in names else number
 
 
 def examine(connection: sqlite3.Connection) -> None:
