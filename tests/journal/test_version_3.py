@@ -273,8 +273,10 @@ async def test_an_index_of_another_shape_is_made_anew(path: Path) -> None:
     await assert_whole(path)
 
 
-async def test_a_file_of_this_version_may_have_the_number_3(path: Path) -> None:
+async def test_a_file_of_this_version_may_have_the_number_3(tmp_path: Path) -> None:
     """Some programs wrote it. It is read as it is, and gets its number."""
+    path = tmp_path / "new" / "journal.db"
+    path.parent.mkdir()
     async with journal_at(path) as journal:
         journal.write(reserving("held"), NOON)
         await journal.durable()

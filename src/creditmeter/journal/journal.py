@@ -34,7 +34,7 @@ from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
 from creditmeter.journal.index import RecordIndex, Sums
-from creditmeter.journal.loading import examined_sums, faults_of_reading, load, load_index
+from creditmeter.journal.loading import examining, faults_of_reading, load, load_index
 from creditmeter.journal.quarantine import set_aside, tell
 from creditmeter.journal.records import Record, encoded
 from creditmeter.journal.reindexing import mend_index
@@ -61,6 +61,7 @@ class Journal:
         identity: Identity,
         end: LogEnd,
         path: Path,
+        examined: "asyncio.Task[Sums | None]",
     ) -> None:
         self._connection = connection
         self._reading = reading
@@ -81,7 +82,7 @@ class Journal:
         self.archive = Archive(reading, identity.sidecar_id, self._index)
         self.on_written: Callable[[Change], None] = lambda _change: None
         self.set_aside: frozenset[AccountId] = frozenset()
-        self._examined: asyncio.Task[Sums | None] | None = None
+        self._examined: asyncio.Task[Sums | None] | None = examined
         self._is_mended = False
         self._is_loaded = False
         self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
@@ -93,21 +94,19 @@ class Journal:
         Raises:
             JournalUnusable: the file is damaged, is no journal, is of a newer version, or cannot be written.
         """
-        examined = asyncio.create_task(examined_sums(path))  # beside the look at the file as a whole
-        connection = await connect(path, durability, logged_progress())
-        try:
-            identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
-            checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK)
-            reading = open_to_read(path)
-        except sqlite3.Error as error:
-            await connection.close()
-            raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
-        except Exception as error:
-            await connection.close()
-            raise JournalUnusable(damaged(path, first_line(error))) from error
-        journal = cls(connection, reading, checkpoints, identity, end, path)
-        journal._examined = examined
-        return journal
+        async with examining(path) as examined:  # beside the look at the file as a whole
+            connection = await connect(path, durability, logged_progress())
+            try:
+                identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
+                checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK)
+                reading = open_to_read(path)
+            except sqlite3.Error as error:
+                await connection.close()
+                raise JournalUnusable(f"the journal {path} cannot be used: {error}") from error
+            except Exception as error:
+                await connection.close()
+                raise JournalUnusable(damaged(path, first_line(error))) from error
+        return cls(connection, reading, checkpoints, identity, end, path, examined)
 
     @property
     def identity(self) -> Identity:
@@ -311,6 +310,8 @@ class Journal:
         self._writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._writer
+        if self._examined is not None:
+            await asyncio.wait([self._examined])
         self._reading.close()
         with contextlib.suppress(ValueError):  # it was closed before
             await self._connection.run(lambda _: self._checkpoints.close())

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.metering.book import Change
-from creditmeter.journal.connection import first_line, is_damage, open_to_read
+from creditmeter.journal.connection import first_line, is_being_upgraded, is_damage, open_to_read, version_of
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.index import RecordIndex, Sums, read_segments, sound_sums
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import Damage, read_changes, read_log
+from creditmeter.journal.schema import VERSION
 
 
 def load(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex, take: Callable[[Change], None]) -> Damage:
@@ -39,16 +40,26 @@ def load_index(connection: sqlite3.Connection, sidecar_id: SidecarId, index: Rec
         index.add(seq, logged.change)
 
 
-async def examined_sums(path: Path) -> Sums | None:
-    """The sums of the index of the journal at `path`; None where it is damaged, or cannot be read. A thread looks."""
-    return await asyncio.to_thread(_examined_sums, path)
+@contextlib.asynccontextmanager
+async def examining(path: Path) -> AsyncIterator["asyncio.Task[Sums | None]"]:
+    """Have a thread look for the sums of the index of the journal at `path`; None if it is damaged, cannot be read, or is of an
+    older version. If the block raises, it ends once that is over: a file that is refused is not in use any more.
+    """
+    examined = asyncio.create_task(asyncio.to_thread(_examined_sums, path))
+    try:
+        yield examined
+    except BaseException:
+        await asyncio.wait([examined])
+        raise
 
 
 def _examined_sums(path: Path) -> Sums | None:
     try:
         with contextlib.closing(open_to_read(path)) as connection:
-            return sound_sums(connection)
-    except (sqlite3.Error, TypeError, ValueError):  # whatever it is, `mend_index` meets it again
+            connection.execute("BEGIN")
+            is_usable = version_of(connection, path) == VERSION and not is_being_upgraded(connection)
+            return sound_sums(connection) if is_usable else None
+    except (JournalUnusable, sqlite3.Error, TypeError, ValueError):  # whatever it is, `mend_index` meets it again
         return None
 
 
