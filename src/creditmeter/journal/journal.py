@@ -98,7 +98,7 @@ class Journal:
             connection = await connect(path, durability, logged_progress())
             try:
                 identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
-                checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK)
+                checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK, keeps_room=True)
                 reading = open_to_read(path)
             except sqlite3.Error as error:
                 await connection.close()
