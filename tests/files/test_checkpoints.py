@@ -1,6 +1,7 @@
 """Logs that are copied into their databases beside transactions, begin anew, and are kept by somebody who reads."""
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from creditmeter.files.checkpoints import Checkpoints, Log
+from creditmeter.files.checkpoints import ROOM, Checkpoints, Log
 
 COPIED_FROM = 50
 WAITED_FROM = 200
@@ -183,3 +184,35 @@ def test_the_last_connection_copies_the_rest(path: Path, writer: sqlite3.Connect
     writer.close()
     assert not path.with_name("some.db-wal").exists()
     assert things_in(path) == 10
+
+
+def test_there_is_room_behind_a_log(path: Path, writer: sqlite3.Connection, tmp_path: Path) -> None:
+    """So its file does not grow with each transaction; and what a crash leaves is all that was committed."""
+    log = path.with_name(f"{path.name}-wal")
+    with contextlib.closing(Checkpoints(path, keeps_room=True)) as checkpoints:
+        sizes = set()
+        for _ in range(100):
+            write(writer)
+            checkpoints.look()
+            assert Log.of(path).room >= ROOM // 2
+            sizes.add(log.stat().st_size)
+        assert len(sizes) <= 10
+        crashed = tmp_path / "crashed"
+        crashed.mkdir()
+        for each in (path, log):
+            shutil.copy(each, crashed)
+    with contextlib.closing(sqlite3.connect(crashed / path.name)) as copy:
+        assert copy.execute("SELECT count(*) FROM things").fetchone() == (100,)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_no_room_is_made_while_somebody_writes(path: Path, writer: sqlite3.Connection) -> None:
+    """What is written to the end of the file then could be written over."""
+    write(writer)
+    with contextlib.closing(Checkpoints(path, keeps_room=True)) as checkpoints:
+        writer.execute("BEGIN IMMEDIATE")
+        checkpoints.look()
+        assert Log.of(path).room == 0
+        writer.execute("COMMIT")
+        checkpoints.look()
+        assert Log.of(path).room >= ROOM

@@ -168,6 +168,7 @@ class Checkpoints:
     def _make_room(self) -> None:
         """Write zeros to the end of the log's file. Meanwhile nobody may write to the log, so this is a transaction."""
         with contextlib.suppress(OSError, sqlite3.Error):  # room is only for speed; the writer meets what is wrong
+            self._connection.execute("PRAGMA busy_timeout = 0")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 with self._path.with_name(f"{self._path.name}-wal").open("ab") as log:

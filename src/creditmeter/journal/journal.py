@@ -61,7 +61,7 @@ class Journal:
         identity: Identity,
         end: LogEnd,
         path: Path,
-        examined: "asyncio.Task[Sums | None]",
+        examined: "asyncio.Task[Sums | None] | None" = None,
     ) -> None:
         self._connection = connection
         self._reading = reading
