@@ -10,10 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
-from creditmeter.core.metering.book import Change
-from creditmeter.core.values import replace
 from creditmeter.journal.faults import RecordDamaged
 from creditmeter.journal.index import (
     RecordIndex,
@@ -29,14 +26,9 @@ from creditmeter.journal.index import (
 from creditmeter.journal.journal import Journal
 from creditmeter.journal.schema import TABLES
 from tests.journal.files import journal_at, loaded, run
-from tests.journal.things import ACCOUNT, NOON, held, reserving
+from tests.journal.things import ACCOUNT, NOON, ended, reserving
 
 DIGITS = 100_000
-
-
-def ended(name: str) -> Change:
-    """A reservation that was released as soon as it was made."""
-    return replace(reserving(name), reservations=(held(name).end(ReservationState.RELEASED, NOON),))
 
 
 @pytest.fixture

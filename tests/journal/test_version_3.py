@@ -26,8 +26,7 @@ from creditmeter.journal.index import RecordIndex
 from creditmeter.journal.rows import Identity
 from creditmeter.journal.schema import RATE_CARDS, VERSION, Progress
 from tests.journal.files import HERE, journal_at, loaded, overwrite_cell, run
-from tests.journal.test_index import ended
-from tests.journal.things import ACCOUNT, NOON, charge, lease, reserving
+from tests.journal.things import ACCOUNT, NOON, charge, ended, lease, reserving
 
 FOLDERS = Path(__file__).parents[1] / "older_files"
 TABLES = """

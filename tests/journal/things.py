@@ -63,6 +63,11 @@ def charge(name: str, amount: int = 5) -> Charge:
     )
 
 
+def ended(name: str) -> Change:
+    """A reservation that was released as soon as it was made."""
+    return replace(reserving(name), reservations=(held(name).end(ReservationState.RELEASED, NOON),))
+
+
 def lease(name: str, limit: int = 100) -> Lease:
     """A lease of this sidecar."""
     return Lease(LeaseId(name), ACCOUNT, NOON, Instant(NOON + 43_200_000_000), Microcredits(limit))
