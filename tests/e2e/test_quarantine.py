@@ -151,8 +151,8 @@ async def test_a_start_that_is_refused_names_the_check(sidecar: SidecarProcess) 
 
 
 async def test_flipped_bits_and_real_starts(sidecar: SidecarProcess) -> None:
-    """Right, refused with one line and code 5, in quarantine, or, where a row does not say whose it is, a call that is refused and
-    a line of the log; never silently different.
+    """Right, refused with one line and code 5, or in quarantine; never silently different. Where a row does not say whose it
+    is, a call is refused, and the log has a line.
     """
     await held_by_each(sidecar)
     sidecar.start()
