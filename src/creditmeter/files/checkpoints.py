@@ -171,7 +171,8 @@ class Checkpoints:
             self._connection.execute("PRAGMA busy_timeout = 0")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                with self._path.with_name(f"{self._path.name}-wal").open("ab") as log:
+                with self._path.with_name(f"{self._path.name}-wal").open("r+b") as log:  # it is not made if it was deleted
+                    log.seek(0, os.SEEK_END)
                     log.write(bytes(ROOM))
             finally:
                 self._connection.execute("ROLLBACK")
