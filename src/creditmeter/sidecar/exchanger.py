@@ -229,6 +229,8 @@ class Exchanger:
             except (CentralUnavailable, SidecarFenced, StorageUnavailable):
                 raise
             except CentralRowDamaged as error:
+                if error.account_id not in free:  # without it the same messages would be sent for ever
+                    raise
                 await self.exchange([each for each in free if each != error.account_id])
             except Exception:  # noqa: BLE001 - one account's fault must not end the exchange for all
                 _log.exception("exchange failed", accounts=free)
