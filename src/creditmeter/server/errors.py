@@ -274,7 +274,7 @@ def problem_of(refusal: Refusal) -> Problem:
 
 
 class CallEnded(grpc.aio.AbortError):
-    """A call was ended with this problem. gRPC has the status already; the interceptor reads the problem to count it."""
+    """A call was ended with this problem. gRPC has the status already; what wraps the call reads the problem to count it."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)

@@ -1,18 +1,19 @@
 """The gRPC server of a sidecar, with all of its services."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
-from grpc_channelz.v1 import channelz
+from grpc_channelz.v1 import channelz, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.admin_service import AdminService
+from creditmeter.server.calls import Services
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
 from creditmeter.server.health import METERING, Health
-from creditmeter.server.interceptor import CallInterceptor
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.opening import limits_of
 from creditmeter.sidecar.sidecar import Sidecar
@@ -27,27 +28,27 @@ def server_of(
 ) -> grpc.aio.Server:
     """A server with all services, which does not listen yet. The caller adds to `addresses` where it listens."""
     server = grpc.aio.server(
-        interceptors=(CallInterceptor(metrics),),
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ),
     )
+    services: Any = Services(server, metrics)  # generated code names the server, of which it uses two methods
     # For mypy the class is abstract: it lacks the methods that are not in this version, which answer NOT_IMPLEMENTED.
     metering = MeteringService(sidecar.meter, sidecar.reader, limits_of(settings).max_hold_lifetime)  # type: ignore[abstract]
     account = AccountService(sidecar.reader)
-    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, server)
-    account_pb2_grpc.add_AccountServiceServicer_to_server(account, server)
+    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
+    account_pb2_grpc.add_AccountServiceServicer_to_server(account, services)
     names = [METERING, _name(account_pb2, "AccountService")]
     if settings.enable_admin:
         admin = AdminService(sidecar, addresses)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, services)
         names.append(_name(admin_pb2, "AdminService"))
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    channelz.add_channelz_servicer(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, services)
+    channelz_pb2_grpc.add_ChannelzServicer_to_server(channelz.aio.ChannelzServicer(), services)
     names += [_name(health_pb2, "Health"), "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME]
-    reflection.enable_server_reflection(names, server)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), services)
     return server
 
 
