@@ -21,10 +21,22 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 LONGEST_SETTLEMENT = Span(20 * SECOND)
 """Longest wait of a refund until its charge is posted. A charge waits 5 s at most for credit that is recalled for it."""
 
+REST = 9
+"""How many times as long as a settlement took the pause after it is at least: so calls have nine tenths of a busy sidecar."""
+
+LONGEST_REST_SECONDS = 5.0
+"""A settlement that takes long is not put off for longer than that, unless the interval is longer itself."""
+
 _RETRY_SECONDS = 0.05
 """Between attempts to post a charge that waits for recalled credit."""
 
 _log = structlog.get_logger()
+
+
+def pause_after(spent: Span, interval_seconds: float) -> float:
+    """The seconds between a settlement that took so long and the next one."""
+    rest = min(LONGEST_REST_SECONDS, REST * spent / SECOND)
+    return max(interval_seconds, rest)
 
 
 class Settler:
@@ -36,10 +48,14 @@ class Settler:
         self._exchanger = exchanger
 
     async def run(self, interval_seconds: float) -> None:
-        """Settle every interval until cancelled. While the central store is away, what is unposted goes on waiting."""
+        """Settle every interval until cancelled, less often where settling takes long (`pause_after`). While the central store is
+        away, what is unposted goes on waiting.
+        """
         is_away = False
+        pause = interval_seconds
         while True:
-            await asyncio.sleep(interval_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
+            began, spent = self._books.moment().boot, Span(0)
             try:
                 await self.settle()
             except (CentralUnavailable, StorageUnavailable) as error:
@@ -54,6 +70,8 @@ class Settler:
                 if is_away:
                     _log.info("settlement goes on")
                 is_away = False
+                spent = Span(self._books.moment().boot - began)
+            pause = pause_after(spent, interval_seconds)
 
     async def settle(self) -> None:
         """Post all charges and refunds, a batch at a time. An account with more charges than a message holds takes several.
