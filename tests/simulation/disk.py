@@ -133,10 +133,25 @@ class _InLine(Connection):
     def __init__(self, disk: Disk) -> None:
         super().__init__(lambda: disk.raw, iter_chunk_size=64)  # which is never called: nobody awaits this connection
         self._disk = disk
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Call `function(connection, *arguments)` here and now."""
         return await self._disk.run(function, *arguments)
+
+    def post(self, function: Callable[[sqlite3.Connection], _Result], then: Callable[[_Result | Exception], None]) -> None:
+        """The same in a task of its own. A crash ends the machine, and `then` is never called."""
+
+        async def call() -> None:
+            try:
+                result: _Result | Exception = await self._disk.run(function)
+            except Exception as error:  # noqa: BLE001 - it goes to the caller, whatever it is
+                result = error
+            then(result)
+
+        task = asyncio.create_task(call())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Leave the disk as it is, for the next run of the sidecar."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import aiosqlite
+import structlog
 
 from creditmeter.journal import older, version_3
 from creditmeter.journal.durability import Durability
@@ -28,6 +29,8 @@ _UPGRADES = (version_3, older)
 
 _Result = TypeVar("_Result")
 
+_log = structlog.get_logger()
+
 
 class Connection(aiosqlite.Connection):
     """A connection that runs a whole transaction in one hop to its thread, which is what makes group commit cheap."""
@@ -37,9 +40,31 @@ class Connection(aiosqlite.Connection):
         result: _Result = await self._execute(function, self._conn, *arguments)  # type: ignore[no-untyped-call]  # the library's own, untyped
         return result
 
+    def post(self, function: Callable[[sqlite3.Connection], _Result], then: Callable[[_Result | Exception], None]) -> None:
+        """Have `function(connection)` called in the thread, then `then` in the event loop, with its result or what it raised.
+
+        A caller of `run` goes on two turns of the loop later, because its future and its task each take one.
+        """
+        loop, connection = asyncio.get_running_loop(), self._conn
+
+        def call() -> None:
+            try:
+                result: _Result | Exception = function(connection)
+            except Exception as error:  # noqa: BLE001 - it goes to the caller, whatever it is
+                result = error
+            loop.call_soon_threadsafe(then, result)
+
+        self._tx.put_nowait((None, call))
+
     async def ended(self) -> None:
         """Wait until the thread has ended: a thread that outlives the event loop complains on stderr."""
         await asyncio.to_thread(self._thread.join)
+
+
+def log_fault(outcome: object) -> None:
+    """For `Connection.post`: log what was raised. Nobody waits for it."""
+    if isinstance(outcome, Exception):
+        _log.error("a look after the journal's log failed", reason=str(outcome), exc_info=outcome)
 
 
 async def connect(path: Path, durability: Durability, progress: Progress) -> Connection:

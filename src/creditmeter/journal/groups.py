@@ -5,11 +5,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from creditmeter.core.ids import SidecarId
+from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
-from creditmeter.journal.index import SegmentUpdate, write_entries
+from creditmeter.journal.index import Hashes, SegmentUpdate, write_entries
 from creditmeter.journal.records import (
     Encoded,
     append,
@@ -43,12 +43,13 @@ IMAGE_INTERVAL = HOUR
 class Group:
     """What is to be written together: the records of changes, and so on. `waiting` are told once it is on disk, or cannot be.
 
-    `image` is all that can still change once the group is written; `entries` are those of the index that come with it. Records
-    from before `drop_before` are dropped.
+    `hashes` are those under which the index has the records. `image` is all that can still change once the group is written;
+    `entries` are those of the index that come with it. Records from before `drop_before` are dropped.
     """
 
     records: list[Encoded] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    hashes: list[Hashes] = field(default_factory=list)
     cards: list[KeptCard | DroppedCard] = field(default_factory=list)
     identity: Identity | None = None
     image: Sequence[Change] | None = None
@@ -72,8 +73,31 @@ class Group:
             else:
                 each.set_exception(failure())
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to write or to drop."""
+        return len(self) > 0 or self.drop_before > 0
+
     def __len__(self) -> int:
         return len(self.records) + len(self.cards) + (self.identity is not None) + (self.image is not None)
+
+
+class UnpostedCharges:
+    """The charges that are on disk, or on their way there, and are not posted yet."""
+
+    def __init__(self) -> None:
+        self._ids: set[ChargeId] = set()
+
+    def note(self, change: Change) -> frozenset[ChargeId]:
+        """Take in the charges of a change. Returns those of them that were known and unposted before it."""
+        known = frozenset(each.charge_id for each in change.charges if each.charge_id in self._ids)
+        for each in change.charges:
+            (self._ids.add if each.posting is None else self._ids.discard)(each.charge_id)
+        return known
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._ids.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
 from operator import itemgetter
+from typing import NamedTuple
 
 from creditmeter.core.credit.requests import Reserve
 from creditmeter.core.credit.reservations import ReservationState
@@ -57,6 +58,18 @@ def account_record_key(account_id: AccountId) -> str:
 def made_key(account_id: AccountId) -> str:
     """The key of all reservations that were made for an account."""
     return f"made/{account_key(account_id)}"
+
+
+class Hashes(NamedTuple):
+    """The hashes of the keys of a record: of the requests that it is the answer to, and of all others."""
+
+    requests: Sequence[int]
+    others: Sequence[int]
+
+
+def hashes_of(change: Change) -> Hashes:
+    """Under which hashes a record is entered."""
+    return Hashes([hash_of(key) for key in request_keys_of(change)], [hash_of(key) for key in other_keys_of(change)])
 
 
 def request_keys_of(change: Change) -> Iterator[str]:
@@ -199,16 +212,17 @@ class RecordIndex:
         for each in self._segments:
             each.sums = sums.get(each.number, each.sums)
 
-    def add(self, seq: int, change: Change) -> None:
-        """Enter a record that is on disk."""
+    def add(self, seq: int, change: Change, hashes: Hashes | None = None) -> None:
+        """Enter a record that is on disk. `hashes` are those of `hashes_of`, if the caller has them."""
         segment = self._segments[-1] if self._segments else None
         if segment is None or segment.entries >= self.segment_entries:
             segment = Segment(1 if segment is None else segment.number + 1, seq)
             self._segments.append(segment)
-        for key in request_keys_of(change):
-            segment.add_request(hash_of(key), seq)
-        for key in other_keys_of(change):
-            segment.add(hash_of(key), seq)
+        requests, others = hashes or hashes_of(change)
+        for each in requests:
+            segment.add_request(each, seq)
+        for each in others:
+            segment.add(each, seq)
         segment.count(change)
 
     def has(self, reading: sqlite3.Connection, seq: int, change: Change) -> bool:

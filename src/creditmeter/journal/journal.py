@@ -1,8 +1,9 @@
 """Group commit: changes that come together are written in one transaction and share one sync to disk.
 
-`write` puts a change into the group that is being gathered; a single writer takes group after group. A group that cannot be
-written fails, and with it all that came later, because later decisions saw it: from then on the journal refuses everything,
-until `reopen` shows that writing works again and `load` takes the books anew from what is on disk.
+`write` puts a change into the group that is being gathered. One group at a time is with the journal's thread, and the next one
+goes there as soon as it is back. A group that cannot be written fails, and with it all that came later, because later decisions
+saw it: from then on the journal refuses everything, until `reopen` shows that writing works again and `load` takes the books
+anew from what is on disk.
 
 A group is acknowledged once it is on disk and the files are seen to be where they were opened. So what was acknowledged was in
 the journal that a restart finds. If a file is deleted or replaced, its group fails as if it could not be written.
@@ -22,18 +23,18 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from creditmeter.core.ids import AccountId, ChargeId, SidecarId
+from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
-from creditmeter.journal.connection import Connection, bytes_on_disk, connect, first_line, open_to_read
+from creditmeter.journal.connection import Connection, bytes_on_disk, connect, first_line, log_fault, open_to_read
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
-from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, load_identity, write_group
-from creditmeter.journal.index import RecordIndex, Sums
+from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, UnpostedCharges, load_identity, write_group
+from creditmeter.journal.index import RecordIndex, Sums, hashes_of
 from creditmeter.journal.loading import examining, faults_of_reading, load, load_index
 from creditmeter.journal.quarantine import set_aside, tell
 from creditmeter.journal.records import Record, encoded
@@ -51,7 +52,7 @@ _Found = TypeVar("_Found")
 
 
 class Journal:
-    """The journal's writer. One task gathers groups, one thread writes them."""
+    """The journal's writer. The event loop gathers groups, and one thread writes them."""
 
     def __init__(
         self,
@@ -74,9 +75,11 @@ class Journal:
         self._last_seq = end.seq
         self._gathering = Group()
         self._writing: Group | None = None
-        self._work = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._is_woken = False
+        self._is_closing = False
         self._failure: Callable[[], StorageUnavailable] | None = None
-        self._unposted: set[ChargeId] = set()
+        self._unposted = UnpostedCharges()
         self._index = RecordIndex()
         self.min_bytes_between_images = MIN_BYTES_BETWEEN_IMAGES
         self.archive = Archive(reading, identity.sidecar_id, self._index)
@@ -85,7 +88,6 @@ class Journal:
         self._examined: asyncio.Task[Sums | None] | None = examined
         self._is_mended = False
         self._is_loaded = False
-        self._writer = asyncio.create_task(self._write_groups(), name="journal writer")
 
     @classmethod
     async def open(cls, path: Path, new_sidecar_id: SidecarId, durability: Durability = Durability.FULL) -> Self:
@@ -136,19 +138,11 @@ class Journal:
             TypeError: something in it cannot be stored.
         """
         self.check()
-        record = Record(change, clock, self._known(change))
-        self._gathering.records.append(encoded(self._last_seq + 1, record))
+        self._gathering.records.append(encoded(self._last_seq + 1, Record(change, clock, self._unposted.note(change))))
         self._gathering.changes.append(change)
         self._last_seq += 1
         self._clock = clock
-        self._work.set()
-
-    def _known(self, change: Change) -> frozenset[ChargeId]:
-        """The charges of a change that are on disk, or on their way there, and are not posted before it."""
-        known = frozenset(each.charge_id for each in change.charges if each.charge_id in self._unposted)
-        for each in change.charges:
-            (self._unposted.add if each.posting is None else self._unposted.discard)(each.charge_id)
-        return known
+        self._wake()
 
     def wants_image(self, now: Instant) -> bool:
         """Whether so much was written since the last image that another one is worth its bytes, or it is old."""
@@ -164,7 +158,7 @@ class Journal:
         self._clock = clock
         self._gathering.identity = self.identity
         self._gathering.image = live
-        self._work.set()
+        self._wake()
 
     def drop(self, before: Instant) -> None:
         """Drop the records from before a moment that the image covers, with the groups that are written next.
@@ -174,7 +168,7 @@ class Journal:
         """
         self.check()
         self._gathering.drop_before = before
-        self._work.set()
+        self._wake()
 
     async def put_rate_card(self, card: KeptCard) -> None:
         """Keep a rate card, and wait until it is on disk: nothing may be pinned to it before.
@@ -184,7 +178,6 @@ class Journal:
         """
         self.check()
         self._gathering.cards.append(card)
-        self._work.set()
         await self.durable()
 
     def drop_rate_card(self, version: str) -> None:
@@ -195,7 +188,7 @@ class Journal:
         """
         self.check()
         self._gathering.cards.append(DroppedCard(version))
-        self._work.set()
+        self._wake()
 
     async def rate_cards(self) -> list[KeptCard]:
         """The rate cards that are kept.
@@ -215,7 +208,6 @@ class Journal:
         self.check()
         self._identity = identity
         self._gathering.identity = self.identity
-        self._work.set()
         await self.durable()
 
     async def durable(self) -> None:
@@ -224,6 +216,7 @@ class Journal:
         Raises:
             StorageUnavailable: it could not be written.
         """
+        self._start()
         newest = self._gathering or self._writing
         if newest is not None:
             await newest.on_disk()
@@ -245,7 +238,7 @@ class Journal:
         self._unposted.clear()
 
         def take(change: Change) -> None:
-            self._known(change)
+            self._unposted.note(change)
             apply(change)
 
         try:
@@ -307,9 +300,7 @@ class Journal:
             await self.durable()
             if self._is_loaded and self._end.seq > self._end.noted_seq:
                 await self.put_identity(self._identity)
-        self._writer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._writer
+        self._is_closing = True
         if self._examined is not None:
             await asyncio.wait([self._examined])
         self._reading.close()
@@ -347,49 +338,59 @@ class Journal:
         if lost is not None:
             raise FileMissing(lost)
 
-    async def _write_groups(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            group, self._gathering = self._gathering, Group()
-            self._writing = group
-            if group.image is not None:
-                group.entries = self._index.take()
-            before = self._end.seq
-            try:
-                self._end, lost = await self._connection.run(self._write, group)
-                if lost is None:
-                    self._written(group, before)
-                else:
-                    self._fail(partial(FileMissing, lost), group)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a writer that has ended
-                self._fail(partial(StorageUnavailable, str(error)), group)
-            finally:
-                self._writing = None
-            await self._keep_log_short()
+    def _wake(self) -> None:
+        """Have what is gathered written, at the latest once all that runs in this turn of the event loop has added to it."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon(self._start)
 
-    async def _keep_log_short(self) -> None:
-        """Look after the log of the file, once the group is acknowledged. A file that was replaced is left alone."""
-        if self._failure is None and self._checkpoints.is_time():
-            await self._connection.run(lambda _: self._checkpoints.look())
+    def _start(self) -> None:
+        """Give the gathered group to the journal's thread, unless it has one."""
+        self._is_woken = False
+        if self._writing is not None or not self._gathering.has_work or self._is_closing:
+            return
+        group, self._gathering = self._gathering, Group()
+        self._writing = group
+        if group.image is not None:
+            group.entries = self._index.take()
+        self._connection.post(partial(self._write, group, self._end), partial(self._back, group))
+        group.hashes = [hashes_of(each) for each in group.changes]  # while the thread wakes up
 
-    def _write(self, connection: sqlite3.Connection, group: Group) -> tuple[LogEnd, Path | None]:
-        """Write a group, in the journal's thread. Returns how far the log goes then, and a file that no restart will find."""
-        return write_group(connection, group, self._identity.sidecar_id, self._end), self.placement.missing()
+    def _write(self, group: Group, end: LogEnd, connection: sqlite3.Connection) -> LogEnd:
+        """Write a group, in the journal's thread. Returns how far the log goes then."""
+        end = write_group(connection, group, self._identity.sidecar_id, end)
+        self._check_placement()
+        return end
 
-    def _written(self, group: Group, before: int) -> None:
-        """A group is on disk, behind the record of number `before`."""
+    def _back(self, group: Group, written: LogEnd | Exception) -> None:
+        """A group is back from the thread. If it is on disk, the next one goes there before its callers are told."""
+        self._writing = None
+        try:
+            self._enter(group, written)
+        except FileMissing as error:
+            self._fail(partial(FileMissing, error.path), group)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, no caller may wait for a group that is not written
+            self._fail(partial(StorageUnavailable, str(error)), group)
+        else:
+            if self._failure is None and self._checkpoints.is_time():  # a file that was replaced is left alone
+                self._connection.post(lambda _: self._checkpoints.look(), log_fault)
+            self._start()
+            group.end()
+
+    def _enter(self, group: Group, written: LogEnd | Exception) -> None:
+        """Enter a group that is on disk into the index. What was raised in the thread instead is raised here."""
+        if isinstance(written, Exception):
+            raise written
+        before, self._end = self._end.seq, written
         if group.image is not None:
             self._index.taken_are_written()
-        for seq, change in enumerate(group.changes, before + 1):
-            self._index.add(seq, change)
+        for seq, (change, hashes) in enumerate(zip(group.changes, group.hashes, strict=True), before + 1):
+            self._index.add(seq, change, hashes)
             self.on_written(change)
         if group.drop_before:
-            self._index.drop_before(self._end.first_seq)
-        group.end()
-        if self._end.is_dropping:
+            self._index.drop_before(written.first_seq)
+        if written.is_dropping:
             self._gathering.drop_before = max(group.drop_before, self._gathering.drop_before)
-            self._work.set()
 
     def _fail(self, failure: Callable[[], StorageUnavailable], *groups: Group) -> None:
         """Fail these groups and what was gathered behind them: later decisions saw what is not on disk."""
@@ -397,4 +398,3 @@ class Journal:
         for each in (*groups, self._gathering):
             each.end(failure)
         self._gathering = Group()
-        self._work.clear()

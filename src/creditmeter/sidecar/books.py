@@ -220,7 +220,8 @@ class Books:
         await self._journal.durable()
 
     def tidy(self, book: Book, now: Instant) -> None:
-        """Drop leases that are over, and the book if nothing is left but its account, of which a last record stays on disk.
+        """Drop leases that are over, and the book if nothing is left but its account, of which a last record goes to disk: an
+        earlier one may be dropped before long.
 
         Raises:
             StorageUnavailable: the journal cannot be written. The book stays.
@@ -228,7 +229,7 @@ class Books:
         book.drop_ended_leases(now)
         if not book.has_nothing_but_its_account:
             return
-        if book.account is not None and self._journal.archive.account(book.account_id) != book.account:
+        if book.account is not None:
             self._journal.write(Change(book.account_id, account=book.account), self._now)
         self._drop(self._records.open(book.account_id))
 

@@ -48,7 +48,7 @@ class Settler:
         self._exchanger = exchanger
 
     async def run(self, interval_seconds: float) -> None:
-        """Settle every interval until cancelled, less often where settling takes long (`pause_after`). While the central store is
+        """Settle every interval until cancelled, less often where it takes long (`pause_after`). While the central store is
         away, what is unposted goes on waiting.
         """
         is_away = False
