@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
 from creditmeter.journal.faults import RecordDamaged
-from creditmeter.journal.index import (
-    RecordIndex,
-    Remembered,
-    Segment,
-    delete_segments,
-    hash_of,
-    made_key,
-    read_segments,
-    request_key,
-    write_entries,
-)
+from creditmeter.journal.index import RecordIndex, Remembered, Segment, delete_segments, read_segments, write_entries
 from creditmeter.journal.journal import Journal
+from creditmeter.journal.keys import hash_of, made_key, request_key
 from creditmeter.journal.schema import TABLES
 from tests.journal.files import journal_at, loaded, run
 from tests.journal.things import ACCOUNT, NOON, ended, reserving
@@ -224,7 +215,8 @@ def test_a_segment_with_many_entries_of_one_key_is_deleted(disk: sqlite3.Connect
 
 async def test_two_ids_with_one_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are answered right, and so is a third one that was never made."""
-    monkeypatch.setattr("creditmeter.journal.index.hash_of", lambda _key: 7)
+    for module in ("index", "keys"):
+        monkeypatch.setattr(f"creditmeter.journal.{module}.hash_of", lambda _key: 7)
     path = tmp_path / "journal.db"
 
     def assert_right(journal: Journal) -> None:

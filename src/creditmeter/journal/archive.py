@@ -14,7 +14,8 @@ from creditmeter.core.ids import AccountId, AccountKey, RefundId, RequestId, Res
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.journal.faults import AccountDamaged, RecordDamaged, StorageUnavailable
-from creditmeter.journal.index import RecordIndex, Remembered, Segment, account_record_key, made_key, request_key
+from creditmeter.journal.index import RecordIndex, Remembered, Segment
+from creditmeter.journal.keys import account_record_key, made_key, request_key
 from creditmeter.journal.records import find_record
 from creditmeter.journal.rows import RowDamaged, RowUnreadable
 

@@ -9,7 +9,8 @@ from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
-from creditmeter.journal.index import Hashes, SegmentUpdate, write_entries
+from creditmeter.journal.index import SegmentUpdate, write_entries
+from creditmeter.journal.keys import Hashes
 from creditmeter.journal.records import (
     Encoded,
     append,

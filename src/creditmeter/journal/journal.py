@@ -5,8 +5,8 @@ goes there as soon as it is back. A group that cannot be written fails, and with
 saw it: from then on the journal refuses everything, until `reopen` shows that writing works again and `load` takes the books
 anew from what is on disk.
 
-A group is acknowledged once it is on disk and the files are seen to be where they were opened. So what was acknowledged was in
-the journal that a restart finds. If a file is deleted or replaced, its group fails as if it could not be written.
+A group is acknowledged once it is on disk and the files are seen to be where they were opened, for a restart to find. If one is
+deleted or replaced, its group fails as if it could not be written.
 
 A row that cannot be read, and says whose it is, puts its account into quarantine when the books are loaded (`quarantine.py`).
 
@@ -34,7 +34,8 @@ from creditmeter.journal.connection import Connection, bytes_on_disk, connect, f
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, UnpostedCharges, load_identity, write_group
-from creditmeter.journal.index import RecordIndex, Sums, hashes_of
+from creditmeter.journal.index import RecordIndex, Sums
+from creditmeter.journal.keys import hashes_of
 from creditmeter.journal.loading import examining, faults_of_reading, load, load_index
 from creditmeter.journal.quarantine import set_aside, tell
 from creditmeter.journal.records import Record, encoded
