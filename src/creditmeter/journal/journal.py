@@ -1,9 +1,8 @@
 """Group commit: changes that come together are written in one transaction and share one sync to disk.
 
-`write` puts a change into the group that is being gathered. One group at a time is with the journal's thread, and the next one
-goes there as soon as it is back. A group that cannot be written fails, and with it all that came later, because later decisions
-saw it: from then on the journal refuses everything, until `reopen` shows that writing works again and `load` takes the books
-anew from what is on disk.
+`write` puts a change into the group that is being gathered. One group at a time is with the journal's thread; the next one goes
+there as soon as it is back. If one cannot be written, it fails with all that came later, because later decisions saw it: from
+then on the journal refuses everything, until `reopen` shows that writing works again and `load` takes the books anew.
 
 A group is acknowledged once it is on disk and the files are seen to be where they were opened, for a restart to find. If one is
 deleted or replaced, its group fails as if it could not be written.
