@@ -49,6 +49,7 @@ class Origin:
     sidecar_id: SidecarId
 
 
+@lru_cache(maxsize=1_024)
 def origin_of(made_id: str) -> Origin | None:
     """The origin in the id of a reservation, charge or refund; None for any other text."""
     match = _MADE_HERE.fullmatch(made_id)

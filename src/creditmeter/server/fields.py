@@ -100,6 +100,8 @@ class Fields:
     def labels(self) -> dict[str, str]:
         """The request's labels."""
         labels: Mapping[str, str] = self._read("labels")
+        if not labels:
+            return {}
         if len(labels) > MAX_LABELS:
             self.wrong("labels", f"must be at most {MAX_LABELS}")
         for key, value in labels.items():

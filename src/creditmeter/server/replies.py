@@ -101,19 +101,19 @@ def usage_message(usage: Usage) -> work_pb2.Usage:
 
 
 def reservation_message(reservation: Reservation) -> reservations_pb2.Reservation:
-    """A reservation."""
+    """A reservation. What is empty is left out, since an empty container takes longer to write than all numbers together."""
     return reservations_pb2.Reservation(
         reservation_id=reservation.reservation_id,
         account_id=reservation.account_id,
         state=number_of(reservations_pb2.ReservationState, reservation.state),
         held_microcredits=reservation.held,
         charged_microcredits=int64(reservation.charged),
-        charge_ids=reservation.charge_ids,
+        charge_ids=reservation.charge_ids or None,
         max_output_tokens=reservation.max_output_tokens or 0,
         created_at=timestamp(reservation.created_at),
         expires_at=timestamp(reservation.expires_at),
         rate_card_version=reservation.rate_card_version,
-        labels=reservation.labels,
+        labels=reservation.labels or None,
         work=work_message(reservation.work) if reservation.work else None,
     )
 
@@ -137,17 +137,17 @@ def charge_message(charge: Charge) -> charges_pb2.Charge:
         exact_credits=f"{charge.exact_credits:f}",
         cost_usd=f"{charge.cost_usd:f}",
         late=charge.late,
-        flags=[number_of(charges_pb2.ChargeFlag, flag) for flag in flags],
+        flags=[number_of(charges_pb2.ChargeFlag, flag) for flag in flags] or None,
         action=charge.action,
         usage=usage_message(charge.usage) if charge.usage else None,
-        labels=charge.labels,
+        labels=charge.labels or None,
         rate_card_version=charge.rate_card_version,
         authorized_at=timestamp(charge.authorized_at),
         committed_at=timestamp(charge.committed_at),
         posted_at=timestamp(posting.posted_at) if posting else None,
-        draws=[draw_message(draw) for draw in merged(posting.draws)] if posting else [],
+        draws=[draw_message(draw) for draw in merged(posting.draws)] if posting else None,
         duplicate_of_charge_id=(posting.duplicate_of or "") if posting else "",
-        parts=map(charge_part_message, charge.priced_parts),
+        parts=[charge_part_message(part) for part in charge.priced_parts] or None,
         unread=charge.unread,
         reported_cost_usd="" if charge.reported_cost_usd is None else f"{charge.reported_cost_usd:f}",
     )

@@ -6,6 +6,7 @@ from typing import Protocol
 from creditmeter.core.instants import Instant, Span
 
 _NANOSECONDS_PER_MICROSECOND = 1_000
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -29,5 +30,4 @@ class SystemClock:
 
     def boot(self) -> Span:
         """The time since boot, where the system counts it through sleep; else the monotonic time."""
-        clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        return Span(time.clock_gettime_ns(clock) // _NANOSECONDS_PER_MICROSECOND)
+        return Span(time.clock_gettime_ns(_BOOT) // _NANOSECONDS_PER_MICROSECOND)

@@ -330,7 +330,7 @@ class Meter:
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
         if self._exchanger.epoch:
-            allowance = allow(book, self._journal.identity.sidecar_id, at)
+            allowance = allow(book, self._names.sidecar_id, at)
             if allowance is not None:
                 self._books.record(allowance)
         decided = self._decided(book, wanted, at, decide, exhausted=True)
@@ -373,7 +373,7 @@ class Meter:
         origin = origin_of(reservation_id)
         if origin is None:
             return ReservationNotFound(reservation_id)
-        if origin.sidecar_id != self._journal.identity.sidecar_id:
+        if origin.sidecar_id != self._names.sidecar_id:
             return ReservationElsewhere(origin.sidecar_id)
         return self._books.of_reservation(reservation_id) or ReservationNotFound(reservation_id)
 

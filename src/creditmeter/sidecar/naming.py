@@ -30,7 +30,7 @@ class Names:
     """Gives out the ids of one run of a sidecar. Within a run they sort in the order in which they were given."""
 
     def __init__(self, sidecar_id: SidecarId) -> None:
-        self._sidecar_id = sidecar_id
+        self.sidecar_id = sidecar_id
         self._start = secrets.token_hex(5)
         self._count = itertools.count(1)
 
@@ -39,16 +39,16 @@ class Names:
 
     def reservation(self, account_id: AccountId) -> ReservationId:
         """The id of a new reservation."""
-        return reservation_id(account_id, self._sidecar_id, self._tail())
+        return reservation_id(account_id, self.sidecar_id, self._tail())
 
     def charge(self, account_id: AccountId) -> ChargeId:
         """The id of a new charge."""
-        return charge_id(account_id, self._sidecar_id, self._tail())
+        return charge_id(account_id, self.sidecar_id, self._tail())
 
     def refund(self, account_id: AccountId) -> RefundId:
         """The id of a new refund."""
-        return refund_id(account_id, self._sidecar_id, self._tail())
+        return refund_id(account_id, self.sidecar_id, self._tail())
 
     def refund_of(self, charge: Origin) -> RefundId:
         """The id of a new refund of a charge, whose account is known by its key alone."""
-        return RefundId(f"ref-{charge.account_key}-{self._sidecar_id}-{self._tail()}")
+        return RefundId(f"ref-{charge.account_key}-{self.sidecar_id}-{self._tail()}")
