@@ -232,7 +232,7 @@ def _unknown_form(body: bytes) -> BodyUnreadable:
 
 
 def _stored(things: Sequence[object], form: Any) -> tuple[Any, ...]:
-    return tuple(msgspec.convert(each, form, from_attributes=True) for each in things)
+    return tuple([msgspec.convert(each, form, from_attributes=True) for each in things]) if things else ()
 
 
 def _values(records: Sequence[Any], kind: type[_Thing]) -> tuple[_Thing, ...]:
@@ -255,8 +255,10 @@ def _reference(thing: object, things: Sequence[object], form: Any) -> Any:
     """The number of a thing in the change; the thing itself if it is not there."""
     if thing is None:
         return None
-    number = next((number for number, each in enumerate(things) if each is thing), None)
-    return msgspec.convert(thing, form, from_attributes=True) if number is None else number
+    for number, each in enumerate(things):
+        if each is thing:
+            return number
+    return msgspec.convert(thing, form, from_attributes=True)
 
 
 def _read_receipt(

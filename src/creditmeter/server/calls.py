@@ -4,6 +4,7 @@ After a fault it is unknown whether the call took effect. The caller gets a reas
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
 def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:
     """Count a call by its status code and reason. A call that was cancelled or whose deadline has passed has no reason."""
     count = metrics.count_calls(method.rpartition("/")[2])
+    is_logged = _log.is_enabled_for(logging.DEBUG)  # the level stays, and to find it out takes a while
 
     async def call(request: Any, context: Context) -> Any:
         started = time.perf_counter()
@@ -109,7 +111,8 @@ def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:
         finally:
             seconds = time.perf_counter() - started
             count(seconds, code, reason)
-            _log.debug("call", method=method, code=code.name, seconds=round(seconds, 6))
+            if is_logged:
+                _log.debug("call", method=method, code=code.name, seconds=round(seconds, 6))
 
     return call
 
