@@ -124,7 +124,7 @@ class Settings(BaseModel):
         1_000, "N", "For each account on this sidecar, unless the account says otherwise.", ge=1, le=100_000
     )
     settle_interval: Duration = setting(
-        1.0, "TIME", "How often charges are posted. Less often while posting takes long: up to 5s apart.", ge=0.01, le=60
+        1.0, "TIME", "How often charges are posted. Less often while posting takes long: up to 2s apart.", ge=0.01, le=60
     )
     settlement_batch: Count = setting(
         64, "N", "Accounts in one transaction of the central store; 1 where it is sharded by account.", ge=1, le=1_000

@@ -24,7 +24,7 @@ LONGEST_SETTLEMENT = Span(20 * SECOND)
 REST = 9
 """How many times as long as a settlement took the pause after it is at least: so calls have nine tenths of a busy sidecar."""
 
-LONGEST_REST_SECONDS = 5.0
+LONGEST_REST_SECONDS = 2.0
 """A settlement that takes long is not put off for longer than that, unless the interval is longer itself."""
 
 _RETRY_SECONDS = 0.05
