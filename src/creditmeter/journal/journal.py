@@ -216,7 +216,7 @@ class Journal:
         Raises:
             StorageUnavailable: it could not be written.
         """
-        self._start()
+        self.hand_over()
         newest = self._gathering or self._writing
         if newest is not None:
             await newest.on_disk()
@@ -342,9 +342,9 @@ class Journal:
         """Have what is gathered written, at the latest once all that runs in this turn of the event loop has added to it."""
         if not self._is_woken:
             self._is_woken = True
-            self._loop.call_soon(self._start)
+            self._loop.call_soon(self.hand_over)
 
-    def _start(self) -> None:
+    def hand_over(self) -> None:
         """Give the gathered group to the journal's thread, unless it has one."""
         self._is_woken = False
         if self._writing is not None or not self._gathering.has_work or self._is_closing:
@@ -374,7 +374,7 @@ class Journal:
         else:
             if self._failure is None and self._checkpoints.is_time():  # a file that was replaced is left alone
                 self._connection.post(lambda _: self._checkpoints.look(), log_fault)
-            self._start()
+            self.hand_over()
             group.end()
 
     def _enter(self, group: Group, written: LogEnd | Exception) -> None:

@@ -1,5 +1,8 @@
 """MeteringService: for workers."""
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.requests import Done, Receipt
 from creditmeter.core.credit.reservations import ReservationState
@@ -13,6 +16,8 @@ from creditmeter.server.replies import charge_message, quote_message, refund_mes
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
+
+_Message = TypeVar("_Message")
 
 
 class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
@@ -35,32 +40,37 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     async def Reserve(self, request: metering_pb2.ReserveRequest, context: Context) -> metering_pb2.ReserveResponse:
         """Hold credit."""
         asked = await allowed(context, read.reserve_of(request, self._max_hold_lifetime))
-        done = await allowed(context, await self._meter.reserve(asked, context.time_remaining()))
-        return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
+        reply = _Reply(_reserve_response)
+        await allowed(context, await self._meter.reserve(asked, context.time_remaining(), reply))
+        return reply.message
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold, or move its deadline."""
         asked = await allowed(context, read.extend_of(request))
-        done = await allowed(context, await self._meter.extend(asked, context.time_remaining()))
-        return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
+        reply = _Reply(_extend_response)
+        await allowed(context, await self._meter.extend(asked, context.time_remaining(), reply))
+        return reply.message
 
     async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
         """Charge the usage of a reserved call."""
         asked = await allowed(context, read.commit_of(request))
-        done = await allowed(context, await self._meter.commit(asked))
-        return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
+        reply = _Reply(_commit_response)
+        await allowed(context, await self._meter.commit(asked, reply))
+        return reply.message
 
     async def Release(self, request: metering_pb2.ReleaseRequest, context: Context) -> metering_pb2.ReleaseResponse:
         """Give a hold back."""
         asked = await allowed(context, read.release_of(request))
-        done = await allowed(context, await self._meter.release(asked))
-        return metering_pb2.ReleaseResponse(reservation=_reservation(done), replayed=done.replayed)
+        reply = _Reply(_release_response)
+        await allowed(context, await self._meter.release(asked, reply))
+        return reply.message
 
     async def Charge(self, request: metering_pb2.ChargeRequest, context: Context) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
         asked = await allowed(context, read.charge_of(request))
-        done = await allowed(context, await self._meter.charge(asked, context.time_remaining()))
-        return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
+        reply = _Reply(_charge_response)
+        await allowed(context, await self._meter.charge(asked, context.time_remaining(), reply))
+        return reply.message
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:
         """Give back a charge, or a part of it."""
@@ -102,6 +112,38 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         found = await self._reader.reservations(account_id, state, asked.limit, asked.after)
         reservations, token = asked.page(found, reservation_message, lambda each: (each.created_at, each.reservation_id))
         return metering_pb2.ListReservationsResponse(reservations=reservations, next_page_token=token)
+
+
+class _Reply(Generic[_Message]):
+    """A reply that is written while what it rests on goes to disk. It is sent after that."""
+
+    message: _Message
+
+    def __init__(self, write: Callable[[Done[Receipt]], _Message]) -> None:
+        self._write = write
+
+    def __call__(self, done: Done[Receipt]) -> None:
+        self.message = self._write(done)
+
+
+def _reserve_response(done: Done[Receipt]) -> metering_pb2.ReserveResponse:
+    return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
+
+
+def _extend_response(done: Done[Receipt]) -> metering_pb2.ExtendResponse:
+    return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
+
+
+def _commit_response(done: Done[Receipt]) -> metering_pb2.CommitResponse:
+    return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
+
+
+def _release_response(done: Done[Receipt]) -> metering_pb2.ReleaseResponse:
+    return metering_pb2.ReleaseResponse(reservation=_reservation(done), replayed=done.replayed)
+
+
+def _charge_response(done: Done[Receipt]) -> metering_pb2.ChargeResponse:
+    return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
 
 
 def _reservation(done: Done[Receipt]) -> reservations_pb2.Reservation | None:

@@ -211,6 +211,10 @@ class Books:
         if due:
             self.record(expire(book, due))
 
+    def hand_over(self) -> None:
+        """Have what was recorded go to disk at once."""
+        self._journal.hand_over()
+
     async def durable(self) -> None:
         """Wait until all that was recorded is on disk.
 

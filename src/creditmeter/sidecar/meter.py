@@ -51,6 +51,7 @@ from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger
 from creditmeter.sidecar.naming import Names
+from creditmeter.sidecar.outcomes import Meanwhile, Outcome, nothing, outcome_of
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.shortage import (
     RECALL_RETRY_AFTER,
@@ -70,16 +71,14 @@ MAX_ANSWERS = 64
 
 RETRY_AFTER = SECOND
 
-
-Outcome = Done[Receipt] | Refusal
-"""The receipt of a request that took effect, now or when it first came (`replayed`); or why it is refused."""
-
 Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
 """A decision about a book at a moment. The flag: the central store has no more to give."""
 
 
 class Meter:
-    """Answers the six requests that change something. `on_commit` are called with the hold of each commit that took effect."""
+    """Answers the six requests that change something. `meanwhile` is called with a receipt while it goes to disk: nothing of it
+    may leave before the method returns. `on_commit` are called with the hold of each commit that took effect.
+    """
 
     def __init__(
         self,
@@ -106,11 +105,11 @@ class Meter:
         self.is_draining = False
         self.on_commit: list[Callable[[CommittedHold], None]] = []
 
-    async def reserve(self, request: Reserve, within: float | None = None) -> Outcome:
+    async def reserve(self, request: Reserve, within: float | None = None, meanwhile: Meanwhile = nothing) -> Outcome:
         """Hold credit for a call. The caller waits for recalled credit for `within` seconds at most."""
         hold = self._pricing.hold(request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
-            return await self._unless_seen(request.account_id, request, hold)
+            return await self._unless_seen(request.account_id, request, hold, meanwhile)
 
         def decide(book: Book, at: Moment, exhausted: bool) -> Change | Short | Refusal:
             name = self._names.reservation(book.account_id)
@@ -122,9 +121,9 @@ class Meter:
             return decided
 
         wanted = Wanted(request.account_id, request, hold.amount, self._until(within), partial=request.allow_partial)
-        return await self._new_work(wanted, decide)
+        return await self._new_work(wanted, decide, meanwhile)
 
-    async def extend(self, request: Extend, within: float | None = None) -> Outcome:
+    async def extend(self, request: Extend, within: float | None = None, meanwhile: Meanwhile = nothing) -> Outcome:
         """Raise a hold, push its deadline, or both. The caller waits for recalled credit for `within` seconds at most."""
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
@@ -135,7 +134,7 @@ class Meter:
         if held is not None and is_bounded:
             hold = self._pricing.larger_hold(held, request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
-            return await self._unless_seen(book.account_id, request, hold)
+            return await self._unless_seen(book.account_id, request, hold, meanwhile)
 
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             reservation = self._books.reservation(request.reservation_id)
@@ -144,9 +143,10 @@ class Meter:
             return extend(book, request, reservation, hold, at, self._limits)
 
         more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
-        return await self._new_work(Wanted(book.account_id, request, Microcredits(more), self._until(within)), decide)
+        wanted = Wanted(book.account_id, request, Microcredits(more), self._until(within))
+        return await self._new_work(wanted, decide, meanwhile)
 
-    async def commit(self, request: Commit) -> Outcome:
+    async def commit(self, request: Commit, meanwhile: Meanwhile = nothing) -> Outcome:
         """Charge what a reserved call used."""
         before: Reservation | None = None
 
@@ -159,7 +159,7 @@ class Meter:
             name = self._names.charge(book.account_id)
             return commit(book, request, reservation, cost, at, name, self._limits)
 
-        outcome = await self._about_reservation(request, decide)
+        outcome = await self._about_reservation(request, decide, meanwhile)
         if before is not None and isinstance(outcome, Done):
             self._committed(before, outcome.reply)
         return outcome
@@ -173,25 +173,26 @@ class Meter:
             for listener in self.on_commit:
                 listener(found)
 
-    async def release(self, request: Release) -> Outcome:
+    async def release(self, request: Release, meanwhile: Meanwhile = nothing) -> Outcome:
         """Give a hold back unused."""
 
         def decide(book: Book, reservation: Reservation, at: Moment) -> Change | Refusal:
             return release(book, request, reservation, at)
 
-        return await self._about_reservation(request, decide)
+        return await self._about_reservation(request, decide, meanwhile)
 
-    async def charge(self, request: ChargeNow, within: float | None = None) -> Outcome:
+    async def charge(self, request: ChargeNow, within: float | None = None, meanwhile: Meanwhile = nothing) -> Outcome:
         """Reserve and commit in one step. The caller waits for recalled credit for `within` seconds at most."""
         now = self._books.moment().now
         cost = self._pricing.cost(request.usage, request.amount, now, is_fact=request.already_incurred)
         if isinstance(cost, Refusal):
-            return await self._unless_seen(request.account_id, request, cost)
+            return await self._unless_seen(request.account_id, request, cost, meanwhile)
 
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
 
-        return await self._new_work(Wanted(request.account_id, request, cost.amount, self._until(within)), decide)
+        wanted = Wanted(request.account_id, request, cost.amount, self._until(within))
+        return await self._new_work(wanted, decide, meanwhile)
 
     async def refund(self, request: RefundCharge) -> Outcome:
         """Give back cost. Once the charge was sent to the central store, the store decides; before, this sidecar does."""
@@ -226,10 +227,9 @@ class Meter:
             await self._books.durable()
         return Done(receipt, done.replayed)
 
-    async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal) -> Outcome:
+    async def _unless_seen(self, account_id: AccountId, request: Request, refusal: Refusal, meanwhile: Meanwhile) -> Outcome:
         """The refusal of a request that has no price. If the request took effect when it had one, its first reply again."""
-        seen = self._seen(account_id, request)
-        return await self._recorded(refusal if seen is None else seen)
+        return await self._recorded(self._seen(account_id, request) or refusal, meanwhile=meanwhile)
 
     def _seen(self, account_id: AccountId, request: Request) -> Receipt | Refusal | None:
         """What a request gets again that took effect before; None if it did not."""
@@ -240,7 +240,7 @@ class Meter:
         patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
         return asyncio.get_running_loop().time() + patience
 
-    async def _new_work(self, wanted: Wanted, decide: Decide) -> Outcome:
+    async def _new_work(self, wanted: Wanted, decide: Decide, meanwhile: Meanwhile) -> Outcome:
         """Decide about work that needs credit: with what is in hand, else with what the central store leases."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
@@ -258,7 +258,7 @@ class Meter:
         if isinstance(decided, InsufficientCredits):
             book = self._books.open(wanted.account_id)
             book.refuse(refused_call(book, wanted.request, decided, at.now))
-        return await self._recorded(decided, wanted.amount)
+        return await self._recorded(decided, wanted.amount, meanwhile)
 
     async def _still_suspended(self, wanted: Wanted, decide: Decide, refusal: AccountSuspended) -> Change | Receipt | Refusal:
         """Ask the central store before a suspended account is refused. A sidecar that returned its leases gets no notification
@@ -352,7 +352,7 @@ class Meter:
         return Short(wanted.amount) if book.account is None else decide(book, at, exhausted)
 
     async def _about_reservation(
-        self, request: Commit | Release, decide: Callable[[Book, Reservation, Moment], Change | Refusal]
+        self, request: Commit | Release, decide: Callable[[Book, Reservation, Moment], Change | Refusal], meanwhile: Meanwhile
     ) -> Outcome:
         """Decide about a reservation. No credit is asked for."""
         book = self._book_of(request.reservation_id)
@@ -362,11 +362,11 @@ class Meter:
         self._books.expire(book, at.now)
         seen = self._seen(book.account_id, request)
         if seen is not None:
-            return await self._recorded(seen)
+            return await self._recorded(seen, meanwhile=meanwhile)
         reservation = self._books.reservation(request.reservation_id)
         if reservation is None:
             return await self._recorded(ReservationNotFound(request.reservation_id))
-        return await self._recorded(decide(book, reservation, at))
+        return await self._recorded(decide(book, reservation, at), meanwhile=meanwhile)
 
     def _book_of(self, reservation_id: ReservationId) -> Book | Refusal:
         """The book that a reservation is in, if it was made here."""
@@ -377,7 +377,9 @@ class Meter:
             return ReservationElsewhere(origin.sidecar_id)
         return self._books.of_reservation(reservation_id) or ReservationNotFound(reservation_id)
 
-    async def _recorded(self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO) -> Outcome:
+    async def _recorded(
+        self, decided: Change | Receipt | Refusal, used: Microcredits = ZERO, meanwhile: Meanwhile = nothing
+    ) -> Outcome:
         """Record what was decided, and return it once all it rests on is on disk. `used` is the credit that it authorised, in
         microcredits.
         """
@@ -385,14 +387,12 @@ class Meter:
             self._books.record(decided)
             if used:
                 self._planner.used(self._books.open(decided.account_id), used, self._books.moment())
+        outcome = outcome_of(decided)
+        if isinstance(outcome, Done):
+            self._books.hand_over()
+            meanwhile(outcome)
         await self._books.durable()
-        match decided:
-            case Change():
-                return Done(decided.receipts[0])
-            case Receipt():
-                return Done(decided, replayed=True)
-            case _:
-                return decided
+        return outcome
 
 
 def _is_fact(request: Request) -> bool:
