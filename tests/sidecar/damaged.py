@@ -16,7 +16,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged, StorageUnavailable
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.sidecar.sidecar import Sidecar
 from tests.sidecar.bench import Bench, credits
 

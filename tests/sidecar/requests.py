@@ -3,7 +3,7 @@
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import ChargeId, RequestId
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 
 

@@ -38,7 +38,7 @@ from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import ChargeId, GrantId, PlanId, RequestId
 from creditmeter.core.instants import Instant, from_datetime
 from creditmeter.core.refusals import Refusal
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, refund, release, reservation, reserve
 

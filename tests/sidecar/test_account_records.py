@@ -21,7 +21,7 @@ from creditmeter.core.refusals import AccountNotFound
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import Fate

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.core.credit.requests import Done
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt
 from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import HOUR, MINUTE
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import LoadedCard
@@ -90,6 +91,28 @@ async def test_a_write_that_fails_fails_everything_that_saw_it(bench: Bench) -> 
     assert bench.sidecar.condition.value == "SERVING"
     assert (await bench.summary()).held == credits(5)
     assert isinstance(await reserve(bench, "lost", 5), Done)
+
+
+async def test_a_reply_is_written_before_what_it_rests_on_is_on_disk_and_leaves_after_it(bench: Bench) -> None:
+    """`meanwhile` has the receipt, also of a replay, when nothing new is on disk yet. If the disk fails, the call fails."""
+    await bench.account(permanent=50)
+    asked = Commit(RequestId("c"), (await held(bench, "r", 5)).reservation_id, amount=credits(5))
+    given: list[tuple[Done[Receipt], int]] = []
+
+    def meanwhile(done: Done[Receipt]) -> None:
+        given.append((done, bench.journal.last_record))
+
+    before = bench.journal.last_record
+    first = await bench.sidecar.meter.commit(asked, meanwhile)
+    after = bench.journal.last_record
+    again = await bench.sidecar.meter.commit(asked, meanwhile)
+    assert before < after
+    assert given == [(first, before), (again, after)]
+    await bench.break_disk()
+    with pytest.raises(StorageUnavailable):
+        await bench.sidecar.meter.charge(ChargeNow(RequestId("lost"), ACCOUNT, amount=credits(1)), meanwhile=meanwhile)
+    assert len(given) == 3
+    await bench.mend_disk()
     assert (await bench.summary()).available == credits(40)
 
 

@@ -23,7 +23,7 @@ from creditmeter.forms.price_lists import PRICE_LIST
 from creditmeter.forms.rate_cards import load
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.card_keeper import UNNEEDED_FOR, CardChanged
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import receipt, reservation

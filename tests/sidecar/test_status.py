@@ -10,7 +10,7 @@ from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.work import Usage
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.index import Remembered
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.sidecar.status import CentralContact, Condition
 from tests.clocks import ManualClock
 from tests.sidecar.bench import ACCOUNT, Bench, credits

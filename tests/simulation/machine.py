@@ -21,7 +21,7 @@ from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.exchanger import SidecarFenced
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
 from tests.simulation.disk import Disk, Mishap

@@ -17,7 +17,7 @@ from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
 from creditmeter.core.refusals import Overloaded, RecallPending, Refusal, ShuttingDown
 from creditmeter.core.values import replace
-from creditmeter.sidecar.meter import Outcome
+from creditmeter.sidecar.outcomes import Outcome
 from tests.simulation.machine import Machine, Silence, State
 from tests.simulation.watch import REMEMBERED
 
