@@ -127,9 +127,10 @@ class DataDirectory:
             await asyncio.sleep(NOTE_SECONDS)
             if journal.last_record != self._noted:
                 self._noted = journal.last_record
-                await asyncio.to_thread(self._note, self._noted)
+                await asyncio.to_thread(self.note, self._noted)
 
-    def _note(self, last: int) -> None:
+    def note(self, last: int) -> None:
+        """Note the number of a record that is on disk, in the place of an earlier one."""
         with contextlib.suppress(OSError):  # an older number is as good, but finds out less
             opened = os.open(self._mark, os.O_WRONLY | os.O_NOFOLLOW)
             try:

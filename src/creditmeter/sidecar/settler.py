@@ -48,8 +48,8 @@ class Settler:
         self._exchanger = exchanger
 
     async def run(self, interval_seconds: float) -> None:
-        """Settle every interval until cancelled, less often where settling takes long (`pause_after`). While the central store is
-        away, what is unposted goes on waiting.
+        """Settle every interval until cancelled, less often where settling takes long (`pause_after`). While the central store
+        is away, what is unposted goes on waiting.
         """
         is_away = False
         pause = interval_seconds
