@@ -5,6 +5,7 @@ had the test is skipped, and the run's summary says so in capitals. TESTS_REQUIR
 TESTS_REQUIRE_CLIENTS=1 turn such a skip into a failure.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -84,6 +85,13 @@ def go() -> Path:
 def node() -> Path:
     """The path of Node, which npm is beside."""
     return _client("node")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage rarely from here on, and leave out what stays to the end: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, *gc.get_threshold()[1:])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,13 @@ def run_forked(*arguments: str, **more: str) -> Ended:
 class SidecarProcess:
     """`creditmeter serve` in a process of its own. It may be killed and started again on the same directory and socket.
 
-    `settings` go by the environment, by their names. `log` is what it logged, once it has ended.
+    `settings` go by the environment, by their names. `log` is what it logged, once it has ended. A process begins with
+    `lead`.
     """
 
     def __init__(self, data_dir: Path, *options: str, **settings: float | str) -> None:
         self.data_dir = data_dir
+        self.lead: Callable[[], object] | None = None
         self.addresses: Sequence[str] = ()
         self.ready: dict[str, Any] = {}
         self.log: list[dict[str, Any]] = []
@@ -94,7 +96,11 @@ class SidecarProcess:
         self._out = os.fdopen(reading)
         try:
             self._process = ForkedCommand(
-                ("serve", *listen, *self._options), environment(**self._settings), stdout=writing, stderr=self._said
+                ("serve", *listen, *self._options),
+                environment(**self._settings),
+                stdout=writing,
+                stderr=self._said,
+                lead=self.lead,
             )
         finally:
             os.close(writing)

@@ -35,10 +35,10 @@ async def test_a_directory_that_is_given_stays(tmp_path: Path) -> None:
     assert (tmp_path / "mine").exists()
 
 
-async def test_one_that_cannot_start_says_why(tmp_path: Path) -> None:
+async def test_one_that_cannot_start_says_why(short_path: Path) -> None:
     """The message and the exit code are its own."""
-    (tmp_path / "file").write_text("")
-    place = Place(tmp_path / "file" / "data", f"sqlite:///{tmp_path}/central.db", f"unix:{tmp_path}/s.sock")
+    (short_path / "file").write_text("")
+    place = Place(short_path / "file" / "data", f"sqlite:///{short_path}/central.db", f"unix:{short_path}/s.sock")
     with pytest.raises(CommandFailed, match=r"did not start: the data directory .* cannot be written") as caught:
         async with OwnSidecar.running(place):
             raise AssertionError("it runs")

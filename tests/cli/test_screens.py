@@ -163,10 +163,11 @@ def shown(data_dir: Path, arguments: Sequence[str], columns: int, **environment:
     return on_terminal(columns, arguments, settings | environment, PRESENT, data_dir)
 
 
-def look(data_dir: Path, name: str, arguments: Sequence[str]) -> None:
-    """Take all pictures of a command, and compare."""
-    with ThreadPoolExecutor(len(WIDTHS) * len(COLOURS)) as together:
-        taken = [together.submit(shown, data_dir, arguments, width, **colour) for width in WIDTHS for colour in COLOURS]
+def look(data_dir: Path, name: str, arguments: Sequence[str], colours: Sequence[dict[str, str]]) -> None:
+    """Take a picture of a command at each width, with these colours, and compare."""
+    with ThreadPoolExecutor(len(WIDTHS)) as together:
+        pairs = zip(WIDTHS, colours, strict=True)
+        taken = [together.submit(shown, data_dir, arguments, width, **colour) for width, colour in pairs]
     for each in taken:
         check(name, each.result())
 
@@ -189,14 +190,22 @@ def charges(past: Path) -> dict[str, str]:
     return asyncio.run(read())
 
 
+both_ways = pytest.mark.parametrize(
+    "colours", [COLOURS, pytest.param(COLOURS[::-1], marks=pytest.mark.long)], ids=["colours-80", "colours-120"]
+)
+"""The narrow terminal with colours and the wide one without, and the other way round."""
+
+
+@both_ways
 @pytest.mark.parametrize("name", READS)
-def test_what_is_seen(past: Path, name: str) -> None:
-    """Of the past, of nothing at all, and of a mistake."""
+def test_what_is_seen(past: Path, name: str, colours: Sequence[dict[str, str]]) -> None:
+    """Of the past, of nothing at all, and of a mistake. The picture is the same with colours and without."""
     line = READS[name]
-    look(past, name, (line.format(**charges(past)) if "{" in line else line).split())
+    look(past, name, (line.format(**charges(past)) if "{" in line else line).split(), colours)
 
 
-def test_what_is_seen_of_changes(changing: Path) -> None:
+@both_ways
+def test_what_is_seen_of_changes(changing: Path, colours: Sequence[dict[str, str]]) -> None:
     """One after the other."""
     grant = ""
     for name, line in CHANGES:
@@ -204,7 +213,7 @@ def test_what_is_seen_of_changes(changing: Path) -> None:
         before = shown(changing, arguments, 200)
         assert before.code == 0, before.screen
         grant = next(iter(re.findall(r"gra-[a-z0-9-]+", before.screen)), grant)
-        look(changing, name, arguments)
+        look(changing, name, arguments, colours)
 
 
 def test_every_command_is_looked_at() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from creditmeter import files
 from creditmeter.files.checkpoints import ROOM, Checkpoints, Log
 
 COPIED_FROM = 50
@@ -140,8 +141,11 @@ def test_what_was_committed_meanwhile_is_copied_by_the_writer(
     assert Log.of(path).salts != long.salts
 
 
-def test_a_reader_keeps_the_log_until_it_ends(path: Path, writer: sqlite3.Connection, checkpoints: Checkpoints) -> None:
+def test_a_reader_keeps_the_log_until_it_ends(
+    path: Path, writer: sqlite3.Connection, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While somebody reads in one snapshot, the log grows, and the operator is told once. Then it begins anew."""
+    monkeypatch.setattr(files.checkpoints, "LONGEST_WAIT_MILLISECONDS", 5)
     with contextlib.closing(opened(path)) as reader, capture_logs() as logs:
         write(writer)
         reader.execute("BEGIN")

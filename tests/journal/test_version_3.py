@@ -8,8 +8,9 @@ import itertools
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,14 +57,21 @@ ENDED, COVERED = 5_000, 4_500
 ACCOUNTS = [AccountId(f"user-{number}") for number in range(2_500)]
 
 
-def changes() -> list[Change]:
+@cache
+def changes() -> Sequence[Change]:
     """A hold for each account, requests that are over, and one thing of each kind that can still change, in this order."""
     lasting = Change(ACCOUNT, leases=(lease("l"),), charges=(charge("c"),))
     holds = (reserving(f"hold-{each}", account_id=each) for each in ACCOUNTS)
-    return [*holds, *(ended(f"more-{number}") for number in range(ENDED)), lasting]
+    return (*holds, *(ended(f"more-{number}") for number in range(ENDED)), lasting)
 
 
-def live_of(log: list[Change]) -> list[Change]:
+@cache
+def live_changes(count: int | None = None) -> Sequence[Change]:
+    """What can still change after so many of them, or all, by account."""
+    return live_of(changes()[:count])
+
+
+def live_of(log: Sequence[Change]) -> list[Change]:
     """What can still change, by account."""
     books: dict[AccountId, Book] = {}
     for change in log:
@@ -86,7 +94,7 @@ def identity_row(image_seq: int) -> tuple[object, ...]:
     return 1, *cells, zlib.crc32(repr(tuple(map(str, cells))).encode())
 
 
-def write_index(connection: sqlite3.Connection, log: list[Change]) -> None:
+def write_index(connection: sqlite3.Connection, log: Sequence[Change]) -> None:
     """The index of records, in segments of which the first one is full."""
     index = RecordIndex()
     index.segment_entries = 9_000
@@ -109,7 +117,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"PRAGMA application_id = 1668443498; PRAGMA user_version = 3; {RATE_CARDS} {TABLES} {IDENTITY}"
         )
         connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (row(*each) for each in enumerate(log, 1)))
-        image = (row(seq, live) for live in live_of(log[:seq]))
+        image = (row(seq, live) for live in live_changes(seq))
         command = "INSERT INTO image (seq, account_id, written_at, checksum, body) VALUES (?, ?, ?, ?, ?)"
         connection.executemany(command, image)
         connection.execute("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?)", identity_row(seq))
@@ -128,7 +136,7 @@ async def assert_whole(path: Path) -> None:
     log = changes()
     async with journal_at(path, Durability.PROCESS) as journal:
         found = live_of(await loaded(journal))
-        assert sorted(found, key=lambda each: each.account_id) == sorted(live_of(log), key=lambda each: each.account_id)
+        assert sorted(found, key=lambda each: each.account_id) == sorted(live_changes(), key=lambda each: each.account_id)
         assert not journal.set_aside
         assert journal.identity.epoch == 3
         assert journal.last_record == len(log)
@@ -138,7 +146,7 @@ async def assert_whole(path: Path) -> None:
             assert journal.archive.receipt(change.account_id, receipt.request.request_id) == receipt
     found_by_check = check_journal(path)
     assert found_by_check.is_clean
-    assert (found_by_check.records, found_by_check.parts) == (len(log), len(live_of(log[: len(ACCOUNTS) + COVERED])))
+    assert (found_by_check.records, found_by_check.parts) == (len(log), len(live_changes(len(ACCOUNTS) + COVERED)))
 
 
 def content_of(path: Path) -> bytes:

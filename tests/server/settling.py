@@ -1,18 +1,15 @@
-"""Waiting until the running program has posted a charge, which it does without being asked."""
+"""Settling a charge now, of a program that does so by itself sooner or later."""
 
-import asyncio
-
+from creditmeter.core.ids import AccountId, ChargeId
 from creditmeter.v1 import charges_pb2, metering_pb2
 from tests.server.conftest import Services
 
-PAUSE_SECONDS = 0.002
-"""Between two looks: without one, asking took most of the time that there is for posting."""
-
 
 async def settled_charge(services: Services, charge_id: str) -> charges_pb2.Charge:
-    """A charge as soon as it is posted."""
+    """A charge, once it is posted."""
     asked = metering_pb2.GetChargeRequest(charge_id=charge_id)
-    async with asyncio.timeout(60):
-        while not (charge := (await services.metering.GetCharge(asked)).charge).HasField("posted_at"):
-            await asyncio.sleep(PAUSE_SECONDS)
+    charge = (await services.metering.GetCharge(asked)).charge
+    await services.program.sidecar._settler.settle_charge(AccountId(charge.account_id), ChargeId(charge_id))
+    charge = (await services.metering.GetCharge(asked)).charge
+    assert charge.HasField("posted_at")
     return charge

@@ -5,7 +5,6 @@ into quarantine, or refuses the calls that need the row. It never answers anythi
 kind of damage is counted.
 """
 
-import asyncio
 import contextlib
 import random
 import shutil
@@ -19,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from creditmeter.server import data_directory
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.server.data_directory import DataDirectory
 from creditmeter.server.exits import DAMAGED, StartupError
 from tests.clocks import NOON, ManualClock
 from tests.sidecar.damaged import Told, live_through, told_by
@@ -47,8 +48,9 @@ class Past:
 
 
 @pytest.fixture
-async def past(data_dir: Path) -> Past:
-    """Four accounts in every state, in the image and behind it."""
+async def past(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Past:
+    """Four accounts in every state, in the image and behind it. The note of how far the journal goes is of the last moment."""
+    monkeypatch.setattr(data_directory, "NOTE_SECONDS", 3_600)
     places = [data_dir / name for name in ("run", "k", "m", "e")]
     run, killed, merged, earlier = places
     run.mkdir()
@@ -57,9 +59,7 @@ async def past(data_dir: Path) -> Past:
         copy_files(run, earlier)
         bench: Any = SimpleNamespace(sidecar=sidecar, central=sidecar.central, journal=sidecar._journal)
         await live_through(bench)
-        async with asyncio.timeout(10):
-            while int((run / "journal.db-open").read_text()) < sidecar._journal.last_record:
-                await asyncio.sleep(0.05)
+        DataDirectory(settings(run)).note(sidecar._journal.last_record)
         copy_files(run, killed)
     copy_files(killed, merged)
     with contextlib.closing(sqlite3.connect(merged / "journal.db")) as connection:

@@ -1,15 +1,22 @@
 """A journal that is missing where something in the data directory knows of one, a wrong one, and a first start."""
 
+import os
+import signal
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from creditmeter.client import Client
 from creditmeter.core.ids import SidecarId
 from creditmeter.journal.journal import Journal
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.server.exits import DAMAGED, StartupError
+from tests.cli.processes import SidecarProcess
 from tests.clocks import ManualClock
+from tests.e2e.fleet import balance, open_account, reserve
 
 OTHER = SidecarId("sother")
 
@@ -171,3 +178,38 @@ async def test_a_note_that_asks_for_nothing(data_dir: Path, clock: ManualClock, 
     """As a crash in the middle of it leaves it."""
     await crashed(data_dir, clock, noted)
     await run(data_dir, clock)
+
+
+def die_at_the_end_of(note: Path, *, is_removed: bool) -> None:
+    """End this process at once when it is about to remove a file, or has just done so."""
+    is_ending = False
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal is_ending
+        if event == "os.remove" and arguments[0] == str(note) and not is_ending:
+            is_ending = True
+            if is_removed:
+                note.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+async def test_a_process_that_is_killed_while_it_closes_the_journal(short_path: Path, *, is_removed: bool) -> None:
+    """The note that there is a log, and the log, end one after the other. Nothing is lost, and the next start goes on."""
+    note = short_path / "journal.db-open"
+    doomed = SidecarProcess(short_path, "--enable-admin", shutdown_grace=0.2)
+    doomed.lead = partial(die_at_the_end_of, note, is_removed=is_removed)
+    doomed.start()
+    async with Client(doomed.address) as client:
+        await open_account(client, "alice", permanent=[50])
+        await reserve(client, "kept", "alice", 5)
+    assert doomed.stop() == -signal.SIGKILL
+    assert note.exists() != is_removed
+    sidecar = SidecarProcess(short_path, "--enable-admin", shutdown_grace=0.2)
+    sidecar.start()
+    async with Client(sidecar.address) as client:
+        assert (await balance(client, "alice")).held_microcredits == 5_000_000
+    sidecar.stop()
+    assert not note.exists()

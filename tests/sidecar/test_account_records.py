@@ -24,9 +24,8 @@ from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
 from creditmeter.sidecar.outcomes import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
-from tests.sidecar.wire import Fate
+from tests.sidecar.wire import NOBODY, Fate
 
-NOBODY = AccountId("nobody")
 ACCOUNTS = [AccountId(name) for name in ("acme", "bolt", "coil")]
 
 

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.decisions.registration import Registration
-from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
 from creditmeter.core.credit.messages import Fenced, Message, Registered, Reply
+from creditmeter.core.ids import AccountId
+
+NOBODY = AccountId("nobody")
 
 _Reply = TypeVar("_Reply")
 
@@ -18,6 +21,7 @@ class Fate(Enum):
 
     LOST = "it never arrives"
     UNHEARD = "it arrives, and the reply is lost"
+    MISREAD = "it arrives, and a row of an account that it is not about is damaged"
 
 
 class Wire:
@@ -63,6 +67,8 @@ class Wire:
         fate = self.fates.pop(0) if self.fates else None
         if fate is Fate.LOST:
             raise CentralUnavailable("lost on the way")
+        if fate is Fate.MISREAD:
+            raise CentralRowDamaged(NOBODY, "a row", ValueError())
         return fate
 
     def __getattr__(self, name: str) -> Any:

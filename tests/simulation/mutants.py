@@ -221,7 +221,7 @@ MUTANTS = {
     "refunded twice": Mutant(
         "a sidecar decides refunds of charges that are the store's to refund",
         ((meter, "refund", _refund_here),),
-        found_by=1013,
+        found_by=8,
     ),
     "nothing restated": Mutant(
         "a sidecar sends nothing about its old leases after a restart",

@@ -60,6 +60,8 @@ class Link:
         """
         rng, network, sent_at = self._world.rng, self._network, self._world.elapsed()
         fate = rng.random()
+        if name == "exchange":
+            self._world.watch.sends(args[0])
         await self._awake()
         await asyncio.sleep(rng.choice(network.delays))
         if fate < network.lost_request or self._is_parted():

@@ -45,6 +45,7 @@ class Watch:
         self._world = world
         self._times: dict[str, Instant] = {}
         self._seen_changes = -1
+        self._sent: set[str] = set()
         self._posted: set[str] = set()
 
     # Replies.
@@ -119,6 +120,17 @@ class Watch:
                 world.fail(f"{machine.name} forgot over a restart what it replied to {request_id}")
 
     # Exchanges.
+
+    def sends(self, messages: Sequence[Message]) -> None:
+        """A sidecar sends messages: what it refunded by itself is no charge that it had sent before, for that is the store's to
+        refund. So a refund is in the first message with its charge.
+        """
+        for message in messages:
+            for refund in message.refunds:
+                if refund.charge_id in self._sent and refund.refund_id not in self._sent:
+                    self._world.fail(f"{message.sidecar_id} refunded charge {refund.charge_id} by itself, which it had sent")
+            self._sent.update(each.charge_id for each in message.charges)
+            self._sent.update(each.refund_id for each in message.refunds)
 
     def exchanged(self, messages: Sequence[Message], replies: Sequence[Reply] | Fenced) -> None:
         """The store answered messages: what they posted drew on the right grants."""

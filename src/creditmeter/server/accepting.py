@@ -4,6 +4,7 @@ The start of a sidecar makes the same checks of the data directory and of the jo
 """
 
 from creditmeter.core.ids import AccountId
+from creditmeter.files.placement import Placement
 from creditmeter.journal.connection import connect
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import JournalUnusable, damaged
@@ -27,7 +28,7 @@ async def accept_loss_of(settings: Settings, account_id: AccountId) -> SetAside 
         directory = DataDirectory(settings)
         await directory.check()
         try:
-            return await _accepted(settings, account_id)
+            return await _accepted(settings, directory, account_id)
         except JournalUnusable as error:
             raise StartupError(str(error), DAMAGED) from error
         except RowUnreadable as error:
@@ -36,9 +37,10 @@ async def accept_loss_of(settings: Settings, account_id: AccountId) -> SetAside 
             directory.closed()
 
 
-async def _accepted(settings: Settings, account_id: AccountId) -> SetAside | None:
+async def _accepted(settings: Settings, directory: DataDirectory, account_id: AccountId) -> SetAside | None:
     connection = await connect(settings.journal_path, Durability.FULL, logged_progress())
     try:
+        directory.keep_open(Placement(settings.journal_path))
         identity = await connection.run(read_identity)
         if identity is None:
             return None

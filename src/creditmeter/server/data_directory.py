@@ -4,7 +4,8 @@
 journal with an identity, and the next start writes the file.
 
 `journal.db-open` says that the newest changes are in the journal's `-wal`. It is written once the journal is open, and removed
-once that is closed and SQLite has removed the `-wal`. Without it a missing `-wal` is no loss. It has the number of a record
+once nothing writes any more and the `-wal` is empty, before SQLite removes that. So a process that is killed at its end leaves
+no note without a `-wal`. Without the note a missing `-wal` is no loss. It has the number of a record
 that was on disk a moment ago: a journal that ends before has lost its end, as one whose `-wal` was cut off. It is not synced
 itself, so after a loss of power the number may be an older one.
 """
@@ -12,11 +13,14 @@ itself, so after a loss of power the number may be an older one.
 import asyncio
 import contextlib
 import os
+import sqlite3
 from pathlib import Path
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import has_sidecars
 from creditmeter.core.ids import SidecarId
+from creditmeter.files.closing import LastConnection
+from creditmeter.files.placement import Placement
 from creditmeter.journal.connection import is_blank, last_record
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.journal import Journal
@@ -42,6 +46,7 @@ class DataDirectory:
         self._mark = beside(settings.journal_path, "-open")
         self._identity = settings.data_dir / IDENTITY_NAME
         self._noted = 0
+        self._last: LastConnection | None = None
 
     async def check(self) -> None:
         """Look for a journal that is missing, as a whole or its newest part. Nothing is changed, but with `new_identity`.
@@ -122,9 +127,10 @@ class DataDirectory:
             await asyncio.sleep(NOTE_SECONDS)
             if journal.last_record != self._noted:
                 self._noted = journal.last_record
-                await asyncio.to_thread(self._note, self._noted)
+                await asyncio.to_thread(self.note, self._noted)
 
-    def _note(self, last: int) -> None:
+    def note(self, last: int) -> None:
+        """Note the number of a record that is on disk, in the place of an earlier one."""
         with contextlib.suppress(OSError):  # an older number is as good, but finds out less
             opened = os.open(self._mark, os.O_WRONLY | os.O_NOFOLLOW)
             try:
@@ -132,11 +138,32 @@ class DataDirectory:
             finally:
                 os.close(opened)
 
+    def keep_open(self, placement: Placement) -> None:
+        """Keep the journal open until `closed`. `placement` looks after its files.
+
+        Raises:
+            StartupError: it cannot be opened.
+        """
+        try:
+            self._last = LastConnection(self._journal, placement)
+        except sqlite3.Error as error:
+            raise StartupError(f"the journal {self._journal} cannot be used: {error}", DAMAGED) from error
+
     def closed(self) -> None:
-        """Note that the journal was closed, if all of it is in one file."""
+        """Close the journal, of which all other connections are closed. Note that, if all of it is in one file."""
+        last, self._last = self._last, None
+        if last is not None:
+            try:
+                if last.empty_log():
+                    self._remove_mark()
+            finally:
+                last.close()
         if self._journal.exists() and not self._wal.exists():
-            with contextlib.suppress(OSError):
-                self._mark.unlink()
+            self._remove_mark()
+
+    def _remove_mark(self) -> None:
+        with contextlib.suppress(OSError):
+            self._mark.unlink()
 
 
 def beside(path: Path, suffix: str) -> Path:

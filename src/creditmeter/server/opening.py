@@ -134,6 +134,7 @@ async def open_journal(settings: Settings, locked: int) -> AsyncIterator[Journal
             raise StartupError(str(error), DAMAGED) from error
         held.push_async_callback(journal.close)
         journal.placement.add(settings.lock_path, locked)
+        directory.keep_open(journal.placement)
         directory.opened(journal.identity.sidecar_id, journal.last_record)
         noting = asyncio.create_task(directory.keep_noting(journal), name="journal's end")
         held.callback(noting.cancel)

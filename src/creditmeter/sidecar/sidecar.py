@@ -200,9 +200,9 @@ class Sidecar:
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
-        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for
-        accounts that the central store cannot read. A store that does not
-        answer is asked once more, as soon as the pause after a failed attempt is over.
+        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for accounts
+        that the central store cannot read. A store that does not answer is asked once more, as soon as the pause after a failed
+        attempt is over.
         """
         self._planner.returns_all = True
         loop = asyncio.get_running_loop()
