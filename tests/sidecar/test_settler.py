@@ -6,8 +6,9 @@ from typing import cast
 import pytest
 
 from creditmeter.core.credit.leases import Moment
+from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Instant, Span
-from creditmeter.sidecar.account_records import AccountRecords
+from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger
 from creditmeter.sidecar.settler import Settler, pause_after
@@ -40,7 +41,9 @@ class _Timed(Settler):
     def __init__(self, spans: list[int]) -> None:
         self._spans = spans
         self.clock = ManualClock()
-        super().__init__(cast("AccountRecords", None), cast("Books", self), cast("Exchanger", None))
+        self.epoch = 0
+        self.records = AccountRecords()
+        super().__init__(self.records, cast("Books", self), cast("Exchanger", self))
 
     def moment(self) -> Moment:
         """What the books say the time is."""
@@ -51,6 +54,7 @@ class _Timed(Settler):
         if not self._spans:
             raise OSError
         self.clock.advance(self._spans.pop(0) * _MILLISECOND)
+        self.records.take(Mark.UNSETTLED)
 
 
 async def test_a_settler_whose_settlements_take_long_rests_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +71,26 @@ async def test_a_settler_whose_settlements_take_long_rests_longer(monkeypatch: p
     with pytest.raises(asyncio.CancelledError):
         await _Timed([20, 150, 20, 2_000]).run(1.0)
     assert pauses == pytest.approx([1.0, 1.0, 1.35, 1.0, 2.0, 1.0])
+
+
+async def test_a_settler_with_nothing_to_settle_is_not_woken() -> None:
+    """Once the sidecar is registered: until then each attempt to settle is one to register."""
+    settler = _Timed([0, 0, 0])
+    running = asyncio.create_task(settler.run(0))
+    while len(settler._spans) == 3:
+        await asyncio.sleep(0)
+    settler.epoch = 1
+    settler.records.take(Mark.UNSETTLED)
+    await _yield_often()
+    left = len(settler._spans)
+    await _yield_often()
+    assert len(settler._spans) == left > 0
+    settler.records.mark(AccountId("acme"), Mark.UNSETTLED)
+    await _yield_often()
+    assert len(settler._spans) == left - 1
+    running.cancel()
+
+
+async def _yield_often() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)

@@ -30,7 +30,7 @@ from creditmeter.server.permissions import FILE_MODE
 
 IDENTITY_NAME = "sidecar-id"
 
-NOTE_SECONDS = 0.5
+NOTE_SECONDS = 1.0
 """Between notes of how far the journal goes. What was acknowledged since the last one may be cut off without being missed."""
 
 _AS_NEW = "with --new-identity if you accept that what it had not settled is lost"

@@ -24,6 +24,7 @@ A record is looked up anew after every wait, since it may have been dropped and 
 that keeps it: a waiting request or a mark of its own.
 """
 
+import asyncio
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -119,6 +120,8 @@ class AccountRecords:
         self._records: dict[AccountKey, AccountRecord] = {}
         self._marked: dict[Mark, dict[AccountId, AccountRecord]] = {mark: {} for mark in Mark}
         self._set_aside: dict[AccountKey, AccountId] = {}
+        self.unsettled = asyncio.Event()
+        """Set while the next settlement may include an account."""
 
     def __iter__(self) -> Iterator[AccountRecord]:
         """All records. They may be changed meanwhile, but none may be made or dropped."""
@@ -194,6 +197,8 @@ class AccountRecords:
         if account_id not in self._marked[mark] and account_key(account_id) not in self._set_aside:
             record = self._marked[mark][account_id] = self.open(account_id)
             record.marks.add(mark)
+            if mark is Mark.UNSETTLED:
+                self.unsettled.set()
 
     def unmark(self, account_id: AccountId, *marks: Mark) -> None:
         """Take marks from an account, and drop its record if nothing is left in it."""
@@ -208,6 +213,8 @@ class AccountRecords:
     def take(self, mark: Mark) -> list[AccountId]:
         """Take a mark from all accounts that have it. Returns them, the one that has had it longest first."""
         taken, self._marked[mark] = self._marked[mark], {}
+        if mark is Mark.UNSETTLED:
+            self.unsettled.clear()
         for record in taken.values():
             record.marks.discard(mark)
             self.drop_unneeded(record)

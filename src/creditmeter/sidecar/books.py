@@ -37,6 +37,8 @@ class Books:
         self._now = journal.identity.clock
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
+        self.changes = 0
+        """How many changes were made so far, and readings of all books from disk."""
         self.on_quarantine: list[Callable[[int], None]] = []
 
     async def reload(self) -> None:
@@ -54,6 +56,7 @@ class Books:
             book.let_go(change)
 
         await self._journal.load(apply)
+        self.changes += 1
         self._records.put_in_quarantine(self._journal.set_aside)
         for listener in self.on_quarantine:
             listener(len(self._journal.set_aside))
@@ -190,6 +193,7 @@ class Books:
         if new:
             self._journal.write(new, self._now)
         book.apply(change)
+        self.changes += 1
         if change.charges or change.refunds:
             self._records.mark(change.account_id, Mark.UNSETTLED)
         record = self._records.open(change.account_id)

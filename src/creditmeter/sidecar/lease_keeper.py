@@ -6,14 +6,14 @@ its need, so that a refusal rests on what the central store answered.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.book import Book
-from creditmeter.core.metering.composing import has_idle, idle_of_ended_days
+from creditmeter.core.metering.composing import has_idle, idle_leases
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.books import Books
@@ -90,39 +90,56 @@ class LeaseKeeper:
         async for account_id in notifications:
             self._planner.recall(account_id)
 
-    def keep(self) -> None:
-        """Have leases that are in use renewed, and those that are not given back, with the next settlement."""
+    def keep(self) -> Span | None:
+        """Have leases that are in use renewed, and those that are not given back, with the next settlement.
+
+        Returns when something is due next of what is known now, on the boot-time clock, the end of a hold included; None if
+        nothing is. What was due until now is done.
+        """
         at = self._books.moment()
         self._planner.forget_unused(at.boot)
+        later: list[Span] = []
         for record in self._records:
-            if record.book is None:
+            book = record.book
+            if book is None:
                 continue
-            if not _is_used(record, at.boot) and has_idle(record.book):
+            moments = list(self._message_moments(record, book, at))
+            unused_at = Span(record.used_at + IDLE_AFTER) if has_idle(book) else None
+            if unused_at is not None and unused_at <= at.boot:
                 self._planner.give_back(record.account_id)
                 self._records.mark(record.account_id, Mark.UNSETTLED)
-            elif self._needs_message(record, record.book, at):
+            elif any(each <= at.boot for each in moments):
                 self._records.mark(record.account_id, Mark.UNSETTLED)
+            if unused_at is not None:
+                moments.append(unused_at)
+            if book.next_deadline is not None:
+                moments.append(_boot_of(at, book.next_deadline))
+            later += (each for each in moments if each > at.boot)
+        return min(later, default=None)
 
-    def _needs_message(self, record: AccountRecord, book: Book, at: Moment) -> bool:
-        unreported = record.unreported_since
-        is_overdue = unreported is not None and at.boot - unreported >= REPORTED_WITHIN
-        refused = next(iter(book.refused.values()), None)
-        has_unreported_refusal = refused is not None and at.now - refused.refused_at >= REFUSED_REPORTED_WITHIN
-        needs_renewal = self._needs_renewal(record, book, at.boot)
-        return is_overdue or has_unreported_refusal or needs_renewal or _has_a_new_day(record, book, at)
+    def _message_moments(self, record: AccountRecord, book: Book, at: Moment) -> Iterator[Span]:
+        """When a message about an account is needed, for each reason that there is for one, on the boot-time clock.
 
-    def _needs_renewal(self, record: AccountRecord, book: Book, boot: Span) -> bool:
-        """Whether leases that are used, or have something held on them, are in the second half of their time. The central store
-        would take a hold for lost if no message reported it for too long.
+        Leases that are used, or have something held on them, are renewed in the second half of their time: the central store
+        would take a hold for lost if no message reported it for too long. Of an account that is in use, idle credit of a day
+        that ended is given back, and credit of the new day is leased.
         """
-        is_due = boot - record.reported_at >= self._lease_ttl // 2
-        return is_due and bool(book.held or (book.leases and _is_used(record, boot)))
+        if record.unreported_since is not None:
+            yield Span(record.unreported_since + REPORTED_WITHIN)
+        refused = next(iter(book.refused.values()), None)
+        if refused is not None:
+            yield _boot_of(at, Instant(refused.refused_at + REFUSED_REPORTED_WITHIN))
+        is_used = _is_used(record, at.boot)
+        if book.held or (book.leases and is_used):
+            yield Span(record.reported_at + self._lease_ttl // 2)
+        if is_used:
+            yield from (_boot_of(at, lease.ends_at) for lease in idle_leases(book))
 
 
 def _is_used(record: AccountRecord, boot: Span) -> bool:
     return boot - record.used_at < IDLE_AFTER
 
 
-def _has_a_new_day(record: AccountRecord, book: Book, at: Moment) -> bool:
-    """Whether the account was in use when its day ended. What is idle is given back, and credit of the new day is leased."""
-    return _is_used(record, at.boot) and bool(idle_of_ended_days(book, at.now))
+def _boot_of(at: Moment, instant: Instant) -> Span:
+    """When an instant comes, on the boot-time clock, as far as is known at this moment."""
+    return Span(at.boot + instant - at.now)

@@ -21,7 +21,7 @@ class Rhythm:
     """How often things are done beside the requests, and how long a request waits for recalled credit, in seconds."""
 
     settle: float = 1.0
-    housekeeping: float = 0.5
+    housekeeping: float = 1.0
     heartbeat: float = 15.0
     rate_cards: float = 5.0
     recall_timeout: float = 0.25

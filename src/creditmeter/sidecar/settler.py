@@ -48,12 +48,14 @@ class Settler:
         self._exchanger = exchanger
 
     async def run(self, interval_seconds: float) -> None:
-        """Settle every interval until cancelled, less often where it takes long (`pause_after`). While the central store is
-        away, what is unposted goes on waiting.
+        """Settle every interval until cancelled, less often where settling takes long (`pause_after`), and not at all while
+        there is nothing to settle. While the central store is away, what is unposted goes on waiting.
         """
         is_away = False
         pause = interval_seconds
         while True:
+            if self._exchanger.epoch:  # without one each attempt begins with a registration
+                await self._records.unsettled.wait()
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
             began, spent = self._books.moment().boot, Span(0)
             try:

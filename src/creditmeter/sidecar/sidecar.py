@@ -17,7 +17,7 @@ from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import MINUTE, Instant, Span
+from creditmeter.core.instants import MINUTE, SECOND, Instant, Span
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
@@ -44,6 +44,9 @@ _RETRY_SECONDS = 0.01
 
 PRUNE_INTERVAL = MINUTE
 """Between searches for what is old."""
+
+LONGEST_REST = Span(5 * SECOND)
+"""Housekeeping looks at the books this often, also if nothing was recorded and nothing is known to be due."""
 
 _PUT_BACK = (
     "nothing is acknowledged until the same file is moved back, or the sidecar is stopped, a copy of the file is put there, and"
@@ -77,6 +80,8 @@ class Sidecar:
         self._condition = _ObservedCondition()
         self._tasks: list[asyncio.Task[None]] = []
         self._prune_at = Span(0)
+        self._due_at = Span(0)
+        self._changes_seen = 0
         self._logged = ""
         self.central = central
         self.records = AccountRecords()
@@ -288,14 +293,15 @@ class Sidecar:
             await self.look_after()
 
     async def look_after(self) -> None:
-        """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy. What fails is done
-        in the next round.
+        """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy if there may be
+        anything to do. What fails is done in the next round.
         """
         try:
             self._check_files()
             if self._journal.has_failed:
                 await self._recover()
-            await self.tidy()
+            if self.books.changes != self._changes_seen or self._clock.boot() >= self._due_at:
+                await self.tidy()
         except FileMissing as error:
             self._become(Condition.FILE_MISSING)
             self._log_once("a file is missing", str(error), file=str(error.path), what_to_do=_PUT_BACK)
@@ -337,7 +343,7 @@ class Sidecar:
             CentralUnavailable: the store did not answer.
             StorageUnavailable: the journal cannot be written.
         """
-        at = self.books.moment()
+        changes, at = self.books.changes, self.books.moment()
         prunes = at.boot >= self._prune_at
         if prunes:
             self._prune_at = Span(at.boot + PRUNE_INTERVAL)
@@ -350,7 +356,9 @@ class Sidecar:
         self.books.write_image()
         if prunes:
             self._prune(at.now)
-        self._lease_keeper.keep()
+        due_at = self._lease_keeper.keep()
+        rested = Span(at.boot + LONGEST_REST)
+        self._changes_seen, self._due_at = changes, rested if due_at is None else min(due_at, rested)
 
     def _prune(self, now: Instant) -> None:
         """Drop from disk what nobody can ask for any more.

@@ -91,6 +91,20 @@ async def test_nobody_is_woken_while_nobody_writes(connection: Connection, tmp_p
         await observer.has_changed()
 
 
+async def test_a_rest_is_ended_from_outside(connection: Connection, tmp_path: Path) -> None:
+    """Before the next look at the log, however long that is away. When nobody rests, nothing happens."""
+    observer = Observer(connection, tmp_path / "central.db", Watch())
+    observer.end_rest()
+    for _ in range(2):  # the first question makes the log
+        await observer.has_changed()
+    for _ in range(2):
+        resting = asyncio.create_task(observer.rest(3_600))
+        await asyncio.sleep(0)
+        assert not resting.done()
+        observer.end_rest()
+        await resting
+
+
 async def test_a_rest_may_be_ended(connection: Connection, tmp_path: Path) -> None:
     """No look comes after it."""
     observer = Observer(connection, tmp_path / "central.db", Watch())

@@ -31,6 +31,11 @@ LOOK_INTERVAL_SECONDS = 0.1
 enough for credit to return while a request waits for it.
 """
 
+REST_SECONDS = 5.0
+"""Seconds between looks at a SQLite file that nobody writes to, if the sidecar is not concerned. It becomes so by a write of
+its own, which ends the rest.
+"""
+
 _MAX_RECALLS_PER_POLL = 1_000
 _NOTIFY = text("SELECT pg_notify(:channel, :account_id)")
 
@@ -96,7 +101,7 @@ class _Changes:
     async def pause(self, *, is_hurried: bool) -> None:
         """Wait until it is time to look again."""
         if self._observer is not None and self._observer.is_quiet:
-            await self._observer.rest(LOOK_INTERVAL_SECONDS)
+            await self._observer.rest(LOOK_INTERVAL_SECONDS if is_hurried else REST_SECONDS)
         else:
             await asyncio.sleep(LOOK_INTERVAL_SECONDS if self._are_rare or not is_hurried else POLL_INTERVAL_SECONDS)
 
@@ -118,9 +123,11 @@ async def _changes(database: Database) -> AsyncIterator[_Changes]:
         observer = await database.connect_observer()
     except (OSError, sqlite3.Error) as error:
         raise CentralUnavailable(str(error)) from error
+    database.on_write.append(observer.end_rest)
     try:
         yield _Changes(observer, are_rare=False)
     finally:
+        database.on_write.remove(observer.end_rest)
         await observer.close()
 
 

@@ -67,7 +67,8 @@ class Database:
     """A pool of connections. Creating it connects to nothing yet.
 
     `notifies`: PostgreSQL's NOTIFY is used. `is_timed`: statements have a time limit. `read_only`: a SQLite file is opened for
-    reading. `on_low_balance` are the functions that are called with each alert that fired, after its transaction was committed.
+    reading. `on_low_balance` are the functions that are called with each alert that fired, after its transaction was committed,
+    and `on_write` those that are called after each transaction that may have written.
     `connect_observer` connects outside of the pool; the observer shows whether the database has changed. It is None on engines
     that cannot show it.
     """
@@ -84,6 +85,7 @@ class Database:
         )
         self.engine = engine.execution_options(notifies=notifies)
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
+        self.on_write: list[Callable[[], None]] = []
         self._told: set[str] = set()
         self.connect_observer = partial(sqlite.observe, Path(self.url.database or "")) if self.is_sqlite else None
 
@@ -111,6 +113,8 @@ class Database:
             if self._files is not None:
                 await self._files.keep_log_short()
         self._check_files()
+        for notify in self.on_write:
+            notify()
         for each in fired:
             for listener in self.on_low_balance:
                 listener(each)

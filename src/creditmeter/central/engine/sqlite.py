@@ -241,7 +241,7 @@ def _text_of(cell: bytes) -> str | bytes:
         return cell
 
 
-ASKS_FOR_SECONDS = 1.0
+ASKS_FOR_SECONDS = 0.25
 """How long after the last write SQLite is asked each time. A write is visible when it is on disk, which takes a moment."""
 
 ASKS_EVERY_SECONDS = 1.0
@@ -264,6 +264,7 @@ class Observer:
         self._asks_until = clock()
         self._ask_at = clock()
         self._version = 0
+        self._rest: asyncio.Future[None] | None = None
         self.is_quiet = False
         """Whether nobody has written for a while, as of the last call of `has_changed`."""
 
@@ -284,11 +285,12 @@ class Observer:
 
     async def rest(self, interval_seconds: float) -> None:
         """Wait, while nobody writes, until somebody does or SQLite is to be asked again. The log is looked at every interval.
+        `end_rest` ends it at once.
 
         The event loop itself calls these looks: as a task of its own that sleeps in between, they took a thousandth of a core.
         """
         loop = asyncio.get_running_loop()
-        over = loop.create_future()
+        over = self._rest = loop.create_future()
         looks: list[asyncio.TimerHandle] = []
 
         def look() -> None:
@@ -303,6 +305,11 @@ class Observer:
         finally:
             for next_look in looks:
                 next_look.cancel()
+
+    def end_rest(self) -> None:
+        """End a rest that is under way."""
+        if self._rest is not None and not self._rest.done():
+            self._rest.set_result(None)
 
     def _last_write(self) -> tuple[int, int] | None:
         """When the log was written last, and how long it is; None if there is none yet."""

@@ -170,6 +170,13 @@ class Book:
                 found[reservation_id] = reservation
         return list(found.values())
 
+    @property
+    def next_deadline(self) -> Instant | None:
+        """When the next open reservation ends, or earlier: reservations that have ended count until their deadline. None if
+        there is none.
+        """
+        return self._deadlines[0][0] if self._deadlines else None
+
     def held_on(self, lease_id: LeaseId) -> Microcredits:
         """What open reservations hold on a lease."""
         return Microcredits(self._held.get(lease_id, 0))

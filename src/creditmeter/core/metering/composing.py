@@ -96,9 +96,14 @@ def fenced_message(book: Book, envelope: Envelope) -> Message:
     return Message(envelope.sidecar_id, envelope.epoch, book.account_id, envelope.seq, charges=charges, refunds=refunds)
 
 
+def idle_leases(book: Book) -> Iterator[Lease]:
+    """The leases that have credit that is neither held nor spent."""
+    return (lease for lease in book.leases.values() if not lease.offline and book.idle_on(lease))
+
+
 def has_idle(book: Book) -> bool:
     """Whether any lease has credit that is neither held nor spent."""
-    return any(book.idle_on(lease) for lease in book.leases.values() if not lease.offline)
+    return any(True for _ in idle_leases(book))
 
 
 def has_unfinished(book: Book, now: Instant) -> bool:
@@ -110,8 +115,7 @@ def has_unfinished(book: Book, now: Instant) -> bool:
 
 def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
     """What is idle on leases of ended days, in microcredits. Nothing can be authorised on them any more."""
-    ended = (lease for lease in book.leases.values() if lease.ends_at <= now and not lease.offline)
-    return Microcredits(sum(book.idle_on(lease) for lease in ended))
+    return Microcredits(sum(book.idle_on(lease) for lease in idle_leases(book) if lease.ends_at <= now))
 
 
 def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:

@@ -23,6 +23,9 @@ from creditmeter.sidecar.clock import Clock
 INTERVAL_SECONDS = 2.0
 """Between searches for deliveries that are due."""
 
+IDLE_SECONDS = 60.0
+"""Between looks whether it is time to drop what is too old, without a webhook."""
+
 AT_ONCE = 16
 """Most deliveries under way at a time."""
 
@@ -68,6 +71,7 @@ class Courier:
             await self._webhook.close()
 
     async def _run(self) -> None:
+        interval = INTERVAL_SECONDS if self._webhook is not None else IDLE_SECONDS
         while not self._stops.is_set():
             try:
                 await self.deliver()
@@ -77,7 +81,7 @@ class Courier:
             except Exception:  # noqa: BLE001 - else nothing would be delivered any more: it is tried again
                 _log.exception("alerts cannot be delivered")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_SECONDS * random.uniform(0.8, 1.2)):  # noqa: S311 - so that a fleet is spread
+                async with asyncio.timeout(interval * random.uniform(0.8, 1.2)):  # noqa: S311 - so that a fleet is spread
                     await self._stops.wait()
 
     async def deliver(self) -> None:
