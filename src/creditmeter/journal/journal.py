@@ -7,10 +7,7 @@ then on the journal refuses everything, until `reopen` shows that writing works 
 A group is acknowledged once it is on disk and the files are seen to be where they were opened, for a restart to find. If one is
 deleted or replaced, its group fails as if it could not be written.
 
-A row that cannot be read, and says whose it is, puts its account into quarantine when the books are loaded (`quarantine.py`).
-
-What cannot change any more is in `archive` once its group is written, and `on_written` is told of it: so the books need to hold
-in memory only what still can.
+What has ended is in `archive` once its group is written, and `on_written` is told of it: the books hold what may still change.
 """
 
 import asyncio
@@ -76,7 +73,7 @@ class Journal:
         self._gathering = Group()
         self._writing: Group | None = None
         self._loop = asyncio.get_running_loop()
-        self._is_woken = False
+        self._is_shared = False
         self._is_closing = False
         self._failure: Callable[[], StorageUnavailable] | None = None
         self._unposted = UnpostedCharges()
@@ -340,13 +337,17 @@ class Journal:
 
     def _wake(self) -> None:
         """Have what is gathered written, at the latest once all that runs in this turn of the event loop has added to it."""
-        if not self._is_woken:
-            self._is_woken = True
-            self._loop.call_soon(self.hand_over)
+        self._loop.call_soon(self._start)
 
     def hand_over(self) -> None:
+        """Have what is gathered written at once. But where callers come together, those of a turn of the loop share a group."""
+        if self._is_shared:
+            self._wake()
+        else:
+            self._start()
+
+    def _start(self) -> None:
         """Give the gathered group to the journal's thread, unless it has one."""
-        self._is_woken = False
         if self._writing is not None or not self._gathering.has_work or self._is_closing:
             return
         group, self._gathering = self._gathering, Group()
@@ -364,7 +365,7 @@ class Journal:
 
     def _back(self, group: Group, written: LogEnd | Exception) -> None:
         """A group is back from the thread. If it is on disk, the next one goes there before its callers are told."""
-        self._writing = None
+        self._writing, self._is_shared = None, len(group.waiting) > 1
         try:
             self._enter(group, written)
         except FileMissing as error:
@@ -374,7 +375,7 @@ class Journal:
         else:
             if self._failure is None and self._checkpoints.is_time():  # a file that was replaced is left alone
                 self._connection.post(lambda _: self._checkpoints.look(), log_fault)
-            self.hand_over()
+            self._start()
             group.end()
 
     def _enter(self, group: Group, written: LogEnd | Exception) -> None:
