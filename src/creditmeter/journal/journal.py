@@ -341,10 +341,7 @@ class Journal:
 
     def hand_over(self) -> None:
         """Have what is gathered written at once. But where callers come together, those of a turn of the loop share a group."""
-        if self._is_shared:
-            self._wake()
-        else:
-            self._start()
+        (self._wake if self._is_shared else self._start)()
 
     def _start(self) -> None:
         """Give the gathered group to the journal's thread, unless it has one."""
