@@ -5,9 +5,9 @@ journal with an identity, and the next start writes the file.
 
 `journal.db-open` says that the newest changes are in the journal's `-wal`. It is written once the journal is open, and removed
 once nothing writes any more and the `-wal` is empty, before SQLite removes that. So a process that is killed at its end leaves
-no note without a `-wal`. Without the note a missing `-wal` is no loss. It has the number of a record
-that was on disk a moment ago: a journal that ends before has lost its end, as one whose `-wal` was cut off. It is not synced
-itself, so after a loss of power the number may be an older one.
+no note without a `-wal`. Without the note a missing `-wal` is no loss. It has the number of a record that was on disk a moment
+ago: a journal that ends before has lost its end, as one whose `-wal` was cut off. It is not synced itself, so after a loss of
+power the number may be an older one.
 """
 
 import asyncio
