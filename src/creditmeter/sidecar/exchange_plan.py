@@ -11,6 +11,12 @@ AccountReply = Answer | AccountNotFound
 """What a waiting request receives from the central store."""
 
 
+class InHand:
+    """What a waiting request receives instead of a reply: credit that may serve it came in with the reply to a message that did
+    not ask for it.
+    """
+
+
 class WaitingRequest:
     """A request that waits for credit. All microcredits of `amount` will do, or, where a part will do, `smallest` of them.
 
@@ -24,7 +30,7 @@ class WaitingRequest:
         self.amount = Microcredits(0)
         self.smallest = Microcredits(0)
         self.notified_until: float | None = None
-        self._newest: AccountReply | Exception | None = None
+        self._newest: AccountReply | InHand | Exception | None = None
         self._has_arrived = asyncio.Event()
 
     @property
@@ -32,12 +38,12 @@ class WaitingRequest:
         """Whether an exchange has to ask for its credit: it has no answer to look at, and expects no notification."""
         return self.notified_until is None and not self._has_arrived.is_set()
 
-    def pass_on(self, reply: AccountReply | Exception) -> None:
+    def pass_on(self, reply: AccountReply | InHand | Exception) -> None:
         """Hand it the newest reply, or the error that came instead of one. An older one that it did not receive is lost."""
         self._newest = reply
         self._has_arrived.set()
 
-    async def receive(self) -> AccountReply:
+    async def receive(self) -> AccountReply | InHand:
         """Wait for the next reply, and return the newest one. Raises the error that came instead of a reply."""
         await self._has_arrived.wait()
         self._has_arrived.clear()

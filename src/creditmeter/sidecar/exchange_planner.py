@@ -17,7 +17,7 @@ from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
-from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
+from creditmeter.sidecar.exchange_plan import ExchangePlan, InHand, WaitingRequest
 
 REFILL_PAUSE = Span(5 * SECOND)
 """After the central store had nothing to spare, it is not asked to refill for this long."""
@@ -81,6 +81,17 @@ class ExchangePlanner:
         record.burn = (record.burn or Burn(since=at.boot)).used(amount, at.boot)
         if _lacking(record, book.idle(at), at.boot) > 0:
             self._records.mark(book.account_id, Mark.UNSETTLED)
+
+    def offer(self, book: Book, at: Moment) -> None:
+        """Have requests look at the credit in hand that came while the message before theirs was under way, as far as it serves
+        them: those need no exchange.
+        """
+        waiting = self._records.open(book.account_id).waiting
+        if waiting and _is_active(book):
+            _, short = _served(waiting, book.idle(at))
+            for each in waiting:
+                if each.needs_exchange and each not in short:
+                    each.pass_on(InHand())
 
     def note_answer(self, account_id: AccountId, plan: ExchangePlan, answer: Answer, boot: Span) -> None:
         """Pause refills if this exchange asked for one and got nothing."""

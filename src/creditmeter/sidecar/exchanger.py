@@ -25,7 +25,7 @@ from creditmeter.sidecar.account_records import AccountRecords, Mark, Unanswered
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
 from creditmeter.sidecar.contact import Contact
-from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
+from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
 from creditmeter.sidecar.rhythm import ExchangeSettings
@@ -96,7 +96,7 @@ class Exchanger:
         if self._records.any_marked(Mark.UNDER_WAY):
             await self._one_finished.wait()
 
-    async def obtain(self, request: WaitingRequest) -> AccountReply:
+    async def obtain(self, request: WaitingRequest) -> AccountReply | InHand:
         """The next reply of the central store about the account that a request waits for. An exchange asks for its credit now,
         unless it expects a notification of recalled credit. What was leased is in the book when this returns; other requests
         may be quicker to use it.
@@ -368,6 +368,7 @@ class Exchanger:
                 book.forget_reported(answered.message.refused)
                 self._planner.note_answer(account_id, answered.plan, reply, self._clock.boot())
                 answered.plan.pass_on(reply)
+                self._planner.offer(book, self._books.moment())
             case Outdated(applied_seq):
                 seq = answered.message.seq
                 _log.error("message outdated", account_id=account_id, seq=seq, applied=applied_seq)

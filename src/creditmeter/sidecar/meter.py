@@ -7,12 +7,11 @@ lacks credit is taken again after the central store was asked; it changes nothin
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
-from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.leases import Moment
-from creditmeter.core.credit.messages import Answer
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ReservationId, origin_of
@@ -30,7 +29,6 @@ from creditmeter.core.metering.decisions import (
     release,
     reserve,
 )
-from creditmeter.core.metering.offline import allow
 from creditmeter.core.metering.replays import replay
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
@@ -39,40 +37,28 @@ from creditmeter.core.refusals import (
     ChargeNotFound,
     InsufficientCredits,
     Overloaded,
-    RecallPending,
     Refusal,
     ReservationElsewhere,
     ReservationNotFound,
     ShuttingDown,
 )
 from creditmeter.journal.journal import Journal
+from creditmeter.sidecar.asking import Asking, Decided
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.exchange_plan import AccountReply, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.outcomes import Meanwhile, Outcome, nothing, outcome_of
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.shortage import (
-    RECALL_RETRY_AFTER,
     Wanted,
-    is_final,
-    is_worth_asking,
-    notified_until,
     refused_call,
-    short_of,
 )
-
-MAX_ROUNDS = 8
-"""How often a decision is taken again because other requests were quicker to use the credit that was leased for it."""
-
-MAX_ANSWERS = 64
-"""How often a decision is taken again in all, also because credit that was recalled for it returned."""
 
 RETRY_AFTER = SECOND
 
-Decide = Callable[[Book, Moment, bool], Change | Short | Refusal]
-"""A decision about a book at a moment. The flag: the central store has no more to give."""
+DecideWork = Callable[[Book, Moment, bool], Change | Short | Refusal]
+"""A decision about work that was not seen before. The flag: the central store has no more to give."""
 
 
 class Meter:
@@ -94,7 +80,6 @@ class Meter:
     ) -> None:
         self._books = books
         self._journal = journal
-        self._exchanger = exchanger
         self._planner = planner
         self._settler = settler
         self._central = central
@@ -102,6 +87,7 @@ class Meter:
         self._limits = limits
         self._recall_timeout = recall_timeout
         self._names = Names(journal.identity.sidecar_id)
+        self._asking = Asking(books, exchanger, planner, journal.identity.sidecar_id)
         self.is_draining = False
         self.on_commit: list[Callable[[CommittedHold], None]] = []
 
@@ -240,17 +226,14 @@ class Meter:
         patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
         return asyncio.get_running_loop().time() + patience
 
-    async def _new_work(self, wanted: Wanted, decide: Decide, meanwhile: Meanwhile) -> Outcome:
+    async def _new_work(self, wanted: Wanted, decide: DecideWork, meanwhile: Meanwhile) -> Outcome:
         """Decide about work that needs credit: with what is in hand, else with what the central store leases."""
         book = self._books.open(wanted.account_id)
         at = self._books.moment()
-        decided = self._decided(book, wanted, at, decide, exhausted=False)
+        decided = self._decided(wanted, decide, book, at, exhausted=False)
         try:
-            if isinstance(decided, Short):
-                with self._planner.waiting_request(wanted.account_id, wanted.until) as waiting:
-                    decided = await self._with_answers(wanted, decide, decided, waiting)
-            elif isinstance(decided, AccountSuspended):
-                decided = await self._still_suspended(wanted, decide, decided)
+            if isinstance(decided, Short | AccountSuspended):
+                decided = await self._asking.decide(wanted, partial(self._decided, wanted, decide), decided)
         finally:
             self._books.drop_if_empty(wanted.account_id)
         if isinstance(decided, AccountNotFound):
@@ -260,87 +243,7 @@ class Meter:
             book.refuse(refused_call(book, wanted.request, decided, at.now))
         return await self._recorded(decided, wanted.amount, meanwhile)
 
-    async def _still_suspended(self, wanted: Wanted, decide: Decide, refusal: AccountSuspended) -> Change | Receipt | Refusal:
-        """Ask the central store before a suspended account is refused. A sidecar that returned its leases gets no notification
-        when the account is active again.
-        """
-        try:
-            with self._planner.waiting_request(wanted.account_id, wanted.until) as waiting:
-                return await self._with_answers(wanted, decide, Short(wanted.amount), waiting)
-        except CentralUnavailable:
-            return refusal
-
-    async def _with_answers(
-        self, wanted: Wanted, decide: Decide, short: Short, waiting: WaitingRequest
-    ) -> Change | Receipt | Refusal:
-        """Take the decision again with every answer of the central store, as long as that helps."""
-        answer: Answer | None = None
-        rounds = 0
-        for _ in range(MAX_ANSWERS):
-            reply = await self._obtain(wanted, short, waiting, answer)
-            if reply is None:
-                return self._offline(wanted, decide)
-            if not isinstance(reply, Answer):
-                return reply
-            answer = reply
-            waiting.notified_until = notified_until(answer, wanted)
-            book = self._books.open(wanted.account_id)
-            at = self._books.moment()
-            exhausted = is_final(answer, wanted)
-            decided = self._decided(book, wanted, at, decide, exhausted=exhausted)
-            if not isinstance(decided, Short):
-                return decided
-            if exhausted and not is_worth_asking(decided, answer):
-                return short_of(book, decided, answer, at)
-            short = decided
-            rounds += not answer.short
-            if rounds == MAX_ROUNDS:
-                break
-        return RecallPending(RECALL_RETRY_AFTER)
-
-    async def _obtain(
-        self, wanted: Wanted, short: Short, waiting: WaitingRequest, answer: Answer | None
-    ) -> Answer | AccountNotFound | None:
-        """The central store's reply to this need; None if the store is away and the account has an offline allowance. After an
-        answer by which more may come this waits for that; if nothing comes, it returns the same answer again.
-        """
-        book = self._books.open(wanted.account_id)
-        waiting.amount = Microcredits(short.missing + book.idle(self._books.moment()))
-        waiting.smallest = Microcredits(min(1, waiting.amount)) if wanted.partial else waiting.amount
-        try:
-            return await self._received(wanted, waiting) or answer
-        except CentralUnavailable:
-            account = self._books.open(wanted.account_id).account
-            if account is None or not account.offline_allowance or not self._exchanger.contact.is_failing:
-                raise
-            return None
-
-    async def _received(self, wanted: Wanted, waiting: WaitingRequest) -> AccountReply | None:
-        """The next reply; None if the request may wait no longer, and no credit that was recalled for it returned."""
-        try:
-            return await self._exchanger.obtain(waiting)
-        except TimeoutError:
-            if asyncio.get_running_loop().time() >= wanted.until:
-                return None
-            waiting.notified_until = None  # the recall of which it would have been notified is over: it asks for another one
-            return await self._exchanger.obtain(waiting)
-
-    def _offline(self, wanted: Wanted, decide: Decide) -> Change | Receipt | Refusal:
-        """Decide while the central store is away, with the account's offline allowance."""
-        book = self._books.open(wanted.account_id)
-        at = self._books.moment()
-        if self._exchanger.epoch:
-            allowance = allow(book, self._names.sidecar_id, at)
-            if allowance is not None:
-                self._books.record(allowance)
-        decided = self._decided(book, wanted, at, decide, exhausted=True)
-        if isinstance(decided, Short):
-            raise CentralUnavailable("the central store is away, and what is allowed without it is used up")
-        return decided
-
-    def _decided(
-        self, book: Book, wanted: Wanted, at: Moment, decide: Decide, *, exhausted: bool
-    ) -> Change | Receipt | Short | Refusal:
+    def _decided(self, wanted: Wanted, decide: DecideWork, book: Book, at: Moment, exhausted: bool) -> Decided:
         self._books.expire(book, at.now)
         seen = self._seen(book.account_id, wanted.request)
         if seen is not None:
