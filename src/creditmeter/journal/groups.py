@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
@@ -44,7 +45,7 @@ IMAGE_INTERVAL = HOUR
 class Group:
     """What is to be written together: the records of changes, and so on. `waiting` are told once it is on disk, or cannot be.
 
-    `hashes` are those under which the index has the records. `image` is all that can still change once the group is written;
+    `hashes` are those under which the index has the records. `lost` is a file of the journal that is gone. `image` is all that can still change once the group is written;
     `entries` are those of the index that come with it. Records from before `drop_before` are dropped.
     """
 
@@ -56,6 +57,7 @@ class Group:
     image: Sequence[Change] | None = None
     entries: Sequence[SegmentUpdate] = ()
     drop_before: Instant = Instant(0)
+    lost: Path | None = None
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def on_disk(self) -> asyncio.Future[None]:
@@ -78,6 +80,11 @@ class Group:
     def has_work(self) -> bool:
         """Whether there is anything to write or to drop."""
         return len(self) > 0 or self.drop_before > 0
+
+    @property
+    def is_one_record(self) -> bool:
+        """Whether it is a record and nothing else."""
+        return len(self.records) == len(self) == 1 and not self.drop_before
 
     def __len__(self) -> int:
         return len(self.records) + len(self.cards) + (self.identity is not None) + (self.image is not None)
@@ -125,6 +132,8 @@ class LogEnd:
 
 def write_group(connection: sqlite3.Connection, group: Group, sidecar_id: SidecarId, end: LogEnd) -> LogEnd:
     """Write a group as one transaction to a log that ends so, which goes on with its records. Returns how far it goes then."""
+    if group.is_one_record:
+        return _with_records(connection, group, sidecar_id, end)  # one statement, which is a transaction of its own
     connection.execute("BEGIN IMMEDIATE")
     try:
         if group.identity is not None:

@@ -4,8 +4,8 @@
 there as soon as it is back. If one cannot be written, it fails with all that came later, because later decisions saw it: from
 then on the journal refuses everything, until `reopen` shows that writing works again and `load` takes the books anew.
 
-A group is acknowledged once it is on disk and the files are seen to be where they were opened, for a restart to find. If one is
-deleted or replaced, its group fails as if it could not be written.
+A group is acknowledged once it is on disk, and the files were seen meanwhile where they were opened, for a restart to find. If
+one is deleted or replaced, the group fails as if it could not be written.
 
 What has ended is in `archive` once its group is written, and `on_written` is told of it: the books hold what may still change.
 """
@@ -351,14 +351,10 @@ class Journal:
         self._writing = group
         if group.image is not None:
             group.entries = self._index.take()
-        self._connection.post(partial(self._write, group, self._end), partial(self._back, group))
+        write = partial(write_group, group=group, sidecar_id=self._identity.sidecar_id, end=self._end)
+        self._connection.post(write, partial(self._back, group))
         group.hashes = [hashes_of(each) for each in group.changes]  # while the thread wakes up
-
-    def _write(self, group: Group, end: LogEnd, connection: sqlite3.Connection) -> LogEnd:
-        """Write a group, in the journal's thread. Returns how far the log goes then."""
-        end = write_group(connection, group, self._identity.sidecar_id, end)
-        self._check_placement()
-        return end
+        group.lost = self.placement.missing()
 
     def _back(self, group: Group, written: LogEnd | Exception) -> None:
         """A group is back from the thread. If it is on disk, the next one goes there before its callers are told."""
@@ -379,6 +375,8 @@ class Journal:
         """Enter a group that is on disk into the index. What was raised in the thread instead is raised here."""
         if isinstance(written, Exception):
             raise written
+        if group.lost is not None:
+            raise FileMissing(group.lost)
         before, self._end = self._end.seq, written
         if group.image is not None:
             self._index.taken_are_written()

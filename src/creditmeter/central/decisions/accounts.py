@@ -48,6 +48,7 @@ _SAVE_ACCOUNT = (
     .where(tables.accounts.c.account_id == bindparam("of_account"))
     .values({name: bindparam(name) for name in _SAVED})
 )
+_INSERT_REFUND, _INSERT_ENTRY = tables.refunds.insert(), tables.history.insert()
 _WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id == bindparam("account_id"))
 
 
@@ -107,14 +108,14 @@ async def save_ledgers(connection: AsyncConnection, opened: Sequence[OpenLedger]
     await upsert(connection, tables.charges, [charge_row(each) for one in ledgers for each in one.changes.charges.values()])
     refunds = [refund_row(each) for one in ledgers for each in one.changes.refunds.values()]
     if refunds:  # a refund is made once and never changes
-        await connection.execute(tables.refunds.insert(), refunds)
+        await connection.execute_for_each(_INSERT_REFUND, refunds)
     await _save_recalls(connection, ledgers)
     entries = [row for each in opened for row in each.entries()]
     if entries:
-        await connection.execute(tables.history.insert(), entries)
+        await connection.execute_for_each(_INSERT_ENTRY, entries)
     totals = [await each.totals(connection) for each in opened]
     if totals:
-        await connection.execute(_SAVE_ACCOUNT, totals)
+        await connection.execute_for_each(_SAVE_ACCOUNT, totals)
 
 
 async def open_ledgers(

@@ -92,7 +92,7 @@ class ChangePoll:
 
 
 class _Changes:
-    """Whether the database may have changed, where there is an observer to say so, which costs less than a poll."""
+    """Whether the recalls may have changed, where there is an observer to say so, which costs less than a poll."""
 
     def __init__(self, observer: sqlite.Observer | None, *, are_rare: bool) -> None:
         self._observer = observer
@@ -106,9 +106,10 @@ class _Changes:
             await asyncio.sleep(LOOK_INTERVAL_SECONDS if self._are_rare or not is_hurried else POLL_INTERVAL_SECONDS)
 
     async def any(self) -> bool:
-        """Whether there may have been one since the last call."""
+        """Whether there may have been one since the last call that left any recalls. Most of the time there are none."""
+        observer = self._observer
         try:
-            return self._observer is None or await self._observer.has_changed()
+            return observer is None or (await observer.has_changed() and await observer.has_rows(tables.recalls.name))
         except sqlite3.Error as error:
             raise CentralUnavailable(str(error)) from error
 

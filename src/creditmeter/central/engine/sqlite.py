@@ -283,6 +283,12 @@ class Observer:
         before, self._version = self._version, int(version)
         return before != self._version
 
+    async def has_rows(self, table: str) -> bool:
+        """Whether a table has any rows."""
+        cursor = await self._connection.cursor().execute(f"SELECT EXISTS (SELECT 1 FROM {table})")  # noqa: S608 - the schema's own name
+        ((found,),) = await cursor.fetchall()
+        return bool(found)
+
     async def rest(self, interval_seconds: float) -> None:
         """Wait, while nobody writes, until somebody does or SQLite is to be asked again. The log is looked at every interval.
         `end_rest` ends it at once.

@@ -23,7 +23,7 @@ def insert_into(connection: AsyncConnection, table: Table) -> _Insert:
 async def upsert(connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
     """Insert rows. Where there is a row of the same primary key, replace those of its columns that may change."""
     if rows:
-        await connection.execute(_upsert_into(table, connection.dialect.name), rows)
+        await connection.execute_for_each(_upsert_into(table, connection.dialect.name), rows)
 
 
 @cache  # at most two for each table: building such a statement takes longer than running it
