@@ -210,6 +210,17 @@ def test_there_is_room_behind_a_log(path: Path, writer: sqlite3.Connection, tmp_
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_no_room_is_made_in_another_log(path: Path, writer: sqlite3.Connection, tmp_path: Path) -> None:
+    """One that stands in the place of the log that SQLite has open is not this process's to write."""
+    log = path.with_name(f"{path.name}-wal")
+    write(writer)
+    with contextlib.closing(Checkpoints(path, keeps_room=True)) as checkpoints:
+        shutil.copy(log, tmp_path / "another").replace(log)
+        before = log.read_bytes()
+        checkpoints.look()
+        assert log.read_bytes() == before
+
+
 def test_no_room_is_made_while_somebody_writes(path: Path, writer: sqlite3.Connection) -> None:
     """What is written to the end of the file then could be written over."""
     write(writer)

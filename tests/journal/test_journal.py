@@ -44,11 +44,12 @@ async def journal(path: Path) -> AsyncIterator[Journal]:
 
 
 async def transactions(journal: Journal) -> list[str]:
-    """A list to which every transaction's begin is added from here on."""
+    """A list to which the first statement of every transaction is added from here on. It may be the only one."""
     begun: list[str] = []
+    connection = journal._connection._conn
 
     def trace(statement: str) -> None:
-        if statement.startswith("BEGIN"):
+        if not connection.in_transaction:
             begun.append(statement)
 
     await journal._connection.set_trace_callback(trace)

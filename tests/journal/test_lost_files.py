@@ -27,9 +27,11 @@ def delete(path: Path) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Move a file away, and put another one in its place."""
+    """Move a file away, and put another one in its place, which this process does not have open."""
     path.rename(path.with_name(f"earlier-{path.name}"))
-    path.write_bytes(content)
+    other = path.with_name(f"later-{path.name}")
+    other.write_bytes(content)
+    other.rename(path)
 
 
 @pytest.fixture

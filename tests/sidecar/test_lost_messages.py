@@ -26,6 +26,7 @@ from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.status import Condition
 from tests.central.accounts import count
 from tests.clocks import ManualClock
+from tests.journal.files import held_up
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import Fate
@@ -374,11 +375,12 @@ async def test_a_message_whose_sender_gave_up_before_it_was_written_is_never_sen
     paid = charge_id(await charge(bench, "paid", 10))
     dear = charge_id(await charge(bench, "dear", 60, already_incurred=True))
     await bench.break_disk()
-    decided_here = asyncio.create_task(refund(bench, "f", paid, 4))
-    settles_first = asyncio.create_task(refund(bench, "g", dear, 1))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    settles_first.cancel()
+    async with held_up(bench.journal):
+        decided_here = asyncio.create_task(refund(bench, "f", paid, 4))
+        settles_first = asyncio.create_task(refund(bench, "g", dear, 1))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        settles_first.cancel()
     with pytest.raises(StorageUnavailable):
         await decided_here
     with pytest.raises(asyncio.CancelledError):

@@ -15,6 +15,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -166,14 +167,18 @@ class Checkpoints:
                 self._begin()
 
     def _make_room(self) -> None:
-        """Write zeros to the end of the log's file. Meanwhile nobody may write to the log, so this is a transaction."""
+        """Write zeros to the end of the log's file. Meanwhile nobody may write to the log, so this is a transaction.
+
+        A log that SQLite has not open is another one, in the place of the one that it has: that is left alone.
+        """
         with contextlib.suppress(OSError, sqlite3.Error):  # room is only for speed; the writer meets what is wrong
             self._connection.execute("PRAGMA busy_timeout = 0")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 with self._path.with_name(f"{self._path.name}-wal").open("r+b") as log:  # it is not made if it was deleted
-                    log.seek(0, os.SEEK_END)
-                    log.write(bytes(ROOM))
+                    if any(each != log.fileno() for each in _descriptors_of(os.fstat(log.fileno()))):
+                        log.seek(0, os.SEEK_END)
+                        log.write(bytes(ROOM))
             finally:
                 self._connection.execute("ROLLBACK")
 
@@ -216,9 +221,14 @@ def _sync(path: Path) -> None:
     Should that be closed just now, another file is synced, or none. The checkpoint that ends a log syncs the file in any case.
     """
     with contextlib.suppress(OSError):
-        database = path.stat()
-        for each in _DESCRIPTORS.iterdir():
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(int(each.name)), database):
-                    os.fsync(int(each.name))
-                    return
+        for each in _descriptors_of(path.stat()):
+            os.fsync(each)
+            return
+
+
+def _descriptors_of(found: os.stat_result) -> Iterator[int]:
+    """The descriptors of a file that this process has open."""
+    for each in _DESCRIPTORS.iterdir():
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(int(each.name)), found):
+                yield int(each.name)

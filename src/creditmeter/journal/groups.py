@@ -45,8 +45,9 @@ IMAGE_INTERVAL = HOUR
 class Group:
     """What is to be written together: the records of changes, and so on. `waiting` are told once it is on disk, or cannot be.
 
-    `hashes` are those under which the index has the records. `lost` is a file of the journal that is gone. `image` is all that can still change once the group is written;
-    `entries` are those of the index that come with it. Records from before `drop_before` are dropped.
+    `hashes` are those under which the index has the records. `lost` is a file of the journal that was found gone meanwhile.
+    `image` is all that can still change once the group is written; `entries` are those of the index that come with it. Records
+    from before `drop_before` are dropped.
     """
 
     records: list[Encoded] = field(default_factory=list)

@@ -8,7 +8,6 @@ Each call runs by `greenlet_spawn`, which waits in the event loop wherever a dri
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, Self, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import Insert, Update
@@ -17,6 +16,8 @@ from sqlalchemy.engine.interfaces import DBAPIModule
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.selectable import TypedReturnsRows
 from sqlalchemy.util import greenlet_spawn
+
+from creditmeter.central.engine.row_statements import row_statement
 
 _Columns = TypeVarTuple("_Columns")
 _Given = TypeVarTuple("_Given")
@@ -50,13 +51,9 @@ class AsyncConnection:
         return await greenlet_spawn(self.sync_connection.execute, statement, parameters)
 
     async def execute_for_each(self, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run a statement once for each row, which has the statement's parameters. The statement is one that is kept: what is
-        known of it is kept as well.
-
-        The driver gets tuples. SQLAlchemy itself would look anew, for each row, at what the parameters of all rows are.
-        """
-        known = _text_of(statement, self.dialect)
-        await greenlet_spawn(self.sync_connection.exec_driver_sql, known.sql, [known.values(row) for row in rows])
+        """Run a statement for each row, which has the statement's parameters. The statement is one that stays."""
+        for sql, values in row_statement(statement, self.dialect).calls(rows):
+            await greenlet_spawn(self.sync_connection.exec_driver_sql, sql, values)
 
     async def exec_driver_sql(self, sql: str, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         """Run a text in the words of the engine."""
@@ -65,38 +62,6 @@ class AsyncConnection:
     async def run_sync(self, function: Callable[[Connection, *_Given], _Result], *given: *_Given) -> _Result:
         """Call a function with `sync_connection`, and with what is given besides."""
         return await greenlet_spawn(function, self.sync_connection, *given)
-
-
-class _Text:
-    """A statement as an engine takes it, and its parameters, in their order."""
-
-    def __init__(self, statement: Insert | Update, dialect: Dialect) -> None:
-        compiled: Any = statement.compile(dialect=dialect)
-        names = compiled.positiontup
-        self.sql = str(compiled)
-        self._take = itemgetter(*names)
-        self._changed = [(names.index(name), change) for name, change in compiled._bind_processors.items()]  # noqa: SLF001 - it has no public name
-
-    def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The parameters for a row."""
-        taken: tuple[Any, ...] = self._take(row)
-        if not self._changed:
-            return taken
-        values = list(taken)
-        for place, change in self._changed:
-            values[place] = change(values[place])
-        return tuple(values)
-
-
-_texts: dict[tuple[Insert | Update, str], _Text] = {}
-
-
-def _text_of(statement: Insert | Update, dialect: Dialect) -> _Text:
-    """A statement as engines of a dialect take it. It is found out once."""
-    key = statement, dialect.name
-    if key not in _texts:
-        _texts[key] = _Text(statement, dialect)
-    return _texts[key]
 
 
 class AsyncEngine:
