@@ -7,6 +7,7 @@ status in one table. Amounts are in microcredits.
 from dataclasses import dataclass
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant, Span
 
@@ -28,8 +29,24 @@ class InsufficientCredits(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class RecallPending(Refusal):
-    """The credit is idle on the lease of another sidecar, which was asked to return it."""
+    """Credit that would do is out on the leases of other sidecars, which were asked to return it and have not answered."""
 
+    retry_after: Span
+    awaited: tuple[Awaited, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contended(Refusal):
+    """The account has credit, but other requests come first, or were quicker to use what was leased for this one."""
+
+    retry_after: Span
+
+
+@dataclass(frozen=True, slots=True)
+class DayNotBegun(Refusal):
+    """At the central store the account's day goes on until this moment of its clock; by this sidecar's clock it has ended."""
+
+    day_begins_at: Instant
     retry_after: Span
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
 from creditmeter.forms.accounts import AccountForm
@@ -45,6 +46,15 @@ class LeaseTermsForm(Stored):
     posted: int
 
 
+@form_of(Awaited)
+class AwaitedForm(Stored):
+    """A sidecar that has not answered a recall; the amount in microcredits."""
+
+    sidecar_id: str
+    amount: int
+    until: int
+
+
 @form_of(Answer)
 class AnswerForm(Body):
     """The answer to one message; amounts in microcredits."""
@@ -61,6 +71,7 @@ class AnswerForm(Body):
     elsewhere: int = 0
     is_pending: bool = False
     pending_for: int = 0
+    awaited: tuple[AwaitedForm, ...] = ()
 
 
 ANSWER = Form(AnswerForm, Answer)

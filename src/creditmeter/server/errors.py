@@ -4,7 +4,7 @@ Every error is a status code with exactly one google.rpc.ErrorInfo of the domain
 BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -17,6 +17,7 @@ from google.rpc.status_pb2 import Status
 
 from creditmeter.core import refusals
 from creditmeter.core.amounts import format_credits
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.instants import Instant, Span, to_datetime
 from creditmeter.core.refusals import Refusal
 from creditmeter.server.contract_names import contract_path
@@ -113,6 +114,38 @@ def _calendar_rests(refusal: refusals.TimeZoneChangeTooSoon) -> Problem:
     )
 
 
+def _recall_pending(refusal: refusals.RecallPending) -> Problem:
+    awaited = refusal.awaited
+    return Problem(
+        grpc.StatusCode.UNAVAILABLE,
+        "RECALL_PENDING",
+        f"the credit is out on other sidecars, which were asked to return it; {_waited_for(awaited)}; try again",
+        {
+            "awaited_sidecars": ",".join(each.sidecar_id for each in awaited),
+            "awaited_microcredits": ",".join(str(each.amount) for each in awaited),
+            "awaited_until": ",".join(_rfc3339(each.until) for each in awaited),
+        },
+        retry_after=refusal.retry_after,
+    )
+
+
+def _waited_for(awaited: Sequence[Awaited]) -> str:
+    """The sidecar that may bring most and has not answered, and how many others there are."""
+    first, others = awaited[0].sidecar_id, len(awaited) - 1
+    return f"{first} and {others} more have not answered" if others else f"{first} has not answered"
+
+
+def _day_not_begun(refusal: refusals.DayNotBegun) -> Problem:
+    begins = _rfc3339(refusal.day_begins_at)
+    return Problem(
+        grpc.StatusCode.UNAVAILABLE,
+        "DAY_NOT_BEGUN",
+        f"the clock of this sidecar is ahead: at the central store the account's new day begins at {begins}; try again then",
+        {"day_begins_at": begins},
+        retry_after=refusal.retry_after,
+    )
+
+
 def _too_many_open(refusal: refusals.TooManyOpenReservations) -> Problem:
     return Problem(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -198,12 +231,14 @@ def _precondition(reason: str, message: str) -> Callable[[Any], Problem]:
 
 _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.InsufficientCredits: _insufficient,
-    refusals.RecallPending: lambda refusal: Problem(
+    refusals.RecallPending: _recall_pending,
+    refusals.Contended: lambda refusal: Problem(
         grpc.StatusCode.UNAVAILABLE,
-        "RECALL_PENDING",
-        "the credit is idle on another sidecar and is being recalled; try again",
+        "CONTENDED",
+        "other requests of the account come first or were quicker to use its credit; try again",
         retry_after=refusal.retry_after,
     ),
+    refusals.DayNotBegun: _day_not_begun,
     refusals.TooManyOpenReservations: _too_many_open,
     refusals.Overloaded: lambda refusal: Problem(
         grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -27,6 +27,9 @@ MAX_PAGE = 1_000
 LONGEST = Span(315_576_000_000 * SECOND)
 """The longest Duration, in microseconds."""
 
+LONGEST_WAIT = Span(60 * SECOND)
+"""The longest that a caller may wait for one reply."""
+
 _Id = TypeVar("_Id", bound=str)
 _Value = TypeVar("_Value", bound=Enum)
 _ID_RULE = "must be 1-128 printable ASCII characters without spaces"
@@ -135,6 +138,16 @@ class Fields:
         found = Span(value.seconds * 1_000_000 + value.nanos // 1_000)
         if not least <= found <= most and not self._is_noted(name):
             self.wrong(name, f"must be {_between(least, most)}")
+        return found
+
+    def wait(self) -> Span | None:
+        """How long the caller is willing to wait; None if it does not say."""
+        if not self._message.HasField("wait"):
+            return None
+        value = self._read("wait")
+        found = Span(value.seconds * 1_000_000 + value.nanos // 1_000)
+        if not 0 <= found <= LONGEST_WAIT and not self._is_noted("wait"):
+            self.wrong("wait", f"must be {_between(Span(0), LONGEST_WAIT)}; to wait longer, repeat the request")
         return found
 
     def moment_if_set(self, name: str) -> Instant | None:

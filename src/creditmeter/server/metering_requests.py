@@ -39,9 +39,10 @@ _SERVED_NAMES = ("service_tier", "speed", "region", "search_type")
 _WORK_NAMES = ("action", "provider", "request_model", "variant", "tool", "service_tier")
 
 
-def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> Reserve | InvalidRequest:
-    """Read a Reserve."""
+def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> tuple[Reserve, Span | None] | InvalidRequest:
+    """Read a Reserve, and how long it may wait."""
     fields = Fields(message)
+    wait = fields.wait()
     work, amount = _bound(fields, message, required=True)
     request = Reserve(
         request_id=fields.id("request_id", RequestId),
@@ -52,7 +53,7 @@ def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) ->
         allow_partial=message.allow_partial,
         labels=fields.labels(),
     )
-    return fields.refusal or request
+    return fields.refusal or (request, wait)
 
 
 def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId | None] | InvalidRequest:
@@ -65,9 +66,12 @@ def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId 
     return fields.refusal or (works, account_id)
 
 
-def extend_of(message: metering_pb2.ExtendRequest) -> Extend | InvalidRequest:
-    """Read an Extend. Its ttl may be as long as a Duration can be: the deadline moves as far as it may."""
+def extend_of(message: metering_pb2.ExtendRequest) -> tuple[Extend, Span | None] | InvalidRequest:
+    """Read an Extend, and how long it may wait. Its ttl may be as long as a Duration can be: the deadline moves as far as it
+    may.
+    """
     fields = Fields(message)
+    wait = fields.wait()
     work, amount = _bound(fields, message, required=False)
     request = Extend(
         request_id=fields.id("request_id", RequestId),
@@ -78,7 +82,7 @@ def extend_of(message: metering_pb2.ExtendRequest) -> Extend | InvalidRequest:
     )
     if work is None and amount is None and request.ttl is None:
         fields.wrong("bound", "is missing: give work or amount_microcredits, or a ttl")
-    return fields.refusal or request
+    return fields.refusal or (request, wait)
 
 
 def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
@@ -112,9 +116,12 @@ def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest
     return fields.refusal or request
 
 
-def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest:
-    """Read a Charge. It has no reservation from which to take what its usage leaves out, so a missing count is wrong."""
+def charge_of(message: metering_pb2.ChargeRequest) -> tuple[ChargeNow, Span | None] | InvalidRequest:
+    """Read a Charge, and how long it may wait. It has no reservation from which to take what its usage leaves out, so a missing
+    count is wrong.
+    """
     fields = Fields(message)
+    wait = fields.wait()
     usage, amount = _cost(fields, message, least=1)
     if usage is not None:
         for name, why in missing_in_usage(replace(_reported(fields, usage), provider_usage_json="")):
@@ -127,7 +134,7 @@ def charge_of(message: metering_pb2.ChargeRequest) -> ChargeNow | InvalidRequest
         already_incurred=message.already_incurred,
         labels=fields.labels(),
     )
-    return fields.refusal or request
+    return fields.refusal or (request, wait)
 
 
 def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequest:

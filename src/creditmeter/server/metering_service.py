@@ -39,16 +39,16 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Reserve(self, request: metering_pb2.ReserveRequest, context: Context) -> metering_pb2.ReserveResponse:
         """Hold credit."""
-        asked = await allowed(context, read.reserve_of(request, self._max_hold_lifetime))
+        asked, wait = await allowed(context, read.reserve_of(request, self._max_hold_lifetime))
         reply = _Reply(_reserve_response)
-        await allowed(context, await self._meter.reserve(asked, context.time_remaining(), reply))
+        await allowed(context, await self._meter.reserve(asked, context.time_remaining(), reply, wait=wait))
         return reply.message
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold, or move its deadline."""
-        asked = await allowed(context, read.extend_of(request))
+        asked, wait = await allowed(context, read.extend_of(request))
         reply = _Reply(_extend_response)
-        await allowed(context, await self._meter.extend(asked, context.time_remaining(), reply))
+        await allowed(context, await self._meter.extend(asked, context.time_remaining(), reply, wait=wait))
         return reply.message
 
     async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
@@ -67,9 +67,9 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Charge(self, request: metering_pb2.ChargeRequest, context: Context) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
-        asked = await allowed(context, read.charge_of(request))
+        asked, wait = await allowed(context, read.charge_of(request))
         reply = _Reply(_charge_response)
-        await allowed(context, await self._meter.charge(asked, context.time_remaining(), reply))
+        await allowed(context, await self._meter.charge(asked, context.time_remaining(), reply, wait=wait))
         return reply.message
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:

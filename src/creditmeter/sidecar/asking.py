@@ -1,6 +1,7 @@
 """Asking the central store for the credit that a decision lacks, and taking the decision again with what comes in."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 from creditmeter.central.engine.faults import CentralUnavailable
@@ -9,21 +10,34 @@ from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.messages import Answer
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import SECOND
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import Short
 from creditmeter.core.metering.offline import allow
-from creditmeter.core.refusals import AccountSuspended, RecallPending, Refusal
+from creditmeter.core.refusals import AccountSuspended, Contended, DayNotBegun, Refusal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger
-from creditmeter.sidecar.shortage import RECALL_RETRY_AFTER, Wanted, is_final, is_worth_asking, notified_until, short_of
+from creditmeter.sidecar.shortage import (
+    RETRY_AFTER,
+    Wanted,
+    day_not_begun,
+    has_time_left,
+    is_final,
+    is_worth_asking,
+    notified_until,
+    short_of,
+)
 
-MAX_ROUNDS = 8
-"""How often a decision is taken again because other requests were quicker to use the credit that was leased for it."""
+QUICK_ROUNDS = 8
+"""How often a decision is taken again at once because other requests were quicker to use the credit that was leased for it."""
 
-MAX_ANSWERS = 64
-"""How often a decision is taken again in all, also because credit that was recalled for it returned."""
+QUICK_ANSWERS = 64
+"""How often a decision is taken again at once in all, also because credit that was recalled for it returned."""
+
+PAUSE_SECONDS = 0.05
+"""Before each further time, if the request may still wait."""
 
 Decided = Change | Receipt | Short | Refusal
 """What was decided about a request: what it changes, what it got before, that credit is lacking, or why it is refused."""
@@ -68,8 +82,9 @@ class Asking:
         that helps.
         """
         answer: Answer | None = None
+        too_early: DayNotBegun | None = None
         rounds = 0
-        for _ in range(MAX_ANSWERS):
+        for answers in itertools.count(1):
             reply = await self._obtain(wanted, short, waiting, answer)
             if reply is None:
                 return self._offline(wanted, decide)
@@ -86,10 +101,13 @@ class Asking:
             if final is not None and not is_worth_asking(decided, final):
                 return short_of(book, decided, final, at)
             short = decided
+            too_early = day_not_begun(answer, at) if answer is not None else None
             rounds += answer is None or not answer.short
-            if rounds == MAX_ROUNDS:
-                break
-        return RecallPending(RECALL_RETRY_AFTER)
+            if too_early or rounds >= QUICK_ROUNDS or answers >= QUICK_ANSWERS:
+                if not has_time_left(wanted):
+                    break
+                await _pause(wanted, too_early)
+        return too_early or Contended(RETRY_AFTER)
 
     async def _obtain(
         self, wanted: Wanted, short: Short, waiting: WaitingRequest, answer: Answer | None
@@ -130,3 +148,11 @@ class Asking:
         if isinstance(decided, Short):
             raise CentralUnavailable("the central store is away, and what is allowed without it is used up")
         return decided
+
+
+async def _pause(wanted: Wanted, too_early: DayNotBegun | None) -> None:
+    """Let others go first: until the account's day begins at the central store, or for a moment, but no longer than the request
+    may wait.
+    """
+    seconds = too_early.retry_after / SECOND if too_early else PAUSE_SECONDS
+    await asyncio.sleep(min(seconds, wanted.until - asyncio.get_running_loop().time()))

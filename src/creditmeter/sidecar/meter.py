@@ -5,7 +5,6 @@ again. The core decides, the decision is recorded, and the reply waits until eve
 lacks credit is taken again after the central store was asked; it changes nothing before.
 """
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -15,7 +14,7 @@ from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ReservationId, origin_of
-from creditmeter.core.instants import SECOND
+from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.committed_holds import CommittedHold, committed_hold
 from creditmeter.core.metering.decisions import (
@@ -54,6 +53,7 @@ from creditmeter.sidecar.shortage import (
     Wanted,
     refused_call,
 )
+from creditmeter.sidecar.waiting import waits_until
 
 RETRY_AFTER = SECOND
 
@@ -91,8 +91,10 @@ class Meter:
         self.is_draining = False
         self.on_commit: list[Callable[[CommittedHold], None]] = []
 
-    async def reserve(self, request: Reserve, within: float | None = None, meanwhile: Meanwhile = nothing) -> Outcome:
-        """Hold credit for a call. The caller waits for recalled credit for `within` seconds at most."""
+    async def reserve(
+        self, request: Reserve, within: float | None = None, meanwhile: Meanwhile = nothing, *, wait: Span | None = None
+    ) -> Outcome:
+        """Hold credit for a call. The caller hears of it within so many seconds, and waits for recalled credit for `wait`."""
         hold = self._pricing.hold(request.work, request.amount, self._books.moment().now)
         if isinstance(hold, Refusal):
             return await self._unless_seen(request.account_id, request, hold, meanwhile)
@@ -106,11 +108,13 @@ class Meter:
                     return reserve(book, request, part, at, name, self._limits)
             return decided
 
-        wanted = Wanted(request.account_id, request, hold.amount, self._until(within), partial=request.allow_partial)
+        wanted = Wanted(request.account_id, request, hold.amount, self._until(within, wait), partial=request.allow_partial)
         return await self._new_work(wanted, decide, meanwhile)
 
-    async def extend(self, request: Extend, within: float | None = None, meanwhile: Meanwhile = nothing) -> Outcome:
-        """Raise a hold, push its deadline, or both. The caller waits for recalled credit for `within` seconds at most."""
+    async def extend(
+        self, request: Extend, within: float | None = None, meanwhile: Meanwhile = nothing, *, wait: Span | None = None
+    ) -> Outcome:
+        """Raise a hold, push its deadline, or both. `within` and `wait` are as in `reserve`."""
         book = self._book_of(request.reservation_id)
         if isinstance(book, Refusal):
             return book
@@ -129,7 +133,7 @@ class Meter:
             return extend(book, request, reservation, hold, at, self._limits)
 
         more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
-        wanted = Wanted(book.account_id, request, Microcredits(more), self._until(within))
+        wanted = Wanted(book.account_id, request, Microcredits(more), self._until(within, wait))
         return await self._new_work(wanted, decide, meanwhile)
 
     async def commit(self, request: Commit, meanwhile: Meanwhile = nothing) -> Outcome:
@@ -167,8 +171,10 @@ class Meter:
 
         return await self._about_reservation(request, decide, meanwhile)
 
-    async def charge(self, request: ChargeNow, within: float | None = None, meanwhile: Meanwhile = nothing) -> Outcome:
-        """Reserve and commit in one step. The caller waits for recalled credit for `within` seconds at most."""
+    async def charge(
+        self, request: ChargeNow, within: float | None = None, meanwhile: Meanwhile = nothing, *, wait: Span | None = None
+    ) -> Outcome:
+        """Reserve and commit in one step. `within` and `wait` are as in `reserve`."""
         now = self._books.moment().now
         cost = self._pricing.cost(request.usage, request.amount, now, is_fact=request.already_incurred)
         if isinstance(cost, Refusal):
@@ -177,7 +183,7 @@ class Meter:
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
 
-        wanted = Wanted(request.account_id, request, cost.amount, self._until(within))
+        wanted = Wanted(request.account_id, request, cost.amount, self._until(within, wait))
         return await self._new_work(wanted, decide, meanwhile)
 
     async def refund(self, request: RefundCharge) -> Outcome:
@@ -221,10 +227,9 @@ class Meter:
         """What a request gets again that took effect before; None if it did not."""
         return replay(self._books.receipt(account_id, request.request_id), request)
 
-    def _until(self, within: float | None) -> float:
+    def _until(self, within: float | None, wait: Span | None) -> float:
         """Until when a request waits for recalled credit, on the event loop's clock."""
-        patience = self._recall_timeout if within is None else min(self._recall_timeout, within)
-        return asyncio.get_running_loop().time() + patience
+        return waits_until(within, self._recall_timeout if wait is None else wait / SECOND)
 
     async def _new_work(self, wanted: Wanted, decide: DecideWork, meanwhile: Meanwhile) -> Outcome:
         """Decide about work that needs credit: with what is in hand, else with what the central store leases."""

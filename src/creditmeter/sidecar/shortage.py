@@ -13,9 +13,10 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.decisions import Short
-from creditmeter.core.refusals import InsufficientCredits, RecallPending, Refusal
+from creditmeter.core.refusals import Contended, DayNotBegun, InsufficientCredits, RecallPending, Refusal
 
-RECALL_RETRY_AFTER = Span(SECOND // 4)
+RETRY_AFTER = Span(SECOND // 4)
+"""When a request that waited in vain may be repeated."""
 
 _log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ def is_final(answer: Answer, wanted: Wanted) -> bool:
     """Whether the central store has no more to give, or what it recalled will not come in time."""
     if not answer.short:
         return False
-    return not answer.is_pending or asyncio.get_running_loop().time() >= wanted.until
+    return not answer.is_pending or not has_time_left(wanted)
 
 
 def is_worth_asking(short: Short, answer: Answer) -> bool:
@@ -57,13 +58,29 @@ def is_worth_asking(short: Short, answer: Answer) -> bool:
 
 
 def short_of(book: Book, short: Short, answer: Answer, at: Moment) -> Refusal:
-    """Why credit is lacking: there is none, or some sidecars that may have it idle have not answered."""
+    """Why credit is lacking: there is none, some sidecars that may have it idle have not answered, or it is promised to others."""
     idle = book.idle(at)
     required = Microcredits(short.missing + idle)
     if answer.is_pending:
         _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=answer.elsewhere)
-        return RecallPending(RECALL_RETRY_AFTER)
+        return RecallPending(RETRY_AFTER, answer.awaited) if answer.awaited else Contended(RETRY_AFTER)
     return InsufficientCredits(required, Microcredits(idle + answer.free), answer.balance.next_reset_at)
+
+
+def day_not_begun(answer: Answer, at: Moment) -> DayNotBegun | None:
+    """The refusal of a request whose credit was leased for a day that has ended by this sidecar's clock; None if it was not.
+
+    The store leases for the account's day by its own clock. Once that day has ended there, too, the new one has begun.
+    """
+    ends_at = max((each.ends_at for each in answer.leases), default=None)
+    if not answer.granted or ends_at is None or at.now < ends_at:
+        return None
+    return DayNotBegun(ends_at, Span(max(1, ends_at - answer.balance.as_of)))
+
+
+def has_time_left(wanted: Wanted) -> bool:
+    """Whether a request may still wait."""
+    return asyncio.get_running_loop().time() < wanted.until
 
 
 def refused_call(book: Book, request: Request, refusal: InsufficientCredits, now: Instant) -> RefusedCall:

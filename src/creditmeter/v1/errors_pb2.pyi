@@ -96,8 +96,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 27
     """UNAVAILABLE. The journal could not be written, so the outcome is unknown; retry with the same request_id."""
     ERROR_REASON_RECALL_PENDING: _ErrorReason.ValueType  # 28
-    """UNAVAILABLE with RetryInfo. The credit is idle on another sidecar, which was asked to return it; retry with the
-    same request_id.
+    """UNAVAILABLE with RetryInfo. Credit that would do is out on other sidecars, which were asked to return it and have
+    not answered; retry with the same request_id. Metadata: awaited_sidecars, awaited_microcredits and awaited_until,
+    three lists in the same order whose items are separated by commas: who has not answered, how much may come back
+    from it, and until when at the latest it is waited for (RFC 3339). The 10 that may bring most are named;
+    awaited_count says how many there are.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 29
     """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
@@ -118,6 +121,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STORAGE_DAMAGED: _ErrorReason.ValueType  # 36
     """DATA_LOSS. What the sidecar's journal or the central store has of the account, or a row that the call needs, is
     damaged. No retry helps until an operator has seen to it; other accounts go on. Metadata: account_id.
+    """
+    ERROR_REASON_CONTENDED: _ErrorReason.ValueType  # 37
+    """UNAVAILABLE with RetryInfo. The account has the credit, or had it a moment ago, but other requests come first or
+    were quicker to use it; retry with the same request_id.
+    """
+    ERROR_REASON_DAY_NOT_BEGUN: _ErrorReason.ValueType  # 38
+    """UNAVAILABLE with RetryInfo. By the sidecar's clock a new day of the account has begun, by the central store's not
+    yet: what needs new credit waits for it. Retry with the same request_id. Metadata: day_begins_at (RFC 3339), by the
+    central store's clock.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -193,8 +205,11 @@ ERROR_REASON_CENTRAL_UNAVAILABLE: ErrorReason.ValueType  # 26
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 27
 """UNAVAILABLE. The journal could not be written, so the outcome is unknown; retry with the same request_id."""
 ERROR_REASON_RECALL_PENDING: ErrorReason.ValueType  # 28
-"""UNAVAILABLE with RetryInfo. The credit is idle on another sidecar, which was asked to return it; retry with the
-same request_id.
+"""UNAVAILABLE with RetryInfo. Credit that would do is out on other sidecars, which were asked to return it and have
+not answered; retry with the same request_id. Metadata: awaited_sidecars, awaited_microcredits and awaited_until,
+three lists in the same order whose items are separated by commas: who has not answered, how much may come back
+from it, and until when at the latest it is waited for (RFC 3339). The 10 that may bring most are named;
+awaited_count says how many there are.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 29
 """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
@@ -215,5 +230,14 @@ ERROR_REASON_GRANT_VOIDED: ErrorReason.ValueType  # 35
 ERROR_REASON_STORAGE_DAMAGED: ErrorReason.ValueType  # 36
 """DATA_LOSS. What the sidecar's journal or the central store has of the account, or a row that the call needs, is
 damaged. No retry helps until an operator has seen to it; other accounts go on. Metadata: account_id.
+"""
+ERROR_REASON_CONTENDED: ErrorReason.ValueType  # 37
+"""UNAVAILABLE with RetryInfo. The account has the credit, or had it a moment ago, but other requests come first or
+were quicker to use it; retry with the same request_id.
+"""
+ERROR_REASON_DAY_NOT_BEGUN: ErrorReason.ValueType  # 38
+"""UNAVAILABLE with RetryInfo. By the sidecar's clock a new day of the account has begun, by the central store's not
+yet: what needs new credit waits for it. Retry with the same request_id. Metadata: day_begins_at (RFC 3339), by the
+central store's clock.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

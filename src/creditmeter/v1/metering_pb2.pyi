@@ -205,6 +205,7 @@ class ReserveRequest(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     ALLOW_PARTIAL_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat. Required."""
     account_id: _builtins.str
@@ -228,6 +229,13 @@ class ReserveRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Labels for the reservation and its charges."""
 
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait for credit that other sidecars were asked to return: 0 to 60 s, never past the call's deadline.
+        0: not at all. Unset: the setting recall_timeout (250 ms). It is no part of what a request_id stands for: a
+        repeated request may wait for as long as it likes.
+        """
+
     def __init__(
         self,
         *,
@@ -238,10 +246,11 @@ class ReserveRequest(_message.Message):
         ttl: _duration_pb2.Duration | None = ...,
         allow_partial: _builtins.bool = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "bound", b"bound", "ttl", b"ttl", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "bound", b"bound", "ttl", b"ttl", "wait", b"wait", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_partial", b"allow_partial", "amount_microcredits", b"amount_microcredits", "bound", b"bound", "labels", b"labels", "request_id", b"request_id", "ttl", b"ttl", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_partial", b"allow_partial", "amount_microcredits", b"amount_microcredits", "bound", b"bound", "labels", b"labels", "request_id", b"request_id", "ttl", b"ttl", "wait", b"wait", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_bound: _TypeAlias = _typing.Literal["work", "amount_microcredits"]  # noqa: Y015
     _WhichOneofArgType_bound: _TypeAlias = _typing.Literal["bound", b"bound"]  # noqa: Y015
@@ -288,6 +297,7 @@ class ExtendRequest(_message.Message):
     WORK_FIELD_NUMBER: _builtins.int
     AMOUNT_MICROCREDITS_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat. Required."""
     reservation_id: _builtins.str
@@ -306,6 +316,13 @@ class ExtendRequest(_message.Message):
         as it is.
         """
 
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait for credit that other sidecars were asked to return: 0 to 60 s, never past the call's deadline.
+        0: not at all. Unset: the setting recall_timeout (250 ms). It is no part of what a request_id stands for: a
+        repeated request may wait for as long as it likes.
+        """
+
     def __init__(
         self,
         *,
@@ -314,10 +331,11 @@ class ExtendRequest(_message.Message):
         work: _work_pb2.Work | None = ...,
         amount_microcredits: _builtins.int = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "bound", b"bound", "ttl", b"ttl", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "bound", b"bound", "ttl", b"ttl", "wait", b"wait", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "bound", b"bound", "request_id", b"request_id", "reservation_id", b"reservation_id", "ttl", b"ttl", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "bound", b"bound", "request_id", b"request_id", "reservation_id", b"reservation_id", "ttl", b"ttl", "wait", b"wait", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_bound: _TypeAlias = _typing.Literal["work", "amount_microcredits"]  # noqa: Y015
     _WhichOneofArgType_bound: _TypeAlias = _typing.Literal["bound", b"bound"]  # noqa: Y015
@@ -523,6 +541,7 @@ class ChargeRequest(_message.Message):
     AMOUNT_MICROCREDITS_FIELD_NUMBER: _builtins.int
     ALREADY_INCURRED_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat, also through another sidecar: it is charged once. Required."""
     account_id: _builtins.str
@@ -544,6 +563,13 @@ class ChargeRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Labels for the charge."""
 
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait for credit that other sidecars were asked to return: 0 to 60 s, never past the call's deadline.
+        0: not at all. Unset: the setting recall_timeout (250 ms). It is no part of what a request_id stands for: a
+        repeated request may wait for as long as it likes.
+        """
+
     def __init__(
         self,
         *,
@@ -553,10 +579,11 @@ class ChargeRequest(_message.Message):
         amount_microcredits: _builtins.int = ...,
         already_incurred: _builtins.bool = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "cost", b"cost", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_microcredits", b"amount_microcredits", "cost", b"cost", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "already_incurred", b"already_incurred", "amount_microcredits", b"amount_microcredits", "cost", b"cost", "labels", b"labels", "request_id", b"request_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "already_incurred", b"already_incurred", "amount_microcredits", b"amount_microcredits", "cost", b"cost", "labels", b"labels", "request_id", b"request_id", "usage", b"usage", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_cost: _TypeAlias = _typing.Literal["usage", "amount_microcredits"]  # noqa: Y015
     _WhichOneofArgType_cost: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
@@ -715,16 +742,25 @@ class GetChargeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHARGE_ID_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     charge_id: _builtins.str
     """The charge to read. Required."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait until the charge is posted: 0 to 60 s, never past the call's deadline. It is posted at once rather
+        than with the next settlement. Once the time is over the reply is what is known then, which is no error. Unset: not
+        at all.
+        """
+
     def __init__(
         self,
         *,
         charge_id: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_id", b"charge_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_id", b"charge_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

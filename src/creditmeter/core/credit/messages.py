@@ -12,6 +12,7 @@ that was applied already gets its stored answer again, and an older one has no e
 from collections.abc import Mapping
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.credit.grants import Grant, GrantKind
@@ -135,7 +136,8 @@ class Answer(Value, frozen=True):
     `granted` is what was leased for the message's need, `short` what of the required amount was not, `free` what the account
     has left to lease, and `elsewhere` what was idle on the leases of other sidecars at their last messages. `is_pending` says
     that more may come: the missing credit was recalled, and not all sidecars that have it have answered. For `pending_for` the
-    sidecar is notified as soon as it should ask again; after that it has to ask by itself.
+    sidecar is notified as soon as it should ask again; after that it has to ask by itself. `awaited` are sidecars that have not
+    answered, the one that may bring most first. It is empty if what is pending is only promised to others who came first.
     """
 
     seq: int
@@ -150,6 +152,7 @@ class Answer(Value, frozen=True):
     elsewhere: Microcredits = Microcredits(0)
     is_pending: bool = False
     pending_for: Span = Span(0)
+    awaited: tuple[Awaited, ...] = ()
 
 
 class Registered(Value, frozen=True):

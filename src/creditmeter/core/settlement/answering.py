@@ -13,7 +13,7 @@ from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.posting import excess_of, post
 from creditmeter.core.settlement.recall_order import free_for, free_for_excess, waiting_needs
-from creditmeter.core.settlement.recalling import Wish, idle_elsewhere, note_message, recall
+from creditmeter.core.settlement.recalling import Wish, awaited_by, idle_elsewhere, note_message, recall
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import post_refund
 from creditmeter.core.values import replace
@@ -47,7 +47,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     close_ended(ledger)
     ledger.lapse()
     ledger.repay_debt()
-    granted, is_pending = _serve(ledger, message)
+    granted, recalled = _serve(ledger, message)
     required = message.need.required if message.need else ZERO
     return Answer(
         seq=message.seq,
@@ -60,8 +60,9 @@ def answer(ledger: Ledger, message: Message) -> Answer:
         short=Microcredits(max(0, required - granted)),
         free=ledger.available,
         elsewhere=idle_elsewhere(ledger, message.sidecar_id),
-        is_pending=is_pending,
-        pending_for=_time_left(ledger, message.sidecar_id) if is_pending else Span(0),
+        is_pending=recalled is not None,
+        pending_for=Span(max(0, recalled.deadline - ledger.now)) if recalled else Span(0),
+        awaited=awaited_by(ledger, recalled) if recalled else (),
     )
 
 
@@ -145,7 +146,7 @@ def _decided_at(made: Charge | Refund) -> Instant:
 def _may_wait(ledger: Ledger, wish: Wish) -> bool:
     """Whether there is credit to wait for, and the deadline of an earlier wait has not passed."""
     existing = ledger.recalls.get((wish.sidecar_id, wish.purpose))
-    return (existing is None or existing.stands(ledger.now)) and recall(ledger, wish)
+    return (existing is None or existing.stands(ledger.now)) and recall(ledger, wish) is not None
 
 
 def _count_as_unposted(ledger: Ledger, charge: Charge, sender: SidecarId) -> None:
@@ -172,16 +173,16 @@ def close_ended(ledger: Ledger) -> None:
             ledger.put_lease(replace(lease, closed=True))
 
 
-def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
+def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, Recall | None]:
     """Lease what is needed, and recall what is missing from others.
 
-    Returns how much was leased, in microcredits, and whether more may come.
+    Returns how much was leased, in microcredits, and the recall by which more may come.
     """
     need = message.need
     key = message.sidecar_id, Purpose.LEASE
     if need is None or ledger.account.state is not AccountState.ACTIVE:
         ledger.drop_recall(key)
-        return ZERO, False
+        return ZERO, None
     granted = _how_much(ledger, need, ledger.recalls.get(key))
     if granted:
         lease = _todays_lease(ledger, message)
@@ -189,16 +190,9 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, bool]:
     missing = Microcredits(need.required - granted)
     if missing <= 0:
         ledger.drop_recall(key)
-        return granted, False
+        return granted, None
     smallest = Microcredits(1 if granted else max(1, min(need.smallest, missing)))  # beside what was granted, any more may do
-    is_pending = recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
-    return granted, is_pending
-
-
-def _time_left(ledger: Ledger, sidecar_id: SidecarId) -> Span:
-    """How long the recall for a sidecar's need still stands."""
-    recalled = ledger.recalls.get((sidecar_id, Purpose.LEASE))
-    return Span(recalled.deadline - ledger.now if recalled else 0)
+    return granted, recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
 
 
 def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredits:

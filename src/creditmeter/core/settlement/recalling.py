@@ -1,6 +1,7 @@
 """Recalling idle credit at the central store: which sidecars are asked for it, and when no more can come."""
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span, after
@@ -8,6 +9,9 @@ from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recall_order import free_for, next_number
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose, Recall
 from creditmeter.core.values import Value, replace
+
+MAX_AWAITED = 10
+"""Most sidecars that an answer names as awaited."""
 
 EXCESS_MEMORY = HOUR
 """How long a recall for excess is kept after its deadline, so that the charge does not wait again."""
@@ -46,11 +50,13 @@ def _is_forgotten(recall: Recall, now: Instant) -> bool:
     return not recall.stands(Instant(now - memory))
 
 
-def recall(ledger: Ledger, wish: Wish) -> bool:
-    """Let a wish wait as a recall, if credit that others have out may return and be of use to it. Returns whether it may.
+def recall(ledger: Ledger, wish: Wish) -> Recall | None:
+    """Let a wish wait as a recall, if credit that others have out may return and be of use to it. Returns the recall; None if
+    nothing may return.
 
     A wish that waits already keeps its place and its deadline. Every sidecar that has credit out which is not unposted is
-    asked: what was held at its last report may be idle by now.
+    asked: what was held at its last report may be idle by now. A wish without patience is not kept, but they are asked all the
+    same: so the credit is there when it is wished for again.
     """
     key = wish.sidecar_id, wish.purpose
     existing = ledger.recalls.get(key)
@@ -65,13 +71,34 @@ def recall(ledger: Ledger, wish: Wish) -> bool:
         awaited=_holders(ledger, wish.sidecar_id),
     )
     waiting = replace(waiting, amount=wish.amount, smallest=wish.smallest, is_ready=False)
-    if not waiting.stands(ledger.now) or not _may_be_served(ledger, waiting):
+    if not _may_be_served(ledger, waiting):
         ledger.drop_recall(key)
-        return not waiting.stands(ledger.now) and _may_be_served(ledger, waiting)
-    ledger.put_recall(waiting)
+        return None
+    if waiting.stands(ledger.now):
+        ledger.put_recall(waiting)
+    else:
+        ledger.drop_recall(key)
     if existing is None:
         ledger.changes.notified.update(waiting.awaited)
-    return True
+    return waiting
+
+
+def awaited_by(ledger: Ledger, waiting: Recall) -> tuple[Awaited, ...]:
+    """The sidecars from which credit may still come for a recall, the one that may bring most first, and `MAX_AWAITED` at most.
+
+    An awaited sidecar is waited for as long as its leases may be used. What it reported as idle may come for longer: until its
+    leases are reclaimed.
+    """
+    found: dict[SidecarId, Awaited] = {}
+    for lease in ledger.leases.values():
+        may_be_idle = lease.sidecar_id in waiting.awaited and ledger.now < lease.trusted_until
+        more = Microcredits(lease.out - lease.unposted if may_be_idle else lease.idle)
+        if more > 0 and lease.sidecar_id != waiting.sidecar_id:
+            until = lease.reclaim_at if lease.idle else lease.trusted_until
+            before = found.get(lease.sidecar_id)
+            amount = Microcredits(more + before.amount) if before else more
+            found[lease.sidecar_id] = Awaited(lease.sidecar_id, amount, max(until, before.until) if before else until)
+    return tuple(sorted(found.values(), key=lambda each: (-each.amount, each.sidecar_id))[:MAX_AWAITED])
 
 
 def recall_everything(ledger: Ledger) -> None:
