@@ -37,7 +37,7 @@ LARGEST_CALL = 10
 LONGEST_CALL_SECONDS = 0.03
 RELEASED_SHARE = 0.15
 MAX_RECALLS = 40
-"""Most times that one request may get RECALL_PENDING."""
+"""Most times that one request may get RECALL_PENDING or CONTENDED."""
 
 ORDER_OF_KINDS = [grants_pb2.GRANT_KIND_DAILY, grants_pb2.GRANT_KIND_MONTHLY, grants_pb2.GRANT_KIND_PERMANENT]
 
@@ -174,7 +174,7 @@ async def make_call(
 
 
 async def hold(client: Client, request_id: str, credits: int, ledger: Ledger) -> str | None:
-    """Reserve, and repeat it while the reply is RECALL_PENDING. None if there is no credit."""
+    """Reserve, and repeat it while the reply is RECALL_PENDING or CONTENDED. None if there is no credit."""
     for _ in range(MAX_RECALLS):
         started = ledger.now()
         try:
@@ -183,7 +183,7 @@ async def hold(client: Client, request_id: str, credits: int, ledger: Ledger) ->
             if error.reason == "INSUFFICIENT_CREDITS":
                 ledger.refusals.append(Refused(credits, started, ledger.now()))
                 return None
-            if error.reason != "RECALL_PENDING":
+            if error.reason not in ("CONTENDED", "RECALL_PENDING"):
                 raise
             ledger.pending += 1
             wait = error.retry_delay

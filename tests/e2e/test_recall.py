@@ -89,7 +89,7 @@ async def test_what_a_sidecar_that_stands_still_holds_is_not_given_away(central_
         held = await reserve(elsewhere, "held", ACCOUNT, 3)
         sidecars[1].pause()
         try:
-            with pytest.raises(CallError, match=r"RECALL_PENDING|INSUFFICIENT_CREDITS"):
+            with pytest.raises(CallError, match=r"RECALL_PENDING|CONTENDED|INSUFFICIENT_CREDITS"):
                 await reserve(here, "all", ACCOUNT, everything)
         finally:
             sidecars[1].resume()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.administration import (
     AccountUpdate,
@@ -234,6 +235,7 @@ ANSWERED = Answer(
     elsewhere=mc(89),
     is_pending=True,
     pending_for=Span(90),
+    awaited=(Awaited(SidecarId("sidecar-3"), mc(96), at(25)),),
 )
 UPDATED = AccountUpdate(
     plan_id=PlanId("other"),

@@ -278,6 +278,12 @@ def test_an_account_of_an_older_body_has_defaults() -> None:
     assert ACCOUNT.decode(b'{"account_id":"a","created_at":1}') == Account(AccountId("a"), Instant(1))
 
 
+def test_an_answer_of_an_older_body_names_nobody() -> None:
+    """Who was awaited was not stored."""
+    body = b"".join(ANSWER.encode(ANSWERED).partition(b',"awaited"')[:1]) + b"}"
+    assert ANSWER.decode(body) == replace(ANSWERED, awaited=())
+
+
 def test_a_charge_of_an_older_body_has_defaults() -> None:
     """No responses of its own, nothing unread, no cost that its provider reported, no moment of its prices, no stand-in."""
     added = ("priced_parts", "unread", "reported_cost_usd", "priced_at", "stand_in")

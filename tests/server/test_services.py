@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import grpc
 import pytest
@@ -11,6 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.awaited import Awaited
+from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant
 from creditmeter.core.refusals import Refusal
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
@@ -171,7 +175,8 @@ def test_the_reason_of_every_row_is_in_the_contract(kind: type[Any]) -> None:
     """A reason with a typing error would reach callers that wait for the right one."""
     supertypes = [getattr(each.type, "__supertype__", each.type) for each in fields(kind)]
     samples: dict[Any, Any] = {str: "some", int: 1, tuple: (("field", "is wrong"),)}
-    refusal = kind(*(samples.get(get_origin(each) or each) for each in supertypes))
+    awaited = (Awaited(SidecarId("s"), Microcredits(1), Instant(1)),)
+    refusal = kind(*(awaited if Awaited in get_args(each) else samples.get(get_origin(each) or each) for each in supertypes))
     assert errors_pb2.ErrorReason.Value(f"ERROR_REASON_{problem_of(refusal).reason}")
 
 

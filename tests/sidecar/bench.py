@@ -47,7 +47,9 @@ class Bench:
         self._card = card
         self._central_url = central_url
 
-    async def start(self, *, limits: Limits | None = None, recall_timeout: float = 20.0, is_cut: bool = False) -> Sidecar:
+    async def start(
+        self, *, limits: Limits | None = None, recall_timeout: float = 20.0, report: float = NEVER, is_cut: bool = False
+    ) -> Sidecar:
         """Start the sidecar. Nothing is settled in the background, so that the test decides when; recalls are followed."""
         self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
         self.central = CentralStore(self._central_url, self.store_clock.wall)
@@ -56,7 +58,7 @@ class Bench:
         self.wire.is_cut = is_cut
         self.central.exchanges = cast("Exchanges", self.wire)
         self.central.registration = cast("Registration", self.wire)
-        rhythm = Rhythm(settle=NEVER, housekeeping=NEVER, heartbeat=NEVER, rate_cards=NEVER, recall_timeout=recall_timeout)
+        rhythm = Rhythm(NEVER, report, housekeeping=NEVER, heartbeat=NEVER, rate_cards=NEVER, recall_timeout=recall_timeout)
         self.sidecar = Sidecar(self.journal, self.central, self.clock, self._card, limits or Limits(), rhythm)
         await self.sidecar.start()
         return self.sidecar

@@ -6,7 +6,7 @@ from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.sidecar.account_records import Mark
-from creditmeter.sidecar.lease_keeper import IDLE_AFTER, REFUSED_REPORTED_WITHIN, REPORTED_WITHIN
+from creditmeter.sidecar.lease_keeper import IDLE_AFTER, REFUSED_REPORTED_WITHIN
 from creditmeter.sidecar.sidecar import LONGEST_REST
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench
@@ -63,21 +63,6 @@ async def test_nothing_is_due_of_an_account_that_is_not_in_use(bench: Bench) -> 
     assert keep(bench) is None
 
 
-async def test_what_is_held_is_reported_in_time(bench: Bench) -> None:
-    """Also if it is recorded right after a look."""
-    await bench.account(permanent=100)
-    await held(bench, "first", 5)
-    bench.clock.advance(REPORTED_WITHIN)
-    await rested(bench)
-    await held(bench, "second", 5)
-    assert keep(bench) == REPORTED_WITHIN
-    await bench.sidecar.look_after()
-    assert not is_unsettled(bench)
-    bench.clock.advance(REPORTED_WITHIN)
-    await bench.sidecar.look_after()
-    assert is_unsettled(bench)
-
-
 async def test_a_hold_ends_with_the_first_round_after_its_deadline(bench: Bench) -> None:
     """Although nothing was recorded lately."""
     await bench.account(permanent=100)
@@ -100,12 +85,12 @@ async def test_an_unused_lease_is_returned_in_time(bench: Bench) -> None:
     """Half a minute after the last request."""
     await bench.account(permanent=100)
     await release(bench, "free", await held(bench, "r", 5))
-    bench.clock.advance(REPORTED_WITHIN)
+    bench.clock.advance(2 * SECOND)
     await bench.sidecar.look_after()
     await settled(bench)
-    assert keep(bench) == IDLE_AFTER - REPORTED_WITHIN
+    assert keep(bench) == IDLE_AFTER - 2 * SECOND
     await bench.sidecar.look_after()
-    bench.clock.advance(IDLE_AFTER - REPORTED_WITHIN - 1)
+    bench.clock.advance(IDLE_AFTER - 2 * SECOND - 1)
     await bench.sidecar.look_after()
     assert not is_unsettled(bench)
     bench.clock.advance(1)

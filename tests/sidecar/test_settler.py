@@ -1,6 +1,7 @@
 """How often a settler settles."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -49,8 +50,9 @@ class _Timed(Settler):
         """What the books say the time is."""
         return Moment(Instant(self.clock.wall()), self.clock.boot())
 
-    async def settle(self) -> None:
+    async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
         """Take the next span of time."""
+        assert accounts is None
         if not self._spans:
             raise OSError
         self.clock.advance(self._spans.pop(0) * _MILLISECOND)

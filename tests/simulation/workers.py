@@ -15,7 +15,7 @@ from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Re
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Span
-from creditmeter.core.refusals import Overloaded, RecallPending, Refusal, ShuttingDown
+from creditmeter.core.refusals import Contended, DayNotBegun, Overloaded, RecallPending, Refusal, ShuttingDown
 from creditmeter.core.values import replace
 from creditmeter.sidecar.outcomes import Outcome
 from tests.simulation.machine import Machine, Silence, State
@@ -125,7 +125,7 @@ class Workers:
         machine = self._rng.choice([each for each in self._world.machines if each.is_serving])
         request = Reserve(self._name("probe"), account_id, amount=amount, ttl=Span(SECOND))
         outcome = await self.insist(machine, request, 5)
-        if isinstance(outcome, RecallPending) and any(each.state is State.LOST for each in self._world.machines):
+        if isinstance(outcome, RecallPending | Contended) and any(each.state is State.LOST for each in self._world.machines):
             return Silence("what a lost machine has idle comes back later")
         return outcome
 
@@ -155,7 +155,7 @@ class Workers:
             outcome = await machine.ask(request, self._rng.choice(_PATIENCE_SECONDS))
             world.note(f"{machine.name} {request.request_id}: {_described(outcome)}")
             self._take_note(machine, request, outcome, before)
-            if not isinstance(outcome, Silence | RecallPending | Overloaded | ShuttingDown):
+            if not isinstance(outcome, Silence | RecallPending | Contended | DayNotBegun | Overloaded | ShuttingDown):
                 break
         return outcome
 

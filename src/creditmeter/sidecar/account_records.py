@@ -57,6 +57,9 @@ class Mark(Enum):
     UNSETTLED = auto()
     """The next settlement includes it."""
 
+    UNREPORTED = auto()
+    """What it holds changed, and no message was composed since."""
+
     UNDER_WAY = auto()
     """A message about it is composed or under way: there is no other one before its end."""
 
@@ -107,11 +110,6 @@ class AccountRecord:
         self.used_at = self.reported_at = Span(0)
         self.unreported_since = None
 
-    def report(self, boot: Span) -> None:
-        """Note that a message states what is held."""
-        self.unreported_since = None
-        self.reported_at = boot
-
 
 class AccountRecords:
     """The records of all accounts. Which accounts have a mark is answered without a look at those that have not."""
@@ -122,6 +120,8 @@ class AccountRecords:
         self._set_aside: dict[AccountKey, AccountId] = {}
         self.unsettled = asyncio.Event()
         """Set while the next settlement may include an account."""
+        self.unreported = asyncio.Event()
+        """Set while what is held of an account may be unreported."""
 
     def __iter__(self) -> Iterator[AccountRecord]:
         """All records. They may be changed meanwhile, but none may be made or dropped."""
@@ -169,6 +169,20 @@ class AccountRecords:
                 record.unanswered = record.burn = None
                 self.unmark(account_id, *(mark for mark in Mark if mark not in (Mark.WAITED_FOR, Mark.UNDER_WAY)))
 
+    def note_unreported(self, account_id: AccountId, boot: Span) -> None:
+        """Note that no message states what is held of an account, from this moment on if that was not known before."""
+        record = self.open(account_id)
+        if not self.is_marked(account_id, Mark.UNREPORTED):
+            record.unreported_since = boot
+        self.mark(account_id, Mark.UNREPORTED)
+
+    def note_reported(self, account_id: AccountId, boot: Span) -> None:
+        """Note that a message states what is held of an account."""
+        record = self.open(account_id)
+        record.unreported_since = None
+        record.reported_at = boot
+        self.unmark(account_id, Mark.UNREPORTED)
+
     def add_waiting(self, account_id: AccountId, request: WaitingRequest) -> None:
         """Let a request wait for credit of an account."""
         self.open(account_id).waiting.append(request)
@@ -199,6 +213,8 @@ class AccountRecords:
             record.marks.add(mark)
             if mark is Mark.UNSETTLED:
                 self.unsettled.set()
+            if mark is Mark.UNREPORTED:
+                self.unreported.set()
 
     def unmark(self, account_id: AccountId, *marks: Mark) -> None:
         """Take marks from an account, and drop its record if nothing is left in it."""
@@ -223,6 +239,10 @@ class AccountRecords:
     def marked(self, mark: Mark) -> list[AccountRecord]:
         """The records of the accounts with a mark, the one that has had it longest first."""
         return list(self._marked[mark].values())
+
+    def first(self, mark: Mark) -> AccountRecord | None:
+        """The record of the account that has had a mark longest, if any has it."""
+        return next(iter(self._marked[mark].values()), None)
 
     def is_marked(self, account_id: AccountId, mark: Mark) -> bool:
         """Whether an account has a mark."""

@@ -61,9 +61,11 @@ class Books:
         for listener in self.on_quarantine:
             listener(len(self._journal.set_aside))
         self._records.take(Mark.UNSETTLED)
+        self._records.take(Mark.UNREPORTED)
         for book in list(self):
             if book.leases or book.has_unposted:
                 self._records.mark(book.account_id, Mark.UNSETTLED)
+                self._records.note_unreported(book.account_id, self._clock.boot())
         for record in self._records.marked(Mark.UNANSWERED):
             self._records.mark(record.account_id, Mark.UNSETTLED)
         for record in records:
@@ -179,6 +181,7 @@ class Books:
 
     def _drop(self, record: AccountRecord) -> None:
         record.drop_book()
+        self._records.unmark(record.account_id, Mark.UNREPORTED)
         self._records.drop_unneeded(record)
 
     def record(self, change: Change) -> None:
@@ -201,8 +204,7 @@ class Books:
             record.used_at = self._clock.boot()
         if change.reservations:
             self.reservations_changed.set()
-            if record.unreported_since is None:
-                record.unreported_since = self._clock.boot()
+            self._records.note_unreported(change.account_id, self._clock.boot())
 
     def expire(self, book: Book, now: Instant) -> None:
         """End the reservations whose deadline is past. This comes before every decision, so that none sees a hold that is over.

@@ -136,6 +136,7 @@ class Exchanger:
             self.epoch = self._journal.identity.epoch
             for account_id in accounts:
                 self._records.mark(account_id, Mark.UNSETTLED)
+                self._records.note_unreported(account_id, self._clock.boot())
 
     async def _register_with(self, nonce: str) -> tuple[AccountId, ...]:
         self._journal.check()  # a nonce whose write failed may be known nowhere but here
@@ -287,6 +288,7 @@ class Exchanger:
         except BaseException as error:
             for account_id in accounts:
                 self._records.mark(account_id, Mark.UNSETTLED)  # so that it is tried again without traffic, too
+                self._records.note_unreported(account_id, self._clock.boot())
             if isinstance(error, CentralRowDamaged):
                 self._note_damage(error)
             is_expected = isinstance(error, CentralUnavailable | SidecarFenced | StorageUnavailable)
@@ -329,7 +331,7 @@ class Exchanger:
         message = replace(message, answers=plan.answers_recall)
         if change:
             self._books.record(change)
-        self._records.open(account_id).report(self._clock.boot())
+        self._records.note_reported(account_id, self._clock.boot())
         return UnansweredMessage(message, plan, at.boot)
 
     def _envelope(self) -> Envelope:

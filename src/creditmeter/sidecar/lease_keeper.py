@@ -26,9 +26,6 @@ MAX_AT_ONCE = 3
 IDLE_AFTER = Span(30 * SECOND)
 """A lease that no request used for this long is given back."""
 
-REPORTED_WITHIN = Span(2 * SECOND)
-"""The central store, and so a caller of another sidecar, knows within this long what is held here."""
-
 REFUSED_REPORTED_WITHIN = Span(10 * SECOND)
 """A refusal for lack of credit is part of the account's next message. After this long a message of its own reports it, with all
 others of its account.
@@ -124,8 +121,6 @@ class LeaseKeeper:
         would take a hold for lost if no message reported it for too long. Of an account that is in use, idle credit of a day
         that ended is given back, and credit of the new day is leased.
         """
-        if record.unreported_since is not None:
-            yield Span(record.unreported_since + REPORTED_WITHIN)
         refused = next(iter(book.refused.values()), None)
         if refused is not None:
             yield _boot_of(at, Instant(refused.refused_at + REFUSED_REPORTED_WITHIN))

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from creditmeter.core.instants import HOUR, MINUTE, Span
 
+REPORTED_AFTER_SECONDS = 1.25
+"""After this long a message reports a change of what is held, if none did by then. The central store is to know it within 2 s:
+the rest of the time is for that message.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSettings:
@@ -18,9 +23,12 @@ class ExchangeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often things are done beside the requests, and how long a request waits for recalled credit, in seconds."""
+    """How often things are done beside the requests, after how long a change of what is held is reported, and how long a
+    request waits for recalled credit, in seconds.
+    """
 
     settle: float = 1.0
+    report: float = REPORTED_AFTER_SECONDS
     housekeeping: float = 1.0
     heartbeat: float = 15.0
     rate_cards: float = 5.0

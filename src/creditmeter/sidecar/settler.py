@@ -6,6 +6,7 @@ Only the user's history waits for it: a charge is durable in the journal before 
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import structlog
 
@@ -75,8 +76,9 @@ class Settler:
                 spent = Span(self._books.moment().boot - began)
             pause = pause_after(spent, interval_seconds)
 
-    async def settle(self) -> None:
-        """Post all charges and refunds, a batch at a time. An account with more charges than a message holds takes several.
+    async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
+        """Post all charges and refunds, or those of some accounts, a batch at a time. An account with more charges than a
+        message holds takes several.
 
         Raises:
             CentralUnavailable: the store did not answer; what is unposted goes on waiting.
@@ -84,7 +86,9 @@ class Settler:
             StorageUnavailable: the journal cannot be written.
         """
         await self._exchanger.register()
-        waiting = self._records.take(Mark.UNSETTLED)
+        waiting = self._records.take(Mark.UNSETTLED) if accounts is None else list(accounts)
+        for account_id in waiting:
+            self._records.unmark(account_id, Mark.UNSETTLED)
         more = waiting
         is_done = False
         try:

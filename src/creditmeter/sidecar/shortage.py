@@ -58,7 +58,7 @@ def is_worth_asking(short: Short, answer: Answer) -> bool:
 
 
 def short_of(book: Book, short: Short, answer: Answer, at: Moment) -> Refusal:
-    """Why credit is lacking: there is none, some sidecars that may have it idle have not answered, or it is promised to others."""
+    """Why credit is lacking: there is none, it is promised to others, or sidecars that may have it idle have not answered."""
     idle = book.idle(at)
     required = Microcredits(short.missing + idle)
     if answer.is_pending:

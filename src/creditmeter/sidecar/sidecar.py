@@ -1,8 +1,9 @@
 """A running sidecar: its parts put together, and the tasks that run beside the requests.
 
 The lease keeper serves requests that wait for credit, and gives back what is recalled. Another task follows the notifications
-of the central store. The settler posts charges. The heartbeat keeps this sidecar from being given up for lost. Housekeeping
-ends holds that are past their deadline, has leases renewed and given back, prunes what is old, and recovers when the disk does.
+of the central store. The settler posts charges; the reporter says in time what is held. The heartbeat keeps this sidecar from
+being given up for lost. Housekeeping ends holds that are past their deadline, has leases renewed and given back, prunes what is
+old, and recovers when the disk does.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
+from creditmeter.sidecar.reporter import Reporter
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
@@ -91,6 +93,7 @@ class Sidecar:
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
         self._settler = Settler(self.records, self.books, self._exchanger)
+        self._reporter = Reporter(self.records, self._exchanger, self._settler, clock, rhythm.report)
         self.cards = RateCards(own_card.card)
         self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books, limits.late_commit_window)
         pricing = Pricing(self.cards)
@@ -162,6 +165,7 @@ class Sidecar:
         self._spawn("lease keeper", self._lease_keeper.run)
         self._spawn("recalls", self._follow_notifications)
         self._spawn("settler", partial(self._settler.run, self._rhythm.settle))
+        self._spawn("reports", self._reporter.run)
         self._spawn("heartbeat", self._beat)
         self._spawn("housekeeping", self._housekeep)
         self._spawn("rate cards", self._follow_cards)

@@ -2,11 +2,13 @@
 
 import pytest
 
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, MINUTE, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
-from creditmeter.core.settlement.recalling import recall_everything
+from creditmeter.core.settlement.recalling import MAX_AWAITED, recall_everything
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from creditmeter.core.values import replace
 from tests.core.builders import Central, account, at, daily, grant
@@ -247,16 +249,68 @@ def test_the_waiter_itself_may_get_more_than_it_lacks() -> None:
 
 
 def test_a_need_without_patience_waits_for_nothing() -> None:
-    """It is answered that more may come, and no sidecar is asked for it."""
+    """It is answered that more may come and from whom, and they are asked: it may be there when it is needed again."""
     central = central_with(5)
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(5))
-    assert outcome(asker.exchange(MORNING, asks=need(3, patience=Span(0)))) == (0, 3, True)
-    assert (asker.recall(), central.notified) == (None, set())
+    answered = asker.exchange(MORNING, asks=need(3, patience=Span(0)))
+    assert outcome(answered) == (0, 3, True)
+    assert [(each.sidecar_id, each.amount) for each in answered.awaited] == [("b", 5)]
+    assert (asker.recall(), central.notified) == (None, {"b"})
     holder.exchange(MORNING, held=5)
     central.give(grant("more", 2), MORNING)
     other = Peer(central, "c")
     assert outcome(other.exchange(later(MORNING, TRUSTED), asks=need(3, patience=Span(0)))) == (0, 3, False)
+
+
+def test_an_answer_names_who_is_awaited_and_how_much_may_come_from_whom() -> None:
+    """The one that may bring most first. One that answered is named no more, and what waits to be posted never comes."""
+    central = central_with(20)
+    asker, small, large = sidecars(central, "abc")
+    small.exchange(MORNING, asks=need(8))
+    small.exchange(MORNING, held=3, unposted=5, keeps=True)
+    large.exchange(MORNING, asks=need(12))
+    large.exchange(MORNING, held=12)
+    trusted = later(MORNING, TRUSTED)
+    assert asker.exchange(MORNING, asks=need(15)).awaited == (
+        Awaited(large.sidecar_id, Microcredits(12), trusted),
+        Awaited(small.sidecar_id, Microcredits(3), trusted),
+    )
+    small.exchange(MORNING, held=3, unposted=5)
+    assert [each.sidecar_id for each in asker.exchange(MORNING, asks=need(12)).awaited] == ["c"]
+
+
+def test_what_is_idle_is_waited_for_until_it_is_reclaimed() -> None:
+    """Longer than what is held, which counts as held once its sidecar was silent for as long as its lease may be used."""
+    central = central_with(5)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(5))
+    (awaited,) = asker.exchange(MORNING, asks=need(3)).awaited
+    assert awaited.until == max(each.reclaim_at for each in central.ledger(MORNING).leases.values())
+
+
+def test_nobody_is_awaited_where_credit_is_only_promised_to_others() -> None:
+    """The store has it; the need waits because another one came first."""
+    central = central_with(10)
+    holder, first, second = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(6))
+    holder.exchange(MORNING, held=0, unposted=0)
+    holder.exchange(MORNING, asks=need(10))
+    first.exchange(MORNING, asks=need(6))
+    assert [each.sidecar_id for each in second.exchange(MORNING, asks=need(3)).awaited] == ["a"]
+    holder.exchange(MORNING)
+    promised = second.exchange(MORNING, asks=need(5))
+    assert (outcome(promised), promised.awaited) == ((0, 5, True), ())
+
+
+def test_at_most_ten_are_named() -> None:
+    """A fleet may be large, and the answer is stored."""
+    central = central_with(24)
+    asker, *holders = sidecars(central, "abcdefghijklm")
+    for each in holders:
+        each.exchange(MORNING, asks=need(2))
+        each.exchange(MORNING, held=2)
+    assert len(asker.exchange(MORNING, asks=need(20)).awaited) == MAX_AWAITED == 10
 
 
 def test_a_need_of_which_a_part_is_of_use() -> None:

@@ -28,6 +28,7 @@ _Reply = TypeVar(
 EXPECTED = {
     "Reserve": frozenset(
         {"ACCOUNT_CLOSED", "ACCOUNT_SUSPENDED", "AMOUNT_ABOVE_LIMIT", "CENTRAL_UNAVAILABLE", "INSUFFICIENT_CREDITS"}
+        | {"CONTENDED", "DAY_NOT_BEGUN"}
         | {"LIMIT_EXCEEDED", "OVERLOADED", "RECALL_PENDING", "SHUTTING_DOWN", "STORAGE_UNAVAILABLE", "UNPRICED"}
     ),
     "Commit": frozenset[str](),

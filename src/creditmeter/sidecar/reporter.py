@@ -1,0 +1,97 @@
+"""The reporter: has the central store, and so callers of other sidecars, know in time what is held here.
+
+It works at its own pace, whatever the interval of settlements: what it reports, they need not. While nothing changes it sleeps.
+"""
+
+import asyncio
+
+import structlog
+
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.sidecar.account_records import AccountRecords, Mark
+from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+from creditmeter.sidecar.settler import Settler
+
+_log = structlog.get_logger()
+
+TOGETHER = 5
+"""What would be due within a fifth of that is reported by the same exchange."""
+
+
+class Reporter:
+    """Reports what is held and was stated by no message for `after_seconds`."""
+
+    def __init__(
+        self, records: AccountRecords, exchanger: Exchanger, settler: Settler, clock: Clock, after_seconds: float
+    ) -> None:
+        self._records = records
+        self._exchanger = exchanger
+        self._settler = settler
+        self._clock = clock
+        self._after = Span(int(after_seconds * SECOND))
+
+    async def run(self) -> None:
+        """Report what is due until cancelled. While the central store is away it is asked at the same pace; the settler logs
+        that.
+        """
+        while True:
+            await self._records.unreported.wait()
+            await asyncio.sleep(self._until_due() / SECOND)
+            try:
+                await self.report()
+            except (CentralUnavailable, StorageUnavailable):
+                await asyncio.sleep(self._after / SECOND)
+            except SidecarFenced:
+                raise
+            except Exception:  # noqa: BLE001 - without reports others know of no hold in time: it is tried again
+                _log.exception("report failed")
+                await asyncio.sleep(self._after / SECOND)
+
+    def _until_due(self) -> Span:
+        """How long to wait until a report is due."""
+        first = self._records.first(Mark.UNREPORTED)
+        if first is None or first.unreported_since is None:
+            self._records.unreported.clear()
+            return Span(0)
+        return Span(max(0, first.unreported_since + self._after - self._clock.boot()))
+
+    async def report(self) -> None:
+        """Exchange a message about each account that is due, and those that are about to be.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+            SidecarFenced: another process has this sidecar's identity.
+            StorageUnavailable: the journal cannot be written.
+        """
+        now = self._clock.boot()
+        accounts = self._due(now)
+        if not accounts:
+            return
+        if all(self._exchanger.is_busy(each) for each in accounts):
+            await self._exchanger.one_finished()
+            return
+        try:
+            await self._settler.settle(accounts)
+        finally:
+            for account_id in accounts:
+                self._put_off(account_id, now)
+
+    def _put_off(self, account_id: AccountId, now: Span) -> None:
+        """Try an account later that no message could be composed about. One with a message under way is next."""
+        record = self._records.find(account_id)
+        since = None if record is None else record.unreported_since
+        if since is not None and since <= now and not self._exchanger.is_busy(account_id):
+            self._records.unmark(account_id, Mark.UNREPORTED)
+            self._records.note_unreported(account_id, self._clock.boot())
+
+    def _due(self, now: Span) -> list[AccountId]:
+        unreported = [(each.account_id, each.unreported_since) for each in self._records.marked(Mark.UNREPORTED)]
+        oldest = min((since for _, since in unreported if since is not None), default=None)
+        if oldest is None or oldest + self._after > now:
+            return []
+        latest = now - self._after + self._after // TOGETHER
+        return [account_id for account_id, since in unreported if since is not None and since <= latest]

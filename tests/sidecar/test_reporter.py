@@ -1,0 +1,113 @@
+"""What is held here is known to the central store in time, however seldom charges are settled."""
+
+import asyncio
+
+import pytest
+
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.sidecar.account_records import Mark
+from creditmeter.sidecar.reporter import Reporter
+from creditmeter.sidecar.rhythm import REPORTED_AFTER_SECONDS, Rhythm
+from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.requests import commit, held, release
+from tests.sidecar.wire import Fate
+
+pytestmark = pytest.mark.both_engines
+
+DUE = Span(int(REPORTED_AFTER_SECONDS * SECOND))
+
+
+def reporter(bench: Bench) -> Reporter:
+    """The sidecar's, but for its own pace."""
+    sidecar = bench.sidecar
+    return Reporter(sidecar.records, sidecar._exchanger, sidecar._settler, bench.clock, REPORTED_AFTER_SECONDS)
+
+
+async def known(bench: Bench, other: Bench) -> float:
+    """The credits that are held, as another sidecar sees it."""
+    return (await other.summary()).held / credits(1)
+
+
+def test_a_report_is_due_well_within_two_seconds() -> None:
+    """The rest is for the message. No setting changes it."""
+    assert Rhythm(settle=60).report == REPORTED_AFTER_SECONDS <= 1.5
+
+
+async def test_what_is_held_is_reported_without_a_settlement(bench: Bench, other: Bench) -> None:
+    """And so is what is held no more."""
+    await bench.account(permanent=100)
+    hold = await held(bench, "first", 5)
+    reports = reporter(bench)
+    bench.clock.advance(DUE - 1)
+    await reports.report()
+    assert await known(bench, other) == 0
+    bench.clock.advance(1)
+    await reports.report()
+    assert await known(bench, other) == 5
+    await release(bench, "free", hold)
+    bench.clock.advance(DUE)
+    await reports.report()
+    assert await known(bench, other) == 0
+
+
+async def test_nothing_is_sent_while_nothing_changes(bench: Bench) -> None:
+    """Not once it was reported, nor if a settlement did."""
+    await bench.account(permanent=100)
+    hold = await held(bench, "first", 5)
+    await commit(bench, "part", hold, 1, keep_open=True)
+    await bench.sidecar.settle()
+    reports = reporter(bench)
+    sent = len(bench.wire.sent)
+    bench.clock.advance(DUE)
+    await reports.report()
+    assert len(bench.wire.sent) == sent
+    assert not bench.sidecar.records.any_marked(Mark.UNREPORTED)
+
+
+async def test_a_report_that_was_lost_is_sent_again(bench: Bench, other: Bench) -> None:
+    """At the pace of reports, not of settlements."""
+    await bench.account(permanent=100)
+    await held(bench, "first", 5)
+    reports = reporter(bench)
+    bench.clock.advance(DUE)
+    bench.wire.fates = [Fate.LOST]
+    with pytest.raises(Exception, match="lost on the way"):
+        await reports.report()
+    assert await known(bench, other) == 0
+    bench.clock.advance(10 * SECOND)
+    await reports.report()
+    assert await known(bench, other) == 5
+
+
+async def test_what_changed_while_a_message_was_under_way_is_reported_after_it(bench: Bench, other: Bench) -> None:
+    """That message does not state it."""
+    await bench.account(permanent=100)
+    await held(bench, "first", 5)
+    reports = reporter(bench)
+    bench.clock.advance(DUE)
+    bench.wire.is_open.clear()
+    first = asyncio.create_task(reports.report())
+    sent = len(bench.wire.sent)
+    while len(bench.wire.sent) == sent:
+        await asyncio.sleep(0)
+    await held(bench, "second", 7)
+    bench.clock.advance(DUE)
+    waits = asyncio.create_task(reports.report())
+    await asyncio.sleep(0)
+    bench.wire.is_open.set()
+    await first
+    await waits
+    await reports.report()
+    assert await known(bench, other) == 12
+
+
+async def test_a_sidecar_reports_by_itself(bench: Bench, other: Bench) -> None:
+    """Although nothing is settled in the background."""
+    await bench.account(permanent=100)
+    await bench.crash()
+    await bench.start(report=0.01)
+    await held(bench, "first", 5)
+    bench.clock.advance(SECOND)
+    while await known(bench, other) != 5:
+        await asyncio.sleep(0)
+    assert not bench.sidecar.records.is_marked(ACCOUNT, Mark.UNREPORTED)
