@@ -21,12 +21,13 @@ from creditmeter.core.values import Value, replace
 from creditmeter.core.work import ChargeFlag, UsageSource, Work
 from creditmeter.forms.accounts import ACCOUNT
 from creditmeter.forms.administration import CENTRAL_REQUEST
+from creditmeter.forms.answers import ANSWER
 from creditmeter.forms.body import Body, BodyUnreadable, Form, Kinds, Stored, defaults_of, form_of
 from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
-from tests.forms.examples import CHARGED, EXAMPLES, HELD, WORK, Example
+from tests.forms.examples import ANSWERED, CHARGED, EXAMPLES, HELD, WORK, Example
 
 PARTS = "creditmeter.forms.posted_charges"
 """The module of forms that have a part of what another one has."""

@@ -9,7 +9,7 @@ import pytest
 from creditmeter.core.credit.messages import Message
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Reserve
 from creditmeter.core.ids import RequestId
-from creditmeter.core.instants import MINUTE, SECOND, Span
+from creditmeter.core.instants import MINUTE, SECOND, Instant, Span
 from creditmeter.core.refusals import Contended, DayNotBegun, InsufficientCredits, RecallPending
 from creditmeter.sidecar import asking
 from creditmeter.sidecar.asking import QUICK_ROUNDS
@@ -121,7 +121,7 @@ class _Thief:
         self._bench = bench
         self._times = times
         self._accept = bench.sidecar._exchanger._accept
-        bench.sidecar._exchanger._accept = self.accept  # type: ignore[method-assign]  # nothing else is as quick
+        bench.sidecar._exchanger._accept = self.accept  # type: ignore[assignment,method-assign]  # nothing else is as quick
         self.taken = 0
 
     def accept(self, *answered: object) -> None:
@@ -160,7 +160,7 @@ async def test_a_sidecar_whose_clock_is_ahead_at_midnight_says_when_the_day_begi
         each.advance(12 * 60 * MINUTE - SECOND)
     refused = await patient(ahead, "r", 5, Span(0))
     await ahead.crash()
-    assert refused == DayNotBegun(day_begins_at=NOON + 12 * 60 * MINUTE, retry_after=SECOND)
+    assert refused == DayNotBegun(Instant(NOON + 12 * 60 * MINUTE), Span(SECOND))
 
 
 def stated(bench: Bench) -> list[Message]:

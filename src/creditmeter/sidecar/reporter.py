@@ -84,7 +84,7 @@ class Reporter:
         """Try an account later that no message could be composed about. One with a message under way is next."""
         record = self._records.find(account_id)
         since = None if record is None else record.unreported_since
-        if since is not None and since <= now and not self._exchanger.is_busy(account_id):
+        if since is not None and since < now and not self._exchanger.is_busy(account_id):
             self._records.unmark(account_id, Mark.UNREPORTED)
             self._records.note_unreported(account_id, self._clock.boot())
 

@@ -36,9 +36,9 @@ class Wanted:
 
 def notified_until(answer: Answer, wanted: Wanted) -> float | None:
     """Until when the central store notifies of credit that was recalled for a request, on the event loop's clock; None if none
-    was.
+    was, or if the request waits no more: what was recalled for it is for its next attempt.
     """
-    if not answer.is_pending:
+    if not answer.is_pending or not has_time_left(wanted):
         return None
     return min(wanted.until, asyncio.get_running_loop().time() + answer.pending_for / SECOND)
 

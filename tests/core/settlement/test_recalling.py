@@ -8,7 +8,7 @@ from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.grants import Grant
 from creditmeter.core.instants import DAY, MINUTE, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
-from creditmeter.core.settlement.recalling import MAX_AWAITED, recall_everything
+from creditmeter.core.settlement.recalling import LEAST_PATIENCE, MAX_AWAITED, recall_everything
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
 from creditmeter.core.values import replace
 from tests.core.builders import Central, account, at, daily, grant
@@ -248,7 +248,7 @@ def test_the_waiter_itself_may_get_more_than_it_lacks() -> None:
 # Kinds of needs.
 
 
-def test_a_need_without_patience_waits_for_nothing() -> None:
+def test_a_need_without_patience_stands_for_a_moment() -> None:
     """It is answered that more may come and from whom, and they are asked: it may be there when it is needed again."""
     central = central_with(5)
     asker, holder = sidecars(central, "ab")
@@ -256,7 +256,9 @@ def test_a_need_without_patience_waits_for_nothing() -> None:
     answered = asker.exchange(MORNING, asks=need(3, patience=Span(0)))
     assert outcome(answered) == (0, 3, True)
     assert [(each.sidecar_id, each.amount) for each in answered.awaited] == [("b", 5)]
-    assert (asker.recall(), central.notified) == (None, {"b"})
+    recall = asker.recall()
+    assert recall is not None
+    assert (recall.deadline, central.notified) == (later(MORNING, LEAST_PATIENCE), {"b"})
     holder.exchange(MORNING, held=5)
     central.give(grant("more", 2), MORNING)
     other = Peer(central, "c")

@@ -4,7 +4,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import HOUR, Instant, Span, after
+from creditmeter.core.instants import HOUR, SECOND, Instant, Span, after
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recall_order import free_for, next_number
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose, Recall
@@ -12,6 +12,9 @@ from creditmeter.core.values import Value, replace
 
 MAX_AWAITED = 10
 """Most sidecars that an answer names as awaited."""
+
+LEAST_PATIENCE = Span(SECOND // 4)
+"""How long a recall stands at least. Sidecars look for recalls every 0.1 s where the store cannot notify them."""
 
 EXCESS_MEMORY = HOUR
 """How long a recall for excess is kept after its deadline, so that the charge does not wait again."""
@@ -55,8 +58,8 @@ def recall(ledger: Ledger, wish: Wish) -> Recall | None:
     nothing may return.
 
     A wish that waits already keeps its place and its deadline. Every sidecar that has credit out which is not unposted is
-    asked: what was held at its last report may be idle by now. A wish without patience is not kept, but they are asked all the
-    same: so the credit is there when it is wished for again.
+    asked: what was held at its last report may be idle by now. A wish with less patience than `LEAST_PATIENCE` stands for that
+    long: so others hear of it, and the credit is there when it is wished for again.
     """
     key = wish.sidecar_id, wish.purpose
     existing = ledger.recalls.get(key)
@@ -67,7 +70,7 @@ def recall(ledger: Ledger, wish: Wish) -> Recall | None:
         wish.amount,
         wish.smallest,
         asked_at=ledger.now,
-        deadline=after(ledger.now, wish.patience),
+        deadline=after(ledger.now, max(wish.patience, LEAST_PATIENCE)),
         awaited=_holders(ledger, wish.sidecar_id),
     )
     waiting = replace(waiting, amount=wish.amount, smallest=wish.smallest, is_ready=False)
