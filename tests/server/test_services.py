@@ -14,8 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.awaited import Awaited
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import Instant
-from creditmeter.core.refusals import Refusal
+from creditmeter.core.instants import Instant, Span
+from creditmeter.core.refusals import RecallPending, Refusal
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.server.errors import _TABLE, problem_of
@@ -301,3 +301,40 @@ async def test_what_is_held_may_be_committed_while_the_sidecar_stops(data_dir: P
         assert (await services.metering.Commit(commit)).charge.cost_microcredits == 3
         await asyncio.wait_for(stopping, 20)
         assert program.is_settled
+
+
+async def test_get_charge_waits_until_the_charge_is_posted(services: Services) -> None:
+    """Not for the next settlement; its posting is in the reply."""
+    await services.create("alice", permanent=10 * CREDIT)
+    asked = metering_pb2.ChargeRequest(request_id="c", account_id="alice", amount_microcredits=CREDIT)
+    made = (await services.metering.Charge(asked)).charge
+    wait = Duration(seconds=30)
+    found = (await services.metering.GetCharge(metering_pb2.GetChargeRequest(charge_id=made.charge_id, wait=wait))).charge
+    assert found.HasField("posted_at")
+
+
+async def test_a_wait_is_no_part_of_a_request(services: Services) -> None:
+    """A repeated request that waits for another time gets the first reply; one that waits for too long is told what to do."""
+    await services.create("alice", permanent=10 * CREDIT)
+    first = reserve("r")
+    first.wait.FromSeconds(3)
+    assert not (await services.metering.Reserve(first)).replayed
+    first.wait.FromSeconds(0)
+    assert (await services.metering.Reserve(first)).replayed
+    first.wait.FromSeconds(61)
+    refused = await failure(services.metering.Reserve(first))
+    assert (refused.info.reason, refused.fields) == ("INVALID_REQUEST", {"wait"})
+    assert refused.bad_request.field_violations[0].description == "must be 0 to 60 seconds; to wait longer, repeat the request"
+
+
+def test_a_pending_recall_says_what_is_awaited() -> None:
+    """Three lists in the same order."""
+    awaited = (
+        Awaited(SidecarId("s1"), Microcredits(7), Instant(1_000_000)),
+        Awaited(SidecarId("s2"), Microcredits(3), Instant(2_500_000)),
+    )
+    assert problem_of(RecallPending(Span(1), awaited)).metadata == {
+        "awaited_sidecars": "s1,s2",
+        "awaited_microcredits": "7,3",
+        "awaited_until": "1970-01-01T00:00:01Z,1970-01-01T00:00:02.500000Z",
+    }

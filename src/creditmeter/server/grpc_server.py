@@ -36,7 +36,7 @@ def server_of(
     )
     services: Any = Services(server, metrics)  # generated code names the server, of which it uses two methods
     # For mypy the class is abstract: it lacks the methods that are not in this version, which answer NOT_IMPLEMENTED.
-    metering = MeteringService(sidecar.meter, sidecar.reader, limits_of(settings).max_hold_lifetime)  # type: ignore[abstract]
+    metering = MeteringService(sidecar.meter, sidecar.reader, sidecar.posting_waits, limits_of(settings).max_hold_lifetime)  # type: ignore[abstract]
     account = AccountService(sidecar.reader)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
     account_pb2_grpc.add_AccountServiceServicer_to_server(account, services)

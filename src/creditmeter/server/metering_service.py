@@ -14,6 +14,7 @@ from creditmeter.server.fields import Fields
 from creditmeter.server.paging import page_of
 from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
 from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
 
@@ -26,8 +27,9 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     A method of the contract that is not defined here answers NOT_IMPLEMENTED.
     """
 
-    def __init__(self, meter: Meter, reader: Reader, max_hold_lifetime: Span) -> None:
+    def __init__(self, meter: Meter, reader: Reader, posting_waits: PostingWaits, max_hold_lifetime: Span) -> None:
         self._meter = meter
+        self._posting_waits = posting_waits
         self._reader = reader
         self._max_hold_lifetime = max_hold_lifetime
 
@@ -90,8 +92,10 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     async def GetCharge(self, request: metering_pb2.GetChargeRequest, context: Context) -> metering_pb2.GetChargeResponse:
         """A charge of any sidecar."""
         fields = Fields(request)
-        name = fields.id("charge_id", ChargeId)
-        found = await allowed(context, fields.refusal or await self._reader.charge(name))
+        name, wait = fields.id("charge_id", ChargeId), fields.wait() or Span(0)
+        await allowed(context, fields.refusal)
+        posted = await self._posting_waits.posted(name, wait, context.time_remaining())
+        found = await allowed(context, await self._reader.charge(name)) if posted is None else posted
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
     async def GetRefund(self, request: metering_pb2.GetRefundRequest, context: Context) -> metering_pb2.GetRefundResponse:

@@ -51,6 +51,9 @@ class Mark(Enum):
     RETRACTED = auto()
     """A request that waited for recalled credit ended, and no message about it was composed since."""
 
+    POSTING = auto()
+    """A caller waits for a charge of it to be posted, and no message about it was composed since."""
+
     RETURNING = auto()
     """The next message gives its idle credit back."""
 

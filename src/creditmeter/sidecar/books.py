@@ -39,6 +39,8 @@ class Books:
         self.reservations_changed = asyncio.Event()
         self.changes = 0
         """How many changes were made so far, and readings of all books from disk."""
+        self.on_change: list[Callable[[Change], None]] = []
+        """Called with each change that is recorded. It may not be on disk yet."""
         self.on_quarantine: list[Callable[[int], None]] = []
 
     async def reload(self) -> None:
@@ -197,6 +199,8 @@ class Books:
             self._journal.write(new, self._now)
         book.apply(change)
         self.changes += 1
+        for listener in self.on_change:
+            listener(change)
         if change.charges or change.refunds:
             self._records.mark(change.account_id, Mark.UNSETTLED)
         record = self._records.open(change.account_id)

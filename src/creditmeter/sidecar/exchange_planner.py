@@ -56,7 +56,7 @@ class ExchangePlanner:
         """
         if self._records.is_marked(account_id, Mark.RECALLED):
             self._records.mark(account_id, Mark.RETURNING)
-        self._records.unmark(account_id, Mark.RECALLED, Mark.RETRACTED)
+        self._records.unmark(account_id, Mark.RECALLED, Mark.RETRACTED, Mark.POSTING)
         record = self._records.find(account_id)
         for each in record.waiting if record is not None else ():
             each.pass_on(error)
@@ -71,6 +71,7 @@ class ExchangePlanner:
         records = [each for each in self._records.marked(Mark.WAITED_FOR) if any(one.needs_exchange for one in each.waiting)]
         records += self._records.marked(Mark.RECALLED)
         records += self._records.marked(Mark.RETRACTED)
+        records += self._records.marked(Mark.POSTING)
         return list(dict.fromkeys(each.account_id for each in records))
 
     # Credit in hand.
@@ -113,6 +114,11 @@ class ExchangePlanner:
         self._records.mark(account_id, Mark.RECALLED)
         self.woken.set()
 
+    def post(self, account_id: AccountId) -> None:
+        """Have the charges of an account posted at once: a caller waits for it."""
+        self._records.mark(account_id, Mark.POSTING)
+        self.woken.set()
+
     def give_back(self, account_id: AccountId) -> None:
         """Have the next message give back the account's idle credit."""
         self._records.mark(account_id, Mark.RETURNING)
@@ -131,7 +137,7 @@ class ExchangePlanner:
         if gives_back:
             idle = _enough_for_some(waiting, idle)
         need = _need(record, book, idle, at.boot, may_refill=not gives_back)
-        self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED)
+        self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED, Mark.POSTING)
         return ExchangePlan(need, gives_back, idle, answers_recall, waiting)
 
 

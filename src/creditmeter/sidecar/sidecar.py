@@ -35,6 +35,7 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.reporter import Reporter
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
@@ -101,6 +102,7 @@ class Sidecar:
             self.books, journal, self._exchanger, self._planner, self._settler, central, pricing, limits, rhythm.recall_timeout
         )
         self.reader = Reader(self.books, journal, central, pricing, self._exchanger)
+        self.posting_waits = PostingWaits(self.books, self._planner)
 
     @property
     def sidecar_id(self) -> SidecarId:
