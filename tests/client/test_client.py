@@ -166,3 +166,20 @@ def test_waits_double_up_to_the_longest() -> None:
 def test_the_public_names() -> None:
     """What workers may import; a change is a line in the changelog."""
     assert sorted(creditmeter.client.__all__) == ["CallError", "Client", "FieldViolation", "Retry", "call"]
+
+
+async def test_an_attempt_lasts_as_much_longer_as_its_request_waits() -> None:
+    """So that a long wait is not cut short by the client."""
+    timeouts: list[float] = []
+
+    async def method(request: metering_pb2.ReserveRequest, timeout: float) -> metering_pb2.ReserveResponse:
+        timeouts.append(timeout)
+        return metering_pb2.ReserveResponse(replayed=bool(request.request_id))
+
+    request = reserve("r")
+    await call(method, request, Retry(attempt=5))  # type: ignore[arg-type]  # as a stub's method is called
+    request.wait.FromMilliseconds(30_500)
+    await call(method, request, Retry(attempt=5))  # type: ignore[arg-type]  # as a stub's method is called
+    request.wait.FromSeconds(10**9)
+    await call(method, request, Retry(attempt=5))  # type: ignore[arg-type]  # as a stub's method is called
+    assert timeouts == [5, 35.5, 5]

@@ -224,7 +224,7 @@ BOUNDS = [
         "ExtendRequest.wait",
         "How long to wait for credit that other sidecars were asked to return: 0 to 60 s, never past the call's deadline.",
         "wait",
-        lambda s: extend(wait=s),
+        lambda s: extend(ttl=Duration(seconds=1), wait=s),
         [Duration(), Duration(seconds=60)],
         [Duration(seconds=60, nanos=1_000), Duration(nanos=-1_000), Duration(seconds=-1)],
     ),

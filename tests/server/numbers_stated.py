@@ -97,6 +97,22 @@ NO_BOUNDS = {
     ("Reservation.max_output_tokens", "0 when the whole price is held."),
     ("UnitPrice.above_input_tokens", "0: from the first token."),
     ("UnitPrice.unit_count", "How many units the amount buys: 1,000,000 for tokens, 1 for quantity."),
+    ("ReserveRequest.wait", "0: not at all."),
+    ("ReserveRequest.wait", "Unset: the setting recall_timeout (250 ms)."),
+    ("ExtendRequest.wait", "0: not at all."),
+    ("ExtendRequest.wait", "Unset: the setting recall_timeout (250 ms)."),
+    ("ChargeRequest.wait", "0: not at all."),
+    ("ChargeRequest.wait", "Unset: the setting recall_timeout (250 ms)."),
+    (
+        "ErrorReason.ERROR_REASON_RECALL_PENDING",
+        (
+            "Metadata: awaited_sidecars, awaited_microcredits and awaited_until, three lists in the same order whose items are "
+            "separated by commas: who has not answered, how much may come back from it, and until when at the latest it is "
+            "waited for (RFC 3339)."
+        ),
+    ),
+    ("ErrorReason.ERROR_REASON_RECALL_PENDING", "The 10 that may bring most are named."),
+    ("ErrorReason.ERROR_REASON_DAY_NOT_BEGUN", "Metadata: day_begins_at (RFC 3339), by the central store's clock."),
     ("Usage", "An explicit 0 is 0, an unset count is unknown."),
     ("Usage.quantity", "0 costs 0."),
     ("Usage.quantity", "Unset: the work's quantity, else 1."),

@@ -66,7 +66,7 @@ async def test_a_message_that_was_lost_is_sent_again(
     made = charge_id(await charge(bench, "c", 5))
     bench.wire.fates = [Fate.UNHEARD]
     waiting = asyncio.create_task(waits.posted(made, LONG))
-    while bench.wire.fates:
+    while not bench.sidecar._exchanger.contact.is_failing:
         await asyncio.sleep(0)
     bench.clock.advance(60 * SECOND)
     assert (await waiting) is not None

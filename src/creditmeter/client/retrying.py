@@ -9,13 +9,14 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 
 from creditmeter.client.errors import CallError
 
 if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
 
 _Request = TypeVar("_Request", bound="Message")
@@ -28,7 +29,8 @@ class Retry:
 
     The last attempt begins at most `total` after the first. The delay between attempts doubles from `first_delay` to
     `longest_delay`. It is shortened at random by up to a half, so that callers that lost their connection together do not
-    return together. It is at least the delay that the sidecar asks for. Each attempt has a deadline of `attempt`.
+    return together. It is at least the delay that the sidecar asks for. Each attempt has a deadline of `attempt`, and of the
+    request's `wait` more if it says how long it waits.
     """
 
     total: float = 10
@@ -43,6 +45,9 @@ class Retry:
             yield delay * random.uniform(0.5, 1)  # noqa: S311 - spreads callers, is no secret
             delay = min(2 * delay, self.longest_delay)
 
+
+_MOST_SECONDS = 3_600
+"""No sidecar lets a request wait for as long as that."""
 
 DEFAULT_RETRY = Retry()
 NO_RETRY = Retry(total=0)
@@ -62,10 +67,18 @@ async def call(
     delays = retry.delays()
     while True:
         try:
-            return await method(request, timeout=retry.attempt)
+            return await method(request, timeout=retry.attempt + _wait(request))
         except grpc.aio.AioRpcError as raised:
             error = CallError.of(raised)
             wait = max(next(delays), error.retry_delay or 0)
             if not error.is_retryable or time.monotonic() + wait > give_up_at:
                 raise error from raised
         await asyncio.sleep(wait)
+
+
+def _wait(request: "Message") -> float:
+    """The seconds that a request is willing to wait at the sidecar; 0 if it does not say."""
+    if "wait" not in request.DESCRIPTOR.fields_by_name or not request.HasField("wait"):
+        return 0
+    wait = cast("Duration", getattr(request, "wait"))  # noqa: B009 - not every message has it
+    return max(0.0, wait.ToTimedelta().total_seconds()) if abs(wait.seconds) < _MOST_SECONDS else 0

@@ -99,8 +99,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE with RetryInfo. Credit that would do is out on other sidecars, which were asked to return it and have
     not answered; retry with the same request_id. Metadata: awaited_sidecars, awaited_microcredits and awaited_until,
     three lists in the same order whose items are separated by commas: who has not answered, how much may come back
-    from it, and until when at the latest it is waited for (RFC 3339). The 10 that may bring most are named;
-    awaited_count says how many there are.
+    from it, and until when at the latest it is waited for (RFC 3339). The 10 that may bring most are named.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 29
     """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
@@ -208,8 +207,7 @@ ERROR_REASON_RECALL_PENDING: ErrorReason.ValueType  # 28
 """UNAVAILABLE with RetryInfo. Credit that would do is out on other sidecars, which were asked to return it and have
 not answered; retry with the same request_id. Metadata: awaited_sidecars, awaited_microcredits and awaited_until,
 three lists in the same order whose items are separated by commas: who has not answered, how much may come back
-from it, and until when at the latest it is waited for (RFC 3339). The 10 that may bring most are named;
-awaited_count says how many there are.
+from it, and until when at the latest it is waited for (RFC 3339). The 10 that may bring most are named.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 29
 """UNAVAILABLE. The sidecar is stopping and takes no new work; retry elsewhere or later. Commit, Release, Refund and
