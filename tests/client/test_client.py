@@ -172,8 +172,8 @@ async def test_an_attempt_lasts_as_much_longer_as_its_request_waits() -> None:
     """So that a long wait is not cut short by the client."""
     timeouts: list[float] = []
 
-    async def method(request: metering_pb2.ReserveRequest, timeout: float) -> metering_pb2.ReserveResponse:
-        timeouts.append(timeout)
+    async def method(request: metering_pb2.ReserveRequest, **options: float) -> metering_pb2.ReserveResponse:
+        timeouts.append(options["timeout"])
         return metering_pb2.ReserveResponse(replayed=bool(request.request_id))
 
     request = reserve("r")

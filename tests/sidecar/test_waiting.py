@@ -10,7 +10,7 @@ from creditmeter.core.credit.messages import Message
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Reserve
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Instant, Span
-from creditmeter.core.refusals import Contended, DayNotBegun, InsufficientCredits, RecallPending
+from creditmeter.core.refusals import Contended, DayNotBegun, InsufficientCredits, RecallPending, ShuttingDown
 from creditmeter.sidecar import asking
 from creditmeter.sidecar.asking import QUICK_ROUNDS
 from creditmeter.sidecar.outcomes import Outcome
@@ -112,6 +112,15 @@ async def test_a_long_wait_ends_at_once_when_no_credit_can_come(bench: Bench, ot
     await bench.account(permanent=20)
     await held(bench, "r", 20)
     assert isinstance(await patient(other, "all", 20, LONG), InsufficientCredits)
+
+
+async def test_a_sidecar_that_stops_does_not_let_requests_wait(bench: Bench, other: Bench) -> None:
+    """They are told so at once, and may ask another sidecar."""
+    async with credit_out(bench, other):
+        waiting = asyncio.create_task(patient(other, "r", 20, LONG))
+        await has_asked(other)
+        other.sidecar.drain()
+        assert isinstance(await waiting, ShuttingDown)
 
 
 class _Thief:

@@ -66,6 +66,12 @@ class ExchangePlanner:
         for record in self._records.marked(Mark.WAITED_FOR):
             self.fail(record.account_id, error)
 
+    def look_again(self) -> None:
+        """Have all waiting requests be decided again with what is in hand: what is decided may have changed."""
+        for record in self._records.marked(Mark.WAITED_FOR):
+            for each in record.waiting:
+                each.pass_on(InHand())
+
     def urgent(self) -> list[AccountId]:
         """The accounts that need an exchange at once: those of waiting requests first, then those that were recalled."""
         records = [each for each in self._records.marked(Mark.WAITED_FOR) if any(one.needs_exchange for one in each.waiting)]

@@ -183,6 +183,7 @@ class Sidecar:
     def drain(self) -> None:
         """Take no new work any more. Commit, Release, Refund and charges of incurred cost still work."""
         self.meter.is_draining = True
+        self._planner.look_again()
         self._become(Condition.DRAINING)
 
     async def holds_ended(self, most_seconds: float) -> None:
