@@ -28,7 +28,7 @@ from creditmeter.central.queries.usage import UsageReader
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.migrating import migrate
 from creditmeter.core.ids import PlanId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 
 
 class CentralStore:
@@ -37,6 +37,8 @@ class CentralStore:
     `now` reads the store's clock. If it is None, the PostgreSQL server's own clock is read; SQLite has none. With an
     `auto_create_plan` an unknown account is created with that plan when it is first touched. If `notifies` is false (for an
     engine that has PostgreSQL's protocol but no NOTIFY), sidecars find recalls by polling.
+
+    `on_reading` are called with each reading of the store's clock, and when that was asked and answered by `boot`.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class CentralStore:
         auto_create_plan: PlanId | None = None,
         *,
         notifies: bool = True,
+        boot: Callable[[], Span] = lambda: Span(0),
     ) -> None:
         self.database = Database(url, notifies=notifies)
-        clock = StoreClock(now)
+        clock = StoreClock(now, boot)
+        self.on_reading = clock.on_reading
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite
         self.notifications: Notifications = _server_notifications(self.database, poll) if can_notify else poll

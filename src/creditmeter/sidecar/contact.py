@@ -28,10 +28,6 @@ class Contact:
         self._next_attempt = Span(0)
         self._since: Span | None = None
         self._last = Span(0)
-        self.clock_offset: Span | None = None
-        """How far the store's clock was ahead of this machine's at its last answer with a time, in microseconds; None: none
-        yet.
-        """
 
     def check(self, boot: Span) -> None:
         """Fail while an attempt would be too early.

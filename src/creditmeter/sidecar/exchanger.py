@@ -364,7 +364,6 @@ class Exchanger:
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
                 book.snapshot = snapshot(answered.message, reply)
-                self.contact.clock_offset = Span(reply.balance.as_of - self._clock.wall())
                 book.forget_reported(answered.message.refused)
                 self._planner.note_answer(account_id, answered.plan, reply, self._clock.boot())
                 answered.plan.pass_on(reply)

@@ -15,9 +15,10 @@ import structlog
 
 from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
+from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import MINUTE, SECOND, Instant, Span
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
@@ -27,7 +28,7 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.card_keeper import CardKeeper
-from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
@@ -44,6 +45,9 @@ _RETRY_SECONDS = 0.01
 
 PRUNE_INTERVAL = MINUTE
 """Between searches for what is old."""
+
+PRUNED_BY = HOUR
+"""What is pruned is as old as it has to be by the least that the time of day was for this long."""
 
 LONGEST_REST = Span(5 * SECOND)
 """Housekeeping looks at the books this often, also if nothing was recorded and nothing is known to be due."""
@@ -70,10 +74,11 @@ class Sidecar:
     """Meters for the workers beside it. `meter` changes things, `reader` answers questions."""
 
     def __init__(
-        self, journal: Journal, central: CentralStore, clock: Clock, own_card: LoadedCard, limits: Limits, rhythm: Rhythm
+        self, journal: Journal, central: CentralStore, clock: SidecarClock, own_card: LoadedCard, limits: Limits, rhythm: Rhythm
     ) -> None:
         self._journal = journal
         self._clock = clock
+        clock.not_before(journal.identity.clock)
         self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
@@ -83,9 +88,11 @@ class Sidecar:
         self._due_at = Span(0)
         self._changes_seen = 0
         self._logged = ""
+        self._least = LeastClock(PRUNED_BY)
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
+        clock.on_step.append(self.books.note_step)
         self._planner = ExchangePlanner(self.records)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
@@ -123,7 +130,7 @@ class Sidecar:
             central=CentralContact(
                 is_reachable=last is not None and not contact.is_failing,
                 seen_at=None if last is None else Instant(at.now - (at.boot - last)),
-                clock_offset=contact.clock_offset,
+                clock_offset=self._clock.offset,
             ),
             rate_card_version=self.card_keeper.version_in_force,
             journal_bytes=await self._journal.size(),
@@ -146,6 +153,8 @@ class Sidecar:
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
+        at = self.books.moment()
+        self._least.read(at.now, at.boot)
         await self.books.reload()
         await self.card_keeper.load()
         try:
@@ -296,6 +305,7 @@ class Sidecar:
         """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy if there may be
         anything to do. What fails is done in the next round.
         """
+        self._clock.look()
         try:
             self._check_files()
             if self._journal.has_failed:
@@ -354,21 +364,23 @@ class Sidecar:
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
         self.books.write_image()
+        self._least.read(at.now, at.boot)
         if prunes:
-            self._prune(at.now)
+            self._prune(self._least.at(at.boot))
         due_at = self._lease_keeper.keep()
         rested = Span(at.boot + LONGEST_REST)
         self._changes_seen, self._due_at = changes, rested if due_at is None else min(due_at, rested)
 
-    def _prune(self, now: Instant) -> None:
-        """Drop from disk what nobody can ask for any more.
+    def _prune(self, surely: Instant | None) -> None:
+        """Drop from disk what nobody can ask for any more, if it is as late as this for sure.
 
         Raises:
             StorageUnavailable: the journal cannot be written.
         """
         self.card_keeper.prune()
         kept_for = self._limits.max_hold_lifetime + self._limits.late_commit_window + self._rhythm.retention
-        self.books.drop_before(Instant(now - kept_for))
+        if surely is not None:
+            self.books.drop_before(Instant(surely - kept_for))
 
     async def _recover(self) -> None:
         """Read the books from disk again, once it can be written. What was never acknowledged is gone from memory too."""
