@@ -153,7 +153,7 @@ def _reclaim_at_once(one: Ledger, lease: Any, message: Any, renewed: Callable[..
     return replace(renewed(one, lease, message), reclaim_at=one.now)
 
 
-def _nothing_to_reclaim(_ledger: Ledger) -> None:
+def _nothing_to_reclaim(_ledger: Ledger, _surely: Instant | None) -> None:
     return None
 
 

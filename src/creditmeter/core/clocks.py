@@ -143,7 +143,9 @@ class LeastClock:
         self._least = min(self._least, offset)
 
     def at(self, boot: Span) -> Instant | None:
-        """The time of day; None if it has not been read for long enough. It may be old by up to twice that time."""
-        if self._before is None:
-            return None
-        return Instant(boot + min(self._before, self._least))
+        """The time of day; None if it has not been read for long enough. A step forward counts after twice that at most."""
+        return None if self._before is None else self.so_far(boot)
+
+    def so_far(self, boot: Span) -> Instant:
+        """The time of day by all readings until now, at least the first one, however short the while."""
+        return Instant(boot + (self._least if self._before is None else min(self._before, self._least)))

@@ -13,9 +13,10 @@ import structlog
 
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
 from creditmeter.central.store import CentralStore
+from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.instants import HOUR, SECOND, Instant, Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.values import replace
@@ -24,7 +25,7 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
-from creditmeter.sidecar.contact import Contact
+from creditmeter.sidecar.contact import Attempt, Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
@@ -78,6 +79,8 @@ class Exchanger:
         self._told_of_no_right = False
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
+        self._least = LeastClock(Span(settings.lease_ttl + settings.max_hold_lifetime + HOUR))
+        self._surely()
 
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""
@@ -192,13 +195,21 @@ class Exchanger:
             if deleted:
                 _log.info("old rows of the central store deleted", **deleted)
 
+    def _surely(self) -> Instant:
+        """As how late the time is taken where leases of lost sidecars are reclaimed: a clock that was set forward has to stay
+        so for as long as they are waited for.
+        """
+        at = self._books.moment()
+        self._least.read(at.now, at.boot)
+        return self._least.so_far(at.boot)
+
     async def _reclaim(self) -> None:
         """Reclaim the leases of lost sidecars, an account at a time: a fault in one must not stop the others."""
-        after = None
-        while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE):
+        after, surely = None, self._surely()
+        while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE, surely):
             for account_id in page:
                 try:
-                    await self._central.exchanges.reclaim(account_id)
+                    await self._central.exchanges.reclaim(account_id, surely)
                 except CentralUnavailable:
                     raise
                 except CentralRowDamaged:  # the log has it
@@ -343,7 +354,8 @@ class Exchanger:
 
     async def _send(self, unanswered: Sequence[UnansweredMessage]) -> None:
         is_steady = self.contact.is_steady(self._clock.boot())  # now, not when a message was first sent
-        messages = [replace(each.message, is_steady=is_steady) for each in unanswered]
+        surely = self._surely()
+        messages = [replace(each.message, is_steady=is_steady, surely=surely) for each in unanswered]
         with self._attempt():
             replies = await self._central.exchanges.exchange(messages)
         if isinstance(replies, Fenced):
@@ -376,22 +388,5 @@ class Exchanger:
                 answered.plan.pass_on(reply)
                 self._books.drop_if_empty(account_id)
 
-    def _attempt(self) -> "_Attempt":
-        return _Attempt(self.contact, self._clock)
-
-
-class _Attempt:
-    """One call to the central store: refused while it is too early, and its success or failure noted."""
-
-    def __init__(self, contact: Contact, clock: Clock) -> None:
-        self._contact = contact
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        self._contact.check(self._clock.boot())
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, CentralUnavailable) and not error.is_crowded:
-            self._contact.failed(self._clock.boot())
-        elif error is None:
-            self._contact.succeeded(self._clock.boot())
+    def _attempt(self) -> Attempt:
+        return Attempt(self.contact, self._clock)

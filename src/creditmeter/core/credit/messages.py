@@ -62,9 +62,10 @@ class Message(Value, frozen=True):
 
     The sidecar authorises on its leases for `lease_ttl` from when the message was sent, and what it authorises may be held for
     `max_hold_lifetime`. `is_steady`: the sidecar has been in touch with the central store for so long that every other sidecar
-    must have sent a message as well; only then may silent sidecars be given up for lost. `answers`: the message was composed
-    after the sidecar was notified that others wait for credit of this account. `refused` are the calls that were refused for
-    lack of credit since the last message.
+    must have sent a message as well; only then may silent sidecars be given up for lost, and not before it is as late as that
+    for `surely` as well, the least that the sidecar took the time for lately (None: nothing is known of that). `answers`: the
+    message was composed after the sidecar was notified that others wait for credit of this account. `refused` are the calls
+    that were refused for lack of credit since the last message.
     """
 
     sidecar_id: SidecarId
@@ -80,6 +81,7 @@ class Message(Value, frozen=True):
     is_steady: bool = False
     answers: bool = True
     refused: tuple[RefusedCall, ...] = ()
+    surely: Instant | None = None
 
 
 class LeaseTerms(Value, frozen=True):

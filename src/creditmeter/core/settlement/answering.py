@@ -40,7 +40,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     note_message(ledger, message.sidecar_id, answers=message.answers)
     _take_over_reports(ledger, message)
     if message.is_steady:
-        reclaim_lost(ledger)
+        reclaim_lost(ledger, message.surely)
     close_ended(ledger)  # so that what ended lapses before the plan gives, if no lease may need it any more
     ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
@@ -65,13 +65,15 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     )
 
 
-def reclaim_lost(ledger: Ledger) -> None:
-    """Close the leases whose sidecars were silent for as long as anything authorised on them can last.
+def reclaim_lost(ledger: Ledger, surely: Instant | None) -> None:
+    """Close the leases whose sidecars were silent for as long as anything authorised on them can last. A clock that was set
+    forward does not make that shorter: the time is not taken for later than `surely`.
 
     They stay closed. What is posted on them later is treated as excess.
     """
+    now = ledger.now if surely is None else min(ledger.now, surely)
     for lease in list(ledger.leases.values()):
-        if lease.reclaim_at <= ledger.now:
+        if lease.reclaim_at <= now:
             ledger.put_lease(replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO, closed=True))
 
 
