@@ -64,8 +64,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class CentralContact:
-    """What is known of the central store: whether the last call succeeded, when it last answered, and how far its clock was
-    ahead of this machine's then, in microseconds. None: not known.
+    """What is known of the central store: whether the last call succeeded, when it last answered, and how far the time of day,
+    which is its clock's, is ahead of this machine's wall clock, in microseconds. None: not known.
     """
 
     is_reachable: bool
