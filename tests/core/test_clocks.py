@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditmeter.core.clocks import DRIFT_PARTS_PER_MILLION, STEP, HostClock, LeastClock, RemoteClock, Step
+from creditmeter.core.clocks import DRIFT_PARTS_PER_MILLION, STEP, ClockStep, HostClock, LeastClock, RemoteClock
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from tests.clocks import NOON
 
@@ -16,7 +16,7 @@ STEPS = (-400 * DAY, -HOUR, -SECOND, SECOND, 75 * MINUTE, 400 * DAY)
 _MILLISECOND = SECOND // 1_000
 
 
-def readings(clock: HostClock, wrong: Sequence[int], every: int = SECOND) -> list[Step]:
+def readings(clock: HostClock, wrong: Sequence[int], every: int = SECOND) -> list[ClockStep]:
     """Read a clock that is wrong by so much at each reading, one after another. Returns the steps that were believed."""
     found = []
     for number, error in enumerate(wrong):
@@ -67,7 +67,7 @@ def test_a_clock_that_was_never_set_is_not_believed_at_once() -> None:
     clock = HostClock(PATIENCE)
     clock.not_before(NOON, BOOT)
     (put_right,) = readings(clock, [*[-NOON] * 20, *[HOUR] * 40])
-    assert put_right == Step(Instant(NOON + 50 * SECOND), Instant(NOON + HOUR + 50 * SECOND))
+    assert put_right == ClockStep(Instant(NOON + 50 * SECOND), Instant(NOON + HOUR + 50 * SECOND))
 
 
 def test_time_that_passed_while_nothing_ran_is_no_step() -> None:
@@ -115,7 +115,7 @@ def test_a_step_of_the_other_clock_is_followed_at_once(step: int) -> None:
     boot = Span(BOOT + MINUTE)
     error = clock.error_at(Span(boot + 2)) + 1
     sure = step + (error if step > 0 else -error)
-    assert clock.learn(Instant(NOON + MINUTE + sure), boot, Span(boot + 2)) == Step(
+    assert clock.learn(Instant(NOON + MINUTE + sure), boot, Span(boot + 2)) == ClockStep(
         Instant(NOON + MINUTE + 1), Instant(NOON + MINUTE + sure + 1)
     )
     assert clock.drift == 0

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from creditmeter.core.clocks import Step
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.sidecar.clock import SidecarClock, SystemClock
 from tests.clocks import NOON, ManualClock
@@ -12,20 +12,20 @@ PATIENCE = Span(30 * SECOND)
 
 
 @pytest.fixture
-def steps() -> list[Step]:
+def steps() -> list[ClockStep]:
     """The steps that listeners were told of."""
     return []
 
 
 @pytest.fixture
-def time(clock: ManualClock, steps: list[Step]) -> SidecarClock:
+def time(clock: ManualClock, steps: list[ClockStep]) -> SidecarClock:
     """The clock of a sidecar on a machine with these clocks."""
     time = SidecarClock(clock, PATIENCE)
     time.on_step.append(steps.append)
     return time
 
 
-def test_without_an_answer_it_is_the_machines_time(time: SidecarClock, clock: ManualClock, steps: list[Step]) -> None:
+def test_without_an_answer_it_is_the_machines_time(time: SidecarClock, clock: ManualClock, steps: list[ClockStep]) -> None:
     """Of which a step has to last. Nobody knows then by how much it is wrong."""
     assert time.wall() == clock.wall()
     clock.step_wall(DAY)
@@ -38,7 +38,7 @@ def test_without_an_answer_it_is_the_machines_time(time: SidecarClock, clock: Ma
 
 @pytest.mark.parametrize("wrong", [-400 * DAY, -HOUR, 3 * SECOND, 400 * DAY])
 def test_the_stores_time_counts_whatever_the_machine_says(
-    time: SidecarClock, clock: ManualClock, steps: list[Step], wrong: int
+    time: SidecarClock, clock: ManualClock, steps: list[ClockStep], wrong: int
 ) -> None:
     """From its first answer on, carried on by the clock that nobody sets."""
     clock.step_wall(wrong)
@@ -52,13 +52,13 @@ def test_the_stores_time_counts_whatever_the_machine_says(
     assert time.error == MINUTE // 5_000
 
 
-def test_a_step_of_the_store_is_followed_and_told(time: SidecarClock, clock: ManualClock, steps: list[Step]) -> None:
+def test_a_step_of_the_store_is_followed_and_told(time: SidecarClock, clock: ManualClock, steps: list[ClockStep]) -> None:
     """Its clock is the one that counts."""
     time.learn(NOON, clock.boot(), clock.boot())
     with capture_logs() as logs:
         time.learn(Instant(NOON + HOUR), clock.boot(), clock.boot())
     assert time.wall() == NOON + HOUR
-    assert steps[-1] == Step(NOON, Instant(NOON + HOUR))
+    assert steps[-1] == ClockStep(NOON, Instant(NOON + HOUR))
     stepped, apart = logs
     assert (stepped["event"], stepped["log_level"]) == ("the central store's clock was set", "warning")
     assert (stepped["before"], stepped["after"]) == ("2026-11-24T12:00:00.000+00:00", "2026-11-24T13:00:00.000+00:00")

@@ -17,7 +17,7 @@ DRIFT_PARTS_PER_MILLION = 200
 _MILLION = 1_000_000
 
 
-class Step(Value, frozen=True):
+class ClockStep(Value, frozen=True):
     """A change of what is believed to be the time of day, other than by what passed: it was `before`, and is `after`.
 
     With `is_first` the central store answered for the first time: `before` was this machine's own time.
@@ -52,7 +52,7 @@ class HostClock:
         """
         self._least = earlier - boot
 
-    def read(self, wall: Instant, boot: Span) -> Step | None:
+    def read(self, wall: Instant, boot: Span) -> ClockStep | None:
         """Take a reading of both clocks. Returns a step that is believed from now on."""
         seen = wall - boot
         if self._offset is None:
@@ -65,7 +65,7 @@ class HostClock:
         if boot - self._doubted_since < self._patience:
             return None
         before, self._offset, self._doubted = self.at(boot), seen, None
-        return Step(before, wall)
+        return ClockStep(before, wall)
 
     def at(self, boot: Span) -> Instant:
         """The time of day at a moment of the boot-time clock."""
@@ -86,7 +86,7 @@ class RemoteClock:
         self._learned_at = Span(0)
         self._first: tuple[int, Span] = 0, Span(0)
 
-    def learn(self, said: Instant, asked: Span, answered: Span) -> Step | None:
+    def learn(self, said: Instant, asked: Span, answered: Span) -> ClockStep | None:
         """Take an answer of the other machine. Returns a step that its clock made since the last one."""
         offset, error = said - (asked + answered) // 2, (answered - asked + 1) // 2
         before, known = self._offset, self.error_at(answered)
@@ -98,7 +98,7 @@ class RemoteClock:
             self._first = offset, answered
         if before is None or apart - error - known < STEP:
             return None
-        return Step(Instant(answered + before), Instant(answered + offset))
+        return ClockStep(Instant(answered + before), Instant(answered + offset))
 
     @property
     def is_known(self) -> bool:

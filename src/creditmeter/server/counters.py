@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import grpc
 
-from creditmeter.core.clocks import Step
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.instants import Span
 from creditmeter.core.metering.committed_holds import CommittedHold
@@ -36,7 +36,7 @@ class Counters:
         store's clock runs than this machine's, in parts of one.
         """
 
-    def clock_step(self, step: Step) -> None:
+    def clock_step(self, step: ClockStep) -> None:
         """Count a step of the time of day."""
 
     def pruned(self, table: str, count: int) -> None:

@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIServer
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
-from creditmeter.core.clocks import Step
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.committed_holds import CommittedHold
@@ -106,7 +106,7 @@ class Metrics(Counters):
         self._offset.set(offset / SECOND)
         self._drift.set(drift)
 
-    def clock_step(self, step: Step) -> None:
+    def clock_step(self, step: ClockStep) -> None:
         """Count a step of the time of day."""
         if not step.is_first:
             self._steps.labels(_FORWARD if step.length > 0 else _BACK).inc()

@@ -11,7 +11,7 @@ memory a book is part of its account's record (`account_records.py`).
 import asyncio
 from collections.abc import Callable, Iterator
 
-from creditmeter.core.clocks import Step
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import Reservation
@@ -85,7 +85,7 @@ class Books:
             self._shift_deadlines()
         return Moment(self._now, self._clock.boot())
 
-    def note_step(self, step: Step) -> None:
+    def note_step(self, step: ClockStep) -> None:
         """Note a step of the time of day. By it no hold ends earlier or later, unless that was this machine's own before."""
         self._may_go_back = True
         if not step.is_first:

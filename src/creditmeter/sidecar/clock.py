@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from creditmeter.core.clocks import HostClock, RemoteClock, Step
+from creditmeter.core.clocks import ClockStep, HostClock, RemoteClock
 from creditmeter.core.instants import SECOND, Instant, Span, to_datetime
 
 WARNED_FROM = Span(2 * SECOND)
@@ -58,7 +58,7 @@ class SidecarClock:
         self._is_told = False
         self.offset: Span | None = None
         """How far the time of day was ahead of this machine's wall clock at the last look, in microseconds; None before one."""
-        self.on_step: list[Callable[[Step], None]] = []
+        self.on_step: list[Callable[[ClockStep], None]] = []
         self.on_look: list[Callable[[Span, float], None]] = []
 
     def wall(self) -> Instant:
@@ -93,7 +93,7 @@ class SidecarClock:
         before = self.wall()
         step = self._store.learn(said, asked, answered)
         if is_first:
-            self._stepped(Step(before, self.wall(), is_first=True))
+            self._stepped(ClockStep(before, self.wall(), is_first=True))
         elif step is not None:
             _log.warning("the central store's clock was set", before=_text(step.before), after=_text(step.after))
             self._stepped(step)
@@ -133,7 +133,7 @@ class SidecarClock:
             wall, after = self._machine.wall(), self._machine.boot()
         return wall, after
 
-    def _stepped(self, step: Step) -> None:
+    def _stepped(self, step: ClockStep) -> None:
         for listener in self.on_step:
             listener(step)
 
