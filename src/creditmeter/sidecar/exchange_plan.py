@@ -58,7 +58,8 @@ class ExchangePlan:
     """What a message about an account asks for and gives back.
 
     With `gives_back` all idle credit returns but `keep`, in microcredits. `answers_recall` says that the message answers a
-    recall of which this sidecar was notified. `waiting` are the requests that receive the reply.
+    recall of which this sidecar was notified. `waiting` are the requests that receive the reply. With `is_last` the sidecar
+    stops and no request waits: nothing is authorised on the account's leases from here on.
     """
 
     need: Need | None
@@ -66,6 +67,7 @@ class ExchangePlan:
     keep: Microcredits
     answers_recall: bool
     waiting: tuple[WaitingRequest, ...]
+    is_last: bool = False
 
     def pass_on(self, reply: AccountReply) -> None:
         """Hand the reply to every request that the message asked for."""

@@ -132,7 +132,8 @@ class ExchangePlanner:
             idle = _enough_for_some(waiting, idle)
         need = _need(record, book, idle, at.boot, may_refill=not gives_back)
         self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED)
-        return ExchangePlan(need, gives_back, idle, answers_recall, waiting)
+        is_last = self.returns_all and not waiting
+        return ExchangePlan(need, gives_back, idle, answers_recall, waiting, is_last)
 
 
 def _need(record: AccountRecord, book: Book, idle: Microcredits, boot: Span, *, may_refill: bool) -> Need | None:

@@ -64,7 +64,8 @@ class Message(Value, frozen=True):
     `max_hold_lifetime`. `is_steady`: the sidecar has been in touch with the central store for so long that every other sidecar
     must have sent a message as well; only then may silent sidecars be given up for lost. `answers`: the message was composed
     after the sidecar was notified that others wait for credit of this account. `refused` are the calls that were refused for
-    lack of credit since the last message.
+    lack of credit since the last message. Without `authorises` the sidecar stops: it authorises nothing on any of its leases
+    from here on, unless the answer to a later message, also one of its next start, renews them.
     """
 
     sidecar_id: SidecarId
@@ -80,6 +81,7 @@ class Message(Value, frozen=True):
     is_steady: bool = False
     answers: bool = True
     refused: tuple[RefusedCall, ...] = ()
+    authorises: bool = True
 
 
 class LeaseTerms(Value, frozen=True):

@@ -37,7 +37,7 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     The order matters: take over what the sidecar reports, post its charges and refunds, repay debt, and then lease what is
     left.
     """
-    note_message(ledger, message.sidecar_id, answers=message.answers)
+    note_message(ledger, message.sidecar_id, answers=message.answers or not message.authorises)
     _take_over_reports(ledger, message)
     if message.is_steady:
         reclaim_lost(ledger)
@@ -98,9 +98,14 @@ def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
 
 
 def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
-    """The lease after its sidecar reported it just now: trusted for its TTL again, and to be reclaimed later."""
-    trusted_until = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
-    reclaim_at = after(trusted_until, Span(message.max_hold_lifetime + RECLAIM_GRACE))
+    """The lease after its sidecar reported it just now: trusted for its TTL again, and to be reclaimed later.
+
+    A sidecar that stops authorises nothing more: its leases are trusted no longer, and nobody waits for it. What it reported as
+    held stays out for as long as that of any other sidecar.
+    """
+    may_last = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
+    trusted_until = may_last if message.authorises else ledger.now
+    reclaim_at = after(may_last, Span(message.max_hold_lifetime + RECLAIM_GRACE))
     return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
 
 

@@ -26,8 +26,9 @@ class Wish(Value, frozen=True):
 def note_message(ledger: Ledger, sidecar_id: SidecarId, *, answers: bool) -> None:
     """Note in the recalls that a message came from a sidecar, and drop recalls that are over.
 
-    Only a message that `answers` says what is idle now. A message that was composed before the sidecar was notified, and was
-    long under way, says what was idle then. For the central store's own recall any message is an answer.
+    Only a message that `answers` says what is idle now, as does one of a sidecar that authorises nothing more. A message that
+    was composed before the sidecar was notified, and was long under way, says what was idle then. For the central store's own
+    recall any message is an answer.
     """
     for recall in list(ledger.recalls.values()):
         if _is_forgotten(recall, ledger.now):
