@@ -1,6 +1,7 @@
 """A sidecar that stopped in order is not waited for: its last message says that it authorises nothing more."""
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 
@@ -35,11 +36,11 @@ async def test_a_stop_with_an_open_hold_before_another_sidecar_is_exhausted(benc
     assert (await other.summary()).available == 0
 
 
-async def test_whoever_waits_is_told_at_once_of_a_stop(bench: Bench, other: Bench) -> None:
+async def test_whoever_waits_is_told_at_once_of_a_stop(bench: Bench, other: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recall has its answer, though the sidecar that stops never looked at its notifications."""
     await bench.account(permanent=20)
     await held(bench, "open", 20)
-    bench.sidecar._planner.recall = lambda account_id: None  # type: ignore[method-assign]  # it never looks at them
+    monkeypatch.setattr(bench.sidecar._planner, "recall", Mock())
     waiting = asyncio.create_task(reserve(other, "waits", 1))
     while not other.wire.sent or not other.sidecar.books.open(ACCOUNT).account:
         await asyncio.sleep(0.001)

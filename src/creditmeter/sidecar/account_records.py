@@ -7,6 +7,7 @@ decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
 | --- | --- | --- |
 | the book | a read, a request or a message opens it | it turns out to be empty, or all of it was pruned |
 | waiting requests | a request lacks credit | it is decided |
+| unmet requests | their callers are told to repeat them | they are repeated, or were not for a while |
 | the burn, and the pause of refills | credit is authorised | its rate is nothing again |
 | a mark | see `Mark` | see `Mark` |
 | the unanswered message | it is about to be sent | it is answered |
@@ -31,8 +32,8 @@ from enum import Enum, auto
 
 from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.core.credit.messages import Message
-from creditmeter.core.ids import AccountId, AccountKey, account_key
-from creditmeter.core.instants import Span
+from creditmeter.core.ids import AccountId, AccountKey, RequestId, account_key
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import Burn
 from creditmeter.journal.faults import AccountDamaged
@@ -73,6 +74,16 @@ class UnansweredMessage:
     since: Span
 
 
+@dataclass(frozen=True, slots=True)
+class UnmetRequest:
+    """A request whose caller was told to repeat it: when it was first asked for, by the central store's count, and until when
+    it keeps its place, on the boot-time clock.
+    """
+
+    asked_at: Instant
+    until: Span
+
+
 @dataclass(slots=True, eq=False)
 class AccountRecord:
     """What is remembered of one account. Moments are on the boot-time clock.
@@ -89,6 +100,7 @@ class AccountRecord:
     reported_at: Span = Span(0)
     unreported_since: Span | None = None
     waiting: list[WaitingRequest] = field(default_factory=list)
+    unmet: dict[RequestId, UnmetRequest] = field(default_factory=dict)
     burn: Burn | None = None
     no_refill_before: Span = Span(0)
     unanswered: UnansweredMessage | None = None
@@ -99,7 +111,7 @@ class AccountRecord:
     @property
     def is_needed(self) -> bool:
         """Whether anything is left to remember. Waiting requests and an unanswered message have a mark each."""
-        return self.book is not None or self.burn is not None or self.damage is not None or bool(self.marks)
+        return self.book is not None or self.burn is not None or self.damage is not None or bool(self.marks or self.unmet)
 
     def drop_book(self) -> None:
         """Forget the book, and with it how it was used and reported."""

@@ -12,11 +12,11 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.messages import Answer, Need
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
-from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
+from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark, UnmetRequest
 from creditmeter.sidecar.exchange_plan import ExchangePlan, InHand, WaitingRequest
 
 REFILL_PAUSE = Span(5 * SECOND)
@@ -36,16 +36,20 @@ class ExchangePlanner:
     # Waiting requests.
 
     @contextlib.contextmanager
-    def waiting_request(self, account_id: AccountId, until: float) -> Iterator[WaitingRequest]:
+    def waiting_request(self, account_id: AccountId, request_id: RequestId, until: float) -> Iterator[WaitingRequest]:
         """Have a request wait for credit, for as long as the block runs. If it ends while credit is recalled for it, the
-        central store is notified at once, because requests of others may be next.
+        central store is notified at once, because requests of others may be next. If its caller is told to repeat it, it keeps
+        its place for a while instead.
         """
-        request = WaitingRequest(until)
+        unmet = self._records.open(account_id).unmet.pop(request_id, None)
+        request = WaitingRequest(until, None if unmet is None else unmet.asked_at)
         self._records.add_waiting(account_id, request)
         try:
             yield request
         finally:
-            if request.notified_until is not None:
+            if request.repeated_until is not None and request.asked_at is not None:
+                self._records.open(account_id).unmet[request_id] = UnmetRequest(request.asked_at, request.repeated_until)
+            elif request.notified_until is not None:
                 self._records.mark(account_id, Mark.RETRACTED)
                 self.woken.set()
             self._records.remove_waiting(account_id, request)
@@ -99,8 +103,9 @@ class ExchangePlanner:
             self._records.open(account_id).no_refill_before = Span(boot + REFILL_PAUSE)
 
     def forget_unused(self, boot: Span) -> None:
-        """Forget the rate of accounts that were not used for long."""
+        """Forget the rate of accounts that were not used for long, and requests that were not repeated."""
         for record in list(self._records):
+            record.unmet = {key: each for key, each in record.unmet.items() if boot < each.until}
             if record.burn is not None and not record.burn.in_a_horizon(boot):
                 record.burn = None
                 record.no_refill_before = Span(0)
@@ -133,7 +138,8 @@ class ExchangePlanner:
         need = _need(record, book, idle, at.boot, may_refill=not gives_back)
         self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED)
         is_last = self.returns_all and not waiting
-        return ExchangePlan(need, gives_back, idle, answers_recall, waiting, is_last)
+        keeps_place = any(at.boot < each.until for each in record.unmet.values())
+        return ExchangePlan(need, gives_back, idle, answers_recall, waiting, is_last, keeps_place)
 
 
 def _need(record: AccountRecord, book: Book, idle: Microcredits, boot: Span, *, may_refill: bool) -> Need | None:
@@ -146,7 +152,9 @@ def _need(record: AccountRecord, book: Book, idle: Microcredits, boot: Span, *, 
         return None
     left, short = _served(record.waiting, idle)
     patience = max((each.until for each in short), default=0.0) - asyncio.get_running_loop().time()
+    asked = [each.asked_at for each in record.waiting]
     return Need(
+        since=max((each for each in asked if each is not None), default=None) if None not in asked else None,
         required=Microcredits(required),
         wanted=Microcredits(max(required, lacking)),
         smallest=Microcredits(min((min(each.smallest, each.amount - left) for each in short), default=0)),

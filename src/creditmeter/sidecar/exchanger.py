@@ -326,7 +326,7 @@ class Exchanger:
         self._books.expire(book, at.now)
         plan = self._planner.plan(book, at)
         message, change = compose(book, self._envelope(), at.now, plan.need, give_back=plan.gives_back, keep=plan.keep)
-        message = replace(message, answers=plan.answers_recall, authorises=not plan.is_last)
+        message = replace(message, answers=plan.answers_recall, authorises=not plan.is_last, keeps_place=plan.keeps_place)
         if change:
             self._books.record(change)
         if plan.is_last:
