@@ -1,7 +1,5 @@
 """The stored forms of a sidecar's leases, and of the sidecars that a recall waits for or was answered by."""
 
-from collections.abc import Mapping
-
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
@@ -24,4 +22,4 @@ class LeaseForm(Body):
 
 LEASE = Form(LeaseForm, Lease)
 AWAITED = Form(tuple[str, ...], tuple[SidecarId, ...])
-ANSWERED = Form[Mapping[SidecarId, Instant]](dict[str, int], dict[SidecarId, Instant])
+ANSWERED = Form(tuple[tuple[str, int], ...], tuple[tuple[SidecarId, Instant], ...])

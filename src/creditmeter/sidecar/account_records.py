@@ -49,6 +49,9 @@ class Mark(Enum):
     RECALLED = auto()
     """The central store sent a notification of it, and no message about it was composed since."""
 
+    FREED = auto()
+    """Credit was let go here a moment after others waited for it, and no message about it was composed since."""
+
     RETRACTED = auto()
     """A request that waited for recalled credit ended, and no message about it was composed since."""
 
@@ -91,7 +94,7 @@ class AccountRecord:
     `used_at` and `reported_at` say when a request last changed the book and when a message last stated what it holds; 0: not in
     this run. `unreported_since` is the first change of what it holds that no message stated yet. Before `no_refill_before` the
     central store is not asked for a refill. With `damage` the central store could not read the account: before
-    `no_message_before` it is not asked again.
+    `no_message_before` it is not asked again. Until `wanted_until` others may still want what is let go here.
     """
 
     account_id: AccountId
@@ -106,6 +109,7 @@ class AccountRecord:
     unanswered: UnansweredMessage | None = None
     damage: CentralRowDamaged | None = None
     no_message_before: Span = Span(0)
+    wanted_until: Span = Span(0)
     marks: set[Mark] = field(default_factory=set)
 
     @property
@@ -116,7 +120,7 @@ class AccountRecord:
     def drop_book(self) -> None:
         """Forget the book, and with it how it was used and reported."""
         self.book = None
-        self.used_at = self.reported_at = Span(0)
+        self.used_at = self.reported_at = self.wanted_until = Span(0)
         self.unreported_since = None
 
     def report(self, boot: Span) -> None:
@@ -134,6 +138,8 @@ class AccountRecords:
         self._set_aside: dict[AccountKey, AccountId] = {}
         self.unsettled = asyncio.Event()
         """Set while the next settlement may include an account."""
+        self.woken = asyncio.Event()
+        """Set when an account may need an exchange at once."""
 
     def __iter__(self) -> Iterator[AccountRecord]:
         """All records. They may be changed meanwhile, but none may be made or dropped."""

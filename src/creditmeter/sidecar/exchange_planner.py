@@ -31,7 +31,7 @@ class ExchangePlanner:
     def __init__(self, records: AccountRecords) -> None:
         self._records = records
         self.returns_all = False
-        self.woken = asyncio.Event()
+        self.woken = records.woken
 
     # Waiting requests.
 
@@ -58,9 +58,9 @@ class ExchangePlanner:
         """Pass an error on to all requests that wait on an account. A recall is answered with the next message instead: it is
         not urgent any more.
         """
-        if self._records.is_marked(account_id, Mark.RECALLED):
+        if any(self._records.is_marked(account_id, mark) for mark in (Mark.RECALLED, Mark.FREED)):
             self._records.mark(account_id, Mark.RETURNING)
-        self._records.unmark(account_id, Mark.RECALLED, Mark.RETRACTED)
+        self._records.unmark(account_id, Mark.RECALLED, Mark.FREED, Mark.RETRACTED)
         record = self._records.find(account_id)
         for each in record.waiting if record is not None else ():
             each.pass_on(error)
@@ -73,8 +73,8 @@ class ExchangePlanner:
     def urgent(self) -> list[AccountId]:
         """The accounts that need an exchange at once: those of waiting requests first, then those that were recalled."""
         records = [each for each in self._records.marked(Mark.WAITED_FOR) if any(one.needs_exchange for one in each.waiting)]
-        records += self._records.marked(Mark.RECALLED)
-        records += self._records.marked(Mark.RETRACTED)
+        for mark in (Mark.RECALLED, Mark.FREED, Mark.RETRACTED):
+            records += self._records.marked(mark)
         return list(dict.fromkeys(each.account_id for each in records))
 
     # Credit in hand.
@@ -113,9 +113,14 @@ class ExchangePlanner:
 
     # Credit that is given back.
 
-    def recall(self, account_id: AccountId) -> None:
-        """Note that others wait for credit of this account, or that the central store wants a message about it."""
+    def recall(self, account_id: AccountId, wanted_until: Span = Span(0)) -> None:
+        """Note that others wait for credit of this account, or that the central store wants a message about it. What is let go
+        here until `wanted_until`, on the boot-time clock, is given back at once as well.
+        """
         self._records.mark(account_id, Mark.RECALLED)
+        record = self._records.find(account_id)
+        if record is not None:
+            record.wanted_until = max(record.wanted_until, wanted_until)
         self.woken.set()
 
     def give_back(self, account_id: AccountId) -> None:
@@ -130,13 +135,13 @@ class ExchangePlanner:
         """
         record = self._records.open(book.account_id)
         answers_recall = Mark.RECALLED in record.marks
-        gives_back = self.returns_all or answers_recall or Mark.RETURNING in record.marks
+        gives_back = self.returns_all or not record.marks.isdisjoint((Mark.RECALLED, Mark.FREED, Mark.RETURNING))
         waiting = tuple(record.waiting)
         idle = book.idle_once_renewed(at.now)
         if gives_back:
             idle = _enough_for_some(waiting, idle)
         need = _need(record, book, idle, at.boot, may_refill=not gives_back)
-        self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED)
+        self._records.unmark(book.account_id, Mark.RECALLED, Mark.FREED, Mark.RETURNING, Mark.RETRACTED)
         is_last = self.returns_all and not waiting
         keeps_place = any(at.boot < each.until for each in record.unmet.values())
         return ExchangePlan(need, gives_back, idle, answers_recall, waiting, is_last, keeps_place)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.credit.leases import Moment
+from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.book import Book
@@ -88,7 +89,7 @@ class LeaseKeeper:
             CentralUnavailable: the store does not answer any more.
         """
         async for account_id in notifications:
-            self._planner.recall(account_id)
+            self._planner.recall(account_id, Span(self._books.moment().boot + REPEAT_GRACE))
 
     def keep(self) -> Span | None:
         """Have leases that are in use renewed, and those that are not given back, with the next settlement.

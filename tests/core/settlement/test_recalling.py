@@ -4,7 +4,7 @@ import pytest
 
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.grants import Grant
-from creditmeter.core.instants import DAY, MINUTE, Instant, Span
+from creditmeter.core.instants import DAY, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
 from creditmeter.core.settlement.recalling import recall_everything
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
@@ -246,17 +246,18 @@ def test_the_waiter_itself_may_get_more_than_it_lacks() -> None:
 # Kinds of needs.
 
 
-def test_a_need_without_patience_waits_for_nothing() -> None:
-    """It is answered that more may come, and no sidecar is asked for it."""
+def test_a_need_without_patience_is_answered_when_it_is_repeated() -> None:
+    """It is answered that more may come; the sidecars that may have it are asked, and nobody is told of their answers."""
     central = central_with(5)
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(5))
-    assert outcome(asker.exchange(MORNING, asks=need(3, patience=Span(0)))) == (0, 3, True)
-    assert (asker.recall(), central.notified) == (None, set())
+    impatient = need(3, patience=Span(0))
+    assert outcome(asker.exchange(MORNING, asks=impatient)) == (0, 3, True)
+    assert central.notified == {"b"}
     holder.exchange(MORNING, held=5)
-    central.give(grant("more", 2), MORNING)
-    other = Peer(central, "c")
-    assert outcome(other.exchange(later(MORNING, TRUSTED), asks=need(3, patience=Span(0)))) == (0, 3, False)
+    assert not asker.is_notified()
+    assert outcome(asker.exchange(later(MORNING, SECOND), asks=impatient)) == (0, 3, False)
+    assert asker.recall() is None
 
 
 def test_a_need_of_which_a_part_is_of_use() -> None:

@@ -72,8 +72,8 @@ class Message(Value, frozen=True):
     must have sent a message as well; only then may silent sidecars be given up for lost. `answers`: the message was composed
     after the sidecar was notified that others wait for credit of this account. `refused` are the calls that were refused for
     lack of credit since the last message. Without `authorises` the sidecar stops: it authorises nothing on any of its leases
-    from here on, unless the answer to a later message, also one of its next start, renews them. `keeps_place`: beside those that the need is for, there are requests whose
-    callers were told a moment ago to ask again.
+    from here on, unless the answer to a later message, also one of its next start, renews them. `keeps_place`: beside those
+    that the need is for, there are requests whose callers were told a moment ago to ask again.
     """
 
     sidecar_id: SidecarId

@@ -45,8 +45,10 @@ def note_message(ledger: Ledger, sidecar_id: SidecarId, *, answers: bool) -> Non
 
 def _answered(recall: Recall, sidecar_id: SidecarId, now: Instant) -> Recall:
     awaited = tuple(each for each in recall.awaited if each != sidecar_id)
-    answered = {**recall.answered, sidecar_id: max(now, recall.asked_at)} if recall.purpose is Purpose.LEASE else {}
-    return replace(recall, awaited=awaited, answered=answered)
+    if recall.purpose is not Purpose.LEASE:
+        return replace(recall, awaited=awaited)
+    answered = dict(recall.answered) | {sidecar_id: Instant(max(now, recall.asked_at))}
+    return replace(recall, awaited=awaited, answered=tuple(sorted(answered.items())))
 
 
 def _is_forgotten(recall: Recall, now: Instant) -> bool:
@@ -96,11 +98,11 @@ def _asked_again(ledger: Ledger, existing: Recall, wish: Wish) -> Recall:
     again = replace(existing, amount=wish.amount, smallest=wish.smallest, deadline=deadline, is_ready=False)
     if wish.purpose is not Purpose.LEASE:
         return again
-    heard = {each for each, moment in existing.answered.items() if wish.since is not None and wish.since <= moment}
+    heard = {each for each, moment in existing.answered if wish.since is not None and wish.since <= moment}
     anew = [each for each in _holders(ledger, wish.sidecar_id) if each not in heard and each not in existing.awaited]
     asked_at = existing.asked_at
     if wish.since is None:
-        asked_at = Instant(max(ledger.now, asked_at, *(moment + 1 for moment in existing.answered.values())))
+        asked_at = Instant(max(ledger.now, asked_at, *(moment + 1 for _, moment in existing.answered)))
     return replace(again, awaited=(*existing.awaited, *anew), asked_at=asked_at)
 
 
@@ -163,7 +165,8 @@ def heard_since(ledger: Ledger, waiting: Recall) -> Instant | None:
     """
     if _most_that_can_come(ledger, replace(waiting, awaited=())) >= waiting.smallest:
         return None
-    heard = [waiting.answered.get(each) for each in _holders(ledger, waiting.sidecar_id)]
+    answered = dict(waiting.answered)
+    heard = [answered.get(each) for each in _holders(ledger, waiting.sidecar_id)]
     return min((each for each in heard if each is not None), default=None) if None not in heard else None
 
 

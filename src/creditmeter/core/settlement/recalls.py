@@ -8,14 +8,13 @@ After its deadline a need for a lease lingers for a while: its caller was told t
 that come meanwhile are noted.
 """
 
-from collections.abc import Mapping
 from enum import Enum
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import Instant
-from creditmeter.core.values import Value, field
+from creditmeter.core.values import Value
 
 CENTRAL_STORE = SidecarId("")
 """The owner of a recall that is the central store's own: it needs no credit, only a message from each sidecar."""
@@ -50,7 +49,7 @@ class Recall(Value, frozen=True):
     deadline: Instant
     awaited: tuple[SidecarId, ...]
     is_ready: bool = False
-    answered: Mapping[SidecarId, Instant] = field(default_factory=dict)
+    answered: tuple[tuple[SidecarId, Instant], ...] = ()
 
     @property
     def key(self) -> tuple[SidecarId, Purpose]:

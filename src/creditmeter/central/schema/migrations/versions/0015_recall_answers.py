@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("recalls", sa.Column("answered", sa.Text, nullable=False, server_default="{}"))
+    op.add_column("recalls", sa.Column("answered", sa.Text, nullable=False, server_default="[]"))
 
 
 def downgrade() -> None:
