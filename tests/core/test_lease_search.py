@@ -486,9 +486,9 @@ class LeaseSearch(RuleBasedStateMachine):
         return answer
 
     def _assert_recalled(self, message: Message, answer: Answer) -> None:
-        """A need is refused if, and only if, what all others have idle is too little: those who answered since all of its
-        requests were first asked for, and were not asked anew since, at their word; the others who may authorise with all they
-        have; at their word those who may not. The same holds for each request of a need that is not refused.
+        """A need is refused only if what all others have idle is too little: those who answered since all of its requests were
+        first asked for at their word; the others who may authorise with all they have; at their word those who may not. The
+        same holds for each request of which is said that nothing more comes for it. None waits for what nobody can have.
         """
         central, sidecar_id = self.central, message.sidecar_id
         self.answered_at[sidecar_id] = central.decisions

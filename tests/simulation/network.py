@@ -79,7 +79,7 @@ class Link:
         await asyncio.sleep(rng.choice(network.delays))
         await self._awake()
         if name == "exchange":
-            self.renewed |= {message.account_id: sent_at for message in args[0]}
+            self.renewed |= {message.account_id: sent_at for message in args[0] if message.authorises}
         return reply
 
     async def listen(self, sidecar_id: SidecarId, _is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:

@@ -36,6 +36,12 @@ others of its account.
 """
 
 
+WANTED_FOR = Span(2 * REPEAT_GRACE)
+"""How long after a notification credit that is let go here is given back at once: longer than the answer to it counts, with the
+time that it was under way.
+"""
+
+
 class LeaseKeeper:
     """Keeps the leases of all accounts in step with their use."""
 
@@ -89,7 +95,7 @@ class LeaseKeeper:
             CentralUnavailable: the store does not answer any more.
         """
         async for account_id in notifications:
-            self._planner.recall(account_id, Span(self._books.moment().boot + REPEAT_GRACE))
+            self._planner.recall(account_id, Span(self._books.moment().boot + WANTED_FOR))
 
     def keep(self) -> Span | None:
         """Have leases that are in use renewed, and those that are not given back, with the next settlement.

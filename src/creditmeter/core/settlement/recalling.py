@@ -3,6 +3,7 @@
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.leases import OutLease
+from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, Instant, Span, after
 from creditmeter.core.settlement.ledger import Ledger
@@ -98,7 +99,7 @@ def _asked_again(ledger: Ledger, existing: Recall, wish: Wish) -> Recall:
     again = replace(existing, amount=wish.amount, smallest=wish.smallest, deadline=deadline, is_ready=False)
     if wish.purpose is not Purpose.LEASE:
         return again
-    heard = {each for each, moment in existing.answered if wish.since is not None and wish.since <= moment}
+    heard = {each for each, moment in _fresh(ledger, existing).items() if wish.since is not None and wish.since <= moment}
     anew = [each for each in _holders(ledger, wish.sidecar_id) if each not in heard and each not in existing.awaited]
     asked_at = existing.asked_at
     if wish.since is None:
@@ -159,13 +160,18 @@ def _may_be_served(ledger: Ledger, waiting: Recall) -> bool:
     return most > ledger.available if waiting.purpose is Purpose.EXCESS else most >= waiting.smallest
 
 
+def _fresh(ledger: Ledger, recall: Recall) -> dict[SidecarId, Instant]:
+    """The answers to a recall that still count. Who gave one tells of what is let go after it at once, for a while."""
+    return {each: moment for each, moment in recall.answered if ledger.now < moment + REPEAT_GRACE}
+
+
 def heard_since(ledger: Ledger, waiting: Recall) -> Instant | None:
     """Until when a request must have been asked for so that all have answered since who may have the credit that it lacks, and
     they do not; None if some have not answered yet, or what is idle would do.
     """
     if _most_that_can_come(ledger, replace(waiting, awaited=())) >= waiting.smallest:
         return None
-    answered = dict(waiting.answered)
+    answered = _fresh(ledger, waiting)
     heard = [answered.get(each) for each in _holders(ledger, waiting.sidecar_id)]
     return min((each for each in heard if each is not None), default=None) if None not in heard else None
 
