@@ -421,15 +421,23 @@ class LeaseSearch(RuleBasedStateMachine):
             self.under_way.remove(message)
             self._apply(message)
 
-    @rule(who=st.integers(0, 2), more=st.integers(0, 4), fate=st.sampled_from(Fate), span=st.sampled_from(REPEATED_AFTER))
-    def ask_again(self, who: int, more: int, fate: Fate, span: Span) -> None:
-        """A caller that was told so repeats its request, early or late; by then it may lack another amount."""
+    @rule(
+        who=st.integers(0, 2),
+        more=st.integers(0, 4),
+        fate=st.sampled_from(Fate),
+        span=st.sampled_from(REPEATED_AFTER),
+        anew=st.booleans(),
+    )
+    def ask_again(self, who: int, more: int, fate: Fate, span: Span, anew: bool) -> None:
+        """A caller that was told so repeats its request, early or late, when it may lack another amount; or another caller asks
+        for the first time.
+        """
         sidecar, _ = self._at(who)
         if sidecar.asked_at is not None:
             self._move(Instant(self.now + span))
             amount = mc(self.central.available(self.now) + more)
             if amount:
-                self._exchange(sidecar, fate, Need(amount, amount, amount, PATIENCE[1], sidecar.asked_at))
+                self._exchange(sidecar, fate, Need(amount, amount, amount, PATIENCE[1], None if anew else sidecar.asked_at))
 
     @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate))
     def report(self, who: int, fate: Fate) -> None:
