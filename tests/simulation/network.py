@@ -84,7 +84,7 @@ class Link:
         await self._awake()
         self._learn(served_at, Span(sent_at))
         if name == "exchange":
-            self.renewed |= {message.account_id: sent_at for message in args[0]}
+            self.renewed |= {message.account_id: sent_at for message in args[0] if message.authorises}
         return reply
 
     async def listen(self, sidecar_id: SidecarId, _is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:

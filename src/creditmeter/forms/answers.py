@@ -61,6 +61,8 @@ class AnswerForm(Body):
     elsewhere: int = 0
     is_pending: bool = False
     pending_for: int = 0
+    asked_at: int | None = None
+    heard_since: int | None = None
 
 
 ANSWER = Form(AnswerForm, Answer)

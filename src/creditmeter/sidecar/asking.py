@@ -6,9 +6,10 @@ from collections.abc import Callable
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.leases import Moment
-from creditmeter.core.credit.messages import Answer
+from creditmeter.core.credit.messages import REPEAT_GRACE, Answer
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import Short
 from creditmeter.core.metering.offline import allow
@@ -54,8 +55,11 @@ class Asking:
         """
         short = first if isinstance(first, Short) else Short(wanted.amount)
         try:
-            with self._planner.waiting_request(wanted.account_id, wanted.until) as waiting:
-                return await self._with_answers(wanted, decide, short, waiting)
+            with self._planner.waiting_request(wanted.account_id, wanted.request.request_id, wanted.until) as waiting:
+                decided = await self._with_answers(wanted, decide, short, waiting)
+                if isinstance(decided, RecallPending):
+                    waiting.repeated_until = Span(self._books.moment().boot + REPEAT_GRACE)
+                return decided
         except CentralUnavailable:
             if isinstance(first, Short):
                 raise
@@ -79,12 +83,12 @@ class Asking:
             elif not isinstance(reply, InHand):
                 return reply
             book, at = self._books.open(wanted.account_id), self._books.moment()
-            final = answer if answer is not None and is_final(answer, wanted) else None
+            final = answer if answer is not None and is_final(answer, wanted, waiting.asked_at) else None
             decided = decide(book, at, final is not None)
             if not isinstance(decided, Short):
                 return decided
-            if final is not None and not is_worth_asking(decided, final):
-                return short_of(book, decided, final, at)
+            if final is not None and not is_worth_asking(decided, final, waiting.asked_at):
+                return short_of(book, decided, final, waiting.asked_at, at)
             short = decided
             rounds += answer is None or not answer.short
             if rounds == MAX_ROUNDS:

@@ -18,6 +18,7 @@ from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, AccountKey, RequestId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import expire, shift_deadlines
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged
@@ -223,6 +224,9 @@ class Books:
             self.reservations_changed.set()
             if record.unreported_since is None:
                 record.unreported_since = self._clock.boot()
+            if self._clock.boot() < record.wanted_until and has_idle(book):
+                self._records.mark(change.account_id, Mark.FREED)
+                self._records.woken.set()
 
     def expire(self, book: Book, now: Instant) -> None:
         """End the reservations whose deadline is past. This comes before every decision, so that none sees a hold that is over.

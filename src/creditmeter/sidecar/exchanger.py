@@ -337,9 +337,11 @@ class Exchanger:
         self._books.expire(book, at.now)
         plan = self._planner.plan(book, at)
         message, change = compose(book, self._envelope(), at.now, plan.need, give_back=plan.gives_back, keep=plan.keep)
-        message = replace(message, answers=plan.answers_recall)
+        message = replace(message, answers=plan.answers_recall, authorises=not plan.is_last, keeps_place=plan.keeps_place)
         if change:
             self._books.record(change)
+        if plan.is_last:
+            book.distrust_leases()
         self._records.open(account_id).report(self._clock.boot())
         return UnansweredMessage(message, plan, at.boot)
 
@@ -370,7 +372,7 @@ class Exchanger:
 
     def _accept(self, answered: UnansweredMessage, reply: Reply) -> None:
         account_id = answered.message.account_id
-        trusted_until = Span(answered.since + self._settings.lease_ttl)
+        trusted_until = Span(answered.since + self._settings.lease_ttl if answered.message.authorises else 0)
         match reply:
             case Answer():
                 book = self._books.open(account_id)

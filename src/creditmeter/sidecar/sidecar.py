@@ -19,7 +19,7 @@ from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
-from creditmeter.core.metering.composing import has_idle
+from creditmeter.core.metering.composing import has_idle, holds_on_trust
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
@@ -214,16 +214,17 @@ class Sidecar:
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
-        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for accounts
-        that the central store cannot read. A store that does not answer is asked once more, as soon as the pause after a failed
-        attempt is over.
+        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for accounts that the
+        central store cannot read. The last message about an account says that nothing more is authorised on its leases, so one
+        is sent also where there are holds alone. A store that does not answer is asked once more, as soon as the pause after a
+        failed attempt is over.
         """
         self._planner.returns_all = True
         loop = asyncio.get_running_loop()
         give_up = loop.time() + LONGEST_WAIT / 1_000_000 + _RETRY_SECONDS
         while True:
             for book in self.books:
-                if has_idle(book) or book.has_unposted:
+                if has_idle(book) or book.has_unposted or holds_on_trust(book, self._clock.boot()):
                     self.records.mark(book.account_id, Mark.UNSETTLED)
             if not self.records.any_readable(Mark.UNSETTLED) and self._exchanger.has_nothing_under_way:
                 return
