@@ -8,7 +8,6 @@ ends holds that are past their deadline, has leases renewed and given back, prun
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -38,7 +37,7 @@ from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
-from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
+from creditmeter.sidecar.status import CentralContact, Condition, ObservedCondition, Status, tally
 
 _RETRY_SECONDS = 0.01
 """Between attempts to settle the last charges. A message about the same account may be under way."""
@@ -62,14 +61,6 @@ _Work = Callable[[], Coroutine[None, None, None]]
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _ObservedCondition:
-    """The sidecar's condition now, and the listeners that are called with each later one."""
-
-    now: Condition = Condition.SERVING
-    listeners: list[Callable[[Condition], None]] = field(default_factory=list)
-
-
 class Sidecar:
     """Meters for the workers beside it. `meter` changes things, `reader` answers questions."""
 
@@ -82,7 +73,7 @@ class Sidecar:
         self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
-        self._condition = _ObservedCondition()
+        self._condition = ObservedCondition()
         self._tasks: list[asyncio.Task[None]] = []
         self._prune_at = Span(0)
         self._due_at = Span(0)
