@@ -1,11 +1,12 @@
 """The central store as its users see it: one object for each of its tasks, on one database."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
@@ -29,6 +30,9 @@ from creditmeter.central.schema import tables
 from creditmeter.central.schema.migrating import migrate
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import Instant
+
+_NEW_PAGES = 16 * 1024
+"""Bytes in a row for which a SQLite file needs pages that it does not use: a short row may have room where others are."""
 
 
 class CentralStore:
@@ -77,13 +81,19 @@ class CentralStore:
         await migrate(self.database)
 
     async def ping(self) -> None:
-        """Find out whether the store answers.
+        """Find out whether the store works: read rows of two tables, and write one that is rolled back. No other sidecar is
+        notified of it.
 
         Raises:
-            CentralUnavailable: it did not.
+            CentralUnavailable: it does not.
         """
-        async with self.database.read() as connection:
-            await connection.execute(select(1))
+        sidecars, name = tables.sidecars, f"attempt {secrets.token_hex(8)}"
+        nonce = "-" * _NEW_PAGES if self.database.is_sqlite else ""
+        async with self.database.attempt() as connection:
+            for column in (tables.accounts.c.account_id, sidecars.c.sidecar_id):
+                await connection.execute(select(column).limit(1))
+            await connection.execute(insert(sidecars), {"sidecar_id": name, "epoch": 0, "nonce": nonce, "registered_at": 0})
+            await connection.execute(delete(sidecars).where(sidecars.c.sidecar_id == name))
 
     async def close(self) -> None:
         """Close all connections."""
