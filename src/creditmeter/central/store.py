@@ -19,7 +19,7 @@ from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database, parse_url
-from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.queries.forecasts import Forecasts
 from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
@@ -79,6 +79,17 @@ class CentralStore:
             CentralMisconfigured: the store cannot be used as it is, is damaged, or is newer than this program.
         """
         await migrate(self.database)
+
+    async def examine(self, seconds: float) -> None:
+        """Begin to look for damage in an embedded store's file, and wait for what comes out, but no longer than this.
+
+        Raises:
+            CentralDamaged: the file is damaged.
+        """
+        try:
+            await self.database.examine(seconds)
+        except CentralUnavailable as error:
+            raise CentralDamaged(f"the central store {self.database.address} cannot be used: {error}") from error
 
     async def ping(self) -> None:
         """Find out whether the store works: read rows of two tables, and write one that is rolled back. No other sidecar is

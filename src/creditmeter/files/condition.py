@@ -1,4 +1,4 @@
-"""What can be known of a SQLite database in use without asking SQLite, which remembers pages and writes none that are rolled back.
+"""What can be known of a SQLite database in use without asking SQLite, which remembers pages and writes none before a commit.
 
 A file that was written over in place is no database any more, although its pages may be remembered. A file system that is
 read-only or full takes no commit.

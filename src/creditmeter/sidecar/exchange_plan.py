@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.messages import Answer, Need
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.sidecar.patience import Patience
 
 AccountReply = Answer | AccountNotFound
 """What a waiting request receives from the central store."""
@@ -20,13 +21,15 @@ class InHand:
 class WaitingRequest:
     """A request that waits for credit. All microcredits of `amount` will do, or, where a part will do, `smallest` of them.
 
-    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `until` is
-    the end of its wait for recalled credit. Until `notified_until` the central store notifies the sidecar when credit is there,
-    so no exchange has to ask for it; None: an exchange has to ask. Both are moments on the event loop's clock.
+    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `patience`
+    is how long it waits for the central store's replies, together. `until` is the end of its wait for recalled credit. Until
+    `notified_until` the central store notifies the sidecar when credit is there, so no exchange has to ask for it; None: an
+    exchange has to ask. Both are moments on the event loop's clock.
     """
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, patience: Patience) -> None:
         self.until = until
+        self.patience = patience
         self.amount = Microcredits(0)
         self.smallest = Microcredits(0)
         self.notified_until: float | None = None

@@ -18,6 +18,7 @@ from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.exchange_plan import ExchangePlan, InHand, WaitingRequest
+from creditmeter.sidecar.patience import Patience
 
 REFILL_PAUSE = Span(5 * SECOND)
 """After the central store had nothing to spare, it is not asked to refill for this long."""
@@ -26,12 +27,19 @@ _MICROSECONDS = 1_000_000
 
 
 class ExchangePlanner:
-    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops."""
+    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops.
+    `patience_seconds` is how long each request waits for the central store's replies; None: as long as these take.
+    """
 
-    def __init__(self, records: AccountRecords) -> None:
+    def __init__(self, records: AccountRecords, patience_seconds: float | None = None) -> None:
         self._records = records
+        self._patience_seconds = patience_seconds
         self.returns_all = False
         self.woken = asyncio.Event()
+
+    def patience(self) -> Patience:
+        """How long a caller waits for the central store's replies."""
+        return Patience(self._patience_seconds)
 
     # Waiting requests.
 
@@ -40,7 +48,7 @@ class ExchangePlanner:
         """Have a request wait for credit, for as long as the block runs. If it ends while credit is recalled for it, the
         central store is notified at once, because requests of others may be next.
         """
-        request = WaitingRequest(until)
+        request = WaitingRequest(until, self.patience())
         self._records.add_waiting(account_id, request)
         try:
             yield request

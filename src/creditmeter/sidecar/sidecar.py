@@ -34,6 +34,7 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.patience import PATIENCE_SECONDS
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
@@ -86,7 +87,7 @@ class Sidecar:
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
-        self._planner = ExchangePlanner(self.records)
+        self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
+from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, damaged, findings_in
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
 from creditmeter.central.engine.turns import Turn, Turns
 from creditmeter.core.credit.low_balance import LowBalance
@@ -69,8 +70,9 @@ class Database:
     """A pool of connections. Creating it connects to nothing yet.
 
     `notifies`: PostgreSQL's NOTIFY is used. `is_timed`: statements have a time limit, and so has the beginning of a transaction
-    on SQLite. `read_only`: a SQLite file is opened for reading. `on_low_balance` are the functions that are called with each alert that fired, after its transaction was committed,
-    and `on_write` those that are called after each transaction that may have written.
+    on SQLite. `read_only`: a SQLite file is opened for reading. `on_low_balance` are the functions that are called with each
+    alert that fired, after its transaction was committed, and `on_write` those that are called after each transaction that may
+    have written.
     `connect_observer` connects outside of the pool; the observer shows whether the database has changed. It is None on engines
     that cannot show it.
     """
@@ -78,6 +80,8 @@ class Database:
     def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True, read_only: bool = False) -> None:
         self.url = parse_url(url) if isinstance(url, str) else url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._unavailable: _Explanation
+        self._examination: Examination | None = None
         self._turns: Turns | None = None
         self._files: sqlite.OpenFiles | None = None
         if self.is_sqlite:
@@ -132,7 +136,10 @@ class Database:
             CentralUnavailable: the store did not answer.
         """
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        async with self._turn(writes=False) as turn, self._transaction(self.engine.execution_options(**options), turn) as connection:
+        async with (
+            self._turn(writes=False) as turn,
+            self._transaction(self.engine.execution_options(**options), turn) as connection,
+        ):
             yield connection
         self._check_files()
 
@@ -145,8 +152,10 @@ class Database:
         transaction that wrote: if that failed, this one is committed.
 
         Raises:
-            CentralUnavailable: reading or writing does not work.
+            CentralUnavailable: reading or writing does not work, or the file was found to be damaged.
         """
+        if self._examination is not None and self._examination.fault is not None:
+            raise self._examination.fault
         if self._files is not None:
             await self._files.check_disk()
         with contextlib.suppress(_RolledBack):
@@ -171,6 +180,32 @@ class Database:
             self._last_write_failed = True
             raise
         self._last_write_failed = False
+
+    async def examine(self, seconds: float) -> None:
+        """Begin to look for damage in a SQLite file, and wait for what comes out, but no longer than this. The rest is done
+        beside everything else: what is found later is in the log, and fails each `attempt`.
+
+        Raises:
+            CentralUnavailable: the file is damaged.
+        """
+        if self.is_sqlite and self._examination is None:
+            self._examination = Examination(Path(self.url.database or ""))
+            self._examination.start()
+            await self._examination.first_look(seconds)
+
+    async def check_whole(self) -> None:
+        """Compare all of a SQLite file with what it is to be, every index with its table included.
+
+        Raises:
+            CentralUnavailable: the file is damaged, or cannot be read.
+        """
+        if not self.is_sqlite:
+            return
+        async with self.read() as connection:
+            rows = await connection.exec_driver_sql(WHOLE_CHECK)
+        found = findings_in([(str(each[0]),) for each in rows.all()])
+        if found:
+            raise damaged(Path(self.url.database or ""), found)
 
     @contextlib.asynccontextmanager
     async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
@@ -210,6 +245,8 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool."""
+        if self._examination is not None:
+            await self._examination.close()
         if self._turns is not None:
             await self._turns.close()
         if self._files is not None:

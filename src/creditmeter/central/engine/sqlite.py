@@ -190,7 +190,7 @@ async def connect(path: Path, *, read_only: bool = False, patience_seconds: floa
     """Open the file. A missing file is created, unless it is opened `read_only`. The thread does not keep the process alive.
     Its statements wait for a lock that another process has, for `patience_seconds` at most.
     """
-    opens = _open_to_read if read_only else _open
+    opens = open_to_read if read_only else _open
     connection = Connection(lambda: opens(path, patience_seconds), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - the driver has no setting for it
     try:
@@ -245,7 +245,7 @@ def _use_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
             return
 
 
-def _open_to_read(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> sqlite3.Connection:
+def open_to_read(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> sqlite3.Connection:
     """Open the file for reading.
 
     SQLite creates an index of changes beside the file (https://www.sqlite.org/wal.html#readonly). Where no file may be created

@@ -1,10 +1,11 @@
 """The turns of this process's transactions on an embedded store, and how long they wait until they begin.
 
-One transaction writes at a time, and a few read beside it. Until a transaction has begun it waits: for its turn, for the file to
-be opened, for SQLite's lock, which another process may have. All of that together is bounded. SQLite cannot be told to stop in
-the middle, so a beginning that takes too long is left to itself: it is undone as soon as it has come about, and keeps its turn
-until then. Nothing was written by then. So whoever is told that a transaction did not begin in time can rely on it that nothing
-of it takes effect. A transaction that has begun is not broken off: it has the lock, and whether it was committed is to be known.
+One transaction writes at a time, and a few read beside it. Until a transaction has begun it waits: for its turn, for the file
+to be opened, for SQLite's lock, which another process may have. All of that together is bounded.
+
+SQLite cannot be told to stop in the middle. So a beginning that takes too long is left to itself: it is undone as soon as it
+has come about, and keeps its turn until then. Nothing was written by then, so nothing takes effect of a transaction that did
+not begin in time. One that has begun is not broken off: it has the lock, and whether it was committed is to be known.
 """
 
 import asyncio
