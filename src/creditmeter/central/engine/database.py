@@ -167,8 +167,9 @@ class Database:
         self._check_files()
 
     def _turn(self, *, writes: bool) -> contextlib.AbstractAsyncContextManager[Turn | None]:
-        if self._turns is None:
+        if self._turns is None or self._files is None:
             return contextlib.nullcontext()
+        self._files.check_header()
         return self._turns.to_write() if writes else self._turns.to_read()
 
     @contextlib.asynccontextmanager

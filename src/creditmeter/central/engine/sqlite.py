@@ -135,6 +135,7 @@ class OpenFiles:
         self._path = path
         self._read_only = read_only
         self._patience_seconds = patience_seconds
+        self._is_written_over = False
         self._database: Placement | None = None
         self._placements: weakref.WeakKeyDictionary[Connection, Placement] = weakref.WeakKeyDictionary()
         self._checkpoints: Checkpoints | None = None
@@ -161,11 +162,20 @@ class OpenFiles:
         Raises:
             CentralUnavailable: the file was written over, or the file system is read-only or full.
         """
-        if await asyncio.to_thread(is_written_over, self._path):
-            raise CentralUnavailable(f"{self._path} is not a database any more", is_lasting=True, is_damage=True)
+        self._is_written_over = await asyncio.to_thread(is_written_over, self._path)
+        self.check_header()
         reason = await asyncio.to_thread(unwritable, self._path)
         if reason is not None:
             raise CentralUnavailable(reason)
+
+    def check_header(self) -> None:
+        """Refuse a file that was written over when it was last looked at: SQLite goes on with the pages that it remembers.
+
+        Raises:
+            CentralUnavailable: it was.
+        """
+        if self._is_written_over:
+            raise CentralUnavailable(f"{self._path} is not a database any more", is_lasting=True, is_damage=True)
 
     async def keep_log_short(self) -> None:
         """Look after the log of the file, after a transaction that wrote and before the next one. A file that was replaced, or
