@@ -202,11 +202,17 @@ class Database:
         """
         if not self.is_sqlite:
             return
-        async with self.read() as connection:
-            rows = await connection.exec_driver_sql(WHOLE_CHECK)
+        path = Path(self.url.database or "")
+        try:
+            async with self.read() as connection:
+                rows = await connection.exec_driver_sql(WHOLE_CHECK)
+        except CentralUnavailable as error:
+            if not error.is_damage:
+                raise
+            raise damaged(path, [str(error)]) from error  # the check itself could not read on
         found = findings_in([(str(each[0]),) for each in rows.all()])
         if found:
-            raise damaged(Path(self.url.database or ""), found)
+            raise damaged(path, found)
 
     @contextlib.asynccontextmanager
     async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
