@@ -246,3 +246,36 @@ async def test_statements_are_planned_for_the_ids_that_they_name(postgres_url: s
         for _ in range(2):
             async with store.database.write() as connection:
                 assert (await connection.execute(text("SHOW plan_cache_mode"))).scalar_one() == "force_custom_plan"
+
+
+# A store that answers is not yet one that works.
+
+
+async def test_a_store_that_works(central_url: str) -> None:
+    """It is read and written, and what was written is not there afterwards."""
+    async with CentralStore(central_url, noon) as store:
+        await store.ping()
+        async with store.database.read() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM sidecars"))).scalar_one() == 0
+
+
+@pytest.mark.parametrize("table", ["accounts", "sidecars"])
+async def test_a_store_that_lacks_a_table(new_central_url: str, table: str) -> None:
+    """It answers, but no account can be read, or nothing written."""
+    async with CentralStore(new_central_url, noon) as store:
+        await store.migrate()
+        async with store.database.write() as connection:
+            await connection.execute(text(f"ALTER TABLE {table} RENAME TO elsewhere"))
+        await reach(store)
+        with pytest.raises(CentralUnavailable):
+            await store.ping()
+
+
+async def test_a_server_that_takes_no_writes(postgres_url: str) -> None:
+    """A standby answers each question. If an address asks for any server, that is no reason to say that all is well."""
+    async with CentralStore(postgres_url, noon) as store:
+        await store.migrate()
+    async with CentralStore(f"{postgres_url}?target_session_attrs=any&default_transaction_read_only=on", noon) as store:
+        await reach(store)
+        with pytest.raises(CentralUnavailable, match="read-only"):
+            await store.ping()

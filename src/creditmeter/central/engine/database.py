@@ -1,7 +1,7 @@
 """The connections to the central store's database, and the two kinds of transaction: those that write and those that read.
 
 On SQLite one transaction of this process writes at a time. It begins with `BEGIN IMMEDIATE`, so it never waits in its middle
-for a transaction of another process; `turns` bounds its wait until it has begun. On PostgreSQL transactions are READ COMMITTED,
+for a transaction of another process; `slots` bounds its wait until it has begun. On PostgreSQL transactions are READ COMMITTED,
 and decisions lock their account's row first.
 """
 
@@ -22,7 +22,7 @@ from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
 from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, damaged, findings_in
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
-from creditmeter.central.engine.turns import Turn, Turns
+from creditmeter.central.engine.slots import Slot, Slots
 from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -82,11 +82,11 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._unavailable: _Explanation
         self._examination: Examination | None = None
-        self._turns: Turns | None = None
+        self._slots: Slots | None = None
         self._files: sqlite.OpenFiles | None = None
         if self.is_sqlite:
             patience = sqlite.PATIENCE_SECONDS if is_timed else sqlite.LONG_PATIENCE_SECONDS
-            self._turns = Turns(_SQLITE_READERS, patience if is_timed else None)
+            self._slots = Slots(_SQLITE_READERS, patience if is_timed else None)
             self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only, patience_seconds=patience)
             engine, self._unavailable = _sqlite_engine(self.url, self._files), sqlite.unavailable
         else:
@@ -115,8 +115,8 @@ class Database:
             CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
         fired: list[LowBalance] = []
-        async with self._turn(writes=True) as turn:
-            async with self._noted(), self._transaction(self.engine, turn) as connection:
+        async with self._slot(writes=True) as slot:
+            async with self._noted(), self._transaction(self.engine, slot) as connection:
                 connection.info[_FIRED] = fired
                 yield connection
             if self._files is not None:
@@ -137,8 +137,8 @@ class Database:
         """
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         async with (
-            self._turn(writes=False) as turn,
-            self._transaction(self.engine.execution_options(**options), turn) as connection,
+            self._slot(writes=False) as slot,
+            self._transaction(self.engine.execution_options(**options), slot) as connection,
         ):
             yield connection
         self._check_files()
@@ -160,17 +160,17 @@ class Database:
             await self._files.check_disk()
         with contextlib.suppress(_RolledBack):
             engine = self.engine.execution_options(forgets_pages=True)
-            async with self._turn(writes=True) as turn, self._noted(), self._transaction(engine, turn) as connection:
+            async with self._slot(writes=True) as slot, self._noted(), self._transaction(engine, slot) as connection:
                 yield connection
                 if not (self.is_sqlite and self._last_write_failed):
                     raise _RolledBack
         self._check_files()
 
-    def _turn(self, *, writes: bool) -> contextlib.AbstractAsyncContextManager[Turn | None]:
-        if self._turns is None or self._files is None:
+    def _slot(self, *, writes: bool) -> contextlib.AbstractAsyncContextManager[Slot | None]:
+        if self._slots is None or self._files is None:
             return contextlib.nullcontext()
         self._files.check_header()
-        return self._turns.to_write() if writes else self._turns.to_read()
+        return self._slots.to_write() if writes else self._slots.to_read()
 
     @contextlib.asynccontextmanager
     async def _noted(self) -> AsyncIterator[None]:
@@ -229,10 +229,10 @@ class Database:
             await patient.close()
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, engine: AsyncEngine, turn: Turn | None) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, engine: AsyncEngine, slot: Slot | None) -> AsyncIterator[AsyncConnection]:
         """A transaction. The log names each damaged row once."""
         try:
-            async with _transaction(engine, turn, self._unavailable) as connection:
+            async with _transaction(engine, slot, self._unavailable) as connection:
                 yield connection
         except CentralRowDamaged as error:
             if str(error) not in self._told:
@@ -254,8 +254,8 @@ class Database:
         """Close the pool."""
         if self._examination is not None:
             await self._examination.close()
-        if self._turns is not None:
-            await self._turns.close()
+        if self._slots is not None:
+            await self._slots.close()
         if self._files is not None:
             await self._files.close()
         await self.engine.dispose()
@@ -271,9 +271,9 @@ class _RolledBack(Exception):
 
 
 @contextlib.asynccontextmanager
-async def _transaction(engine: AsyncEngine, turn: Turn | None, unavailable: _Explanation) -> AsyncIterator[AsyncConnection]:
+async def _transaction(engine: AsyncEngine, slot: Slot | None, unavailable: _Explanation) -> AsyncIterator[AsyncConnection]:
     try:
-        async with engine.begin() if turn is None else turn.begun(engine.begin()) as connection:
+        async with engine.begin() if slot is None else slot.begun(engine.begin()) as connection:
             yield connection
     except (IntegrityError, DataError):  # a fault of the program, not of the store
         raise

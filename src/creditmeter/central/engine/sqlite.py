@@ -22,7 +22,7 @@ from creditmeter.files.condition import is_written_over, unwritable
 from creditmeter.files.placement import Placement
 
 PATIENCE_SECONDS = 1.75
-"""Longest wait until a transaction that a caller waits for has begun: for its turn in this process, for the file, for SQLite's
+"""Longest wait until a transaction that a caller waits for has begun: for its slot in this process, for the file, for SQLite's
 lock. A caller waits 2 s in all, so that it learns from the store itself that this is locked.
 """
 

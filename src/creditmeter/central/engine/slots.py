@@ -1,10 +1,10 @@
-"""The turns of this process's transactions on an embedded store, and how long they wait until they begin.
+"""The slots of this process's transactions on an embedded store, and how long they wait until they begin.
 
-One transaction writes at a time, and a few read beside it. Until a transaction has begun it waits: for its turn, for the file
+One transaction writes at a time, and a few read beside it. Until a transaction has begun it waits: for its slot, for the file
 to be opened, for SQLite's lock, which another process may have. All of that together is bounded.
 
 SQLite cannot be told to stop in the middle. So a beginning that takes too long is left to itself: it is undone as soon as it
-has come about, and keeps its turn until then. Nothing was written by then, so nothing takes effect of a transaction that did
+has come about, and keeps its slot until then. Nothing was written by then, so nothing takes effect of a transaction that did
 not begin in time. One that has begun is not broken off: it has the lock, and whether it was committed is to be known.
 """
 
@@ -20,8 +20,8 @@ _Entered = TypeVar("_Entered")
 _Transaction = contextlib.AbstractAsyncContextManager[_Entered]
 
 
-class Turns:
-    """The turns of one writer and of so many readers. `patience_seconds` is the longest wait of each until its transaction has
+class Slots:
+    """The slots of one writer and of so many readers. `patience_seconds` is the longest wait of each until its transaction has
     begun; None: as long as it takes.
     """
 
@@ -31,13 +31,13 @@ class Turns:
         self._readers = asyncio.Semaphore(readers)
         self._left: set[asyncio.Task[None]] = set()
 
-    def to_write(self) -> "Turn":
-        """A turn for a transaction that may write."""
-        return Turn(self._writer, self.patience_seconds, self._left)
+    def to_write(self) -> "Slot":
+        """A slot for a transaction that may write."""
+        return Slot(self._writer, self.patience_seconds, self._left)
 
-    def to_read(self) -> "Turn":
-        """A turn for a transaction that only reads."""
-        return Turn(self._readers, self.patience_seconds, self._left)
+    def to_read(self) -> "Slot":
+        """A slot for a transaction that only reads."""
+        return Slot(self._readers, self.patience_seconds, self._left)
 
     async def close(self) -> None:
         """Wait until what was left to itself is undone, but no longer than a transaction waits."""
@@ -45,8 +45,8 @@ class Turns:
             await asyncio.wait(self._left, timeout=self.patience_seconds)
 
 
-class Turn:
-    """A turn for one transaction, for as long as the block runs.
+class Slot:
+    """A slot for one transaction, for as long as the block runs.
 
     Raises:
         CentralUnavailable: others of this process took too long. On entering.
@@ -78,7 +78,7 @@ class Turn:
 
     @contextlib.asynccontextmanager
     async def begun(self, transaction: _Transaction[_Entered]) -> AsyncIterator[_Entered]:
-        """The transaction, which begins before the turn's patience is over.
+        """The transaction, which begins before the slot's patience is over.
 
         Raises:
             CentralUnavailable: it did not. Nothing of it takes effect.
@@ -105,7 +105,7 @@ class Turn:
         return None if self._give_up is None else max(0.0, self._give_up - asyncio.get_running_loop().time())
 
     def _leave(self, transaction: _Transaction[_Entered], beginning: "asyncio.Future[_Entered]") -> None:
-        """Have the turn kept until the beginning has come about and is undone."""
+        """Have the slot kept until the beginning has come about and is undone."""
         self._is_kept = True
         undoing = asyncio.create_task(self._undo(transaction, beginning))
         self._left.add(undoing)

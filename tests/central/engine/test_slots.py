@@ -13,7 +13,7 @@ from sqlalchemy import text
 from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralUnavailable
-from creditmeter.central.engine.turns import Turns
+from creditmeter.central.engine.slots import Slots
 
 PATIENCE = 0.3
 MARGIN = 0.5
@@ -76,13 +76,13 @@ async def test_what_did_not_begin_in_time_takes_no_effect(database: Database, tm
     """SQLite may have the lock a moment later. It is given back."""
     with locked(tmp_path):
         await refused(database)
-    await database._turns.close()  # type: ignore[union-attr]  # an embedded store has them
+    await database._slots.close()  # type: ignore[union-attr]  # an embedded store has them
     assert await count(database) == 0
     with locked(tmp_path):  # nobody else has the lock
         pass
 
 
-async def test_a_caller_that_goes_away_keeps_no_turn(database: Database, tmp_path: Path) -> None:
+async def test_a_caller_that_goes_away_keeps_no_slot(database: Database, tmp_path: Path) -> None:
     """Its transaction is undone when it has begun."""
     with locked(tmp_path):
         caller = asyncio.create_task(add(database))
@@ -130,8 +130,8 @@ async def _write_for_long(database: Database) -> None:
 
 
 async def test_a_beginning_that_never_ends_is_left_behind() -> None:
-    """As on a disk that does not answer. It keeps its turn, for SQLite does one thing at a time."""
-    turns = Turns(1, 0.05)
+    """As on a disk that does not answer. It keeps its slot, for SQLite does one thing at a time."""
+    slots = Slots(1, 0.05)
     disk = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -140,13 +140,13 @@ async def test_a_beginning_that_never_ends_is_left_behind() -> None:
         yield
 
     async def use() -> None:
-        async with turns.to_write() as turn, turn.begun(transaction()):
+        async with slots.to_write() as slot, slot.begun(transaction()):
             pass
 
     for says in ("locked, or did not answer", "kept it busy"):
         with pytest.raises(CentralUnavailable, match=says):
             await use()
-    await turns.close()
+    await slots.close()
     disk.set()
-    await turns.close()
+    await slots.close()
     await use()
