@@ -110,7 +110,7 @@ def _burns_no_more(records: AccountRecords, expected: Expected, account_id: Acco
 
 
 def _waits(records: AccountRecords, expected: Expected, account_id: AccountId, _mark: Mark) -> None:
-    request = WaitingRequest(until=0, patience=Patience(None))
+    request = WaitingRequest(until=0, patience=Patience(None, set()))
     records.add_waiting(account_id, request)
     expected.waiting[account_id].append(request)
     expected.mark(account_id, Mark.WAITED_FOR)

@@ -101,7 +101,7 @@ async def test_a_balance_before_which_credit_is_to_return(slow: Bench, clock: Ma
 
 async def test_patience_that_is_used_up_bit_by_bit() -> None:
     """It is for all waits together, until it is renewed."""
-    patience = Patience(0.2)
+    patience = Patience(0.2, set())
     await patience.outlast(asyncio.sleep(0.15))
     with pytest.raises(CentralUnavailable):
         await patience.outlast(asyncio.sleep(0.15))
@@ -111,7 +111,7 @@ async def test_patience_that_is_used_up_bit_by_bit() -> None:
 
 async def test_a_server_keeps_times_of_its_own() -> None:
     """Nobody stops waiting for it."""
-    patience = Patience(None)
+    patience = Patience(None, set())
     await patience.outlast(asyncio.sleep(0))
     await patience.see(asyncio.sleep(0))
 
@@ -125,7 +125,7 @@ async def test_an_exchange_that_fails_is_told() -> None:
         raise CentralUnavailable("away")
 
     with pytest.raises(CentralUnavailable, match="locked or slow"):
-        await Patience(0.01).see(fail())
+        await Patience(0.01, set()).see(fail())
     started.set()
     with pytest.raises(CentralUnavailable, match="away"):
-        await Patience(1).see(fail())
+        await Patience(1, set()).see(fail())

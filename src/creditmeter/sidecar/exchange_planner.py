@@ -28,18 +28,20 @@ _MICROSECONDS = 1_000_000
 
 class ExchangePlanner:
     """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops.
-    `patience_seconds` is how long each request waits for the central store's replies; None: as long as these take.
+    `patience_seconds` is how long each caller waits for the central store's replies; None: as long as these take. `going_on`
+    are exchanges that callers began themselves.
     """
 
     def __init__(self, records: AccountRecords, patience_seconds: float | None = None) -> None:
         self._records = records
         self._patience_seconds = patience_seconds
+        self.going_on: set[asyncio.Task[None]] = set()
         self.returns_all = False
         self.woken = asyncio.Event()
 
     def patience(self) -> Patience:
         """How long a caller waits for the central store's replies."""
-        return Patience(self._patience_seconds)
+        return Patience(self._patience_seconds, self.going_on)
 
     # Waiting requests.
 

@@ -16,15 +16,17 @@ PATIENCE_SECONDS = 2.0
 """Longest wait of a caller for an embedded store, in all."""
 
 _Result = TypeVar("_Result")
-_left: set[asyncio.Task[None]] = set()
 
 
 class Patience:
-    """How many seconds a caller still waits for the store's replies; None: as long as these take."""
+    """How many seconds a caller still waits for the store's replies; None: as long as these take. `going_on` are the exchanges
+    that callers wait for, or did until their patience was over.
+    """
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, going_on: set[asyncio.Task[None]]) -> None:
         self._seconds = seconds
         self._left = seconds
+        self._going_on = going_on
 
     def renew(self) -> None:
         """Begin anew, since the store answered."""
@@ -56,8 +58,8 @@ class Patience:
             return
         began = asyncio.get_running_loop().time()
         task = asyncio.create_task(exchange)
-        _left.add(task)
-        task.add_done_callback(_ended)
+        self._going_on.add(task)
+        task.add_done_callback(self._ended)
         try:
             await asyncio.wait((task,), timeout=max(0.0, self._left))
         finally:
@@ -73,9 +75,8 @@ class Patience:
     def _over(self) -> CentralUnavailable:
         return CentralUnavailable(f"it was locked or slow for {self._seconds:g} s")
 
-
-def _ended(task: asyncio.Task[None]) -> None:
-    """Forget an exchange. Its fault was noted, and passed on to those who wait for it."""
-    _left.discard(task)
-    if not task.cancelled():
-        task.exception()
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Forget an exchange. Its fault was noted, and passed on to those who wait for it."""
+        self._going_on.discard(task)
+        if not task.cancelled():
+            task.exception()

@@ -200,9 +200,10 @@ class Sidecar:
             waits = any(book.has_unposted for book in self.books)
             what = "everything was settled" if waits else "all credit was given back"
             _log.warning(f"stopped before {what}", reason=str(error) or "out of time")
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._planner.going_on]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
