@@ -5,8 +5,8 @@ import contextlib
 import sqlite3
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import grpc
@@ -29,7 +29,7 @@ NOTICED_WITHIN_SECONDS = 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-Harm = Callable[[Path, list[sqlite3.Connection]], AbstractContextManager[None]]
+Harm = Callable[[Path, list[sqlite3.Connection]], AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
@@ -82,29 +82,37 @@ async def refused_soon(call: Awaitable[object]) -> Failure:
     return failed
 
 
-@contextlib.contextmanager
-def locked(path: Path, _connections: list[sqlite3.Connection]) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def locked(path: Path, _connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
     """Somebody else writes to it, and does not end."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
+        while not other.in_transaction:
+            with contextlib.suppress(sqlite3.OperationalError):  # the sidecar is just writing
+                other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(0)
         yield
         other.execute("ROLLBACK")
 
 
-@contextlib.contextmanager
-def written_over(path: Path, _connections: list[sqlite3.Connection]) -> Iterator[None]:
+def copy_into(source: Path, target: Path) -> None:
+    """Copy a file into another one, by another process."""
+    subprocess.run(["/bin/dd", f"if={source}", f"of={target}", "conv=notrunc", "status=none"], check=True)
+
+
+@contextlib.asynccontextmanager
+async def written_over(path: Path, _connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
     """There is something else in the same file. Other processes do that: this one would drop its locks on it."""
     whole = path.with_name("whole")
-    subprocess.run(["/bin/cp", path, whole], check=True)
+    await asyncio.to_thread(copy_into, path, whole)
     garbage = path.with_name("garbage")
     garbage.write_bytes(b"garbage!" * (whole.stat().st_size // 8))
-    subprocess.run(["/bin/dd", f"if={garbage}", f"of={path}", "conv=notrunc", "status=none"], check=True)
+    await asyncio.to_thread(copy_into, garbage, path)
     yield
-    subprocess.run(["/bin/dd", f"if={whole}", f"of={path}", "conv=notrunc", "status=none"], check=True)
+    await asyncio.to_thread(copy_into, whole, path)
 
 
-@contextlib.contextmanager
-def full(_path: Path, connections: list[sqlite3.Connection]) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def full(_path: Path, connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
     """It has as many pages as it may have."""
     for each in connections:
         with contextlib.suppress(sqlite3.ProgrammingError):  # closed
@@ -115,8 +123,8 @@ def full(_path: Path, connections: list[sqlite3.Connection]) -> Iterator[None]:
             each.execute("PRAGMA max_page_count = 1000000")
 
 
-@contextlib.contextmanager
-def read_only(_path: Path, connections: list[sqlite3.Connection]) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def read_only(_path: Path, connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
     """Nothing may be written to it."""
     for each in connections:
         with contextlib.suppress(sqlite3.ProgrammingError):
@@ -133,7 +141,7 @@ async def test_leased_work_goes_on(
 ) -> None:
     """Health says that the store does not work, and a balance is an older one. All is settled when it does again."""
     await until(leased, SERVING)
-    with harm(leased.data_dir / "central.db", connections):
+    async with harm(leased.data_dir / "central.db", connections):
         await until(leased, NOT_SERVING)
         held = (await leased.metering.Reserve(reserve("during", "alice", 10))).reservation
         commit = metering_pb2.CommitRequest(request_id="c", reservation_id=held.reservation_id, amount_microcredits=7)
@@ -149,7 +157,7 @@ async def test_callers_who_need_the_store_fail_soon(
     connections: list[sqlite3.Connection], leased: Services, clock: ManualClock, harm: Harm
 ) -> None:
     """However many there are, each in its own time; and they succeed when it works again."""
-    with harm(leased.data_dir / "central.db", connections):
+    async with harm(leased.data_dir / "central.db", connections):
         await until(leased, NOT_SERVING)
         calls = [leased.metering.Reserve(reserve(f"b{number}", "bob", 10)) for number in range(20)]
         failures = await asyncio.gather(*(refused_soon(each) for each in calls))
@@ -175,7 +183,7 @@ async def _is_granted(services: Services, clock: ManualClock, request_id: str) -
 async def test_a_charge_that_cannot_be_settled_for_its_refund(connections: list[sqlite3.Connection], leased: Services) -> None:
     """Its message is under way: the refund does not wait for that, and again for the next one."""
     asked = metering_pb2.ChargeRequest(request_id="paid", account_id="alice", amount_microcredits=5)
-    with locked(leased.data_dir / "central.db", connections):
+    async with locked(leased.data_dir / "central.db", connections):
         charge = (await leased.metering.Charge(asked)).charge
         settling = asyncio.create_task(leased.program.sidecar.settle())
         refund = metering_pb2.RefundRequest(request_id="back", charge_id=charge.charge_id)

@@ -150,3 +150,29 @@ async def test_a_beginning_that_never_ends_is_left_behind() -> None:
     disk.set()
     await slots.close()
     await use()
+
+
+async def test_a_caller_that_goes_away_at_the_moment_of_the_beginning() -> None:
+    """What has begun by then is undone, and its slot is free."""
+    slots = Slots(1, 30)
+    ended: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def transaction() -> AsyncIterator[None]:
+        caller.cancel()
+        try:
+            yield
+        finally:
+            ended.append("it")
+
+    async def use() -> None:
+        async with slots.to_write() as slot, slot.begun(transaction()):
+            pass
+
+    caller = asyncio.create_task(use())
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await slots.close()
+    assert ended == ["it"]
+    async with slots.to_write():
+        pass

@@ -86,10 +86,11 @@ class Slot:
         beginning = asyncio.ensure_future(transaction.__aenter__())
         try:
             await asyncio.wait((beginning,), timeout=self._rest())
-        finally:
-            if not beginning.done():
-                self._leave(transaction, beginning)
+        except BaseException:  # the caller went away; it may have begun at the same moment
+            self._leave(transaction, beginning)
+            raise
         if not beginning.done():
+            self._leave(transaction, beginning)
             raise CentralUnavailable(f"it was locked, or did not answer, for {self._patience:g} s")
         entered = beginning.result()
         try:
