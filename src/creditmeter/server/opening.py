@@ -37,6 +37,11 @@ from creditmeter.sidecar.rhythm import Rhythm
 _SECOND = 1_000_000
 _log = structlog.get_logger()
 
+FIRST_LOOK_SECONDS = 0.25
+"""Longest wait of a start for the check of an embedded store's file, which goes on afterwards: a start is to be short, and some
+100 MB are checked in this time.
+"""
+
 
 def open_webhook(settings: Settings) -> Webhook | None:
     """The receiver of alerts; None if the settings name none.
@@ -153,6 +158,7 @@ async def open_central(central: CentralStore, journal: Journal) -> AsyncIterator
     async with central:
         try:
             await central.migrate()
+            await central.examine(FIRST_LOOK_SECONDS)
         except CentralDamaged as error:
             raise StartupError(str(error), DAMAGED) from error
         except CentralMisconfigured as error:

@@ -7,6 +7,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.messages import Answer, Need
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.sidecar.patience import Patience
 
 AccountReply = Answer | AccountNotFound
 """What a waiting request receives from the central store."""
@@ -21,16 +22,18 @@ class InHand:
 class WaitingRequest:
     """A request that waits for credit. All microcredits of `amount` will do, or, where a part will do, `smallest` of them.
 
-    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `until` is
-    the end of its wait for recalled credit. Until `notified_until` the central store notifies the sidecar when credit is there,
-    so no exchange has to ask for it; None: an exchange has to ask. Both are moments on the event loop's clock.
+    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `patience`
+    is how long it waits for the central store's replies, together. `until` is the end of its wait for recalled credit. Until
+    `notified_until` the central store notifies the sidecar when credit is there, so no exchange has to ask for it; None: an
+    exchange has to ask. Both are moments on the event loop's clock.
 
     `asked_at` is when it was first asked for, by the central store's count, as a caller that repeats it has it repeated. With
     `repeated_until`, on the boot-time clock, its caller was told to repeat it.
     """
 
-    def __init__(self, until: float, asked_at: Instant | None = None) -> None:
+    def __init__(self, until: float, patience: Patience, asked_at: Instant | None = None) -> None:
         self.until = until
+        self.patience = patience
         self.asked_at = asked_at
         self.repeated_until: Span | None = None
         self.amount = Microcredits(0)

@@ -18,6 +18,7 @@ from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark, UnmetRequest
 from creditmeter.sidecar.exchange_plan import ExchangePlan, InHand, WaitingRequest
+from creditmeter.sidecar.patience import Patience
 
 REFILL_PAUSE = Span(5 * SECOND)
 """After the central store had nothing to spare, it is not asked to refill for this long."""
@@ -26,12 +27,21 @@ _MICROSECONDS = 1_000_000
 
 
 class ExchangePlanner:
-    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops."""
+    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops.
+    `patience_seconds` is how long each caller waits for the central store's replies; None: as long as these take. `going_on`
+    are exchanges that callers began themselves.
+    """
 
-    def __init__(self, records: AccountRecords) -> None:
+    def __init__(self, records: AccountRecords, patience_seconds: float | None = None) -> None:
         self._records = records
+        self._patience_seconds = patience_seconds
+        self.going_on: set[asyncio.Task[None]] = set()
         self.returns_all = False
         self.woken = records.woken
+
+    def patience(self) -> Patience:
+        """How long a caller waits for the central store's replies."""
+        return Patience(self._patience_seconds, self.going_on)
 
     # Waiting requests.
 
@@ -42,7 +52,7 @@ class ExchangePlanner:
         its place for a while instead.
         """
         unmet = self._records.open(account_id).unmet.pop(request_id, None)
-        request = WaitingRequest(until, None if unmet is None else unmet.asked_at)
+        request = WaitingRequest(until, self.patience(), None if unmet is None else unmet.asked_at)
         self._records.add_waiting(account_id, request)
         try:
             yield request

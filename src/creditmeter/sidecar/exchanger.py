@@ -29,17 +29,16 @@ from creditmeter.sidecar.contact import Attempt, Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
+from creditmeter.sidecar.patience import Patience
 from creditmeter.sidecar.rhythm import ExchangeSettings
 
 _log = structlog.get_logger()
-
 
 RECLAIM_PAGE = 100
 """Accounts with leases of lost sidecars on one page."""
 
 MAX_CHARGES_PER_TRANSACTION = 1_000
 """Charges that one transaction of the central store posts at most. It keeps all their accounts locked while it lasts."""
-
 
 DAMAGE_PAUSE = Span(30 * SECOND)
 """Between attempts to exchange a message about an account of which the central store cannot read a row."""
@@ -93,6 +92,24 @@ class Exchanger:
         """
         return not (self._records.any_marked(Mark.UNDER_WAY) or self._records.any_readable(Mark.UNANSWERED))
 
+    async def exchange_next(self, account_id: AccountId, patience: Patience) -> None:
+        """Wait until some exchange has ended while one about this account is under way; else exchange a message about it.
+
+        Raises:
+            CentralUnavailable: the store did not answer. If the patience is over, the exchange goes on.
+            SidecarFenced: another process has this sidecar's identity.
+            StorageUnavailable: the journal cannot be written.
+        """
+        if self.is_busy(account_id):
+            await patience.outlast(self.one_finished())
+            return
+        await patience.see(self.exchange([account_id]))
+        patience.renew()
+
+    def patience(self) -> Patience:
+        """How long a caller waits for the central store's replies."""
+        return self._planner.patience()
+
     async def one_finished(self) -> None:
         """Wait until some exchange that is under way has ended."""
         self._one_finished.clear()
@@ -105,7 +122,7 @@ class Exchanger:
         may be quicker to use it.
 
         Raises:
-            CentralUnavailable: the store did not answer.
+            CentralUnavailable: the store did not answer, or an embedded one not in time.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
             TimeoutError: no notification arrived in time.
@@ -114,6 +131,7 @@ class Exchanger:
             raise self.fence
         if request.notified_until is None:
             self._planner.woken.set()
+            return await request.patience.outlast(request.receive())
         async with asyncio.timeout_at(request.notified_until):
             return await request.receive()
 

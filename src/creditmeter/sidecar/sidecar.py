@@ -34,6 +34,7 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.patience import PATIENCE_SECONDS
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
@@ -84,7 +85,7 @@ class Sidecar:
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
         clock.on_step.append(self.books.note_step)
-        self._planner = ExchangePlanner(self.records)
+        self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
@@ -199,9 +200,10 @@ class Sidecar:
             waits = any(book.has_unposted for book in self.books)
             what = "everything was settled" if waits else "all credit was given back"
             _log.warning(f"stopped before {what}", reason=str(error) or "out of time")
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._planner.going_on]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
