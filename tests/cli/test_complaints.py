@@ -1,6 +1,8 @@
 """What an operator reads when something is wrong: one line that says what, and an exit code that says which kind."""
 
 import asyncio
+import contextlib
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -11,6 +13,7 @@ import pytest
 
 from creditmeter.cli import connection
 from creditmeter.cli.exits import ExitCode
+from tests.central.engine.spoiling import index_of, spoil_index, spoil_page
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import COMMAND, environment, run_forked, sidecar_process
 from tests.journal.files import made_full, overwrite_cell
@@ -132,6 +135,32 @@ def test_verify_of_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "central.db").write_bytes(b"no database at all" * 1000)
     ended = run_forked("verify", "--data-dir", str(tmp_path))
     assert "not a database" in ended.complaint
+    assert ended.code == ExitCode.DAMAGED
+
+
+@pytest.mark.parametrize("command", ["serve", "verify"])
+def test_a_store_with_a_damaged_page(migrated_file: Path, short_path: Path, command: str) -> None:
+    """One line that says which file it is and what to do, and the code for damage."""
+    path = short_path / "central.db"
+    shutil.copyfile(migrated_file, path)
+    spoil_page(path, "history")
+    ended = run_forked(command, "--data-dir", str(short_path), *(("--listen", "127.0.0.1:0") if command == "serve" else ()))
+    line = ended.err.splitlines()[-1]
+    assert f"{path} is damaged" in line
+    assert "put back a copy of the file that is whole" in line
+    assert "Traceback" not in ended.err
+    assert ended.code == ExitCode.DAMAGED
+
+
+def test_verify_of_an_index_that_lacks_a_row(migrated_file: Path, tmp_path: Path) -> None:
+    """Queries by that index would find less than there is."""
+    path = tmp_path / "central.db"
+    shutil.copyfile(migrated_file, path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(charges)")]
+    spoil_index(path, index_of(path, "charges"), f"INSERT INTO charges VALUES ({', '.join('1' for _ in columns)})")
+    ended = run_forked("verify", "--data-dir", str(tmp_path))
+    assert f"{path} is damaged" in ended.complaint
     assert ended.code == ExitCode.DAMAGED
 
 

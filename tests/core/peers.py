@@ -7,6 +7,7 @@ from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Me
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.values import replace
 from tests.core.builders import ACCOUNT, Central, account, grant, mc
 
 PATIENCE = Span(SECOND // 4)
@@ -25,6 +26,8 @@ class Peer:
         self.central = central
         self.sidecar_id = SidecarId(name)
         self.leases: tuple[LeaseTerms, ...] = ()
+        self.asked_at: Instant | None = None
+        """When what it needs was first asked for. Its needs are one request's, repeated until it is decided."""
         self._seq = 0
 
     def message(
@@ -41,6 +44,8 @@ class Peer:
         The rest is returned unless it `keeps` it. What the charges spend on their leases is not returned.
         """
         self._seq += 1
+        if asks is not None:
+            asks = replace(asks, since=self.asked_at)
         return Message(
             self.sidecar_id,
             1,
@@ -69,6 +74,7 @@ class Peer:
         answered = self.central.exchange(message, now)
         assert answered is not None
         self.leases = answered.leases
+        self.asked_at = (self.asked_at or answered.asked_at) if answered.is_pending else None
         return answered
 
     def exchange(

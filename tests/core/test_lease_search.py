@@ -31,7 +31,7 @@ from creditmeter.core.credit.charges import Charge, Part, Refund, RefundMode
 from creditmeter.core.credit.grants import GrantKind, draw_key, usable
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Moment, OutLease, available
-from creditmeter.core.credit.messages import Answer, Message, Need
+from creditmeter.core.credit.messages import REPEAT_GRACE, Answer, Message, Need
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.credit.schedule import CALENDAR_REST
@@ -57,7 +57,7 @@ from creditmeter.core.refusals import GrantVoided, Refusal
 from creditmeter.core.settlement.answering import EXCESS_PATIENCE, answer
 from creditmeter.core.settlement.posting import post
 from creditmeter.core.settlement.recalling import recall_everything
-from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.settlement.recalls import Purpose
 from creditmeter.core.values import replace
 from tests.core.builders import ACCOUNT, Central, account, at, charge, cost, grant, hold, mc, message, plan
 
@@ -79,6 +79,9 @@ MOST_MOVES = 3
 
 PATIENCE = tuple(Span(span) for span in (0, SECOND // 4, 2 * MINUTE, 2 * MINUTE))
 """How long needs wait."""
+
+REPEATED_AFTER = (Span(0), Span(SECOND // 4), REPEAT_GRACE, Span(10 * MINUTE))
+"""When callers repeat their requests."""
 
 START = at("30 18:00")
 """Somewhat more than a day before the month ends."""
@@ -110,6 +113,7 @@ class Sidecar:
         self.sent_at = Span(0)
         self.has_restarted = False
         self.parked = 0
+        self.asked_at: Instant | None = None
         self.on_disk: dict[ReservationId, Reservation] = {}
         self.receipts_on_disk: dict[RequestId, Receipt] = {}
         self._written: list[Change] = []
@@ -146,17 +150,29 @@ class Sidecar:
         """The receipt of a request, wherever it is."""
         return self.book.receipts.get(request_id) or self.receipts_on_disk.get(request_id)
 
-    def compose(self, at: Moment, need: Need | None, *, give_back: bool, is_steady: bool) -> Message:
+    def compose(
+        self, at: Moment, need: Need | None, *, give_back: bool, is_steady: bool, keeps_place: bool, stops: bool
+    ) -> Message:
         """The next message; what it changes is written before it is sent. What its answer allows counts from now, whenever
-        and however often it is sent.
+        and however often it is sent. If the sidecar stops, nothing is authorised from here on.
         """
         self._seq += 1
         self.sent_at = at.boot
         envelope = Envelope(self.sidecar_id, self.epoch, self._seq, LEASE_TTL, LIMITS.max_hold_lifetime)
         composed, change = compose(self.book, envelope, at.now, need, give_back=give_back)
         self.write(change)
-        self.unanswered = replace(composed, is_steady=is_steady)
+        if stops:
+            self.book.distrust_leases()
+        self.unanswered = replace(composed, is_steady=is_steady, keeps_place=keeps_place, authorises=not stops)
         return self.unanswered
+
+    def accept(self, message: Message, answered: Answer) -> None:
+        """Take over an answer. What a need was first asked for at is kept for its repetition, while more may come."""
+        trusted_until = Span(self.sent_at + LEASE_TTL if message.authorises else 0)
+        self.write(accept(self.book, message, answered, trusted_until))
+        self.unanswered, self.has_restarted = None, False
+        if message.need is not None:
+            self.asked_at = (message.need.since or answered.asked_at) if answered.is_pending else None
 
     def restart(self, epoch: int) -> None:
         """Come back with what the journal holds. Nothing authorises before the central store has answered."""
@@ -164,6 +180,7 @@ class Sidecar:
         self.book.apply(old.live)
         self.book.distrust_leases()
         self.epoch, self._seq, self.unanswered, self.has_restarted, self.parked = epoch, 0, None, True, 0
+        self.asked_at = None
 
 
 class LeaseSearch(RuleBasedStateMachine):
@@ -182,7 +199,8 @@ class LeaseSearch(RuleBasedStateMachine):
         self.ended: dict[ReservationId, ReservationState] = {}
         self.notified: set[SidecarId] = set()
         self.answered_at: Counter[SidecarId] = Counter()
-        self.asked: dict[SidecarId, int] = {}
+        self.first_asked: dict[tuple[SidecarId, Instant], int] = {}
+        """After which decisions a request was first asked for that has this moment by the central store's count."""
         self.voided: dict[GrantId, int] = {}
         self.out_then: dict[tuple[GrantId, LeaseId], tuple[int, int]] = {}
         self.names = 0
@@ -403,6 +421,36 @@ class LeaseSearch(RuleBasedStateMachine):
             self.under_way.remove(message)
             self._apply(message)
 
+    @rule(
+        who=st.integers(0, 2),
+        more=st.integers(0, 4),
+        fate=st.sampled_from(Fate),
+        span=st.sampled_from(REPEATED_AFTER),
+        anew=st.booleans(),
+    )
+    def ask_again(self, who: int, more: int, fate: Fate, span: Span, anew: bool) -> None:
+        """A caller that was told so repeats its request, early or late, when it may lack another amount; or another caller asks
+        for the first time.
+        """
+        sidecar, _ = self._at(who)
+        if sidecar.asked_at is not None:
+            self._move(Instant(self.now + span))
+            amount = mc(self.central.available(self.now) + more)
+            if amount:
+                self._exchange(sidecar, fate, Need(amount, amount, amount, PATIENCE[1], None if anew else sidecar.asked_at))
+
+    @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate))
+    def report(self, who: int, fate: Fate) -> None:
+        """A message of a sidecar whose callers may repeat their requests, while none of them waits."""
+        sidecar, _ = self._at(who)
+        self._exchange(sidecar, fate, keeps_place=sidecar.asked_at is not None)
+
+    @rule(who=st.integers(0, 2), fate=st.sampled_from(Fate))
+    def stop(self, who: int, fate: Fate) -> None:
+        """A sidecar says that it authorises nothing more. What is held there stays."""
+        sidecar, _ = self._at(who)
+        self._exchange(sidecar, fate, give_back=True, stops=True)
+
     @rule(who=st.integers(0, 2))
     def restart(self, who: int) -> None:
         """A sidecar stops at once and starts again."""
@@ -417,9 +465,12 @@ class LeaseSearch(RuleBasedStateMachine):
         *,
         give_back: bool = False,
         is_steady: bool = False,
+        keeps_place: bool = False,
+        stops: bool = False,
     ) -> None:
         moment = sidecar.read(self.now, self.boot)
-        self._send(sidecar, sidecar.compose(moment, need, give_back=give_back, is_steady=is_steady), fate)
+        manner = {"is_steady": is_steady, "keeps_place": keeps_place, "stops": stops}
+        self._send(sidecar, sidecar.compose(moment, need, give_back=give_back, **manner), fate)
 
     def _send(self, sidecar: Sidecar, message: Message, fate: Fate) -> None:
         if fate is Fate.UNDER_WAY:
@@ -428,47 +479,51 @@ class LeaseSearch(RuleBasedStateMachine):
         answer = self._apply(message)
         assert answer is not None, "the newest message of a sidecar is always answered"
         if fate is Fate.ANSWERED:
-            sidecar.write(accept(sidecar.book, message, answer, Span(sidecar.sent_at + LEASE_TTL)))
-            sidecar.unanswered, sidecar.has_restarted = None, False
+            sidecar.accept(message, answer)
 
     def _apply(self, message: Message) -> Answer | None:
         new = [each for each in message.charges if each.charge_id not in self.central.charges]
         before = self.central.decisions
-        waiting = self.central.recalls.get((message.sidecar_id, Purpose.LEASE))
         answer = self.central.exchange(message, self.now)
         if answer is not None and self.central.decisions > before:
-            self._assert_recalled(message, answer, waiting)
+            self._assert_recalled(message, answer)
         self.notified |= self.central.notified
         if not message.refunds:
             for each in new:
                 self._assert_order(self.central.charges.get(each.charge_id))
         return answer
 
-    def _assert_recalled(self, message: Message, answer: Answer, waiting: Recall | None) -> None:
-        """A need is refused if, and only if, what all others have idle is too little: those who answered since it began to
-        wait at their word; those who were not, or were asked anew since, and may authorise, with all they have; at their word
-        those who may not.
+    def _assert_recalled(self, message: Message, answer: Answer) -> None:
+        """A need is refused only if what all others have idle is too little: those who answered since all of its requests were
+        first asked for at their word; the others who may authorise with all they have; at their word those who may not. The
+        same holds for each request of which is said that nothing more comes for it. None waits for what nobody can have.
         """
         central, sidecar_id = self.central, message.sidecar_id
-        existing = waiting if waiting and waiting.stands(central.decided_at) else None
-        since = self.asked.get(sidecar_id, 0) if existing else central.decisions
-        if (sidecar_id, Purpose.LEASE) in central.recalls:
-            self.asked[sidecar_id] = since
         self.answered_at[sidecar_id] = central.decisions
-        if message.need is None or not answer.short:
+        need = message.need
+        if need is None or not answer.short:
             assert not answer.is_pending
             return
-        best = available(central.grants.values(), self._at_best(sidecar_id, since, existing), central.decided_at)
-        assert answer.is_pending == (best >= min(message.need.smallest, answer.short))
+        asked = self.first_asked.get((sidecar_id, need.since), central.decisions) if need.since else central.decisions
+        smallest = min(need.smallest, answer.short)
+        assert answer.is_pending or self._best(sidecar_id, asked) < smallest, "refused although more may come"
+        if answer.is_pending:
+            assert self._best(sidecar_id, 0, trusts_all=True) >= smallest, "more cannot come"
+            if answer.asked_at is not None:
+                self.first_asked.setdefault((sidecar_id, answer.asked_at), central.decisions)
+            for (asker, token), first in self.first_asked.items():
+                if asker == sidecar_id and answer.heard_since is not None and token <= answer.heard_since:
+                    assert self._best(sidecar_id, first) < smallest, "heard although more may come"
 
-    def _at_best(self, asker: SidecarId, since: int, existing: Recall | None) -> Iterable[OutLease]:
-        anew = existing.awaited if existing else ()
+    def _best(self, asker: SidecarId, since: int, *, trusts_all: bool = False) -> int:
+        leases = self._at_best(asker, since, trusts_all=trusts_all)
+        return available(self.central.grants.values(), leases, self.central.decided_at)
+
+    def _at_best(self, asker: SidecarId, since: int, *, trusts_all: bool) -> Iterable[OutLease]:
         for each in self.central.leases.values():
             if each.sidecar_id == asker or each.closed:
                 yield each
-            elif (
-                self.answered_at[each.sidecar_id] < since or each.sidecar_id in anew
-            ) and self.central.decided_at < each.trusted_until:
+            elif (trusts_all or self.answered_at[each.sidecar_id] <= since) and self.central.decided_at < each.trusted_until:
                 yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted)))
             else:
                 yield replace(each, limit=mc(min(each.limit, each.posted + each.unposted + each.held)))

@@ -53,6 +53,7 @@ from creditmeter.forms.changes import ChargeUpdate, ChargeUpdateForm, Logged, de
 from creditmeter.forms.charges import CHARGE, REFUND
 from creditmeter.forms.grants import DRAWS, GRANT, VOIDED
 from creditmeter.forms.labels import LABELS
+from creditmeter.forms.leases import ANSWERED as ANSWERED_BY
 from creditmeter.forms.leases import AWAITED, LEASE
 from creditmeter.forms.price_lists import PRICE_LIST
 from creditmeter.forms.rate_cards import KEPT_CARD
@@ -235,6 +236,8 @@ ANSWERED = Answer(
     elsewhere=mc(89),
     is_pending=True,
     pending_for=Span(90),
+    asked_at=at(91),
+    heard_since=at(92),
     awaited=(Awaited(SidecarId("sidecar-3"), mc(96), at(25)),),
 )
 UPDATED = AccountUpdate(
@@ -318,6 +321,7 @@ EXAMPLES: dict[str, Example] = {
     "account": _example(ACCOUNT, AGREED),
     "alerts": _example(ALERTS, AGREED.alerts),
     "answer": _example(ANSWER, ANSWERED),
+    "answered": _example(ANSWERED_BY, ((SidecarId("s1"), at(93)), (SidecarId("s2"), at(94)))),
     "awaited": _example(AWAITED, (SidecarId("s1"), SidecarId("s2"))),
     "calendar_change": _example(
         CALENDAR_CHANGE,

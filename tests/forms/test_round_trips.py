@@ -37,7 +37,7 @@ from creditmeter.forms.answers import ANSWER
 from creditmeter.forms.charges import CHARGE, REFUND
 from creditmeter.forms.grants import DRAWS, GRANT
 from creditmeter.forms.labels import LABELS
-from creditmeter.forms.leases import AWAITED, LEASE
+from creditmeter.forms.leases import ANSWERED, AWAITED, LEASE
 from creditmeter.forms.posted_charges import USED_CHARGE, draws_of, forecast_charge
 from creditmeter.forms.price_lists import packed, unpacked
 from creditmeter.forms.rate_cards import KEPT_CARD
@@ -188,6 +188,7 @@ def test_answers(answer: Answer) -> None:
     tuples(_draws),
     tuples(_alerts),
     tuples(_names.map(SidecarId)),
+    tuples(st.tuples(_names.map(SidecarId), _moments)),
     st.dictionaries(_texts, _texts, max_size=3),
     st.builds(CalendarChange, _moments, _periods, _periods),
 )
@@ -195,6 +196,7 @@ def test_columns_of_the_central_store(
     draws: tuple[Draw, ...],
     alerts: tuple[Alert, ...],
     awaited: tuple[SidecarId, ...],
+    answered: tuple[tuple[SidecarId, Instant], ...],
     labels: Mapping[str, str],
     change: CalendarChange,
 ) -> None:
@@ -202,6 +204,7 @@ def test_columns_of_the_central_store(
     assert DRAWS.decode(DRAWS.encode_text(draws)) == draws
     assert ALERTS.decode(ALERTS.encode_text(alerts)) == alerts
     assert AWAITED.decode(AWAITED.encode_text(awaited)) == awaited
+    assert ANSWERED.decode(ANSWERED.encode_text(answered)) == answered
     assert LABELS.decode(LABELS.encode_text(labels)) == labels
     assert CALENDAR_CHANGE.decode(CALENDAR_CHANGE.encode_text(change)) == change
 

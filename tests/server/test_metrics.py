@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from creditmeter.central.decisions.pruning import HEARING, REQUEST_KEPT_FOR
-from creditmeter.core.instants import HOUR
+from creditmeter.core.instants import HOUR, MINUTE, SECOND
 from creditmeter.server.app import running
 from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
@@ -229,6 +229,24 @@ async def test_pruned_rows_are_counted(services: Services, clock: ManualClock) -
     values = await shown(services)
     for table in ("leases", "requests", "refused_calls", "recalls", "sidecars", "exchanges"):
         assert values["creditmeter_pruned_rows_total", table] == deleted.get(table, 0)
+
+
+@pytest.mark.parametrize(("step", "direction"), [(HOUR, "forward"), (-HOUR, "back")])
+async def test_clocks_are_shown(services: Services, clock: ManualClock, step: int, direction: str) -> None:
+    """How far this machine's is off while a step is doubted, and the steps that are believed in the end."""
+    sidecar = services.program.sidecar
+    await sidecar.look_after()
+    values = await shown(services)
+    assert [values["creditmeter_clock_steps_total", each] for each in ("forward", "back")] == [0, 0]
+    assert values[("creditmeter_clock_offset_seconds",)] == values[("creditmeter_clock_drift_ratio",)] == 0
+    clock.step_wall(step)
+    await sidecar.look_after()
+    assert (await shown(services))[("creditmeter_clock_offset_seconds",)] == -step / SECOND
+    clock.advance(MINUTE)
+    await sidecar.look_after()
+    values = await shown(services)
+    assert values["creditmeter_clock_steps_total", direction] == 1
+    assert values[("creditmeter_clock_offset_seconds",)] == 0
 
 
 async def test_each_sidecar_counts_for_itself() -> None:

@@ -18,10 +18,11 @@ from creditmeter.core.credit.history import Entry, HistoryFilter
 from creditmeter.core.credit.messages import BalanceSummary
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.journal.journal import Journal
+from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.naming import new_sidecar_id
@@ -52,14 +53,17 @@ class Bench:
     ) -> Sidecar:
         """Start the sidecar. Nothing is settled in the background, so that the test decides when; recalls are followed."""
         self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
-        self.central = CentralStore(self._central_url, self.store_clock.wall)
+        self.time = SidecarClock(self.clock, Span(0))
+        self.central = CentralStore(self._central_url, self.store_clock.wall, boot=self.clock.boot)
+        if self.store_clock is not self.clock:
+            self.central.on_reading.append(self.time.learn)
         await self.central.migrate()
         self.wire = Wire(self.central.exchanges, self.central.registration)
         self.wire.is_cut = is_cut
         self.central.exchanges = cast("Exchanges", self.wire)
         self.central.registration = cast("Registration", self.wire)
         rhythm = Rhythm(NEVER, report, housekeeping=NEVER, heartbeat=NEVER, rate_cards=NEVER, recall_timeout=recall_timeout)
-        self.sidecar = Sidecar(self.journal, self.central, self.clock, self._card, limits or Limits(), rhythm)
+        self.sidecar = Sidecar(self.journal, self.central, self.time, self._card, limits or Limits(), rhythm)
         await self.sidecar.start()
         return self.sidecar
 

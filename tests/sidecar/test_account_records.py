@@ -22,6 +22,7 @@ from creditmeter.sidecar.account_records import AccountRecords, Mark, Unanswered
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchange_plan import ExchangePlan, WaitingRequest
 from creditmeter.sidecar.outcomes import Outcome
+from creditmeter.sidecar.patience import Patience
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import NOBODY, Fate
@@ -109,7 +110,7 @@ def _burns_no_more(records: AccountRecords, expected: Expected, account_id: Acco
 
 
 def _waits(records: AccountRecords, expected: Expected, account_id: AccountId, _mark: Mark) -> None:
-    request = WaitingRequest(until=0)
+    request = WaitingRequest(until=0, patience=Patience(None, set()))
     records.add_waiting(account_id, request)
     expected.waiting[account_id].append(request)
     expected.mark(account_id, Mark.WAITED_FOR)

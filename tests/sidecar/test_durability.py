@@ -7,9 +7,9 @@ import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt
-from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import RequestId
-from creditmeter.core.instants import HOUR, MINUTE
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.core.refusals import Refusal
@@ -148,15 +148,75 @@ async def test_nothing_old_authorises_after_a_restart(bench: Bench) -> None:
     assert isinstance(await reserve(bench, "again", 5), Done)
 
 
-async def test_the_clock_never_goes_back(bench: Bench) -> None:
-    """Not over a restart either: a step back of the wall clock revives no expired hold."""
+def state_of(bench: Bench, hold: Reservation) -> ReservationState:
+    """What has become of a hold."""
+    found = bench.sidecar.books.reservation(hold.reservation_id)
+    assert found is not None
+    return found.state
+
+
+async def test_a_clock_that_is_set_back_is_followed(bench: Bench) -> None:
+    """Over a restart too. A hold that has ended stays so, and one that has not has as long left as before."""
     await bench.account(permanent=50)
+    over = await held(bench, "over", 5)
+    bench.clock.advance(6 * MINUTE)
     hold = await held(bench, "r", 5)
-    bench.clock.advance(11 * MINUTE)
+    bench.clock.advance(5 * MINUTE)
     await bench.sidecar.tidy()
     bench.clock.step_wall(-2 * HOUR)
+    assert bench.sidecar.books.moment().now == bench.clock.wall()
+    await bench.sidecar.books.durable()
     await bench.restart()
-    assert bench.sidecar.books.moment().now >= hold.expires_at
+    assert bench.sidecar.books.moment().now == bench.clock.wall()
+    assert state_of(bench, over) is ReservationState.EXPIRED
+    assert state_of(bench, hold) is ReservationState.HELD
+    bench.clock.advance(5 * MINUTE - SECOND)
+    await bench.sidecar.tidy()
+    assert state_of(bench, hold) is ReservationState.HELD
+    bench.clock.advance(SECOND)
+    await bench.sidecar.tidy()
+    assert state_of(bench, hold) is ReservationState.EXPIRED
+
+
+@pytest.mark.parametrize("step", [-HOUR, -2 * SECOND, 2 * SECOND, HOUR, 400 * DAY])
+async def test_a_step_of_the_clock_ends_no_hold_early_or_late(bench: Bench, step: int) -> None:
+    """Of several accounts, and of one that is made after it. What is used of them is charged."""
+    await bench.account(permanent=50)
+    hold = await held(bench, "r", 5)
+    bench.clock.advance(9 * MINUTE)
+    bench.clock.step_wall(step)
+    await bench.sidecar.tidy()
+    assert state_of(bench, hold) is ReservationState.HELD
+    late = await held(bench, "late", 5)
+    bench.clock.advance(MINUTE - 1)
+    await bench.sidecar.tidy()
+    assert state_of(bench, hold) is ReservationState.HELD
+    bench.clock.advance(1)
+    await bench.sidecar.tidy()
+    assert [state_of(bench, each) for each in (hold, late)] == [ReservationState.EXPIRED, ReservationState.HELD]
+    assert isinstance(await commit(bench, "c", late, 5), Done)
+
+
+async def test_a_clock_that_is_ahead_for_a_while_prunes_nothing(bench: Bench) -> None:
+    """An acknowledged request is answered as before, however far ahead the clock was."""
+    await bench.account(permanent=50)
+    hold = await held(bench, "r", 5)
+    await commit(bench, "c", hold, 5)
+    await bench.round()
+    for ahead in (2 * DAY, 400 * DAY):
+        for _ in range(3):
+            bench.clock.advance(MINUTE)
+            await bench.round()
+        bench.clock.step_wall(ahead)
+        for _ in range(3):
+            bench.clock.advance(MINUTE)
+            await bench.round()
+        bench.clock.step_wall(-ahead)
+        await bench.round()
+    await bench.restart()
+    again = await commit(bench, "c", hold, 5)
+    assert isinstance(again, Done)
+    assert again.replayed
 
 
 async def test_what_is_old_is_forgotten(bench: Bench) -> None:

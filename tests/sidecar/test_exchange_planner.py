@@ -11,7 +11,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account, AccountState
 from creditmeter.core.credit.leases import Lease, Moment
 from creditmeter.core.credit.messages import Answer, BalanceSummary
-from creditmeter.core.ids import AccountId, LeaseId
+from creditmeter.core.ids import AccountId, LeaseId, RequestId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.burn import FIRST_LEASE, HORIZON
@@ -76,7 +76,7 @@ class Queue:
     def add(self, amount: int, smallest: int | None = None, *, of: AccountId = ACME, patience: float = LONG) -> WaitingRequest:
         """One more request; a part of what it waits for would do from `smallest` on."""
         until = asyncio.get_running_loop().time() + patience
-        request = self._stack.enter_context(self._planner.waiting_request(of, until))
+        request = self._stack.enter_context(self._planner.waiting_request(of, RequestId(f"r{amount}"), until))
         request.amount, request.smallest = mc(amount), mc(amount if smallest is None else smallest)
         return request
 
@@ -154,7 +154,7 @@ async def test_the_longest_patience_counts(planner: ExchangePlanner, queue: Queu
 async def test_a_request_that_waits_no_longer_is_not_asked_for(planner: ExchangePlanner) -> None:
     """Whether it was served or gave up."""
     until = asyncio.get_running_loop().time() + LONG
-    with planner.waiting_request(ACME, until) as request:
+    with planner.waiting_request(ACME, RequestId("r"), until) as request:
         request.amount = request.smallest = mc(5)
         assert planner.urgent() == [ACME]
     assert planner.urgent() == []
@@ -295,7 +295,7 @@ async def test_a_recall_that_cannot_be_answered_is_forgotten(planner: ExchangePl
 
 async def test_a_wait_that_ends_is_reported_until_the_store_cannot_be_reached(planner: ExchangePlanner) -> None:
     """The central store recalls for that request no more. If it is away, the next message is early enough."""
-    with planner.waiting_request(ACME, LATER) as waiting:
+    with planner.waiting_request(ACME, RequestId("r"), LATER) as waiting:
         waiting.notified_until = LATER
     assert planner.urgent() == [ACME]
     planner.fail(ACME, CentralUnavailable("away"))

@@ -75,14 +75,15 @@ async def test_how_long_it_runs_is_counted_by_a_clock_that_no_step_moves(bench: 
 
 @pytest.mark.parametrize("ahead", [Span(0), Span(3 * SECOND), Span(-2 * SECOND)])
 async def test_how_far_the_stores_clock_is_ahead(tmp_path_factory: pytest.TempPathFactory, bench: Bench, ahead: Span) -> None:
-    """By its last answer about an account: until there is one it is not known."""
+    """By its last answer. Its clock counts, so a sidecar whose machine's clock is another is in step with it."""
     there = ManualClock(bench.clock.wall())
     there.step_wall(ahead)
     central = f"sqlite:///{tmp_path_factory.mktemp('central') / 'central.db'}"
     apart = Bench(tmp_path_factory.mktemp("apart"), bench.clock, bench._card, central, there)
     await apart.start()
     try:
-        assert (await apart.sidecar.status()).central.clock_offset is None
+        assert (await apart.sidecar.status()).central.clock_offset == ahead
+        assert apart.sidecar.books.moment().now == there.wall()
         await apart.account(permanent=10)
         await reserve(apart, "r", 5)
         assert (await apart.sidecar.status()).central.clock_offset == ahead

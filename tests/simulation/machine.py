@@ -16,10 +16,11 @@ from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
 from creditmeter.core.ids import AccountId, SidecarId, account_key
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.sidecar.rhythm import Rhythm
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 LIMITS = Limits()
 GRACE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 28.0
+STEP_PATIENCE = Span(30 * SECOND)
 RATE_CARDS_SECONDS = 61.0
 
 _METHODS = {
@@ -97,8 +99,9 @@ class Machine:
         self._world = world
         self.name = name
         self.clock = MachineClock(world, clock_error)
+        self.time = SidecarClock(self.clock, STEP_PATIENCE)
         self.disk = Disk(self._mishap, self._access, self.crash)
-        self.link = Link(world, name, self.awake)
+        self.link = Link(world, name, self.awake, self._learn)
         self.state = State.DOWN
         self.sidecar: Sidecar | None = None
         self.in_flight = 0
@@ -123,6 +126,10 @@ class Machine:
             self._world.note(f"{self.name}: did not start, {outcome}")
             self.crash()
 
+    def _learn(self, said: Instant, asked: Span) -> None:
+        """Take in what the time was at the store, which was asked at a moment of the boot-time clock and answered just now."""
+        self.time.learn(said, asked, self.clock.boot())
+
     async def come_back(self, after_seconds: float) -> None:
         """Start again after a while."""
         self.is_expected = True
@@ -143,7 +150,8 @@ class Machine:
             heartbeat=HEARTBEAT_SECONDS,
             rate_cards=RATE_CARDS_SECONDS,
         )
-        sidecar = Sidecar(journal, self.link.store, self.clock, world.card, LIMITS, rhythm)
+        self.time = SidecarClock(self.clock, STEP_PATIENCE)
+        sidecar = Sidecar(journal, self.link.store, self.time, world.card, LIMITS, rhythm)
         await sidecar.start()
         self.sidecar = sidecar
         world.note(f"{self.name}: started")

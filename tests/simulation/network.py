@@ -16,7 +16,7 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import AccountId, SidecarId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from tests.simulation.stored import Stored
 from tests.simulation.swarm import LATEST_ARRIVAL_SECONDS, Network
 
@@ -36,10 +36,13 @@ class Link:
     account when the last message was sent that was answered, in microseconds of the boot-time clock.
     """
 
-    def __init__(self, world: "World", name: str, awake: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, world: "World", name: str, awake: Callable[[], Awaitable[None]], learn: Callable[[Instant, Span], None]
+    ) -> None:
         self._world = world
         self._name = name
         self._awake = awake
+        self._learn = learn
         self._stirred = asyncio.Event()
         self.is_up = True
         self.asked = 0
@@ -71,6 +74,7 @@ class Link:
             self._send_later(name, method, args, kwargs)
             raise await self._silence(name, "request late")
         fate -= network.late
+        served_at = Instant(self._world.now())
         reply = await self._world.in_store(self._serve(name, method, args, kwargs))
         if name in _CHANGES and rng.random() < network.duplicate:
             self._send_later(name, method, args, kwargs)
@@ -78,8 +82,9 @@ class Link:
             raise await self._silence(name, "reply lost")
         await asyncio.sleep(rng.choice(network.delays))
         await self._awake()
+        self._learn(served_at, Span(sent_at))
         if name == "exchange":
-            self.renewed |= {message.account_id: sent_at for message in args[0]}
+            self.renewed |= {message.account_id: sent_at for message in args[0] if message.authorises}
         return reply
 
     async def listen(self, sidecar_id: SidecarId, _is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:

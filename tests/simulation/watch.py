@@ -12,7 +12,7 @@ from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.grants import draw_key
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Reply
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Receipt, Reserve
-from creditmeter.core.instants import HOUR, Instant
+from creditmeter.core.instants import HOUR, SECOND, Instant
 from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.sidecar.rhythm import Rhythm
 from tests.simulation.record import account_of, began
@@ -43,7 +43,6 @@ class Watch:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._times: dict[str, Instant] = {}
         self._seen_changes = -1
         self._sent: set[str] = set()
         self._posted: set[str] = set()
@@ -112,7 +111,6 @@ class Watch:
         """A sidecar came back: what it acknowledged is still there."""
         world = self._world
         assert machine.sidecar is not None
-        self._times.pop(machine.name, None)
         for (name, request_id), acknowledged in world.record.acknowledged.items():
             if name != machine.name or acknowledged.receipt.refund is not None or world.now() - acknowledged.at > REMEMBERED:
                 continue
@@ -173,12 +171,10 @@ class Watch:
                 self._look_at_books(machine, stored)
 
     def _look_at_time(self, machine: "Machine") -> None:
-        """A sidecar's time never goes back, however its machine's clock is set."""
-        assert machine.sidecar is not None
-        now = machine.sidecar.books.moment().now
-        if now < self._times.get(machine.name, now):
-            self._world.fail(f"{machine.name} went back in time by {self._times[machine.name] - now}")
-        self._times[machine.name] = now
+        """Once the store has answered, its time is the sidecar's, however the machine's clock is set."""
+        apart, error = abs(machine.time.wall() - self._world.now()), machine.time.error
+        if error is not None and apart > error:
+            self._world.fail(f"{machine.name} is {apart / SECOND} s away from the store's time, and may be {error / SECOND} s")
 
     def _look_at_books(self, machine: "Machine", stored: Stored) -> None:
         assert machine.sidecar is not None

@@ -62,7 +62,7 @@ class Weather:
     def step_clock(self) -> None:
         """A machine's wall clock is set, forward or back."""
         machine = self._machine()
-        machine.clock.error = self._rng.choice((0, -2 * SECOND, 2 * SECOND, -MINUTE, MINUTE))
+        machine.clock.error = self._rng.choice((0, 1, -1)) * self._rng.choice((2 * SECOND, MINUTE, 75 * MINUTE, 400 * DAY))
         self._world.note(f"{machine.name}: its clock is set off by {machine.clock.error / SECOND} s")
 
     # The network.

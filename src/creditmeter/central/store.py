@@ -1,11 +1,12 @@
 """The central store as its users see it: one object for each of its tasks, on one database."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from creditmeter.central.decisions.administration import Administration
 from creditmeter.central.decisions.deliveries import Deliveries
@@ -18,7 +19,7 @@ from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database, parse_url
-from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.queries.forecasts import Forecasts
 from creditmeter.central.queries.history import HistoryReader
 from creditmeter.central.queries.holders import Listing
@@ -28,7 +29,10 @@ from creditmeter.central.queries.usage import UsageReader
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.migrating import migrate
 from creditmeter.core.ids import PlanId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
+
+_NEW_PAGES = 16 * 1024
+"""Bytes in a row for which a SQLite file needs pages that it does not use: a short row may have room where others are."""
 
 
 class CentralStore:
@@ -37,6 +41,8 @@ class CentralStore:
     `now` reads the store's clock. If it is None, the PostgreSQL server's own clock is read; SQLite has none. With an
     `auto_create_plan` an unknown account is created with that plan when it is first touched. If `notifies` is false (for an
     engine that has PostgreSQL's protocol but no NOTIFY), sidecars find recalls by polling.
+
+    `on_reading` are called with each reading of the store's clock, and when that was asked and answered by `boot`.
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class CentralStore:
         auto_create_plan: PlanId | None = None,
         *,
         notifies: bool = True,
+        boot: Callable[[], Span] = lambda: Span(0),
     ) -> None:
         self.database = Database(url, notifies=notifies)
-        clock = StoreClock(now)
+        clock = StoreClock(now, boot)
+        self.on_reading = clock.on_reading
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite
         self.notifications: Notifications = _server_notifications(self.database, poll) if can_notify else poll
@@ -76,14 +84,31 @@ class CentralStore:
         """
         await migrate(self.database)
 
-    async def ping(self) -> None:
-        """Find out whether the store answers.
+    async def examine(self, seconds: float) -> None:
+        """Begin to look for damage in an embedded store's file, and wait for what comes out, but no longer than this.
 
         Raises:
-            CentralUnavailable: it did not.
+            CentralDamaged: the file is damaged.
         """
-        async with self.database.read() as connection:
-            await connection.execute(select(1))
+        try:
+            await self.database.examine(seconds)
+        except CentralUnavailable as error:
+            raise CentralDamaged(f"the central store {self.database.address} cannot be used: {error}") from error
+
+    async def ping(self) -> None:
+        """Find out whether the store works: read rows of two tables, and write one that is rolled back. No other sidecar is
+        notified of it.
+
+        Raises:
+            CentralUnavailable: it does not.
+        """
+        sidecars, name = tables.sidecars, f"attempt {secrets.token_hex(8)}"
+        nonce = "-" * _NEW_PAGES if self.database.is_sqlite else ""
+        async with self.database.attempt() as connection:
+            for column in (tables.accounts.c.account_id, sidecars.c.sidecar_id):
+                await connection.execute(select(column).limit(1))
+            await connection.execute(insert(sidecars), {"sidecar_id": name, "epoch": 0, "nonce": nonce, "registered_at": 0})
+            await connection.execute(delete(sidecars).where(sidecars.c.sidecar_id == name))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -100,7 +100,7 @@ def lease_id(account_id: AccountId, sidecar_id: SidecarId, opened_at: int) -> Le
 def offline_lease_id(account_id: AccountId, sidecar_id: SidecarId, now: int, boot: int) -> LeaseId:
     """The id of the allowance of an account on a sidecar for one outage of the central store.
 
-    `now` is the time of day and `boot` the time since boot, in microseconds. The time of day never goes back but may stand
-    still, so the time since boot tells two outages apart.
+    `now` is the time of day and `boot` the time since boot, in microseconds. The time of day may stand still or be set back, so
+    the time since boot tells two outages apart.
     """
     return LeaseId(f"off-{account_key(account_id)}-{sidecar_id}-{now}-{boot}")

@@ -176,7 +176,7 @@ class Checkpoints:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 with self._path.with_name(f"{self._path.name}-wal").open("r+b") as log:  # it is not made if it was deleted
-                    if any(each != log.fileno() for each in _descriptors_of(os.fstat(log.fileno()))):
+                    if any(each != log.fileno() for each in descriptors_of(os.fstat(log.fileno()))):
                         log.seek(0, os.SEEK_END)
                         log.write(bytes(ROOM))
             finally:
@@ -221,12 +221,12 @@ def _sync(path: Path) -> None:
     Should that be closed just now, another file is synced, or none. The checkpoint that ends a log syncs the file in any case.
     """
     with contextlib.suppress(OSError):
-        for each in _descriptors_of(path.stat()):
+        for each in descriptors_of(path.stat()):
             os.fsync(each)
             return
 
 
-def _descriptors_of(found: os.stat_result) -> Iterator[int]:
+def descriptors_of(found: os.stat_result) -> Iterator[int]:
     """The descriptors of a file that this process has open."""
     for each in _DESCRIPTORS.iterdir():
         with contextlib.suppress(OSError):

@@ -71,6 +71,8 @@ class AnswerForm(Body):
     elsewhere: int = 0
     is_pending: bool = False
     pending_for: int = 0
+    asked_at: int | None = None
+    heard_since: int | None = None
     awaited: tuple[AwaitedForm, ...] = ()
 
 

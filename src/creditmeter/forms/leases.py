@@ -1,7 +1,8 @@
-"""The stored forms of a sidecar's leases, and of the sidecars that a recall waits for."""
+"""The stored forms of a sidecar's leases, and of the sidecars that a recall waits for or was answered by."""
 
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant
 from creditmeter.forms.body import Body, Form, form_of
 
 
@@ -21,3 +22,4 @@ class LeaseForm(Body):
 
 LEASE = Form(LeaseForm, Lease)
 AWAITED = Form(tuple[str, ...], tuple[SidecarId, ...])
+ANSWERED = Form(tuple[tuple[str, int], ...], tuple[tuple[SidecarId, Instant], ...])

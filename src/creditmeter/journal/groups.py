@@ -127,7 +127,7 @@ class LogEnd:
     def wants_image(self, now: Instant, min_bytes: int) -> bool:
         """Whether more than `min_bytes` and some images were written since the last one, or anything, and that one is old."""
         since = self.bytes_since_image
-        is_old = now - self.image_at >= IMAGE_INTERVAL
+        is_old = abs(now - self.image_at) >= IMAGE_INTERVAL  # a clock may have been set back
         return since > 0 and (is_old or since > max(min_bytes, self.image_bytes * RECORDS_TO_IMAGE))
 
 

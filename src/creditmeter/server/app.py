@@ -16,6 +16,7 @@ import grpc
 import structlog
 
 from creditmeter.central.engine.faults import CentralDamaged
+from creditmeter.core.instants import SECOND, Span
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable
 from creditmeter.server import opening
 from creditmeter.server.addresses import AddressUnusable, bind
@@ -29,7 +30,7 @@ from creditmeter.server.permissions import Access, GroupUnusable
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
 from creditmeter.sidecar.card_keeper import CardChanged
-from creditmeter.sidecar.clock import Clock, SystemClock
+from creditmeter.sidecar.clock import Clock, SidecarClock, SystemClock
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.sidecar.status import Condition
@@ -135,8 +136,8 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
-    """Run a sidecar that listens while the block runs, and stop it afterwards.
+async def running(settings: Settings, machine: Clock) -> AsyncIterator[Program]:
+    """Run a sidecar that listens while the block runs, by the clocks of this machine, and stop it afterwards.
 
     Raises:
         StartupError: it cannot start.
@@ -144,6 +145,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
     card = opening.load_rate_card(settings.rate_card)
     webhook = opening.open_webhook(settings)
     opening.own_socket(settings)
+    clock = SidecarClock(machine, Span(int(settings.clock_step_patience * SECOND)))
     store = opening.central_store(settings, clock)
     with opening.locked_files(settings) as locked:
         async with (
@@ -151,6 +153,8 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Program]:
             opening.open_central(store, journal) as central,
             opening.metrics_page(settings) as (metrics, metrics_address),
         ):
+            clock.on_step.append(metrics.clock_step)
+            clock.on_look.append(metrics.clock)
             central.database.on_low_balance.append(metrics.low_balance)
             central.pruning.on_deleted.append(metrics.pruned)
             courier = Courier(central, webhook, clock, metrics.delivery)

@@ -141,6 +141,14 @@ class Settings(BaseModel):
         ge=0,
         le=60,
     )
+    clock_step_patience: Duration = setting(
+        30.0,
+        "TIME",
+        "How long a step of this machine's clock must last until it is believed; 0 believes it at once. It counts for an"
+        " embedded central store, and until another one has answered.",
+        ge=0,
+        le=3_600,
+    )
     shutdown_grace: Duration = setting(10.0, "TIME", "How long a stop may take.", ge=0, le=600)
     metrics_listen: PageAddress | None = setting(
         None, "ADDR", "host:port where metrics are shown over plain HTTP; port 0 is any free one, which the ready line names."

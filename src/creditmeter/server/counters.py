@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import grpc
 
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.low_balance import LowBalance
+from creditmeter.core.instants import Span
 from creditmeter.core.metering.committed_holds import CommittedHold
 from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome
 
@@ -28,6 +30,14 @@ class Counters:
 
     def quarantined(self, accounts: int) -> None:
         """Set how many accounts are in quarantine."""
+
+    def clock(self, offset: Span, drift: float) -> None:
+        """Set how far the time of day is ahead of this machine's wall clock, in microseconds, and how much faster the central
+        store's clock runs than this machine's, in parts of one.
+        """
+
+    def clock_step(self, step: ClockStep) -> None:
+        """Count a step of the time of day."""
 
     def pruned(self, table: str, count: int) -> None:
         """Count rows of a table of the central store that this sidecar pruned."""

@@ -1,14 +1,15 @@
-"""Health (grpc.health.v1) of three services that probes may ask for.
+"""The gRPC health service, for probes: three services, each for another question.
 
-- The empty name is SERVING while the process is alive.
+- "" (empty) is SERVING while the process is up.
 - `creditmeter.v1.MeteringService` is SERVING while this sidecar can meter. Only local causes change it: an outage of the
   central store must not take every sidecar out of service, because commits still work.
-- `creditmeter.central` is SERVING while the central store answers.
+- `creditmeter.central` is SERVING while the central store works: rows of it can be read, and others written.
 """
 
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio
 
@@ -24,7 +25,10 @@ CENTRAL = "creditmeter.central"
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _PING_INTERVAL_SECONDS = 5.0
-_PING_TIMEOUT_SECONDS = 5.0
+_PING_TIMEOUT_SECONDS = 2.0
+_LAST_PING_SECONDS = 0.5
+
+_log = structlog.get_logger()
 
 
 class Health:
@@ -34,12 +38,14 @@ class Health:
         self.servicer = aio.HealthServicer()
         self._changes: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
+        self._ping: asyncio.Task[None] | None = None
+        self._central = int(_SERVING)
 
     async def start(self, central: "CentralStore") -> None:
         """Set MeteringService to SERVING, and begin to watch the central store."""
         await self.servicer.set("", _SERVING)
         await self.servicer.set(METERING, _SERVING)
-        await self.servicer.set(CENTRAL, await _reachability(central))
+        await self.servicer.set(CENTRAL, await self._look(central))
         self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._watch(central))]
 
     def on_condition(self, condition: Condition) -> None:
@@ -51,6 +57,9 @@ class Health:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ping is not None:
+            self._ping.cancel()
+            await asyncio.wait((self._ping,), timeout=_LAST_PING_SECONDS)
         await self.servicer.enter_graceful_shutdown()
 
     async def _publish(self) -> None:
@@ -61,13 +70,30 @@ class Health:
     async def _watch(self, central: "CentralStore") -> None:
         while True:
             await asyncio.sleep(_PING_INTERVAL_SECONDS)
-            self._changes.put_nowait((CENTRAL, await _reachability(central)))
+            self._changes.put_nowait((CENTRAL, await self._look(central)))
 
+    async def _look(self, central: "CentralStore") -> int:
+        """Whether the central store works. The log says when that changes, and why."""
+        reason = await self._reason_against(central)
+        status = int(_SERVING if reason is None else _NOT_SERVING)
+        if status != self._central:
+            if reason is None:
+                _log.info("the central store can be used again")
+            else:
+                _log.warning("the central store cannot be used", reason=reason)
+        self._central = status
+        return status
 
-async def _reachability(central: "CentralStore") -> int:
-    try:
-        async with asyncio.timeout(_PING_TIMEOUT_SECONDS):
-            await central.ping()
-    except (CentralUnavailable, TimeoutError):
-        return int(_NOT_SERVING)
-    return int(_SERVING)
+    async def _reason_against(self, central: "CentralStore") -> str | None:
+        """Why the central store does not work; None if it does. An attempt that takes too long goes on: a disk that does not
+        answer would keep it from being cancelled. There is one at a time.
+        """
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(central.ping())
+        await asyncio.wait((self._ping,), timeout=_PING_TIMEOUT_SECONDS)
+        if not self._ping.done():
+            return f"no answer within {_PING_TIMEOUT_SECONDS:g} s"
+        error = self._ping.exception()
+        if error is not None and not isinstance(error, CentralUnavailable):
+            _log.error("the central store cannot be looked at", exc_info=error)
+        return None if error is None else str(error)

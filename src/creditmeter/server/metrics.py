@@ -13,7 +13,9 @@ from wsgiref.simple_server import WSGIServer
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.low_balance import LowBalance
+from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.committed_holds import CommittedHold
 from creditmeter.core.prices.rate_card import SECTION_ACTIONS
 from creditmeter.server.addresses import AddressUnusable
@@ -24,6 +26,9 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 
 _AMOUNT, _OTHER = "amount", "other"
 """Stand for the action of a hold of a stated amount, and for every action that a rate card names itself."""
+
+
+_FORWARD, _BACK = "forward", "back"
 
 
 class Metrics(Counters):
@@ -49,7 +54,20 @@ class Metrics(Counters):
         self._quarantined = Gauge(
             "creditmeter_quarantined_accounts", "Accounts of which the journal is damaged.", registry=self.registry
         )
+        self._offset = Gauge(
+            "creditmeter_clock_offset_seconds",
+            "How far the time of day is ahead of this machine's wall clock.",
+            registry=self.registry,
+        )
+        self._drift = Gauge(
+            "creditmeter_clock_drift_ratio",
+            "How much faster the central store's clock runs than this machine's.",
+            registry=self.registry,
+        )
+        self._steps = self._counter("clock_steps", "Steps of the time of day.", "direction")
         self._pruned = self._counter("pruned_rows", "Rows of the central store that this sidecar pruned.", "table")
+        for direction in (_FORWARD, _BACK):
+            self._steps.labels(direction)
         for threshold in ("amount", "percent"):
             self._alerts.labels(threshold)
         for outcome in DeliveryOutcome:
@@ -82,6 +100,16 @@ class Metrics(Counters):
     def quarantined(self, accounts: int) -> None:
         """Set how many accounts are in quarantine."""
         self._quarantined.set(accounts)
+
+    def clock(self, offset: Span, drift: float) -> None:
+        """Set how far the time of day is ahead of this machine's wall clock, and how much faster the store's clock runs."""
+        self._offset.set(offset / SECOND)
+        self._drift.set(drift)
+
+    def clock_step(self, step: ClockStep) -> None:
+        """Count a step of the time of day."""
+        if not step.is_first:
+            self._steps.labels(_FORWARD if step.length > 0 else _BACK).inc()
 
     def pruned(self, table: str, count: int) -> None:
         """Count rows of a table of the central store that this sidecar pruned."""

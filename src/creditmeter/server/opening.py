@@ -30,12 +30,17 @@ from creditmeter.server.locks import lock, lock_directory
 from creditmeter.server.permissions import GroupUnusable, make_directory
 from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 from creditmeter.sidecar.alerts.webhook import ProxyUnusable, Webhook
-from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.naming import new_sidecar_id
 from creditmeter.sidecar.rhythm import Rhythm
 
 _SECOND = 1_000_000
 _log = structlog.get_logger()
+
+FIRST_LOOK_SECONDS = 0.25
+"""Longest wait of a start for the check of an embedded store's file, which goes on afterwards: a start is to be short, and some
+100 MB are checked in this time.
+"""
 
 
 def open_webhook(settings: Settings) -> Webhook | None:
@@ -153,6 +158,7 @@ async def open_central(central: CentralStore, journal: Journal) -> AsyncIterator
     async with central:
         try:
             await central.migrate()
+            await central.examine(FIRST_LOOK_SECONDS)
         except CentralDamaged as error:
             raise StartupError(str(error), DAMAGED) from error
         except CentralMisconfigured as error:
@@ -164,18 +170,21 @@ async def open_central(central: CentralStore, journal: Journal) -> AsyncIterator
         yield central
 
 
-def central_store(settings: Settings, clock: Clock) -> CentralStore:
+def central_store(settings: Settings, clock: SidecarClock) -> CentralStore:
     """The central store that the settings name, not opened yet. A file of this host goes by this host's clock.
 
     Raises:
         StartupError: the setting is no address of a store.
     """
-    wall = clock.wall if settings.central_url.startswith("sqlite") else None
+    own = clock.host_time if settings.central_url.startswith("sqlite") else None
     notifies = settings.recall is RecallBy.NOTIFY
     try:
-        return CentralStore(settings.central_url, wall, _plan(settings.auto_create_plan), notifies=notifies)
+        store = CentralStore(settings.central_url, own, _plan(settings.auto_create_plan), notifies=notifies, boot=clock.boot)
     except CentralMisconfigured as error:
         raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
+    if own is None:
+        store.on_reading.append(clock.learn)
+    return store
 
 
 def _plan(name: str | None) -> PlanId | None:

@@ -7,6 +7,7 @@ decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
 | --- | --- | --- |
 | the book | a read, a request or a message opens it | it turns out to be empty, or all of it was pruned |
 | waiting requests | a request lacks credit | it is decided |
+| unmet requests | their callers are told to repeat them | they are repeated, or were not for a while |
 | the burn, and the pause of refills | credit is authorised | its rate is nothing again |
 | a mark | see `Mark` | see `Mark` |
 | the unanswered message | it is about to be sent | it is answered |
@@ -31,8 +32,8 @@ from enum import Enum, auto
 
 from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.core.credit.messages import Message
-from creditmeter.core.ids import AccountId, AccountKey, account_key
-from creditmeter.core.instants import Span
+from creditmeter.core.ids import AccountId, AccountKey, RequestId, account_key
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import Burn
 from creditmeter.journal.faults import AccountDamaged
@@ -47,6 +48,9 @@ class Mark(Enum):
 
     RECALLED = auto()
     """The central store sent a notification of it, and no message about it was composed since."""
+
+    FREED = auto()
+    """Credit was let go here a moment after others waited for it, and no message about it was composed since."""
 
     RETRACTED = auto()
     """A request that waited for recalled credit ended, and no message about it was composed since."""
@@ -79,6 +83,16 @@ class UnansweredMessage:
     since: Span
 
 
+@dataclass(frozen=True, slots=True)
+class UnmetRequest:
+    """A request whose caller was told to repeat it: when it was first asked for, by the central store's count, and until when
+    it keeps its place, on the boot-time clock.
+    """
+
+    asked_at: Instant
+    until: Span
+
+
 @dataclass(slots=True, eq=False)
 class AccountRecord:
     """What is remembered of one account. Moments are on the boot-time clock.
@@ -86,7 +100,7 @@ class AccountRecord:
     `used_at` and `reported_at` say when a request last changed the book and when a message last stated what it holds; 0: not in
     this run. `unreported_since` is the first change of what it holds that no message stated yet. Before `no_refill_before` the
     central store is not asked for a refill. With `damage` the central store could not read the account: before
-    `no_message_before` it is not asked again.
+    `no_message_before` it is not asked again. Until `wanted_until` others may still want what is let go here.
     """
 
     account_id: AccountId
@@ -95,22 +109,24 @@ class AccountRecord:
     reported_at: Span = Span(0)
     unreported_since: Span | None = None
     waiting: list[WaitingRequest] = field(default_factory=list)
+    unmet: dict[RequestId, UnmetRequest] = field(default_factory=dict)
     burn: Burn | None = None
     no_refill_before: Span = Span(0)
     unanswered: UnansweredMessage | None = None
     damage: CentralRowDamaged | None = None
     no_message_before: Span = Span(0)
+    wanted_until: Span = Span(0)
     marks: set[Mark] = field(default_factory=set)
 
     @property
     def is_needed(self) -> bool:
         """Whether anything is left to remember. Waiting requests and an unanswered message have a mark each."""
-        return self.book is not None or self.burn is not None or self.damage is not None or bool(self.marks)
+        return self.book is not None or self.burn is not None or self.damage is not None or bool(self.marks or self.unmet)
 
     def drop_book(self) -> None:
         """Forget the book, and with it how it was used and reported."""
         self.book = None
-        self.used_at = self.reported_at = Span(0)
+        self.used_at = self.reported_at = self.wanted_until = Span(0)
         self.unreported_since = None
 
 
@@ -125,6 +141,8 @@ class AccountRecords:
         """Set while the next settlement may include an account."""
         self.unreported = asyncio.Event()
         """Set while what is held of an account may be unreported."""
+        self.woken = asyncio.Event()
+        """Set when an account may need an exchange at once."""
 
     def __iter__(self) -> Iterator[AccountRecord]:
         """All records. They may be changed meanwhile, but none may be made or dropped."""

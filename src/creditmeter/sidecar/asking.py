@@ -7,14 +7,14 @@ from collections.abc import Callable
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.leases import Moment
-from creditmeter.core.credit.messages import Answer
+from creditmeter.core.credit.messages import REPEAT_GRACE, Answer
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import SECOND
+from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.decisions import Short
 from creditmeter.core.metering.offline import allow
-from creditmeter.core.refusals import AccountSuspended, Contended, DayNotBegun, Refusal
+from creditmeter.core.refusals import AccountSuspended, Contended, DayNotBegun, RecallPending, Refusal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
@@ -68,8 +68,11 @@ class Asking:
         """
         short = first if isinstance(first, Short) else Short(wanted.amount)
         try:
-            with self._planner.waiting_request(wanted.account_id, wanted.until) as waiting:
-                return await self._with_answers(wanted, decide, short, waiting)
+            with self._planner.waiting_request(wanted.account_id, wanted.request.request_id, wanted.until) as waiting:
+                decided = await self._with_answers(wanted, decide, short, waiting)
+                if waiting.is_recalled and isinstance(decided, RecallPending | Contended | DayNotBegun):
+                    waiting.repeated_until = Span(self._books.moment().boot + REPEAT_GRACE)
+                return decided
         except CentralUnavailable:
             if isinstance(first, Short):
                 raise
@@ -91,15 +94,18 @@ class Asking:
             if isinstance(reply, Answer):
                 answer = reply
                 waiting.notified_until = notified_until(answer, wanted)
+                waiting.is_recalled = answer.is_pending
+                if has_time_left(wanted):
+                    waiting.patience.renew()
             elif not isinstance(reply, InHand):
                 return reply
             book, at = self._books.open(wanted.account_id), self._books.moment()
-            final = answer if answer is not None and is_final(answer, wanted) else None
+            final = answer if answer is not None and is_final(answer, wanted, waiting.asked_at) else None
             decided = decide(book, at, final is not None)
             if not isinstance(decided, Short):
                 return decided
-            if final is not None and not is_worth_asking(decided, final):
-                return short_of(book, decided, final, at)
+            if final is not None and not is_worth_asking(decided, final, waiting.asked_at):
+                return short_of(book, decided, final, waiting.asked_at, at)
             short = decided
             too_early = day_not_begun(answer, at) if answer is not None else None
             rounds += answer is None or not answer.short

@@ -11,13 +11,15 @@ memory a book is part of its account's record (`account_records.py`).
 import asyncio
 from collections.abc import Callable, Iterator
 
+from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, AccountKey, RequestId, ReservationId, account_key, origin_of
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
-from creditmeter.core.metering.decisions import expire
+from creditmeter.core.metering.composing import has_idle
+from creditmeter.core.metering.decisions import expire, shift_deadlines
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged
 from creditmeter.journal.journal import Journal
@@ -35,6 +37,8 @@ class Books:
         self._journal = journal
         self._clock = clock
         self._now = journal.identity.clock
+        self._shift = 0
+        self._may_go_back = False
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
         self.changes = 0
@@ -78,9 +82,26 @@ class Books:
         return (record.book for record in self._records if record.book is not None)
 
     def moment(self) -> Moment:
-        """One reading of the clocks. The time of day never goes back, also not over a restart."""
-        self._now = max(self._now, self._clock.wall())
+        """One reading of the clocks. The time of day goes back only by a step; else it waits."""
+        now = self._clock.wall()
+        if now >= self._now or self._may_go_back:
+            self._now, self._may_go_back = now, False
+        if self._shift and not self._journal.has_failed:
+            self._shift_deadlines()
         return Moment(self._now, self._clock.boot())
+
+    def note_step(self, step: ClockStep) -> None:
+        """Note a step of the time of day. By it no hold ends earlier or later, unless that was this machine's own before."""
+        self._may_go_back = True
+        if not step.is_first:
+            self._shift += step.length
+
+    def _shift_deadlines(self) -> None:
+        by, self._shift = Span(self._shift), 0
+        for book in list(self):
+            change = shift_deadlines(book, by)
+            if change:
+                self.record(change)
 
     def find(self, key: AccountKey) -> Book | None:
         """The book of the account with this key, if there is one."""
@@ -209,6 +230,9 @@ class Books:
         if change.reservations:
             self.reservations_changed.set()
             self._records.note_unreported(change.account_id, self._clock.boot())
+            if self._clock.boot() < record.wanted_until and has_idle(book):
+                self._records.mark(change.account_id, Mark.FREED)
+                self._records.woken.set()
 
     def expire(self, book: Book, now: Instant) -> None:
         """End the reservations whose deadline is past. This comes before every decision, so that none sees a hold that is over.

@@ -8,6 +8,7 @@ import random
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.instants import MINUTE, SECOND, Span
+from creditmeter.sidecar.clock import Clock
 
 FIRST_WAIT = Span(SECOND // 5)
 LONGEST_WAIT = Span(2 * SECOND)
@@ -28,10 +29,6 @@ class Contact:
         self._next_attempt = Span(0)
         self._since: Span | None = None
         self._last = Span(0)
-        self.clock_offset: Span | None = None
-        """How far the store's clock was ahead of this machine's at its last answer with a time, in microseconds; None: none
-        yet.
-        """
 
     def check(self, boot: Span) -> None:
         """Fail while an attempt would be too early.
@@ -68,3 +65,20 @@ class Contact:
     def is_steady(self, boot: Span) -> bool:
         """Whether the store has answered for `STEADY_AFTER` without a break, so that it heard from all living sidecars."""
         return self._since is not None and boot - self._last <= LONGEST_SILENCE and boot - self._since >= STEADY_AFTER
+
+
+class Attempt:
+    """One call to the central store: refused while it is too early, and its success or failure noted."""
+
+    def __init__(self, contact: Contact, clock: Clock) -> None:
+        self._contact = contact
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        self._contact.check(self._clock.boot())
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, CentralUnavailable) and not error.is_crowded:
+            self._contact.failed(self._clock.boot())
+        elif error is None:
+            self._contact.succeeded(self._clock.boot())

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.messages import Answer, Need
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.sidecar.patience import Patience
 
 AccountReply = Answer | AccountNotFound
 """What a waiting request receives from the central store."""
@@ -20,16 +22,25 @@ class InHand:
 class WaitingRequest:
     """A request that waits for credit. All microcredits of `amount` will do, or, where a part will do, `smallest` of them.
 
-    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `until` is
-    the end of its wait for recalled credit. Until `notified_until` the central store notifies the sidecar when credit is there,
-    so no exchange has to ask for it; None: an exchange has to ask. Both are moments on the event loop's clock.
+    It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `patience`
+    is how long it waits for the central store's replies, together. `until` is the end of its wait for recalled credit. Until
+    `notified_until` the central store notifies the sidecar when credit is there, so no exchange has to ask for it; None: an
+    exchange has to ask. Both are moments on the event loop's clock. It `is_recalled` if by the last answer the central store has
+    a recall for it.
+
+    `asked_at` is when it was first asked for, by the central store's count, as a caller that repeats it has it repeated. With
+    `repeated_until`, on the boot-time clock, its caller was told to repeat it.
     """
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, patience: Patience, asked_at: Instant | None = None) -> None:
         self.until = until
+        self.patience = patience
+        self.asked_at = asked_at
+        self.repeated_until: Span | None = None
         self.amount = Microcredits(0)
         self.smallest = Microcredits(0)
         self.notified_until: float | None = None
+        self.is_recalled = False
         self._newest: AccountReply | InHand | Exception | None = None
         self._has_arrived = asyncio.Event()
 
@@ -58,7 +69,9 @@ class ExchangePlan:
     """What a message about an account asks for and gives back.
 
     With `gives_back` all idle credit returns but `keep`, in microcredits. `answers_recall` says that the message answers a
-    recall of which this sidecar was notified. `waiting` are the requests that receive the reply.
+    recall of which this sidecar was notified. `waiting` are the requests that receive the reply. With `is_last` the sidecar
+    stops and no request waits: nothing is authorised on the account's leases from here on. With `keeps_place` there are
+    requests beside those whose callers were told to repeat them.
     """
 
     need: Need | None
@@ -66,8 +79,12 @@ class ExchangePlan:
     keep: Microcredits
     answers_recall: bool
     waiting: tuple[WaitingRequest, ...]
+    is_last: bool = False
+    keeps_place: bool = False
 
     def pass_on(self, reply: AccountReply) -> None:
         """Hand the reply to every request that the message asked for."""
         for each in self.waiting:
+            if each.asked_at is None and isinstance(reply, Answer):
+                each.asked_at = reply.asked_at
             each.pass_on(reply)

@@ -12,12 +12,13 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.messages import Answer, Need
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, RequestId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.burn import FIRST_LEASE, LOW_WATER, Burn
-from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
+from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark, UnmetRequest
 from creditmeter.sidecar.exchange_plan import ExchangePlan, InHand, WaitingRequest
+from creditmeter.sidecar.patience import Patience
 
 REFILL_PAUSE = Span(5 * SECOND)
 """After the central store had nothing to spare, it is not asked to refill for this long."""
@@ -26,26 +27,39 @@ _MICROSECONDS = 1_000_000
 
 
 class ExchangePlanner:
-    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops."""
+    """Plans the exchanges of all accounts. `returns_all` has every exchange give back what is idle: the sidecar stops.
+    `patience_seconds` is how long each caller waits for the central store's replies; None: as long as these take. `going_on`
+    are exchanges that callers began themselves.
+    """
 
-    def __init__(self, records: AccountRecords) -> None:
+    def __init__(self, records: AccountRecords, patience_seconds: float | None = None) -> None:
         self._records = records
+        self._patience_seconds = patience_seconds
+        self.going_on: set[asyncio.Task[None]] = set()
         self.returns_all = False
-        self.woken = asyncio.Event()
+        self.woken = records.woken
+
+    def patience(self) -> Patience:
+        """How long a caller waits for the central store's replies."""
+        return Patience(self._patience_seconds, self.going_on)
 
     # Waiting requests.
 
     @contextlib.contextmanager
-    def waiting_request(self, account_id: AccountId, until: float) -> Iterator[WaitingRequest]:
+    def waiting_request(self, account_id: AccountId, request_id: RequestId, until: float) -> Iterator[WaitingRequest]:
         """Have a request wait for credit, for as long as the block runs. If it ends while credit is recalled for it, the
-        central store is notified at once, because requests of others may be next.
+        central store is notified at once, because requests of others may be next. If its caller is told to repeat it, it keeps
+        its place for a while instead.
         """
-        request = WaitingRequest(until)
+        unmet = self._records.open(account_id).unmet.pop(request_id, None)
+        request = WaitingRequest(until, self.patience(), None if unmet is None else unmet.asked_at)
         self._records.add_waiting(account_id, request)
         try:
             yield request
         finally:
-            if request.notified_until is not None:
+            if request.repeated_until is not None and request.asked_at is not None:
+                self._records.open(account_id).unmet[request_id] = UnmetRequest(request.asked_at, request.repeated_until)
+            elif request.notified_until is not None:
                 self._records.mark(account_id, Mark.RETRACTED)
                 self.woken.set()
             self._records.remove_waiting(account_id, request)
@@ -54,9 +68,9 @@ class ExchangePlanner:
         """Pass an error on to all requests that wait on an account. A recall is answered with the next message instead: it is
         not urgent any more.
         """
-        if self._records.is_marked(account_id, Mark.RECALLED):
+        if any(self._records.is_marked(account_id, mark) for mark in (Mark.RECALLED, Mark.FREED)):
             self._records.mark(account_id, Mark.RETURNING)
-        self._records.unmark(account_id, Mark.RECALLED, Mark.RETRACTED, Mark.POSTING)
+        self._records.unmark(account_id, Mark.RECALLED, Mark.FREED, Mark.RETRACTED, Mark.POSTING)
         record = self._records.find(account_id)
         for each in record.waiting if record is not None else ():
             each.pass_on(error)
@@ -75,9 +89,8 @@ class ExchangePlanner:
     def urgent(self) -> list[AccountId]:
         """The accounts that need an exchange at once: those of waiting requests first, then those that were recalled."""
         records = [each for each in self._records.marked(Mark.WAITED_FOR) if any(one.needs_exchange for one in each.waiting)]
-        records += self._records.marked(Mark.RECALLED)
-        records += self._records.marked(Mark.RETRACTED)
-        records += self._records.marked(Mark.POSTING)
+        for mark in (Mark.RECALLED, Mark.FREED, Mark.RETRACTED, Mark.POSTING):
+            records += self._records.marked(mark)
         return list(dict.fromkeys(each.account_id for each in records))
 
     # Credit in hand.
@@ -106,8 +119,9 @@ class ExchangePlanner:
             self._records.open(account_id).no_refill_before = Span(boot + REFILL_PAUSE)
 
     def forget_unused(self, boot: Span) -> None:
-        """Forget the rate of accounts that were not used for long."""
+        """Forget the rate of accounts that were not used for long, and requests that were not repeated."""
         for record in list(self._records):
+            record.unmet = {key: each for key, each in record.unmet.items() if boot < each.until}
             if record.burn is not None and not record.burn.in_a_horizon(boot):
                 record.burn = None
                 record.no_refill_before = Span(0)
@@ -115,9 +129,14 @@ class ExchangePlanner:
 
     # Credit that is given back.
 
-    def recall(self, account_id: AccountId) -> None:
-        """Note that others wait for credit of this account, or that the central store wants a message about it."""
+    def recall(self, account_id: AccountId, wanted_until: Span = Span(0)) -> None:
+        """Note that others wait for credit of this account, or that the central store wants a message about it. What is let go
+        here until `wanted_until`, on the boot-time clock, is given back at once as well.
+        """
         self._records.mark(account_id, Mark.RECALLED)
+        record = self._records.find(account_id)
+        if record is not None:
+            record.wanted_until = max(record.wanted_until, wanted_until)
         self.woken.set()
 
     def post(self, account_id: AccountId) -> None:
@@ -137,14 +156,16 @@ class ExchangePlanner:
         """
         record = self._records.open(book.account_id)
         answers_recall = Mark.RECALLED in record.marks
-        gives_back = self.returns_all or answers_recall or Mark.RETURNING in record.marks
+        gives_back = self.returns_all or not record.marks.isdisjoint((Mark.RECALLED, Mark.FREED, Mark.RETURNING))
         waiting = tuple(record.waiting)
         idle = book.idle_once_renewed(at.now)
         if gives_back:
             idle = _enough_for_some(waiting, idle)
         need = _need(record, book, idle, at.boot, may_refill=not gives_back)
-        self._records.unmark(book.account_id, Mark.RECALLED, Mark.RETURNING, Mark.RETRACTED, Mark.POSTING)
-        return ExchangePlan(need, gives_back, idle, answers_recall, waiting)
+        self._records.unmark(book.account_id, Mark.RECALLED, Mark.FREED, Mark.RETURNING, Mark.RETRACTED, Mark.POSTING)
+        is_last = self.returns_all and not waiting
+        keeps_place = any(at.boot < each.until for each in record.unmet.values())
+        return ExchangePlan(need, gives_back, idle, answers_recall, waiting, is_last, keeps_place)
 
 
 def _need(record: AccountRecord, book: Book, idle: Microcredits, boot: Span, *, may_refill: bool) -> Need | None:
@@ -157,7 +178,9 @@ def _need(record: AccountRecord, book: Book, idle: Microcredits, boot: Span, *, 
         return None
     left, short = _served(record.waiting, idle)
     patience = max((each.until for each in short), default=0.0) - asyncio.get_running_loop().time()
+    asked = [each.asked_at for each in record.waiting]
     return Need(
+        since=max((each for each in asked if each is not None), default=None) if None not in asked else None,
         required=Microcredits(required),
         wanted=Microcredits(max(required, lacking)),
         smallest=Microcredits(min((min(each.smallest, each.amount - left) for each in short), default=0)),

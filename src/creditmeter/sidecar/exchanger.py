@@ -13,9 +13,10 @@ import structlog
 
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
 from creditmeter.central.store import CentralStore
+from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.instants import HOUR, SECOND, Instant, Span
 from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.values import replace
@@ -24,21 +25,20 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import Clock
-from creditmeter.sidecar.contact import Contact
+from creditmeter.sidecar.contact import Attempt, Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.naming import new_nonce
+from creditmeter.sidecar.patience import Patience
 from creditmeter.sidecar.rhythm import ExchangeSettings
 
 _log = structlog.get_logger()
-
 
 RECLAIM_PAGE = 100
 """Accounts with leases of lost sidecars on one page."""
 
 MAX_CHARGES_PER_TRANSACTION = 1_000
 """Charges that one transaction of the central store posts at most. It keeps all their accounts locked while it lasts."""
-
 
 DAMAGE_PAUSE = Span(30 * SECOND)
 """Between attempts to exchange a message about an account of which the central store cannot read a row."""
@@ -78,6 +78,8 @@ class Exchanger:
         self._told_of_no_right = False
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
+        self._least = LeastClock(Span(settings.lease_ttl + settings.max_hold_lifetime + HOUR))
+        self._surely()
 
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""
@@ -89,6 +91,24 @@ class Exchanger:
         account that it cannot read.
         """
         return not (self._records.any_marked(Mark.UNDER_WAY) or self._records.any_readable(Mark.UNANSWERED))
+
+    async def exchange_next(self, account_id: AccountId, patience: Patience) -> None:
+        """Wait until some exchange has ended while one about this account is under way; else exchange a message about it.
+
+        Raises:
+            CentralUnavailable: the store did not answer. If the patience is over, the exchange goes on.
+            SidecarFenced: another process has this sidecar's identity.
+            StorageUnavailable: the journal cannot be written.
+        """
+        if self.is_busy(account_id):
+            await patience.outlast(self.one_finished())
+            return
+        await patience.see(self.exchange([account_id]))
+        patience.renew()
+
+    def patience(self) -> Patience:
+        """How long a caller waits for the central store's replies."""
+        return self._planner.patience()
 
     async def one_finished(self) -> None:
         """Wait until some exchange that is under way has ended."""
@@ -102,7 +122,7 @@ class Exchanger:
         may be quicker to use it.
 
         Raises:
-            CentralUnavailable: the store did not answer.
+            CentralUnavailable: the store did not answer, or an embedded one not in time.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
             TimeoutError: no notification arrived in time.
@@ -111,6 +131,7 @@ class Exchanger:
             raise self.fence
         if request.notified_until is None:
             self._planner.woken.set()
+            return await request.patience.outlast(request.receive())
         async with asyncio.timeout_at(request.notified_until):
             return await request.receive()
 
@@ -193,13 +214,21 @@ class Exchanger:
             if deleted:
                 _log.info("old rows of the central store deleted", **deleted)
 
+    def _surely(self) -> Instant:
+        """As how late the time is taken where leases of lost sidecars are reclaimed: a clock that was set forward has to stay
+        so for as long as they are waited for.
+        """
+        at = self._books.moment()
+        self._least.read(at.now, at.boot)
+        return self._least.so_far(at.boot)
+
     async def _reclaim(self) -> None:
         """Reclaim the leases of lost sidecars, an account at a time: a fault in one must not stop the others."""
-        after = None
-        while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE):
+        after, surely = None, self._surely()
+        while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE, surely):
             for account_id in page:
                 try:
-                    await self._central.exchanges.reclaim(account_id)
+                    await self._central.exchanges.reclaim(account_id, surely)
                 except CentralUnavailable:
                     raise
                 except CentralRowDamaged:  # the log has it
@@ -328,9 +357,11 @@ class Exchanger:
         self._books.expire(book, at.now)
         plan = self._planner.plan(book, at)
         message, change = compose(book, self._envelope(), at.now, plan.need, give_back=plan.gives_back, keep=plan.keep)
-        message = replace(message, answers=plan.answers_recall)
+        message = replace(message, answers=plan.answers_recall, authorises=not plan.is_last, keeps_place=plan.keeps_place)
         if change:
             self._books.record(change)
+        if plan.is_last:
+            book.distrust_leases()
         self._records.note_reported(account_id, self._clock.boot())
         return UnansweredMessage(message, plan, at.boot)
 
@@ -345,7 +376,8 @@ class Exchanger:
 
     async def _send(self, unanswered: Sequence[UnansweredMessage]) -> None:
         is_steady = self.contact.is_steady(self._clock.boot())  # now, not when a message was first sent
-        messages = [replace(each.message, is_steady=is_steady) for each in unanswered]
+        surely = self._surely()
+        messages = [replace(each.message, is_steady=is_steady, surely=surely) for each in unanswered]
         with self._attempt():
             replies = await self._central.exchanges.exchange(messages)
         if isinstance(replies, Fenced):
@@ -360,13 +392,12 @@ class Exchanger:
 
     def _accept(self, answered: UnansweredMessage, reply: Reply) -> None:
         account_id = answered.message.account_id
-        trusted_until = Span(answered.since + self._settings.lease_ttl)
+        trusted_until = Span(answered.since + self._settings.lease_ttl if answered.message.authorises else 0)
         match reply:
             case Answer():
                 book = self._books.open(account_id)
                 self._books.record(accept(book, answered.message, reply, trusted_until))
                 book.snapshot = snapshot(answered.message, reply)
-                self.contact.clock_offset = Span(reply.balance.as_of - self._clock.wall())
                 book.forget_reported(answered.message.refused)
                 self._planner.note_answer(account_id, answered.plan, reply, self._clock.boot())
                 answered.plan.pass_on(reply)
@@ -379,22 +410,5 @@ class Exchanger:
                 answered.plan.pass_on(reply)
                 self._books.drop_if_empty(account_id)
 
-    def _attempt(self) -> "_Attempt":
-        return _Attempt(self.contact, self._clock)
-
-
-class _Attempt:
-    """One call to the central store: refused while it is too early, and its success or failure noted."""
-
-    def __init__(self, contact: Contact, clock: Clock) -> None:
-        self._contact = contact
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        self._contact.check(self._clock.boot())
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, CentralUnavailable) and not error.is_crowded:
-            self._contact.failed(self._clock.boot())
-        elif error is None:
-            self._contact.succeeded(self._clock.boot())
+    def _attempt(self) -> Attempt:
+        return Attempt(self.contact, self._clock)

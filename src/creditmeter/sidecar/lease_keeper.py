@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.credit.leases import Moment
+from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.book import Book
@@ -29,6 +30,12 @@ IDLE_AFTER = Span(30 * SECOND)
 REFUSED_REPORTED_WITHIN = Span(10 * SECOND)
 """A refusal for lack of credit is part of the account's next message. After this long a message of its own reports it, with all
 others of its account.
+"""
+
+
+WANTED_FOR = Span(2 * REPEAT_GRACE)
+"""How long after a notification credit that is let go here is given back at once: longer than the answer to it counts, with the
+time that it was under way.
 """
 
 
@@ -85,7 +92,7 @@ class LeaseKeeper:
             CentralUnavailable: the store does not answer any more.
         """
         async for account_id in notifications:
-            self._planner.recall(account_id)
+            self._planner.recall(account_id, Span(self._books.moment().boot + WANTED_FOR))
 
     def keep(self) -> Span | None:
         """Have leases that are in use renewed, and those that are not given back, with the next settlement.

@@ -345,10 +345,11 @@ class Reader:
             return
         now = self._books.moment().now
         self._books.expire(book, now)
+        patience = self._exchanger.patience()
         while idle_of_ended_days(book, now) and self._exchanger.is_busy(account_id):
-            await self._exchanger.one_finished()
+            await self._exchanger.exchange_next(account_id, patience)
         if idle_of_ended_days(book, now):
-            await self._exchanger.exchange([account_id])
+            await self._exchanger.exchange_next(account_id, patience)
 
     def _book_of(self, made_id: str) -> Book | None:
         """The book that has what this sidecar made and did not post yet.

@@ -114,23 +114,25 @@ class Settler:
 
         Raises:
             CentralRowDamaged: the store cannot read the account.
-            CentralUnavailable: the store did not answer, or the charge was not posted within `LONGEST_SETTLEMENT`.
+            CentralUnavailable: the store did not answer, an embedded one not within the patience of a caller, or the charge was
+                not posted within `LONGEST_SETTLEMENT`.
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
         give_up = self._books.moment().boot + LONGEST_SETTLEMENT
+        patience = self._exchanger.patience()
         while self._waits(account_id, charge_id):
             if self._books.moment().boot >= give_up:
                 raise CentralUnavailable("the charge is not settled yet")
-            if self._exchanger.is_busy(account_id):
-                await self._exchanger.one_finished()
-            else:
-                await self._exchanger.exchange([account_id])
-                damage = self._exchanger.damage_of(account_id)
-                if damage is not None:
-                    raise damage
-                if self._waits(account_id, charge_id):
-                    await asyncio.sleep(_RETRY_SECONDS)
+            was_busy = self._exchanger.is_busy(account_id)
+            await self._exchanger.exchange_next(account_id, patience)
+            if was_busy:
+                continue
+            damage = self._exchanger.damage_of(account_id)
+            if damage is not None:
+                raise damage
+            if self._waits(account_id, charge_id):
+                await asyncio.sleep(_RETRY_SECONDS)
 
     def _waits(self, account_id: AccountId, charge_id: ChargeId) -> bool:
         charge = self._books.open(account_id).charges.get(charge_id)

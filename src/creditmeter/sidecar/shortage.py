@@ -43,25 +43,33 @@ def notified_until(answer: Answer, wanted: Wanted) -> float | None:
     return min(wanted.until, asyncio.get_running_loop().time() + answer.pending_for / SECOND)
 
 
-def is_final(answer: Answer, wanted: Wanted) -> bool:
+def may_come(answer: Answer, asked_at: Instant | None) -> bool:
+    """Whether more may come for a request that was first asked for at a moment, by the central store's count: credit was
+    recalled, and not all that may have it have answered since.
+    """
+    is_heard = asked_at is not None and answer.heard_since is not None and asked_at <= answer.heard_since
+    return answer.is_pending and not is_heard
+
+
+def is_final(answer: Answer, wanted: Wanted, asked_at: Instant | None) -> bool:
     """Whether the central store has no more to give, or what it recalled will not come in time."""
     if not answer.short:
         return False
-    return not answer.is_pending or not has_time_left(wanted)
+    return not may_come(answer, asked_at) or not has_time_left(wanted)
 
 
-def is_worth_asking(short: Short, answer: Answer) -> bool:
+def is_worth_asking(short: Short, answer: Answer, asked_at: Instant | None) -> bool:
     """Whether to ask again because less is missing than before: what the central store has left, and what other sidecars have
     idle that it did not recall for the larger need, are enough for the rest.
     """
-    return not answer.is_pending and answer.free + answer.elsewhere >= short.missing
+    return not may_come(answer, asked_at) and answer.free + answer.elsewhere >= short.missing
 
 
-def short_of(book: Book, short: Short, answer: Answer, at: Moment) -> Refusal:
+def short_of(book: Book, short: Short, answer: Answer, asked_at: Instant | None, at: Moment) -> Refusal:
     """Why credit is lacking: there is none, it is promised to others, or sidecars that may have it idle have not answered."""
     idle = book.idle(at)
     required = Microcredits(short.missing + idle)
-    if answer.is_pending:
+    if may_come(answer, asked_at):
         _log.info("credit is out elsewhere", account_id=book.account_id, required=required, idle=answer.elsewhere)
         return RecallPending(RETRY_AFTER, answer.awaited) if answer.awaited else Contended(RETRY_AFTER)
     return InsufficientCredits(required, Microcredits(idle + answer.free), answer.balance.next_reset_at)

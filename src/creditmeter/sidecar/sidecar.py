@@ -9,17 +9,17 @@ old, and recovers when the disk does.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
 from creditmeter.central.engine.faults import CentralDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
+from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
-from creditmeter.core.instants import MINUTE, SECOND, Instant, Span
-from creditmeter.core.metering.composing import has_idle
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
+from creditmeter.core.metering.composing import has_idle, holds_on_trust
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
@@ -28,25 +28,29 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.card_keeper import CardKeeper
-from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.contact import LONGEST_WAIT
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.patience import PATIENCE_SECONDS
 from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
 from creditmeter.sidecar.reporter import Reporter
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
-from creditmeter.sidecar.status import CentralContact, Condition, Status, tally
+from creditmeter.sidecar.status import CentralContact, Condition, ObservedCondition, Status, tally
 
 _RETRY_SECONDS = 0.01
 """Between attempts to settle the last charges. A message about the same account may be under way."""
 
 PRUNE_INTERVAL = MINUTE
 """Between searches for what is old."""
+
+PRUNED_BY = HOUR
+"""What is pruned is as old as it has to be by the least that the time of day was for this long."""
 
 LONGEST_REST = Span(5 * SECOND)
 """Housekeeping looks at the books this often, also if nothing was recorded and nothing is known to be due."""
@@ -61,35 +65,30 @@ _Work = Callable[[], Coroutine[None, None, None]]
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class _ObservedCondition:
-    """The sidecar's condition now, and the listeners that are called with each later one."""
-
-    now: Condition = Condition.SERVING
-    listeners: list[Callable[[Condition], None]] = field(default_factory=list)
-
-
 class Sidecar:
     """Meters for the workers beside it. `meter` changes things, `reader` answers questions."""
 
     def __init__(
-        self, journal: Journal, central: CentralStore, clock: Clock, own_card: LoadedCard, limits: Limits, rhythm: Rhythm
+        self, journal: Journal, central: CentralStore, clock: SidecarClock, own_card: LoadedCard, limits: Limits, rhythm: Rhythm
     ) -> None:
         self._journal = journal
         self._clock = clock
+        clock.not_before(journal.identity.clock)
         self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
-        self._condition = _ObservedCondition()
+        self._condition = ObservedCondition()
         self._tasks: list[asyncio.Task[None]] = []
         self._prune_at = Span(0)
         self._due_at = Span(0)
         self._changes_seen = 0
         self._logged = ""
+        self._least = LeastClock(PRUNED_BY)
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
-        self._planner = ExchangePlanner(self.records)
+        clock.on_step.append(self.books.note_step)
+        self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
@@ -128,7 +127,7 @@ class Sidecar:
             central=CentralContact(
                 is_reachable=last is not None and not contact.is_failing,
                 seen_at=None if last is None else Instant(at.now - (at.boot - last)),
-                clock_offset=contact.clock_offset,
+                clock_offset=self._clock.offset,
             ),
             rate_card_version=self.card_keeper.version_in_force,
             journal_bytes=await self._journal.size(),
@@ -151,6 +150,8 @@ class Sidecar:
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written.
         """
+        at = self.books.moment()
+        self._least.read(at.now, at.boot)
         await self.books.reload()
         await self.card_keeper.load()
         try:
@@ -206,22 +207,24 @@ class Sidecar:
             waits = any(book.has_unposted for book in self.books)
             what = "everything was settled" if waits else "all credit was given back"
             _log.warning(f"stopped before {what}", reason=str(error) or "out of time")
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._planner.going_on]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
-        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for accounts
-        that the central store cannot read. A store that does not answer is asked once more, as soon as the pause after a failed
-        attempt is over.
+        """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for accounts that the
+        central store cannot read. The last message about an account says that nothing more is authorised on its leases, so one
+        is sent also where there are holds alone. A store that does not answer is asked once more, as soon as the pause after a
+        failed attempt is over.
         """
         self._planner.returns_all = True
         loop = asyncio.get_running_loop()
         give_up = loop.time() + LONGEST_WAIT / 1_000_000 + _RETRY_SECONDS
         while True:
             for book in self.books:
-                if has_idle(book) or book.has_unposted:
+                if has_idle(book) or book.has_unposted or holds_on_trust(book, self._clock.boot()):
                     self.records.mark(book.account_id, Mark.UNSETTLED)
             if not self.records.any_readable(Mark.UNSETTLED) and self._exchanger.has_nothing_under_way:
                 return
@@ -303,6 +306,7 @@ class Sidecar:
         """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy if there may be
         anything to do. What fails is done in the next round.
         """
+        self._clock.look()
         try:
             self._check_files()
             if self._journal.has_failed:
@@ -361,21 +365,23 @@ class Sidecar:
             if count % 100 == 99:  # noqa: PLR2004 - let requests in between
                 await asyncio.sleep(0)
         self.books.write_image()
+        self._least.read(at.now, at.boot)
         if prunes:
-            self._prune(at.now)
+            self._prune(self._least.at(at.boot))
         due_at = self._lease_keeper.keep()
         rested = Span(at.boot + LONGEST_REST)
         self._changes_seen, self._due_at = changes, rested if due_at is None else min(due_at, rested)
 
-    def _prune(self, now: Instant) -> None:
-        """Drop from disk what nobody can ask for any more.
+    def _prune(self, surely: Instant | None) -> None:
+        """Drop from disk what nobody can ask for any more, if it is as late as this for sure.
 
         Raises:
             StorageUnavailable: the journal cannot be written.
         """
         self.card_keeper.prune()
         kept_for = self._limits.max_hold_lifetime + self._limits.late_commit_window + self._rhythm.retention
-        self.books.drop_before(Instant(now - kept_for))
+        if surely is not None:
+            self.books.drop_before(Instant(surely - kept_for))
 
     async def _recover(self) -> None:
         """Read the books from disk again, once it can be written. What was never acknowledged is gone from memory too."""

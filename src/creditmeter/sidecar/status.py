@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -25,6 +26,14 @@ class Condition(Enum):
     JOURNAL_UNWRITABLE = "JOURNAL_UNWRITABLE"
     FENCED = "FENCED"
     FILE_MISSING = "FILE_MISSING"
+
+
+@dataclass(slots=True)
+class ObservedCondition:
+    """The sidecar's condition now, and the listeners that are called with each later one."""
+
+    now: Condition = Condition.SERVING
+    listeners: list[Callable[[Condition], None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -64,8 +73,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class CentralContact:
-    """What is known of the central store: whether the last call succeeded, when it last answered, and how far its clock was
-    ahead of this machine's then, in microseconds. None: not known.
+    """What is known of the central store: whether the last call succeeded, when it last answered, and how far the time of day,
+    which is its clock's, is ahead of this machine's wall clock, in microseconds. None: not known.
     """
 
     is_reachable: bool

@@ -1035,8 +1035,8 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def central_clock_offset(self) -> _duration_pb2.Duration:
-        """How far the central store's clock was ahead of this machine's, by its last answer about an account; negative:
-        behind. The time that the answer took counts with it. Unset: none answered since the start.
+        """How far the time of day, which is that of the central store's clock, is ahead of this machine's wall clock;
+        negative: behind. Unset: not known yet.
         """
 
     @_builtins.property

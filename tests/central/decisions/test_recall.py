@@ -17,7 +17,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.administration import AccountUpdate
-from creditmeter.core.credit.messages import Answer, Fenced, Message, Need
+from creditmeter.core.credit.messages import REPEAT_GRACE, Answer, Fenced, Message, Need
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
@@ -109,7 +109,7 @@ async def test_recalls_of_each_purpose_stand_side_by_side(
         ("LEASE", "[]", False),
         ("STATE", '["s1"]', False),
     ]
-    answer = await here.exchange(charge, need=need(4))
+    answer = await here.exchange(charge, need=replace(need(4), since=NOON))
     assert (answer.postings[charge.charge_id].covered, answer.granted, answer.is_pending) == (6, 0, False)
     assert await recalls(store) == []
     assert await remaining(store) == (0, 0, 4)
@@ -199,14 +199,15 @@ async def test_what_an_operator_does_notifies(notifying: CentralStore, clock: Ma
 
 
 async def test_what_concerns_no_sidecar_does_not_notify(notifying: CentralStore, clock: ManualClock) -> None:
-    """What is past its deadline, what its sidecar answered, and what a transaction recalled that was rolled back."""
+    """What is long past its deadline, what its sidecar answered, and what a transaction recalled that was rolled back."""
     sidecar, asker = [await Peer.registered(notifying, clock, name) for name in ("s1", "s2")]
     for name in (A, B, C, D):
         await opened(notifying, name, permanent=10)
         await sidecar.exchange(account=name, need=10)
     await asker.exchange(account=A, need=need(1, Span(SECOND)))
     await asker.exchange(account=B, need=need(1))
-    clock.advance(SECOND)
+    clock.advance(SECOND + REPEAT_GRACE)
+    await asker.exchange(account=B, need=need(1))
     await sidecar.exchange(account=B, leases=())
     await asker.exchange(account=C, need=need(1))
     async with listening(notifying, sidecar) as listener:

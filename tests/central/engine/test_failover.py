@@ -15,7 +15,7 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Fenced
 from creditmeter.core.ids import SidecarId
 from tests.central.accounts import ACME, give, lines, opened
-from tests.central.engine.reaching import attempted, noon
+from tests.central.engine.reaching import attempted, noon, reach
 from tests.postgres import PostgresServer
 
 POOL_SIZE = 5
@@ -144,7 +144,7 @@ async def test_a_server_that_ends_under_a_statement_is_an_outage(
 async def test_a_session_that_is_ended_under_a_statement_is_an_outage(url: str) -> None:
     """As an operator ends one that is in the way."""
     async with CentralStore(url, noon) as store, CentralStore(url, noon) as other:
-        await store.ping()
+        await reach(store)
         running = asyncio.create_task(ask(store, "SELECT pg_sleep(100)"))
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(100)'"
         while not await ask(other, ended):
@@ -152,7 +152,7 @@ async def test_a_session_that_is_ended_under_a_statement_is_an_outage(url: str) 
         with pytest.raises(CentralUnavailable) as refused:
             await asyncio.wait_for(running, 5)
         assert not refused.value.is_lasting
-        await store.ping()
+        await reach(store)
 
 
 # Another server takes over.

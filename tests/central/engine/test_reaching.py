@@ -14,7 +14,7 @@ from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnava
 from creditmeter.central.store import CentralStore
 from tests.central.accounts import ACME, give, lines, opened
 from tests.central.addresses import ODD_ADDRESSES
-from tests.central.engine.reaching import attempted, noon
+from tests.central.engine.reaching import attempted, noon, reach
 from tests.postgres import PostgresServer
 
 NOBODY_LISTENS = "postgresql://postgres:secret@127.0.0.1:1/credits"
@@ -26,7 +26,7 @@ async def complaint(url: str) -> str:
         with pytest.raises(CentralMisconfigured) as refused:
             await store.migrate()
         with pytest.raises(CentralUnavailable):
-            await store.ping()
+            await reach(store)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -173,7 +173,7 @@ async def test_an_outage_in_the_middle_undoes_what_was_begun(postgres_server: Po
         with pytest.raises(CentralUnavailable):
             await _grant_while_the_server_dies(store, postgres_server)
         with pytest.raises(CentralUnavailable):
-            await store.ping()
+            await reach(store)
         postgres_server.start()
         assert await lines(store) == [("GRANTED", 5, 5)]
 
@@ -204,7 +204,7 @@ async def test_a_connection_that_the_server_ended_is_replaced(postgres_url: str)
             pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         async with CentralStore(postgres_url, noon) as other, other.database.write() as connection:
             await connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-        await store.ping()
+        await reach(store)
 
 
 async def test_a_server_that_does_not_answer_is_an_outage(
@@ -217,11 +217,11 @@ async def test_a_server_that_does_not_answer_is_an_outage(
         postgres_server._process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(CentralUnavailable):
-                await store.ping()
+                await reach(store)
         finally:
             postgres_server._process.send_signal(signal.SIGCONT)
     async with CentralStore(postgres_url, noon) as store:
-        await store.ping()
+        await reach(store)
 
 
 async def test_a_statement_that_takes_too_long_is_an_outage(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,3 +246,36 @@ async def test_statements_are_planned_for_the_ids_that_they_name(postgres_url: s
         for _ in range(2):
             async with store.database.write() as connection:
                 assert (await connection.execute(text("SHOW plan_cache_mode"))).scalar_one() == "force_custom_plan"
+
+
+# A store that answers is not yet one that works.
+
+
+async def test_a_store_that_works(central_url: str) -> None:
+    """It is read and written, and what was written is not there afterwards."""
+    async with CentralStore(central_url, noon) as store:
+        await store.ping()
+        async with store.database.read() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM sidecars"))).scalar_one() == 0
+
+
+@pytest.mark.parametrize("table", ["accounts", "sidecars"])
+async def test_a_store_that_lacks_a_table(new_central_url: str, table: str) -> None:
+    """It answers, but no account can be read, or nothing written."""
+    async with CentralStore(new_central_url, noon) as store:
+        await store.migrate()
+        async with store.database.write() as connection:
+            await connection.execute(text(f"ALTER TABLE {table} RENAME TO elsewhere"))
+        await reach(store)
+        with pytest.raises(CentralUnavailable):
+            await store.ping()
+
+
+async def test_a_server_that_takes_no_writes(postgres_url: str) -> None:
+    """A standby answers each question. If an address asks for any server, that is no reason to say that all is well."""
+    async with CentralStore(postgres_url, noon) as store:
+        await store.migrate()
+    async with CentralStore(f"{postgres_url}?target_session_attrs=any&default_transaction_read_only=on", noon) as store:
+        await reach(store)
+        with pytest.raises(CentralUnavailable, match="read-only"):
+            await store.ping()

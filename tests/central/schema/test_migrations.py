@@ -24,7 +24,9 @@ from creditmeter.central.schema import tables
 from creditmeter.central.schema.partial_indexes import metadata
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify_database
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import RefundMode
+from creditmeter.core.credit.messages import Need
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.reports.past_balance import PastBalance
 from tests.central.accounts import ACME, available, balance_summary, give, lines, opened, refund, void
@@ -211,3 +213,25 @@ async def test_an_account_of_an_older_version_goes_on(store: CentralStore, here:
     found = await store.past_balances.read(ACME, Instant(NOON + HOUR))
     assert isinstance(found, PastBalance)
     assert (found.balance, found.adds_up) == (4, True)
+
+
+def forget_answers_and_migrate(connection: Connection) -> None:
+    """Make the recalls those of version 0014, and then migrate them again."""
+    with Operations.context(MigrationContext.configure(connection)):
+        migration("0015_recall_answers").downgrade()
+        migration("0015_recall_answers").upgrade()
+
+
+async def test_a_recall_of_an_older_version_has_no_answers(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
+    """Whoever may have credit is asked anew when the need is asked for again."""
+    await opened(store, permanent=5)
+    await elsewhere.exchange(need=5)
+    first = await here.exchange(need=2)
+    await elsewhere.holds(5)
+    async with store.database.write() as connection:
+        await connection.run_sync(forget_answers_and_migrate)
+        assert await connection.run_sync(differences) == []
+    again = Need(Microcredits(2), Microcredits(2), Microcredits(2), since=first.asked_at)
+    assert (await here.exchange(need=again)).is_pending
+    await elsewhere.holds(5)
+    assert not (await here.exchange(need=again)).is_pending

@@ -478,6 +478,12 @@ async def test_a_schema_that_it_may_not_change(roles: Roles, before: str | None,
     assert "\n" not in str(refused.value)
 
 
+async def test_the_role_of_a_sidecar_finds_out_whether_the_store_works(ready: Roles) -> None:
+    """By nothing but what it may do in any case."""
+    async with CentralStore(ready.sidecar, None) as store:
+        await store.ping()
+
+
 async def test_a_role_that_was_never_granted_anything(roles: Roles) -> None:
     """The line says what the owner is to run."""
     await roles.migrate()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.instants import MINUTE, Instant, Span
 from tests.core.builders import at
 from tests.core.peers import PATIENCE, central_with, need, outcome, sidecars
@@ -49,27 +50,51 @@ def test_a_need_that_is_asked_for_again_keeps_its_place_and_its_deadline() -> No
     assert (recall.amount, recall.smallest) == (4, 2)
 
 
-def test_a_need_whose_deadline_is_past_comes_last_when_it_is_asked_for_again() -> None:
-    """It is a new one, behind those that came meanwhile."""
+@pytest.mark.parametrize(("after", "notified"), [(0, (True, False)), (REPEAT_GRACE, (False, True))])
+def test_a_need_that_is_repeated_after_its_deadline(after: int, notified: tuple[bool, bool]) -> None:
+    """For a while it keeps its place, before those that came meanwhile; later it is a new one, behind them."""
     central = central_with(6)
     holder, first, second = sidecars(central, "abc")
     holder.exchange(MORNING, asks=need(6))
     first.exchange(MORNING, asks=need(5))
-    second.exchange(later(MORNING, PATIENCE - 1), asks=need(5))
-    first.exchange(later(MORNING, PATIENCE), asks=need(5))
-    holder.exchange(later(MORNING, PATIENCE))
-    assert (first.is_notified(), second.is_notified()) == (False, True)
+    repeated = later(MORNING, PATIENCE + after)
+    second.exchange(Instant(repeated - 1), asks=need(5))
+    first.exchange(repeated, asks=need(5))
+    holder.exchange(repeated)
+    assert (first.is_notified(), second.is_notified()) == notified
 
 
 @pytest.mark.parametrize(("waited", "granted"), [(PATIENCE - 1, 0), (PATIENCE, 4)])
 def test_a_need_past_its_deadline_holds_nobody_up(waited: int, granted: int) -> None:
-    """Nobody waits for it any more, also if its sidecar says nothing."""
+    """What is available would be of no use to it, so that others get it, also if its sidecar says nothing."""
     central = central_with(10)
     holder, waiter, other = sidecars(central, "abc")
     holder.exchange(MORNING, asks=need(6))
     waiter.exchange(MORNING, asks=need(10))
     assert other.exchange(later(MORNING, waited), asks=need(4)).granted == granted
+
+
+@pytest.mark.parametrize(("waited", "granted"), [(PATIENCE, 0), (PATIENCE + REPEAT_GRACE - 1, 0), (PATIENCE + REPEAT_GRACE, 4)])
+def test_credit_that_came_for_a_need_is_kept_until_it_is_repeated(waited: int, granted: int) -> None:
+    """But no longer than its caller is expected. Others are told that more may come."""
+    central = central_with(10)
+    holder, waiter, other = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(10))
+    waiter.exchange(MORNING, asks=need(7))
+    holder.exchange(later(MORNING, PATIENCE))
+    at_last = later(MORNING, waited)
+    assert outcome(other.exchange(at_last, asks=need(4))) == (granted, 4 - granted, not granted)
     assert (waiter.recall() is None) == bool(granted)
+    assert outcome(waiter.exchange(at_last, asks=need(6 if granted else 7)))[1:] == (0, False)
+
+
+def test_a_refill_waits_while_a_need_may_be_repeated() -> None:
+    """Credit that is of no use to the need yet is not put aside for calls that may never come."""
+    central = central_with(10)
+    holder, waiter, other = sidecars(central, "abc")
+    holder.exchange(MORNING, asks=need(6))
+    waiter.exchange(MORNING, asks=need(10))
+    assert other.exchange(later(MORNING, PATIENCE), asks=need(1, wanted=4)).granted == 1
 
 
 def test_a_need_is_not_refused_because_credit_is_promised_to_others() -> None:

@@ -6,7 +6,8 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.grants import Grant
-from creditmeter.core.instants import DAY, MINUTE, Instant, Span
+from creditmeter.core.credit.messages import REPEAT_GRACE
+from creditmeter.core.instants import DAY, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import SKEW_MARGIN
 from creditmeter.core.settlement.recalling import LEAST_PATIENCE, MAX_AWAITED, recall_everything
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
@@ -253,16 +254,50 @@ def test_a_need_without_patience_stands_for_a_moment() -> None:
     central = central_with(5)
     asker, holder = sidecars(central, "ab")
     holder.exchange(MORNING, asks=need(5))
-    answered = asker.exchange(MORNING, asks=need(3, patience=Span(0)))
+    impatient = need(3, patience=Span(0))
+    answered = asker.exchange(MORNING, asks=impatient)
     assert outcome(answered) == (0, 3, True)
     assert [(each.sidecar_id, each.amount) for each in answered.awaited] == [("b", 5)]
     recall = asker.recall()
     assert recall is not None
     assert (recall.deadline, central.notified) == (later(MORNING, LEAST_PATIENCE), {"b"})
     holder.exchange(MORNING, held=5)
-    central.give(grant("more", 2), MORNING)
-    other = Peer(central, "c")
-    assert outcome(other.exchange(later(MORNING, TRUSTED), asks=need(3, patience=Span(0)))) == (0, 3, False)
+    assert asker.is_notified()
+    assert outcome(asker.exchange(later(MORNING, SECOND), asks=impatient)) == (0, 3, False)
+    assert asker.recall() is None
+
+
+def test_a_need_without_patience_is_answered_when_it_is_repeated() -> None:
+    """It lingers after its moment. An answer that comes then counts, and nobody is told of it."""
+    central = central_with(5)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(5))
+    impatient = need(3, patience=Span(0))
+    asker.exchange(MORNING, asks=impatient)
+    heard = later(MORNING, LEAST_PATIENCE)
+    holder.exchange(heard, held=5)
+    assert not asker.is_notified()
+    assert outcome(asker.exchange(later(heard, REPEAT_GRACE - 1), asks=impatient)) == (0, 3, False)
+    assert asker.recall() is None
+
+
+def test_a_need_that_is_repeated_without_patience_stands_for_a_moment_anew() -> None:
+    """It is told again who has not answered, and keeps its place."""
+    central = central_with(5)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(5))
+    impatient = need(3, patience=Span(0))
+    asker.exchange(MORNING, asks=impatient)
+    first = asker.recall()
+    again = asker.exchange(later(MORNING, SECOND), asks=impatient)
+    recall = asker.recall()
+    assert first is not None
+    assert recall == replace(first, deadline=later(MORNING, SECOND + LEAST_PATIENCE))
+    assert (again.pending_for, [each.sidecar_id for each in again.awaited]) == (LEAST_PATIENCE, ["b"])
+    holder.exchange(MORNING, held=5)
+    assert not asker.is_notified()
+    assert outcome(asker.exchange(later(MORNING, SECOND), asks=impatient)) == (0, 3, False)
+    assert asker.recall() is None
 
 
 def test_an_answer_names_who_is_awaited_and_how_much_may_come_from_whom() -> None:
@@ -482,3 +517,100 @@ def test_a_new_day_serves_who_waits() -> None:
     assert asker.is_notified()
     assert outcome(asker.exchange(at("11 00:01"), asks=need(3))) == (3, 0, False)
     assert asker.leases[-1].ends_at == at("11 00:00") + DAY
+
+
+# Needs that are repeated.
+
+
+def test_answers_are_remembered_for_a_need_that_is_repeated() -> None:
+    """Those who answered, while nobody waited, are not asked again: with the last answer the need is refused for good."""
+    central = central_with(9)
+    asker, *holders = sidecars(central, "abcd")
+    for each in holders:
+        each.exchange(MORNING, asks=need(3))
+    asker.exchange(MORNING, asks=need(2))
+    for number, each in enumerate(holders, start=1):
+        now = later(MORNING, number * PATIENCE)
+        each.exchange(now, held=3)
+        assert outcome(asker.exchange(now, asks=need(2))) == (0, 2, number < len(holders))
+        assert not central.notified
+    assert asker.recall() is None
+
+
+def test_an_answer_does_not_count_for_a_need_that_is_asked_for_after_it() -> None:
+    """What was held then may be idle by now. The older need of the same sidecar has its answer all the same."""
+    central = central_with(6)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    asker.exchange(MORNING, asks=need(2))
+    older = asker.asked_at
+    holder.exchange(later(MORNING, PATIENCE), held=6)
+    asker.asked_at = None
+    answered = asker.exchange(later(MORNING, PATIENCE), asks=need(2))
+    assert outcome(answered) == (0, 2, True)
+    assert holder.is_notified()
+    assert older is not None
+    assert answered.asked_at is not None
+    assert answered.heard_since is not None
+    assert older <= answered.heard_since < answered.asked_at
+    holder.exchange(later(MORNING, PATIENCE), held=6)
+    assert outcome(asker.exchange(later(MORNING, PATIENCE), asks=need(2))) == (0, 2, False)
+
+
+@pytest.mark.parametrize(("after", "pending"), [(REPEAT_GRACE - 1, False), (REPEAT_GRACE, True)])
+def test_an_answer_counts_for_a_while_only(after: int, pending: bool) -> None:
+    """Another sidecar keeps the need waiting; by then what was held at the first may be let go."""
+    central = central_with(6)
+    asker, holder, slow = sidecars(central, "abc")
+    for each in (holder, slow):
+        each.exchange(MORNING, asks=need(3))
+    patient = need(2, patience=Span(MINUTE))
+    asker.exchange(MORNING, asks=patient)
+    holder.exchange(MORNING, held=3)
+    slow.exchange(later(MORNING, after), held=3)
+    assert outcome(asker.exchange(later(MORNING, after), asks=patient)) == (0, 2, pending)
+    assert holder.is_notified() == pending
+
+
+@pytest.mark.parametrize(("gets", "pending"), [(1, False), (2, True)])
+def test_who_got_credit_after_its_answer_may_have_it_idle(gets: int, pending: bool) -> None:
+    """A need that this can meet is not refused."""
+    central = central_with(6)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    asker.exchange(MORNING, asks=need(2))
+    holder.exchange(later(MORNING, PATIENCE), held=6)
+    for number in range(gets):
+        central.give(grant(f"more-{number}", 1), later(MORNING, PATIENCE))
+        assert holder.exchange(later(MORNING, PATIENCE), held=6, keeps=True, asks=need(1)).granted == 1
+    assert outcome(asker.exchange(later(MORNING, PATIENCE), asks=need(2))) == (0, 2, pending)
+
+
+def test_a_sidecar_that_stops_is_not_waited_for() -> None:
+    """Its last message is an answer, whenever it was composed; what it holds stays out, and can be charged for as long."""
+    central = central_with(10)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    assert outcome(asker.exchange(MORNING, asks=need(5))) == (0, 5, True)
+    reclaimed_at = [each.reclaim_at for each in central.leases.values()]
+    holder.send(replace(holder.message(held=6), answers=False, authorises=False), MORNING)
+    assert asker.is_notified()
+    assert outcome(asker.exchange(MORNING, asks=need(5))) == (0, 5, False)
+    assert outcome(asker.exchange(MORNING, asks=need(4))) == (4, 0, False)
+    assert [(each.out, each.reclaim_at) for each in central.leases.values() if each.sidecar_id == "b"] == [(6, *reclaimed_at)]
+    holder.exchange(MORNING, held=6)
+    assert outcome(asker.exchange(MORNING, held=4, asks=need(5))) == (0, 5, True), "it has started again"
+
+
+def test_a_need_is_forgotten_unless_it_keeps_its_place() -> None:
+    """A message without a need says whether callers were told to repeat their requests."""
+    central = central_with(6)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    asker.exchange(MORNING, asks=need(2))
+    asker.send(replace(asker.message(), keeps_place=True), MORNING)
+    recall = asker.recall()
+    assert recall is not None
+    assert (recall.deadline, recall.is_ready, recall.lingers(MORNING)) == (MORNING, False, True)
+    asker.exchange(MORNING)
+    assert asker.recall() is None

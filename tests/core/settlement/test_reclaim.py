@@ -107,7 +107,7 @@ def test_the_central_store_may_notice_by_itself() -> None:
     central, lost, _ = lost_with(8)
     for now, is_closed in ((Instant(LOST - 1), False), (LOST, True)):
         ledger = central.ledger(now)
-        reclaim_lost(ledger)
+        reclaim_lost(ledger, None)
         central.save(ledger)
         assert central.lease(MORNING, lost.sidecar_id).closed == is_closed
     assert central.available(LOST) == 10

@@ -49,8 +49,8 @@ class Exchanges:
         self._clock = clock
         self._auto_create_plan = auto_create_plan
 
-    async def reclaimable(self, after: AccountId | None, limit: int) -> list[AccountId]:
-        """The accounts on which lost sidecars have leases: at most `limit`, those with ids after `after`.
+    async def reclaimable(self, after: AccountId | None, limit: int, surely: Instant | None = None) -> list[AccountId]:
+        """The accounts on which lost sidecars have leases: at most `limit`, those with ids after `after`. See `reclaim`.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -58,17 +58,18 @@ class Exchanges:
         leases = tables.leases
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
-            lost = select(leases.c.account_id).where(leases.c.closed.is_(False), leases.c.reclaim_at <= now)
+            as_of = now if surely is None else min(now, surely)
+            lost = select(leases.c.account_id).where(leases.c.closed.is_(False), leases.c.reclaim_at <= as_of)
             if after is not None:
                 lost = lost.where(leases.c.account_id > after)
             found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
             return [AccountId(each) for each in found.scalars()]
 
-    async def reclaim(self, account_id: AccountId) -> None:
+    async def reclaim(self, account_id: AccountId, surely: Instant | None = None) -> None:
         """Close the leases of lost sidecars on an account.
 
         Only a sidecar that is steady may ask for it: one in touch with the store for so long that every other sidecar must have
-        sent a message as well.
+        sent a message as well. It says as how late the time is taken at most: `surely`.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -77,7 +78,7 @@ class Exchanges:
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             assert opened is not None, "a lease is of an account"
             opened.ledger.touch()
-            reclaim_lost(opened.ledger)
+            reclaim_lost(opened.ledger, surely)
             opened.ledger.lapse()
             opened.ledger.repay_debt()
             await opened.save(connection)

@@ -19,6 +19,7 @@ from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.schema import tables
+from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.ids import AccountId, SidecarId
 
 POLL_INTERVAL_SECONDS = 0.02
@@ -86,7 +87,8 @@ class ChangePoll:
         may_ask_again = (recalls.c.sidecar_id == sidecar_id) & recalls.c.is_ripe
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
-            query = select(recalls.c.account_id).where(recalls.c.deadline > now, or_(is_awaited, may_ask_again))
+            is_of_use = is_awaited & (recalls.c.deadline > now - REPEAT_GRACE)
+            query = select(recalls.c.account_id).where(or_(is_of_use, may_ask_again & (recalls.c.deadline > now)))
             found = await connection.execute(query.distinct().limit(_MAX_RECALLS_PER_POLL))
             return [AccountId(each) for each in found.scalars()]
 

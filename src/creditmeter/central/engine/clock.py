@@ -8,19 +8,31 @@ from collections.abc import Callable
 from sqlalchemy import text
 
 from creditmeter.central.engine.connections import AsyncConnection
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 
 _SERVER_NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 
-class StoreClock:
-    """Reads `wall` if it is given, else the database server's clock."""
+Reading = Callable[[Instant, Span, Span], None]
+"""What takes a reading of the store's clock, with the moments of the question and of the answer on the boot-time clock."""
 
-    def __init__(self, wall: Callable[[], Instant] | None) -> None:
+
+class StoreClock:
+    """Reads `wall` if it is given, else the database server's clock. `boot` is this machine's boot-time clock.
+
+    `on_reading` are called with each reading.
+    """
+
+    def __init__(self, wall: Callable[[], Instant] | None, boot: Callable[[], Span] = lambda: Span(0)) -> None:
         self._wall = wall
+        self._boot = boot
+        self.on_reading: list[Reading] = []
 
     async def now(self, connection: AsyncConnection) -> Instant:
         """The time of day."""
-        if self._wall is not None:
-            return self._wall()
-        return Instant((await connection.execute(_SERVER_NOW)).scalar_one())
+        asked = self._boot()
+        said = self._wall() if self._wall else Instant((await connection.execute(_SERVER_NOW)).scalar_one())
+        answered = self._boot()
+        for take in self.on_reading:
+            take(said, asked, answered)
+        return said

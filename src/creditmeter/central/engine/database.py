@@ -1,11 +1,10 @@
 """The connections to the central store's database, and the two kinds of transaction: those that write and those that read.
 
 On SQLite one transaction of this process writes at a time. It begins with `BEGIN IMMEDIATE`, so it never waits in its middle
-for a transaction of another process. On PostgreSQL transactions are READ COMMITTED, and decisions lock their account's row
-first.
+for a transaction of another process; `slots` bounds its wait until it has begun. On PostgreSQL transactions are READ COMMITTED,
+and decisions lock their account's row first.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -21,11 +20,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
+from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, damaged, findings_in
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
+from creditmeter.central.engine.slots import Slot, Slots
 from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_SQLITE_POOL_SIZE = 5
+_SQLITE_READERS = 4
+"""Transactions of this process that read a SQLite file at a time, beside the one that writes."""
+
 _FIRED = "creditmeter_fired"
 _log = structlog.get_logger()
 
@@ -66,9 +69,10 @@ def shown_address(url: URL) -> str:
 class Database:
     """A pool of connections. Creating it connects to nothing yet.
 
-    `notifies`: PostgreSQL's NOTIFY is used. `is_timed`: statements have a time limit. `read_only`: a SQLite file is opened for
-    reading. `on_low_balance` are the functions that are called with each alert that fired, after its transaction was committed,
-    and `on_write` those that are called after each transaction that may have written.
+    `notifies`: PostgreSQL's NOTIFY is used. `is_timed`: statements have a time limit, and so has the beginning of a transaction
+    on SQLite. `read_only`: a SQLite file is opened for reading. `on_low_balance` are the functions that are called with each
+    alert that fired, after its transaction was committed, and `on_write` those that are called after each transaction that may
+    have written.
     `connect_observer` connects outside of the pool; the observer shows whether the database has changed. It is None on engines
     that cannot show it.
     """
@@ -76,17 +80,22 @@ class Database:
     def __init__(self, url: str | URL, *, notifies: bool = True, is_timed: bool = True, read_only: bool = False) -> None:
         self.url = parse_url(url) if isinstance(url, str) else url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._writer = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
-        self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only) if self.is_sqlite else None
-        engine, self._unavailable = (
-            (_sqlite_engine(self.url, self._files), sqlite.unavailable)
-            if self._files is not None
-            else _server_engine(self.url, is_timed=is_timed)
-        )
+        self._unavailable: _Explanation
+        self._examination: Examination | None = None
+        self._slots: Slots | None = None
+        self._files: sqlite.OpenFiles | None = None
+        if self.is_sqlite:
+            patience = sqlite.PATIENCE_SECONDS if is_timed else sqlite.LONG_PATIENCE_SECONDS
+            self._slots = Slots(_SQLITE_READERS, patience if is_timed else None)
+            self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only, patience_seconds=patience)
+            engine, self._unavailable = _sqlite_engine(self.url, self._files), sqlite.unavailable
+        else:
+            engine, self._unavailable = _server_engine(self.url, is_timed=is_timed)
         self.engine = engine.execution_options(notifies=notifies)
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
         self.on_write: list[Callable[[], None]] = []
         self._told: set[str] = set()
+        self._last_write_failed = False
         self.connect_observer = partial(sqlite.observe, Path(self.url.database or "")) if self.is_sqlite else None
 
     @property
@@ -106,8 +115,8 @@ class Database:
             CentralUnavailable: it did not begin, or it is unknown whether it was committed.
         """
         fired: list[LowBalance] = []
-        async with self._writer:
-            async with self._transaction(self.engine) as connection:
+        async with self._slot(writes=True) as slot:
+            async with self._noted(), self._transaction(self.engine, slot) as connection:
                 connection.info[_FIRED] = fired
                 yield connection
             if self._files is not None:
@@ -127,9 +136,83 @@ class Database:
             CentralUnavailable: the store did not answer.
         """
         options = {"read_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        async with self._transaction(self.engine.execution_options(**options)) as connection:
+        async with (
+            self._slot(writes=False) as slot,
+            self._transaction(self.engine.execution_options(**options), slot) as connection,
+        ):
             yield connection
         self._check_files()
+
+    @contextlib.asynccontextmanager
+    async def attempt(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that finds out whether reading and writing work: it undoes what it writes itself, is rolled back, and
+        what it reads is not remembered from before.
+
+        A rolled-back transaction of SQLite's writes nothing to disk. So whether the disk takes anything is known from the last
+        transaction that wrote: if that failed, this one is committed.
+
+        Raises:
+            CentralUnavailable: reading or writing does not work, or the file was found to be damaged.
+        """
+        if self._examination is not None and self._examination.fault is not None:
+            raise self._examination.fault
+        if self._files is not None:
+            await self._files.check_disk()
+        with contextlib.suppress(_RolledBack):
+            engine = self.engine.execution_options(forgets_pages=True)
+            async with self._slot(writes=True) as slot, self._noted(), self._transaction(engine, slot) as connection:
+                yield connection
+                if not (self.is_sqlite and self._last_write_failed):
+                    raise _RolledBack
+        self._check_files()
+
+    def _slot(self, *, writes: bool) -> contextlib.AbstractAsyncContextManager[Slot | None]:
+        if self._slots is None or self._files is None:
+            return contextlib.nullcontext()
+        self._files.check_header()
+        return self._slots.to_write() if writes else self._slots.to_read()
+
+    @contextlib.asynccontextmanager
+    async def _noted(self) -> AsyncIterator[None]:
+        """Note whether a transaction that wrote was committed."""
+        try:
+            yield
+        except CentralUnavailable:
+            self._last_write_failed = True
+            raise
+        self._last_write_failed = False
+
+    async def examine(self, seconds: float) -> None:
+        """Begin to look for damage in a SQLite file, and wait for what comes out, but no longer than this. The rest is done
+        beside everything else: what is found later is in the log, and fails each `attempt`.
+
+        Raises:
+            CentralUnavailable: the file is damaged.
+        """
+        if self.is_sqlite and self._examination is None:
+            self._examination = Examination(Path(self.url.database or ""))
+            self._examination.start()
+            await self._examination.first_look(seconds)
+
+    async def check_whole(self) -> None:
+        """Compare all of a SQLite file with what it is to be, every index with its table included.
+
+        Raises:
+            CentralUnavailable: the file is damaged, or cannot be read.
+        """
+        if not self.is_sqlite:
+            return
+        path = Path(self.url.database or "")
+        try:
+            async with self.read() as connection:
+                rows = await connection.exec_driver_sql(WHOLE_CHECK)
+        except CentralUnavailable as error:
+            if not error.is_damage:
+                raise
+            raise damaged(path, [str(error)]) from error  # the check itself could not read on
+        found = findings_in([(str(each[0]),) for each in rows.all()])
+        if found:
+            raise damaged(path, found)
 
     @contextlib.asynccontextmanager
     async def write_for_long(self) -> AsyncIterator[AsyncConnection]:
@@ -146,10 +229,10 @@ class Database:
             await patient.close()
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, engine: AsyncEngine, slot: Slot | None) -> AsyncIterator[AsyncConnection]:
         """A transaction. The log names each damaged row once."""
         try:
-            async with _transaction(engine, self._unavailable) as connection:
+            async with _transaction(engine, slot, self._unavailable) as connection:
                 yield connection
         except CentralRowDamaged as error:
             if str(error) not in self._told:
@@ -169,6 +252,10 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool."""
+        if self._examination is not None:
+            await self._examination.close()
+        if self._slots is not None:
+            await self._slots.close()
         if self._files is not None:
             await self._files.close()
         await self.engine.dispose()
@@ -179,10 +266,14 @@ def announce(connection: AsyncConnection, fired: LowBalance) -> None:
     connection.info[_FIRED].append(fired)
 
 
+class _RolledBack(Exception):
+    """A transaction is rolled back on purpose."""
+
+
 @contextlib.asynccontextmanager
-async def _transaction(engine: AsyncEngine, unavailable: _Explanation) -> AsyncIterator[AsyncConnection]:
+async def _transaction(engine: AsyncEngine, slot: Slot | None, unavailable: _Explanation) -> AsyncIterator[AsyncConnection]:
     try:
-        async with engine.begin() as connection:
+        async with engine.begin() if slot is None else slot.begun(engine.begin()) as connection:
             yield connection
     except (IntegrityError, DataError):  # a fault of the program, not of the store
         raise
@@ -208,10 +299,12 @@ def _server_engine(url: URL, *, is_timed: bool) -> tuple[AsyncEngine, _Explanati
 
 
 def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
-    engine = AsyncEngine.of(url, files.connect, pool_size=_SQLITE_POOL_SIZE, max_overflow=0)
+    engine = AsyncEngine.of(url, files.connect, pool_size=_SQLITE_READERS + 1, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
+        if options.get("forgets_pages", False):
+            connection.exec_driver_sql("PRAGMA shrink_memory")
         connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else "BEGIN IMMEDIATE")
 
     event.listen(engine.sync_engine, "begin", begin)

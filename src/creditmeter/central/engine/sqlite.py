@@ -18,9 +18,18 @@ import aiosqlite
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.files.checkpoints import Checkpoints
+from creditmeter.files.condition import is_written_over, unwritable
 from creditmeter.files.placement import Placement
 
-BUSY_TIMEOUT_MILLISECONDS = 10_000
+PATIENCE_SECONDS = 1.75
+"""Longest wait until a transaction that a caller waits for has begun: for its slot in this process, for the file, for SQLite's
+lock. A caller waits 2 s in all, so that it learns from the store itself that this is locked.
+"""
+
+LONG_PATIENCE_SECONDS = 10.0
+"""Longest wait for SQLite's lock of what is done seldom and must not fail for a moment's sake: an upgrade of the schema, while
+another process may be at the same, and `creditmeter verify`. No caller of a sidecar waits for these.
+"""
 
 FILE_MODE = 0o640
 """Permissions of a new store's file, before the umask. SQLite gives the files beside it the same permissions."""
@@ -122,16 +131,18 @@ class OpenFiles:
     while a connection is open that has read: from then on they stay. The database itself counts from the first connection on.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._path = path
         self._read_only = read_only
+        self._patience_seconds = patience_seconds
+        self._is_written_over = False
         self._database: Placement | None = None
         self._placements: weakref.WeakKeyDictionary[Connection, Placement] = weakref.WeakKeyDictionary()
         self._checkpoints: Checkpoints | None = None
 
     async def connect(self) -> Connection:
         """Open the file once more."""
-        connection = await connect(self._path, read_only=self._read_only)
+        connection = await connect(self._path, read_only=self._read_only, patience_seconds=self._patience_seconds)
         with contextlib.suppress(sqlite3.Error):  # it is told by the first statement
             await connection.execute_fetchall(_ANY_READ)
         self._database = self._database or Placement(self._path, ("",))
@@ -144,6 +155,27 @@ class OpenFiles:
         if self._database is not None:
             known.append(self._database)
         return next((path for each in known if (path := each.missing()) is not None), None)
+
+    async def check_disk(self) -> None:
+        """Find out what SQLite does not notice before it writes, or reads again what it remembers.
+
+        Raises:
+            CentralUnavailable: the file was written over, or the file system is read-only or full.
+        """
+        self._is_written_over = await asyncio.to_thread(is_written_over, self._path)
+        self.check_header()
+        reason = await asyncio.to_thread(unwritable, self._path)
+        if reason is not None:
+            raise CentralUnavailable(reason)
+
+    def check_header(self) -> None:
+        """Refuse a file that was written over when it was last looked at: SQLite goes on with the pages that it remembers.
+
+        Raises:
+            CentralUnavailable: it was.
+        """
+        if self._is_written_over:
+            raise CentralUnavailable(f"{self._path} is not a database any more", is_lasting=True, is_damage=True)
 
     async def keep_log_short(self) -> None:
         """Look after the log of the file, after a transaction that wrote and before the next one. A file that was replaced, or
@@ -164,9 +196,12 @@ class OpenFiles:
             await asyncio.to_thread(checkpoints.close)
 
 
-async def connect(path: Path, *, read_only: bool = False) -> Connection:
-    """Open the file. A missing file is created, unless it is opened `read_only`. The thread does not keep the process alive."""
-    connection = Connection(lambda: _open_to_read(path) if read_only else _open(path), iter_chunk_size=64)
+async def connect(path: Path, *, read_only: bool = False, patience_seconds: float = PATIENCE_SECONDS) -> Connection:
+    """Open the file. A missing file is created, unless it is opened `read_only`. The thread does not keep the process alive.
+    Its statements wait for a lock that another process has, for `patience_seconds` at most.
+    """
+    opens = open_to_read if read_only else _open
+    connection = Connection(lambda: opens(path, patience_seconds), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - the driver has no setting for it
     try:
         await connection
@@ -177,13 +212,13 @@ async def connect(path: Path, *, read_only: bool = False) -> Connection:
     return connection
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> sqlite3.Connection:
     """Open the file for writing. Statements begin transactions, and not the driver on its own."""
     _make(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
-        _use_wal(connection)
+        connection.execute(f"PRAGMA busy_timeout = {patience_seconds * 1_000:.0f}")
+        _use_wal(connection, patience_seconds)
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Database` has them made
         connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
@@ -202,13 +237,13 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL mode, trying again until the busy time-out is over.
+def _use_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Switch the file to WAL mode, trying again until `patience_seconds` are over.
 
     If several connections open a new file at the same time, SQLite may refuse all but one at once, whatever their time-outs,
     because each holds a lock that another one waits for.
     """
-    deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1_000
+    deadline = time.monotonic() + patience_seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -220,7 +255,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> sqlite3.Connection:
     """Open the file for reading.
 
     SQLite creates an index of changes beside the file (https://www.sqlite.org/wal.html#readonly). Where no file may be created
@@ -229,7 +264,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     is_still = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
     how = "immutable=1" if is_still else "mode=ro"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+    connection.execute(f"PRAGMA busy_timeout = {patience_seconds * 1_000:.0f}")
     return connection
 
 

@@ -21,7 +21,7 @@ from creditmeter.forms.accounts import ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.charges import CHARGE, REFUND
 from creditmeter.forms.grants import DRAWS
 from creditmeter.forms.labels import LABELS
-from creditmeter.forms.leases import AWAITED
+from creditmeter.forms.leases import ANSWERED, AWAITED
 
 Row = dict[str, Any]
 
@@ -191,6 +191,7 @@ def recall_row(account_id: AccountId, recall: Recall) -> Row:
         "deadline": recall.deadline,
         "awaited": AWAITED.encode_text(recall.awaited),
         "is_ripe": recall.is_ready,
+        "answered": ANSWERED.encode_text(recall.answered),
     }
 
 
@@ -207,6 +208,7 @@ def recall_of(row: RowMapping) -> Recall:
         deadline=row["deadline"],
         awaited=AWAITED.decode(row["awaited"]),
         is_ready=row["is_ripe"],
+        answered=ANSWERED.decode(row["answered"]),
     )
 
 

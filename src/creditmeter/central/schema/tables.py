@@ -274,6 +274,7 @@ recalls = Table(
     Column("deadline", BigInteger, nullable=False),
     Column("awaited", Text, nullable=False),
     Column("is_ripe", Boolean, nullable=False),
+    Column("answered", Text, nullable=False, server_default="[]"),
 )
 Index("recalls_by_deadline", recalls.c.deadline)
 

@@ -94,7 +94,7 @@ async def verify(url: str, progress: Callable[[int, int], None] | None = None) -
     """Check a whole central store. `progress` is called with how many accounts are done, and of how many.
 
     Raises:
-        CentralUnavailable: the store did not answer, or what is there is no central store.
+        CentralUnavailable: the store did not answer, its file is damaged, or what is there is no central store.
         CentralMisconfigured: the address is not that of a central store.
     """
     database = Database(url, is_timed=False, read_only=True)  # a large account takes long
@@ -108,8 +108,9 @@ async def verify_database(database: Database, progress: Callable[[int, int], Non
     """Check a whole central store as `verify` does, on connections that are open already.
 
     Raises:
-        CentralUnavailable: the store did not answer, or what is there is no central store.
+        CentralUnavailable: the store did not answer, its file is damaged, or what is there is no central store.
     """
+    await database.check_whole()  # what else is read rests on pages and indexes
     progress = progress or (lambda _done, _all: None)
     found, accounts, entries = _Found(), 0, 0
     async with database.read() as connection:

@@ -19,7 +19,7 @@ from creditmeter.core.values import Value, astuple
 
 
 class Moment(Value, frozen=True):
-    """One reading of both clocks. `now` is the time of day, and never goes back. `boot` is the time since boot."""
+    """One reading of both clocks. `now` is the time of day, which goes back only by a step. `boot` is the time since boot."""
 
     now: Instant
     boot: Span

@@ -17,9 +17,14 @@ from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, SidecarId
-from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.values import Value, field
+
+REPEAT_GRACE = Span(3 * SECOND)
+"""How long a need that was not met in time keeps its place, and what was answered about it is remembered, for its caller to
+repeat it.
+"""
 
 
 class LeaseReport(Value, frozen=True):
@@ -40,13 +45,15 @@ class Need(Value, frozen=True):
 
     `required` is what all waiting requests lack together. `smallest` is what the smallest of them lacks: less than that is of
     no use. `wanted` is what the sidecar would like to have in hand. `patience` is how long the requests wait for credit that
-    other sidecars have to return.
+    other sidecars have to return. Each request was asked for before, at `since` by the central store's count at the latest:
+    what other sidecars said from then on counts as an answer to all of them. None: one was not, so all are to be asked.
     """
 
     required: Microcredits
     wanted: Microcredits
     smallest: Microcredits
     patience: Span = Span(0)
+    since: Instant | None = None
 
 
 class RefusedCall(Value, frozen=True):
@@ -63,9 +70,12 @@ class Message(Value, frozen=True):
 
     The sidecar authorises on its leases for `lease_ttl` from when the message was sent, and what it authorises may be held for
     `max_hold_lifetime`. `is_steady`: the sidecar has been in touch with the central store for so long that every other sidecar
-    must have sent a message as well; only then may silent sidecars be given up for lost. `answers`: the message was composed
-    after the sidecar was notified that others wait for credit of this account. `refused` are the calls that were refused for
-    lack of credit since the last message.
+    must have sent a message as well; only then may silent sidecars be given up for lost, and not before it is as late as that
+    for `surely` as well, the least that the sidecar took the time for lately (None: nothing is known of that). `answers`: the
+    message was composed after the sidecar was notified that others wait for credit of this account. `refused` are the calls
+    that were refused for lack of credit since the last message. Without `authorises` the sidecar stops: it authorises nothing
+    on any of its leases from here on, unless the answer to a later message, also one of its next start, renews them.
+    `keeps_place`: beside those that the need is for, there are requests whose callers were told a moment ago to ask again.
     """
 
     sidecar_id: SidecarId
@@ -81,6 +91,9 @@ class Message(Value, frozen=True):
     is_steady: bool = False
     answers: bool = True
     refused: tuple[RefusedCall, ...] = ()
+    surely: Instant | None = None
+    authorises: bool = True
+    keeps_place: bool = False
 
 
 class LeaseTerms(Value, frozen=True):
@@ -136,8 +149,11 @@ class Answer(Value, frozen=True):
     `granted` is what was leased for the message's need, `short` what of the required amount was not, `free` what the account
     has left to lease, and `elsewhere` what was idle on the leases of other sidecars at their last messages. `is_pending` says
     that more may come: the missing credit was recalled, and not all sidecars that have it have answered. For `pending_for` the
-    sidecar is notified as soon as it should ask again; after that it has to ask by itself. `awaited` are sidecars that have not
-    answered, the one that may bring most first. It is empty if what is pending is only promised to others who came first.
+    sidecar is notified as soon as it should ask again; after that it has to ask by itself. The need was asked for at
+    `asked_at`, by the central store's count. For requests that were asked for until `heard_since` nothing more comes: what they
+    lack is not there, and every sidecar that may have it has answered since. None: it is not known of any. `awaited` are
+    sidecars that have not answered, the one that may bring most first. It is empty if what is pending is only promised to
+    others who came first.
     """
 
     seq: int
@@ -152,6 +168,8 @@ class Answer(Value, frozen=True):
     elsewhere: Microcredits = Microcredits(0)
     is_pending: bool = False
     pending_for: Span = Span(0)
+    asked_at: Instant | None = None
+    heard_since: Instant | None = None
     awaited: tuple[Awaited, ...] = ()
 
 

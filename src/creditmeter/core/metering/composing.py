@@ -106,6 +106,12 @@ def has_idle(book: Book) -> bool:
     return any(True for _ in idle_leases(book))
 
 
+def holds_on_trust(book: Book, boot: Span) -> bool:
+    """Whether anything is held on a lease that may still be used, as far as the central store knows."""
+    trusted = (lease for lease in book.leases.values() if not lease.offline and boot < lease.trusted_until)
+    return any(book.held_on(lease.lease_id) for lease in trusted)
+
+
 def has_unfinished(book: Book, now: Instant) -> bool:
     """Whether a message about this book is needed even if no request uses it: there is something to post, or idle credit of an
     ended day to give back.

@@ -22,7 +22,7 @@ from creditmeter.core.credit.requests import (
 )
 from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState, take, total
 from creditmeter.core.ids import ChargeId, RefundId, ReservationId
-from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.refusals import (
     AccountClosed,
@@ -63,6 +63,12 @@ def expire(book: Book, due: Iterable[Reservation]) -> Change:
     """End these reservations. What they held is idle again. They ended at their deadline, also if that is noticed later."""
     ended = tuple(each.end(ReservationState.EXPIRED, each.expires_at) for each in due)
     return Change(book.account_id, reservations=ended)
+
+
+def shift_deadlines(book: Book, by: Span) -> Change:
+    """Move the deadlines of all that is held along with a step of the time of day: each hold has as long left as before."""
+    held = [each for each in book.reservations.values() if each.state is ReservationState.HELD]
+    return Change(book.account_id, reservations=tuple(replace(each, expires_at=after(each.expires_at, by)) for each in held))
 
 
 def reserve(

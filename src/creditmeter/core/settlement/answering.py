@@ -12,8 +12,16 @@ from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.posting import excess_of, post
-from creditmeter.core.settlement.recall_order import free_for, free_for_excess, waiting_needs
-from creditmeter.core.settlement.recalling import Wish, awaited_by, idle_elsewhere, note_message, recall
+from creditmeter.core.settlement.recall_order import free_for, free_for_excess, others_wait
+from creditmeter.core.settlement.recalling import (
+    Wish,
+    awaited_by,
+    heard_since,
+    idle_elsewhere,
+    let_go,
+    note_message,
+    recall,
+)
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import post_refund
 from creditmeter.core.values import replace
@@ -37,10 +45,10 @@ def answer(ledger: Ledger, message: Message) -> Answer:
     The order matters: take over what the sidecar reports, post its charges and refunds, repay debt, and then lease what is
     left.
     """
-    note_message(ledger, message.sidecar_id, answers=message.answers)
+    note_message(ledger, message.sidecar_id, answers=message.answers or not message.authorises)
     _take_over_reports(ledger, message)
     if message.is_steady:
-        reclaim_lost(ledger)
+        reclaim_lost(ledger, message.surely)
     close_ended(ledger)  # so that what ended lapses before the plan gives, if no lease may need it any more
     ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
@@ -62,17 +70,21 @@ def answer(ledger: Ledger, message: Message) -> Answer:
         elsewhere=idle_elsewhere(ledger, message.sidecar_id),
         is_pending=recalled is not None,
         pending_for=Span(max(0, recalled.deadline - ledger.now)) if recalled else Span(0),
+        asked_at=recalled.asked_at if recalled else None,
+        heard_since=heard_since(ledger, recalled) if recalled else None,
         awaited=awaited_by(ledger, recalled) if recalled else (),
     )
 
 
-def reclaim_lost(ledger: Ledger) -> None:
-    """Close the leases whose sidecars were silent for as long as anything authorised on them can last.
+def reclaim_lost(ledger: Ledger, surely: Instant | None) -> None:
+    """Close the leases whose sidecars were silent for as long as anything authorised on them can last. A clock that was set
+    forward does not make that shorter: the time is not taken for later than `surely`.
 
     They stay closed. What is posted on them later is treated as excess.
     """
+    now = ledger.now if surely is None else min(ledger.now, surely)
     for lease in list(ledger.leases.values()):
-        if lease.reclaim_at <= ledger.now:
+        if lease.reclaim_at <= now:
             ledger.put_lease(replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO, closed=True))
 
 
@@ -99,9 +111,14 @@ def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
 
 
 def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
-    """The lease after its sidecar reported it just now: trusted for its TTL again, and to be reclaimed later."""
-    trusted_until = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
-    reclaim_at = after(trusted_until, Span(message.max_hold_lifetime + RECLAIM_GRACE))
+    """The lease after its sidecar reported it just now: trusted for its TTL again, and to be reclaimed later.
+
+    A sidecar that stops authorises nothing more: its leases are trusted no longer, and nobody waits for it. What it reported as
+    held stays out for as long as that of any other sidecar.
+    """
+    may_last = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
+    trusted_until = may_last if message.authorises else ledger.now
+    reclaim_at = after(may_last, Span(message.max_hold_lifetime + RECLAIM_GRACE))
     return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
 
 
@@ -181,7 +198,7 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, Recall | Non
     need = message.need
     key = message.sidecar_id, Purpose.LEASE
     if need is None or ledger.account.state is not AccountState.ACTIVE:
-        ledger.drop_recall(key)
+        let_go(ledger, message.sidecar_id, keeps_place=message.keeps_place)
         return ZERO, None
     granted = _how_much(ledger, need, ledger.recalls.get(key))
     if granted:
@@ -189,10 +206,11 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, Recall | Non
         ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + granted)))
     missing = Microcredits(need.required - granted)
     if missing <= 0:
-        ledger.drop_recall(key)
+        let_go(ledger, message.sidecar_id, keeps_place=message.keeps_place)
         return granted, None
     smallest = Microcredits(1 if granted else max(1, min(need.smallest, missing)))  # beside what was granted, any more may do
-    return granted, recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience))
+    places = need.since, message.keeps_place
+    return granted, recall(ledger, Wish(message.sidecar_id, Purpose.LEASE, missing, smallest, need.patience, *places))
 
 
 def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredits:
@@ -201,8 +219,7 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
     If no other need waits, the lease may get more, up to what is wanted and to its share of what is free.
     """
     free = free_for(ledger, waiting)
-    others_wait = any(each is not waiting for each in waiting_needs(ledger))
-    spare = ZERO if others_wait else min(need.wanted, free // LEASE_SHARE)
+    spare = ZERO if others_wait(ledger, waiting) else min(need.wanted, free // LEASE_SHARE)
     amount = min(free, max(need.required, spare))
     return ZERO if amount < need.smallest else Microcredits(amount)
 

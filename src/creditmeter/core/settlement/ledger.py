@@ -196,7 +196,8 @@ class Ledger:
 
     def put_recall(self, recall: Recall) -> None:
         """Keep a new version of a recall."""
-        self.recalls[recall.key] = self.changes.recalls[recall.key] = recall
+        if self.recalls.get(recall.key) != recall:
+            self.recalls[recall.key] = self.changes.recalls[recall.key] = recall
 
     def drop_recall(self, key: tuple[SidecarId, Purpose]) -> None:
         """Drop a recall that is over, if there is one with this key."""

@@ -1,12 +1,14 @@
 """The order in which recalls are served: first come, first served, and excess before any new lease.
 
-What is available goes to the first recall. A later one, and a need that has no recall yet, gets what is left.
+What is available goes to the first recall. A later one, and a need that has no recall yet, gets what is left. A recall that
+lingers is promised what is available only if that is of use to it: nobody may ever ask for it again.
 """
 
 from collections.abc import Iterable
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import SidecarId
+from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalls import Purpose, Recall
 
@@ -27,8 +29,24 @@ def next_number(recalls: Iterable[Recall]) -> int:
 
 def free_for(ledger: Ledger, waiting: Recall | None) -> Microcredits:
     """What of the available credit is not promised to recalls that come before, in microcredits."""
-    before = (each for each in waiting_needs(ledger) if each is not waiting and comes_before(each, waiting))
-    return Microcredits(max(0, ledger.available - sum(each.amount for each in before)))
+    before = (each for each in ledger.recalls.values() if each is not waiting and comes_before(each, waiting))
+    left = int(ledger.available)
+    for each in sorted(before, key=_place):
+        left -= _promised(each, left, ledger.now)
+    return Microcredits(max(0, left))
+
+
+def _promised(recall: Recall, left: int, now: Instant) -> int:
+    if recall.purpose is Purpose.STATE:
+        return 0
+    is_of_use = recall.lingers(now) and left >= recall.smallest
+    return recall.amount if is_of_use or recall.stands(now) else 0
+
+
+def others_wait(ledger: Ledger, waiting: Recall | None) -> bool:
+    """Whether any need but this one waits for credit, or may be asked for again."""
+    lingering = (each for each in ledger.recalls.values() if each.lingers(ledger.now))
+    return any(each is not waiting for each in (*waiting_needs(ledger), *lingering))
 
 
 def free_for_excess(ledger: Ledger, sidecar_id: SidecarId) -> Microcredits:

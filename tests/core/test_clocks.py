@@ -1,0 +1,146 @@
+"""What time it is believed to be, when clocks are wrong for a while."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creditmeter.core.clocks import DRIFT_PARTS_PER_MILLION, STEP, ClockStep, HostClock, LeastClock, RemoteClock
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
+from tests.clocks import NOON
+
+PATIENCE = Span(30 * SECOND)
+BOOT = Span(1_000 * SECOND)
+STEPS = (-400 * DAY, -HOUR, -SECOND, SECOND, 75 * MINUTE, 400 * DAY)
+_MILLISECOND = SECOND // 1_000
+
+
+def readings(clock: HostClock, wrong: Sequence[int], every: int = SECOND) -> list[ClockStep]:
+    """Read a clock that is wrong by so much at each reading, one after another. Returns the steps that were believed."""
+    found = []
+    for number, error in enumerate(wrong):
+        passed = number * every
+        found.append(clock.read(Instant(NOON + passed + error), Span(BOOT + passed)))
+    return [each for each in found if each is not None]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_wrong_reading_changes_nothing(step: int) -> None:
+    """Nor do some, if they do not last."""
+    clock = HostClock(PATIENCE)
+    assert not readings(clock, [0, step, 0, 0, *[step] * 29, 0])
+    assert clock.at(Span(BOOT + 33 * SECOND)) == NOON + 33 * SECOND
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_lasts_is_believed(step: int) -> None:
+    """Once, and for as long as the clock stays so."""
+    clock = HostClock(PATIENCE)
+    (believed,) = readings(clock, [0, *[step] * 40])
+    assert (believed.before, believed.length) == (NOON + 31 * SECOND, step)
+    assert clock.at(Span(BOOT + 41 * SECOND)) == NOON + 41 * SECOND + step
+
+
+def test_a_step_during_a_doubt_has_to_last_as_well() -> None:
+    """The clock was set twice: to what is wrong, and to what is right."""
+    clock = HostClock(PATIENCE)
+    (believed,) = readings(clock, [0, *[DAY] * 20, *[HOUR] * 40])
+    assert believed.length == HOUR
+
+
+def test_without_patience_each_step_is_believed_at_once() -> None:
+    """For those who set their clock and mean it."""
+    assert [each.length for each in readings(HostClock(Span(0)), [0, DAY, 0, -DAY])] == [DAY, -DAY, -DAY]
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_clock_that_is_corrected_little_by_little_is_followed(sign: int) -> None:
+    """As time servers do."""
+    clock = HostClock(PATIENCE)
+    assert not readings(clock, [sign * number * STEP // 2 for number in range(100)])
+    assert clock.at(BOOT) == NOON + sign * 99 * STEP // 2
+
+
+def test_a_clock_that_was_never_set_is_not_believed_at_once() -> None:
+    """It says 1970 when the machine starts. The time that is known goes on until it is put right."""
+    clock = HostClock(PATIENCE)
+    clock.not_before(NOON, BOOT)
+    (put_right,) = readings(clock, [*[-NOON] * 20, *[HOUR] * 40])
+    assert put_right == ClockStep(Instant(NOON + 50 * SECOND), Instant(NOON + HOUR + 50 * SECOND))
+
+
+def test_time_that_passed_while_nothing_ran_is_no_step() -> None:
+    """What is known is the least that it can be."""
+    clock = HostClock(PATIENCE)
+    clock.not_before(Instant(NOON - DAY), BOOT)
+    assert not readings(clock, [0])
+    assert clock.at(BOOT) == NOON
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5 * SECOND), st.integers(0, 5 * SECOND), st.integers(0, MINUTE)), min_size=1),
+    st.integers(-DAY, DAY),
+)
+def test_the_other_clock_is_known_within_the_error(asked: list[tuple[int, int, int]], offset: int) -> None:
+    """However long answers take, and wherever on the way they were given."""
+    clock, boot = RemoteClock(), BOOT
+    for there, back, pause in asked:
+        question, boot = boot, Span(boot + there)
+        said = Instant(NOON + offset + boot)
+        boot = Span(boot + back)
+        assert clock.learn(said, question, boot) is None
+        assert abs(clock.at(boot) - (NOON + offset + boot)) <= clock.error_at(boot)
+        boot = Span(boot + pause)
+
+
+def test_the_closest_answer_counts() -> None:
+    """Until the clocks may have gone apart by more than the error of another one."""
+    clock = RemoteClock()
+    clock.learn(NOON, BOOT, Span(BOOT + 2 * _MILLISECOND))
+    known = clock.at(BOOT)
+    later = Span(BOOT + SECOND)
+    clock.learn(Instant(NOON + SECOND), later, Span(later + 200 * _MILLISECOND))
+    assert clock.at(BOOT) == known
+    much_later = Span(BOOT + HOUR)
+    clock.learn(Instant(NOON + HOUR), much_later, Span(much_later + 200 * _MILLISECOND))
+    assert clock.error_at(Span(much_later + 200 * _MILLISECOND)) == 100 * _MILLISECOND
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_of_the_other_clock_is_followed_at_once(step: int) -> None:
+    """It is the one that counts. What is known of it begins anew."""
+    clock = RemoteClock()
+    clock.learn(NOON, BOOT, Span(BOOT + 2))
+    boot = Span(BOOT + MINUTE)
+    error = clock.error_at(Span(boot + 2)) + 1
+    sure = step + (error if step > 0 else -error)
+    assert clock.learn(Instant(NOON + MINUTE + sure), boot, Span(boot + 2)) == ClockStep(
+        Instant(NOON + MINUTE + 1), Instant(NOON + MINUTE + sure + 1)
+    )
+    assert clock.drift == 0
+
+
+def test_how_much_faster_the_other_clock_runs() -> None:
+    """Seen since the first answer."""
+    clock = RemoteClock()
+    clock.learn(NOON, BOOT, BOOT)
+    parts = DRIFT_PARTS_PER_MILLION // 2
+    clock.learn(Instant(NOON + HOUR + HOUR * parts // 1_000_000), Span(BOOT + HOUR), Span(BOOT + HOUR))
+    assert clock.drift == pytest.approx(parts / 1_000_000)
+
+
+def test_the_least_of_a_while() -> None:
+    """It is not known before that while is over, and a clock that is ahead has to stay so for as long."""
+    clock = LeastClock(HOUR)
+
+    def read(minutes: int, error: int = 0) -> int | None:
+        boot = Span(BOOT + minutes * MINUTE)
+        clock.read(Instant(NOON + minutes * MINUTE + error), boot)
+        found = clock.at(boot)
+        return None if found is None else found - (NOON + minutes * MINUTE)
+
+    assert [read(0), read(59), read(60), read(61, DAY), read(62)] == [None, None, 0, 0, 0]
+    assert [read(each, DAY) for each in (63, 119, 121, 180, 181)] == [0, 0, 0, 0, DAY]
+    assert read(182, -DAY) == -DAY
+    assert read(183, DAY) == -DAY

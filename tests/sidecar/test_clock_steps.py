@@ -1,0 +1,106 @@
+"""Two sidecars and a central store whose clocks are set, with time that passes for all of them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from creditmeter.core.credit.requests import Done
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
+from creditmeter.core.prices.rate_cards import LoadedCard
+from tests.clocks import ManualClock
+from tests.sidecar.bench import Bench, credits
+from tests.sidecar.requests import commit, held, reserve
+
+pytestmark = pytest.mark.both_engines
+
+
+@dataclass
+class Fleet:
+    """Two sidecars, each on a machine of its own, and the clock of their central store."""
+
+    one: Bench
+    two: Bench
+    store: ManualClock
+
+    async def passes(self, span: int, every: int = 20 * SECOND) -> None:
+        """Let time pass. Whoever is in touch with the store says so."""
+        for _ in range(0, span, every):
+            for clock in (self.one.clock, self.two.clock, self.store):
+                clock.advance(every)
+            for each in (self.one, self.two):
+                await each.sidecar.beat()
+                await each.sidecar.look_after()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, card: LoadedCard, central_url: str) -> AsyncIterator[Fleet]:
+    """A fleet that has just started."""
+    store = ManualClock()
+    one = Bench(tmp_path, ManualClock(), card, central_url, store)
+    await one.start()
+    two = one.beside("two", ManualClock())
+    await two.start()
+    yield Fleet(one, two, store)
+    await two.crash()
+    await one.crash()
+
+
+@pytest.mark.parametrize("step", [75 * MINUTE, DAY, 400 * DAY])
+async def test_a_store_that_is_set_forward_reclaims_no_lease_that_may_be_used(fleet: Fleet, step: int) -> None:
+    """Its holder cannot reach the store for a while, and goes on with what it has. Nothing is authorised twice."""
+    await fleet.one.account(permanent=300)
+    hold = await held(fleet.one, "all of it", 300)
+    await fleet.one.sidecar.settle()
+    fleet.one.wire.is_cut = True
+    await fleet.passes(2 * MINUTE)
+    fleet.store.step_wall(step)
+    await fleet.passes(5 * MINUTE)
+    assert not isinstance(await reserve(fleet.two, "the same again", 1, within=0), Done)
+    fleet.store.step_wall(-step)
+    fleet.one.wire.is_cut = False
+    await fleet.passes(MINUTE)
+    assert isinstance(await commit(fleet.one, "c", hold, 300), Done)
+    await fleet.one.sidecar.settle()
+    assert not sum(each.lease.out for each in await fleet.one.central.listing.leases(10))
+    assert (await fleet.one.summary()).available == 0
+
+
+async def test_a_lost_sidecars_lease_is_reclaimed_in_the_end(fleet: Fleet) -> None:
+    """Also after the store was set forward: when as much time has really passed."""
+    await fleet.one.account(permanent=300)
+    await held(fleet.one, "all of it", 300)
+    await fleet.one.sidecar.settle()
+    fleet.one.wire.is_cut = True
+    fleet.store.step_wall(75 * MINUTE)
+    await fleet.passes(5 * HOUR)
+    assert isinstance(await reserve(fleet.two, "r", 300), Done)
+
+
+@pytest.mark.parametrize("step", [-HOUR, -2 * SECOND, 2 * SECOND, HOUR, 400 * DAY])
+async def test_a_step_of_a_machine_changes_nothing(fleet: Fleet, step: int) -> None:
+    """The store's clock counts: no hold ends, and all agree on the time."""
+    await fleet.one.account(permanent=300)
+    hold = await held(fleet.one, "r", 10)
+    fleet.one.clock.step_wall(step)
+    await fleet.passes(9 * MINUTE)
+    assert {each.sidecar.books.moment().now for each in (fleet.one, fleet.two)} == {fleet.store.wall()}
+    assert fleet.one.sidecar.books.open(hold.account_id).held == credits(10)
+    await fleet.passes(MINUTE)
+    assert fleet.one.sidecar.books.open(hold.account_id).held == 0
+
+
+async def test_sidecars_agree_on_midnight(fleet: Fleet) -> None:
+    """Whatever their machines' clocks say, the new day's credit is there when the store's day begins, and not before."""
+    await fleet.one.account(daily=10)
+    fleet.one.clock.step_wall(HOUR)
+    fleet.two.clock.step_wall(-HOUR)
+    await fleet.passes(12 * HOUR - MINUTE, every=Span(MINUTE))
+    await commit(fleet.one, "c", await held(fleet.one, "r", 10), 10)
+    await fleet.one.sidecar.settle()
+    for each in (fleet.one, fleet.two):
+        assert not isinstance(await reserve(each, "too early", 1, within=0), Done)
+    await fleet.passes(MINUTE)
+    assert isinstance(await reserve(fleet.two, "new day", 4), Done)
+    assert isinstance(await reserve(fleet.one, "new day", 4), Done)
