@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
+from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
@@ -33,9 +33,6 @@ from creditmeter.sidecar.patience import Patience
 from creditmeter.sidecar.rhythm import ExchangeSettings
 
 _log = structlog.get_logger()
-
-RECLAIM_PAGE = 100
-"""Accounts with leases of lost sidecars on one page."""
 
 MAX_CHARGES_PER_TRANSACTION = 1_000
 """Charges that one transaction of the central store posts at most. It keeps all their accounts locked while it lasts."""
@@ -75,11 +72,10 @@ class Exchanger:
         self.epoch = 0
         """The epoch that the central store issued to this run; 0 before it did. Without one nothing may be authorised."""
         self._registration = asyncio.Lock()
-        self._told_of_no_right = False
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
         self._least = LeastClock(Span(settings.lease_ttl + settings.max_hold_lifetime + HOUR))
-        self._surely()
+        self.surely()
 
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""
@@ -180,64 +176,26 @@ class Exchanger:
         return self.fence
 
     async def beat(self) -> None:
-        """Send a heartbeat to the central store, reclaim the leases of sidecars that were silent for too long, and prune.
+        """Send a heartbeat to the central store.
 
         Raises:
             CentralUnavailable: the store did not answer.
             SidecarFenced: another process has this sidecar's identity.
+            StorageUnavailable: the journal cannot be written.
         """
         await self.register()
         with self._attempt():
             fenced = await self._central.registration.beat(self._journal.identity.sidecar_id, self.epoch)
         if fenced is not None:
             raise self._fenced()
-        if self.contact.is_steady(self._clock.boot()):
-            await self._reclaim()
-            await self._prune()
 
-    async def _prune(self) -> None:
-        """Prune what nothing at the central store needs any more.
-
-        Without the right to do so nothing is pruned, and the log says so once.
-        """
-        try:
-            deleted = await self._central.pruning.prune()
-        except CentralUnavailable as error:
-            if not is_refused(error):
-                raise
-            if not self._told_of_no_right:
-                _log.warning(
-                    "old rows of the central store stay: run `creditmeter central grant-role` again", reason=str(error)
-                )
-            self._told_of_no_right = True
-        else:
-            if deleted:
-                _log.info("old rows of the central store deleted", **deleted)
-
-    def _surely(self) -> Instant:
+    def surely(self) -> Instant:
         """As how late the time is taken where leases of lost sidecars are reclaimed: a clock that was set forward has to stay
         so for as long as they are waited for.
         """
         at = self._books.moment()
         self._least.read(at.now, at.boot)
         return self._least.so_far(at.boot)
-
-    async def _reclaim(self) -> None:
-        """Reclaim the leases of lost sidecars, an account at a time: a fault in one must not stop the others."""
-        after, surely = None, self._surely()
-        while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE, surely):
-            for account_id in page:
-                try:
-                    await self._central.exchanges.reclaim(account_id, surely)
-                except CentralUnavailable:
-                    raise
-                except CentralRowDamaged:  # the log has it
-                    pass
-                except Exception:  # noqa: BLE001 - see above
-                    _log.exception("reclaim failed", account_id=account_id)
-                else:
-                    _log.warning("leases of lost sidecars reclaimed", account_id=account_id)
-            after = page[-1]
 
     # Exchanges.
 
@@ -376,7 +334,7 @@ class Exchanger:
 
     async def _send(self, unanswered: Sequence[UnansweredMessage]) -> None:
         is_steady = self.contact.is_steady(self._clock.boot())  # now, not when a message was first sent
-        surely = self._surely()
+        surely = self.surely()
         messages = [replace(each.message, is_steady=is_steady, surely=surely) for each in unanswered]
         with self._attempt():
             replies = await self._central.exchanges.exchange(messages)

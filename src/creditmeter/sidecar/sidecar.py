@@ -42,6 +42,7 @@ from creditmeter.sidecar.reporter import Reporter
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.status import CentralContact, Condition, ObservedCondition, Status, tally
+from creditmeter.sidecar.upkeep import Upkeep
 
 _RETRY_SECONDS = 0.01
 """Between attempts to settle the last charges. A message about the same account may be under way."""
@@ -92,6 +93,7 @@ class Sidecar:
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
+        self._upkeep = Upkeep(self._exchanger, central, clock)
         self._settler = Settler(self.records, self.books, self._exchanger)
         self._reporter = Reporter(self.records, self._exchanger, self._settler, clock, rhythm.report)
         self.cards = RateCards(own_card.card)
@@ -265,7 +267,7 @@ class Sidecar:
     async def beat(self) -> None:
         """Send a heartbeat, and reclaim the leases of lost sidecars, if the central store can be reached."""
         try:
-            await self._exchanger.beat()
+            await self._upkeep.round()
         except (CentralUnavailable, StorageUnavailable):
             pass
         except SidecarFenced:
