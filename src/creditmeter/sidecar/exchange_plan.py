@@ -25,8 +25,8 @@ class WaitingRequest:
     It waits until it is decided. An answer that arrives while the request is being decided is received afterwards. `patience`
     is how long it waits for the central store's replies, together. `until` is the end of its wait for recalled credit. Until
     `notified_until` the central store notifies the sidecar when credit is there, so no exchange has to ask for it; None: an
-    exchange has to ask. Both are moments on the event loop's clock. It `is_recalled` if by the last answer the central store has
-    a recall for it.
+    exchange has to ask. Both are moments on the event loop's clock. It `is_recalled` if by the last answer the central store
+    has a recall for it.
 
     `asked_at` is when it was first asked for, by the central store's count, as a caller that repeats it has it repeated. With
     `repeated_until`, on the boot-time clock, its caller was told to repeat it.

@@ -187,7 +187,7 @@ class Sidecar:
         """Take no new work any more. Commit, Release, Refund and charges of incurred cost still work."""
         self.meter.is_draining = True
         self._planner.look_again()
-        self._become(Condition.DRAINING)
+        self._condition.become(Condition.DRAINING)
 
     async def holds_ended(self, most_seconds: float) -> None:
         """Wait until nothing is held any more, for `most_seconds` at most."""
@@ -290,14 +290,7 @@ class Sidecar:
         self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
 
     def _on_fenced(self) -> None:
-        self._become(Condition.FENCED)
-
-    def _become(self, condition: Condition) -> None:
-        if self._condition.now in (condition, Condition.FENCED):
-            return
-        self._condition.now = condition
-        for listener in self._condition.listeners:
-            listener(condition)
+        self._condition.become(Condition.FENCED)
 
     async def _housekeep(self) -> None:
         while True:
@@ -316,14 +309,14 @@ class Sidecar:
             if self.books.changes != self._changes_seen or self._clock.boot() >= self._due_at:
                 await self.tidy()
         except FileMissing as error:
-            self._become(Condition.FILE_MISSING)
+            self._condition.become(Condition.FILE_MISSING)
             self._log_once("a file is missing", str(error), file=str(error.path), what_to_do=_PUT_BACK)
         except JournalUnusable as error:
-            self._become(Condition.JOURNAL_UNWRITABLE)
+            self._condition.become(Condition.JOURNAL_UNWRITABLE)
             self._log_once("the journal is damaged", str(error))
         except StorageUnavailable as error:
             _log.error("the journal cannot be written", reason=str(error))
-            self._become(Condition.JOURNAL_UNWRITABLE)
+            self._condition.become(Condition.JOURNAL_UNWRITABLE)
         except CentralUnavailable as error:
             _log.warning("the central store is away", reason=str(error))
         except SidecarFenced:
@@ -392,7 +385,7 @@ class Sidecar:
         await self.books.reload()
         self._logged = ""
         _log.info("the journal can be written again")
-        self._become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
+        self._condition.become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
 
 
 async def _logged(name: str, work: _Work) -> None:

@@ -35,6 +35,14 @@ class ObservedCondition:
     now: Condition = Condition.SERVING
     listeners: list[Callable[[Condition], None]] = field(default_factory=list)
 
+    def become(self, condition: Condition) -> None:
+        """Change it, and call the listeners. A fenced sidecar stays so."""
+        if self.now in (condition, Condition.FENCED):
+            return
+        self.now = condition
+        for listener in self.listeners:
+            listener(condition)
+
 
 @dataclass(slots=True)
 class Tally:

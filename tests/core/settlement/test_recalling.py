@@ -294,10 +294,6 @@ def test_a_need_that_is_repeated_without_patience_stands_for_a_moment_anew() -> 
     assert first is not None
     assert recall == replace(first, deadline=later(MORNING, SECOND + LEAST_PATIENCE))
     assert (again.pending_for, [each.sidecar_id for each in again.awaited]) == (LEAST_PATIENCE, ["b"])
-    holder.exchange(MORNING, held=5)
-    assert not asker.is_notified()
-    assert outcome(asker.exchange(later(MORNING, SECOND), asks=impatient)) == (0, 3, False)
-    assert asker.recall() is None
 
 
 def test_an_answer_names_who_is_awaited_and_how_much_may_come_from_whom() -> None:
