@@ -8,7 +8,8 @@ import pytest
 from creditmeter.core.credit.messages import REPEAT_GRACE
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.refusals import InsufficientCredits, RecallPending
+from creditmeter.core.refusals import Contended, InsufficientCredits, RecallPending
+from creditmeter.core.settlement.recalling import LEAST_PATIENCE
 from creditmeter.sidecar.account_records import Mark
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import held, release, reserve
@@ -30,6 +31,13 @@ async def answered(holder: Bench, before: int) -> None:
     raise AssertionError("it did not answer")
 
 
+async def given_back(holder: Bench, before: int) -> None:
+    """Wait until a sidecar has given back what was let go there."""
+    async with asyncio.timeout(LONG):
+        while len(holder.wire.sent) == before or holder.sidecar.records.any_marked(Mark.UNDER_WAY, Mark.FREED):
+            await asyncio.sleep(0.001)
+
+
 @pytest.fixture
 async def third(bench: Bench) -> AsyncIterator[Bench]:
     """A third sidecar on the same central store."""
@@ -45,7 +53,9 @@ async def test_a_repeated_need_that_nothing_can_meet_comes_to_a_final_answer(ben
     await held(bench, "open", 20)
     bench.wire.is_open.clear()
     for _ in range(3):
-        assert isinstance(await reserve(other, "asked", 1, within=0.05), RecallPending)
+        refused = await reserve(other, "asked", 1, within=0.05)
+        assert isinstance(refused, RecallPending)
+        assert [each.sidecar_id for each in refused.awaited] == [bench.sidecar.sidecar_id]
         bench.clock.advance(SECOND // 4)
     before = len(bench.wire.sent) - 1
     bench.wire.is_open.set()
@@ -65,7 +75,7 @@ async def test_a_holder_slower_than_recall_timeout(bench: Bench, other: Bench) -
     await answered(bench, before)
     bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
     await bench.sidecar.settle()
-    assert isinstance(await reserve(bench, "later", 1, within=0.0), RecallPending)
+    assert isinstance(await reserve(bench, "later", 1, within=0.0), Contended)
     assert isinstance(await reserve(other, "asked", 20, within=0.0), Done)
     assert isinstance(await reserve(bench, "later", 1), InsufficientCredits)
 
@@ -115,9 +125,7 @@ async def test_what_is_let_go_after_an_answer_is_given_back_at_once(bench: Bench
     await answered(bench, before)
     before = len(bench.wire.sent)
     await release(bench, "gone", hold)
-    async with asyncio.timeout(LONG):
-        while len(bench.wire.sent) == before or bench.sidecar.records.any_marked(Mark.UNDER_WAY, Mark.FREED):
-            await asyncio.sleep(0.001)
+    await given_back(bench, before)
     assert not bench.wire.sent[-1][0].answers
     assert isinstance(await reserve(other, "asked", 20, within=0.0), Done)
 
@@ -131,13 +139,30 @@ async def test_a_need_that_is_never_repeated_holds_nobody_up_for_longer_than_the
     before = len(bench.wire.sent)
     assert isinstance(await reserve(other, "given up", 20, within=0.0), RecallPending)
     await answered(bench, before)
+    before = len(bench.wire.sent)
     await release(bench, "gone", hold)
-    bench.sidecar.records.mark(ACCOUNT, Mark.UNSETTLED)
-    await bench.sidecar.settle()
+    await given_back(bench, before)
     bench.clock.advance(REPEAT_GRACE - 1)
-    assert isinstance(await reserve(third, "patient", 20, within=0.0), RecallPending)
-    bench.clock.advance(1)
+    assert isinstance(await reserve(third, "patient", 20, within=0.0), Contended)
+    bench.clock.advance(LEAST_PATIENCE + 1)
     assert isinstance(await reserve(third, "patient", 20, within=0.0), Done)
+
+
+async def test_a_need_that_others_come_before_keeps_its_place(bench: Bench, other: Bench, third: Bench) -> None:
+    """When the one before it is not repeated, it is next."""
+    await bench.account(permanent=20)
+    hold = await held(bench, "open", 20)
+    before = len(bench.wire.sent)
+    assert isinstance(await reserve(other, "given up", 20, within=0.0), RecallPending)
+    await answered(bench, before)
+    before = len(bench.wire.sent)
+    await release(bench, "gone", hold)
+    await given_back(bench, before)
+    bench.clock.advance(REPEAT_GRACE - SECOND)
+    assert isinstance(await reserve(third, "second", 20, within=0.0), Contended)
+    bench.clock.advance(SECOND + LEAST_PATIENCE)
+    assert isinstance(await reserve(bench, "last", 20, within=0.0), Contended)
+    assert isinstance(await reserve(third, "second", 20, within=0.0), Done)
 
 
 async def test_a_grant_while_a_need_may_be_repeated(bench: Bench, other: Bench) -> None:
