@@ -1,12 +1,12 @@
 """How long a request waits for credit, and what it is told when that was not enough."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from creditmeter.core.credit.messages import Message
+from creditmeter.core.credit.messages import Fenced, Message, Reply
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Reserve
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import MINUTE, SECOND, Instant, Span
@@ -188,3 +188,20 @@ async def test_a_request_that_waits_long_sends_nothing_meanwhile(bench: Bench, o
         assert isinstance(await patient(other, "brief", 1, BRIEF), RecallPending)
         assert len(stated(other)) - asked <= 3
     assert isinstance(await waiting, Done)
+
+
+async def test_an_embedded_store_that_answers_ends_no_wait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long its answers took together: a caller's patience with it begins anew with each."""
+    await bench.account(permanent=20)
+    await bench.crash()
+    monkeypatch.setattr("creditmeter.sidecar.sidecar.PATIENCE_SECONDS", 0.5)
+    await bench.start()
+    exchange = bench.wire.exchange
+
+    async def exchange_slowly(messages: Sequence[Message]) -> Sequence[Reply] | Fenced:
+        await asyncio.sleep(0.1)
+        return await exchange(messages)
+
+    monkeypatch.setattr(bench.wire, "exchange", exchange_slowly)
+    _Thief(bench, QUICK_ROUNDS - 1)
+    assert isinstance(await patient(bench, "r", 5, LONG), Done)
