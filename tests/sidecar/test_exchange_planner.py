@@ -296,7 +296,7 @@ async def test_a_recall_that_cannot_be_answered_is_forgotten(planner: ExchangePl
 async def test_a_wait_that_ends_is_reported_until_the_store_cannot_be_reached(planner: ExchangePlanner) -> None:
     """The central store recalls for that request no more. If it is away, the next message is early enough."""
     with planner.waiting_request(ACME, RequestId("r"), LATER) as waiting:
-        waiting.notified_until = LATER
+        waiting.is_recalled = True
     assert planner.urgent() == [ACME]
     planner.fail(ACME, CentralUnavailable("away"))
     assert planner.urgent() == []

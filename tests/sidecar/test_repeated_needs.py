@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from creditmeter.core.credit.messages import REPEAT_GRACE
-from creditmeter.core.credit.requests import Done
+from creditmeter.core.credit.requests import Done, Reserve
+from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.refusals import Contended, InsufficientCredits, RecallPending
 from creditmeter.core.settlement.recalling import LEAST_PATIENCE
@@ -191,3 +192,20 @@ async def test_requests_of_one_sidecar_are_refused_one_by_one(bench: Bench, othe
     bench.wire.is_open.set()
     assert isinstance(await reserve(other, "new", 1), InsufficientCredits)
     assert (await other.summary()).held == credits(20)
+
+
+async def test_a_request_that_takes_a_part_keeps_no_place(bench: Bench, other: Bench) -> None:
+    """Also if it did not wait for the rest: the central store is told at once that nobody waits."""
+    await bench.account(permanent=20)
+    await held(bench, "open", 15)
+    await bench.settled_in_the_end()
+    bench.wire.is_open.clear()
+    asked = Reserve(RequestId("part"), ACCOUNT, amount=credits(20), allow_partial=True)
+    assert isinstance(await other.sidecar.meter.reserve(asked, within=0.0), Done)
+    async with asyncio.timeout(LONG):
+        while len(other.wire.sent) == 1 or other.sidecar.records.any_marked(Mark.UNDER_WAY):
+            await asyncio.sleep(0.001)
+    told = other.wire.sent[-1][0]
+    assert not told.keeps_place
+    assert told.need is None or not told.need.required
+    bench.wire.is_open.set()

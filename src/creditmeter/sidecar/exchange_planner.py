@@ -59,7 +59,7 @@ class ExchangePlanner:
         finally:
             if request.repeated_until is not None and request.asked_at is not None:
                 self._records.open(account_id).unmet[request_id] = UnmetRequest(request.asked_at, request.repeated_until)
-            elif request.notified_until is not None:
+            elif request.is_recalled:
                 self._records.mark(account_id, Mark.RETRACTED)
                 self.woken.set()
             self._records.remove_waiting(account_id, request)
