@@ -43,6 +43,7 @@ SETTINGS = {
     "--late-commit-window",
     "--max-open-reservations",
     "--settle-interval",
+    "--clock-step-patience",
     "--settlement-batch",
     "--recall",
     "--recall-timeout",
