@@ -37,8 +37,10 @@ OTHER_VALUES: Mapping[str, Any] = {
 }
 """Another valid value for the fields for which no rule below makes one."""
 
-NEVER_DIFFERING = {"request_id", "account_id", "update_mask", "created_at"}
-"""What makes no other request of one that repeats: an id is unique for one account, and the central store sets created_at."""
+NEVER_DIFFERING = {"request_id", "account_id", "update_mask", "created_at", "wait"}
+"""What makes no other request of one that repeats: an id is unique for one account, the central store sets created_at, and a
+repeated request may wait for another time.
+"""
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.core.credit.requests import Done
-from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench, credits
@@ -74,7 +74,8 @@ async def test_a_lost_sidecars_lease_is_reclaimed_in_the_end(fleet: Fleet) -> No
     await fleet.one.sidecar.settle()
     fleet.one.wire.is_cut = True
     fleet.store.step_wall(75 * MINUTE)
-    await fleet.passes(5 * HOUR)
+    await fleet.passes(5 * HOUR, every=10 * MINUTE)
+    await fleet.passes(2 * MINUTE)
     assert isinstance(await reserve(fleet.two, "r", 300), Done)
 
 
@@ -96,7 +97,8 @@ async def test_sidecars_agree_on_midnight(fleet: Fleet) -> None:
     await fleet.one.account(daily=10)
     fleet.one.clock.step_wall(HOUR)
     fleet.two.clock.step_wall(-HOUR)
-    await fleet.passes(12 * HOUR - MINUTE, every=Span(MINUTE))
+    await fleet.passes(11 * HOUR, every=HOUR)
+    await fleet.passes(59 * MINUTE, every=MINUTE)
     await commit(fleet.one, "c", await held(fleet.one, "r", 10), 10)
     await fleet.one.sidecar.settle()
     for each in (fleet.one, fleet.two):
