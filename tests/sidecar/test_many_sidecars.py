@@ -105,8 +105,12 @@ async def test_what_was_released_a_moment_ago_counts(bench: Bench, other: Bench)
     assert isinstance(await reserve(other, "granted", 20), Done)
 
 
-async def test_ten_waiters_for_the_last_credits(bench: Bench) -> None:
-    """On ten sidecars, for three credits that an eleventh has idle: three are granted, and seven refused."""
+async def test_ten_waiters_for_the_last_credits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ten sidecars, for three credits that an eleventh has idle: three are granted, and seven refused. On SQLite eleven
+    processes' worth of transactions take turns, so each may wait for as long as it takes.
+    """
+    monkeypatch.setattr("creditmeter.central.engine.sqlite.PATIENCE_SECONDS", LONG)
+    monkeypatch.setattr("creditmeter.sidecar.sidecar.PATIENCE_SECONDS", LONG)
     await bench.account(permanent=3)
     await release(bench, "gone", await held(bench, "r", 3))
     async with AsyncExitStack() as stack:

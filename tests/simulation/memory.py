@@ -86,6 +86,7 @@ def open_store(now: Callable[[], Instant]) -> tuple[CentralStore, sqlite3.Connec
     store = CentralStore(_NOWHERE, now)
     store.database.engine = engine
     store.database.connect_observer = None
+    store.database._slots = None  # the pool has one connection, and nobody else has the file: transactions take turns by it
     return store, raw
 
 
