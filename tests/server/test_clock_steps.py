@@ -1,6 +1,5 @@
 """A whole program with an embedded central store on a machine whose clock is wrong for a while."""
 
-import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
@@ -116,4 +115,3 @@ async def test_a_step_that_lasts_is_followed_and_holds_keep_their_time(directory
         assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 10 * CREDIT
         clock.advance(SECOND)
         assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 0
-        await asyncio.sleep(0)

@@ -219,6 +219,27 @@ async def test_a_clock_that_is_ahead_for_a_while_prunes_nothing(bench: Bench) ->
     assert again.replayed
 
 
+async def test_a_clock_that_was_behind_for_a_while_prunes_nothing_early(bench: Bench) -> None:
+    """What was written meanwhile seems older than it is, and what came before that is kept for as long as it is needed."""
+    await bench.account(permanent=50)
+    hold = await held(bench, "r", 5)
+    await commit(bench, "c", hold, 5)
+    await bench.round()
+    bench.clock.step_wall(-2 * DAY)
+    await charge(bench, "meanwhile", 1)
+    await bench.round()
+    bench.clock.step_wall(2 * DAY)
+    for _ in range(5):
+        bench.clock.advance(HOUR)
+        await charge(bench, f"later-{bench.clock.wall()}", 1)
+        await bench.round()
+        await bench.sidecar.books.durable()
+    await bench.restart()
+    again = await commit(bench, "c", hold, 5)
+    assert isinstance(again, Done)
+    assert again.replayed
+
+
 async def test_what_is_old_is_forgotten(bench: Bench) -> None:
     """What has ended leaves memory at once, an account with its last lease; both leave the disk after the late window."""
     await bench.account(permanent=50)

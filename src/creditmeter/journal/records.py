@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Any, NamedTuple, TypeVar
 
 from creditmeter.core.credit.charges import Charge
@@ -137,19 +137,19 @@ class Dropped(NamedTuple):
 def drop_old(connection: sqlite3.Connection, before: Instant) -> Dropped:
     """Drop records from before a moment that the image covers, from the oldest on, and what the index has of them.
 
-    One that has a later moment, because a clock was wrong, is as old as the next one at least.
+    It ends at the first one that is not old: a later one may seem older than it is, because a clock was behind for a while.
     """
     rows = connection.execute(
         "SELECT seq, written_at FROM records WHERE seq <= (SELECT image_seq FROM identity) ORDER BY seq LIMIT ?",
         (MAX_DROPPED,),
     ).fetchall()
-    last_old = max((seq for seq, written_at in rows if written_at < before), default=0)
-    if last_old:
-        connection.execute("DELETE FROM records WHERE seq <= ?", (last_old,))
+    old = list(takewhile(lambda row: row[1] < before, rows))
+    if old:
+        connection.execute("DELETE FROM records WHERE seq <= ?", (old[-1][0],))
     query = "SELECT coalesce(min(seq), (SELECT image_seq + 1 FROM identity)) FROM records"
     (first_seq,) = connection.execute(query).fetchone()
     has_more = delete_segments(connection, first_seq)
-    return Dropped(first_seq, has_more or (len(rows) == MAX_DROPPED and rows[-1][0] == last_old))
+    return Dropped(first_seq, has_more or len(old) == MAX_DROPPED)
 
 
 def last_written(connection: sqlite3.Connection) -> tuple[int, Instant]:
