@@ -29,20 +29,41 @@ NOTICED_WITHIN_SECONDS = 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-Harm = Callable[[Path, list[sqlite3.Connection]], AbstractAsyncContextManager[None]]
+
+class Connections:
+    """The sidecar's connections to its store, those that it opens later too."""
+
+    def __init__(self) -> None:
+        self._open: list[sqlite3.Connection] = []
+        self._when_opened: str | None = None
+        self._really_open = sqlite._open
+
+    def open(self, path: Path, patience_seconds: float) -> sqlite3.Connection:
+        """What the sidecar calls to open one."""
+        connection = self._really_open(path, patience_seconds)
+        self._open.append(connection)
+        if self._when_opened is not None:
+            connection.execute(self._when_opened)
+        return connection
+
+    async def set(self, pragma: str) -> None:
+        """Set this for all of them, each between two transactions: the pages that one of those may have added count."""
+        self._when_opened = pragma
+        for each in self._open:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed
+                while each.in_transaction:
+                    await asyncio.sleep(0)
+                each.execute(pragma)
+
+
+Harm = Callable[[Path, Connections], AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     """The sidecar's connections to its store. It looks at that often, and its callers wait for a moment only."""
-    opened: list[sqlite3.Connection] = []
-    real = sqlite._open
-
-    def kept(path: Path, patience_seconds: float) -> sqlite3.Connection:
-        opened.append(real(path, patience_seconds))
-        return opened[-1]
-
-    monkeypatch.setattr(sqlite, "_open", kept)
+    opened = Connections()
+    monkeypatch.setattr(sqlite, "_open", opened.open)
     monkeypatch.setattr(sqlite, "PATIENCE_SECONDS", PATIENCE)
     monkeypatch.setattr("creditmeter.sidecar.sidecar.PATIENCE_SECONDS", PATIENCE + 0.1)
     monkeypatch.setattr(health, "_PING_INTERVAL_SECONDS", 0.05)
@@ -50,7 +71,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
 
 
 @pytest.fixture
-async def leased(connections: list[sqlite3.Connection], services: Services) -> AsyncIterator[Services]:
+async def leased(connections: Connections, services: Services) -> AsyncIterator[Services]:
     """A sidecar with credit in hand for one account, and none for another."""
     assert connections
     await services.create("alice", permanent=1_000)
@@ -83,7 +104,7 @@ async def refused_soon(call: Awaitable[object]) -> Failure:
 
 
 @contextlib.asynccontextmanager
-async def locked(path: Path, _connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
+async def locked(path: Path, _connections: Connections) -> AsyncIterator[None]:
     """Somebody else writes to it, and does not end."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
         while not other.in_transaction:
@@ -100,7 +121,7 @@ def copy_into(source: Path, target: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def written_over(path: Path, _connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
+async def written_over(path: Path, _connections: Connections) -> AsyncIterator[None]:
     """There is something else in the same file. Other processes do that: this one would drop its locks on it."""
     whole = path.with_name("whole")
     await asyncio.to_thread(copy_into, path, whole)
@@ -112,33 +133,23 @@ async def written_over(path: Path, _connections: list[sqlite3.Connection]) -> As
 
 
 @contextlib.asynccontextmanager
-async def full(_path: Path, connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
+async def full(_path: Path, connections: Connections) -> AsyncIterator[None]:
     """It has as many pages as it may have."""
-    for each in connections:
-        with contextlib.suppress(sqlite3.ProgrammingError):  # closed
-            each.execute("PRAGMA max_page_count = 1")
+    await connections.set("PRAGMA max_page_count = 1")
     yield
-    for each in connections:
-        with contextlib.suppress(sqlite3.ProgrammingError):
-            each.execute("PRAGMA max_page_count = 1000000")
+    await connections.set("PRAGMA max_page_count = 1000000")
 
 
 @contextlib.asynccontextmanager
-async def read_only(_path: Path, connections: list[sqlite3.Connection]) -> AsyncIterator[None]:
+async def read_only(_path: Path, connections: Connections) -> AsyncIterator[None]:
     """Nothing may be written to it."""
-    for each in connections:
-        with contextlib.suppress(sqlite3.ProgrammingError):
-            each.execute("PRAGMA query_only = ON")
+    await connections.set("PRAGMA query_only = ON")
     yield
-    for each in connections:
-        with contextlib.suppress(sqlite3.ProgrammingError):
-            each.execute("PRAGMA query_only = OFF")
+    await connections.set("PRAGMA query_only = OFF")
 
 
 @pytest.mark.parametrize("harm", [locked, written_over, full, read_only])
-async def test_leased_work_goes_on(
-    connections: list[sqlite3.Connection], leased: Services, clock: ManualClock, harm: Harm
-) -> None:
+async def test_leased_work_goes_on(connections: Connections, leased: Services, clock: ManualClock, harm: Harm) -> None:
     """Health says that the store does not work, and a balance is an older one. All is settled when it does again."""
     await until(leased, SERVING)
     async with harm(leased.data_dir / "central.db", connections):
@@ -154,7 +165,7 @@ async def test_leased_work_goes_on(
 
 @pytest.mark.parametrize("harm", [locked, written_over, read_only])
 async def test_callers_who_need_the_store_fail_soon(
-    connections: list[sqlite3.Connection], leased: Services, clock: ManualClock, harm: Harm
+    connections: Connections, leased: Services, clock: ManualClock, harm: Harm
 ) -> None:
     """However many there are, each in its own time; and they succeed when it works again."""
     async with harm(leased.data_dir / "central.db", connections):
@@ -180,7 +191,7 @@ async def _is_granted(services: Services, clock: ManualClock, request_id: str) -
     return True
 
 
-async def test_a_charge_that_cannot_be_settled_for_its_refund(connections: list[sqlite3.Connection], leased: Services) -> None:
+async def test_a_charge_that_cannot_be_settled_for_its_refund(connections: Connections, leased: Services) -> None:
     """Its message is under way: the refund does not wait for that, and again for the next one."""
     asked = metering_pb2.ChargeRequest(request_id="paid", account_id="alice", amount_microcredits=5)
     async with locked(leased.data_dir / "central.db", connections):
