@@ -1,5 +1,6 @@
 """Two sidecars and a central store whose clocks are set, with time that passes for all of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,8 @@ async def test_a_store_that_was_ahead(fleet: Fleet, step: int, left: int) -> Non
     assert not isinstance(await reserve(fleet.two, "more", 1, within=0), Done)
     assert isinstance(await commit(fleet.one, "c", hold, 3), Done)
     while fleet.one.sidecar.books.open(hold.account_id).has_unposted:
-        await fleet.one.sidecar.settle()  # another message about the account may be under way
+        await fleet.one.sidecar.settle()
+        await asyncio.sleep(0)  # another message about the account may be under way
     assert sum(each.lease.out for each in await fleet.one.central.listing.leases(10)) == credits(left)
 
 
