@@ -91,10 +91,11 @@ class Books:
         return Moment(self._now, self._clock.boot())
 
     def note_step(self, step: ClockStep) -> None:
-        """Note a step of the time of day. By it no hold ends earlier or later, unless that was this machine's own before."""
+        """Note a step of the time of day. By it no hold ends earlier or later. The first answer of the central store moves no
+        deadline either: those are of the store's time, once the steps of this machine's own clock are undone.
+        """
         self._may_go_back = True
-        if not step.is_first:
-            self._shift += step.length
+        self._shift += -step.own_steps if step.is_first else step.length
 
     def _shift_deadlines(self) -> None:
         by, self._shift = Span(self._shift), 0
