@@ -48,8 +48,8 @@ class SystemClock:
 
 
 def this_boot() -> str:
-    """The name of what the boot-time clock counts from: this run of the machine, and the namespace of its times. Empty where the
-    system gives it none.
+    """The name of what the boot-time clock counts from: this run of the machine, and the namespace of its times. Empty where
+    the system gives it none.
     """
     found = []
     with contextlib.suppress(OSError):
@@ -108,8 +108,8 @@ class SidecarClock:
     def carry_on(self, kept: KeptTime) -> None:
         """Go on, before the first reading, from what was known of the time in an earlier run.
 
-        If the machine has run since, its boot-time clock says the time. Else the store's time corrects the wall clock, which may
-        be as wrong as it was, or may have been put right.
+        If the machine has run since, its boot-time clock says the time. Else the store's time corrects the wall clock, which
+        may be as wrong as it was, or may have been put right.
         """
         boot = self._machine.boot()
         if kept.goes_on(self._boot_id, boot):
@@ -159,8 +159,8 @@ class SidecarClock:
 
     @property
     def error(self) -> Span | None:
-        """By how much the time of day may be other than the central store's, in microseconds. None before that answered, in this
-        run or in one whose time goes on.
+        """By how much the time of day may be other than the central store's, in microseconds. None before that answered, in
+        this run or in one whose time goes on.
         """
         return self._store.error_at(self._machine.boot()) if self._store.is_known else None
 
