@@ -218,7 +218,7 @@ def test_a_journal_that_is_later_than_what_was_kept_counts() -> None:
 
 @dataclass(frozen=True)
 class Reboot:
-    """A machine that was wrong by `then`, was down for some minutes, and is wrong by `now`. The time is known but for `error`."""
+    """A machine that was wrong by `then`, was down for some minutes, and is wrong by `now`. The time is known up to `error`."""
 
     then: int
     down: int
@@ -294,7 +294,7 @@ def test_what_is_worth_keeping() -> None:
     assert not known.is_news(known)
     assert replace(known, boot_id="another").is_news(known)
     assert replace(known, is_stores=False).is_news(known)
-    for field in ("offset", "correction"):
+    for field in ("offset", "correction", "own_steps"):
         at = getattr(known, field)
         assert not replace(known, **{field: at + SECOND - 1}).is_news(known)
         assert replace(known, **{field: at - SECOND}).is_news(known)

@@ -34,6 +34,12 @@ class Fleet:
         for clock in (self.one.clock, self.two.clock, self.store):
             clock.advance(span)
 
+    def reconnect(self) -> None:
+        """Have the first one reach the store again, as soon as it tries to."""
+        self.one.wire.is_cut = False
+        self.one.central.on_reading.append(self.one.time.learn)
+        self.passes(LONGEST_WAIT)
+
     async def rounds(self, span: int, every: int = 20 * SECOND) -> None:
         """Let time pass, in which each does what it does by itself."""
         for _ in range(0, span, every):
@@ -59,6 +65,12 @@ async def fleet(tmp_path: Path, card: LoadedCard, central_url: str) -> AsyncIter
     await one.crash()
 
 
+async def started_cut_off(bench: Bench) -> None:
+    """Start a sidecar that neither reaches the store nor is notified by it."""
+    await bench.start(is_cut=True)
+    bench.central.on_reading.clear()
+
+
 async def killed(bench: Bench) -> None:
     """End a sidecar as a kill does: nothing is written any more."""
     copy = bench.copy_of_journal("killed")
@@ -74,7 +86,7 @@ async def test_in_the_same_run_of_a_machine_the_stores_time_goes_on(fleet: Fleet
     await killed(one)
     fleet.passes(MINUTE)
     one.clock.step_wall(now)
-    await one.start(is_cut=True)
+    await started_cut_off(one)
     assert one.sidecar.books.moment().now == fleet.store.wall()
     assert one.time.error == MINUTE * DRIFT_PARTS_PER_MILLION // 1_000_000
     fleet.passes(8 * MINUTE)
@@ -101,7 +113,7 @@ async def test_after_a_reboot_the_wall_clock_is_corrected(fleet: Fleet, wrong: i
     fleet.store.advance(10 * MINUTE)
     one.clock.reboot(10 * MINUTE)
     one.boot_id = "one, once more"
-    await one.start(is_cut=True)
+    await started_cut_off(one)
     assert one.sidecar.books.moment().now == fleet.store.wall()
 
 
@@ -117,7 +129,7 @@ async def test_after_a_reboot_a_clock_that_was_put_right_is_believed(fleet: Flee
     one.clock.reboot(10 * MINUTE)
     one.clock.step_wall(-wrong)
     one.boot_id = "one, once more"
-    await one.start(is_cut=True)
+    await started_cut_off(one)
     assert one.sidecar.books.moment().now == fleet.store.wall()
 
 
@@ -131,10 +143,9 @@ async def test_a_clock_of_1970_is_put_right_by_the_store(fleet: Fleet) -> None:
     one.clock.reboot(-known)
     one.boot_id = "one, once more"
     one.step_patience = Span(30 * SECOND)
-    await one.start(is_cut=True)
+    await started_cut_off(one)
     assert one.sidecar.books.moment().now == known
-    one.wire.is_cut = False
-    fleet.passes(LONGEST_WAIT)
+    fleet.reconnect()
     await one.sidecar.beat()
     assert one.sidecar.books.moment().now == fleet.store.wall()
     found = one.sidecar.books.reservation(hold.reservation_id)
@@ -143,21 +154,32 @@ async def test_a_clock_of_1970_is_put_right_by_the_store(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("step", WRONG)
-async def test_a_step_of_the_machine_is_undone_by_the_stores_answer(fleet: Fleet, step: int) -> None:
-    """While the store was away it was believed, and deadlines moved along with it. They are again what they were."""
+@pytest.mark.parametrize("again", ["goes on", "is killed", "is killed at once", "reboots"])
+async def test_a_step_of_the_machine_is_undone_by_the_stores_answer(fleet: Fleet, step: int, again: str) -> None:
+    """While the store was away it was believed, and deadlines moved along with it. They are again what they were, also if the
+    sidecar started once more in between.
+    """
     one = fleet.one
     hold = await held(one, "r", 10)
     await killed(one)
     one.clock.reboot(0)
     one.boot_id = "one, once more"
-    await one.start(is_cut=True)
+    await started_cut_off(one)
     one.clock.step_wall(step)
-    await one.sidecar.look_after()
+    one.sidecar.books.moment()
+    await one.journal.durable()
+    if again != "is killed at once":
+        await one.sidecar.look_after()
+    if again != "goes on":
+        await killed(one)
+        if again == "reboots":
+            one.clock.reboot(0)
+            one.boot_id = "one, for the third time"
+        await started_cut_off(one)
     moved = one.sidecar.books.reservation(hold.reservation_id)
     assert moved is not None
     assert moved.expires_at == hold.expires_at + step
-    one.wire.is_cut = False
-    fleet.passes(LONGEST_WAIT)
+    fleet.reconnect()
     await one.sidecar.beat()
     await one.sidecar.look_after()
     found = one.sidecar.books.reservation(hold.reservation_id)
@@ -194,10 +216,9 @@ async def test_a_step_of_the_store_is_kept_with_the_deadlines_that_it_moves(flee
     await one.sidecar.beat()
     await one.journal.durable()
     await killed(one)
-    await one.start(is_cut=True)
+    await started_cut_off(one)
     assert one.sidecar.books.moment().now == fleet.store.wall()
-    one.wire.is_cut = False
-    fleet.passes(LONGEST_WAIT)
+    fleet.reconnect()
     await one.sidecar.beat()
     one.sidecar.books.moment()
     found = one.sidecar.books.reservation(hold.reservation_id)

@@ -20,8 +20,8 @@ _MILLION = 1_000_000
 class ClockStep(Value, frozen=True):
     """A change of what is believed to be the time of day, other than by what passed: it was `before`, and is `after`.
 
-    With `is_first` the central store answered for the first time: `before` was this machine's own time. Steps that its clock
-    had made since the start, `own_steps` microseconds together, are over with that.
+    With `is_first` the central store answered for the first time: `before` was this machine's own time. The steps that this had
+    made since the store last answered, `own_steps` microseconds together, count no more.
     """
 
     before: Instant
@@ -39,8 +39,9 @@ class KeptTime(Value, frozen=True):
     """What was known of the time of day in an earlier run, in microseconds.
 
     `offset` is its distance from the boot-time clock, known within `error` when that stood `at`. It goes on for as long as the
-    machine runs, of which `boot_id` is the name (empty: it has none). `correction` is by how much the time of day was ahead of
-    the machine's wall clock. With `is_stores` the time is the central store's, else the machine's own.
+    machine runs, of which `boot_id` is the name (empty: it has none). With `is_stores` it is the central store's time, else the
+    machine's own. `correction` is by how much the store's time was last ahead of the machine's wall clock. `own_steps` are the
+    steps that the machine's own time made since then, together.
     """
 
     boot_id: str
@@ -49,6 +50,7 @@ class KeptTime(Value, frozen=True):
     at: Span
     correction: Span = Span(0)
     is_stores: bool = True
+    own_steps: Span = Span(0)
 
     def goes_on(self, boot_id: str, boot: Span) -> bool:
         """Whether the machine has run since, and the boot-time clock still says the time of day."""
@@ -64,8 +66,8 @@ class KeptTime(Value, frozen=True):
         """
         if kept is None or (self.boot_id, self.is_stores) != (kept.boot_id, kept.is_stores):
             return True
-        moved = max(abs(self.offset - kept.offset), abs(self.correction - kept.correction))
-        return moved >= STEP or kept.error_at(self.at) - self.error >= STEP
+        moved = self.offset - kept.offset, self.correction - kept.correction, self.own_steps - kept.own_steps
+        return max(map(abs, moved)) >= STEP or kept.error_at(self.at) - self.error >= STEP
 
 
 def drifted(error: Span, passed: int) -> Span:
@@ -134,11 +136,6 @@ class HostClock:
         late_enough = [each for each in both if self._least is None or each >= self._least - STEP]
         return min(late_enough or both, key=lambda each: abs(each - known))
 
-    @property
-    def offset(self) -> int | None:
-        """How far the time of day is from the boot-time clock, in microseconds; None if nothing is known of it yet."""
-        return self._offset
-
     def at(self, boot: Span) -> Instant:
         """The time of day at a moment of the boot-time clock."""
         assert self._offset is not None, "the clocks were read"
@@ -181,11 +178,6 @@ class RemoteClock:
     def is_known(self) -> bool:
         """Whether the other machine ever answered, also if that was in an earlier run."""
         return self._offset is not None
-
-    @property
-    def offset(self) -> int | None:
-        """How far the other machine's time of day is from this one's boot-time clock, in microseconds; None if not known."""
-        return self._offset
 
     def at(self, boot: Span) -> Instant:
         """The other machine's time of day, at a moment of this one's boot-time clock."""

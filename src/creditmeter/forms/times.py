@@ -14,6 +14,7 @@ class KeptTimeForm(Body):
     at: int
     correction: int = 0
     is_stores: bool = True
+    own_steps: int = 0
 
 
 KEPT_TIME = Form(KeptTimeForm, KeptTime)

@@ -38,6 +38,7 @@ class Books:
         self._clock = clock
         self._now = journal.identity.clock
         self._shift = 0
+        self._is_loaded = False
         self._may_go_back = False
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
@@ -62,6 +63,7 @@ class Books:
             book.let_go(change)
 
         await self._journal.load(apply)
+        self._is_loaded = True
         self.changes += 1
         self._records.put_in_quarantine(self._journal.set_aside)
         for listener in self.on_quarantine:
@@ -86,7 +88,7 @@ class Books:
         now = self._clock.wall()
         if now >= self._now or self._may_go_back:
             self._now, self._may_go_back = now, False
-        if self._shift and not self._journal.has_failed:
+        if self._shift and self._is_loaded and not self._journal.has_failed:
             self._shift_deadlines()
         return Moment(self._now, self._clock.boot())
 

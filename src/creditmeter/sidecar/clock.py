@@ -73,7 +73,7 @@ class SidecarClock:
         self._host = HostClock(patience)
         self._shown = HostClock(patience)
         self._store = RemoteClock()
-        self._own_steps = 0
+        self._correction = self._own_steps = Span(0)
         self._is_told = False
         self.offset: Span | None = None
         """How far the time of day was ahead of this machine's wall clock at the last look, in microseconds; None before one."""
@@ -97,7 +97,7 @@ class SidecarClock:
         if step is not None:
             _log.warning("this machine's clock was set", before=_text(step.before), after=_text(step.after))
             if not self._store.is_known:
-                self._own_steps += step.length
+                self._own_steps = Span(self._own_steps + step.length)
                 self._stepped(step)
         return self._host.at(boot)
 
@@ -112,6 +112,8 @@ class SidecarClock:
         may be as wrong as it was, or may have been put right.
         """
         boot = self._machine.boot()
+        self._correction, self._own_steps = kept.correction, kept.own_steps
+        self._host.correct_by(kept.correction)
         if kept.goes_on(self._boot_id, boot):
             if kept.is_stores:
                 self._store.carry_on(kept)
@@ -119,24 +121,18 @@ class SidecarClock:
                 self._host.carry_on(kept, boot)
         elif kept.is_stores:
             self._host.not_before(Instant(kept.offset + kept.at), boot)
-            self._host.correct_by(kept.correction)
 
-    def worth_keeping(self, kept: KeptTime | None) -> KeptTime | None:
-        """What is known of the time, if it is to be kept instead of what is kept; None if that will do. A time of the machine's
-        own takes the place of no time of the store's.
-        """
+    def known(self) -> KeptTime:
+        """What is known of the time, to be kept for the next run. A wall clock corrects nothing by a single reading of it."""
         wall, boot = self._both()
         self._shown.read(wall, boot)
-        offset, error, correction = self._store.offset, Span(0), Span(0)
-        if offset is not None:
-            error = self._store.error_at(boot)
-            correction = Span(self._store.at(boot) - self._shown.at(boot))
-        elif kept is None or not kept.is_stores:
-            offset = self._host.offset
-        if offset is None:
-            return None
-        known = KeptTime(self._boot_id, offset, error, boot, correction, self._store.is_known)
-        return known if known.is_news(kept) else None
+        if self._store.is_known:
+            now, error = self._store.at(boot), self._store.error_at(boot)
+            return KeptTime(self._boot_id, now - boot, error, boot, Span(now - self._shown.at(boot)))
+        self.host_time()
+        offset = self._host.at(boot) - boot
+        steps = self._own_steps
+        return KeptTime(self._boot_id, offset, Span(0), boot, self._correction, is_stores=False, own_steps=steps)
 
     def learn(self, said: Instant, asked: Span, answered: Span) -> None:
         """Take an answer of a central store that has a clock of its own, with the moments of the question and of the answer on
@@ -146,7 +142,7 @@ class SidecarClock:
         before = self.wall()
         step = self._store.learn(said, asked, answered)
         if is_first:
-            self._stepped(ClockStep(before, self.wall(), is_first=True, own_steps=Span(self._own_steps)))
+            self._stepped(ClockStep(before, self.wall(), is_first=True, own_steps=self._own_steps))
         elif step is not None:
             _log.warning("the central store's clock was set", before=_text(step.before), after=_text(step.after))
             self._stepped(step)

@@ -75,8 +75,6 @@ class Sidecar:
     ) -> None:
         self._journal = journal
         self._clock = clock
-        self._time_keeper = TimeKeeper(journal, clock)
-        self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
         self._condition = ObservedCondition()
@@ -89,7 +87,8 @@ class Sidecar:
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock)
-        self._time_keeper.follow(self.books)
+        self._time_keeper = TimeKeeper(journal, clock, self.books)
+        self._started = Moment(clock.wall(), clock.boot())
         self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)

@@ -13,23 +13,20 @@ from creditmeter.sidecar.clock import SidecarClock
 class TimeKeeper:
     """Begins with what the journal has of the time, and keeps there what is learnt."""
 
-    def __init__(self, journal: Journal, clock: SidecarClock) -> None:
+    def __init__(self, journal: Journal, clock: SidecarClock, books: Books) -> None:
         self._journal = journal
         self._clock = clock
-        kept = journal.identity
-        clock.not_before(kept.clock)
-        if kept.time is not None:
-            clock.carry_on(kept.time)
+        self._books = books
+        clock.not_before(journal.identity.clock)
+        if journal.identity.time is not None:
+            clock.carry_on(journal.identity.time)
+        clock.on_step.append(self._follow)
 
-    def follow(self, books: Books) -> None:
-        """Have the books follow each step of the time of day."""
-
-        def follow_step(step: ClockStep) -> None:
-            books.note_step(step)
-            books.moment()  # what it moves is written in one transaction with the time that it leads to
-            self._keep()
-
-        self._clock.on_step.append(follow_step)
+    def _follow(self, step: ClockStep) -> None:
+        """Have the books follow a step. What it moves is written in one transaction with the time that it leads to."""
+        self._books.note_step(step)
+        self._books.moment()
+        self._keep()
 
     def look(self) -> None:
         """Compare the clocks, and keep what was learnt. To be called every second or so."""
@@ -37,6 +34,6 @@ class TimeKeeper:
         self._keep()
 
     def _keep(self) -> None:
-        news = self._clock.worth_keeping(self._journal.identity.time)
-        if news is not None:
-            self._journal.keep_time(news)
+        known = self._clock.known()
+        if known.is_news(self._journal.identity.time):
+            self._journal.keep_time(known)
