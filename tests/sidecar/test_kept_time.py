@@ -227,9 +227,7 @@ async def test_a_step_of_the_store_is_kept_with_the_deadlines_that_it_moves(flee
 
 
 async def test_it_is_written_seldom(fleet: Fleet) -> None:
-    """A second of difference is, or so much time that it may have come to that. A single wrong reading of the wall clock is not
-    what corrects it after a reboot.
-    """
+    """A second of difference is, or so much time that it may have come to that."""
     one = fleet.one
     first = one.journal.identity.time
     assert first is not None
