@@ -246,3 +246,21 @@ async def test_it_is_written_seldom(fleet: Fleet) -> None:
     one.clock.step_wall(SECOND)
     await one.sidecar.look_after()
     assert one.journal.identity.time != again
+
+
+@pytest.mark.parametrize("wrong", [-40 * MINUTE, 40 * MINUTE])
+@pytest.mark.parametrize("put_right", [False, True])
+async def test_an_orderly_stop_keeps_how_late_it_was(fleet: Fleet, wrong: int, put_right: bool) -> None:
+    """So a clock that was put right is told from one that is as wrong as it was, also where nothing was written for long."""
+    one = fleet.one
+    one.clock.step_wall(wrong)
+    await one.sidecar.look_after()
+    fleet.passes(HOUR)
+    await one.crash()
+    fleet.store.advance(10 * MINUTE)
+    one.clock.reboot(10 * MINUTE)
+    one.boot_id = "one, once more"
+    if put_right:
+        one.clock.step_wall(-wrong)
+    await started_cut_off(one)
+    assert one.sidecar.books.moment().now == fleet.store.wall()

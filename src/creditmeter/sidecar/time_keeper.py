@@ -1,7 +1,8 @@
 """Keeps in the journal what a sidecar knows of the time of day, so that the next run begins with it.
 
 Nothing is written by a call. Once a second it is looked whether what is kept will do: whether it is of this run of the machine,
-less than a second away from what is known, and less than a second less sure. A step is kept with the deadlines that it moves.
+less than a second away from what is known, and less than a second less sure. A step is kept with the deadlines that it moves,
+and the time of an orderly stop is kept too: the next run begins later.
 """
 
 from creditmeter.core.clocks import ClockStep
@@ -26,14 +27,15 @@ class TimeKeeper:
         """Have the books follow a step. What it moves is written in one transaction with the time that it leads to."""
         self._books.note_step(step)
         self._books.moment()
-        self._keep()
+        self.keep()
 
     def look(self) -> None:
         """Compare the clocks, and keep what was learnt. To be called every second or so."""
         self._clock.look()
-        self._keep()
+        self.keep()
 
-    def _keep(self) -> None:
+    def keep(self, *, is_last: bool = False) -> None:
+        """Keep what is known of the time if that is worth it, and at the end of the run in any case."""
         known = self._clock.known()
-        if known.is_news(self._journal.identity.time):
+        if is_last or known.is_news(self._journal.identity.time):
             self._journal.keep_time(known)
