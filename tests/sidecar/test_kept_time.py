@@ -188,7 +188,8 @@ async def test_a_step_of_the_machine_is_undone_by_the_stores_answer(fleet: Fleet
 
 
 @pytest.mark.parametrize("step", [75 * MINUTE, 2 * DAY])
-async def test_a_start_by_clocks_that_were_set_forward_reclaims_nothing(fleet: Fleet, step: int) -> None:
+@pytest.mark.parametrize("reboots", [False, True])
+async def test_a_start_by_clocks_that_were_set_forward_reclaims_nothing(fleet: Fleet, step: int, reboots: bool) -> None:
     """Those of the store and of the machine alike: what was known before counts as well."""
     one, two = fleet.one, fleet.two
     hold = await held(one, "all of it", 300)
@@ -197,6 +198,9 @@ async def test_a_start_by_clocks_that_were_set_forward_reclaims_nothing(fleet: F
     await killed(two)
     for clock in (fleet.store, two.clock):
         clock.step_wall(step)
+    if reboots:
+        two.clock.reboot(0)
+        two.boot_id = "two, once more"
     await two.start()
     await fleet.rounds(5 * MINUTE)
     assert two.sidecar.books.moment().now == fleet.store.wall()

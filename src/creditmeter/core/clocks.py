@@ -116,15 +116,14 @@ class HostClock:
         seen = self._likely(wall - boot)
         if self._offset is None:
             self._offset = seen if self._least is None else max(seen, self._least)
-        slack, self._slack = self._slack, 0
-        if abs(seen - self._offset) < STEP + slack:
-            self._offset, self._doubted = seen, None
+        if abs(seen - self._offset) < STEP + self._slack:
+            self._offset, self._doubted, self._slack = seen, None, 0
             return None
         if self._doubted is None or abs(seen - self._doubted) >= STEP:
             self._doubted, self._doubted_since = seen, boot
         if boot - self._doubted_since < self._patience:
             return None
-        before, self._offset, self._doubted = self.at(boot), seen, None
+        before, self._offset, self._doubted, self._slack = self.at(boot), seen, None, 0
         return ClockStep(before, self.at(boot))
 
     def _likely(self, shown: int) -> int:

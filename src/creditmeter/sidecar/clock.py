@@ -74,6 +74,7 @@ class SidecarClock:
         self._shown = HostClock(patience)
         self._store = RemoteClock()
         self._correction = self._own_steps = Span(0)
+        self._least = Instant(0)
         self._is_told = False
         self.offset: Span | None = None
         """How far the time of day was ahead of this machine's wall clock at the last look, in microseconds; None before one."""
@@ -102,7 +103,8 @@ class SidecarClock:
         return self._host.at(boot)
 
     def not_before(self, earlier: Instant) -> None:
-        """State that it was `earlier` already: the journal says so."""
+        """State, before the first reading, that it was `earlier` already: the journal says so."""
+        self._least = earlier
         self._host.not_before(earlier, self._machine.boot())
 
     def carry_on(self, kept: KeptTime) -> None:
@@ -115,12 +117,20 @@ class SidecarClock:
         self._correction, self._own_steps = kept.correction, kept.own_steps
         self._host.correct_by(kept.correction)
         if kept.goes_on(self._boot_id, boot):
+            self._least = Instant(0)
             if kept.is_stores:
                 self._store.carry_on(kept)
             else:
                 self._host.carry_on(kept, boot)
         elif kept.is_stores:
-            self._host.not_before(Instant(kept.offset + kept.at), boot)
+            self.not_before(Instant(max(self._least, kept.offset + kept.at)))
+
+    def surely(self) -> Instant:
+        """At the start, as how late the time is taken for what cannot be undone: after another start of the machine as late as
+        it was known to be before, if anything was known.
+        """
+        now = self.wall()
+        return min(now, self._least) if self._least else now
 
     def known(self) -> KeptTime:
         """What is known of the time, to be kept for the next run. A wall clock corrects nothing by a single reading of it."""
