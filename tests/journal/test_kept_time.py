@@ -89,3 +89,12 @@ async def test_a_write_that_fails_keeps_nothing(path: Path) -> None:
             journal.keep_time(replace(KEPT, offset=3))
         await journal.reopen()
         assert journal.identity.time == KEPT
+
+
+async def test_a_closed_journal_keeps_nothing_more(path: Path) -> None:
+    """To close it once more ends."""
+    async with journal_at(path) as journal:
+        pass
+    journal.keep_time(replace(KEPT, offset=2))
+    await journal.close()
+    assert journal.identity.time == KEPT

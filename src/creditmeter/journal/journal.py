@@ -193,8 +193,10 @@ class Journal:
         return await self._read(read_rate_cards)
 
     def keep_time(self, known: KeptTime) -> None:
-        """Keep what is known of the time of day, with the group that is written next. Nothing is kept after a failed write."""
-        if self._failure is None:
+        """Keep what is known of the time of day, with the group that is written next. Nothing is kept after a failed write, or
+        once the journal is closed.
+        """
+        if self._failure is None and not self._is_closing:
             self._identity = replace(self._identity, time=known)
             self._gathering.identity = self.identity
             self._wake()
