@@ -14,6 +14,7 @@ from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.metering.composing import has_unfinished
 from tests.simulation.machine import LIMITS, Machine, Silence, State
 from tests.simulation.stored import Stored
+from tests.simulation.watch import RIGHT_AGAIN_SECONDS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -38,7 +39,7 @@ async def come_to_rest(world: "World") -> None:
         await _die_together(world)
     await _recover(world)
     drawn = world.rng.random()
-    if drawn < _OFTEN:
+    if drawn < _OFTEN or world.store_time.may_be_off:
         await _probe(world)
     if drawn > 1 - _OFTEN:
         world.workers.use_everything()
@@ -65,7 +66,7 @@ async def _recover(world: "World") -> None:
         world.employ(work)
     await world.jobs_done()
     world.check()
-    await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    await asyncio.sleep(max(_REPORTED_WITHIN * world.swarm.settle, RIGHT_AGAIN_SECONDS - world.store_time.right_for()))
     _check_leases(world)
 
 
@@ -107,7 +108,7 @@ def _unrest_of(machine: Machine) -> list[str]:
         return []
     if machine.sidecar is None:
         return [f"{machine.name} does not run"]
-    now = Instant(machine.clock.wall())
+    now = machine.time.wall()
     books = list(machine.sidecar.books)
     unposted = [f"{machine.name} has something to post" for each in books if each.has_unposted or has_unfinished(each, now)]
     return unposted + [f"{machine.name} still holds {each.held}" for each in books if each.open_reservations]
@@ -184,7 +185,7 @@ def _check_cover(world: "World", acknowledged: Charge, found: Charge) -> None:
         world.fail(f"charge {found.charge_id} was held, and its account could not pay for it")
     if found.parts != acknowledged.parts:
         used = [leases[each.lease_id] for each in acknowledged.parts]
-        if not any(each.closed and each.reclaim_at <= posting.posted_at for each in used):
+        if not any(each.lease_id in world.watch.given_up for each in used):
             world.fail(f"charge {found.charge_id} used leases that were not reclaimed, and they did not pay for it")
 
 

@@ -50,6 +50,11 @@ class Stored:
         """The limits of all leases."""
         return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
 
+    def closed_leases(self) -> dict[str, tuple[str, str]]:
+        """The sidecars and the accounts of all closed leases."""
+        found = self._raw.execute("SELECT lease_id, sidecar_id, account_id FROM leases WHERE closed").fetchall()
+        return {lease_id: (sidecar_id, account_id) for lease_id, sidecar_id, account_id in found}
+
     def may_have_notifications(self, sidecar_id: str) -> bool:
         """Whether the store waits for a message of a sidecar, or did so until a moment ago."""
         query = "SELECT 1 FROM recalls WHERE awaited LIKE ? OR (sidecar_id = ? AND is_ripe) LIMIT 1"
