@@ -119,6 +119,7 @@ class Machine:
         self.sidecar: Sidecar | None = None
         self.in_flight = 0
         self.asked = 0
+        self.boots = 0
         self.told_off = 0
         """By how many microseconds the store's clock was off when it was last read for this machine."""
         self.told_within = Span(0)
@@ -187,6 +188,7 @@ class Machine:
 
     def boot_again(self) -> None:
         """Start the machine itself again, after a crash: its boot-time clock begins anew."""
+        self.boots += 1
         self.clock.boot_again()
         self.link.renewed.clear()
 

@@ -38,6 +38,7 @@ class Glance:
     """What was seen when a request was sent. It shows afterwards whether anything else happened meanwhile."""
 
     boot: int
+    boots: int
     now: int
     asked: int
     by_others: int
@@ -74,7 +75,7 @@ class Watch:
         by_others = sum(each.link.asked for each in world.machines if each is not machine) + world.decrees
         now = machine.sidecar.books.moment().now if machine.sidecar is not None else Instant(0)
         is_alone = machine.in_flight == 0
-        return Glance(machine.clock.boot(), now, machine.asked, by_others, world.leaps, is_alone)
+        return Glance(machine.clock.boot(), machine.boots, now, machine.asked, by_others, world.leaps, is_alone)
 
     def replied(self, machine: "Machine", done: Done[Receipt], before: Glance) -> None:
         """A request took effect: that is on disk, it is the same as in earlier replies, and it rests on credit that could be
@@ -96,7 +97,8 @@ class Watch:
         self._check_parts(machine, receipt, before, is_new=not done.replayed)
         if receipt.charge is not None and receipt.reservation is not None:
             is_late = receipt.charge.committed_at >= receipt.reservation.expires_at
-            if receipt.charge.late != is_late:
+            may_be_late = receipt.charge.late and world.store_time.may_be_off  # it was, and then the clock was set back
+            if receipt.charge.late != is_late and not may_be_late:
                 world.fail(f"charge {receipt.charge.charge_id} says late={receipt.charge.late} of a hold past its deadline")
         world.record.keep(machine.name, receipt)
 
@@ -109,7 +111,8 @@ class Watch:
             if ends_at is None or part.authorized_at >= ends_at:
                 self._world.fail(f"{receipt.request.request_id} was authorised on {part.lease_id} after its day had ended")
         is_authorised_now = any(part.authorized_at >= before.now for part in parts)  # not all that an Extend names
-        if is_authorised_now and is_new and isinstance(receipt.request, Reserve | ChargeNow | Extend):
+        is_same_boot = machine.boots == before.boots
+        if is_authorised_now and is_new and is_same_boot and isinstance(receipt.request, Reserve | ChargeNow | Extend):
             renewed = machine.link.renewed.get(account_of(receipt))
             if renewed is None or before.boot > renewed + Rhythm().lease_ttl:
                 self._world.fail(f"{receipt.request.request_id} was authorised on a lease that was not renewed in time")
