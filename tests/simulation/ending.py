@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.calendar import day_of, month_of
 from creditmeter.core.credit.charges import Charge
+from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.metering.composing import has_unfinished
@@ -49,6 +51,7 @@ async def come_to_rest(world: "World") -> None:
         world.fail(f"verify: {problem}")
     _check_charges(world)
     _check_alerts(world)
+    _check_given(world)
     world.check()
 
 
@@ -119,6 +122,7 @@ async def _probe(world: "World") -> None:
     world.workers.touch_all()
     await world.jobs_done()
     await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    _check_plans(world)
     stored = Stored(world.raw)
     for account_id in world.account_ids:
         books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
@@ -128,6 +132,33 @@ async def _probe(world: "World") -> None:
         outcome = await world.workers.reserve_all(account_id, free) if free else None
         if outcome is not None and not isinstance(outcome, Done | Silence):
             world.fail(f"{free} of {account_id} is not held, and cannot be used: {outcome}")
+
+
+def _check_plans(world: "World") -> None:
+    """Each account was given by its plan what is due now."""
+    stored, now = Stored(world.raw), Instant(world.now())
+    for account_id in world.account_ids:
+        calendar = world.admin.accounts[account_id].calendar
+        for kind, period in ((GrantKind.DAILY, day_of(calendar, now)), (GrantKind.MONTHLY, month_of(calendar, now))):
+            named = [each for each in stored.grants(account_id).values() if (each.kind, each.period_key) == (kind, period.key)]
+            planned = stored.planned(account_id, kind, period, now)
+            has_just_begun = now - period.starts_at < MINUTE
+            if sum(each.amount for each in named) < planned and not has_just_begun:
+                world.fail(f"{account_id} was not given {planned} for {period.key}")
+
+
+def _check_given(world: "World") -> None:
+    """No plan gave twice for a period."""
+    stored = Stored(world.raw)
+    most = stored.most_planned()
+    for account_id in world.account_ids:
+        given: Counter[tuple[GrantKind, str]] = Counter()
+        for each in stored.grants(account_id).values():
+            if each.period_key is not None:
+                given[each.kind, each.period_key] += each.amount
+        for (kind, key), amount in given.items():
+            if amount > most[kind]:
+                world.fail(f"{account_id} was given {amount} for {key}")
 
 
 def _check_alerts(world: "World") -> None:

@@ -160,7 +160,7 @@ class Link:
         self._world.note(f"{self._name} -> store {name}")
         self._world.stir()
         if name.endswith("exchange"):
-            self._world.watch.exchanged(args[0], reply)
+            self._world.watch.exchanged(args[0], reply, is_right=not any(each.off for each in readings))
         return reply, readings
 
 

@@ -7,8 +7,9 @@ from typing import Any, cast
 from creditmeter.central.schema.rows import charge_of, grant_of, lease_of
 from creditmeter.central.verification.checks import lease_problems
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.charges import Charge
-from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.leases import OutLease, available
 from creditmeter.core.ids import GrantId
 from creditmeter.core.instants import Instant
@@ -41,6 +42,22 @@ class Stored:
         """An account's grants."""
         found = (grant_of(row) for row in self.rows("SELECT * FROM grants WHERE account_id = ?", account_id))
         return {each.grant_id: each for each in found}
+
+    def planned(self, account_id: str, kind: GrantKind, period: Period, now: int) -> int:
+        """What an account's plan is to give in a period that runs now, at least."""
+        column = "daily_microcredits" if kind is GrantKind.DAILY else "monthly_microcredits"
+        query = f"""
+            SELECT {column} FROM plans JOIN accounts USING (plan_id) WHERE account_id = ?
+            AND effective_at <= max(?, min(plan_since, ?)) ORDER BY effective_at DESC LIMIT 1
+        """
+        found = self._raw.execute(query, (account_id, period.starts_at, now)).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def most_planned(self) -> dict[GrantKind, int]:
+        """The most that any plan ever gave in a period."""
+        query = "SELECT max(daily_microcredits), max(monthly_microcredits) FROM plans"
+        daily, monthly = self._raw.execute(query).fetchone()
+        return {GrantKind.DAILY: daily, GrantKind.MONTHLY: monthly}
 
     def open_leases(self, account_id: str) -> list[OutLease]:
         """An account's open leases."""

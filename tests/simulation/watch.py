@@ -153,15 +153,18 @@ class Watch:
             self._sent.update(each.charge_id for each in message.charges)
             self._sent.update(each.refund_id for each in message.refunds)
 
-    def exchanged(self, messages: Sequence[Message], replies: Sequence[Reply] | Fenced) -> None:
-        """The store answered messages: what they posted drew on the right grants."""
+    def exchanged(self, messages: Sequence[Message], replies: Sequence[Reply] | Fenced, *, is_right: bool) -> None:
+        """The store answered messages, by a clock that was right or not: what they posted drew on the right grants."""
         if isinstance(replies, Fenced):
             return
+        self.look_at_leases()
         for message, reply in zip(messages, replies, strict=True):
             if isinstance(reply, Answer):
                 self._note_heard(message)
                 new = [each for each in message.charges if each.charge_id not in self._posted]
                 self._posted.update(each.charge_id for each in new)
+                if is_right:
+                    self._check_begun(message.account_id, [each.charge_id for each in new])
                 if new and not message.refunds:
                     self._check_order(message.account_id, [each.charge_id for each in new], reply.balance.as_of)
 
@@ -178,6 +181,16 @@ class Watch:
             for each in grants.values():
                 if last is not None and each.remaining and each.is_usable(at) and draw_key(each) < last:
                     self._world.fail(f"charge {charge.charge_id} drew on {sorted(drawn)} before {each.grant_id}")
+
+    def _check_begun(self, account_id: str, charge_ids: list[str]) -> None:
+        """Nothing was drawn on that had not begun, neither now nor when it was authorised."""
+        stored, now = self._stored(), self._world.now()
+        grants = stored.grants(account_id)
+        for charge in stored.charges(account_id, charge_ids):
+            last = max((each.authorized_at for each in charge.parts), default=now)
+            for draw in charge.posting.draws if charge.posting is not None else ():
+                if grants[draw.grant_id].effective_at > max(last, now):
+                    self._world.fail(f"charge {charge.charge_id} drew on {draw.grant_id}, which has not begun")
 
     # Every step.
 
