@@ -268,8 +268,10 @@ def _is_leased(part: Part) -> bool:
 
 
 def _authorized(charge: Charge, times: tuple[Instant, Instant] | None, as_of: Instant) -> Instant | None:
-    """When a charge was authorised, as its lease sees it; None if it is not of one piece."""
+    """When a charge was authorised, as its lease sees it, which may have been opened in the future; None if it is not of one
+    piece.
+    """
     if charge.excess or len(charge.parts) != 1 or times is None:
         return None
     opened_at, ends_at = times
-    return Instant(min(max(charge.parts[0].authorized_at, opened_at), ends_at - 1, as_of))
+    return Instant(min(max(charge.parts[0].authorized_at, opened_at), ends_at - 1, max(as_of, opened_at)))
