@@ -65,9 +65,7 @@ def test_a_step_of_the_store_is_followed_and_told(time: SidecarClock, clock: Man
     assert apart["event"] == "this machine's clock is wrong: the time of day is another"
 
 
-def test_what_is_known_better_is_told_and_not_warned_of(
-    time: SidecarClock, clock: ManualClock, steps: list[ClockStep]
-) -> None:
+def test_what_is_known_better_is_told_and_not_warned_of(time: SidecarClock, clock: ManualClock, steps: list[ClockStep]) -> None:
     """An answer that took long was off by as much; the store's clock was not set."""
     asked = clock.boot()
     clock.advance(4 * MINUTE)

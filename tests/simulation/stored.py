@@ -44,14 +44,18 @@ class Stored:
         return {each.grant_id: each for each in found}
 
     def planned(self, account_id: str, kind: GrantKind, period: Period, now: int) -> int:
-        """What an account's plan is to give in a period that runs now, at least."""
+        """What an account's plan is to give in a period that runs now, at least. If the account was put on its plan in the
+        future, that may be what the plan gives then.
+        """
         column = "daily_microcredits" if kind is GrantKind.DAILY else "monthly_microcredits"
+        since = self._raw.execute("SELECT plan_since FROM accounts WHERE account_id = ?", (account_id,)).fetchone()[0]
         query = f"""
             SELECT {column} FROM plans JOIN accounts USING (plan_id) WHERE account_id = ?
-            AND effective_at <= max(?, min(plan_since, ?)) ORDER BY effective_at DESC LIMIT 1
+            AND effective_at <= ? ORDER BY effective_at DESC LIMIT 1
         """
-        found = self._raw.execute(query, (account_id, period.starts_at, now)).fetchone()
-        return 0 if found is None else int(found[0])
+        moments = (max(period.starts_at, each) for each in (since, min(since, now)))
+        found = (self._raw.execute(query, (account_id, each)).fetchone() for each in moments)
+        return min(0 if each is None else int(each[0]) for each in found)
 
     def most_planned(self) -> dict[GrantKind, int]:
         """The most that any plan ever gave in a period."""

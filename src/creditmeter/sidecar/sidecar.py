@@ -87,7 +87,7 @@ class Sidecar:
         self._least = LeastClock(PRUNED_BY)
         self.central = central
         self.records = AccountRecords()
-        self.books = Books(self.records, journal, clock)
+        self.books = Books(self.records, journal, clock, limits.max_hold_lifetime)
         clock.on_step.append(self.books.note_step)
         self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
