@@ -99,7 +99,8 @@ def test_the_other_clock_is_known_within_the_error(asked: list[tuple[int, int, i
         question, boot = boot, Span(boot + there)
         said = Instant(NOON + offset + boot)
         boot = Span(boot + back)
-        assert clock.learn(said, question, boot) is None
+        step = clock.learn(said, question, boot)
+        assert step is None or step.is_correction
         assert abs(clock.at(boot) - (NOON + offset + boot)) <= clock.error_at(boot)
         boot = Span(boot + pause)
 
@@ -127,6 +128,17 @@ def test_a_step_of_the_other_clock_is_followed_at_once(step: int) -> None:
     sure = step + (error if step > 0 else -error)
     assert clock.learn(Instant(NOON + MINUTE + sure), boot, Span(boot + 2)) == ClockStep(
         Instant(NOON + MINUTE + 1), Instant(NOON + MINUTE + sure + 1)
+    )
+    assert clock.drift == 0
+
+
+def test_an_answer_that_took_hours_is_corrected_by_the_next_one() -> None:
+    """The machine slept meanwhile. The time of day is another then, though no clock was set."""
+    clock = RemoteClock()
+    assert clock.learn(NOON, BOOT, Span(BOOT + HOUR)) is None
+    boot = Span(BOOT + HOUR)
+    assert clock.learn(Instant(NOON + HOUR), boot, boot) == ClockStep(
+        Instant(NOON + HOUR // 2), Instant(NOON + HOUR), is_correction=True
     )
     assert clock.drift == 0
 

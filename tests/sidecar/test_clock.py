@@ -65,6 +65,18 @@ def test_a_step_of_the_store_is_followed_and_told(time: SidecarClock, clock: Man
     assert apart["event"] == "this machine's clock is wrong: the time of day is another"
 
 
+def test_what_is_known_better_is_told_and_not_warned_of(time: SidecarClock, clock: ManualClock, steps: list[ClockStep]) -> None:
+    """An answer that took long was off by as much; the store's clock was not set."""
+    asked = clock.boot()
+    clock.advance(4 * MINUTE)
+    time.learn(Instant(NOON + 4 * MINUTE), asked, clock.boot())
+    with capture_logs() as logs:
+        time.learn(clock.wall(), clock.boot(), clock.boot())
+    assert time.wall() == clock.wall()
+    assert [(each.length, each.is_correction) for each in steps[1:]] == [(-2 * MINUTE, True)]
+    assert not logs
+
+
 def test_clocks_that_are_apart_are_warned_of_once(time: SidecarClock, clock: ManualClock) -> None:
     """With both times, and again when they were together in between."""
     looks: list[tuple[Span, float]] = []

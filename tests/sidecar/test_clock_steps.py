@@ -68,6 +68,62 @@ async def test_a_store_that_is_set_forward_reclaims_no_lease_that_may_be_used(fl
     assert (await fleet.one.summary()).available == 0
 
 
+async def test_a_stores_wrong_time_over_a_restart(fleet: Fleet) -> None:
+    """A hold that was placed by it has as long left as any hold may have, once the time is right."""
+    await fleet.one.account(permanent=300)
+    fleet.store.step_wall(400 * DAY)
+    await fleet.passes(MINUTE)
+    hold = await held(fleet.one, "r", 10)
+    await fleet.one.crash()
+    fleet.store.step_wall(-400 * DAY)
+    await fleet.one.start()
+    await fleet.passes(59 * MINUTE)
+    assert fleet.one.sidecar.books.open(hold.account_id).held == credits(10)
+    await fleet.passes(2 * MINUTE)
+    assert fleet.one.sidecar.books.open(hold.account_id).held == 0
+
+
+@pytest.mark.parametrize("step", [75 * MINUTE, 26 * HOUR, 400 * DAY])
+async def test_a_store_that_was_behind_at_a_renewal_reclaims_no_lease_that_may_be_used(fleet: Fleet, step: int) -> None:
+    """By the clock that is right again it was renewed long ago. Its holder lives, and cannot reach the store for a while."""
+    await fleet.one.account(permanent=300)
+    hold = await held(fleet.one, "all of it", 300)
+    fleet.store.step_wall(-step)
+    await fleet.one.sidecar.settle()
+    fleet.store.step_wall(step)
+    await fleet.one.sidecar.beat()
+    fleet.one.wire.is_cut = True
+    await fleet.passes(5 * MINUTE)
+    assert not isinstance(await reserve(fleet.two, "the same again", 1, within=0), Done)
+    fleet.one.wire.is_cut = False
+    await fleet.passes(MINUTE)
+    assert isinstance(await commit(fleet.one, "c", hold, 300), Done)
+    await fleet.one.sidecar.settle()
+    assert (await fleet.one.summary()).available == 0
+    assert not sum(each.lease.out for each in await fleet.one.central.listing.leases(10))
+
+
+@pytest.mark.long
+async def test_a_lease_that_its_living_sidecar_never_renews_is_reclaimed_in_the_end(fleet: Fleet) -> None:
+    """As one of an account in quarantine. It is watched for as long as a lost one, by a clock that nobody sets."""
+    await fleet.one.account(permanent=300)
+    await held(fleet.one, "all of it", 300)
+    await fleet.one.sidecar.settle()
+    fleet.one.wire.is_cut = True
+    central, sidecar = fleet.two.central, fleet.one.sidecar
+
+    async def passes(span: int) -> None:
+        for _ in range(0, span, MINUTE):
+            await central.registration.beat(sidecar.sidecar_id, 1)
+            await fleet.passes(MINUTE)
+
+    await passes(140 * MINUTE)
+    assert await central.exchanges.doubtful(10)
+    assert not isinstance(await reserve(fleet.two, "too early", 1, within=0), Done)
+    await passes(10 * MINUTE)
+    assert isinstance(await reserve(fleet.two, "r", 300), Done)
+
+
 async def test_a_lost_sidecars_lease_is_reclaimed_in_the_end(fleet: Fleet) -> None:
     """Also after the store was set forward: when as much time has really passed."""
     await fleet.one.account(permanent=300)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.calendar import day_of, month_of
 from creditmeter.core.credit.charges import Charge
+from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.metering.composing import has_unfinished
 from tests.simulation.machine import LIMITS, Machine, Silence, State
 from tests.simulation.stored import Stored
+from tests.simulation.watch import RIGHT_AGAIN_SECONDS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -38,7 +41,7 @@ async def come_to_rest(world: "World") -> None:
         await _die_together(world)
     await _recover(world)
     drawn = world.rng.random()
-    if drawn < _OFTEN:
+    if drawn < _OFTEN or world.store_time.may_be_off:
         await _probe(world)
     if drawn > 1 - _OFTEN:
         world.workers.use_everything()
@@ -48,6 +51,7 @@ async def come_to_rest(world: "World") -> None:
         world.fail(f"verify: {problem}")
     _check_charges(world)
     _check_alerts(world)
+    _check_given(world)
     world.check()
 
 
@@ -65,7 +69,7 @@ async def _recover(world: "World") -> None:
         world.employ(work)
     await world.jobs_done()
     world.check()
-    await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    await asyncio.sleep(max(_REPORTED_WITHIN * world.swarm.settle, RIGHT_AGAIN_SECONDS - world.store_time.right_for()))
     _check_leases(world)
 
 
@@ -107,7 +111,7 @@ def _unrest_of(machine: Machine) -> list[str]:
         return []
     if machine.sidecar is None:
         return [f"{machine.name} does not run"]
-    now = Instant(machine.clock.wall())
+    now = machine.time.wall()
     books = list(machine.sidecar.books)
     unposted = [f"{machine.name} has something to post" for each in books if each.has_unposted or has_unfinished(each, now)]
     return unposted + [f"{machine.name} still holds {each.held}" for each in books if each.open_reservations]
@@ -118,6 +122,7 @@ async def _probe(world: "World") -> None:
     world.workers.touch_all()
     await world.jobs_done()
     await asyncio.sleep(_REPORTED_WITHIN * world.swarm.settle)
+    _check_plans(world)
     stored = Stored(world.raw)
     for account_id in world.account_ids:
         books = [book for machine in world.machines for book in machine.books if book.account_id == account_id]
@@ -127,6 +132,33 @@ async def _probe(world: "World") -> None:
         outcome = await world.workers.reserve_all(account_id, free) if free else None
         if outcome is not None and not isinstance(outcome, Done | Silence):
             world.fail(f"{free} of {account_id} is not held, and cannot be used: {outcome}")
+
+
+def _check_plans(world: "World") -> None:
+    """Each account was given by its plan what is due now."""
+    stored, now = Stored(world.raw), Instant(world.now())
+    for account_id in world.account_ids:
+        calendar = world.admin.accounts[account_id].calendar
+        for kind, period in ((GrantKind.DAILY, day_of(calendar, now)), (GrantKind.MONTHLY, month_of(calendar, now))):
+            named = [each for each in stored.grants(account_id).values() if (each.kind, each.period_key) == (kind, period.key)]
+            planned = stored.planned(account_id, kind, period, now)
+            has_just_begun = now - period.starts_at < MINUTE
+            if sum(each.amount for each in named) < planned and not has_just_begun:
+                world.fail(f"{account_id} was not given {planned} for {period.key}")
+
+
+def _check_given(world: "World") -> None:
+    """No plan gave twice for a period."""
+    stored = Stored(world.raw)
+    most = stored.most_planned()
+    for account_id in world.account_ids:
+        given: Counter[tuple[GrantKind, str]] = Counter()
+        for each in stored.grants(account_id).values():
+            if each.period_key is not None:
+                given[each.kind, each.period_key] += each.amount
+        for (kind, key), amount in given.items():
+            if amount > most[kind]:
+                world.fail(f"{account_id} was given {amount} for {key}")
 
 
 def _check_alerts(world: "World") -> None:
@@ -184,7 +216,7 @@ def _check_cover(world: "World", acknowledged: Charge, found: Charge) -> None:
         world.fail(f"charge {found.charge_id} was held, and its account could not pay for it")
     if found.parts != acknowledged.parts:
         used = [leases[each.lease_id] for each in acknowledged.parts]
-        if not any(each.closed and each.reclaim_at <= posting.posted_at for each in used):
+        if not any(each.lease_id in world.watch.given_up for each in used):
             world.fail(f"charge {found.charge_id} used leases that were not reclaimed, and they did not pay for it")
 
 

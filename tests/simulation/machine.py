@@ -27,6 +27,7 @@ from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
 from tests.simulation.disk import Disk, Mishap
 from tests.simulation.network import Link
+from tests.simulation.store_time import Reading
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -36,6 +37,7 @@ GRACE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 28.0
 STEP_PATIENCE = Span(30 * SECOND)
 RATE_CARDS_SECONDS = 61.0
+_STARTS_IN = 10 * SECOND
 
 _METHODS = {
     Reserve: "reserve",
@@ -64,19 +66,30 @@ class Silence:
 
 
 class MachineClock:
-    """A machine's clocks: the wall clock is off by `error`, and may be set; the boot-time clock only runs."""
+    """A machine's clocks: the wall clock is off by `error`, and may be set; the boot-time clock runs from each boot on."""
 
     def __init__(self, world: "World", error: int) -> None:
         self._world = world
         self.error = error
+        self._once = 0
+        self._booted = 0
 
     def wall(self) -> Instant:
         """The time of day, as this machine believes."""
-        return Instant(self._world.now() + self.error)
+        off, self._once = self._once or self.error, 0
+        return Instant(self._world.now() + off)
 
     def boot(self) -> Span:
         """The time since boot."""
-        return self._world.elapsed()
+        return Span(self._world.elapsed() - self._booted)
+
+    def misread(self, error: int) -> None:
+        """Have the next reading of the wall clock be off, and no other."""
+        self._once = error
+
+    def boot_again(self) -> None:
+        """The machine was just started."""
+        self._booted = self._world.elapsed() - _STARTS_IN
 
 
 def make_task(
@@ -101,11 +114,16 @@ class Machine:
         self.clock = MachineClock(world, clock_error)
         self.time = SidecarClock(self.clock, STEP_PATIENCE)
         self.disk = Disk(self._mishap, self._access, self.crash)
-        self.link = Link(world, name, self.awake, self._learn)
+        self.link = Link(world, name, self.awake, self.clock.boot, self._learn)
         self.state = State.DOWN
         self.sidecar: Sidecar | None = None
         self.in_flight = 0
         self.asked = 0
+        self.boots = 0
+        self.told_off = 0
+        """By how many microseconds the store's clock was off when it was last read for this machine."""
+        self.told_within = Span(0)
+        """How long that took."""
         self.is_expected = False
         self._awake = asyncio.Event()
         self._awake.set()
@@ -126,9 +144,11 @@ class Machine:
             self._world.note(f"{self.name}: did not start, {outcome}")
             self.crash()
 
-    def _learn(self, said: Instant, asked: Span) -> None:
-        """Take in what the time was at the store, which was asked at a moment of the boot-time clock and answered just now."""
-        self.time.learn(said, asked, self.clock.boot())
+    def _learn(self, reading: Reading, asked: Span) -> None:
+        """Take in what the store's clock said, which was asked at a moment of the boot-time clock and answered just now."""
+        answered = self.clock.boot()
+        self.told_off, self.told_within = reading.off, Span(answered - asked)
+        self.time.learn(reading.said, asked, answered)
 
     async def come_back(self, after_seconds: float) -> None:
         """Start again after a while."""
@@ -165,6 +185,12 @@ class Machine:
         self.state, self.sidecar = State.DOWN, None
         for task in list(self._tasks):
             task.cancel()
+
+    def boot_again(self) -> None:
+        """Start the machine itself again, after a crash: its boot-time clock begins anew."""
+        self.boots += 1
+        self.clock.boot_again()
+        self.link.renewed.clear()
 
     def lose(self) -> None:
         """Crash and never come back."""

@@ -16,7 +16,8 @@ from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import AccountId, SidecarId
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import Span
+from tests.simulation.store_time import Reading, note_readings
 from tests.simulation.stored import Stored
 from tests.simulation.swarm import LATEST_ARRIVAL_SECONDS, Network
 
@@ -32,16 +33,22 @@ _LOOK_AGAIN_SECONDS = 0.1
 class Link:
     """One sidecar's way to the central store.
 
-    `is_up` is false while they are parted. `asked` counts what the store was asked from here, and `renewed` says for each
+    `is_up` is false while they are parted. `asked` counts what the store was asked from here. `renewed` says for each
     account when the last message was sent that was answered, in microseconds of the boot-time clock.
     """
 
     def __init__(
-        self, world: "World", name: str, awake: Callable[[], Awaitable[None]], learn: Callable[[Instant, Span], None]
+        self,
+        world: "World",
+        name: str,
+        awake: Callable[[], Awaitable[None]],
+        boot: Callable[[], Span],
+        learn: Callable[[Reading, Span], None],
     ) -> None:
         self._world = world
         self._name = name
         self._awake = awake
+        self._boot = boot
         self._learn = learn
         self._stirred = asyncio.Event()
         self.is_up = True
@@ -61,7 +68,7 @@ class Link:
         Raises:
             CentralUnavailable: no reply came.
         """
-        rng, network, sent_at = self._world.rng, self._network, self._world.elapsed()
+        rng, network, sent_at = self._world.rng, self._network, self._boot()
         fate = rng.random()
         if name == "exchange":
             self._world.watch.sends(args[0])
@@ -74,15 +81,15 @@ class Link:
             self._send_later(name, method, args, kwargs)
             raise await self._silence(name, "request late")
         fate -= network.late
-        served_at = Instant(self._world.now())
-        reply = await self._world.in_store(self._serve(name, method, args, kwargs))
+        reply, readings = await self._world.in_store(self._serve(name, method, args, kwargs))
         if name in _CHANGES and rng.random() < network.duplicate:
             self._send_later(name, method, args, kwargs)
         if fate < network.lost_reply or self._is_parted():
             raise await self._silence(name, "reply lost")
         await asyncio.sleep(rng.choice(network.delays))
         await self._awake()
-        self._learn(served_at, Span(sent_at))
+        for reading in readings:
+            self._learn(reading, sent_at)
         if name == "exchange":
             self.renewed |= {message.account_id: sent_at for message in args[0] if message.authorises}
         return reply
@@ -90,7 +97,7 @@ class Link:
     async def listen(self, sidecar_id: SidecarId, _is_concerned: Callable[[], bool] = always) -> AsyncIterator[AccountId]:
         """The notifications that the store itself would find by polling. Here it polls only when something happened there."""
         world = self._world
-        poll = ChangePoll(world.store.database, StoreClock(lambda: Instant(world.now())))
+        poll = ChangePoll(world.store.database, StoreClock(world.store_time.shown))
         while True:
             await self._stirred.wait()
             self._stirred.clear()
@@ -137,11 +144,12 @@ class Link:
 
     async def _serve(
         self, name: str, method: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    ) -> tuple[Any, list[Reading]]:
         """Have the store do it. A fault of the store is a fault of the program: it fails the run, and not only the sidecar's
-        call.
+        call. Returns with the reply what was read of the store's clock.
         """
         self.asked += 1
+        readings = note_readings()
         try:
             reply = await method(*args, **kwargs)
         except CentralUnavailable:
@@ -152,8 +160,8 @@ class Link:
         self._world.note(f"{self._name} -> store {name}")
         self._world.stir()
         if name.endswith("exchange"):
-            self._world.watch.exchanged(args[0], reply)
-        return reply
+            self._world.watch.exchanged(args[0], reply, is_right=not any(each.off for each in readings))
+        return reply, readings
 
 
 class _Remote:

@@ -60,6 +60,7 @@ async def _live(world: World) -> None:
         done = _deed(world, world.rng.choices(names, weights)[0])()
         if done is not None:
             await done
+        world.clock_faults.befall()
         for machine in world.machines:
             if machine.state is State.DOWN and not machine.is_expected:
                 world.spawn(machine.come_back(world.rng.choice((0.0, 0.5, 5.0))))

@@ -7,8 +7,9 @@ from typing import Any, cast
 from creditmeter.central.schema.rows import charge_of, grant_of, lease_of
 from creditmeter.central.verification.checks import lease_problems
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.charges import Charge
-from creditmeter.core.credit.grants import Grant
+from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.leases import OutLease, available
 from creditmeter.core.ids import GrantId
 from creditmeter.core.instants import Instant
@@ -42,6 +43,26 @@ class Stored:
         found = (grant_of(row) for row in self.rows("SELECT * FROM grants WHERE account_id = ?", account_id))
         return {each.grant_id: each for each in found}
 
+    def planned(self, account_id: str, kind: GrantKind, period: Period, now: int) -> int:
+        """What an account's plan is to give in a period that runs now, at least. If the account was put on its plan in the
+        future, that may be what the plan gives then.
+        """
+        column = "daily_microcredits" if kind is GrantKind.DAILY else "monthly_microcredits"
+        since = self._raw.execute("SELECT plan_since FROM accounts WHERE account_id = ?", (account_id,)).fetchone()[0]
+        query = f"""
+            SELECT {column} FROM plans JOIN accounts USING (plan_id) WHERE account_id = ?
+            AND effective_at <= ? ORDER BY effective_at DESC LIMIT 1
+        """
+        moments = (max(period.starts_at, each) for each in (since, min(since, now)))
+        found = (self._raw.execute(query, (account_id, each)).fetchone() for each in moments)
+        return min(0 if each is None else int(each[0]) for each in found)
+
+    def most_planned(self) -> dict[GrantKind, int]:
+        """The most that any plan ever gave in a period."""
+        query = "SELECT max(daily_microcredits), max(monthly_microcredits) FROM plans"
+        daily, monthly = self._raw.execute(query).fetchone()
+        return {GrantKind.DAILY: daily, GrantKind.MONTHLY: monthly}
+
     def open_leases(self, account_id: str) -> list[OutLease]:
         """An account's open leases."""
         return [lease_of(row) for row in self.rows("SELECT * FROM leases WHERE account_id = ? AND NOT closed", account_id)]
@@ -49,6 +70,11 @@ class Stored:
     def limits(self) -> dict[str, int]:
         """The limits of all leases."""
         return dict(self._raw.execute("SELECT lease_id, limit_microcredits FROM leases").fetchall())
+
+    def closed_leases(self) -> dict[str, tuple[str, str]]:
+        """The sidecars and the accounts of all closed leases."""
+        found = self._raw.execute("SELECT lease_id, sidecar_id, account_id FROM leases WHERE closed").fetchall()
+        return {lease_id: (sidecar_id, account_id) for lease_id, sidecar_id, account_id in found}
 
     def may_have_notifications(self, sidecar_id: str) -> bool:
         """Whether the store waits for a message of a sidecar, or did so until a moment ago."""

@@ -13,9 +13,10 @@ from creditmeter.core.credit.grants import draw_key
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Reply
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Receipt, Reserve
 from creditmeter.core.instants import HOUR, SECOND, Instant
+from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.sidecar.rhythm import Rhythm
-from tests.simulation.record import account_of, began
+from tests.simulation.record import account_of
 from tests.simulation.stored import Stored
 
 if TYPE_CHECKING:
@@ -25,17 +26,32 @@ if TYPE_CHECKING:
 REMEMBERED = 12 * HOUR
 """A receipt that is younger than this was not pruned yet, however far the clocks are apart."""
 
+RIGHT_AGAIN_SECONDS = 30.0
+"""So long after the clocks are right again nobody is refused any more who can pay."""
+
+LONGEST_USE = Rhythm().lease_ttl + Limits().max_hold_lifetime
+"""As long after its last message a sidecar may have something held on a lease."""
+
 
 @dataclass(frozen=True, slots=True)
 class Glance:
     """What was seen when a request was sent. It shows afterwards whether anything else happened meanwhile."""
 
     boot: int
+    boots: int
     now: int
     asked: int
     by_others: int
     leaps: int
     is_alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The last message of a sidecar about an account, by its epoch and number, and when the store applied it."""
+
+    number: tuple[int, int]
+    at: int
 
 
 class Watch:
@@ -44,6 +60,10 @@ class Watch:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._seen_changes = -1
+        self._heard: dict[tuple[str, str], _Heard] = {}
+        self._closed: set[str] = set()
+        self.given_up: set[str] = set()
+        """The leases that were closed after their sidecars had been silent for as long as anything on them can last."""
         self._sent: set[str] = set()
         self._posted: set[str] = set()
 
@@ -55,7 +75,7 @@ class Watch:
         by_others = sum(each.link.asked for each in world.machines if each is not machine) + world.decrees
         now = machine.sidecar.books.moment().now if machine.sidecar is not None else Instant(0)
         is_alone = machine.in_flight == 0
-        return Glance(machine.clock.boot(), now, machine.asked, by_others, world.leaps, is_alone)
+        return Glance(machine.clock.boot(), machine.boots, now, machine.asked, by_others, world.leaps, is_alone)
 
     def replied(self, machine: "Machine", done: Done[Receipt], before: Glance) -> None:
         """A request took effect: that is on disk, it is the same as in earlier replies, and it rests on credit that could be
@@ -67,7 +87,7 @@ class Watch:
             if acknowledged.receipt != receipt and world.now() - acknowledged.at < REMEMBERED:
                 world.fail(f"{machine.name} gave two replies to {receipt.request.request_id}")
             return
-        is_young = world.now() - began(receipt) < REMEMBERED
+        is_young = world.now() - world.record.began(machine.name, receipt) < REMEMBERED
         if (
             is_young
             and receipt.refund is None
@@ -77,7 +97,8 @@ class Watch:
         self._check_parts(machine, receipt, before, is_new=not done.replayed)
         if receipt.charge is not None and receipt.reservation is not None:
             is_late = receipt.charge.committed_at >= receipt.reservation.expires_at
-            if receipt.charge.late != is_late:
+            may_be_late = receipt.charge.late and world.store_time.may_be_off  # it was, and then the clock was set back
+            if receipt.charge.late != is_late and not may_be_late:
                 world.fail(f"charge {receipt.charge.charge_id} says late={receipt.charge.late} of a hold past its deadline")
         world.record.keep(machine.name, receipt)
 
@@ -90,20 +111,22 @@ class Watch:
             if ends_at is None or part.authorized_at >= ends_at:
                 self._world.fail(f"{receipt.request.request_id} was authorised on {part.lease_id} after its day had ended")
         is_authorised_now = any(part.authorized_at >= before.now for part in parts)  # not all that an Extend names
-        if is_authorised_now and is_new and isinstance(receipt.request, Reserve | ChargeNow | Extend):
+        is_same_boot = machine.boots == before.boots
+        if is_authorised_now and is_new and is_same_boot and isinstance(receipt.request, Reserve | ChargeNow | Extend):
             renewed = machine.link.renewed.get(account_of(receipt))
             if renewed is None or before.boot > renewed + Rhythm().lease_ttl:
                 self._world.fail(f"{receipt.request.request_id} was authorised on a lease that was not renewed in time")
 
     def refused(self, machine: "Machine", reply: Refusal, account_id: str, before: Glance) -> None:
         """A request was refused: if for lack of credit, and nothing else went on, the credit was lacking indeed."""
-        now = self.glance(machine)
+        world, now = self._world, self.glance(machine)
         alone = before.is_alone and machine.asked == before.asked + 1
         same = (now.by_others, now.leaps) == (before.by_others, before.leaps)
-        if isinstance(reply, InsufficientCredits) and alone and same:
-            free = self._stored().free(account_id, Instant(self._world.now()))
+        is_sure = world.store_time.right_for() >= RIGHT_AGAIN_SECONDS
+        if isinstance(reply, InsufficientCredits) and alone and same and is_sure:
+            free = self._stored().free(account_id, Instant(world.now()))
             if free >= reply.required:
-                self._world.fail(f"{machine.name} refused {reply.required} to {account_id}, which has {free}")
+                world.fail(f"{machine.name} refused {reply.required} to {account_id}, which has {free}")
 
     # Runs of a sidecar.
 
@@ -130,14 +153,18 @@ class Watch:
             self._sent.update(each.charge_id for each in message.charges)
             self._sent.update(each.refund_id for each in message.refunds)
 
-    def exchanged(self, messages: Sequence[Message], replies: Sequence[Reply] | Fenced) -> None:
-        """The store answered messages: what they posted drew on the right grants."""
+    def exchanged(self, messages: Sequence[Message], replies: Sequence[Reply] | Fenced, *, is_right: bool) -> None:
+        """The store answered messages, by a clock that was right or not: what they posted drew on the right grants."""
         if isinstance(replies, Fenced):
             return
+        self.look_at_leases()
         for message, reply in zip(messages, replies, strict=True):
             if isinstance(reply, Answer):
+                self._note_heard(message)
                 new = [each for each in message.charges if each.charge_id not in self._posted]
                 self._posted.update(each.charge_id for each in new)
+                if is_right:
+                    self._check_begun(message.account_id, [each.charge_id for each in new])
                 if new and not message.refunds:
                     self._check_order(message.account_id, [each.charge_id for each in new], reply.balance.as_of)
 
@@ -155,6 +182,16 @@ class Watch:
                 if last is not None and each.remaining and each.is_usable(at) and draw_key(each) < last:
                     self._world.fail(f"charge {charge.charge_id} drew on {sorted(drawn)} before {each.grant_id}")
 
+    def _check_begun(self, account_id: str, charge_ids: list[str]) -> None:
+        """Nothing was drawn on that had not begun, neither now nor when it was authorised."""
+        stored, now = self._stored(), self._world.now()
+        grants = stored.grants(account_id)
+        for charge in stored.charges(account_id, charge_ids):
+            last = max((each.authorized_at for each in charge.parts), default=now)
+            for draw in charge.posting.draws if charge.posting is not None else ():
+                if grants[draw.grant_id].effective_at > max(last, now):
+                    self._world.fail(f"charge {charge.charge_id} drew on {draw.grant_id}, which has not begun")
+
     # Every step.
 
     def look(self) -> None:
@@ -165,16 +202,39 @@ class Watch:
             self._seen_changes = changes
             for problem in stored.problems():
                 self._world.fail(problem)
+            self.look_at_leases()
         for machine in self._world.machines:
             if machine.sidecar is not None:
                 self._look_at_time(machine)
                 self._look_at_books(machine, stored)
 
     def _look_at_time(self, machine: "Machine") -> None:
-        """Once the store has answered, its time is the sidecar's, however the machine's clock is set."""
-        apart, error = abs(machine.time.wall() - self._world.now()), machine.time.error
-        if error is not None and apart > error:
-            self._world.fail(f"{machine.name} is {apart / SECOND} s away from the store's time, and may be {error / SECOND} s")
+        """Once the store has answered, its time is the sidecar's, however the machine's clock is set. If the store's clock was
+        set by so little that the answer does not show it for sure, the time may stay as it was.
+        """
+        apart, error = abs(machine.time.wall() - self._world.now() - machine.told_off), machine.time.error
+        if error is None:
+            return
+        may_be = error + (machine.told_within if self._world.store_time.may_be_off else 0)
+        if apart > may_be:
+            self._world.fail(f"{machine.name} is {apart / SECOND} s away from the store's time, and may be {may_be / SECOND} s")
+
+    def look_at_leases(self) -> None:
+        """Note the leases that were closed, and how long their sidecars had been silent by then."""
+        now = self._world.elapsed()
+        for lease_id, place in self._stored().closed_leases().items():
+            if lease_id not in self._closed:
+                self._closed.add(lease_id)
+                heard = self._heard.get(place)
+                if heard is None or now - heard.at >= LONGEST_USE:
+                    self.given_up.add(lease_id)
+
+    def _note_heard(self, message: Message) -> None:
+        """A message was applied; if it had been before, that was when its sidecar was heard."""
+        place, number = (message.sidecar_id, message.account_id), (message.epoch, message.seq)
+        heard = self._heard.get(place)
+        if heard is None or heard.number < number:
+            self._heard[place] = _Heard(number, self._world.elapsed())
 
     def _look_at_books(self, machine: "Machine", stored: Stored) -> None:
         assert machine.sidecar is not None
@@ -186,6 +246,8 @@ class Watch:
                     held[part.lease_id] = held.get(part.lease_id, 0) + part.amount
             for lease in book.leases.values():
                 on_it = held.get(lease.lease_id, 0)
+                if on_it and lease.lease_id in self._closed - self.given_up:
+                    self._world.fail(f"{machine.name} holds {on_it} on lease {lease.lease_id}, which was reclaimed too early")
                 if book.held_on(lease.lease_id) != on_it:
                     self._world.fail(
                         f"{machine.name} counts {book.held_on(lease.lease_id)} held, its reservations hold {on_it}"
@@ -206,8 +268,10 @@ def _is_leased(part: Part) -> bool:
 
 
 def _authorized(charge: Charge, times: tuple[Instant, Instant] | None, as_of: Instant) -> Instant | None:
-    """When a charge was authorised, as its lease sees it; None if it is not of one piece."""
+    """When a charge was authorised, as its lease sees it, which may have been opened in the future; None if it is not of one
+    piece.
+    """
     if charge.excess or len(charge.parts) != 1 or times is None:
         return None
     opened_at, ends_at = times
-    return Instant(min(max(charge.parts[0].authorized_at, opened_at), ends_at - 1, as_of))
+    return Instant(min(max(charge.parts[0].authorized_at, opened_at), ends_at - 1, max(as_of, opened_at)))

@@ -106,6 +106,7 @@ class Weather:
     def clear_up(self) -> None:
         """Put everything right; a machine that is lost stays lost."""
         self._world.has_faults = False
+        self._world.clock_faults.clear_up()
         for machine in self._world.machines:
             machine.go_on()
             machine.disk.make_room()

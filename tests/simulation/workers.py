@@ -147,7 +147,7 @@ class Workers:
         """Ask until there is an answer, or the attempts are used up."""
         world, record = self._world, self._world.record
         outcome: Outcome | Silence = Silence("not asked")
-        record.asked.add(request.request_id)
+        record.asked.setdefault((machine.name, request.request_id), world.now())
         for attempt in range(attempts):
             if attempt:
                 await asyncio.sleep(self._rng.choice((0.05, 1.0, 5.0)))

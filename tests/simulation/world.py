@@ -12,12 +12,14 @@ from random import Random
 from typing import Any
 
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import HOUR, SECOND, Instant, Span, from_datetime
+from creditmeter.core.instants import HOUR, SECOND, Span, from_datetime
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.simulation import memory
 from tests.simulation.admin import Admin
+from tests.simulation.clock_faults import LONGEST_LEAP_OFF, ClockFaults
 from tests.simulation.machine import Machine
 from tests.simulation.record import Record
+from tests.simulation.store_time import StoreTime
 from tests.simulation.swarm import Swarm
 from tests.simulation.watch import Watch
 from tests.simulation.weather import Weather
@@ -32,7 +34,7 @@ _STARTS = (
 )
 """Days before the end of a month, or before clocks are changed somewhere."""
 
-_BOOTED = 1_000 * SECOND
+_BEGAN = 1_000 * SECOND
 
 
 class Failed(Exception):
@@ -62,12 +64,14 @@ class World:
         self._work: set[asyncio.Task[Any]] = set()
         self._jobs: set[asyncio.Task[Any]] = set()
         self.account_ids = [AccountId(f"account-{number}") for number in range(self.swarm.accounts)]
-        self.store, self.raw = memory.open_store(lambda: Instant(self.now()))
+        self.store_time = StoreTime(self)
+        self.store, self.raw = memory.open_store(self.store_time.read)
         self.record = Record()
         self.watch = Watch(self)
         self.admin = Admin(self)
         self.workers = Workers(self)
         self.weather = Weather(self)
+        self.clock_faults = ClockFaults(self, seed)
         self.machines = [
             Machine(self, f"s{number + 1}", self.rng.choice(self.swarm.skews)) for number in range(self.swarm.sidecars)
         ]
@@ -75,15 +79,22 @@ class World:
     # Time.
 
     def now(self) -> int:
-        """The world's time, which is the store's, in microseconds since 1970."""
+        """The world's time, in microseconds since 1970. The store's clock says so, unless it is off."""
         return self._offset + self.elapsed()
 
+    def seconds(self) -> float:
+        """Seconds of the run, without the leaps."""
+        return self._loop.time()
+
     def elapsed(self) -> Span:
-        """Microseconds since the machines booted."""
-        return Span(_BOOTED + self._leapt + round(self._loop.time() * SECOND))
+        """Microseconds since the world began, as by a clock that nobody sets."""
+        return Span(_BEGAN + self._leapt + round(self._loop.time() * SECOND))
 
     def leap(self, span: int) -> None:
-        """Let time pass for everything at once."""
+        """Let time pass for everything at once. The store's clock is not off for longer than minutes."""
+        if span > LONGEST_LEAP_OFF:
+            self.clock_faults.put_store_right()
+        self.watch.look_at_leases()
         self.leaps += 1
         self._leapt += max(0, span)
         self.note(f"time leaps by {span / SECOND:.0f} s")

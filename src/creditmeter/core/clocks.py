@@ -21,13 +21,15 @@ class ClockStep(Value, frozen=True):
     """A change of what is believed to be the time of day, other than by what passed: it was `before`, and is `after`.
 
     With `is_first` the central store answered for the first time: `before` was this machine's own time. The steps that this had
-    made since the store last answered, `own_steps` microseconds together, count no more.
+    made since the store last answered, `own_steps` microseconds together, count no more. With `is_correction` no clock was set,
+    as far as is known: an answer showed the other machine's time more closely than those before.
     """
 
     before: Instant
     after: Instant
     is_first: bool = False
     own_steps: Span = Span(0)
+    is_correction: bool = False
 
     @property
     def length(self) -> Span:
@@ -160,18 +162,21 @@ class RemoteClock:
         self._first = kept.offset, kept.at
 
     def learn(self, said: Instant, asked: Span, answered: Span) -> ClockStep | None:
-        """Take an answer of the other machine. Returns a step that its clock made since the last one."""
+        """Take an answer of the other machine. Returns the step that its time of day makes by it: because its clock was set, or
+        because what was known of it was far from exact.
+        """
         offset, error = said - (asked + answered) // 2, (answered - asked + 1) // 2
         before, known = self._offset, self.error_at(answered)
         apart = 0 if before is None else abs(offset - before)
         if before is not None and apart <= error + known and error > known:
             return None
         self._offset, self._error, self._learned_at = offset, error, answered
-        if before is None or apart - error - known >= STEP:
+        if before is None or apart >= STEP:
             self._first = offset, answered
-        if before is None or apart - error - known < STEP:
+        if before is None or apart < STEP:
             return None
-        return ClockStep(Instant(answered + before), Instant(answered + offset))
+        is_correction = apart - error - known < STEP
+        return ClockStep(Instant(answered + before), Instant(answered + offset), is_correction=is_correction)
 
     @property
     def is_known(self) -> bool:

@@ -108,7 +108,7 @@ class Metrics(Counters):
 
     def clock_step(self, step: ClockStep) -> None:
         """Count a step of the time of day."""
-        if not step.is_first:
+        if not step.is_first and not step.is_correction:
             self._steps.labels(_FORWARD if step.length > 0 else _BACK).inc()
 
     def pruned(self, table: str, count: int) -> None:

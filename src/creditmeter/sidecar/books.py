@@ -19,7 +19,7 @@ from creditmeter.core.ids import AccountId, AccountKey, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import has_idle
-from creditmeter.core.metering.decisions import expire, shift_deadlines
+from creditmeter.core.metering.decisions import bound_deadlines, expire, shift_deadlines
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged
 from creditmeter.journal.journal import Journal
@@ -32,13 +32,15 @@ class Books:
     quarantine, whenever the books were read.
     """
 
-    def __init__(self, records: AccountRecords, journal: Journal, clock: Clock) -> None:
+    def __init__(self, records: AccountRecords, journal: Journal, clock: Clock, longest_hold: Span) -> None:
         self._records = records
         self._journal = journal
         self._clock = clock
         self._now = journal.identity.clock
+        self._longest_hold = longest_hold
         self._shift = 0
         self._is_loaded = False
+        self._is_answered = False
         self._may_go_back = False
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
@@ -90,19 +92,30 @@ class Books:
             self._now, self._may_go_back = now, False
         if self._shift and self._is_loaded and not self._journal.has_failed:
             self._shift_deadlines()
+        if self._is_answered and self._is_loaded and not self._journal.has_failed:
+            self._bound_deadlines()
         return Moment(self._now, self._clock.boot())
 
     def note_step(self, step: ClockStep) -> None:
         """Note a step of the time of day. By it no hold ends earlier or later. The first answer of the central store moves no
-        deadline either: those are of the store's time, once the steps of this machine's own clock are undone.
+        deadline either: those are of the store's time, once the steps of this machine's own clock are undone. But the last run
+        may have gone by a clock that was ahead, so from then on none has longer left than a hold may have.
         """
         self._may_go_back = True
+        self._is_answered = self._is_answered or step.is_first
         self._shift += -step.own_steps if step.is_first else step.length
 
     def _shift_deadlines(self) -> None:
         by, self._shift = Span(self._shift), 0
         for book in list(self):
             change = shift_deadlines(book, by)
+            if change:
+                self.record(change)
+
+    def _bound_deadlines(self) -> None:
+        self._is_answered = False
+        for book in list(self):
+            change = bound_deadlines(book, self._now, self._longest_hold)
             if change:
                 self.record(change)
 

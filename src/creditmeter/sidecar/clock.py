@@ -154,7 +154,8 @@ class SidecarClock:
         if is_first:
             self._stepped(ClockStep(before, self.wall(), is_first=True, own_steps=self._own_steps))
         elif step is not None:
-            _log.warning("the central store's clock was set", before=_text(step.before), after=_text(step.after))
+            if not step.is_correction:
+                _log.warning("the central store's clock was set", before=_text(step.before), after=_text(step.after))
             self._stepped(step)
         self._compare()
 

@@ -86,7 +86,7 @@ class Sidecar:
         self._least = LeastClock(PRUNED_BY)
         self.central = central
         self.records = AccountRecords()
-        self.books = Books(self.records, journal, clock)
+        self.books = Books(self.records, journal, clock, limits.max_hold_lifetime)
         self._time_keeper = TimeKeeper(journal, clock, self.books)
         self._started = Moment(clock.wall(), clock.boot())
         self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)

@@ -4,6 +4,8 @@ import structlog
 
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
 from creditmeter.central.store import CentralStore
+from creditmeter.core.ids import AccountId, LeaseId
+from creditmeter.core.instants import Instant, Span
 from creditmeter.sidecar.clock import Clock
 from creditmeter.sidecar.exchanger import Exchanger
 
@@ -21,6 +23,7 @@ class Upkeep:
         self._central = central
         self._clock = clock
         self._told_of_no_right = False
+        self._watched: dict[tuple[AccountId, LeaseId, Instant], Span] = {}
 
     async def round(self) -> None:
         """Send a heartbeat, reclaim the leases of sidecars that were silent for too long, and prune.
@@ -59,14 +62,28 @@ class Upkeep:
         after, surely = None, self._exchanger.surely()
         while page := await self._central.exchanges.reclaimable(after, RECLAIM_PAGE, surely):
             for account_id in page:
-                try:
-                    await self._central.exchanges.reclaim(account_id, surely)
-                except CentralUnavailable:
-                    raise
-                except CentralRowDamaged:  # the log has it
-                    pass
-                except Exception:  # noqa: BLE001 - see above
-                    _log.exception("reclaim failed", account_id=account_id)
-                else:
-                    _log.warning("leases of lost sidecars reclaimed", account_id=account_id)
+                await self._reclaim_on(account_id, surely)
             after = page[-1]
+        await self._reclaim_watched(surely)
+
+    async def _reclaim_watched(self, surely: Instant) -> None:
+        """Watch the leases of sidecars that live and do not renew them, and reclaim those that were watched for long enough."""
+        boot, before = self._clock.boot(), self._watched
+        self._watched = {}
+        for account_id, lease_id, renewed_at, kept_for in await self._central.exchanges.doubtful(RECLAIM_PAGE, surely):
+            key = account_id, lease_id, renewed_at
+            self._watched[key] = before.get(key, boot)
+            if boot - self._watched[key] >= kept_for:
+                await self._reclaim_on(account_id, surely, (lease_id,))
+
+    async def _reclaim_on(self, account_id: AccountId, surely: Instant, watched: tuple[LeaseId, ...] = ()) -> None:
+        try:
+            await self._central.exchanges.reclaim(account_id, surely, watched)
+        except CentralUnavailable:
+            raise
+        except CentralRowDamaged:  # the log has it
+            pass
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("reclaim failed", account_id=account_id)
+        else:
+            _log.warning("leases of lost sidecars reclaimed", account_id=account_id)

@@ -6,11 +6,11 @@ messages, and saves with the ledgers the answers and the refused calls. A previe
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, select
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers
 from creditmeter.central.decisions.administration import create_on_first_touch
@@ -29,11 +29,12 @@ from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Fenced, Message, Outdated, Preview, Reply
-from creditmeter.core.ids import AccountId, PlanId
-from creditmeter.core.instants import Instant
+from creditmeter.core.ids import AccountId, LeaseId, PlanId, SidecarId
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.refusals import AccountNotFound
-from creditmeter.core.settlement.answering import answer, reclaim_lost
+from creditmeter.core.settlement.answering import NONE_SEEN, answer, reclaim_lost
 from creditmeter.core.settlement.balance_summary import balance_summary
+from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from creditmeter.core.values import replace
 from creditmeter.forms.answers import ANSWER
 
@@ -57,16 +58,29 @@ class Exchanges:
         """
         leases = tables.leases
         async with self._database.read() as connection:
-            now = await self._clock.now(connection)
-            as_of = now if surely is None else min(now, surely)
-            lost = select(leases.c.account_id).where(leases.c.closed.is_(False), leases.c.reclaim_at <= as_of)
+            lost = select(leases.c.account_id).where(*_is_lost(await self._clock.now(connection), surely))
             if after is not None:
                 lost = lost.where(leases.c.account_id > after)
             found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
             return [AccountId(each) for each in found.scalars()]
 
-    async def reclaim(self, account_id: AccountId, surely: Instant | None = None) -> None:
-        """Close the leases of lost sidecars on an account.
+    async def doubtful(self, limit: int, surely: Instant | None = None) -> list[tuple[AccountId, LeaseId, Instant, Span]]:
+        """Leases, at most `limit`, that nobody has renewed for so long that their sidecars should be lost, though these have
+        sent heartbeats since: the clock was wrong when they were renewed, or the sidecar cannot read its own account. Each with
+        its account, when it was renewed, and how long it is kept from then on.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        of = tables.leases.c
+        async with self._database.read() as connection:
+            found = select(of.account_id, of.lease_id, of.renewed_at, of.reclaim_at - of.renewed_at)
+            found = found.where(*_is_lost(await self._clock.now(connection), surely, lives=True))
+            rows = await connection.execute(found.order_by(of.account_id, of.lease_id).limit(limit))
+            return [(AccountId(row[0]), LeaseId(row[1]), Instant(row[2]), Span(row[3])) for row in rows]
+
+    async def reclaim(self, account_id: AccountId, surely: Instant | None = None, watched: Collection[LeaseId] = ()) -> None:
+        """Close the leases of lost sidecars on an account, and of those that are doubtful the ones that were `watched`.
 
         Only a sidecar that is steady may ask for it: one in touch with the store for so long that every other sidecar must have
         sent a message as well. It says as how late the time is taken at most: `surely`.
@@ -78,7 +92,7 @@ class Exchanges:
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             assert opened is not None, "a lease is of an account"
             opened.ledger.touch()
-            reclaim_lost(opened.ledger, surely)
+            reclaim_lost(opened.ledger, surely, await _seen(connection, [opened]), watched)
             opened.ledger.lapse()
             opened.ledger.repay_debt()
             await opened.save(connection)
@@ -117,6 +131,7 @@ class Exchanges:
     async def _apply(self, connection: AsyncConnection, messages: Sequence[Message], now: Instant) -> Mapping[AccountId, Reply]:
         opened = await self._open(connection, messages, now)
         replies = await _applied(connection, messages)
+        seen = await _seen(connection, opened.values()) if any(each.is_steady for each in messages) else NONE_SEEN
         saved: list[OpenLedger] = []
         rows: list[Row] = []
         for message in messages:
@@ -124,7 +139,7 @@ class Exchanges:
             if account_id not in opened:
                 replies[account_id] = AccountNotFound(account_id)
             elif account_id not in replies:
-                replies[account_id] = reply = answer(opened[account_id].ledger, message)
+                replies[account_id] = reply = answer(opened[account_id].ledger, message, seen)
                 saved.append(opened[account_id])
                 rows.append(_exchange_row(message, reply, opened[account_id].ledger.now))
                 await asyncio.sleep(0)  # calls go on between two accounts
@@ -147,6 +162,25 @@ class Exchanges:
         for account_id in unknown:
             await create_on_first_touch(connection, account_id, self._auto_create_plan, now)
         return opened | await open_ledgers(connection, unknown, now)
+
+
+def _is_lost(now: Instant, surely: Instant | None, *, lives: bool = False) -> tuple[ColumnElement[bool], ...]:
+    """Of open leases, whether they are lost; with `lives`, whether they would be if their sidecars had sent no heartbeat."""
+    leases, sidecars = tables.leases.c, tables.sidecars.c
+    as_of = now if surely is None else min(now, surely)
+    is_young = sidecars.last_seen_at + (leases.reclaim_at - leases.renewed_at) > as_of
+    seen = exists().where(sidecars.sidecar_id == leases.sidecar_id, is_young, sidecars.last_seen_at <= now + MOST_AHEAD)
+    return leases.closed.is_(False), leases.reclaim_at <= as_of, seen if lives else ~seen
+
+
+async def _seen(connection: AsyncConnection, opened: Iterable[OpenLedger]) -> Mapping[SidecarId, Instant]:
+    """When the last heartbeats were of the sidecars whose leases are due to be reclaimed by the clock."""
+    due = {lease.sidecar_id for each in opened for lease in each.ledger.leases.values() if lease.reclaim_at <= each.ledger.now}
+    if not due:
+        return NONE_SEEN
+    sidecars = tables.sidecars.c
+    rows = await connection.execute(select(sidecars.sidecar_id, sidecars.last_seen_at).where(sidecars.sidecar_id.in_(due)))
+    return {SidecarId(name): Instant(at) for name, at in rows}
 
 
 async def _applied(connection: AsyncConnection, messages: Sequence[Message]) -> dict[AccountId, Reply]:

@@ -71,6 +71,13 @@ def shift_deadlines(book: Book, by: Span) -> Change:
     return Change(book.account_id, reservations=tuple(replace(each, expires_at=after(each.expires_at, by)) for each in held))
 
 
+def bound_deadlines(book: Book, now: Instant, longest: Span) -> Change:
+    """Move the deadlines of what is held longer than anything may be held from now on: the clock was ahead when it was."""
+    latest = after(now, longest)
+    held = [each for each in book.reservations.values() if each.state is ReservationState.HELD and each.expires_at > latest]
+    return Change(book.account_id, reservations=tuple(replace(each, expires_at=latest) for each in held))
+
+
 def reserve(
     book: Book, request: Reserve, hold: Hold, at: Moment, reservation_id: ReservationId, limits: Limits
 ) -> Change | Short | Refusal:
