@@ -6,7 +6,7 @@ from creditmeter.core.instants import SECOND
 from creditmeter.core.metering.book import MAX_REFUSED_CALLS, Book
 from creditmeter.core.refusals import InsufficientCredits
 from creditmeter.core.reports.forecasting import Forecast
-from creditmeter.sidecar.lease_keeper import REFUSED_REPORTED_WITHIN
+from creditmeter.sidecar.looking import REFUSED_REPORTED_WITHIN
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, held, reserve

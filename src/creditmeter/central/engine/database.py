@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import structlog
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -30,6 +30,7 @@ _SQLITE_READERS = 4
 """Transactions of this process that read a SQLite file at a time, beside the one that writes."""
 
 _FIRED = "creditmeter_fired"
+_IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 _log = structlog.get_logger()
 
 _Explanation: TypeAlias = Callable[[BaseException | None, str], CentralUnavailable | None]
@@ -264,6 +265,15 @@ class Database:
 def announce(connection: AsyncConnection, fired: LowBalance) -> None:
     """Have `on_low_balance` called with this alert once the transaction of this connection is committed."""
     connection.info[_FIRED].append(fired)
+
+
+async def takes_writes(connection: AsyncConnection) -> bool:
+    """Whether the server of this connection takes writes. A standby does not, nor one that was the primary before a failover:
+    what it shows may be old.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool((await connection.execute(_IS_READ_ONLY)).scalar_one() == "off")
 
 
 class _RolledBack(Exception):
