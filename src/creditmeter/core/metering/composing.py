@@ -114,8 +114,10 @@ def holds_on_trust(book: Book, boot: Span) -> bool:
 
 
 def are_trusted(book: Book, until: Span) -> bool:
-    """Whether all that is held, idle or unposted on leases is on such as may be used until then, on the boot-time clock."""
-    leases = (each for each in book.leases.values() if not each.offline and each.trusted_until < until)
+    """Whether all that is held, idle or unposted on leases is on such as may be used for longer than until then, on the
+    boot-time clock.
+    """
+    leases = (each for each in book.leases.values() if not each.offline and each.trusted_until <= until)
     return not any(book.held_on(each.lease_id) or book.idle_on(each) or book.unposted_on(each.lease_id) for each in leases)
 
 
