@@ -45,6 +45,16 @@ async def test_a_call_that_goes_well_in_the_end_was_not_refused(bench: Bench) ->
     assert "other" not in bench.sidecar.books.open(ACCOUNT).refused
 
 
+async def test_a_stop_reports_what_was_refused(bench: Bench) -> None:
+    """Also of an account about which there is nothing else to say."""
+    await bench.account(permanent=1)
+    for number in range(3):
+        assert isinstance(await charge(bench, f"c{number}", 5), InsufficientCredits)
+    await bench.sidecar.stop(grace_seconds=20)
+    assert not bench.sidecar.books.open(ACCOUNT).refused
+    assert await refused_count(bench) == 3
+
+
 def test_a_book_is_kept_until_its_refusals_are_reported() -> None:
     """Also if nothing else is known of it."""
     book = Book(ACCOUNT)
