@@ -10,7 +10,7 @@ from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.messages import Answer, Fenced, Message
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import MINUTE, SECOND
+from creditmeter.core.instants import DAY, MINUTE, SECOND
 from creditmeter.core.values import replace
 from tests.central.accounts import ACME, count, give, opened, update
 from tests.central.peer import Peer
@@ -97,6 +97,18 @@ async def test_alerts_are_no_exception(store: CentralStore, here: Peer) -> None:
     await update(store, "alerts", AccountUpdate(alerts=(Alert(Microcredits(500)),)))
     async with store.database.write() as connection:
         await connection.execute(text("DELETE FROM alert_watches"))
+    assert await look(store, here.message(need=101)) == (None,)
+    await here.exchange(need=101)
+    assert (await look(store, here.message(need=101)))[0] is not None
+
+
+async def test_an_account_that_was_decided_about_in_the_future(store: CentralStore, here: Peer, clock: ManualClock) -> None:
+    """Its next message has to be sent, whatever it says: then decisions go on at the real time."""
+    await opened(store, permanent=100)
+    clock.step_wall(2 * DAY)
+    await here.exchange(need=101)
+    assert (await look(store, here.message(need=101)))[0] is not None
+    clock.step_wall(-2 * DAY)
     assert await look(store, here.message(need=101)) == (None,)
     await here.exchange(need=101)
     assert (await look(store, here.message(need=101)))[0] is not None

@@ -171,8 +171,10 @@ class Exchanges:
 
 
 async def _looked_up(connection: AsyncConnection, opened: OpenLedger | None, message: Message) -> Answer | None:
-    """The answer to a message that changes nothing, in alerts neither; None if it changes something."""
-    if opened is None:
+    """The answer to a message that changes nothing, in alerts neither; None if it changes something. A decision that lies in
+    the future is always to be replaced.
+    """
+    if opened is None or opened.is_set_back:
         return None
     ledger = opened.ledger
     answered = answer_if_unchanged(ledger, message)
