@@ -175,6 +175,8 @@ class ExchangePlanner:
         answers_recall = Mark.RECALLED in record.marks
         gives_back = self.returns_all or not record.marks.isdisjoint((Mark.RECALLED, Mark.FREED, Mark.RETURNING))
         waiting = tuple(record.waiting)
+        for each in waiting:
+            each.is_asked = True
         idle = book.idle_once_renewed(at.now)
         if gives_back:
             idle = _enough_for_some(waiting, idle)
