@@ -23,7 +23,7 @@ from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
 from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, damaged, findings_in
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
 from creditmeter.central.engine.slots import Slot, Slots
-from creditmeter.central.engine.write_lock import begin_to_write
+from creditmeter.central.engine.write_lock import BEGIN_TO_WRITE
 from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -90,7 +90,7 @@ class Database:
             patience = sqlite.PATIENCE_SECONDS if is_timed else sqlite.LONG_PATIENCE_SECONDS
             self._slots = Slots(_SQLITE_READERS, patience if is_timed else None)
             self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only, patience_seconds=patience)
-            engine, self._unavailable = _sqlite_engine(self.url, self._files, patience), sqlite.unavailable
+            engine, self._unavailable = _sqlite_engine(self.url, self._files), sqlite.unavailable
         else:
             engine, self._unavailable = _server_engine(self.url, is_timed=is_timed)
         self.engine = engine.execution_options(notifies=notifies)
@@ -309,17 +309,14 @@ def _server_engine(url: URL, *, is_timed: bool) -> tuple[AsyncEngine, _Explanati
     return postgresql.create_engine(postgresql.Servers(url, is_timed=is_timed)), postgresql.unavailable
 
 
-def _sqlite_engine(url: URL, files: sqlite.OpenFiles, patience_seconds: float) -> AsyncEngine:
+def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
     engine = AsyncEngine.of(url, files.connect, pool_size=_SQLITE_READERS + 1, max_overflow=0)
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         if options.get("forgets_pages", False):
             connection.exec_driver_sql("PRAGMA shrink_memory")
-        if options.get("read_only", False):
-            connection.exec_driver_sql("BEGIN")
-        else:
-            begin_to_write(connection, patience_seconds)
+        connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else BEGIN_TO_WRITE)
 
     event.listen(engine.sync_engine, "begin", begin)
     return engine
