@@ -9,6 +9,7 @@ credit. Holds stay open to the end of the round.
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import os
 import sys
@@ -71,10 +72,11 @@ async def _measure(engine: str, plan: Plan) -> int:
         central = await stack.enter_async_context(_store(engine))
         sidecars = await stack.enter_async_context(fleet(central, plan.sidecars))
         clients = [await stack.enter_async_context(Client(each.address)) for each in sidecars]
-        busy, began = _busy_seconds(), time.monotonic()
+        busy, own, began = _busy_seconds(), _own_seconds(), time.monotonic()
         for number in range(plan.rounds):
             await _round(clients, f"account-{number}", plan, found)
-        load = (_busy_seconds() - busy) / (time.monotonic() - began)
+        elapsed = time.monotonic() - began
+        load = (_busy_seconds() - busy) / elapsed, (_own_seconds() - own) / elapsed
     return _report(engine, plan, found, load)
 
 
@@ -121,17 +123,31 @@ def _busy_seconds() -> float:
     return (sum(ticks.values()) - ticks["idle"] - ticks["iowait"]) / os.sysconf("SC_CLK_TCK")
 
 
+def _own_seconds() -> float:
+    """The seconds that this process and all that it started have worked so far and still run: the sidecars, and PostgreSQL."""
+    parents, worked = {}, {}
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = (each / "stat").read_text().rpartition(")")[2].split()
+            parents[int(each.name)], worked[int(each.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    mine = {os.getpid()}
+    while found := {pid for pid, parent in parents.items() if parent in mine} - mine:
+        mine |= found
+    return sum(worked.get(pid, 0) for pid in mine) / os.sysconf("SC_CLK_TCK")
+
+
 def _at(seconds: Sequence[float], share: float) -> float:
     return sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))]
 
 
-def _report(engine: str, plan: Plan, found: Found, load: float) -> int:
+def _report(engine: str, plan: Plan, found: Found, load: tuple[float, float]) -> int:
     half, most, longest = _at(found.seconds, 0.5), _at(found.seconds, 0.99), max(found.seconds)
     print(f"{engine}: {plan.rounds} rounds of {plan.sidecars} sidecars with {plan.callers} callers each")
     print(f"  definite answers: p50 {half:.2f} s, p99 {most:.2f} s, longest {longest:.2f} s; target {P99_SECONDS} s at p99")
     print(f"  authorised in a round: {min(found.held)} to {max(found.held)} credits of {plan.credits}")
     print(f"  refusals: {', '.join(f'{reason} {count}' for reason, count in found.reasons.most_common())}")
-    print(f"  this machine was busy on {load:.1f} of its {os.cpu_count()} cores", flush=True)
+    busy, own = load
+    print(f"  this machine was busy on {busy:.1f} of its {os.cpu_count()} cores, {own:.1f} of them with this", flush=True)
     return int(most > P99_SECONDS or max(found.held) > plan.credits)
 
 
