@@ -39,6 +39,7 @@ from creditmeter.core.settlement.posting import post
 from creditmeter.core.settlement.recalling import mark_ready, recall_everything
 from creditmeter.core.settlement.recalls import Purpose, Recall
 from creditmeter.core.settlement.refunding import refund
+from creditmeter.core.settlement.unchanged import answer_if_unchanged
 from creditmeter.core.values import replace
 
 ACCOUNT = AccountId("acme")
@@ -434,11 +435,21 @@ class Central:
         ledger, whole = (self.ledger(now, sent.charges, refunds=sent.refunds, is_whole=is_whole) for is_whole in (False, True))
         replied = answer(ledger, sent)
         assert (replied, ledger.changes) == (answer(whole, sent), whole.changes), "what is not loaded does not matter"
+        looked_up, before = answer_if_unchanged(self.ledger(now, sent.charges, refunds=sent.refunds), sent), self._lasting()
         written = len(ledger.changes.entries)
         self.save(ledger)
+        is_unchanged = before == self._lasting() and not self.notified
+        assert looked_up is None or (is_unchanged and looked_up == replied), "a look answers only what changes nothing"
         assert len(ledger.changes.entries) == written, "an answer says how the account stands after it"
         self._answers[sent.sidecar_id] = sent.seq, replied
         return replied
+
+    def _lasting(self) -> object:
+        """All that is kept, but for how long leases are trusted and when that was decided."""
+        never = Instant(0)
+        leases = [replace(each, renewed_at=never, trusted_until=never, reclaim_at=never) for each in self.leases.values()]
+        kept = (self.grants, self.charges, self.refunds, self.recalls)
+        return leases, [dict(each) for each in kept], list(self.entries), self.balance
 
     def post(self, posted: Charge, now: Instant, sender: SidecarId = HERE) -> Charge:
         """Post one charge of a sidecar by itself, and say what became of it."""

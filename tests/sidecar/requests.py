@@ -26,9 +26,9 @@ async def reserve(bench: Bench, request_id: str, amount: float, *, within: float
     return await bench.sidecar.meter.reserve(asked, within)
 
 
-async def held(bench: Bench, request_id: str, amount: float) -> Reservation:
+async def held(bench: Bench, request_id: str, amount: float, **more: object) -> Reservation:
     """A reservation that was granted."""
-    return reservation(await reserve(bench, request_id, amount))
+    return reservation(await reserve(bench, request_id, amount, **more))  # type: ignore[arg-type]  # as the test says
 
 
 async def commit(bench: Bench, request_id: str, hold: Reservation, amount: float, *, keep_open: bool = False) -> Outcome:

@@ -6,7 +6,8 @@ from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.sidecar.account_records import Mark
-from creditmeter.sidecar.lease_keeper import IDLE_AFTER, REFUSED_REPORTED_WITHIN
+from creditmeter.sidecar.lease_keeper import IDLE_AFTER
+from creditmeter.sidecar.looking import REFUSED_REPORTED_WITHIN
 from creditmeter.sidecar.sidecar import LONGEST_REST
 from tests.clocks import NOON
 from tests.sidecar.bench import ACCOUNT, Bench

@@ -64,6 +64,30 @@ async def test_a_repeated_need_that_nothing_can_meet_comes_to_a_final_answer(ben
     assert isinstance(await reserve(other, "asked", 1, within=0.0), InsufficientCredits)
 
 
+@pytest.mark.parametrize("within", [None, 1.0])
+async def test_a_reply_that_is_under_way_is_waited_for(bench: Bench, other: Bench, within: float | None) -> None:
+    """When the wait for credit is over, but not past the caller's deadline. It may be final, and then the central store forgets
+    who has answered.
+    """
+    await bench.account(permanent=3)
+    await held(bench, "open", 3)
+    bench.wire.is_open.clear()
+    asked = Reserve(RequestId("asked"), ACCOUNT, amount=credits(1))
+    over = asyncio.get_running_loop().time() + 1.0
+    asking = asyncio.create_task(other.sidecar.meter.reserve(asked, within, wait=Span(SECOND)))
+    async with asyncio.timeout(LONG):
+        record = other.sidecar.records.open(ACCOUNT)
+        while not any(each.is_recalled for each in record.waiting):
+            await asyncio.sleep(0.001)
+        other.wire.is_open.clear()
+        bench.wire.is_open.set()
+        while len(other.wire.sent) < 2 or asyncio.get_running_loop().time() < over + 0.1:
+            await asyncio.sleep(0.001)
+    assert asking.done() == (within is not None)
+    other.wire.is_open.set()
+    assert isinstance(await asking, InsufficientCredits if within is None else RecallPending)
+
+
 async def test_a_holder_slower_than_recall_timeout(bench: Bench, other: Bench) -> None:
     """What it gave back while nobody waited is there for the caller that repeats; nobody who came later takes it."""
     await bench.account(permanent=20)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from creditmeter.central.decisions.exchanges import Exchanges
 from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
-from creditmeter.core.credit.messages import Fenced, Message, Registered, Reply
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Registered, Reply
 from creditmeter.core.ids import AccountId
 
 NOBODY = AccountId("nobody")
@@ -45,6 +45,12 @@ class Wire:
         fate = self._next_fate()
         replies = await self._real.exchange(messages)
         return _unless_unheard(replies, fate)
+
+    async def look(self, messages: Sequence[Message]) -> tuple[Answer | None, ...] | Fenced:
+        """A look at messages, if they arrive."""
+        await self.is_open.wait()
+        fate = self._next_fate()
+        return _unless_unheard(await self._real.look(messages), fate)
 
     async def register(self, *asked: Any) -> Registered | Fenced:
         """A registration, if it arrives."""

@@ -11,6 +11,7 @@ decides that (`AccountRecord.is_needed`), so memory follows the accounts in use:
 | the burn, and the pause of refills | credit is authorised | its rate is nothing again |
 | a mark | see `Mark` | see `Mark` |
 | the unanswered message | it is about to be sent | it is answered |
+| that needs are refused | the central store had nothing for one | it has, or nothing was needed for a while |
 | the damage | the central store cannot read a row of the account | it answers a message about it |
 
 The parts end independently. A book that was found empty goes while a request waits for its account or a message about it is
@@ -76,11 +77,16 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UnansweredMessage:
-    """A message, the plan that it follows, and since when the central store may have applied it, on the boot-time clock."""
+    """A message, the plan that it follows, and since when the central store may have applied it, on the boot-time clock.
+
+    `only_asks` (`looking.py`): then the message before it that stated what is held was sent at `reported_at`.
+    """
 
     message: Message
     plan: ExchangePlan
     since: Span
+    only_asks: bool = False
+    reported_at: Span = Span(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,8 @@ class AccountRecord:
     `used_at` and `reported_at` say when a request last changed the book and when a message last stated what it holds; 0: not in
     this run. `unreported_since` is the first change of what it holds that no message stated yet. Before `no_refill_before` the
     central store is not asked for a refill. With `damage` the central store could not read the account: before
-    `no_message_before` it is not asked again. Until `wanted_until` others may still want what is let go here.
+    `no_message_before` it is not asked again. Until `wanted_until` others may still want what is let go here. Until
+    `looks_until` the next need may be refused as the last one was; 0: nothing speaks for that.
     """
 
     account_id: AccountId
@@ -116,12 +123,14 @@ class AccountRecord:
     damage: CentralRowDamaged | None = None
     no_message_before: Span = Span(0)
     wanted_until: Span = Span(0)
+    looks_until: Span = Span(0)
     marks: set[Mark] = field(default_factory=set)
 
     @property
     def is_needed(self) -> bool:
         """Whether anything is left to remember. Waiting requests and an unanswered message have a mark each."""
-        return self.book is not None or self.burn is not None or self.damage is not None or bool(self.marks or self.unmet)
+        has_part = self.book is not None or self.burn is not None or self.damage is not None
+        return has_part or bool(self.marks or self.unmet or self.looks_until)
 
     def drop_book(self) -> None:
         """Forget the book, and with it how it was used and reported."""

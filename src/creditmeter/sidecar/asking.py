@@ -1,6 +1,7 @@
 """Asking the central store for the credit that a decision lacks, and taking the decision again with what comes in."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 
@@ -138,9 +139,22 @@ class Asking:
             return await self._exchanger.obtain(waiting)
         except TimeoutError:
             if asyncio.get_running_loop().time() >= wanted.until:
-                return None
+                return await self._under_way(wanted, waiting)
             waiting.notified_until = None  # the recall of which it would have been notified is over: it asks for another one
             return await self._exchanger.obtain(waiting)
+
+    async def _under_way(self, wanted: Wanted, waiting: WaitingRequest) -> AccountReply | InHand | None:
+        """The reply to a message that asks for the request and is under way when its wait is over; None if there is none, or
+        none in time.
+
+        It may be final. The central store then forgets who has answered, and all would be asked anew for a repetition.
+        """
+        if not waiting.is_asked:
+            return None
+        with contextlib.suppress(CentralUnavailable, TimeoutError):
+            async with asyncio.timeout_at(wanted.hears_by):
+                return await waiting.patience.outlast(waiting.receive())
+        return None
 
     def _offline(self, wanted: Wanted, decide: Decide) -> Change | Receipt | Refusal:
         """Decide while the central store is away, with the account's offline allowance."""

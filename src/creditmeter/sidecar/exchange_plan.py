@@ -26,7 +26,7 @@ class WaitingRequest:
     is how long it waits for the central store's replies, together. `until` is the end of its wait for recalled credit. Until
     `notified_until` the central store notifies the sidecar when credit is there, so no exchange has to ask for it; None: an
     exchange has to ask. Both are moments on the event loop's clock. It `is_recalled` if by the last answer the central store
-    has a recall for it.
+    has a recall for it. It `is_asked` for while a message that asks for its credit is composed or under way.
 
     `asked_at` is when it was first asked for, by the central store's count, as a caller that repeats it has it repeated. With
     `repeated_until`, on the boot-time clock, its caller was told to repeat it.
@@ -41,6 +41,7 @@ class WaitingRequest:
         self.smallest = Microcredits(0)
         self.notified_until: float | None = None
         self.is_recalled = False
+        self.is_asked = False
         self._newest: AccountReply | InHand | Exception | None = None
         self._has_arrived = asyncio.Event()
 
@@ -51,6 +52,7 @@ class WaitingRequest:
 
     def pass_on(self, reply: AccountReply | InHand | Exception) -> None:
         """Hand it the newest reply, or the error that came instead of one. An older one that it did not receive is lost."""
+        self.is_asked = False
         self._newest = reply
         self._has_arrived.set()
 

@@ -23,6 +23,9 @@ from creditmeter.sidecar.patience import Patience
 REFILL_PAUSE = Span(5 * SECOND)
 """After the central store had nothing to spare, it is not asked to refill for this long."""
 
+LOOKS_FIRST_FOR = Span(60 * SECOND)
+"""How long after a need was refused the next one is expected to be refused, too."""
+
 _MICROSECONDS = 1_000_000
 
 
@@ -114,14 +117,28 @@ class ExchangePlanner:
                     each.pass_on(InHand())
 
     def note_answer(self, account_id: AccountId, plan: ExchangePlan, answer: Answer, boot: Span) -> None:
-        """Pause refills if this exchange asked for one and got nothing."""
-        if plan.need is not None and not plan.need.required and not answer.granted:
-            self._records.open(account_id).no_refill_before = Span(boot + REFILL_PAUSE)
+        """Pause refills if this exchange asked for one and got nothing. If it got nothing that requests need, and nothing was
+        recalled for them, expect the same of the next ones.
+        """
+        if plan.need is None or answer.granted:
+            return
+        record = self._records.open(account_id)
+        if not plan.need.required:
+            record.no_refill_before = Span(boot + REFILL_PAUSE)
+        elif not answer.is_pending and not any(each.is_recalled for each in plan.waiting):
+            record.looks_until = Span(boot + LOOKS_FIRST_FOR)
+
+    def expects_refusal(self, account_id: AccountId, boot: Span) -> bool:
+        """Whether the central store is expected to refuse what the account's requests need, as it did a while ago."""
+        record = self._records.find(account_id)
+        return record is not None and boot < record.looks_until
 
     def forget_unused(self, boot: Span) -> None:
         """Forget the rate of accounts that were not used for long, and requests that were not repeated."""
         for record in list(self._records):
             record.unmet = {key: each for key, each in record.unmet.items() if boot < each.until}
+            if record.looks_until <= boot:
+                record.looks_until = Span(0)
             if record.burn is not None and not record.burn.in_a_horizon(boot):
                 record.burn = None
                 record.no_refill_before = Span(0)
@@ -158,6 +175,8 @@ class ExchangePlanner:
         answers_recall = Mark.RECALLED in record.marks
         gives_back = self.returns_all or not record.marks.isdisjoint((Mark.RECALLED, Mark.FREED, Mark.RETURNING))
         waiting = tuple(record.waiting)
+        for each in waiting:
+            each.is_asked = True
         idle = book.idle_once_renewed(at.now)
         if gives_back:
             idle = _enough_for_some(waiting, idle)

@@ -7,35 +7,34 @@ whether it was applied. It is kept, and sent again before any other message abou
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.clocks import LeastClock
-from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
+from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import HOUR, SECOND, Instant, Span
-from creditmeter.core.metering.composing import MAX_CHARGES_PER_MESSAGE, Envelope, accept, compose, snapshot
+from creditmeter.core.metering.composing import Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
+from creditmeter.sidecar.batches import batches
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.contact import Attempt, Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
+from creditmeter.sidecar.looking import only_asks
 from creditmeter.sidecar.naming import new_nonce
 from creditmeter.sidecar.patience import Patience
 from creditmeter.sidecar.rhythm import ExchangeSettings
 
 _log = structlog.get_logger()
-
-MAX_CHARGES_PER_TRANSACTION = 1_000
-"""Charges that one transaction of the central store posts at most. It keeps all their accounts locked while it lasts."""
 
 DAMAGE_PAUSE = Span(30 * SECOND)
 """Between attempts to exchange a message about an account of which the central store cannot read a row."""
@@ -209,7 +208,7 @@ class Exchanger:
             StorageUnavailable: the journal cannot be written.
         """
         usable = [each for each in accounts if self._is_usable(each)]
-        for batch in self._batches(usable):
+        for batch in batches(self._books, usable, self._settings.settlement_batch):
             free = [each for each in batch if not self.is_busy(each)]
             try:
                 if free:
@@ -249,21 +248,6 @@ class Exchanger:
         record.damage, record.no_message_before = error, Span(self._clock.boot() + DAMAGE_PAUSE)
         self._planner.fail(error.account_id, error)
 
-    def _batches(self, accounts: Sequence[AccountId]) -> Iterator[list[AccountId]]:
-        """The accounts that share a transaction."""
-        batch: list[AccountId] = []
-        charges = 0
-        for account_id in accounts:
-            book = self._books.find(account_key(account_id))
-            more = min(MAX_CHARGES_PER_MESSAGE, book.unposted_charge_count) if book is not None else 0
-            if batch and (len(batch) == self._settings.settlement_batch or charges + more > MAX_CHARGES_PER_TRANSACTION):
-                yield batch
-                batch, charges = [], 0
-            batch.append(account_id)
-            charges += more
-        if batch:
-            yield batch
-
     async def _exchange_at_once(self, accounts: list[AccountId]) -> None:
         """Exchange messages in one transaction of the central store. Waiting requests receive its replies or its failure."""
         for account_id in accounts:
@@ -290,14 +274,15 @@ class Exchanger:
             self._planner.woken.set()
 
     async def _composed(self, accounts: list[AccountId]) -> list[UnansweredMessage]:
-        """What to send about these accounts, once all that it changes is on disk. If that fails or is cancelled, nothing is
-        sent, and the next messages give back what these would have given back.
+        """What to send about these accounts, once all that it changes is on disk, but for what the central store answers at a
+        look. If that fails or is cancelled, nothing is sent, and the next messages give back what these would have given back.
         """
         composed: dict[AccountId, UnansweredMessage] = {}
         try:
             for account_id in accounts:
                 composed[account_id] = self._records.open(account_id).unanswered or self._message(account_id)
             await self._books.durable()
+            await self._look(composed)
         except BaseException:
             for account_id, unsent in composed.items():
                 if unsent.plan.answers_recall:
@@ -316,12 +301,43 @@ class Exchanger:
         plan = self._planner.plan(book, at)
         message, change = compose(book, self._envelope(), at.now, plan.need, give_back=plan.gives_back, keep=plan.keep)
         message = replace(message, answers=plan.answers_recall, authorises=not plan.is_last, keeps_place=plan.keeps_place)
+        looks = not change and self._planner.expects_refusal(account_id, at.boot)
+        looks = looks and only_asks(book, message, at, self._settings.lease_ttl)
         if change:
             self._books.record(change)
         if plan.is_last:
             book.distrust_leases()
+        reported_at = self._records.open(account_id).reported_at
         self._records.note_reported(account_id, self._clock.boot())
-        return UnansweredMessage(message, plan, at.boot)
+        return UnansweredMessage(message, plan, at.boot, looks, reported_at)
+
+    async def _look(self, composed: dict[AccountId, UnansweredMessage]) -> None:
+        """Have the central store look at the messages that only ask. Those that would change nothing are answered, and not
+        sent: they renewed no lease.
+        """
+        looks = [each for each in composed.values() if each.only_asks]
+        if not looks:
+            return
+        with self._attempt():
+            answers = await self._central.exchanges.look(self._dated(looks))
+        if isinstance(answers, Fenced):
+            raise self._fenced()
+        for each, answer in zip(looks, answers, strict=True):
+            account_id = each.message.account_id
+            record = self._records.open(account_id)
+            if answer is None:
+                record.looks_until = Span(0)
+                composed[account_id] = dataclasses.replace(each, only_asks=False)
+                continue
+            del composed[account_id]
+            record.damage, record.reported_at = None, each.reported_at
+            if self._records.in_quarantine(account_key(account_id)) is None:
+                self._take_over(each, answer, None)
+
+    def _dated(self, unanswered: Sequence[UnansweredMessage]) -> list[Message]:
+        """The messages as they are sent now, not as when they were first sent."""
+        is_steady, surely = self.contact.is_steady(self._clock.boot()), self.surely()
+        return [replace(each.message, is_steady=is_steady, surely=surely) for each in unanswered]
 
     def _envelope(self) -> Envelope:
         return Envelope(
@@ -333,11 +349,10 @@ class Exchanger:
         )
 
     async def _send(self, unanswered: Sequence[UnansweredMessage]) -> None:
-        is_steady = self.contact.is_steady(self._clock.boot())  # now, not when a message was first sent
-        surely = self.surely()
-        messages = [replace(each.message, is_steady=is_steady, surely=surely) for each in unanswered]
+        if not unanswered:
+            return
         with self._attempt():
-            replies = await self._central.exchanges.exchange(messages)
+            replies = await self._central.exchanges.exchange(self._dated(unanswered))
         if isinstance(replies, Fenced):
             raise self._fenced()
         if self.fence is not None:  # found out meanwhile: leases that are renewed now are the other process's
@@ -353,13 +368,8 @@ class Exchanger:
         trusted_until = Span(answered.since + self._settings.lease_ttl if answered.message.authorises else 0)
         match reply:
             case Answer():
-                book = self._books.open(account_id)
-                self._books.record(accept(book, answered.message, reply, trusted_until))
-                book.snapshot = snapshot(answered.message, reply)
-                book.forget_reported(answered.message.refused)
-                self._planner.note_answer(account_id, answered.plan, reply, self._clock.boot())
-                answered.plan.pass_on(reply)
-                self._planner.offer(book, self._books.moment())
+                self._books.open(account_id).forget_reported(answered.message.refused)
+                self._take_over(answered, reply, trusted_until)
             case Outdated(applied_seq):
                 seq = answered.message.seq
                 _log.error("message outdated", account_id=account_id, seq=seq, applied=applied_seq)
@@ -367,6 +377,17 @@ class Exchanger:
             case AccountNotFound():
                 answered.plan.pass_on(reply)
                 self._books.drop_if_empty(account_id)
+
+    def _take_over(self, answered: UnansweredMessage, answer: Answer, trusted_until: Span | None) -> None:
+        """Record what an answer changes, and pass it on. See `accept` for `trusted_until`."""
+        book = self._books.open(answered.message.account_id)
+        change = accept(book, answered.message, answer, trusted_until)
+        if change:
+            self._books.record(change)
+        book.snapshot = snapshot(answered.message, answer)
+        self._planner.note_answer(book.account_id, answered.plan, answer, self._clock.boot())
+        answered.plan.pass_on(answer)
+        self._planner.offer(book, self._books.moment())
 
     def _attempt(self) -> Attempt:
         return Attempt(self.contact, self._clock)

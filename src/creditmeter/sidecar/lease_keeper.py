@@ -20,18 +20,13 @@ from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, M
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
+from creditmeter.sidecar.looking import REFUSED_REPORTED_WITHIN
 
 MAX_AT_ONCE = 3
 """Most urgent exchanges under way together. The settler and readers need connections too."""
 
 IDLE_AFTER = Span(30 * SECOND)
 """A lease that no request used for this long is given back."""
-
-REFUSED_REPORTED_WITHIN = Span(10 * SECOND)
-"""A refusal for lack of credit is part of the account's next message. After this long a message of its own reports it, with all
-others of its account.
-"""
-
 
 WANTED_FOR = Span(2 * REPEAT_GRACE)
 """How long after a notification credit that is let go here is given back at once: longer than the answer to it counts, with the

@@ -108,7 +108,7 @@ class Meter:
                     return reserve(book, request, part, at, name, self._limits)
             return decided
 
-        wanted = Wanted(request.account_id, request, hold.amount, self._until(within, wait), partial=request.allow_partial)
+        wanted = Wanted(request.account_id, request, hold.amount, *self._until(within, wait), partial=request.allow_partial)
         return await self._new_work(wanted, decide, meanwhile)
 
     async def extend(
@@ -133,7 +133,7 @@ class Meter:
             return extend(book, request, reservation, hold, at, self._limits)
 
         more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
-        wanted = Wanted(book.account_id, request, Microcredits(more), self._until(within, wait))
+        wanted = Wanted(book.account_id, request, Microcredits(more), *self._until(within, wait))
         return await self._new_work(wanted, decide, meanwhile)
 
     async def commit(self, request: Commit, meanwhile: Meanwhile = nothing) -> Outcome:
@@ -183,7 +183,7 @@ class Meter:
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
             return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
 
-        wanted = Wanted(request.account_id, request, cost.amount, self._until(within, wait))
+        wanted = Wanted(request.account_id, request, cost.amount, *self._until(within, wait))
         return await self._new_work(wanted, decide, meanwhile)
 
     async def refund(self, request: RefundCharge) -> Outcome:
@@ -227,9 +227,10 @@ class Meter:
         """What a request gets again that took effect before; None if it did not."""
         return replay(self._books.receipt(account_id, request.request_id), request)
 
-    def _until(self, within: float | None, wait: Span | None) -> float:
-        """Until when a request waits for recalled credit, on the event loop's clock."""
-        return waits_until(within, self._recall_timeout if wait is None else wait / SECOND)
+    def _until(self, within: float | None, wait: Span | None) -> tuple[float, float | None]:
+        """Until when a request waits for recalled credit, and until when for a reply that is under way then: see `Wanted`."""
+        for_credit = self._recall_timeout if wait is None else wait / SECOND
+        return waits_until(within, for_credit), None if within is None else waits_until(within, within)
 
     async def _new_work(self, wanted: Wanted, decide: DecideWork, meanwhile: Meanwhile) -> Outcome:
         """Decide about work that needs credit: with what is in hand, else with what the central store leases."""

@@ -23,14 +23,17 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Work that needs credit: how much, in microcredits, whether a part of it would do, and until when it can wait for recalled
-    credit, on the event loop's clock.
+    """Work that needs credit: how much, in microcredits, and whether a part of it would do.
+
+    Until `until` it can wait for recalled credit, and until `hears_by` for a reply that is under way then (None: as long as
+    that takes). Both are on the event loop's clock.
     """
 
     account_id: AccountId
     request: Request
     amount: Microcredits
     until: float
+    hears_by: float | None
     partial: bool = False
 
 

@@ -227,7 +227,7 @@ class Sidecar:
         give_up = loop.time() + LONGEST_WAIT / 1_000_000 + _RETRY_SECONDS
         while True:
             for book in self.books:
-                if has_idle(book) or book.has_unposted or holds_on_trust(book, self._clock.boot()):
+                if has_idle(book) or book.has_unposted or book.refused or holds_on_trust(book, self._clock.boot()):
                     self.records.mark(book.account_id, Mark.UNSETTLED)
             if not self.records.any_readable(Mark.UNSETTLED) and self._exchanger.has_nothing_under_way:
                 return

@@ -38,7 +38,7 @@ from creditmeter.central.schema.rows import (
 from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.ids import AccountId, AccountKey
 from creditmeter.core.instants import Instant
-from creditmeter.core.settlement.alerting import watch
+from creditmeter.core.settlement.alerting import Watched, watch
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import mark_ready
 from creditmeter.core.settlement.setting_back import decided_now, is_set_back, set_back
@@ -194,11 +194,16 @@ async def _save_recalls(connection: AsyncConnection, ledgers: Sequence[Ledger]) 
         await notify(connection, each.account.account_id, each.changes.notified)
 
 
+async def watched_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> Watched:
+    """What the ledger changes in the account's alerts. One that fires adds a line to the ledger's history."""
+    rows = (await connection.execute(_WATCHES, {"account_id": ledger.account.account_id})).mappings()
+    return watch(ledger, dict(watch_of(row) for row in rows), last_entry)
+
+
 async def _watch_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> None:
-    """Check the account's alerts. One that fires adds a line to the ledger's history and a delivery for webhooks."""
+    """Save what changes in the account's alerts, with a delivery for webhooks for each that fires."""
     account_id = ledger.account.account_id
-    before = dict(watch_of(row) for row in (await connection.execute(_WATCHES, {"account_id": account_id})).mappings())
-    watched = watch(ledger, before, last_entry)
+    watched = await watched_alerts(connection, ledger, last_entry)
     await upsert(connection, tables.alert_watches, [watch_row(account_id, *each) for each in watched.changed.items()])
     if watched.fired:
         await connection.execute(tables.alert_deliveries.insert(), [delivery_row(each) for each in watched.fired])

@@ -1,7 +1,8 @@
 """Exchanges with sidecars: opens the accounts that a sidecar's messages are about, saves them and the answers.
 
 The reclaiming of lost sidecars' leases is here, too. An exchange shares a lock on the sidecar's row, opens the accounts of its
-messages, and saves with the ledgers the answers and the refused calls. A preview locks and saves nothing.
+messages, and saves with the ledgers the answers and the refused calls. A preview locks and saves nothing, nor does a look at
+messages that may change nothing.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, select
 
-from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers
+from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers, watched_alerts
 from creditmeter.central.decisions.administration import create_on_first_touch
 from creditmeter.central.decisions.refused_calls import put_refused_calls
 from creditmeter.central.decisions.registration import fence
@@ -20,7 +21,7 @@ from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
-from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.database import Database, takes_writes
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.listed import as_list, listed
 from creditmeter.central.schema.reading import reading
@@ -35,6 +36,7 @@ from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import NONE_SEEN, answer, reclaim_lost
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.setting_back import MOST_AHEAD
+from creditmeter.core.settlement.unchanged import answer_if_unchanged
 from creditmeter.core.values import replace
 from creditmeter.forms.answers import ANSWER
 
@@ -112,6 +114,25 @@ class Exchanges:
             replies = await self._apply(connection, messages, await self._clock.now(connection))
         return tuple(replies[message.account_id] for message in messages)
 
+    async def look(self, messages: Sequence[Message]) -> tuple[Answer | None, ...] | Fenced:
+        """The answers to those of one sidecar's messages that would change nothing if they were applied now, and None in place
+        of each other. Nothing is changed, and no lease is renewed: the messages count as not sent. A server that takes no
+        writes answers none of them.
+
+        Raises:
+            CentralUnavailable: the store did not answer.
+        """
+        async with self._database.read() as connection:
+            if not await takes_writes(connection):
+                return tuple(None for _ in messages)
+            first = messages[0]
+            fenced = await fence(connection, first.sidecar_id, first.epoch, lock=False)
+            if fenced is not None:
+                return fenced
+            topics = {each.account_id: _topic(each) for each in messages}
+            opened = await open_ledgers(connection, topics, await self._clock.now(connection), lock=False)
+            return tuple([await _looked_up(connection, opened.get(each.account_id), each) for each in messages])
+
     async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
         """The account's balance summary if this message were applied now. Nothing is changed.
 
@@ -181,6 +202,20 @@ async def _seen(connection: AsyncConnection, opened: Iterable[OpenLedger]) -> Ma
     sidecars = tables.sidecars.c
     rows = await connection.execute(select(sidecars.sidecar_id, sidecars.last_seen_at).where(sidecars.sidecar_id.in_(due)))
     return {SidecarId(name): Instant(at) for name, at in rows}
+
+
+async def _looked_up(connection: AsyncConnection, opened: OpenLedger | None, message: Message) -> Answer | None:
+    """The answer to a message that changes nothing, in alerts neither; None if it changes something. A decision that lies in
+    the future is always to be replaced.
+    """
+    if opened is None or opened.is_set_back:
+        return None
+    ledger = opened.ledger
+    answered = answer_if_unchanged(ledger, message)
+    if answered is None or not ledger.account.alerts:
+        return answered
+    watched = await watched_alerts(connection, ledger, opened.last_entry)
+    return None if watched.changed or watched.fired else answered
 
 
 async def _applied(connection: AsyncConnection, messages: Sequence[Message]) -> dict[AccountId, Reply]:

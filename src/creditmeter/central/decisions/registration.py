@@ -86,11 +86,12 @@ class Registration:
         await upsert(connection, tables.sidecars, [row])
 
 
-async def fence(connection: AsyncConnection, sidecar_id: SidecarId, epoch: int) -> Fenced | None:
+async def fence(connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, *, lock: bool = True) -> Fenced | None:
     """The reply to a message of a fenced process; None if `epoch` is the last one that was issued to the sidecar.
 
-    The sidecar's row is locked, so that no exchange of an epoch ends after the next epoch was issued. Exchanges share the lock,
-    and heartbeats do not wait for it.
+    With `lock` the sidecar's row is locked, so that no exchange of an epoch ends after the next epoch was issued. Exchanges
+    share the lock, and heartbeats do not wait for it.
     """
-    row = (await connection.execute(_SHARED_SIDECAR, {"sidecar_id": sidecar_id})).one_or_none()
+    query = _SHARED_SIDECAR if lock else _SIDECAR
+    row = (await connection.execute(query, {"sidecar_id": sidecar_id})).one_or_none()
     return None if row is not None and row.epoch == epoch else Fenced(sidecar_id)

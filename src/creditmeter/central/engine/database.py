@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import structlog
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -23,6 +23,7 @@ from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
 from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, damaged, findings_in
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
 from creditmeter.central.engine.slots import Slot, Slots
+from creditmeter.central.engine.write_lock import BEGIN_TO_WRITE
 from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -30,6 +31,7 @@ _SQLITE_READERS = 4
 """Transactions of this process that read a SQLite file at a time, beside the one that writes."""
 
 _FIRED = "creditmeter_fired"
+_IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 _log = structlog.get_logger()
 
 _Explanation: TypeAlias = Callable[[BaseException | None, str], CentralUnavailable | None]
@@ -266,6 +268,15 @@ def announce(connection: AsyncConnection, fired: LowBalance) -> None:
     connection.info[_FIRED].append(fired)
 
 
+async def takes_writes(connection: AsyncConnection) -> bool:
+    """Whether the server of this connection takes writes. A standby does not, nor one that was the primary before a failover:
+    what it shows may be old.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool((await connection.execute(_IS_READ_ONLY)).scalar_one() == "off")
+
+
 class _RolledBack(Exception):
     """A transaction is rolled back on purpose."""
 
@@ -305,7 +316,7 @@ def _sqlite_engine(url: URL, files: sqlite.OpenFiles) -> AsyncEngine:
         options = connection.get_execution_options()
         if options.get("forgets_pages", False):
             connection.exec_driver_sql("PRAGMA shrink_memory")
-        connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if options.get("read_only", False) else BEGIN_TO_WRITE)
 
     event.listen(engine.sync_engine, "begin", begin)
     return engine

@@ -17,6 +17,7 @@ from typing import Any, Self
 import aiosqlite
 
 from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.write_lock import LockingConnection
 from creditmeter.files.checkpoints import Checkpoints
 from creditmeter.files.condition import is_written_over, unwritable
 from creditmeter.files.placement import Placement
@@ -215,9 +216,9 @@ async def connect(path: Path, *, read_only: bool = False, patience_seconds: floa
 def _open(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> sqlite3.Connection:
     """Open the file for writing. Statements begin transactions, and not the driver on its own."""
     _make(path)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=LockingConnection)
     try:
-        connection.execute(f"PRAGMA busy_timeout = {patience_seconds * 1_000:.0f}")
+        connection.wait_for(patience_seconds)
         _use_wal(connection, patience_seconds)
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # `Database` has them made
         connection.execute("PRAGMA synchronous = FULL")

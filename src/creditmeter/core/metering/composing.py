@@ -61,9 +61,9 @@ def compose(
     return message, changed
 
 
-def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) -> Change:
+def accept(book: Book, message: Message, answer: Answer, trusted_until: Span | None) -> Change:
     """What an answer changes: leases are as the central store has them and may be used until `trusted_until` on the boot-time
-    clock; charges and refunds are posted.
+    clock (None: the message renewed none of them); charges and refunds are posted.
     """
     charges = tuple(
         replace(book.charges[charge.charge_id], posting=answer.postings[charge.charge_id])
@@ -78,6 +78,7 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span) ->
     posted = tuple(charge for charge in message.charges if charge.charge_id in answer.postings)
     leases = tuple(_renewed(book, terms, posted, trusted_until) for terms in answer.leases)
     leases += _over(book, message, answer)
+    leases = tuple(each for each in leases if each != book.leases.get(each.lease_id))
     return Change(book.account_id, leases=leases, charges=charges, refunds=refunds, account=answer.account)
 
 
@@ -110,6 +111,14 @@ def holds_on_trust(book: Book, boot: Span) -> bool:
     """Whether anything is held on a lease that may still be used, as far as the central store knows."""
     trusted = (lease for lease in book.leases.values() if not lease.offline and boot < lease.trusted_until)
     return any(book.held_on(lease.lease_id) for lease in trusted)
+
+
+def are_trusted(book: Book, until: Span) -> bool:
+    """Whether all that is held, idle or unposted on leases is on such as may be used for longer than until then, on the
+    boot-time clock.
+    """
+    leases = (each for each in book.leases.values() if not each.offline and each.trusted_until <= until)
+    return not any(book.held_on(each.lease_id) or book.idle_on(each) or book.unposted_on(each.lease_id) for each in leases)
 
 
 def has_unfinished(book: Book, now: Instant) -> bool:
@@ -160,7 +169,7 @@ def _refunds_with(book: Book, charges: tuple[Charge, ...]) -> tuple[Refund, ...]
     return tuple(refund for refund in book.unposted_refunds if refund.charge_id in going or book.is_posted(refund.charge_id))
 
 
-def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_until: Span) -> Lease:
+def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_until: Span | None) -> Lease:
     """A lease as the central store has it after charges were posted.
 
     Of a lease that this sidecar did not know, because the answer that brought it was lost, no more than the posted charges is
@@ -170,11 +179,13 @@ def _renewed(book: Book, terms: LeaseTerms, posted: tuple[Charge, ...], trusted_
     known = book.leases.get(terms.lease_id)
     if known is None:
         dated = terms.opened_at, terms.ends_at
-        return Lease(terms.lease_id, book.account_id, *dated, terms.limit, terms.posted, trusted_until=trusted_until)
+        renewed = trusted_until or Span(0)
+        return Lease(terms.lease_id, book.account_id, *dated, terms.limit, terms.posted, trusted_until=renewed)
     waiting = book.unposted_on(terms.lease_id) - _parts_on(terms.lease_id, posted)
     spent = Microcredits(max(known.spent, terms.posted + waiting))
     limit = Microcredits(max(terms.limit, spent))
-    return replace(known, limit=limit, spent=spent, trusted_until=trusted_until)
+    renewed = known.trusted_until if trusted_until is None else trusted_until
+    return replace(known, limit=limit, spent=spent, trusted_until=renewed)
 
 
 def _parts_on(lease_id: LeaseId, charges: tuple[Charge, ...]) -> int:
