@@ -27,6 +27,11 @@ class ManualClock:
         self._wall = Instant(self._wall + span)
         self._boot = Span(self._boot + span)
 
+    def reboot(self, down: int) -> None:
+        """Let the machine be down for so long, in microseconds, and start."""
+        self._wall = Instant(self._wall + down)
+        self._boot = Span(10_000_000)
+
     def step_wall(self, span: int) -> None:
         """Set the time of day forward or back, as an operator or a time server does."""
         self._wall = Instant(self._wall + span)

@@ -10,6 +10,7 @@ from typing import Any
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.awaited import Awaited
+from creditmeter.core.clocks import KeptTime
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.administration import (
     AccountUpdate,
@@ -59,6 +60,7 @@ from creditmeter.forms.price_lists import PRICE_LIST
 from creditmeter.forms.rate_cards import KEPT_CARD
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST, FirstReply
 from creditmeter.forms.reservations import RESERVATION
+from creditmeter.forms.times import KEPT_TIME
 
 NOON = 1_773_144_000_000_000
 
@@ -337,6 +339,9 @@ EXAMPLES: dict[str, Example] = {
     "draws": _example(DRAWS, DRAWN),
     "first_reply": _example(FIRST_REPLY, FirstReply(HELD, CHARGED, REFUNDED)),
     "grant": _example(GRANT, GIVEN),
+    "kept_time": _example(
+        KEPT_TIME, KeptTime("run", 119, Span(120), Span(121), Span(122), is_stores=False, own_steps=Span(123))
+    ),
     "labels": _example(LABELS, LABELLED),
     "lease": _example(LEASE, LEASED),
     "price_list": _example(PRICE_LIST, LISTED),

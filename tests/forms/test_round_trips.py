@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.clocks import KeptTime
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.administration import (
     AccountUpdate,
@@ -43,6 +44,7 @@ from creditmeter.forms.price_lists import packed, unpacked
 from creditmeter.forms.rate_cards import KEPT_CARD
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST, FirstReply
 from creditmeter.forms.reservations import RESERVATION
+from creditmeter.forms.times import KEPT_TIME
 from tests.journal import things
 
 _amounts = st.integers(0, 10**15).map(Microcredits)
@@ -207,6 +209,12 @@ def test_columns_of_the_central_store(
     assert ANSWERED.decode(ANSWERED.encode_text(answered)) == answered
     assert LABELS.decode(LABELS.encode_text(labels)) == labels
     assert CALENDAR_CHANGE.decode(CALENDAR_CHANGE.encode_text(change)) == change
+
+
+@given(st.builds(KeptTime, _texts, _signed, _signed, _signed, _signed, st.booleans(), _signed))
+def test_kept_times(kept: KeptTime) -> None:
+    """Of any machine."""
+    assert KEPT_TIME.decode(KEPT_TIME.encode(kept)) == kept
 
 
 @given(kept_cards, price_lists)

@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def row(number: int, change: Change) -> tuple[int, str, int, int, bytes]:
 
 def identity_row(image_seq: int) -> tuple[object, ...]:
     """Who the sidecar is, as version 3 wrote it."""
-    cells = (*astuple(Identity(HERE, 3, "", NOON)), image_seq)
+    cells = (*Identity(HERE, 3, "", NOON).cells, image_seq)
     return 1, *cells, zlib.crc32(repr(tuple(map(str, cells))).encode())
 
 

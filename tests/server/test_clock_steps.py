@@ -21,12 +21,12 @@ PATIENCE = 30 * SECOND
 
 
 @contextlib.asynccontextmanager
-async def started(data_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
-    """A program on a directory, with the patience of a default start."""
+async def started(data_dir: Path, clock: ManualClock, boot_id: str = "", **more: float) -> AsyncIterator[Services]:
+    """A program on a directory, with the patience of a default start, in a run of the machine that may have a name."""
     settings = Settings.load(
-        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2
+        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2, **more
     )
-    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
+    async with running(settings, clock, boot_id) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
         yield Services.on(program, data_dir, channel)
 
 
@@ -112,6 +112,68 @@ async def test_a_step_that_lasts_is_followed_and_holds_keep_their_time(directory
         assert services.program.sidecar.books.moment().now == clock.wall()
         clock.advance(HOUR - PATIENCE - 2 * SECOND)
         asked = metering_pb2.GetReservationRequest(reservation_id=hold.reservation.reservation_id)
+        assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 10 * CREDIT
+        clock.advance(SECOND)
+        assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_clock_that_is_wrong_at_a_start_changes_nothing(directory: Path, clock: ManualClock, step: int) -> None:
+    """The machine has run since the program did, so what the time is is known: as much later as time has passed."""
+    async with started(directory, clock, "a run of the machine") as services:
+        await services.create("acme", daily=100 * CREDIT, permanent=200 * CREDIT)
+        hold = await reserve(services, "held", 30)
+        assert await available(services) == 270
+    clock.advance(MINUTE)
+    clock.step_wall(step)
+    async with started(directory, clock, "a run of the machine") as services:
+        assert services.program.sidecar.books.moment().now == clock.wall() - step
+        assert await available(services) == 270
+        clock.advance(SECOND)
+        clock.step_wall(-step)
+        committed = await commit(services, "c", hold.reservation.reservation_id, 30)
+        assert not committed.charge.late
+        assert await available(services) == 270
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_clock_that_was_set_before_a_start_is_followed_and_holds_keep_their_time(
+    directory: Path, clock: ManualClock, step: int
+) -> None:
+    """Once that has lasted, and from the next start on at once."""
+    async with started(directory, clock, "a run of the machine") as services:
+        await services.create("acme", permanent=50 * CREDIT)
+        hold = await reserve(services, "held", 10)
+        assert await available(services) == 40
+    clock.step_wall(step)
+    async with started(directory, clock, "a run of the machine") as services:
+        for _ in range(PATIENCE // SECOND + 1):
+            await services.program.sidecar.look_after()
+            clock.advance(SECOND)
+        assert services.program.sidecar.books.moment().now == clock.wall()
+    async with started(directory, clock, "a run of the machine") as services:
+        assert services.program.sidecar.books.moment().now == clock.wall()
+        clock.advance(HOUR - PATIENCE - 2 * SECOND)
+        asked = metering_pb2.GetReservationRequest(reservation_id=hold.reservation.reservation_id)
+        assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 10 * CREDIT
+        clock.advance(SECOND)
+        assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_without_patience_a_clock_that_was_set_before_a_start_is_believed_at_once(
+    directory: Path, clock: ManualClock, step: int
+) -> None:
+    """Holds keep their time all the same."""
+    async with started(directory, clock, "a run of the machine", clock_step_patience=0) as services:
+        await services.create("acme", permanent=50 * CREDIT)
+        hold = await reserve(services, "held", 10)
+        assert await available(services) == 40
+    clock.step_wall(step)
+    async with started(directory, clock, "a run of the machine", clock_step_patience=0) as services:
+        assert services.program.sidecar.books.moment().now == clock.wall()
+        asked = metering_pb2.GetReservationRequest(reservation_id=hold.reservation.reservation_id)
+        clock.advance(HOUR - SECOND)
         assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 10 * CREDIT
         clock.advance(SECOND)
         assert (await services.metering.GetReservation(asked)).reservation.held_microcredits == 0

@@ -44,6 +44,8 @@ class Bench:
     ) -> None:
         self.clock = clock
         self.store_clock = store_clock or clock
+        self.boot_id = ""
+        self.step_patience = Span(0)
         self._directory = directory
         self._card = card
         self._central_url = central_url
@@ -53,7 +55,7 @@ class Bench:
     ) -> Sidecar:
         """Start the sidecar. Nothing is settled in the background, so that the test decides when; recalls are followed."""
         self.journal = await Journal.open(self._directory / "journal.db", new_sidecar_id())
-        self.time = SidecarClock(self.clock, Span(0))
+        self.time = SidecarClock(self.clock, self.step_patience, self.boot_id)
         self.central = CentralStore(self._central_url, self.store_clock.wall, boot=self.clock.boot)
         if self.store_clock is not self.clock:
             self.central.on_reading.append(self.time.learn)

@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from creditmeter.core.clocks import ClockStep
+from creditmeter.core.clocks import ClockStep, KeptTime
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
-from creditmeter.sidecar.clock import SidecarClock, SystemClock
+from creditmeter.sidecar.clock import SidecarClock, SystemClock, this_boot
 from tests.clocks import NOON, ManualClock
 
 PATIENCE = Span(30 * SECOND)
@@ -116,6 +116,39 @@ def test_a_process_that_is_stopped_between_two_readings_sees_no_step() -> None:
     time.wall()
     machine.stops = 1
     assert time.wall() == NOON + HOUR
+
+
+def test_what_corrects_the_machine_after_a_reboot_has_lasted(time: SidecarClock, clock: ManualClock) -> None:
+    """What it shows for a moment does not count."""
+    time.learn(Instant(NOON + HOUR), clock.boot(), clock.boot())
+    assert time.known().correction == HOUR
+    clock.step_wall(-DAY)
+    found = set()
+    for _ in range(30):
+        found.add(time.known().correction)
+        clock.advance(SECOND)
+    assert found == {HOUR}
+    assert time.known().correction == HOUR + DAY
+
+
+def test_before_an_answer_the_machines_own_time_is_known(time: SidecarClock, clock: ManualClock) -> None:
+    """With what corrected it before, and the steps that it made: they are for the next run."""
+    kept = KeptTime("before", NOON - 7, Span(0), Span(7), correction=HOUR, own_steps=MINUTE)
+    time.carry_on(kept)
+    clock.step_wall(-HOUR)
+    assert time.known() == KeptTime("", NOON - clock.boot(), Span(0), clock.boot(), HOUR, is_stores=False, own_steps=MINUTE)
+    assert time.wall() == NOON
+    clock.step_wall(DAY)
+    time.wall()
+    clock.advance(PATIENCE)
+    assert time.known().own_steps == DAY + MINUTE - HOUR
+    time.learn(NOON, clock.boot(), clock.boot())
+    assert time.known().own_steps == 0
+
+
+def test_the_run_of_this_machine_has_one_name() -> None:
+    """The same at every look."""
+    assert this_boot() == this_boot()
 
 
 def test_the_machines_clocks_go_on() -> None:

@@ -42,7 +42,8 @@ class CentralStore:
     `auto_create_plan` an unknown account is created with that plan when it is first touched. If `notifies` is false (for an
     engine that has PostgreSQL's protocol but no NOTIFY), sidecars find recalls by polling.
 
-    `on_reading` are called with each reading of the store's clock, and when that was asked and answered by `boot`.
+    `on_reading` are called with each reading of the store's clock, and when that was asked and answered by `boot`. A step of a
+    server's clock is believed when it has lasted for `step_patience`.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class CentralStore:
         *,
         notifies: bool = True,
         boot: Callable[[], Span] = lambda: Span(0),
+        step_patience: Span = Span(0),
     ) -> None:
         self.database = Database(url, notifies=notifies)
-        clock = StoreClock(now, boot)
+        clock = StoreClock(now, boot, step_patience)
         self.on_reading = clock.on_reading
         poll = ChangePoll(self.database, clock)
         can_notify = notifies and not self.database.is_sqlite

@@ -20,13 +20,15 @@ _MILLION = 1_000_000
 class ClockStep(Value, frozen=True):
     """A change of what is believed to be the time of day, other than by what passed: it was `before`, and is `after`.
 
-    With `is_first` the central store answered for the first time: `before` was this machine's own time. With `is_correction`
-    no clock was set, as far as is known: an answer showed the other machine's time more closely than those before.
+    With `is_first` the central store answered for the first time: `before` was this machine's own time. The steps that this had
+    made since the store last answered, `own_steps` microseconds together, count no more. With `is_correction` no clock was set,
+    as far as is known: an answer showed the other machine's time more closely than those before.
     """
 
     before: Instant
     after: Instant
     is_first: bool = False
+    own_steps: Span = Span(0)
     is_correction: bool = False
 
     @property
@@ -35,16 +37,62 @@ class ClockStep(Value, frozen=True):
         return Span(self.after - self.before)
 
 
+class KeptTime(Value, frozen=True):
+    """What was known of the time of day in an earlier run, in microseconds.
+
+    `offset` is its distance from the boot-time clock, known within `error` when that stood `at`. It goes on for as long as the
+    machine runs, of which `boot_id` is the name (empty: it has none). With `is_stores` it is the central store's time, else the
+    machine's own. `correction` is by how much the store's time was last ahead of the machine's wall clock. `own_steps` are the
+    steps that the machine's own time made since then, together.
+    """
+
+    boot_id: str
+    offset: int
+    error: Span
+    at: Span
+    correction: Span = Span(0)
+    is_stores: bool = True
+    own_steps: Span = Span(0)
+
+    def goes_on(self, boot_id: str, boot: Span) -> bool:
+        """Whether the machine has run since, and the boot-time clock still says the time of day."""
+        return bool(boot_id) and self.boot_id == boot_id and self.at <= boot
+
+    def error_at(self, boot: Span) -> Span:
+        """By how much the time of day may be other than the offset says, at a moment of the boot-time clock."""
+        return drifted(self.error, boot - self.at)
+
+    def is_news(self, kept: "KeptTime | None") -> bool:
+        """Whether it is worth keeping instead of `kept`: it is of another run of the machine, differs by `STEP` or more, or is
+        by as much surer.
+        """
+        if kept is None or (self.boot_id, self.is_stores) != (kept.boot_id, kept.is_stores):
+            return True
+        moved = self.offset - kept.offset, self.correction - kept.correction, self.own_steps - kept.own_steps
+        return max(map(abs, moved)) >= STEP or kept.error_at(self.at) - self.error >= STEP
+
+
+def drifted(error: Span, passed: int) -> Span:
+    """An error after so many microseconds in which the clocks may have gone apart."""
+    return Span(error + passed * DRIFT_PARTS_PER_MILLION // _MILLION)
+
+
 class HostClock:
     """The time of day of a machine, by its two clocks.
 
     A step of the wall clock is believed when it has lasted for `patience`. One reading that is wrong does nothing.
+
+    The wall clock may have been wrong before, by a known `correction`. Nobody says whether it still is. So the time of day is
+    what it shows or that corrected, and never less than is known. Of two possible times the one closer to what is known counts:
+    at first that is the earlier one, since a time that is too late ends what cannot be begun again.
     """
 
     def __init__(self, patience: Span) -> None:
         self._patience = patience
         self._offset: int | None = None
         self._least: int | None = None
+        self._correction = 0
+        self._slack = 0
         self._doubted: int | None = None
         self._doubted_since = Span(0)
 
@@ -52,22 +100,42 @@ class HostClock:
         """State, before the first reading, that it is later than `earlier`, at a moment of the boot-time clock. If the wall
         clock says less, as one does that was never set since the machine started, that has to last as well.
         """
-        self._least = earlier - boot
+        self._least = earlier - boot if self._least is None else max(self._least, earlier - boot)
+
+    def correct_by(self, correction: Span) -> None:
+        """State, before the first reading, by how much the time of day was ahead of the wall clock in an earlier run. Less than
+        `STEP` is nothing.
+        """
+        self._correction = correction if abs(correction) >= STEP else 0
+
+    def carry_on(self, kept: KeptTime, boot: Span) -> None:
+        """State, before the first reading, what the time of day was while the machine ran: another one has to last."""
+        self._offset = kept.offset if self._least is None else max(kept.offset, self._least)
+        self._slack = kept.error_at(boot)
 
     def read(self, wall: Instant, boot: Span) -> ClockStep | None:
         """Take a reading of both clocks. Returns a step that is believed from now on."""
-        seen = wall - boot
+        seen = self._likely(wall - boot)
         if self._offset is None:
             self._offset = seen if self._least is None else max(seen, self._least)
-        if abs(seen - self._offset) < STEP:
-            self._offset, self._doubted = seen, None
+        if abs(seen - self._offset) < STEP + self._slack:
+            self._offset, self._doubted, self._slack = seen, None, 0
             return None
         if self._doubted is None or abs(seen - self._doubted) >= STEP:
             self._doubted, self._doubted_since = seen, boot
         if boot - self._doubted_since < self._patience:
             return None
-        before, self._offset, self._doubted = self.at(boot), seen, None
-        return ClockStep(before, wall)
+        before, self._offset, self._doubted, self._slack = self.at(boot), seen, None, 0
+        return ClockStep(before, self.at(boot))
+
+    def _likely(self, shown: int) -> int:
+        """How far the time of day is from the boot-time clock, if the wall clock is as far from it as `shown`."""
+        known = self._least if self._offset is None else self._offset
+        if not self._correction or known is None:
+            return shown
+        both = shown, shown + self._correction
+        late_enough = [each for each in both if self._least is None or each >= self._least - STEP]
+        return min(late_enough or both, key=lambda each: abs(each - known))
 
     def at(self, boot: Span) -> Instant:
         """The time of day at a moment of the boot-time clock."""
@@ -88,6 +156,11 @@ class RemoteClock:
         self._learned_at = Span(0)
         self._first: tuple[int, Span] = 0, Span(0)
 
+    def carry_on(self, kept: KeptTime) -> None:
+        """Go on from an answer in an earlier run: the machine has run since."""
+        self._offset, self._error, self._learned_at = kept.offset, kept.error, kept.at
+        self._first = kept.offset, kept.at
+
     def learn(self, said: Instant, asked: Span, answered: Span) -> ClockStep | None:
         """Take an answer of the other machine. Returns the step that its time of day makes by it: because its clock was set, or
         because what was known of it was far from exact.
@@ -107,7 +180,7 @@ class RemoteClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether the other machine ever answered."""
+        """Whether the other machine ever answered, also if that was in an earlier run."""
         return self._offset is not None
 
     def at(self, boot: Span) -> Instant:
@@ -117,7 +190,7 @@ class RemoteClock:
 
     def error_at(self, boot: Span) -> Span:
         """By how much `at` may be wrong, in microseconds, if the other machine's clock made no step since it answered."""
-        return Span(self._error + (boot - self._learned_at) * DRIFT_PARTS_PER_MILLION // _MILLION)
+        return drifted(Span(self._error), boot - self._learned_at)
 
     @property
     def drift(self) -> float:

@@ -34,6 +34,9 @@ LONGEST_WAIT_MILLISECONDS = 500
 ROOM = 256 * 1024
 """Bytes of zeros that are kept behind a log with `keeps_room`, and half of it at least."""
 
+TRANSACTIONS_TO_LOOK = 16
+"""Transactions between two looks at how long a log is, where they are many and short."""
+
 _TRIES = 3
 """Attempts to copy the rest of a log, each after another transaction. Somebody who reads at that moment keeps the log."""
 

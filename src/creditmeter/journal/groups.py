@@ -11,6 +11,7 @@ from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.journal.index import SegmentUpdate, write_entries
+from creditmeter.journal.kept_time import read_kept_time
 from creditmeter.journal.keys import Hashes
 from creditmeter.journal.records import (
     Encoded,
@@ -178,6 +179,6 @@ def load_identity(connection: sqlite3.Connection, new: Identity) -> tuple[Identi
         put_identity(connection, new)
         return new, LogEnd()
     seq, written_at = last_written(connection)
-    identity = replace(found, clock=max(found.clock, written_at))
+    identity = replace(found, clock=max(found.clock, written_at), time=read_kept_time(connection))
     noted = read_extent(connection).log_end
     return identity, LogEnd(seq, bytes_after_image(connection), image_bytes(connection), found.clock, noted_seq=noted)

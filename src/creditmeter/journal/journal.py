@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from creditmeter.core.clocks import KeptTime
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
 from creditmeter.core.prices.rate_cards import KeptCard
-from creditmeter.files.checkpoints import Checkpoints
+from creditmeter.files.checkpoints import TRANSACTIONS_TO_LOOK, Checkpoints
 from creditmeter.files.placement import Placement
 from creditmeter.journal.archive import Archive
 from creditmeter.journal.connection import Connection, bytes_on_disk, connect, first_line, log_fault, open_to_read
@@ -41,9 +42,6 @@ from creditmeter.journal.upgrade_log import logged_progress
 
 MAX_WAITING = 10_000
 """Changes that may wait to be written. When there are as many, new work is refused as OVERLOADED."""
-
-GROUPS_TO_LOOK = 16
-"""Groups that are written between two looks at how long the log of the file is."""
 
 _Found = TypeVar("_Found")
 
@@ -73,8 +71,7 @@ class Journal:
         self._gathering = Group()
         self._writing: Group | None = None
         self._loop = asyncio.get_running_loop()
-        self._is_shared = False
-        self._is_closing = False
+        self._is_shared = self._is_closing = False
         self._failure: Callable[[], StorageUnavailable] | None = None
         self._unposted = UnpostedCharges()
         self._index = RecordIndex()
@@ -83,8 +80,7 @@ class Journal:
         self.on_written: Callable[[Change], None] = lambda _change: None
         self.set_aside: frozenset[AccountId] = frozenset()
         self._examined: asyncio.Task[Sums | None] | None = examined
-        self._is_mended = False
-        self._is_loaded = False
+        self._is_mended = self._is_loaded = False
 
     @classmethod
     async def open(cls, path: Path, new_sidecar_id: SidecarId, durability: Durability = Durability.FULL) -> Self:
@@ -97,7 +93,7 @@ class Journal:
             connection = await connect(path, durability, logged_progress())
             try:
                 identity, end = await connection.run(load_identity, Identity(new_sidecar_id))
-                checkpoints = Checkpoints(path, every=GROUPS_TO_LOOK, keeps_room=True)
+                checkpoints = Checkpoints(path, every=TRANSACTIONS_TO_LOOK, keeps_room=True)
                 reading = open_to_read(path)
             except sqlite3.Error as error:
                 await connection.close()
@@ -196,14 +192,23 @@ class Journal:
         """
         return await self._read(read_rate_cards)
 
+    def keep_time(self, known: KeptTime) -> None:
+        """Keep what is known of the time of day, with the group that is written next. Nothing is kept after a failed write, or
+        once the journal is closed.
+        """
+        if self._failure is None and not self._is_closing:
+            self._identity = replace(self._identity, time=known)
+            self._gathering.identity = self.identity
+            self._wake()
+
     async def put_identity(self, identity: Identity) -> None:
-        """Write the sidecar's identity, and wait until it is on disk.
+        """Write the sidecar's identity, and wait until it is on disk. The clock and the time stay what they are.
 
         Raises:
             StorageUnavailable: it could not be written.
         """
         self.check()
-        self._identity = identity
+        self._identity = replace(identity, time=self._identity.time)
         self._gathering.identity = self.identity
         await self.durable()
 
@@ -320,11 +325,10 @@ class Journal:
         Raises:
             FileMissing: one was.
         """
-        try:
-            self._check_placement()
-        except FileMissing as error:
-            self.refuse(error.path)
-            raise
+        lost = self.placement.missing()
+        if lost is not None:
+            self.refuse(lost)
+            raise FileMissing(lost)
 
     def refuse(self, lost: Path) -> None:
         """Refuse everything from now on, as after a failed write, because a file that must be there is not."""

@@ -3,13 +3,15 @@
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, TypeVar
 
+from creditmeter.core.clocks import KeptTime
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.forms.rate_cards import KEPT_CARD
+from creditmeter.journal.kept_time import put_kept_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,20 @@ IDENTITY = "sidecar_id, epoch, pending_nonce, clock, image_seq, image_parts, log
 @dataclass(frozen=True, slots=True)
 class Identity:
     """The sidecar's identity: its id, the epoch that the central store issued, the nonce of a registration whose answer may
-    have been lost, and the highest reading of the clock that is on disk.
+    have been lost, and the highest reading of the clock that is on disk. `time` is what is known of the time of day, if
+    anything is: it has a row of its own (`kept_time.py`).
     """
 
     sidecar_id: SidecarId
     epoch: int = 0
     pending_nonce: str = ""
     clock: Instant = Instant(0)
+    time: KeptTime | None = None
+
+    @property
+    def cells(self) -> tuple[str, int, str, int]:
+        """What of it stands in the row of the identity."""
+        return self.sidecar_id, self.epoch, self.pending_nonce, self.clock
 
 
 class Extent(NamedTuple):
@@ -87,10 +96,14 @@ class Extent(NamedTuple):
 
 
 def put_identity(connection: sqlite3.Connection, identity: Identity) -> None:
-    """Write who the sidecar is. How far the other tables go stays; what is on disk of the log is counted anew."""
+    """Write who the sidecar is, and what it knows of the time. How far the other tables go stays; what is on disk of the log is
+    counted anew.
+    """
     extent = read_extent(connection)
     (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM records").fetchone()
     _put(connection, identity, extent._replace(log_end=max(extent.log_end, last)))
+    if identity.time is not None:
+        put_kept_time(connection, identity.time)
 
 
 def put_extent(connection: sqlite3.Connection, image_seq: int | None = None) -> None:
@@ -113,14 +126,15 @@ def read_extent(connection: sqlite3.Connection) -> Extent:
 
 
 def _put(connection: sqlite3.Connection, identity: Identity, extent: Extent) -> None:
-    cells = (*astuple(identity), *extent, _checksum(identity, *extent))
+    cells = (*identity.cells, *extent, _checksum(identity, *extent))
     connection.execute(f"INSERT OR REPLACE INTO identity (id, {IDENTITY}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)", cells)  # noqa: S608
 
 
 def read_identity(
     connection: sqlite3.Connection, kept: Iterable[str] = ("records", "image"), columns: str = IDENTITY
 ) -> Identity | None:
-    """Who the sidecar is; None in a new file. The tables `kept` have what it did under this identity.
+    """Who the sidecar is, without what it knew of the time; None in a new file. The tables `kept` have what it did under this
+    identity.
 
     Raises:
         RowUnreadable: it is not what was written, or is gone from a file that has other rows.
@@ -163,7 +177,7 @@ def _identity(*cells: object) -> Identity:
 
 def _checksum(identity: Identity, *extent: object) -> int:
     """The CRC-32 of the row."""
-    cells = *astuple(identity), *extent
+    cells = *identity.cells, *extent
     return zlib.crc32(repr(tuple(map(str, cells))).encode())
 
 

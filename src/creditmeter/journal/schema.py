@@ -8,7 +8,8 @@ acknowledged and can still change. The other records are looked up by the index 
 Every record and every part of the image has a checksum over its number, its account, its moment and its body (`records.py`). A
 row that is gone leaves no checksum that is wrong, so `identity` says how many rows there must be: `image_parts` of the image,
 `set_aside` of `quarantine` (`quarantine.py`), and `log_end`, a record that was on disk when `identity` was last written. The
-index can be made anew, so its segments have a checksum of their own, and a sum of their entries (`reindexing.py`).
+index can be made anew, so its segments have a checksum of their own, and a sum of their entries (`reindexing.py`). What is
+known of the time has a table that is made when it is first written (`kept_time.py`).
 """
 
 from collections.abc import Callable

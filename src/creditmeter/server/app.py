@@ -30,7 +30,7 @@ from creditmeter.server.permissions import Access, GroupUnusable
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
 from creditmeter.sidecar.card_keeper import CardChanged
-from creditmeter.sidecar.clock import Clock, SidecarClock, SystemClock
+from creditmeter.sidecar.clock import Clock, SidecarClock, SystemClock, this_boot
 from creditmeter.sidecar.exchanger import SidecarFenced
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.sidecar.status import Condition
@@ -47,7 +47,7 @@ OBJECTS_BETWEEN_COLLECTIONS = 20_000
 _log = structlog.get_logger()
 
 
-def serve(settings: Settings, clock: Clock | None = None) -> int:
+def serve(settings: Settings) -> int:
     """Run a sidecar until it is asked to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
 
     Raises:
@@ -55,7 +55,7 @@ def serve(settings: Settings, clock: Clock | None = None) -> int:
     """
     configure_logging(settings.log_level.value)
     with asyncio.Runner(loop_factory=_event_loop) as runner:
-        return runner.run(_serve(settings, clock or SystemClock()))
+        return runner.run(_serve(settings))
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
@@ -66,10 +66,10 @@ def _event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _serve(settings: Settings, clock: Clock) -> int:
+async def _serve(settings: Settings) -> int:
     stop = StopRequest()
     stop.make_on_signals()
-    async with running(settings, clock) as program:
+    async with running(settings, SystemClock(), this_boot()) as program:
         program.sidecar.add_condition_listener(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
         shown = {"metrics": program.metrics_address} if program.metrics_address else {}
         print(json.dumps({"event": "ready", "addresses": program.addresses} | shown), flush=True)  # noqa: T201 - the ready line
@@ -136,8 +136,9 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, machine: Clock) -> AsyncIterator[Program]:
-    """Run a sidecar that listens while the block runs, by the clocks of this machine, and stop it afterwards.
+async def running(settings: Settings, machine: Clock, boot_id: str = "") -> AsyncIterator[Program]:
+    """Run a sidecar that listens while the block runs, by the clocks of this machine, and stop it afterwards. `boot_id` is the
+    name of the machine's run; without one nothing is known of its boot-time clock from before.
 
     Raises:
         StartupError: it cannot start.
@@ -145,7 +146,7 @@ async def running(settings: Settings, machine: Clock) -> AsyncIterator[Program]:
     card = opening.load_rate_card(settings.rate_card)
     webhook = opening.open_webhook(settings)
     opening.own_socket(settings)
-    clock = SidecarClock(machine, Span(int(settings.clock_step_patience * SECOND)))
+    clock = SidecarClock(machine, Span(int(settings.clock_step_patience * SECOND)), boot_id)
     store = opening.central_store(settings, clock)
     with opening.locked_files(settings) as locked:
         async with (

@@ -144,8 +144,8 @@ class Settings(BaseModel):
     clock_step_patience: Duration = setting(
         30.0,
         "TIME",
-        "How long a step of this machine's clock must last until it is believed; 0 believes it at once. It counts for an"
-        " embedded central store, and until another one has answered.",
+        "How long a step of the central store's clock must last until it is believed; 0 believes it at once. An embedded"
+        " store's clock is this machine's, and so is the time until another one has answered.",
         ge=0,
         le=3_600,
     )

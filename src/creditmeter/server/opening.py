@@ -177,9 +177,10 @@ def central_store(settings: Settings, clock: SidecarClock) -> CentralStore:
         StartupError: the setting is no address of a store.
     """
     own = clock.host_time if settings.central_url.startswith("sqlite") else None
-    notifies = settings.recall is RecallBy.NOTIFY
+    plan, notifies = _plan(settings.auto_create_plan), settings.recall is RecallBy.NOTIFY
+    patience = Span(int(settings.clock_step_patience * _SECOND))
     try:
-        store = CentralStore(settings.central_url, own, _plan(settings.auto_create_plan), notifies=notifies, boot=clock.boot)
+        store = CentralStore(settings.central_url, own, plan, notifies=notifies, boot=clock.boot, step_patience=patience)
     except CentralMisconfigured as error:
         raise StartupError(settings.problem("central", str(error)), MISUNDERSTOOD) from error
     if own is None:

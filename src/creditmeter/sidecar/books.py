@@ -39,6 +39,7 @@ class Books:
         self._now = journal.identity.clock
         self._longest_hold = longest_hold
         self._shift = 0
+        self._is_loaded = False
         self._is_answered = False
         self._may_go_back = False
         journal.on_written = self._let_go
@@ -64,6 +65,7 @@ class Books:
             book.let_go(change)
 
         await self._journal.load(apply)
+        self._is_loaded = True
         self.changes += 1
         self._records.put_in_quarantine(self._journal.set_aside)
         for listener in self.on_quarantine:
@@ -88,20 +90,20 @@ class Books:
         now = self._clock.wall()
         if now >= self._now or self._may_go_back:
             self._now, self._may_go_back = now, False
-        if self._shift and not self._journal.has_failed:
+        if self._shift and self._is_loaded and not self._journal.has_failed:
             self._shift_deadlines()
-        if self._is_answered and not self._journal.has_failed:
+        if self._is_answered and self._is_loaded and not self._journal.has_failed:
             self._bound_deadlines()
         return Moment(self._now, self._clock.boot())
 
     def note_step(self, step: ClockStep) -> None:
-        """Note a step of the time of day. By it no hold ends earlier or later, unless that was this machine's own before. Then
-        the last run may have gone by a clock that was ahead, and none has longer left than a hold may have.
+        """Note a step of the time of day. By it no hold ends earlier or later. The first answer of the central store moves no
+        deadline either: those are of the store's time, once the steps of this machine's own clock are undone. But the last run
+        may have gone by a clock that was ahead, so from then on none has longer left than a hold may have.
         """
         self._may_go_back = True
         self._is_answered = self._is_answered or step.is_first
-        if not step.is_first:
-            self._shift += step.length
+        self._shift += -step.own_steps if step.is_first else step.length
 
     def _shift_deadlines(self) -> None:
         by, self._shift = Span(self._shift), 0

@@ -24,7 +24,7 @@ from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark, UnansweredMessage
 from creditmeter.sidecar.books import Books
-from creditmeter.sidecar.clock import Clock
+from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.contact import Attempt, Contact
 from creditmeter.sidecar.exchange_plan import AccountReply, InHand, WaitingRequest
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
@@ -54,7 +54,7 @@ class Exchanger:
         books: Books,
         journal: Journal,
         central: CentralStore,
-        clock: Clock,
+        clock: SidecarClock,
         planner: ExchangePlanner,
         settings: ExchangeSettings,
         on_fenced: Callable[[], None],
@@ -75,7 +75,7 @@ class Exchanger:
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
         self._least = LeastClock(Span(settings.lease_ttl + settings.max_hold_lifetime + HOUR))
-        self.surely()
+        self._least.read(clock.surely(), clock.boot())
 
     def is_busy(self, account_id: AccountId) -> bool:
         """Whether a message about this account is under way."""

@@ -42,6 +42,7 @@ from creditmeter.sidecar.reporter import Reporter
 from creditmeter.sidecar.rhythm import ExchangeSettings, Rhythm
 from creditmeter.sidecar.settler import Settler
 from creditmeter.sidecar.status import CentralContact, Condition, ObservedCondition, Status, tally
+from creditmeter.sidecar.time_keeper import TimeKeeper
 from creditmeter.sidecar.upkeep import Upkeep
 
 _RETRY_SECONDS = 0.01
@@ -74,8 +75,6 @@ class Sidecar:
     ) -> None:
         self._journal = journal
         self._clock = clock
-        clock.not_before(journal.identity.clock)
-        self._started = Moment(clock.wall(), clock.boot())
         self._limits = limits
         self._rhythm = rhythm
         self._condition = ObservedCondition()
@@ -88,7 +87,8 @@ class Sidecar:
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock, limits.max_hold_lifetime)
-        clock.on_step.append(self.books.note_step)
+        self._time_keeper = TimeKeeper(journal, clock, self.books)
+        self._started = Moment(clock.wall(), clock.boot())
         self._planner = ExchangePlanner(self.records, PATIENCE_SECONDS if central.database.is_sqlite else None)
         settings = ExchangeSettings(rhythm.lease_ttl, limits.max_hold_lifetime, rhythm.settlement_batch)
         self._exchanger = Exchanger(self.records, self.books, journal, central, clock, self._planner, settings, self._on_fenced)
@@ -213,6 +213,7 @@ class Sidecar:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._time_keeper.keep(is_last=True)
         return not self.records.quarantine and not any(book.has_unposted for book in self.books)
 
     async def _return_all(self) -> None:
@@ -301,7 +302,7 @@ class Sidecar:
         """One round of housekeeping: look for files that are gone, recover if the journal failed, then tidy if there may be
         anything to do. What fails is done in the next round.
         """
-        self._clock.look()
+        self._time_keeper.look()
         try:
             self._check_files()
             if self._journal.has_failed:

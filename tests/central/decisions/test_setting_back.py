@@ -22,6 +22,8 @@ from sqlalchemy import select
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
@@ -37,8 +39,10 @@ from tests.central.accounts import (
     history,
     lines,
     opened,
+    put_plan,
     refund,
     remaining,
+    update,
     void,
 )
 from tests.central.peer import Peer
@@ -234,6 +238,85 @@ async def recall_deadlines(store: CentralStore) -> list[int]:
     """When the needs that wait stop waiting."""
     async with store.database.read() as connection:
         return list((await connection.execute(select(tables.recalls.c.deadline))).scalars())
+
+
+async def test_credit_behind_a_lease_of_a_day_to_come_may_end(
+    store: CentralStore, clock: ManualClock, here: Peer, elsewhere: Peer
+) -> None:
+    """What was given for today was behind it, ends before it is charged, and is kept for it."""
+    await opened(store, monthly=30)
+    await give(store, "for today", 20, GrantKind.DAILY)
+    clock.step_wall(2 * DAY)
+    await here.exchange(need=20)
+    made = here.charge("ahead", 20)
+    clock.step_wall(-2 * DAY)
+    paid = [await elsewhere.exchange(need=30)]
+    await elsewhere.exchange(elsewhere.charge("all", paid[0].granted))
+    clock.advance(DAY)
+    posting = (await here.exchange(made)).postings[made.charge_id]
+    assert posting.covered + posting.uncovered == 20
+
+
+async def test_a_charge_is_posted_whatever_is_behind_it(
+    store: CentralStore, clock: ManualClock, here: Peer, elsewhere: Peer
+) -> None:
+    """A void while the clock was ahead took what was out: the rest is excess, and the account goes on."""
+    await opened(store, daily=5)
+    first = await give(store, "first", 20)
+    await elsewhere.exchange(elsewhere.charge("of today", 0, excess=5), leases=())
+    await here.exchange(need=9)
+    await here.holds(9)
+    made = here.charge("held", 9)
+    clock.advance(SECOND)
+    clock.step_wall(2 * DAY)
+    await void(store, first.grant_id)
+    clock.step_wall(-2 * DAY)
+    posting = (await here.exchange(made)).postings[made.charge_id]
+    assert (posting.covered + posting.uncovered, posting.debt) == (9, 0)
+    await give(store, "more", 3)
+    assert (await here.exchange(need=3)).granted == 3
+
+
+async def test_alerts_fire_at_the_real_time(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """That one fired at a moment to come does not silence it until then."""
+    await opened(store, daily=10)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)),)))
+    clock.step_wall(400 * DAY)
+    await here.exchange(here.charge("ahead", 0, excess=8), leases=())
+    clock.step_wall(-400 * DAY)
+    for number in range(3):
+        await here.exchange(here.charge(f"c{number}", 0, excess=8), leases=())
+        clock.advance(DAY)
+    assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == 4
+
+
+async def test_a_grant_that_was_used_up_begins_now(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """Whenever something of it is refunded, it is there."""
+    await opened(store)
+    clock.step_wall(400 * DAY)
+    await give(store, "bought", 7)
+    made = here.charge("ahead", 0, excess=7)
+    await here.exchange(made)
+    clock.step_wall(-400 * DAY)
+    await balance_summary(store)
+    await refund(store, made.charge_id)
+    assert await remaining(store) == (0, 0, 7)
+
+
+async def test_what_was_changed_while_ahead_may_be_changed_again(store: CentralStore, clock: ManualClock) -> None:
+    """A plan counts from the next period on, also the same one; the time zone need not rest for 400 days."""
+    await opened(store, daily=5)
+    clock.step_wall(400 * DAY)
+    await put_plan(store, f"plan of {ACME}", 9)
+    await update(store, "zone", AccountUpdate(time_zone="Asia/Tokyo"))
+    clock.step_wall(-400 * DAY)
+    await put_plan(store, f"plan of {ACME}", 9)
+    await update(store, "again", AccountUpdate(time_zone="UTC"))
+    clock.advance(DAY)
+    assert (await remaining(store))[0] == 9
+    await put_plan(store, f"plan of {ACME}", 2)
+    clock.advance(450 * DAY)
+    assert (await remaining(store))[0] == 2
 
 
 async def test_balances_in_the_past(store: CentralStore, clock: ManualClock, here: Peer) -> None:

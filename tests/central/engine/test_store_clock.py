@@ -1,10 +1,12 @@
 """Readings of the central store's clock."""
 
 import pytest
+from sqlalchemy import text
 
+from creditmeter.central.engine import clock as engine_clock
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.database import Database
-from creditmeter.core.instants import SECOND, Instant, Span
+from creditmeter.core.instants import DAY, HOUR, SECOND, Instant, Span
 from tests.clocks import NOON, ManualClock
 
 pytestmark = pytest.mark.both_engines
@@ -42,3 +44,32 @@ async def test_a_servers_own_clock_is_told_too(postgres_url: str) -> None:
     finally:
         await database.close()
     assert told == [said]
+
+
+@pytest.mark.parametrize("step", [-400 * DAY, -HOUR, HOUR, 400 * DAY])
+async def test_a_step_of_a_server_has_to_last(
+    new_central_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """What it says for a moment only is not believed. What it goes on saying is, once that has lasted."""
+    read = StoreClock(None, clock.boot, Span(30 * SECOND))
+    database = Database(new_central_url)
+
+    async def reading() -> Instant:
+        monkeypatch.setattr(engine_clock, "_SERVER_NOW", text(f"SELECT {clock.wall()}"))
+        async with database.read() as connection:
+            return await read.now(connection)
+
+    try:
+        assert await reading() == NOON
+        clock.step_wall(step)
+        assert await reading() == NOON
+        clock.step_wall(-step)
+        clock.advance(SECOND)
+        assert await reading() == NOON + SECOND
+        clock.step_wall(step)
+        clock.advance(SECOND)
+        assert await reading() == NOON + 2 * SECOND
+        clock.advance(30 * SECOND)
+        assert await reading() == NOON + 32 * SECOND + step
+    finally:
+        await database.close()

@@ -42,6 +42,7 @@ from creditmeter.core.refusals import (
 )
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import recall_everything
+from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from creditmeter.core.values import replace
 
 NO_EARLIER = Instant(0)
@@ -140,10 +141,12 @@ class Administration:
     async def put_plan(self, plan: Plan) -> Plan:
         """Create or change a plan. A change counts for each account from its next period on. Repeating it changes nothing."""
         async with self._database.write() as connection:
-            latest = await _latest_plan(connection, plan.plan_id)
+            now = await self._clock.now(connection)
+            await _replace_versions_to_come(connection, plan, now)
+            latest = await _latest_plan(connection, plan.plan_id, Instant(now + MOST_AHEAD))
             if latest is not None and latest[0] == plan:
                 return plan
-            effective_at = await self._clock.now(connection) if latest else NO_EARLIER
+            effective_at = now if latest else NO_EARLIER
             row = {
                 "plan_id": plan.plan_id,
                 "effective_at": max(effective_at, latest[1] + 1) if latest else effective_at,
@@ -233,10 +236,21 @@ async def _find_account(connection: AsyncConnection, account_id: AccountId) -> A
     return None if row is None else account_of(row)
 
 
-async def _latest_plan(connection: AsyncConnection, plan_id: PlanId) -> tuple[Plan, Instant] | None:
-    """A plan as it is now, and when it became so; None if there is no such plan."""
+async def _replace_versions_to_come(connection: AsyncConnection, plan: Plan, now: Instant) -> None:
+    """Replace the versions of a plan that were put while the clock was ahead: they would count later than this one."""
+    plans = tables.plans
+    to_come = plans.update().where(plans.c.plan_id == plan.plan_id, plans.c.effective_at > now + MOST_AHEAD)
+    await connection.execute(to_come.values(daily_microcredits=plan.daily, monthly_microcredits=plan.monthly))
+
+
+async def _latest_plan(
+    connection: AsyncConnection, plan_id: PlanId, until: Instant | None = None
+) -> tuple[Plan, Instant] | None:
+    """The last version of a plan, or the last one that counts at `until`, and since when it counts; None if there is none."""
     plans = tables.plans
     query = select(plans).where(plans.c.plan_id == plan_id).order_by(plans.c.effective_at.desc()).limit(1)
+    if until is not None:
+        query = query.where(plans.c.effective_at <= until)
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         return None

@@ -17,7 +17,7 @@ from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.deliveries import Delivery
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import account_key
-from creditmeter.core.instants import DAY, MINUTE, Instant, Span
+from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, Span
 from creditmeter.forms.events import low_balance_event
 
 KEPT_FOR = Span(4 * DAY)
@@ -29,7 +29,7 @@ MOST_AT_ONCE = 1_000
 DAMAGED_FOR = DAY
 """A delivery that cannot be read is tried again after this long, so that it does not hold up the others."""
 
-LONGEST_REST = Span(2 * DAY)
+LONGEST_REST = Span(DAY + HOUR)
 """No delivery rests for so long before it is due again."""
 
 _deliveries = tables.alert_deliveries
@@ -93,8 +93,8 @@ class Deliveries:
             await connection.execute(delete(_deliveries).where(*mine))
 
     async def drop_old(self, surely: Instant) -> int:
-        """Drop deliveries that were due `KEPT_FOR` ago or earlier, at most `MOST_AT_ONCE`. Returns how many were dropped. It is
-        as late as `surely` at least, also if the clock is ahead.
+        """Drop deliveries that were due `KEPT_FOR` ago or earlier, at most `MOST_AT_ONCE`. Returns how many were dropped. The
+        time is not taken for later than `surely`, also if the clock is ahead.
         """
         place = tuple_(_deliveries.c.account_id, _deliveries.c.delivery_id)
         async with self._database.read() as connection:
@@ -108,7 +108,9 @@ class Deliveries:
 
 
 def _is_due(now: Instant) -> ColumnElement[bool]:
-    """A delivery is due. That of an alert that fired, or was tried, while the clock was ahead is due at once."""
+    """A delivery is due. That of an alert that fired while the clock was ahead is due at once, and one that was tried then is
+    due if it would rest for too long.
+    """
     due_at, is_new = _deliveries.c.due_at, _deliveries.c.attempts == 0
     return (due_at <= now) | (is_new & (due_at > now + MINUTE)) | (due_at > now + LONGEST_REST)
 

@@ -205,6 +205,7 @@ _HAS_BEGUN = _grants.effective_at + literal_column("0") <= bindparam("now")
 _OUT_OF_TIME = or_(
     tables.HAS_CREDIT & (_grants.effective_at > bindparam("now")),
     (_grants.lapsed_microcredits > 0) & (_grants.expires_at > bindparam("now")),
+    _grants.period_key.is_(None) & (_grants.effective_at == _grants.created_at) & (_grants.effective_at > bindparam("now")),
 )
 
 

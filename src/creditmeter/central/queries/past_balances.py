@@ -21,7 +21,13 @@ from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.balance_days import IS_DAY, IS_IN_ORDER, KIND_COLUMNS, balance_day_row, put_balance_days
+from creditmeter.central.schema.balance_days import (
+    IS_IN_ORDER,
+    KIND_COLUMNS,
+    SETTING_BACK,
+    balance_day_row,
+    put_balance_days,
+)
 from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.grants import GrantKind
@@ -59,7 +65,6 @@ _LAST_DAY = (
 _LAST_LINE = select(func.min(_days.last_entry)).where(
     _days.account_id == bindparam("account"), _days.starts_at > bindparam("at"), IS_IN_ORDER
 )
-_SETTING_BACK = select(_days.starts_at).where(_days.account_id == bindparam("account"), ~IS_DAY).limit(1)
 _NO_END = 2**63 - 1
 _YET_TO_COME = InvalidRequest((("at", "must not be later than now, by the central store's clock"),))
 
@@ -86,7 +91,7 @@ class PastBalances:
                 return _YET_TO_COME
             found, day = await _start(connection, account_id, at)
             of_account = {"account": account_id, "at": at}
-            if (await connection.execute(_SETTING_BACK, of_account)).first() is not None:
+            if (await connection.execute(SETTING_BACK, of_account)).first() is not None:
                 return await _sum_of_all(connection, of_account, found)
         while True:
             async with self._database.read() as connection:

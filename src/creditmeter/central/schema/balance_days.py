@@ -37,6 +37,9 @@ _setting_back = tables.balance_days.alias("setting_back").c
 IS_DAY = _days.starts_at % DAY == 0
 """A row is of a day, and not of a moment to which a clock was set back that was ahead."""
 
+SETTING_BACK = select(_days.starts_at).where(_days.account_id == bindparam("account"), ~IS_DAY).limit(1)
+"""A row of a moment to which the clock of an account was set back."""
+
 IS_IN_ORDER = IS_DAY & ~exists().where(
     _setting_back.account_id == _days.account_id,
     _setting_back.starts_at % DAY != 0,
@@ -91,5 +94,7 @@ async def _left(connection: AsyncConnection, account_id: AccountId, last_entry: 
 
 
 async def _was_ahead(connection: AsyncConnection, account_id: AccountId, day: Instant) -> bool:
-    """Whether a line of history is of this day or later. No line up to the last row of a day is."""
+    """Whether a line of history is of this day or later, because a clock was set back. No line up to the row of a day is."""
+    if (await connection.execute(SETTING_BACK, {"account": account_id})).first() is None:
+        return False
     return (await connection.execute(_FROM_DAY_ON, {"account": account_id, "day": day})).first() is not None

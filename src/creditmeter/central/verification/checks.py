@@ -265,10 +265,18 @@ def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now
         elif not lease.closed:
             leases.append(lease)
     sound = [grant for grant in (read(grant_of, row) for row in grants) if isinstance(grant, Grant)]
-    out, latest = 0, max((now, *(each.opened_at for each in leases)))
-    for lease in sorted(leases, key=lambda each: each.opened_at, reverse=True):
+    for lease in leases:
         if lease.held + lease.unposted > lease.out:
             yield f"lease {lease.lease_id} has {lease.out} out and more than that held and unposted"
+    yield from _lacking([each for each in leases if each.opened_at <= now], sound, now)
+    if any(each.opened_at > now for each in leases):
+        yield from _lacking(leases, sound, now)
+
+
+def _lacking(leases: list[OutLease], sound: list[Grant], now: Instant) -> Iterator[str]:
+    """Problems of these leases that have more out than the credit behind them."""
+    out, latest = 0, max((now, *(each.opened_at for each in leases)))
+    for lease in sorted(leases, key=lambda each: each.opened_at, reverse=True):
         out += lease.out
         behind = sum(grant.remaining for grant in alive_between(sound, min(lease.opened_at, now), latest))
         if out > behind:

@@ -69,13 +69,14 @@ class Schedule(Value, frozen=True):
         return end_of_day(self.calendar, moment)
 
     def moved(self, calendar: Calendar, now: Instant) -> "Schedule | TimeZoneChangeTooSoon":
-        """The schedule with this calendar from now on; a refusal if the last change was too recent.
+        """The schedule with this calendar from now on; a refusal if the last change was too recent. One that lies in the future
+        was made by a clock that was ahead.
 
         The present calendar may be named at any time: it changes nothing.
         """
         if calendar == self.calendar:
             return self
-        if self.change is not None and now < self.change.may_change_at:
+        if self.change is not None and self.change.changed_at <= now < self.change.may_change_at:
             return TimeZoneChangeTooSoon(self.change.may_change_at)
         day, month = self.day_at(now), self.month_at(now)
         longer_day = Period(day.key, day.starts_at, end_of_day(calendar, day.ends_at))

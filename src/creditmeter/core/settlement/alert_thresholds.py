@@ -68,7 +68,8 @@ def look(
     """The state of an alert after the levels of a transaction, and the measure at which it fired; None if it did not fire.
 
     `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
-    than at the level before, it stays above its threshold and waits for a fall.
+    than at the level before, it stays above its threshold and waits for a fall. That it fired in the future, by a clock that
+    was ahead, does not count.
     """
     watch, fired = before, None
     last = before.waits_at if before else None
@@ -77,7 +78,7 @@ def look(
         measure = Measure(level.left, Microcredits(level.plan_given + most))
         low, fell = is_low(alert, measure), last is None or level.left < last
         was_above, fired_at = (watch.is_above, watch.fired_at) if watch else (False, None)
-        if low and fell and was_above and (fired_at is None or fired_at < period_starts_at):
+        if low and fell and was_above and (fired_at is None or not period_starts_at <= fired_at <= now):
             fired_at, fired = now, measure
         waits = low and was_above and not fell
         watch = Watch(not low or waits, period_starts_at, most, fired_at, level.left if waits else None)

@@ -325,7 +325,7 @@ class Ledger:
         for grant in sorted(self.grants.values(), key=draw_key):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at
-                out = sum(lease.out for lease in self.leases.values() if lease.opened_at < end)
+                out = sum(lease.out for lease in self.leases.values() if lease.opened_at < end or lease.opened_at > self.now)
                 amount = Microcredits(max(0, grant.remaining - out))
                 if amount and grant.voided_at is not None:
                     self._take_back(grant, amount)

@@ -19,6 +19,9 @@ LONGEST_WAIT = Span(6 * HOUR)
 GIVE_UP_AFTER = Span(3 * DAY)
 """Counted from when it happened."""
 
+LEAST_ATTEMPTS = 8
+"""So many are made in any case: the clock may be ahead during one. They take 5 hours at least."""
+
 LONGEST_TIMEOUT_SECONDS = 60.0
 """The most that an attempt may take."""
 
@@ -49,8 +52,8 @@ def outcome_of(status: int) -> DeliveryOutcome:
 
 
 def next_attempt(happened_at: Instant, attempted_at: Instant, attempt: int, jitter_percent: int) -> Instant | None:
-    """When to try again after attempt number `attempt` failed; None if that would be too late. The wait is stretched or cut to
-    `jitter_percent` of itself.
+    """When to try again after attempt number `attempt` failed; None if that would be too late, however often it was tried. The
+    wait is stretched or cut to `jitter_percent` of itself.
     """
     wait = FIRST_WAIT
     for _ in range(attempt - 1):
@@ -58,7 +61,7 @@ def next_attempt(happened_at: Instant, attempted_at: Instant, attempt: int, jitt
         if wait == LONGEST_WAIT:
             break
     at = Instant(attempted_at + wait * jitter_percent // 100)
-    return at if at <= happened_at + GIVE_UP_AFTER else None
+    return at if at <= happened_at + GIVE_UP_AFTER or attempt < LEAST_ATTEMPTS else None
 
 
 def signature(key: bytes, message_id: str, timestamp: int, body: str) -> str:
