@@ -112,14 +112,14 @@ class Machine:
         self._world = world
         self.name = name
         self.clock = MachineClock(world, clock_error)
-        self.time = SidecarClock(self.clock, STEP_PATIENCE)
+        self.boots = 0
+        self.time = self._new_time()
         self.disk = Disk(self._mishap, self._access, self.crash)
         self.link = Link(world, name, self.awake, self.clock.boot, self._learn)
         self.state = State.DOWN
         self.sidecar: Sidecar | None = None
         self.in_flight = 0
         self.asked = 0
-        self.boots = 0
         self.told_off = 0
         """By how many microseconds the store's clock was off when it was last read for this machine."""
         self.told_within = Span(0)
@@ -128,6 +128,10 @@ class Machine:
         self._awake = asyncio.Event()
         self._awake.set()
         self._tasks: dict[asyncio.Task[Any], None] = {}
+
+    def _new_time(self) -> SidecarClock:
+        """The clock of a new run of the sidecar."""
+        return SidecarClock(self.clock, STEP_PATIENCE, f"{self.name} {self.boots}")
 
     @property
     def is_serving(self) -> bool:
@@ -170,7 +174,7 @@ class Machine:
             heartbeat=HEARTBEAT_SECONDS,
             rate_cards=RATE_CARDS_SECONDS,
         )
-        self.time = SidecarClock(self.clock, STEP_PATIENCE)
+        self.time = self._new_time()
         sidecar = Sidecar(journal, self.link.store, self.time, world.card, LIMITS, rhythm)
         await sidecar.start()
         self.sidecar = sidecar

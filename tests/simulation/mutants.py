@@ -8,24 +8,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from creditmeter.central.decisions import exchanges
+from creditmeter.central.decisions import accounts, exchanges, touching
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit import grants, leases
 from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
-from creditmeter.core.credit.messages import Reply
+from creditmeter.core.credit.messages import Answer, Message, Reply
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
-from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.settlement import answering, ledger, posting
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
 from creditmeter.journal import journal, records
-from creditmeter.sidecar import exchanger, meter
+from creditmeter.sidecar import books, exchanger, meter
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
@@ -153,8 +153,24 @@ def _reclaim_at_once(one: Ledger, lease: Any, message: Any, renewed: Callable[..
     return replace(renewed(one, lease, message), reclaim_at=one.now)
 
 
-def _nothing_to_reclaim(_ledger: Ledger, _surely: Instant | None) -> None:
+def _nothing_to_reclaim(*_: Any) -> None:
     return None
+
+
+def _reclaim_by_one_reading(one: Ledger, *_: Any) -> None:
+    answering.reclaim_lost(one, None)
+
+
+def _answer_by_one_reading(one: Ledger, message: Message, *_: Any) -> Answer:
+    return answering.answer(one, replace(message, surely=None))
+
+
+def _latest_so_far(now: Instant, decided_at: Instant) -> Instant:
+    return max(now, decided_at)
+
+
+def _deadlines_as_they_are(book: Book, *_: Any) -> Change:
+    return Change(book.account_id)
 
 
 def _recall_ignored(_planner: ExchangePlanner, _account_id: Any) -> None:
@@ -169,7 +185,6 @@ MUTANTS = {
     "ended days": Mutant(
         "what is out on leases of ended days does not count",
         _available_without(lambda lease, now: lease.ends_at <= now),
-        found_by=12,
     ),
     "idle is free": Mutant(
         "idle credit on leases can be leased again",
@@ -178,7 +193,7 @@ MUTANTS = {
     "drawn when posted": Mutant(
         "a charge draws on what is usable when it is posted, not when it was authorised",
         ((posting, "_draw_part", _draw_now),),
-        found_by=10,
+        found_by=1,
     ),
     "drawn in any order": Mutant(
         "a charge draws on the last grant first",
@@ -187,17 +202,17 @@ MUTANTS = {
     "lapsed at once": Mutant(
         "a grant lapses at its end, though a charge of that day may still come",
         ((Ledger, "lapse", _lapse_at_once),),
-        found_by=18,
+        found_by=10,
     ),
     "voided to nothing": Mutant(
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
-        found_by=18,
+        found_by=10,
     ),
     "voided comes back": Mutant(
         "what returns to a voided grant is not taken back",
         ((ledger, "surplus", _nothing_to_take_back),),
-        found_by=21,
+        found_by=27,
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
@@ -217,7 +232,7 @@ MUTANTS = {
     "receipts ignored": Mutant(
         "a sidecar decides a repeated request anew",
         ((meter, "replay", lambda _book, _request: None),),
-        found_by=1,
+        found_by=2,
     ),
     "refunded twice": Mutant(
         "a sidecar decides refunds of charges that are the store's to refund",
@@ -227,7 +242,7 @@ MUTANTS = {
     "nothing restated": Mutant(
         "a sidecar sends nothing about its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
-        found_by=6,
+        found_by=7,
     ),
     "acknowledged early": Mutant(
         "a sidecar acknowledges before it is on disk",
@@ -237,7 +252,7 @@ MUTANTS = {
     "leases unwritten": Mutant(
         "the journal does not keep what was spent and given back of a lease",
         _unwritten(leases=()),
-        found_by=8,
+        found_by=2,
     ),
     "charges unwritten": Mutant(
         "the journal does not keep charges",
@@ -251,7 +266,7 @@ MUTANTS = {
     "sent only once": Mutant(
         "a charge that was sent is not sent again, though it may not have arrived",
         ((exchanger, "compose", _compose_once),),
-        found_by=2,
+        found_by=7,
     ),
     "held for ever": Mutant(
         "the deadline of a hold is not judged",
@@ -265,10 +280,12 @@ MUTANTS = {
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",
         ((Lease, "authorises", _authorises_without_renewal),),
+        found_by=7,
     ),
     "reclaimed at once": Mutant(
         "a lease is reclaimed while it may still be used",
         ((answering, "_renewed", _reclaim_at_once),),
+        found_by=6,
     ),
     "never reclaimed": Mutant(
         "what a lost sidecar had is lost, too",
@@ -278,6 +295,22 @@ MUTANTS = {
     "recalls ignored": Mutant(
         "a sidecar does not give back what others wait for",
         ((ExchangePlanner, "recall", _recall_ignored),),
+        found_by=3,
+    ),
+    "reclaimed by one reading": Mutant(
+        "leases are reclaimed by what the store's clock says, also if that is wrong for a moment",
+        ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (exchanges, "answer", _answer_by_one_reading)),
+        found_by=22,
+    ),
+    "never back": Mutant(
+        "an account's time never goes back, also if its last decision lies in the future",
+        ((accounts, "decided_now", _latest_so_far), (touching, "decided_now", _latest_so_far)),
+        found_by=18,
+    ),
+    "held until the future": Mutant(
+        "a hold that was placed by a clock that was ahead keeps its deadline over a restart",
+        ((books, "bound_deadlines", _deadlines_as_they_are),),
+        found_by=133,
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",
