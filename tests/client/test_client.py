@@ -32,7 +32,7 @@ def data_dir() -> Iterator[Path]:
 async def sidecar(data_dir: Path) -> AsyncIterator[str]:
     """A sidecar in this process that lets an account have one open reservation; gives its address."""
     settings = Settings.load(
-        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, max_open_reservations=1, shutdown_grace=1
+        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, max_open_reservations=1, shutdown_grace=0.2
     )
     async with running(settings, SystemClock()):
         yield settings.socket_address

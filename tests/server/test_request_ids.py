@@ -53,7 +53,7 @@ async def sidecar(data_dir: Path, central: Path, clock: ManualClock) -> AsyncIte
         central=f"sqlite:///{central}",
         enable_admin=True,
         settle_interval=60,
-        shutdown_grace=1,
+        shutdown_grace=0.2,
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
         yield Services.on(program, data_dir, channel)
