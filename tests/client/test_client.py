@@ -1,6 +1,7 @@
 """The client against a real sidecar on its socket."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -39,8 +40,9 @@ async def sidecar(data_dir: Path) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def client(data_dir: Path) -> AsyncIterator[Client]:
+async def client(data_dir: Path, migrated_file: Path) -> AsyncIterator[Client]:
     """A client, and an account `ada` with 10 credits."""
+    shutil.copyfile(migrated_file, data_dir / "central.db")
     async with sidecar(data_dir) as address, Client(address) as connected:
         account = admin_pb2.Account(account_id="ada")
         await call(connected.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))

@@ -80,7 +80,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def services(
-    data_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    migrated_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Services]:
     """A running program that exports metrics and delivers alerts to a webhook."""
     monkeypatch.setattr("creditmeter.sidecar.alerts.courier.INTERVAL_SECONDS", 0.01)
@@ -88,7 +88,7 @@ async def services(
     settings = Settings.load(
         None,
         listen=("127.0.0.1:0",),
-        data_dir=data_dir,
+        data_dir=migrated_dir,
         enable_admin=True,
         settle_interval=0.02,
         shutdown_grace=0.2,
@@ -97,7 +97,7 @@ async def services(
         alert_webhook_secret=SECRET,
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
-        yield Services.on(program, data_dir, channel)
+        yield Services.on(program, migrated_dir, channel)
 
 
 def charge(request_id: str, amount: int, account_id: str = "alice") -> metering_pb2.ChargeRequest:

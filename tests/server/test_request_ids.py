@@ -60,9 +60,9 @@ async def sidecar(data_dir: Path, central: Path, clock: ManualClock) -> AsyncIte
 
 
 @pytest.fixture
-async def first(data_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
+async def first(migrated_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
     """A sidecar, and alice with credit."""
-    async with sidecar(data_dir / "1", data_dir / "central.db", clock) as services:
+    async with sidecar(migrated_dir / "1", migrated_dir / "central.db", clock) as services:
         await services.create("alice", permanent=1_000 * CREDIT)
         yield services
 
