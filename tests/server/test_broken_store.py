@@ -46,6 +46,11 @@ class Connections:
             connection.execute(self._when_opened)
         return connection
 
+    @property
+    def are_open(self) -> bool:
+        """Whether the sidecar has opened any."""
+        return bool(self._open)
+
     async def set(self, pragma: str) -> None:
         """Set this for all of them, each between two transactions: the pages that one of those may have added count."""
         self._when_opened = pragma
@@ -73,7 +78,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
 @pytest.fixture
 async def leased(connections: Connections, services: Services) -> AsyncIterator[Services]:
     """A sidecar with credit in hand for one account, and none for another."""
-    assert connections
+    assert connections.are_open
     await services.create("alice", permanent=1_000)
     await services.create("bob", permanent=1_000)
     await services.metering.Reserve(reserve("first", "alice", 10))

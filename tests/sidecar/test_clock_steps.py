@@ -1,5 +1,6 @@
 """Two sidecars and a central store whose clocks are set, with time that passes for all of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,3 +107,37 @@ async def test_sidecars_agree_on_midnight(fleet: Fleet) -> None:
     await fleet.passes(MINUTE)
     assert isinstance(await reserve(fleet.two, "new day", 4), Done)
     assert isinstance(await reserve(fleet.one, "new day", 4), Done)
+
+
+@pytest.mark.parametrize(("step", "left"), [(75 * MINUTE, 7), (DAY, 10), (2 * DAY, 10), (400 * DAY, 10)])
+async def test_a_store_that_was_ahead(fleet: Fleet, step: int, left: int) -> None:
+    """All that it brought is undone half a minute after it is right again, and what was held through it is charged once."""
+    await fleet.one.account(daily=10)
+    await fleet.passes(MINUTE)
+    fleet.store.step_wall(step)
+    await fleet.passes(MINUTE)
+    hold = await held(fleet.one, "ahead", 3)
+    await fleet.one.sidecar.settle()
+    fleet.store.step_wall(-step)
+    await fleet.passes(20 * SECOND, every=5 * SECOND)
+    assert isinstance(await reserve(fleet.two, "all of today", left), Done)
+    assert not isinstance(await reserve(fleet.two, "more", 1, within=0), Done)
+    assert isinstance(await commit(fleet.one, "c", hold, 3), Done)
+    while fleet.one.sidecar.books.open(hold.account_id).has_unposted:
+        await fleet.one.sidecar.settle()
+        await asyncio.sleep(0)  # another message about the account may be under way
+    assert sum(each.lease.out for each in await fleet.one.central.listing.leases(10)) == credits(left)
+
+
+async def test_a_lease_of_a_day_to_come_authorises_nothing(fleet: Fleet) -> None:
+    """Its sidecar does not reach the store meanwhile: it has today's credit only, once that answers again."""
+    await fleet.one.account(daily=10)
+    fleet.store.step_wall(DAY)
+    await commit(fleet.one, "c", await held(fleet.one, "ahead", 3), 3)
+    fleet.store.step_wall(-DAY)
+    await fleet.passes(20 * SECOND, every=5 * SECOND)
+    await commit(fleet.one, "d", await held(fleet.one, "all of today", 10), 10)
+    assert not isinstance(await reserve(fleet.one, "more", 1, within=0), Done)
+    await fleet.passes(12 * HOUR, every=HOUR)
+    assert isinstance(await reserve(fleet.one, "what is left of tomorrow", 7), Done)
+    assert not isinstance(await reserve(fleet.one, "more", 1, within=0), Done)

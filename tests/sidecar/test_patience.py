@@ -11,7 +11,7 @@ import pytest
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import DAY
-from creditmeter.core.metering.composing import idle_of_ended_days
+from creditmeter.core.metering.composing import idle_of_other_days
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.sidecar.patience import Patience
 from creditmeter.sidecar.reader import Balance
@@ -96,7 +96,7 @@ async def test_a_balance_before_which_credit_is_to_return(slow: Bench, clock: Ma
     assert balance.stale
     slow.wire.is_open.set()
     await slow.sidecar._exchanger.one_finished()
-    assert not idle_of_ended_days(slow.sidecar.books.open(ACCOUNT), slow.sidecar.books.moment().now)
+    assert not idle_of_other_days(slow.sidecar.books.open(ACCOUNT), slow.sidecar.books.moment().now)
 
 
 async def test_patience_that_is_used_up_bit_by_bit() -> None:

@@ -135,7 +135,7 @@ class LeaseKeeper:
         if book.held or (book.leases and is_used):
             yield Span(record.reported_at + self._lease_ttl // 2)
         if is_used:
-            yield from (_boot_of(at, lease.ends_at) for lease in idle_leases(book))
+            yield from (_boot_of(at, lease.ends_at) if lease.runs(at.now) else at.boot for lease in idle_leases(book))
 
 
 def _is_used(record: AccountRecord, boot: Span) -> bool:

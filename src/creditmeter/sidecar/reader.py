@@ -20,7 +20,7 @@ from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, account_key, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book
-from creditmeter.core.metering.composing import Envelope, compose, idle_of_ended_days
+from creditmeter.core.metering.composing import Envelope, compose, idle_of_other_days
 from creditmeter.core.metering.offline import with_later_resets
 from creditmeter.core.prices.explaining import ExplainedCharge, explained_charge
 from creditmeter.core.prices.price_table import PriceLine, PricePosition, PriceTable
@@ -346,9 +346,9 @@ class Reader:
         now = self._books.moment().now
         self._books.expire(book, now)
         patience = self._exchanger.patience()
-        while idle_of_ended_days(book, now) and self._exchanger.is_busy(account_id):
+        while idle_of_other_days(book, now) and self._exchanger.is_busy(account_id):
             await self._exchanger.exchange_next(account_id, patience)
-        if idle_of_ended_days(book, now):
+        if idle_of_other_days(book, now):
             await self._exchanger.exchange_next(account_id, patience)
 
     def _book_of(self, made_id: str) -> Book | None:

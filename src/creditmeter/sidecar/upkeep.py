@@ -36,12 +36,12 @@ class Upkeep:
             await self._prune()
 
     async def _prune(self) -> None:
-        """Prune what nothing at the central store needs any more.
+        """Prune what nothing at the central store needs any more, however long the clock is ahead.
 
         Without the right to do so nothing is pruned, and the log says so once.
         """
         try:
-            deleted = await self._central.pruning.prune()
+            deleted = await self._central.pruning.prune(self._exchanger.surely())
         except CentralUnavailable as error:
             if not is_refused(error):
                 raise

@@ -45,7 +45,9 @@ class _HistoryTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryTy
     VOIDED if its grant was voided. In mode GOODWILL the amount is 0 and a GRANTED entry follows.
     """
     HISTORY_TYPE_LAPSED: _HistoryType.ValueType  # 4
-    """A grant ended; what was left of it is subtracted."""
+    """A grant ended; what was left of it is subtracted. A positive amount was subtracted too early, by a clock that was
+    ahead, and is there again.
+    """
     HISTORY_TYPE_VOIDED: _HistoryType.ValueType  # 5
     """A grant was voided, or credit returned to a voided grant; what was taken back is subtracted."""
     HISTORY_TYPE_WRITTEN_OFF: _HistoryType.ValueType  # 6
@@ -71,7 +73,9 @@ HISTORY_TYPE_REFUNDED: HistoryType.ValueType  # 3
 VOIDED if its grant was voided. In mode GOODWILL the amount is 0 and a GRANTED entry follows.
 """
 HISTORY_TYPE_LAPSED: HistoryType.ValueType  # 4
-"""A grant ended; what was left of it is subtracted."""
+"""A grant ended; what was left of it is subtracted. A positive amount was subtracted too early, by a clock that was
+ahead, and is there again.
+"""
 HISTORY_TYPE_VOIDED: HistoryType.ValueType  # 5
 """A grant was voided, or credit returned to a voided grant; what was taken back is subtracted."""
 HISTORY_TYPE_WRITTEN_OFF: HistoryType.ValueType  # 6

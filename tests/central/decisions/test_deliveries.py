@@ -10,7 +10,7 @@ from creditmeter.central.decisions.deliveries import DAMAGED_FOR, KEPT_FOR, MOST
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import MINUTE, SECOND, Instant
+from creditmeter.core.instants import DAY, MINUTE, SECOND, Instant
 from tests.central.accounts import count
 from tests.clocks import NOON, ManualClock
 
@@ -130,10 +130,31 @@ async def test_what_nobody_delivers_is_dropped(store: CentralStore, clock: Manua
     """Some at a time, once it has been due for days; what is tried again and again is not old."""
     await fill(store, number)
     clock.advance(KEPT_FOR - 1)
-    assert await store.deliveries.drop_old() == 0
+    assert await store.deliveries.drop_old(clock.wall()) == 0
     (tried,) = await store.deliveries.claim(1, MINUTE)
     await store.deliveries.postpone(tried, Instant(clock.wall() + SECOND))
     clock.advance(number)
-    dropped = [await store.deliveries.drop_old() for _ in range(3)]
+    dropped = [await store.deliveries.drop_old(clock.wall()) for _ in range(3)]
     assert dropped == [min(number - 1, MOST_AT_ONCE), max(0, number - 1 - MOST_AT_ONCE), 0]
     assert await count(store, "alert_deliveries") == 1
+
+
+async def test_a_clock_that_is_ahead_drops_nothing(store: CentralStore, clock: ManualClock) -> None:
+    """Whoever drops says as late as it surely is."""
+    await fill(store, 2)
+    surely = clock.wall()
+    clock.step_wall(400 * DAY)
+    assert await store.deliveries.drop_old(surely) == 0
+    assert await store.deliveries.drop_old(clock.wall()) == 2
+
+
+async def test_what_fired_while_the_clock_was_ahead(store: CentralStore, clock: ManualClock) -> None:
+    """It is due at once, and tried again as soon as any other, though that moment is said to be far."""
+    clock.step_wall(400 * DAY)
+    await fill(store, 1)
+    clock.step_wall(-400 * DAY)
+    assert await claim(store.deliveries) == ["a00000"]
+    assert await claim(store.deliveries) == []
+    async with store.database.write() as connection:
+        await connection.execute(tables.alert_deliveries.update().values(due_at=clock.wall() + 400 * DAY))
+    assert await claim(store.deliveries) == ["a00000"]

@@ -29,7 +29,7 @@ from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.credit.messages import Fenced, RefusedCall, Registered
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, RequestId, SidecarId
-from creditmeter.core.instants import DAY, HOUR, SECOND, Instant
+from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from creditmeter.core.refusals import RequestIdReused
 from creditmeter.core.values import replace
 from tests.central.accounts import ACME, available, count, done, give, giving, giving_back, lines, opened, posted, refund
@@ -75,6 +75,19 @@ async def test_closed_leases_go_a_week_after_their_end(store: CentralStore, here
     await beat(here)
     assert "leases" not in await store.pruning.prune()
     assert await count(store, "leases") == 1
+
+
+async def test_a_clock_that_is_ahead_prunes_nothing(store: CentralStore, here: Peer, clock: ManualClock) -> None:
+    """It goes by what the time surely is, as the sidecar says."""
+    await opened(store, permanent=20)
+    await here.exchange(need=8)
+    clock.advance(DAY)
+    await here.exchange(need=4, leases=())
+    surely = clock.wall()
+    await pass_days(store, clock, 400)
+    assert await store.pruning.prune(surely) == {}
+    clock.advance(MINUTE)
+    assert (await store.pruning.prune(clock.wall()))["leases"] == 1
 
 
 async def test_a_late_charge_on_a_pruned_lease_is_excess(store: CentralStore, here: Peer, clock: ManualClock) -> None:

@@ -23,7 +23,7 @@ from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.ids import AccountId, PlanId
-from creditmeter.core.instants import DAY, HOUR, SECOND
+from creditmeter.core.instants import DAY, HOUR, SECOND, Instant
 from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
 from tests.central.peer import Peer
@@ -232,7 +232,7 @@ async def test_alerts_fire_and_are_delivered(
     await sidecars.deliveries.postpone(delivery, clock.wall())
     (delivery,) = await sidecars.deliveries.claim(9, HOUR)
     await sidecars.deliveries.finish(delivery)
-    assert await sidecars.deliveries.drop_old() == 0
+    assert await sidecars.deliveries.drop_old(Instant(0)) == 0
     assert await count(owner, "alert_deliveries") == 0
     await ready.grant(Access(admin=True))
     await update(sidecars, "none", AccountUpdate(alerts=()))

@@ -336,7 +336,7 @@ def test_only_a_live_lease_is_held_on(now: Instant, boot: int, missing: int) -> 
 
 def test_the_lease_that_ends_first_is_used_first() -> None:
     """Part by part, each with the moment at which it was authorised."""
-    longer = lease(at("11 00:00"), 20)
+    longer = replace(lease(at("11 00:00"), 20), opened_at=START)
     it = book(longer, lease(START, 4))
     request = Reserve(RequestId("q"), ACCOUNT, amount=mc(7))
     decided = metering.reserve(it, request, hold(7), clocks(START), RESERVATION, LIMITS)

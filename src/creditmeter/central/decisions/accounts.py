@@ -41,12 +41,18 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alerting import watch
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import mark_ready
+from creditmeter.core.settlement.setting_back import decided_now, is_set_back, set_back
 
 _SAVED = "balance_microcredits", "last_entry", "summed_entry", "decided_at", "debt_microcredits", "to_come_microcredits"
 _SAVE_ACCOUNT = (
     update(tables.accounts)
     .where(tables.accounts.c.account_id == bindparam("of_account"))
     .values({name: bindparam(name) for name in _SAVED})
+)
+_MOVE_GRANT = (
+    update(tables.grants)
+    .where(tables.grants.c.account_id == bindparam("of_account"), tables.grants.c.grant_id == bindparam("of_grant"))
+    .values(effective_at=bindparam("begins_at"), created_at=bindparam("begins_at"))
 )
 _INSERT_REFUND, _INSERT_ENTRY = tables.refunds.insert(), tables.history.insert()
 _WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id == bindparam("account_id"))
@@ -77,6 +83,19 @@ class OpenLedger:
             await _watch_alerts(connection, ledger, self.last_entry)
         await begin_day(connection, ledger.account.account_id, self.last_entry, self.decided_at, ledger.now)
 
+    @property
+    def is_set_back(self) -> bool:
+        """Whether the account's last decision lay in the future."""
+        return is_set_back(self.ledger.now, self.decided_at)
+
+    def moved_grants(self) -> list[Row]:
+        """The grants that begin at another moment than before, because the clock was wrong."""
+        before = {each.grant_id: each.effective_at for each in self.sums.loaded}
+        changed = self.ledger.changes.grants.values()
+        moved = (each for each in changed if before.get(each.grant_id, each.effective_at) != each.effective_at)
+        account_id = self.ledger.account.account_id
+        return [{"of_account": account_id, "of_grant": each.grant_id, "begins_at": each.effective_at} for each in moved]
+
     async def totals(self, connection: AsyncConnection) -> Row:
         """The running totals of the account's row."""
         last_entry = self.last_entry + len(self.ledger.changes.entries)
@@ -104,6 +123,9 @@ async def save_ledgers(connection: AsyncConnection, opened: Sequence[OpenLedger]
     grants = [grant_row(account_id, each, now) for account_id, now, changed in changes for each in changed.grants.values()]
     leases = [lease_row(account_id, each) for account_id, _, changed in changes for each in changed.leases.values()]
     await upsert(connection, tables.grants, grants)
+    moved = [row for each in opened if each.is_set_back for row in each.moved_grants()]
+    if moved:
+        await connection.execute_for_each(_MOVE_GRANT, moved)
     await upsert(connection, tables.leases, leases)
     await upsert(connection, tables.charges, [charge_row(each) for one in ledgers for each in one.changes.charges.values()])
     refunds = [refund_row(each) for one in ledgers for each in one.changes.refunds.values()]
@@ -123,21 +145,24 @@ async def open_ledgers(
 ) -> dict[AccountId, OpenLedger]:
     """The ledgers of those of these accounts that there are, in the order of their ids.
 
-    The `now` of each is the given one, or the moment of the account's last decision if that is later. With `lock` the accounts
-    stay locked until the transaction ends.
+    The `now` of each is the given one, or the moment of the account's last decision if that is a little later. If it is much
+    later, the clock was wrong then, and the ledger is set back. With `lock` the accounts stay locked until the transaction
+    ends.
     """
     query = _accounts_query(connection.dialect.name, lock=lock)
     rows = (await connection.execute(query, as_list("accounts", ((each,) for each in topics)))).mappings().all()
     by_now: dict[Instant, list[RowMapping]] = defaultdict(list)
     for row in rows:
         with reading(row["account_id"], "the row of accounts"):
-            by_now[max(now, row["decided_at"])].append(row)
+            by_now[decided_now(now, row["decided_at"])].append(row)
     opened: dict[AccountId, OpenLedger] = {}
     for at, some in by_now.items():
         loaded = await load_contents(connection, [(row, topics[row["account_id"]]) for row in some], at)
         for row, (contents, sums) in zip(some, loaded, strict=True):
             with reading(row["account_id"], "a row"):
                 ledger = Ledger(contents, at)
+                if is_set_back(at, row["decided_at"]):
+                    set_back(ledger, row["decided_at"])
             opened[row["account_id"]] = OpenLedger(ledger, row["last_entry"], row["decided_at"], sums)
     return {row["account_id"]: opened[row["account_id"]] for row in rows}
 

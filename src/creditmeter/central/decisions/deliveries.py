@@ -17,7 +17,7 @@ from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.deliveries import Delivery
 from creditmeter.core.credit.low_balance import LowBalance
 from creditmeter.core.ids import account_key
-from creditmeter.core.instants import DAY, Instant, Span
+from creditmeter.core.instants import DAY, MINUTE, Instant, Span
 from creditmeter.forms.events import low_balance_event
 
 KEPT_FOR = Span(4 * DAY)
@@ -28,6 +28,9 @@ MOST_AT_ONCE = 1_000
 
 DAMAGED_FOR = DAY
 """A delivery that cannot be read is tried again after this long, so that it does not hold up the others."""
+
+LONGEST_REST = Span(2 * DAY)
+"""No delivery rests for so long before it is due again."""
 
 _deliveries = tables.alert_deliveries
 _log = structlog.get_logger()
@@ -58,12 +61,12 @@ class Deliveries:
         A first look takes no lock, since mostly nothing is due.
         """
         async with self._database.read() as connection:
-            is_due = _deliveries.c.due_at <= await self._clock.now(connection)
+            is_due = _is_due(await self._clock.now(connection))
             if (await connection.execute(select(_deliveries.c.due_at).where(is_due).limit(1))).first() is None:
                 return []
         async with self._database.write() as connection:
             now = await self._clock.now(connection)
-            due = select(_deliveries).where(_deliveries.c.due_at <= now).order_by(_deliveries.c.due_at).limit(limit)
+            due = select(_deliveries).where(_is_due(now)).order_by(_deliveries.c.due_at).limit(limit)
             found = (await connection.execute(due.with_for_update(skip_locked=True))).mappings().all()
             claimed = []
             for row in found:
@@ -89,17 +92,25 @@ class Deliveries:
         async with self._database.write() as connection:
             await connection.execute(delete(_deliveries).where(*mine))
 
-    async def drop_old(self) -> int:
-        """Drop deliveries that were due `KEPT_FOR` ago or earlier, at most `MOST_AT_ONCE`. Returns how many were dropped."""
+    async def drop_old(self, surely: Instant) -> int:
+        """Drop deliveries that were due `KEPT_FOR` ago or earlier, at most `MOST_AT_ONCE`. Returns how many were dropped. It is
+        as late as `surely` at least, also if the clock is ahead.
+        """
         place = tuple_(_deliveries.c.account_id, _deliveries.c.delivery_id)
         async with self._database.read() as connection:
-            end = await self._clock.now(connection) - KEPT_FOR
+            end = min(surely, await self._clock.now(connection)) - KEPT_FOR
             old = select(_deliveries.c.account_id, _deliveries.c.delivery_id).where(_deliveries.c.due_at <= end)
             if (await connection.execute(old.limit(1))).first() is None:
                 return 0
         async with self._database.write() as connection:
             dropped = await connection.execute(delete(_deliveries).where(place.in_(old.limit(MOST_AT_ONCE))))
             return dropped.rowcount
+
+
+def _is_due(now: Instant) -> ColumnElement[bool]:
+    """A delivery is due. That of an alert that fired, or was tried, while the clock was ahead is due at once."""
+    due_at, is_new = _deliveries.c.due_at, _deliveries.c.attempts == 0
+    return (due_at <= now) | (is_new & (due_at > now + MINUTE)) | (due_at > now + LONGEST_REST)
 
 
 def _place(row: RowMapping) -> tuple[ColumnElement[bool], ...]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     literal,
     literal_column,
+    or_,
     select,
     true,
     tuple_,
@@ -36,6 +37,7 @@ from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.loading import covers_draws, draw_bound
+from creditmeter.core.settlement.setting_back import is_set_back
 
 FIRST_GRANTS = 8
 """Permanent grants of the first load: nearly always enough."""
@@ -64,13 +66,14 @@ async def load_grants(
 
     They are: the grants of the running periods; DAILY, MONTHLY and voided grants that have credit left; those that have begun
     since the last decision; the grants that a refund may give credit back to; and, of the PERMANENT grants that have credit
-    left, the first in the order of deduction, as many as cover the draws. Grants that have not begun are left out.
+    left, the first in the order of deduction, as many as cover the draws. Grants that have not begun are left out, but where a
+    clock that was ahead had them drawn on or lapse.
     """
     found: dict[AccountId, _Found] = {}
     lacking: Sequence[Asked] = asked
     limit = FIRST_GRANTS + max(each.topic.listed for each in asked)
     while lacking:
-        rows = await _rows(connection, lacking, charges, now, limit)
+        rows = await _rows(connection, lacking, charges, leases, now, limit)
         for each in lacking:
             loaded = _Found.of(rows[each.account_id], limit)
             if loaded.is_all or _covers(loaded.first, each, charges, leases, now):
@@ -122,20 +125,32 @@ def _covers(
 
 
 async def _rows(
-    connection: AsyncConnection, asked: Iterable[Asked], charges: Mapping[AccountId, Sequence[Charge]], now: Instant, limit: int
+    connection: AsyncConnection,
+    asked: Iterable[Asked],
+    charges: Mapping[AccountId, Sequence[Charge]],
+    leases: Mapping[AccountId, Sequence[OutLease]],
+    now: Instant,
+    limit: int,
 ) -> Mapping[AccountId, list[RowMapping]]:
     """The rows of the grants of accounts: of the permanent ones that have credit left, the first `limit`."""
     accounts = [(each.account_id,) for each in asked]
     running = [(each.account_id, key) for each in asked for key in _running(each, now)]
     named = [(each.account_id, name) for each in asked for name in _named(each, charges.get(each.account_id, ()))]
     values: Row = {"now": now, "limit": limit, **as_list("accounts", accounts), **as_list("running", running)}
-    if named:
-        values |= as_list("grants", named)
-    query = _grants_query(connection.dialect.name, some_are_named=bool(named))
+    ahead = [(each.account_id,) for each in asked if _was_ahead(each, leases.get(each.account_id, ()), now)]
+    lists = {name: rows for name, rows in (("grants", named), ("ahead", ahead)) if rows}
+    for name, rows in lists.items():
+        values |= as_list(name, rows)
+    query = _grants_query(connection.dialect.name, frozenset(lists))
     found: dict[AccountId, list[RowMapping]] = defaultdict(list)
     for row in (await connection.execute(query, values)).mappings():
         found[row["account_id"]].append(row)
     return found
+
+
+def _was_ahead(asked: Asked, leases: Iterable[OutLease], now: Instant) -> bool:
+    """Whether an earlier decision was taken, or a lease that is still open was opened, by a clock that was ahead."""
+    return is_set_back(now, asked.row["decided_at"]) or any(each.opened_at > now for each in leases)
 
 
 def _running(asked: Asked, now: Instant) -> tuple[str, str]:
@@ -187,10 +202,16 @@ _GIVEN = select(*sum_of("given", _grants.amount_microcredits - _grants.voided_mi
 _HAS_BEGUN = _grants.effective_at + literal_column("0") <= bindparam("now")
 
 
+_OUT_OF_TIME = or_(
+    tables.HAS_CREDIT & (_grants.effective_at > bindparam("now")),
+    (_grants.lapsed_microcredits > 0) & (_grants.expires_at > bindparam("now")),
+)
+
+
 @cache
-def _grants_query(dialect: str, *, some_are_named: bool) -> CompoundSelect[Any]:
+def _grants_query(dialect: str, lists: frozenset[str]) -> CompoundSelect[Any]:
     """A union with one query for each way in which a grant can matter. One condition for all would read every grant of the
-    accounts.
+    accounts. `lists` are those of the lists "grants" and "ahead" that name any.
     """
     others = select(tables.grants, literal(0).label("in_order"))
     of_accounts = others.where(_grants.account_id.in_(listed(dialect, "accounts").rows()))
@@ -201,7 +222,8 @@ def _grants_query(dialect: str, *, some_are_named: bool) -> CompoundSelect[Any]:
         of_accounts.where(tables.IS_TO_COME, _grants.effective_at <= bindparam("now")),
         of_accounts.where(tables.IS_VOIDED_WITH_CREDIT),
         others.where(by_period),
-        *([others.where(by_name)] if some_are_named else []),
+        *([others.where(by_name)] if "grants" in lists else []),
+        *([others.where(_grants.account_id.in_(listed(dialect, "ahead").rows()), _OUT_OF_TIME)] if "ahead" in lists else []),
         _first_of_each(dialect),
     ]
     return union_all(*found)

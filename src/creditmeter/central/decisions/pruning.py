@@ -87,11 +87,11 @@ class Pruning:
         self._database = database
         self._clock = clock
 
-    async def prune(self) -> Mapping[str, int]:
+    async def prune(self, surely: Instant | None = None) -> Mapping[str, int]:
         """Do a round, if one is due and no other sidecar does it. Returns how many rows of which tables were deleted.
 
         Only a sidecar that is steady may call it: one in touch with the store for so long that every other sidecar must have
-        sent a message as well.
+        sent a message as well. It says as how late the time is taken at most: `surely`.
 
         Raises:
             CentralUnavailable: the store did not answer. What is left is pruned by a later round.
@@ -100,12 +100,13 @@ class Pruning:
         if begun is None:
             return {}
         now, place = begun
+        as_of = now if surely is None else min(now, surely)
         deleted: dict[str, int] = {}
-        for old in _old_rows(now):
+        for old in _old_rows(as_of):
             async with self._database.write() as connection:
                 count = await _delete_batch(connection, old)
             deleted[old.table.name] = self._counted(old.table, count)
-        looked_at, count = await self._prune_answers(now, place)
+        looked_at, count = await self._prune_answers(as_of, place)
         deleted[tables.exchanges.name] = self._counted(tables.exchanges, count)
         has_more = looked_at == MOST_LOOKED_AT or MOST_AT_ONCE in deleted.values()
         if has_more:

@@ -21,6 +21,7 @@ from creditmeter.core.credit.grants import Grant
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.ledger import Ledger
+from creditmeter.core.settlement.setting_back import is_set_back
 
 _grants = tables.grants.c
 _OF_ACCOUNT = _grants.account_id == bindparam("account")
@@ -64,18 +65,26 @@ class RunningSums:
             await connection.execute(_MARK_ANEW, values)
         elif self.has_begun:
             await connection.execute(_MARK_BEGUN, values)
-        before = {each.grant_id: each.remaining for each in self.loaded}
-        later = (each for each in ledger.changes.grants.values() if each.effective_at > ledger.now)
-        more = sum(each.remaining - before.get(each.grant_id, 0) for each in later)
+        before = {each.grant_id: _left_later(each, ledger.now) for each in self.loaded}
+        changed = ledger.changes.grants.values()
+        more = sum(_left_later(each, ledger.now) - before.get(each.grant_id, 0) for each in changed)
         return {"debt_microcredits": ledger.debt, "to_come_microcredits": self.to_come + more}
+
+
+def _left_later(grant: Grant, now: Instant) -> int:
+    """What a grant has left, in microcredits, if it has not begun; else 0."""
+    return grant.remaining if grant.effective_at > now else 0
 
 
 async def running_sums(
     connection: AsyncConnection, account: RowMapping, loaded: Iterable[Grant], marked: Iterable[Grant], now: Instant
 ) -> RunningSums:
-    """The sums of an account at `now`. `marked` are those of the loaded grants that are marked as not begun."""
+    """The sums of an account at `now`. `marked` are those of the loaded grants that are marked as not begun.
+
+    If the last decision lies in the future, more grants have not begun than are marked. So the sums are not used then.
+    """
     loaded, begun = tuple(loaded), [each for each in marked if each.effective_at <= now]
-    if are_current(account):
+    if are_current(account) and not is_set_back(now, account["decided_at"]):
         to_come = account["to_come_microcredits"] - sum(each.remaining for each in begun)
         return RunningSums(Microcredits(to_come), loaded, current=True, has_begun=bool(begun))
     to_come = await _sum_to_come(connection, AccountId(account["account_id"]), now)

@@ -19,7 +19,7 @@ from creditmeter.central.schema import tables
 from creditmeter.central.schema.rows import account_of, calendar_change_of
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import Instant
+from creditmeter.core.settlement.setting_back import decided_now, is_set_back
 
 _ACCOUNT = select(tables.accounts).where(tables.accounts.c.account_id == bindparam("account_id"))
 
@@ -50,13 +50,17 @@ class Touching:
         """Whether touching the account would write anything.
 
         Credit ends and is given at midnight only, and every decision about an account touches it. So nothing is due on a day on
-        which something was decided. Otherwise the account is touched in memory to find out.
+        which something was decided, unless that was decided by a clock that was wrong. Otherwise the account is touched in
+        memory to find out.
         """
         row = (await connection.execute(_ACCOUNT, {"account_id": account_id})).mappings().one_or_none()
         if row is None:
             return False
         schedule = Schedule(account_of(row).calendar, calendar_change_of(row))
-        now = Instant(max(await self._clock.now(connection), row["decided_at"]))
+        now = await self._clock.now(connection)
+        if is_set_back(now, row["decided_at"]):
+            return True
+        now = decided_now(now, row["decided_at"])
         if row["last_entry"] and schedule.day_at(now).starts_at <= row["decided_at"]:
             return False
         opened = await open_ledger(connection, account_id, now, lock=False)
@@ -70,6 +74,6 @@ class Touching:
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             assert opened is not None, "an account is never deleted"
             opened.ledger.touch()
-            if opened.ledger.changes.entries:
+            if opened.ledger.changes.entries or opened.is_set_back:
                 opened.ledger.repay_debt()
                 await opened.save(connection)

@@ -5,6 +5,9 @@ balance is read from the last row before the moment and the lines of one day. Wh
 wrote the history, the lines of several days are read, and the rows that they lack are put on the way, a page at a time: a
 reading that breaks off leaves less to read for the next one. History only grows, so a row is the same whoever puts it, and none
 changes.
+
+If the clock was ahead for a while, lines are not in the order of their moments. Then those between two rows that are in order
+are all read, and no row is put.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +21,7 @@ from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.queries.turns import Turns
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.balance_days import KIND_COLUMNS, balance_day_row, put_balance_days
+from creditmeter.central.schema.balance_days import IS_DAY, IS_IN_ORDER, KIND_COLUMNS, balance_day_row, put_balance_days
 from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import Row
 from creditmeter.core.credit.grants import GrantKind
@@ -39,6 +42,7 @@ _LINES = (
         *(_history.posted_at, _history.kind, _history.draws),
     )
     .where(_history.account_id == bindparam("account"), _history.number > bindparam("after"))
+    .where(_history.number <= bindparam("last"))
     .order_by(_history.number)
     .limit(bindparam("page"))
 )
@@ -48,10 +52,15 @@ _STATED = select(_history.balance_after_microcredits, _history.posted_at).where(
 _days = tables.balance_days.c
 _LAST_DAY = (
     select(tables.balance_days)
-    .where(_days.account_id == bindparam("account"), _days.starts_at <= bindparam("at"))
+    .where(_days.account_id == bindparam("account"), _days.starts_at <= bindparam("at"), IS_IN_ORDER)
     .order_by(_days.starts_at.desc())
     .limit(1)
 )
+_LAST_LINE = select(func.min(_days.last_entry)).where(
+    _days.account_id == bindparam("account"), _days.starts_at > bindparam("at"), IS_IN_ORDER
+)
+_SETTING_BACK = select(_days.starts_at).where(_days.account_id == bindparam("account"), ~IS_DAY).limit(1)
+_NO_END = 2**63 - 1
 _YET_TO_COME = InvalidRequest((("at", "must not be later than now, by the central store's clock"),))
 
 
@@ -76,9 +85,12 @@ class PastBalances:
             if at > await self._clock.now(connection):
                 return _YET_TO_COME
             found, day = await _start(connection, account_id, at)
+            of_account = {"account": account_id, "at": at}
+            if (await connection.execute(_SETTING_BACK, of_account)).first() is not None:
+                return await _sum_of_all(connection, of_account, found)
         while True:
             async with self._database.read() as connection:
-                values = {"account": account_id, "after": found.last_entry, "page": PAGE}
+                values = {"account": account_id, "after": found.last_entry, "last": _NO_END, "page": PAGE}
                 lines = (await connection.execute(_LINES, values)).mappings().all()
                 with reading(account_id, "a line of history"):
                     until = [line for line in lines if line["posted_at"] <= at]
@@ -100,6 +112,23 @@ async def _start(connection: AsyncConnection, account_id: AccountId, at: Instant
     by_kind = {kind: row[name] for kind, name in KIND_COLUMNS.items()}
     stated = None if line is None else line.balance_after_microcredits
     return PastBalance(row["last_entry"], by_kind, stated), Instant(row["starts_at"])
+
+
+async def _sum_of_all(connection: AsyncConnection, of_account: Mapping[str, Any], found: PastBalance) -> PastBalance:
+    """Add the lines until the moment that follow, in whatever order they are, up to the next row that is in order."""
+    last = (await connection.execute(_LAST_LINE, of_account)).scalar_one_or_none()
+    after: int = found.last_entry
+    while True:
+        values = {"account": of_account["account"], "after": after, "last": _NO_END if last is None else last, "page": PAGE}
+        lines = (await connection.execute(_LINES, values)).mappings().all()
+        with reading(of_account["account"], "a line of history"):
+            for line in lines:
+                if line["posted_at"] <= of_account["at"]:
+                    _add_line(found, line)
+        found.stated = None  # a line states the sum of all before it, those of later moments too
+        if len(lines) < PAGE:
+            return found
+        after = lines[-1]["number"]
 
 
 def _added(account_id: AccountId, found: PastBalance, lines: Sequence[RowMapping], day: Instant) -> tuple[list[Row], Instant]:

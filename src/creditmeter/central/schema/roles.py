@@ -1,9 +1,10 @@
 """What a sidecar's role may do on PostgreSQL: what settlement needs, and nothing that rewrites what happened.
 
 Rows of history, refunds, decided requests and days are only added. Of grants, leases and charges only the columns that change
-with use may be updated. No grant, charge, refund or line of history is deleted. What sidecars prune may be deleted: no balance
-rests on it. Of an account only its running totals may be updated. Accounts and plans are changed by the owner of the tables, or
-by a role with administration; such a role moves the ends of grants too, with an account's calendar.
+with use may be updated, and when a grant begins: it begins anew when a clock that was ahead is put right. No grant, charge,
+refund or line of history is deleted. What sidecars prune may be deleted: no balance rests on it. Of an account only its running
+totals may be updated. Accounts and plans are changed by the owner of the tables, or by a role with administration; such a role
+moves the ends of grants too, with an account's calendar.
 """
 
 import re
@@ -256,8 +257,8 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
     for table in _UPDATED:
         forgets = table in _DELETED or (access.admin and table is tables.alert_watches)
         delete = ("DELETE",) if forgets else ()
-        moved = (tables.grants.c.expires_at.name,) if access.admin and table is tables.grants else ()  # with a calendar
-        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), (*_names(tables.changing(table)), *moved))
+        moved = _moved(access) if table is tables.grants else ()
+        yield _Privileges(table.name, ("SELECT", "INSERT", *delete), _names((*tables.changing(table), *moved)))
     if access.admin:
         yield _Privileges(tables.plans.name, ("SELECT", "INSERT"), _names(tables.changing(tables.plans)))
         yield _Privileges(tables.accounts.name, ("SELECT", "INSERT"), tuple(tables.accounts.columns.keys()))
@@ -268,6 +269,12 @@ def _privileges(access: Access) -> Iterator[_Privileges]:
         yield _Privileges(tables.rate_cards.name, ("SELECT",))
         yield _Privileges(tables.accounts.name, ("SELECT", *insert), _RUNNING_TOTALS)
     yield _Privileges(_VERSION_TABLE, ("SELECT",))
+
+
+def _moved(access: Access) -> tuple[Column[Any], ...]:
+    """The moments of grants that may change: beginnings when a clock that was ahead is put right, ends with a calendar."""
+    grants = tables.grants.c
+    return grants.effective_at, grants.created_at, *((grants.expires_at,) if access.admin else ())
 
 
 def _names(columns: Iterable[Column[Any]]) -> tuple[str, ...]:

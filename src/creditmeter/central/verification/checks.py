@@ -252,7 +252,8 @@ def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now
     """Problems of leases that have more out than the credit behind them.
 
     A lease draws on grants that were usable at any time since it was opened. A lease that was opened later has fewer of them.
-    So there is enough for all leases if, for each lease, there is enough for it and all that were opened later.
+    So there is enough for all leases if, for each lease, there is enough for it and all that were opened later. Leases that a
+    clock opened that was ahead draw on the grants that were usable then.
     """
     leases: list[OutLease] = []
     for row in rows:
@@ -264,11 +265,11 @@ def lease_problems(grants: Iterable[RowMapping], rows: Iterable[RowMapping], now
         elif not lease.closed:
             leases.append(lease)
     sound = [grant for grant in (read(grant_of, row) for row in grants) if isinstance(grant, Grant)]
-    out = 0
+    out, latest = 0, max((now, *(each.opened_at for each in leases)))
     for lease in sorted(leases, key=lambda each: each.opened_at, reverse=True):
         if lease.held + lease.unposted > lease.out:
             yield f"lease {lease.lease_id} has {lease.out} out and more than that held and unposted"
         out += lease.out
-        behind = sum(grant.remaining for grant in alive_between(sound, lease.opened_at, now))
+        behind = sum(grant.remaining for grant in alive_between(sound, min(lease.opened_at, now), latest))
         if out > behind:
             yield f"lease {lease.lease_id} and those opened since have {out} out, and the grants behind them have {behind} left"

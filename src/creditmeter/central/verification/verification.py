@@ -19,6 +19,7 @@ from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.central.schema import tables
+from creditmeter.central.schema.balance_days import IS_DAY
 from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import account_of, calendar_change_of, grant_of, lease_of, recall_of, watch_of
 from creditmeter.central.verification.checks import (
@@ -226,7 +227,7 @@ async def _days_problems(connection: AsyncConnection, account_id: AccountId) -> 
         select(days.starts_at, balance, days.last_entry, stated)
         .join_from(tables.balance_days, tables.history, before, isouter=True)
         .where(days.account_id == account_id)
-        .where(stated.is_(None) | (balance != stated) | (history.posted_at >= days.starts_at))
+        .where(stated.is_(None) | (balance != stated) | (IS_DAY & (history.posted_at >= days.starts_at)))
         .order_by(days.starts_at)
     )
     for starts_at, begins_with, line, says in await connection.execute(query):

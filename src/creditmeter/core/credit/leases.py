@@ -9,13 +9,16 @@ so a message that is delivered twice changes nothing:
 * `posted`, in the central store's view: what of that was posted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.grants import NO_REST, Grant, GrantKind, Rest, draw_key
 from creditmeter.core.ids import AccountId, GrantId, LeaseId, SidecarId
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.values import Value, astuple
+
+MOST_APART = MINUTE
+"""How far a sidecar's time of day may be behind the central store's."""
 
 
 class Moment(Value, frozen=True):
@@ -49,9 +52,13 @@ class Lease(Value, frozen=True, eq=False):
     def __hash__(self) -> int:
         return hash(self.lease_id)
 
+    def runs(self, now: Instant) -> bool:
+        """Whether its day has begun and not ended. If it was opened in the future, the clock was ahead at that time."""
+        return now < self.ends_at and (self.offline or self.opened_at <= now + MOST_APART)
+
     def authorises(self, at: Moment) -> bool:
         """Whether new work may use it at this moment."""
-        return at.now < self.ends_at and at.boot < self.trusted_until
+        return self.runs(at.now) and at.boot < self.trusted_until
 
 
 class OutLease(Value, frozen=True):
@@ -113,7 +120,7 @@ def surplus(
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
     running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))
     voided = [(grant.voided_at, grant) for grant in running if grant.voided_at is not None]
-    found: list[tuple[Grant, Microcredits]] = []
+    found = list(_surplus_to_come(left.values(), leases, now))
     kept = 0
     for voided_at, grant in sorted(voided, key=lambda each: (each[0], draw_key(each[1]))):
         out = sum(lease.out for lease in leases if lease.opened_at < voided_at)
@@ -127,12 +134,23 @@ def surplus(
     return tuple(found)
 
 
+def _surplus_to_come(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant) -> Iterator[tuple[Grant, Microcredits]]:
+    """The voided grants that have not begun, with what no lease has out that a clock opened that was ahead."""
+    leases = tuple(leases)
+    for grant in grants:
+        if grant.remaining and grant.voided_at is not None and grant.effective_at > now:
+            out = sum(lease.out for lease in leases if grant.is_running(lease.opened_at))
+            amount = Microcredits(max(0, grant.remaining - out))
+            if amount:
+                yield grant, amount
+
+
 def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant, rest: Rest = NO_REST) -> Microcredits:
     """What is left of the running grants, voided or not, and of the rest, less what is out on all open leases.
 
     Never negative; in microcredits.
 
-    What is out on a lease of an ended day counts first against the ended plan grants that were usable when the lease was
+    What is out on a lease of another day counts first against the plan's grants of that day that were usable when the lease was
     opened: it will be drawn there. So yesterday's open holds do not lower today's credit.
     """
     grants = tuple(grants)
@@ -140,26 +158,27 @@ def unclaimed(grants: Iterable[Grant], leases: Iterable[OutLease], now: Instant,
     buckets = sorted((grant for grant in grants if grant.kind is not GrantKind.PERMANENT), key=draw_key)
     left = {grant.grant_id: int(grant.remaining) for grant in buckets}
     claimed = sum(
-        lease.out if lease.ends_at > now else _claim_of_an_ended_day(lease, buckets, left, now)
+        lease.out if lease.opened_at <= now < lease.ends_at else _claim_of_another_day(lease, buckets, left, now)
         for lease in sorted(leases, key=lambda lease: (lease.opened_at, lease.lease_id))
     )
     return Microcredits(max(0, backing - claimed))
 
 
-def _claim_of_an_ended_day(lease: OutLease, buckets: list[Grant], left: dict[GrantId, int], now: Instant) -> int:
-    """What a lease of an ended day claims of today's credit, in microcredits, after it took what it can from `left`.
+def _claim_of_another_day(lease: OutLease, buckets: list[Grant], left: dict[GrantId, int], now: Instant) -> int:
+    """What a lease of another day claims of today's credit, in microcredits, after it took what it can from `left`. The day has
+    ended, or the clock that said that it had begun was wrong.
 
-    It takes in the order of deduction. Of the ended grants only the plan's count, because every charge of that day may draw on
-    them: the same amount is drawn there, whichever charge is posted first. Other ended grants do not count: a grant that was
+    It takes in the order of deduction. Of the grants that do not run only the plan's count, because every charge of that day
+    may draw on them: the same amount is drawn there, whichever charge is posted first. Others do not count: a grant that was
     given within the day may not be open to the last charge, and a voided grant is the last that a later charge draws on. A
-    running grant that comes before an ended one in the order (daily credit given for several days, at the end of a month) is
+    running grant that comes before one of that day in the order (daily credit given for several days, at the end of a month) is
     claimed first.
     """
     need = int(lease.out)
     claimed = 0
     for grant in buckets:
-        runs = not grant.has_ended(now) and grant.effective_at < lease.ends_at
-        if runs or (_is_ended_plan_grant(grant, now) and grant.is_usable(lease.opened_at)):
+        runs = grant.is_running(now) and grant.effective_at < lease.ends_at and not grant.has_ended(lease.opened_at)
+        if runs or _backs_on_another_day(grant, lease, now):
             part = min(need, left[grant.grant_id])
             left[grant.grant_id] -= part
             need -= part
@@ -167,5 +186,14 @@ def _claim_of_an_ended_day(lease: OutLease, buckets: list[Grant], left: dict[Gra
     return claimed + need
 
 
-def _is_ended_plan_grant(grant: Grant, now: Instant) -> bool:
-    return grant.has_ended(now) and grant.period_key is not None and grant.voided_at is None
+def _backs_on_another_day(grant: Grant, lease: OutLease, now: Instant) -> bool:
+    """Whether it is a plan's grant that does not run now, and on which every charge on the lease may draw. A grant that has not
+    begun was voided after the lease was opened, if it was.
+    """
+    if grant.period_key is None or grant.is_running(now):
+        return False
+    return (
+        grant.is_running(lease.opened_at)
+        if grant.effective_at > now
+        else grant.voided_at is None and grant.is_usable(lease.opened_at)
+    )

@@ -208,7 +208,7 @@ class Book:
         """What new work may use, in microcredits, once the central store has renewed the leases of this day, as every answer
         does.
         """
-        leases = (each for each in self.leases.values() if now < each.ends_at and not each.offline)
+        leases = (each for each in self.leases.values() if each.runs(now) and not each.offline)
         return Microcredits(sum(self.idle_on(lease) for lease in leases))
 
     @property
@@ -284,15 +284,10 @@ class Book:
                 _drop(self.refunds, refund.refund_id, refund)
 
     def drop_ended_leases(self, now: Instant) -> None:
-        """Drop the leases of ended days of which nothing is left to authorise, to end or to post."""
+        """Drop the leases of other days of which nothing is left to authorise, to end or to post."""
         for lease in list(self.leases.values()):
             is_used_up = lease.limit == lease.spent or lease.offline
-            if (
-                lease.ends_at <= now
-                and is_used_up
-                and not self.held_on(lease.lease_id)
-                and not self.unposted_on(lease.lease_id)
-            ):
+            if not lease.runs(now) and is_used_up and not self.held_on(lease.lease_id) and not self.unposted_on(lease.lease_id):
                 del self.leases[lease.lease_id]
                 self._held.pop(lease.lease_id, None)
 

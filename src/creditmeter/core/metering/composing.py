@@ -31,7 +31,7 @@ def compose(
 ) -> tuple[Message, Change]:
     """A message about a book, and the change that must be durable before it is sent.
 
-    Idle credit of ended days is always given back. With `give_back` all idle credit is, but for `keep` microcredits. If charges
+    Idle credit of other days is always given back. With `give_back` all idle credit is, but for `keep` microcredits. If charges
     of the message cost more than their leases covered, as much idle credit is given back, since cost comes before any lease.
     What is given back may not be used from here on. Refunds of a charge that was sent are decided by the central store.
     """
@@ -113,22 +113,24 @@ def holds_on_trust(book: Book, boot: Span) -> bool:
 
 
 def has_unfinished(book: Book, now: Instant) -> bool:
-    """Whether a message about this book is needed even if no request uses it: there is something to post, or idle credit of an
-    ended day to give back.
+    """Whether a message about this book is needed even if no request uses it: there is something to post, or idle credit of
+    another day to give back.
     """
-    return book.has_unposted or bool(idle_of_ended_days(book, now))
+    return book.has_unposted or bool(idle_of_other_days(book, now))
 
 
-def idle_of_ended_days(book: Book, now: Instant) -> Microcredits:
-    """What is idle on leases of ended days, in microcredits. Nothing can be authorised on them any more."""
-    return Microcredits(sum(book.idle_on(lease) for lease in idle_leases(book) if lease.ends_at <= now))
+def idle_of_other_days(book: Book, now: Instant) -> Microcredits:
+    """What is idle on leases of ended days, in microcredits, and on those of days that had begun only by a clock that was
+    ahead. Nothing can be authorised on them now.
+    """
+    return Microcredits(sum(book.idle_on(lease) for lease in idle_leases(book) if not lease.runs(now)))
 
 
 def _given_back(book: Book, now: Instant, keep: Microcredits) -> Iterator[Lease]:
     """The leases after credit was given back. What is kept stays on the newest, since older ones may rest on voided credit."""
     for lease in sorted(book.leases.values(), key=lambda each: -each.opened_at):
         if not lease.offline:
-            kept = min(keep, book.idle_on(lease)) if now < lease.ends_at else 0
+            kept = min(keep, book.idle_on(lease)) if lease.runs(now) else 0
             keep = Microcredits(keep - kept)
             yield _without_idle(book, lease, kept)
 
@@ -139,8 +141,8 @@ def _without_idle(book: Book, lease: Lease, kept: int = 0) -> Lease:
 
 
 def _is_over(book: Book, lease: Lease, now: Instant) -> bool:
-    """Whether a message need not name a lease any more: its day has ended, and all of it is spent and posted."""
-    return lease.ends_at <= now and lease.limit == lease.spent and not book.unposted_on(lease.lease_id)
+    """Whether a message need not name a lease any more: its day is not now, and all of it is spent and posted."""
+    return not lease.runs(now) and lease.limit == lease.spent and not book.unposted_on(lease.lease_id)
 
 
 def _report(book: Book, lease: Lease, charges: tuple[Charge, ...]) -> LeaseReport:

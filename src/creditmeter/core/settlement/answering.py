@@ -181,12 +181,12 @@ def _postings(ledger: Ledger, charges: Iterable[Charge]) -> dict[ChargeId, Posti
 
 
 def close_ended(ledger: Ledger) -> None:
-    """Close the leases of ended days on which nothing is out any more, also those of other sidecars.
+    """Close the leases of other days on which nothing is out any more, also those of other sidecars.
 
     Otherwise a sidecar that sends no more messages would keep grants from lapsing.
     """
     for lease in list(ledger.leases.values()):
-        if lease.ends_at <= ledger.now and not lease.out:
+        if not lease.opened_at <= ledger.now < lease.ends_at and not lease.out:
             ledger.put_lease(replace(lease, closed=True))
 
 
@@ -240,7 +240,7 @@ def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
 
 def _may_grow(ledger: Ledger, lease: OutLease) -> bool:
     """Whether more may be leased on it: it runs, and no grant was voided since it was opened that still has credit left."""
-    return ledger.now < lease.ends_at and ledger.newest_void <= lease.opened_at
+    return lease.opened_at <= ledger.now < lease.ends_at and ledger.newest_void <= lease.opened_at
 
 
 def _terms(ledger: Ledger, sidecar_id: SidecarId) -> tuple[LeaseTerms, ...]:

@@ -306,9 +306,12 @@ class Ledger:
             return GrantVoided(grant_id)
         if grant.has_ended(self.now):
             return GrantEnded(grant_id)
-        not_begun = grant.effective_at > self.now
-        amount = grant.remaining if not_begun else Microcredits(min(grant.remaining, self.available))
-        self._take_back(replace(grant, voided_at=self.now), amount)
+        voided = replace(grant, voided_at=self.now)
+        if grant.effective_at > self.now:
+            amount = dict(surplus([voided], self.leases.values(), self.now)).get(voided, Microcredits(0))
+        else:
+            amount = Microcredits(min(grant.remaining, self.available))
+        self._take_back(voided, amount)
         return amount
 
     def lapse(self) -> None:

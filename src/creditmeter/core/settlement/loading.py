@@ -30,7 +30,7 @@ def draw_bound(posts: Iterable[Charge], owing: Iterable[Charge], leases: Mapping
     cost = sum(charge.cost for charge in posts)
     debt = sum(charge.posting.debt for charge in owing if charge.posting is not None)
     parts = (part for charge in posts for part in charge.parts if part.lease_id in leases)
-    since = min((drawn_at(part, leases[part.lease_id], now) for part in parts), default=now)
+    since = min((now, *(drawn_at(part, leases[part.lease_id], now) for part in parts)))
     return DrawBound(Microcredits(cost + debt), since)
 
 

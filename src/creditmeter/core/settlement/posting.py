@@ -110,22 +110,24 @@ def _draw_part(ledger: Ledger, part: Part) -> tuple[Draw, ...]:
     """Draw a part that its lease covers.
 
     A part that was authorised before a grant was voided draws on that grant in its usual order. A part that was authorised
-    later draws on it only if nothing else is left.
+    later draws on it only if nothing else is left. What was authorised in the future was so before any grant was voided now.
     """
     lease = ledger.leases[part.lease_id]
     at = drawn_at(part, lease, ledger.now)
     grants = ledger.grants.values()
-    alive = sorted(alive_between(grants, at, ledger.now), key=lambda each: each.voided_at is not None)
-    draws = ledger.draw([*usable(grants, at), *alive], part.amount)
+    then = usable(grants, at) if at <= ledger.now else alive_between(grants, at, at)
+    first, last = sorted((at, ledger.now))
+    alive = sorted(alive_between(grants, first, last), key=lambda each: each.voided_at is not None)
+    draws = ledger.draw([*then, *alive], part.amount)
     assert total_of(draws) == part.amount, f"lease {lease.lease_id} has no credit behind it"
     return draws
 
 
 def drawn_at(part: Part, lease: OutLease, now: Instant) -> Instant:
     """The moment as of which a part draws, not later than now: when it was authorised or, if that is outside its lease's time,
-    the nearest moment inside.
+    the nearest moment inside. Of a lease that was opened by a clock that was ahead that is a moment to come.
     """
-    return Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, now))
+    return Instant(min(max(part.authorized_at, lease.opened_at), lease.ends_at - 1, max(now, lease.opened_at)))
 
 
 def total_of(amounts: Iterable[Draw | Part]) -> Microcredits:

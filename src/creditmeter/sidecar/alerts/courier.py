@@ -14,8 +14,9 @@ import structlog
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
+from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.deliveries import Delivery
-from creditmeter.core.instants import MINUTE, SECOND, Span
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Span
 from creditmeter.sidecar.alerts.standard_webhooks import DeliveryOutcome, next_attempt, outcome_of
 from creditmeter.sidecar.alerts.webhook import Unanswered, Webhook
 from creditmeter.sidecar.clock import Clock
@@ -51,6 +52,7 @@ class Courier:
         self._clock = clock
         self._on_outcome = on_outcome
         self._drop_at = Span(0)
+        self._least = LeastClock(HOUR)
         self._stops = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -102,15 +104,17 @@ class Courier:
                 return
 
     async def tidy(self) -> None:
-        """Drop deliveries that are too old, every `DROP_INTERVAL`.
+        """Drop deliveries that are too old, every `DROP_INTERVAL`, by the least that the time was for an hour.
 
         Raises:
             CentralUnavailable: the store did not answer.
         """
         boot = self._clock.boot()
-        if boot < self._drop_at:
+        self._least.read(self._clock.wall(), boot)
+        surely = self._least.at(boot)
+        if boot < self._drop_at or surely is None:
             return
-        dropped = await self._deliveries.drop_old()
+        dropped = await self._deliveries.drop_old(surely)
         self._drop_at = Span(boot + DROP_INTERVAL)
         if dropped:
             _log.warning("alerts dropped: no sidecar has a webhook", count=dropped)
