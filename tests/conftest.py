@@ -5,18 +5,20 @@ had the test is skipped, and the run's summary says so in capitals. TESTS_REQUIR
 TESTS_REQUIRE_CLIENTS=1 turn such a skip into a failure.
 """
 
+import asyncio
 import gc
 import os
 import shutil
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from creditmeter.server import app
 from tests import statements  # noqa: F401 - engines share what they compile
 from tests.fixtures import (  # noqa: F401 - fixtures for all tests
     ENGINES,
@@ -85,6 +87,11 @@ def go() -> Path:
 def node() -> Path:
     """The path of Node, which npm is beside."""
     return _client("node")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the event loop that the program runs on."""
+    return {"the program's": app._event_loop}
 
 
 def pytest_collection_finish() -> None:

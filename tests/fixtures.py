@@ -45,8 +45,13 @@ def central_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A central store with a schema and nothing in it, on each engine. To make one takes longer than most tests run, so a
     PostgreSQL database is emptied and used again.
     """
-    if request.param == "sqlite":
-        copy = tmp_path / "central.db"
+    return store_on(request.param, request, tmp_path)
+
+
+def store_on(engine: str, request: pytest.FixtureRequest, directory: Path) -> str:
+    """The same on this engine."""
+    if engine == "sqlite":
+        copy = directory / "central.db"
         shutil.copyfile(request.getfixturevalue("migrated_file"), copy)
         return f"sqlite:///{copy}"
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -67,7 +72,12 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_database(postgres_server: PostgresServer) -> str:
     """A PostgreSQL database with the schema."""
-    url = postgres_server.create_database("migrated")
+    return migrated_on(postgres_server)
+
+
+def migrated_on(server: PostgresServer) -> str:
+    """A new database with the schema."""
+    url = server.create_database("migrated")
     asyncio.run(_migrate(url))
     return url
 

@@ -153,13 +153,15 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def create_database(self, name: str | None = None) -> str:
-        """Create an empty database, of a new name unless told, and return its address:
-        ``postgresql://postgres@127.0.0.1:PORT/NAME``.
+    def create_database(self, name: str | None = None, *, like: str | None = None, owner: str = "postgres") -> str:
+        """Create a database, of a new name unless told, and return its address: ``postgresql://postgres@127.0.0.1:PORT/NAME``.
+
+        It is empty, or a copy of the database at the address `like`, which nobody is connected to.
         """
         self._databases_created += 1
         name = name or f"test_{self._databases_created}"
-        self._run("createdb", *self._address, name)
+        template = "template1" if like is None else like.rpartition("/")[2]
+        self._run("createdb", *self._address, "-T", template, "-O", owner, name)
         return f"postgresql://postgres@{self.host}:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:

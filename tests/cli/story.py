@@ -64,7 +64,7 @@ def still_sidecar() -> Iterator[Path]:
 
 
 async def _live(data_dir: Path, ready: threading.Event, stop: asyncio.Event) -> None:
-    settings = Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=1)
+    settings = Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2)
     clock = ManualClock(MORNING)
     async with running(settings, clock) as program, Client(settings.socket_address) as client:
         await Story(client, clock, program.sidecar).run()

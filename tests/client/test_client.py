@@ -1,6 +1,7 @@
 """The client against a real sidecar on its socket."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -32,15 +33,16 @@ def data_dir() -> Iterator[Path]:
 async def sidecar(data_dir: Path) -> AsyncIterator[str]:
     """A sidecar in this process that lets an account have one open reservation; gives its address."""
     settings = Settings.load(
-        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, max_open_reservations=1, shutdown_grace=1
+        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, max_open_reservations=1, shutdown_grace=0.2
     )
     async with running(settings, SystemClock()):
         yield settings.socket_address
 
 
 @pytest.fixture
-async def client(data_dir: Path) -> AsyncIterator[Client]:
+async def client(data_dir: Path, migrated_file: Path) -> AsyncIterator[Client]:
     """A client, and an account `ada` with 10 credits."""
+    shutil.copyfile(migrated_file, data_dir / "central.db")
     async with sidecar(data_dir) as address, Client(address) as connected:
         account = admin_pb2.Account(account_id="ada")
         await call(connected.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))

@@ -42,7 +42,7 @@ default = 1
 
 def settings(data_dir: Path) -> Settings:
     """Those of the program that writes and of the one that reads: nothing is settled but when it is asked for."""
-    return Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=60, shutdown_grace=1)
+    return Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=60, shutdown_grace=0.2)
 
 
 class Caller:

@@ -106,11 +106,17 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def services(data_dir: Path, migrated_file: Path, clock: ManualClock) -> AsyncIterator[Services]:
-    """A running program with everything enabled."""
+def migrated_dir(data_dir: Path, migrated_file: Path) -> Path:
+    """Such a directory with a central store that has the schema: to make that takes longer than most tests run."""
     shutil.copyfile(migrated_file, data_dir / "central.db")
+    return data_dir
+
+
+@pytest.fixture
+async def services(migrated_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
+    """A running program with everything enabled."""
     settings = Settings.load(
-        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2
+        None, listen=("127.0.0.1:0",), data_dir=migrated_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
-        yield Services.on(program, data_dir, channel)
+        yield Services.on(program, migrated_dir, channel)

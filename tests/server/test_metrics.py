@@ -6,7 +6,9 @@ import socket
 import sqlite3
 import urllib.request
 from collections.abc import AsyncIterator
+from functools import partialmethod
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 import grpc
@@ -78,7 +80,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def services(
-    data_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    migrated_dir: Path, clock: ManualClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Services]:
     """A running program that exports metrics and delivers alerts to a webhook."""
     monkeypatch.setattr("creditmeter.sidecar.alerts.courier.INTERVAL_SECONDS", 0.01)
@@ -86,16 +88,16 @@ async def services(
     settings = Settings.load(
         None,
         listen=("127.0.0.1:0",),
-        data_dir=data_dir,
+        data_dir=migrated_dir,
         enable_admin=True,
         settle_interval=0.02,
-        shutdown_grace=1,
+        shutdown_grace=0.2,
         metrics_listen="127.0.0.1:0",
         alert_webhook_url=receiver.url,
         alert_webhook_secret=SECRET,
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
-        yield Services.on(program, data_dir, channel)
+        yield Services.on(program, migrated_dir, channel)
 
 
 def charge(request_id: str, amount: int, account_id: str = "alice") -> metering_pb2.ChargeRequest:
@@ -256,6 +258,14 @@ async def test_each_sidecar_counts_for_itself() -> None:
     page = MetricsPage.open("127.0.0.1:0", other)
     assert (await read(page.address))["creditmeter_webhook_deliveries_total", "delivered"] == 0
     await page.close()
+
+
+async def test_a_page_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sidecar that stops does not wait until its page looks whether it is to end."""
+    monkeypatch.setattr(BaseServer, "serve_forever", partialmethod(BaseServer.serve_forever, 20))
+    page = MetricsPage.open("127.0.0.1:0", Metrics())
+    async with asyncio.timeout(10):
+        await page.close()
 
 
 async def test_a_page_is_closed_for_good() -> None:

@@ -53,16 +53,16 @@ async def sidecar(data_dir: Path, central: Path, clock: ManualClock) -> AsyncIte
         central=f"sqlite:///{central}",
         enable_admin=True,
         settle_interval=60,
-        shutdown_grace=1,
+        shutdown_grace=0.2,
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
         yield Services.on(program, data_dir, channel)
 
 
 @pytest.fixture
-async def first(data_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
+async def first(migrated_dir: Path, clock: ManualClock) -> AsyncIterator[Services]:
     """A sidecar, and alice with credit."""
-    async with sidecar(data_dir / "1", data_dir / "central.db", clock) as services:
+    async with sidecar(migrated_dir / "1", migrated_dir / "central.db", clock) as services:
         await services.create("alice", permanent=1_000 * CREDIT)
         yield services
 

@@ -5,6 +5,8 @@ registry of its own, so that two sidecars in one process do not share counters.
 """
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Callable
 from functools import cache
 from threading import Thread
@@ -148,7 +150,11 @@ class MetricsPage:
         return cls(server, thread, host)
 
     async def close(self) -> None:
-        """Stop listening, and wait for the thread to end."""
+        """Stop listening, and wait for the thread to end. It looks each half second whether it is to end, and whenever somebody
+        connects: a socket that is shut down wakes it at once.
+        """
+        with contextlib.suppress(OSError):  # some systems refuse that for a socket that listens; there the wait stays
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
         await asyncio.to_thread(self._thread.join)

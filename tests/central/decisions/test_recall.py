@@ -27,6 +27,7 @@ from tests.central.accounts import ACME, available, balance_summary, count, crea
 from tests.central.accounts import account as wanted
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
+from tests.fixtures import store_on
 
 PATIENCE = Span(MINUTE)
 SILENCE = Span(10 * MINUTE + SKEW_MARGIN + HOUR + RECLAIM_GRACE)
@@ -119,12 +120,17 @@ async def test_recalls_of_each_purpose_stand_side_by_side(
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "postgresql without NOTIFY"])
-async def notifying(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[CentralStore]:
-    """A store on each engine, and on one that has to be polled although it has PostgreSQL's protocol."""
-    engine = str(request.param)
-    url = f"sqlite:///{tmp_path / 'central.db'}" if engine == "sqlite" else str(request.getfixturevalue("postgres_url"))
-    async with CentralStore(url, clock.wall, notifies=engine != "postgresql without NOTIFY") as store:
-        await store.migrate()
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, bool]:
+    """The address of a store on each engine, and whether there is NOTIFY: some have PostgreSQL's protocol, and are polled."""
+    name = str(request.param)
+    return store_on(name.partition(" ")[0], request, tmp_path), "without" not in name
+
+
+@pytest.fixture
+async def notifying(engine: tuple[str, bool], clock: ManualClock) -> AsyncIterator[CentralStore]:
+    """A store on each engine."""
+    url, notifies = engine
+    async with CentralStore(url, clock.wall, notifies=notifies) as store:
         yield store
 
 

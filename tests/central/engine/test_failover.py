@@ -16,6 +16,7 @@ from creditmeter.core.credit.messages import Fenced
 from creditmeter.core.ids import SidecarId
 from tests.central.accounts import ACME, give, lines, opened
 from tests.central.engine.reaching import attempted, noon, reach
+from tests.fixtures import migrated_on
 from tests.postgres import PostgresServer
 
 POOL_SIZE = 5
@@ -44,15 +45,22 @@ def url(one: PostgresServer) -> Iterator[str]:
     one.drop_database(url)
 
 
+@pytest.fixture(scope="module")
+def schemas(pair: tuple[PostgresServer, PostgresServer]) -> list[str]:
+    """A database with the schema on each of them, of which tests have copies."""
+    for server in pair:
+        server.start()
+    return [migrated_on(server) for server in pair]
+
+
 @pytest.fixture
-async def both(pair: tuple[PostgresServer, PostgresServer]) -> str:
+async def both(pair: tuple[PostgresServer, PostgresServer], schemas: list[str]) -> str:
     """A database that is on both servers, with the same account; as if the second were the first one's standby."""
     for server in pair:
         server.start()
     name = f"both_{secrets.token_hex(4)}"
-    for server in pair:
-        async with CentralStore(server.create_database(name), noon) as store:
-            await store.migrate()
+    for server, schema in zip(pair, schemas, strict=True):
+        async with CentralStore(server.create_database(name, like=schema), noon) as store:
             await opened(store, ACME, permanent=5)
     hosts = "&".join(f"host={server.host}:{server.port}" for server in pair)
     return f"postgresql://postgres@/{name}?{hosts}"

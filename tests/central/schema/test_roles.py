@@ -1,7 +1,7 @@
 """The role that a sidecar connects with on PostgreSQL: it settles, and cannot rewrite what happened."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ from creditmeter.core.prices.rate_cards import LoadedCard
 from tests.central.accounts import account, assign, count, create, give, lines, opened, put_plan, update
 from tests.central.peer import Peer
 from tests.clocks import ManualClock
+from tests.postgres import PostgresServer
 from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release
 
 SETTLES = Access()
+OWNER = "creditmeter_owner"
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ class Roles:
     """A database with an owner who is no superuser, and the name of a role for sidecars."""
 
     url: str
-    name: str
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return self.url.rpartition("/")[2]
 
     @property
     def owner(self) -> str:
         """The address with the owner's role."""
-        return self.url.replace("postgres@", f"{self.name}_owner@")
+        return self.url.replace("postgres@", f"{OWNER}@")
 
     @property
     def role(self) -> str:
@@ -88,21 +94,47 @@ class Roles:
             await connection.close()
 
 
+@pytest.fixture(scope="session")
+def the_owner(postgres_server: PostgresServer) -> str:
+    """The role that owns each database: it may make roles, and is no superuser."""
+    postgres_server.start()
+    roles = Roles(postgres_server.create_database("of_nobody"))
+    asyncio.run(roles.run(f"CREATE ROLE {OWNER} LOGIN CREATEROLE", by=roles.url))
+    return OWNER
+
+
+@pytest.fixture(scope="session")
+def schema(postgres_server: PostgresServer, the_owner: str) -> str:
+    """A database that its owner migrated. That takes longer than most tests run, so they have copies of it."""
+    postgres_server.start()
+    roles = Roles(postgres_server.create_database("owned", owner=the_owner))
+    assert asyncio.run(roles.migrate()) == Migration(None, newest_version())
+    return roles.url
+
+
 @pytest.fixture
-async def roles(postgres_url: str) -> Roles:
+def roles(postgres_server: PostgresServer, the_owner: str) -> Iterator[Roles]:
     """An empty database that belongs to its owner, not to the server's."""
-    roles = Roles(postgres_url, postgres_url.rpartition("/")[2])
-    owner = f"{roles.name}_owner"
-    await roles.run(f"CREATE ROLE {owner} LOGIN CREATEROLE", f"ALTER DATABASE {roles.name} OWNER TO {owner}", by=postgres_url)
-    return roles
+    postgres_server.start()
+    url = postgres_server.create_database(owner=the_owner)
+    yield Roles(url)
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture
-async def ready(roles: Roles) -> Roles:
-    """The same with the schema, and a role that settles."""
-    assert await roles.migrate() == Migration(None, newest_version())
-    assert await roles.grant() == Granted(roles.role, GrantTarget(roles.name), is_new=True)
-    return roles
+def copied(postgres_server: PostgresServer, the_owner: str, schema: str) -> Iterator[Roles]:
+    """A database with the schema, both its owner's."""
+    postgres_server.start()
+    url = postgres_server.create_database(like=schema, owner=the_owner)
+    yield Roles(url)
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+async def ready(copied: Roles) -> Roles:
+    """The same, and a role that settles."""
+    assert await copied.grant() == Granted(copied.role, GrantTarget(copied.name), is_new=True)
+    return copied
 
 
 @pytest.fixture
@@ -393,7 +425,7 @@ def test_every_table_is_thought_of(access: Access) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "public", "None", "pg_monitor", 'a"b', "a'b", "a b", "x" * 64, "-x", "a;b", "a\n"])
-async def test_what_is_no_name_of_a_role(roles: Roles, name: str) -> None:
+def test_what_is_no_name_of_a_role(name: str) -> None:
     """Nothing is asked of the store."""
     with pytest.raises(RoleUnusable, match=r"cannot be the name of a role|keeps for itself"):
         statements(name, SETTLES, GrantTarget("credits"))
@@ -416,8 +448,8 @@ async def test_the_schema_comes_first(roles: Roles) -> None:
 async def test_a_role_that_is_stronger_than_what_is_granted(ready: Roles) -> None:
     """The owner, a superuser, a member of the owner: nothing keeps them from changing history, and nothing is revoked."""
     member = f"{ready.name}_member"
-    await ready.run(f"CREATE ROLE {member} LOGIN IN ROLE {ready.name}_owner", by=ready.url)
-    for role in (f"{ready.name}_owner", member, "postgres"):
+    await ready.run(f"CREATE ROLE {member} LOGIN IN ROLE {OWNER}", by=ready.url)
+    for role in (OWNER, member, "postgres"):
         assert "name another role for sidecars" in await ready.complaint(role=role, by=ready.url)
     assert not await is_refused(ready, "TRUNCATE history", ready.owner)
 
@@ -484,12 +516,11 @@ async def test_the_role_of_a_sidecar_finds_out_whether_the_store_works(ready: Ro
         await store.ping()
 
 
-async def test_a_role_that_was_never_granted_anything(roles: Roles) -> None:
+async def test_a_role_that_was_never_granted_anything(copied: Roles) -> None:
     """The line says what the owner is to run."""
-    await roles.migrate()
-    await roles.run(f"CREATE ROLE {roles.role} LOGIN", by=roles.url)
-    database = Database(roles.sidecar)
-    with pytest.raises(NotPermitted, match=f"run `creditmeter central grant-role {roles.role} --central postgresql://OWNER@"):
+    await copied.run(f"CREATE ROLE {copied.role} LOGIN", by=copied.url)
+    database = Database(copied.sidecar)
+    with pytest.raises(NotPermitted, match=f"run `creditmeter central grant-role {copied.role} --central postgresql://OWNER@"):
         await version(database)
     await database.close()
 

@@ -1,6 +1,7 @@
 """Verification bites: each way of damaging a store is found and named."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,27 @@ ALICE = AccountId("alice")
 
 
 @pytest.fixture
-async def url(tmp_path: Path, clock: ManualClock, card: LoadedCard, central_url: str) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock, card: LoadedCard, central_url: str) -> str:
     """A store with grants of every kind, charges, refunds, debt that was repaid, a write-off, and a hold."""
-    bench = Bench(tmp_path, clock, card, central_url)
+    if central_url.startswith("sqlite"):
+        shutil.copyfile(request.getfixturevalue("used_file"), tmp_path / "central.db")
+    else:
+        asyncio.run(_use(Bench(tmp_path, clock, card, central_url)))
+    return central_url
+
+
+@pytest.fixture(scope="session")
+def used_file(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, card: LoadedCard) -> Path:
+    """The file of such a store. To use one takes longer than to look at it, so the tests have copies of one."""
+    directory = tmp_path_factory.mktemp("used")
+    file = directory / "central.db"
+    shutil.copyfile(migrated_file, file)
+    asyncio.run(_use(Bench(directory, ManualClock(), card, f"sqlite:///{file}")))
+    assert list(directory.glob("central.db*")) == [file], "all that was written is in the file itself"
+    return file
+
+
+async def _use(bench: Bench) -> None:
     await bench.start()
     await bench.account(daily=3, monthly=4, permanent=10, overdraft_limit=from_credits(5))
     burnt = await charge(bench, "burn", 9)
@@ -46,7 +65,6 @@ async def url(tmp_path: Path, clock: ManualClock, card: LoadedCard, central_url:
     await held(bench, "open", 5)
     await bench.sidecar.settle()
     await bench.crash()
-    return central_url
 
 
 async def damaged(url: str, statement: str) -> Report:

@@ -22,7 +22,12 @@ from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
 from tests.cli.conftest import CommandLine
 from tests.cli.tables import rows
 from tests.clocks import NOON, ManualClock
-from tests.server.conftest import Services, data_dir, services  # noqa: F401 - a program at a clock that the test moves
+from tests.server.conftest import (  # noqa: F401 - a program at a clock that the test moves
+    Services,
+    data_dir,
+    migrated_dir,
+    services,
+)
 from tests.server.settling import settled_charge
 
 CREDIT = 1_000_000

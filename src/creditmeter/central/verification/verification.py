@@ -11,17 +11,16 @@ counts what has to be counted over all of them.
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, bindparam, case, func, literal, select
+from sqlalchemy import RowMapping, Table
 
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralRowDamaged
 from creditmeter.central.schema import tables
-from creditmeter.central.schema.balance_days import IS_DAY
 from creditmeter.central.schema.reading import reading
 from creditmeter.central.schema.rows import account_of, calendar_change_of, grant_of, lease_of, recall_of, watch_of
+from creditmeter.central.verification import statements
 from creditmeter.central.verification.checks import (
     History,
     Unreadable,
@@ -37,7 +36,6 @@ from creditmeter.central.verification.checks import (
     void_problems,
 )
 from creditmeter.core.credit.grants import Draw
-from creditmeter.core.credit.history import EntryType
 from creditmeter.core.ids import AccountId
 from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.answers import ANSWER
@@ -48,9 +46,6 @@ MAX_PROBLEMS = 100
 PAGE = 2_000
 """Rows that are read at a time."""
 
-_DEBT = select(func.coalesce(func.sum(tables.charges.c.debt_microcredits), 0)).where(
-    tables.charges.c.account_id == bindparam("account"), tables.OWES_DEBT
-)
 _DECODED_ALONE: dict[Table, Callable[[RowMapping], object]] = {
     tables.accounts: lambda row: (account_of(row), calendar_change_of(row)),
     tables.grants: grant_of,
@@ -115,7 +110,7 @@ async def verify_database(database: Database, progress: Callable[[int, int], Non
     progress = progress or (lambda _done, _all: None)
     found, accounts, entries = _Found(), 0, 0
     async with database.read() as connection:
-        expected = (await connection.execute(select(func.count()).select_from(tables.accounts))).scalar_one()
+        expected = (await connection.execute(statements.COUNT_OF_ACCOUNTS)).scalar_one()
     async for account_id in _account_ids(database):
         history = History()
         async with database.read() as connection:
@@ -131,11 +126,11 @@ async def verify_database(database: Database, progress: Callable[[int, int], Non
 
 async def _account_ids(database: Database) -> AsyncIterator[AccountId]:
     """All accounts, read in pages. No transaction is open while the caller checks an account."""
-    column = tables.accounts.c.account_id
     after = ""
     while True:
         async with database.read() as connection:
-            page = (await connection.execute(select(column).where(column > after).order_by(column).limit(PAGE))).scalars().all()
+            found = await connection.execute(statements.ACCOUNT_IDS, {"after": after, "rows": PAGE})
+            page = found.scalars().all()
         for account_id in page:
             yield AccountId(account_id)
         if len(page) < PAGE:
@@ -144,10 +139,8 @@ async def _account_ids(database: Database) -> AsyncIterator[AccountId]:
 
 
 async def _rows_of_nobody(connection: AsyncConnection) -> AsyncGenerator[str]:
-    known = select(tables.accounts.c.account_id)
     for table in _OF_ACCOUNTS:
-        query = select(table.c.account_id).distinct().except_(known).order_by(table.c.account_id)
-        for account_id in (await connection.execute(query)).scalars():
+        for account_id in (await connection.execute(statements.rows_of_nobody(table))).scalars():
             yield f"account {account_id}: does not exist, but has rows in {table.name}"
 
 
@@ -166,7 +159,7 @@ async def _all_problems(connection: AsyncConnection, account_id: AccountId, hist
 async def _unreadable(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
     """The rows that cannot be read, of the tables of which other checks do not decode every row."""
     for table, decode in _DECODED_ALONE.items():
-        for row in (await connection.execute(_of(table, account_id))).mappings():
+        for row in (await connection.execute(statements.rows_of(table), {"account": account_id})).mappings():
             found = read(decode, row)
             if isinstance(found, Unreadable):
                 key = "".join(f" {row[each.name]}" for each in table.primary_key.columns if each.name != "account_id")
@@ -186,8 +179,8 @@ async def _problems(connection: AsyncConnection, account_id: AccountId, history:
         yield f"charge {charge_id} drew more than its lines of history say"
     for problem in grant_problems(grants, history):
         yield problem
-    stored = (await connection.execute(_of(tables.accounts, account_id))).mappings().one()
-    debt = (await connection.execute(_DEBT, {"account": account_id})).scalar_one()
+    stored = (await connection.execute(statements.rows_of(tables.accounts), {"account": account_id})).mappings().one()
+    debt = (await connection.execute(statements.DEBT, {"account": account_id})).scalar_one()
     for problem in (
         *balance_problems(stored, grants.values(), history),
         *sum_problems(stored, grants.values(), int(debt)),
@@ -209,28 +202,14 @@ async def _draws_of_charges(
     connection: AsyncConnection, account_id: AccountId, lines: Iterable[RowMapping]
 ) -> dict[str, tuple[Draw, ...]]:
     """The draws of the charges that these lines are about, by charge."""
-    charges = tables.charges
     named = {line["charge_id"] for line in lines if line["charge_id"]}
-    query = select(charges.c.charge_id, charges.c.body).where(
-        charges.c.account_id == account_id, charges.c.charge_id.in_(sorted(named))
-    )
-    return {charge_id: draws_in(body) for charge_id, body in await connection.execute(query)}
+    found = await connection.execute(statements.BODIES, {"account": account_id, "charges": sorted(named)})
+    return {charge_id: draws_in(body) for charge_id, body in found}
 
 
 async def _days_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
     """Problems of days that do not begin with what the line of history before them says, or not after it."""
-    days, history = tables.balance_days.c, tables.history.c
-    balance = days.daily_microcredits + days.monthly_microcredits + days.permanent_microcredits
-    before = (history.account_id == days.account_id) & (history.number == days.last_entry)
-    stated = history.balance_after_microcredits
-    query = (
-        select(days.starts_at, balance, days.last_entry, stated)
-        .join_from(tables.balance_days, tables.history, before, isouter=True)
-        .where(days.account_id == account_id)
-        .where(stated.is_(None) | (balance != stated) | (IS_DAY & (history.posted_at >= days.starts_at)))
-        .order_by(days.starts_at)
-    )
-    for starts_at, begins_with, line, says in await connection.execute(query):
+    for starts_at, begins_with, line, says in await connection.execute(statements.WRONG_DAYS, {"account": account_id}):
         yield f"the day {starts_at} begins with {begins_with}, and history line {line} before it says {says}"
 
 
@@ -243,9 +222,7 @@ async def _charges_problems(connection: AsyncConnection, account_id: AccountId) 
         for row in page:
             for problem in charge_problems(row, *refunded.get(row["charge_id"], (0, 0))):
                 yield problem
-    wanted = case((tables.charges.c.duplicate_of.is_(None), 1), else_=0)
-    query = _not_as_often_as(wanted, account_id, tables.charges, "charge_id", EntryType.CHARGED)
-    for name, count in await connection.execute(query):
+    for name, count in await connection.execute(statements.CHARGES_NOT_IN_HISTORY, {"account": account_id}):
         yield f"charge {name} is in history {count} times"
 
 
@@ -253,24 +230,15 @@ async def _refunded(
     connection: AsyncConnection, account_id: AccountId, charge_ids: Collection[str]
 ) -> dict[str, tuple[int, int]]:
     """For charges that have refunds, of their own or of a duplicate: what these returned, and the debt that they cancelled."""
-    refunds, charges = tables.refunds.c, tables.charges.c
-    back = refunds.restored_microcredits + refunds.lapsed_microcredits
-    paid = func.coalesce(charges.duplicate_of, charges.charge_id)
-    query = (
-        select(paid, func.sum(back), func.sum(refunds.amount_microcredits - back - refunds.never_paid_microcredits))
-        .join_from(tables.refunds, tables.charges, charges.charge_id == refunds.charge_id)
-        .where(refunds.account_id == account_id, charges.account_id == account_id, paid.in_(sorted(charge_ids)))
-        .group_by(paid)
-    )
-    return {row[0]: (int(row[1]), int(row[2])) for row in await connection.execute(query)}
+    found = await connection.execute(statements.SUMS_OF_REFUNDS, {"account": account_id, "charges": sorted(charge_ids)})
+    return {row[0]: (int(row[1]), int(row[2])) for row in found}
 
 
 async def _refunds_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
     async for row in _rows(connection, tables.refunds, account_id):
         for problem in refund_problems(row):
             yield problem
-    query = _not_as_often_as(literal(1), account_id, tables.refunds, "refund_id", EntryType.REFUNDED)
-    for name, count in await connection.execute(query):
+    for name, count in await connection.execute(statements.REFUNDS_NOT_IN_HISTORY, {"account": account_id}):
         yield f"refund {name} is in history {count} times"
     async for problem in _moved_problems(connection, account_id):
         yield problem
@@ -278,55 +246,15 @@ async def _refunds_problems(connection: AsyncConnection, account_id: AccountId) 
 
 async def _moved_problems(connection: AsyncConnection, account_id: AccountId) -> AsyncGenerator[str]:
     """Problems of refunds whose lines of history return, or let lapse, other amounts than the refund says."""
-    refunds, history = tables.refunds.c, tables.history.c
-    is_lost = history.type.in_((EntryType.LAPSED.value, EntryType.VOIDED.value))
-    lapsed = case((is_lost, -history.amount_microcredits), else_=0)
-    moved = (
-        select(history.refund_id, func.sum(history.amount_microcredits).label("back"), func.sum(lapsed).label("lapsed"))
-        .where(history.account_id == account_id, history.refund_id.is_not(None))
-        .group_by(history.refund_id)
-        .subquery()
-    )
-    its_own = (refunds.account_id == account_id) & (refunds.refund_id == moved.c.refund_id)
-    differs = (moved.c.back != refunds.restored_microcredits) | (moved.c.lapsed != refunds.lapsed_microcredits)
-    query = (
-        select(moved.c.refund_id, moved.c.back, moved.c.lapsed, refunds.restored_microcredits, refunds.lapsed_microcredits)
-        .join_from(moved, tables.refunds, its_own, isouter=True)
-        .where(refunds.refund_id.is_(None) | differs)
-        .order_by(moved.c.refund_id)
-    )
-    for name, back, gone, stated_back, stated_gone in await connection.execute(query):
+    found = await connection.execute(statements.MOVED_OTHERWISE, {"account": account_id})
+    for name, back, gone, stated_back, stated_gone in found:
         if stated_back is None:
             yield f"refund {name} is in history, but does not exist"
         else:
             yield f"refund {name} has {stated_back} restored and {stated_gone} lapsed, its history has {back} and {gone}"
 
 
-def _not_as_often_as(
-    wanted: ColumnElement[int], account_id: AccountId, table: Table, key: str, type_: EntryType
-) -> Select[str, int]:
-    """A query for the rows of a table that have not as many lines of a type as `wanted`, with the number that they have."""
-    history = tables.history.c
-    lines = (
-        select(history[key].label("name"), func.count().label("lines"))
-        .where(history.account_id == account_id, history.type == type_.value)
-        .group_by(history[key])
-        .subquery()
-    )
-    count = func.coalesce(lines.c.lines, 0)
-    return (
-        select(table.c[key], count)
-        .join_from(table, lines, lines.c.name == table.c[key], isouter=True)
-        .where(table.c.account_id == account_id, count != wanted)
-        .order_by(table.c[key])
-    )
-
-
 # Rows.
-
-
-def _of(table: Table, account_id: AccountId) -> Select[Any]:
-    return select(table).where(table.c.account_id == account_id)
 
 
 async def _rows(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[RowMapping]:
@@ -338,12 +266,10 @@ async def _rows(connection: AsyncConnection, table: Table, account_id: AccountId
 
 async def _pages(connection: AsyncConnection, table: Table, account_id: AccountId) -> AsyncIterator[Sequence[RowMapping]]:
     """An account's rows of a table, in the order of the primary key, a page at a time."""
-    key = list(table.primary_key.columns)[1]
-    after: object = None
+    query, given = statements.first_page(table), {"account": account_id, "rows": PAGE}
     while True:
-        query = _of(table, account_id).order_by(key).limit(PAGE)
-        page = (await connection.execute(query if after is None else query.where(key > after))).mappings().all()
+        page = (await connection.execute(query, given)).mappings().all()
         yield page
         if len(page) < PAGE:
             return
-        after = page[-1][key.name]
+        query, given = statements.next_page(table), given | {"after": page[-1][statements.key_of(table)]}
