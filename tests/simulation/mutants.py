@@ -242,7 +242,7 @@ MUTANTS = {
     "nothing restated": Mutant(
         "a sidecar sends nothing about its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
-        found_by=7,
+        found_by=6,
     ),
     "acknowledged early": Mutant(
         "a sidecar acknowledges before it is on disk",

@@ -41,7 +41,7 @@ class Books:
         self._shift = 0
         self._is_loaded = False
         self._is_answered = False
-        self._may_go_back = False
+        self._may_go_back = True  # the clock knows the mark on disk, and whether it was of a time that was wrong
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
         self.changes = 0
