@@ -4,6 +4,7 @@ import grpc
 
 from creditmeter.core.instants import DAY
 from creditmeter.server.replies import timestamp
+from creditmeter.sidecar.looking import REFUSED_REPORTED_WITHIN
 from creditmeter.v1 import account_pb2, grants_pb2, metering_pb2
 from tests.clocks import NOON, ManualClock
 from tests.server.conftest import Services, failure
@@ -32,12 +33,13 @@ async def test_a_forecast(services: Services, clock: ManualClock) -> None:
     assert (found.start, found.end) == (timestamp(type(NOON)(NOON + DAY)), timestamp(clock.wall()))
 
 
-async def test_a_refused_call_is_counted(services: Services) -> None:
-    """It goes along with the next message about its account."""
+async def test_a_refused_call_is_counted(services: Services, clock: ManualClock) -> None:
+    """It goes along with the next message about its account, some seconds later at the latest."""
     await services.create("alice", permanent=CREDIT)
     for name in ("a", "b"):
         refused = metering_pb2.ReserveRequest(request_id=name, account_id="alice", amount_microcredits=2 * CREDIT)
         assert (await failure(services.metering.Reserve(refused))).info.reason == "INSUFFICIENT_CREDITS"
+        clock.advance(REFUSED_REPORTED_WITHIN)
     found = await services.account.ForecastUsage(account_pb2.ForecastUsageRequest(account_id="alice"))
     assert found.refused_count >= 1
     assert not found.HasField("smallest_plan")

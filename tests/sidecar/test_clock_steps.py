@@ -83,6 +83,25 @@ async def test_a_stores_wrong_time_over_a_restart(fleet: Fleet) -> None:
     assert fleet.one.sidecar.books.open(hold.account_id).held == 0
 
 
+async def test_a_hold_that_the_last_run_placed_by_a_wrong_time(fleet: Fleet) -> None:
+    """The machine ran through, and what it kept of the time was right: no answer puts anything right after the start."""
+    await fleet.one.account(permanent=300)
+    await fleet.passes(MINUTE)
+    known = fleet.one.sidecar._journal.identity.time
+    fleet.store.step_wall(400 * DAY)
+    await fleet.passes(MINUTE)
+    hold = await held(fleet.one, "r", 10)
+    await fleet.one.sidecar.books.durable()
+    fleet.one.sidecar._journal.keep_time(known)  # type: ignore[arg-type]  # it knew the time
+    await fleet.one.crash()
+    fleet.store.step_wall(-400 * DAY)
+    await fleet.one.start()
+    await fleet.passes(59 * MINUTE)
+    assert fleet.one.sidecar.books.open(hold.account_id).held == credits(10)
+    await fleet.passes(2 * MINUTE)
+    assert fleet.one.sidecar.books.open(hold.account_id).held == 0
+
+
 @pytest.mark.parametrize("step", [75 * MINUTE, 26 * HOUR, 400 * DAY])
 async def test_a_store_that_was_behind_at_a_renewal_reclaims_no_lease_that_may_be_used(fleet: Fleet, step: int) -> None:
     """By the clock that is right again it was renewed long ago. Its holder lives, and cannot reach the store for a while."""

@@ -40,7 +40,7 @@ class Books:
         self._longest_hold = longest_hold
         self._shift = 0
         self._is_loaded = False
-        self._is_answered = False
+        self._is_known_anew = False
         self._may_go_back = True  # the clock knows the mark on disk, and whether it was of a time that was wrong
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
@@ -92,18 +92,21 @@ class Books:
             self._now, self._may_go_back = now, False
         if self._shift and self._is_loaded and not self._journal.has_failed:
             self._shift_deadlines()
-        if self._is_answered and self._is_loaded and not self._journal.has_failed:
+        if self._is_known_anew and self._is_loaded and not self._journal.has_failed:
             self._bound_deadlines()
         return Moment(self._now, self._clock.boot())
 
     def note_step(self, step: ClockStep) -> None:
         """Note a step of the time of day. By it no hold ends earlier or later. The first answer of the central store moves no
-        deadline either: those are of the store's time, once the steps of this machine's own clock are undone. But the last run
-        may have gone by a clock that was ahead, so from then on none has longer left than a hold may have.
+        deadline either: those are of the store's time, once the steps of this machine's own clock are undone. But what was held
+        by a clock that was ahead has no longer left from then on than a hold may have.
         """
-        self._may_go_back = True
-        self._is_answered = self._is_answered or step.is_first
+        self._may_go_back = self._is_known_anew = True
         self._shift += -step.own_steps if step.is_first else step.length
+
+    def know_the_time(self) -> None:
+        """Take the clock for right from the start: no answer will put it right that goes beyond what is known."""
+        self._is_known_anew = True
 
     def _shift_deadlines(self) -> None:
         by, self._shift = Span(self._shift), 0
@@ -113,7 +116,7 @@ class Books:
                 self.record(change)
 
     def _bound_deadlines(self) -> None:
-        self._is_answered = False
+        self._is_known_anew = False
         for book in list(self):
             change = bound_deadlines(book, self._now, self._longest_hold)
             if change:

@@ -125,6 +125,11 @@ class SidecarClock:
         elif kept.is_stores:
             self.not_before(Instant(max(self._least, kept.offset + kept.at)))
 
+    @property
+    def is_stores(self) -> bool:
+        """Whether the time of day is the central store's: it answered in this run of the machine."""
+        return self._store.is_known
+
     def surely(self) -> Instant:
         """At the start, as how late the time is taken for what cannot be undone: after another start of the machine as late as
         it was known to be before, if anything was known.

@@ -21,6 +21,8 @@ class TimeKeeper:
         clock.not_before(journal.identity.clock)
         if journal.identity.time is not None:
             clock.carry_on(journal.identity.time)
+        if clock.is_stores:
+            books.know_the_time()
         clock.on_step.append(self._follow)
 
     def _follow(self, step: ClockStep) -> None:
