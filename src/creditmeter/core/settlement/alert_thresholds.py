@@ -10,7 +10,7 @@ may change to a plan with other periods and back.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
@@ -62,23 +62,27 @@ def is_low(alert: Alert, measure: Measure) -> bool:
     return measure.left <= 0 or missing > 0 or (missing == 0 and alert.percent < _WHOLE)
 
 
+def _until(watch: Watch | None, now: Instant) -> Watch | None:
+    return watch if watch is None or watch.fired_at is None or watch.fired_at <= now else replace(watch, fired_at=now)
+
+
 def look(
     alert: Alert, before: Watch | None, levels: Iterable[CreditLevel], period_starts_at: Instant, now: Instant
 ) -> tuple[Watch, Measure | None]:
     """The state of an alert after the levels of a transaction, and the measure at which it fired; None if it did not fire.
 
     `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
-    than at the level before, it stays above its threshold and waits for a fall. That it fired in the future, by a clock that
-    was ahead, does not count.
+    than at the level before, it stays above its threshold and waits for a fall. If it fired in the future, by a clock that
+    was ahead, that counts as now: it is silent for the rest of this period.
     """
-    watch, fired = before, None
+    watch, fired = _until(before, now), None
     last = before.waits_at if before else None
     for level in levels:
         most = watch.most_of(level.others_left, period_starts_at) if watch else level.others_left
         measure = Measure(level.left, Microcredits(level.plan_given + most))
         low, fell = is_low(alert, measure), last is None or level.left < last
         was_above, fired_at = (watch.is_above, watch.fired_at) if watch else (False, None)
-        if low and fell and was_above and (fired_at is None or not period_starts_at <= fired_at <= now):
+        if low and fell and was_above and (fired_at is None or fired_at < period_starts_at):
             fired_at, fired = now, measure
         waits = low and was_above and not fell
         watch = Watch(not low or waits, period_starts_at, most, fired_at, level.left if waits else None)
