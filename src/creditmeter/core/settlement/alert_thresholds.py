@@ -62,8 +62,11 @@ def is_low(alert: Alert, measure: Measure) -> bool:
     return measure.left <= 0 or missing > 0 or (missing == 0 and alert.percent < _WHOLE)
 
 
-def _until(watch: Watch | None, now: Instant) -> Watch | None:
-    return watch if watch is None or watch.fired_at is None or watch.fired_at <= now else replace(watch, fired_at=now)
+def _without_a_wrong_time(watch: Watch | None, period_starts_at: Instant, now: Instant) -> Watch | None:
+    """The state without a firing in the future, once another period has begun since: a clock was ahead when it fired."""
+    if watch is None or watch.fired_at is None or watch.fired_at <= now or watch.period_starts_at >= period_starts_at:
+        return watch
+    return replace(watch, fired_at=None)
 
 
 def look(
@@ -73,9 +76,9 @@ def look(
 
     `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
     than at the level before, it stays above its threshold and waits for a fall. If it fired in the future, by a clock that
-    was ahead, that counts as now: it is silent for the rest of this period.
+    was ahead, it is silent for the rest of this period, and not until then.
     """
-    watch, fired = _until(before, now), None
+    watch, fired = _without_a_wrong_time(before, period_starts_at, now), None
     last = before.waits_at if before else None
     for level in levels:
         most = watch.most_of(level.others_left, period_starts_at) if watch else level.others_left
