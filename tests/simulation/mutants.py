@@ -20,12 +20,12 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
-from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.book import Book
 from creditmeter.core.settlement import answering, ledger, posting
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
 from creditmeter.journal import journal, records
-from creditmeter.sidecar import books, exchanger, meter
+from creditmeter.sidecar import exchanger, meter
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
@@ -169,10 +169,6 @@ def _latest_so_far(now: Instant, decided_at: Instant) -> Instant:
     return max(now, decided_at)
 
 
-def _deadlines_as_they_are(book: Book, *_: Any) -> Change:
-    return Change(book.account_id)
-
-
 def _recall_ignored(_planner: ExchangePlanner, _account_id: Any) -> None:
     return None
 
@@ -306,11 +302,6 @@ MUTANTS = {
         "an account's time never goes back, also if its last decision lies in the future",
         ((accounts, "decided_now", _latest_so_far), (touching, "decided_now", _latest_so_far)),
         found_by=18,
-    ),
-    "held until the future": Mutant(
-        "a hold that was placed by a clock that was ahead keeps its deadline over a restart",
-        ((books, "bound_deadlines", _deadlines_as_they_are),),
-        found_by=133,
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",
