@@ -77,7 +77,7 @@ async def test_a_stores_wrong_time_over_a_restart(fleet: Fleet) -> None:
     await fleet.one.crash()
     fleet.store.step_wall(-400 * DAY)
     await fleet.one.start()
-    await fleet.passes(59 * MINUTE)
+    await fleet.passes(59 * MINUTE, every=MINUTE)
     assert fleet.one.sidecar.books.open(hold.account_id).held == credits(10)
     await fleet.passes(2 * MINUTE)
     assert fleet.one.sidecar.books.open(hold.account_id).held == 0
@@ -97,7 +97,7 @@ async def test_a_hold_that_the_last_run_placed_by_a_wrong_time(fleet: Fleet, mon
     await fleet.one.crash()
     fleet.store.step_wall(-400 * DAY)
     await fleet.one.start()
-    await fleet.passes(59 * MINUTE)
+    await fleet.passes(59 * MINUTE, every=MINUTE)
     assert fleet.one.sidecar.books.open(hold.account_id).held == credits(10)
     await fleet.passes(2 * MINUTE)
     assert fleet.one.sidecar.books.open(hold.account_id).held == 0

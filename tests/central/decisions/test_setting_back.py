@@ -334,7 +334,7 @@ async def test_balances_in_the_past(store: CentralStore, clock: ManualClock, her
         assert (found.balance, found.adds_up) == (wanted, True), (at - NOON) / HOUR
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, 8))])
 async def test_a_life_with_a_clock_that_jumps(
     store: CentralStore, clock: ManualClock, here: Peer, elsewhere: Peer, seed: int
 ) -> None:
