@@ -138,7 +138,7 @@ class Asking:
         try:
             return await self._exchanger.obtain(waiting)
         except TimeoutError:
-            if asyncio.get_running_loop().time() >= wanted.until:
+            if not has_time_left(wanted):
                 return await self._under_way(wanted, waiting)
             waiting.notified_until = None  # the recall of which it would have been notified is over: it asks for another one
             return await self._exchanger.obtain(waiting)

@@ -18,6 +18,9 @@ from creditmeter.core.refusals import Contended, DayNotBegun, InsufficientCredit
 RETRY_AFTER = Span(SECOND // 4)
 """When a request that waited in vain may be repeated."""
 
+TIMERS_ARE_EARLY_BY = 0.005
+"""An event loop may call a timer so much too early, in seconds: uvloop counts whole milliseconds."""
+
 _log = structlog.get_logger()
 
 
@@ -91,7 +94,7 @@ def day_not_begun(answer: Answer, at: Moment) -> DayNotBegun | None:
 
 def has_time_left(wanted: Wanted) -> bool:
     """Whether a request may still wait."""
-    return asyncio.get_running_loop().time() < wanted.until
+    return asyncio.get_running_loop().time() < wanted.until - TIMERS_ARE_EARLY_BY
 
 
 def refused_call(book: Book, request: Request, refusal: InsufficientCredits, now: Instant) -> RefusedCall:
