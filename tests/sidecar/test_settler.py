@@ -44,6 +44,7 @@ class _Timed(Settler):
         self.clock = ManualClock()
         self.epoch = 0
         self.records = AccountRecords()
+        self.settled: list[Sequence[AccountId] | None] = []
         super().__init__(self.records, cast("Books", self), cast("Exchanger", self))
 
     def moment(self) -> Moment:
@@ -52,7 +53,7 @@ class _Timed(Settler):
 
     async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
         """Take the next span of time."""
-        assert accounts is None
+        self.settled.append(accounts)
         if not self._spans:
             raise OSError
         self.clock.advance(self._spans.pop(0) * _MILLISECOND)
@@ -91,6 +92,25 @@ async def test_a_settler_with_nothing_to_settle_is_not_woken() -> None:
     await _yield_often()
     assert len(settler._spans) == left - 1
     running.cancel()
+
+
+async def test_an_account_that_a_report_settled_just_now_is_left_to_the_next_settlement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message about an account costs the store about as much, however little it posts."""
+    settler = _Timed([0, 0])
+    settler.clock.advance(100 * SECOND)
+
+    async def sleep(seconds: float) -> None:
+        if len(settler.settled) == 2:
+            raise asyncio.CancelledError
+        settler.clock.advance(round(seconds * SECOND))
+        for name, reported_before in (("fresh", 790), ("rested", 800)):
+            settler.records.mark(AccountId(name), Mark.UNSETTLED)
+            settler.records.open(AccountId(name)).reported_at = Span(settler.clock.boot() - reported_before * _MILLISECOND)
+
+    monkeypatch.setattr("creditmeter.sidecar.settler.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await settler.run(1.0)
+    assert settler.settled == [["rested"], ["rested"]]
 
 
 async def _yield_often() -> None:

@@ -129,7 +129,7 @@ class Packing:
     """
 
     _IN_IDS, _ACCOUNT = b"\x01", b"\x02"
-    _LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 3, -12, 4
+    _LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 3, -12, 2
 
     def __init__(self, account_id: AccountId, sidecar_id: SidecarId) -> None:
         self._in_ids = f"-{account_key(account_id)}-{sidecar_id}-".encode()

@@ -351,7 +351,7 @@ def _body_of(table: str, row: Row) -> bytes:
 
 def _row(table: str, sidecar_id: SidecarId, record: Encoded) -> Row:
     number, account_id, written_at, body = record
-    packed = Packing(account_id, sidecar_id).pack(body)
+    packed = _packing(account_id, sidecar_id).pack(body)
     return sealed(table, number, account_id, written_at, packed)
 
 

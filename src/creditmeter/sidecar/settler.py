@@ -28,6 +28,9 @@ REST = 9
 LONGEST_REST_SECONDS = 2.0
 """A settlement that takes long is not put off for longer than that, unless the interval is longer itself."""
 
+_LEAST_REST = 0.8
+"""The shortest pause, as a part of the usual one: pauses differ by chance, so that a fleet is spread over time."""
+
 _RETRY_SECONDS = 0.05
 """Between attempts to post a charge that waits for recalled credit."""
 
@@ -57,10 +60,10 @@ class Settler:
         while True:
             if self._exchanger.epoch:  # without one each attempt begins with a registration
                 await self._records.unsettled.wait()
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
+            await asyncio.sleep(pause * random.uniform(_LEAST_REST, 2 - _LEAST_REST))  # noqa: S311 - see there
             began, spent = self._books.moment().boot, Span(0)
             try:
-                await self.settle()
+                await self.settle(self._rested(Span(int(pause * _LEAST_REST * SECOND))))
             except (CentralUnavailable, StorageUnavailable) as error:
                 if not is_away:
                     _log.warning("settlement waits", reason=str(error))
@@ -75,6 +78,13 @@ class Settler:
                 is_away = False
                 spent = Span(self._books.moment().boot - began)
             pause = pause_after(spent, interval_seconds)
+
+    def _rested(self, rest: Span) -> list[AccountId]:
+        """The unsettled accounts about which no message was composed for so long. One right after a report, which settles as
+        well, would cost as much and post little.
+        """
+        latest = self._books.moment().boot - rest
+        return [each.account_id for each in self._records.marked(Mark.UNSETTLED) if each.reported_at <= latest]
 
     async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
         """Post all charges and refunds, or those of some accounts, a batch at a time. An account with more charges than a
