@@ -94,7 +94,9 @@ async def test_a_settler_with_nothing_to_settle_is_not_woken() -> None:
     running.cancel()
 
 
-async def test_an_account_that_a_report_settled_just_now_is_left_to_the_next_settlement(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_account_that_a_report_settled_just_now_is_left_to_the_next_settlement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each message about an account costs the store about as much, however little it posts."""
     settler = _Timed([0, 0])
     settler.clock.advance(100 * SECOND)
