@@ -94,25 +94,24 @@ async def test_a_settler_with_nothing_to_settle_is_not_woken() -> None:
     running.cancel()
 
 
-async def test_an_account_that_a_report_settled_just_now_is_left_to_the_next_settlement(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_an_account_that_was_reported_meanwhile_is_left_to_the_next_settlement(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each message about an account costs the store about as much, however little it posts."""
-    settler = _Timed([0, 0])
-    settler.clock.advance(100 * SECOND)
+    settler = _Timed([0, 0, 0])
+    acme, bob = AccountId("acme"), AccountId("bob")
 
     async def sleep(seconds: float) -> None:
-        if len(settler.settled) == 2:
-            raise asyncio.CancelledError
+        for account_id in (acme, bob):
+            settler.records.mark(account_id, Mark.UNSETTLED)
         settler.clock.advance(round(seconds * SECOND))
-        for name, reported_before in (("fresh", 790), ("rested", 800)):
-            settler.records.mark(AccountId(name), Mark.UNSETTLED)
-            settler.records.open(AccountId(name)).reported_at = Span(settler.clock.boot() - reported_before * _MILLISECOND)
+        if len(settler.settled) == 1:
+            settler.records.open(acme).reported_at = settler.clock.boot()
+        if len(settler.settled) == 3:
+            raise asyncio.CancelledError
 
     monkeypatch.setattr("creditmeter.sidecar.settler.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await settler.run(1.0)
-    assert settler.settled == [["rested"], ["rested"]]
+    assert settler.settled == [[acme, bob], [bob], [acme, bob]]
 
 
 async def _yield_often() -> None:

@@ -21,7 +21,7 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
-from creditmeter.core.settlement import answering, ledger, posting
+from creditmeter.core.settlement import answering, ledger, posting, reclaiming
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
 from creditmeter.journal import journal, records
@@ -158,7 +158,7 @@ def _nothing_to_reclaim(*_: Any) -> None:
 
 
 def _reclaim_by_one_reading(one: Ledger, *_: Any) -> None:
-    answering.reclaim_lost(one, None)
+    reclaiming.reclaim_lost(one, None)
 
 
 def _answer_by_one_reading(one: Ledger, message: Message, *_: Any) -> Answer:

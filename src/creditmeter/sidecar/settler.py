@@ -28,9 +28,6 @@ REST = 9
 LONGEST_REST_SECONDS = 2.0
 """A settlement that takes long is not put off for longer than that, unless the interval is longer itself."""
 
-_LEAST_REST = 0.8
-"""The shortest pause, as a part of the usual one: pauses differ by chance, so that a fleet is spread over time."""
-
 _RETRY_SECONDS = 0.05
 """Between attempts to post a charge that waits for recalled credit."""
 
@@ -56,14 +53,14 @@ class Settler:
         there is nothing to settle. While the central store is away, what is unposted goes on waiting.
         """
         is_away = False
-        pause = interval_seconds
+        pause, last = interval_seconds, self._books.moment().boot
         while True:
             if self._exchanger.epoch:  # without one each attempt begins with a registration
                 await self._records.unsettled.wait()
-            await asyncio.sleep(pause * random.uniform(_LEAST_REST, 2 - _LEAST_REST))  # noqa: S311 - see there
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
             began, spent = self._books.moment().boot, Span(0)
             try:
-                await self.settle(self._rested(Span(int(pause * _LEAST_REST * SECOND))))
+                await self.settle(self._not_reported_since(last))
             except (CentralUnavailable, StorageUnavailable) as error:
                 if not is_away:
                     _log.warning("settlement waits", reason=str(error))
@@ -77,14 +74,14 @@ class Settler:
                     _log.info("settlement goes on")
                 is_away = False
                 spent = Span(self._books.moment().boot - began)
+            last = self._books.moment().boot
             pause = pause_after(spent, interval_seconds)
 
-    def _rested(self, rest: Span) -> list[AccountId]:
-        """The unsettled accounts about which no message was composed for so long. One right after a report, which settles as
-        well, would cost as much and post little.
+    def _not_reported_since(self, last: Span) -> list[AccountId]:
+        """The unsettled accounts, without those about which a message was composed since the last settlement, as by a report.
+        That settled as well: another one right after it would cost as much and post little.
         """
-        latest = self._books.moment().boot - rest
-        return [each.account_id for each in self._records.marked(Mark.UNSETTLED) if each.reported_at <= latest]
+        return [each.account_id for each in self._records.marked(Mark.UNSETTLED) if each.reported_at <= last]
 
     async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
         """Post all charges and refunds, or those of some accounts, a batch at a time. An account with more charges than a

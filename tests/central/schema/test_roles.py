@@ -263,7 +263,7 @@ def each_table(pattern: str, *but: str) -> list[str]:
     return [pattern.replace("NAME", table).replace("KEY", key) for table, key in names.items() if table not in but]
 
 
-PRUNED = ("recalls", "refused_calls", "alert_deliveries", "leases", "requests", "exchanges", "sidecars")
+PRUNED = ("recalls", "refused_calls", "alert_deliveries", "leases", "requests", "exchanges", "sidecars", "clock_runs")
 
 FORBIDDEN = {
     "to change what was written down": [

@@ -12,8 +12,9 @@ from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, Instant, Span
 from creditmeter.core.metering.book import Change
 from creditmeter.core.metering.composing import Envelope, accept, compose, has_idle, has_unfinished
-from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN, reclaim_lost
+from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
 from creditmeter.core.settlement.posting import excess_of
+from creditmeter.core.settlement.reclaiming import reclaim_lost
 from creditmeter.core.values import replace
 from tests.core.builders import (
     ALWAYS,

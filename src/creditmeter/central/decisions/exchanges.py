@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, or_, select
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers, watched_alerts
 from creditmeter.central.decisions.administration import create_on_first_touch
+from creditmeter.central.decisions.clock_runs import lags_of, note_time
 from creditmeter.central.decisions.refused_calls import put_refused_calls
 from creditmeter.central.decisions.registration import fence
 from creditmeter.central.decisions.topics import Topic
@@ -33,8 +34,9 @@ from creditmeter.core.credit.messages import Answer, BalanceSummary, Fenced, Mes
 from creditmeter.core.ids import AccountId, LeaseId, PlanId, SidecarId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.refusals import AccountNotFound
-from creditmeter.core.settlement.answering import NONE_SEEN, answer, reclaim_lost
+from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.balance_summary import balance_summary
+from creditmeter.core.settlement.reclaiming import NO_SIGNS, Lag, Signs, reclaim_lost
 from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from creditmeter.core.settlement.unchanged import answer_if_unchanged
 from creditmeter.core.values import replace
@@ -60,7 +62,8 @@ class Exchanges:
         """
         leases = tables.leases
         async with self._database.read() as connection:
-            lost = select(leases.c.account_id).where(*_is_lost(await self._clock.now(connection), surely))
+            now = await self._clock.now(connection)
+            lost = select(leases.c.account_id).where(*_is_lost(now, surely, await lags_of(connection, now)))
             if after is not None:
                 lost = lost.where(leases.c.account_id > after)
             found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
@@ -77,7 +80,8 @@ class Exchanges:
         of = tables.leases.c
         async with self._database.read() as connection:
             found = select(of.account_id, of.lease_id, of.renewed_at, of.reclaim_at - of.renewed_at)
-            found = found.where(*_is_lost(await self._clock.now(connection), surely, lives=True))
+            now = await self._clock.now(connection)
+            found = found.where(*_is_lost(now, surely, await lags_of(connection, now), doubted=True))
             rows = await connection.execute(found.order_by(of.account_id, of.lease_id).limit(limit))
             return [(AccountId(row[0]), LeaseId(row[1]), Instant(row[2]), Span(row[3])) for row in rows]
 
@@ -94,7 +98,7 @@ class Exchanges:
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             assert opened is not None, "a lease is of an account"
             opened.ledger.touch()
-            reclaim_lost(opened.ledger, surely, await _seen(connection, [opened]), watched)
+            reclaim_lost(opened.ledger, surely, await _signs(connection, [opened]), watched)
             opened.ledger.lapse()
             opened.ledger.repay_debt()
             await opened.save(connection)
@@ -111,7 +115,10 @@ class Exchanges:
             fenced = await fence(connection, first.sidecar_id, first.epoch)
             if fenced is not None:
                 return fenced
-            replies = await self._apply(connection, messages, await self._clock.now(connection))
+            now = await self._clock.now(connection)
+            if self._clock.is_behind:  # what is renewed from now on must not look older than it is
+                await note_time(connection, now)
+            replies = await self._apply(connection, messages, now)
         return tuple(replies[message.account_id] for message in messages)
 
     async def look(self, messages: Sequence[Message]) -> tuple[Answer | None, ...] | Fenced:
@@ -152,7 +159,7 @@ class Exchanges:
     async def _apply(self, connection: AsyncConnection, messages: Sequence[Message], now: Instant) -> Mapping[AccountId, Reply]:
         opened = await self._open(connection, messages, now)
         replies = await _applied(connection, messages)
-        seen = await _seen(connection, opened.values()) if any(each.is_steady for each in messages) else NONE_SEEN
+        signs = await _signs(connection, opened.values()) if any(each.is_steady for each in messages) else NO_SIGNS
         saved: list[OpenLedger] = []
         rows: list[Row] = []
         for message in messages:
@@ -160,7 +167,7 @@ class Exchanges:
             if account_id not in opened:
                 replies[account_id] = AccountNotFound(account_id)
             elif account_id not in replies:
-                replies[account_id] = reply = answer(opened[account_id].ledger, message, seen)
+                replies[account_id] = reply = answer(opened[account_id].ledger, message, signs)
                 saved.append(opened[account_id])
                 rows.append(_exchange_row(message, reply, opened[account_id].ledger.now))
                 await asyncio.sleep(0)  # calls go on between two accounts
@@ -185,23 +192,29 @@ class Exchanges:
         return opened | await open_ledgers(connection, unknown, now)
 
 
-def _is_lost(now: Instant, surely: Instant | None, *, lives: bool = False) -> tuple[ColumnElement[bool], ...]:
-    """Of open leases, whether they are lost; with `lives`, whether they would be if their sidecars had sent no heartbeat."""
+def _is_lost(
+    now: Instant, surely: Instant | None, lags: Sequence[Lag], *, doubted: bool = False
+) -> tuple[ColumnElement[bool], ...]:
+    """Of open leases, whether they are lost; with `doubted`, whether they would be if nothing spoke against it (`Signs`)."""
     leases, sidecars = tables.leases.c, tables.sidecars.c
     as_of = now if surely is None else min(now, surely)
     is_young = sidecars.last_seen_at + (leases.reclaim_at - leases.renewed_at) > as_of
     seen = exists().where(sidecars.sidecar_id == leases.sidecar_id, is_young, sidecars.last_seen_at <= now + MOST_AHEAD)
-    return leases.closed.is_(False), leases.reclaim_at <= as_of, seen if lives else ~seen
+    younger = [(leases.renewed_at >= each.since) & (leases.reclaim_at + each.by > as_of) for each in lags]
+    in_doubt = or_(seen, *younger)
+    return leases.closed.is_(False), leases.reclaim_at <= as_of, in_doubt if doubted else ~in_doubt
 
 
-async def _seen(connection: AsyncConnection, opened: Iterable[OpenLedger]) -> Mapping[SidecarId, Instant]:
-    """When the last heartbeats were of the sidecars whose leases are due to be reclaimed by the clock."""
-    due = {lease.sidecar_id for each in opened for lease in each.ledger.leases.values() if lease.reclaim_at <= each.ledger.now}
+async def _signs(connection: AsyncConnection, opened: Iterable[OpenLedger]) -> Signs:
+    """What speaks against it that leases are lost which are due to be reclaimed by the clock."""
+    due = [(lease, each) for each in opened for lease in each.ledger.leases.values() if lease.reclaim_at <= each.ledger.now]
     if not due:
-        return NONE_SEEN
+        return NO_SIGNS
     sidecars = tables.sidecars.c
-    rows = await connection.execute(select(sidecars.sidecar_id, sidecars.last_seen_at).where(sidecars.sidecar_id.in_(due)))
-    return {SidecarId(name): Instant(at) for name, at in rows}
+    names = {lease.sidecar_id for lease, _ in due}
+    rows = await connection.execute(select(sidecars.sidecar_id, sidecars.last_seen_at).where(sidecars.sidecar_id.in_(names)))
+    seen = {SidecarId(name): Instant(at) for name, at in rows}
+    return Signs(seen, await lags_of(connection, due[0][1].ledger.now))
 
 
 async def _looked_up(connection: AsyncConnection, opened: OpenLedger | None, message: Message) -> Answer | None:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, case, delete, exists, or_, select, tuple_, update
 
 from creditmeter.central.decisions import refused_calls
+from creditmeter.central.decisions.clock_runs import RUN_KEPT_FOR
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
@@ -177,6 +178,9 @@ def _old_rows(now: Instant) -> Iterator[_Old]:
     sidecars = tables.sidecars.c
     seen_at = case((sidecars.last_seen_at > sidecars.registered_at, sidecars.last_seen_at), else_=sidecars.registered_at)
     leased = exists().where(leases.sidecar_id == sidecars.sidecar_id, leases.closed.is_(False))
+    runs, later = tables.clock_runs.c, tables.clock_runs.alias().c
+    is_over = exists().where(later.number > runs.number)
+    yield _Old(tables.clock_runs, (runs.last_at <= now - RUN_KEPT_FOR) & is_over, is_locked=False)
     yield _Old(tables.sidecars, (seen_at <= now - SIDECAR_KEPT_FOR) & ~leased)
 
 

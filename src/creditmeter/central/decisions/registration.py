@@ -5,6 +5,7 @@ A registration locks and saves the sidecar's row. Exchanges share a lock on that
 
 from sqlalchemy import bindparam, select, update
 
+from creditmeter.central.decisions.clock_runs import note_time
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
@@ -63,8 +64,11 @@ class Registration:
         sidecars = tables.sidecars
         async with self._database.write() as connection:
             mine = sidecars.c.sidecar_id == sidecar_id, sidecars.c.epoch == epoch
-            seen = update(sidecars).where(*mine).values(last_seen_at=await self._clock.now(connection))
-            return None if (await connection.execute(seen)).rowcount else Fenced(sidecar_id)
+            now = await self._clock.now(connection)
+            if not (await connection.execute(update(sidecars).where(*mine).values(last_seen_at=now))).rowcount:
+                return Fenced(sidecar_id)
+            await note_time(connection, now)
+            return None
 
     async def _put_new_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId) -> None:
         """Insert a row to lock, so that of two processes with the same new id only one is issued the first epoch."""
@@ -84,6 +88,7 @@ class Registration:
             "lease_ttl": lease_ttl,
         }
         await upsert(connection, tables.sidecars, [row])
+        await note_time(connection, now)
 
 
 async def fence(connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, *, lock: bool = True) -> Fenced | None:

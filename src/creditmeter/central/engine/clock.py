@@ -10,6 +10,7 @@ from sqlalchemy import text
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.core.clocks import HostClock
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.settlement.setting_back import MOST_AHEAD
 
 _SERVER_NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
@@ -31,6 +32,9 @@ class StoreClock:
         self._wall = wall
         self._boot = boot
         self._server = HostClock(patience) if wall is None and patience else None
+        self._latest = Instant(0)
+        self.is_behind = False
+        """Whether the last reading was much earlier than another one of this process."""
         self.on_reading: list[Reading] = []
 
     async def now(self, connection: AsyncConnection) -> Instant:
@@ -41,6 +45,8 @@ class StoreClock:
         if self._server is not None:
             self._server.read(said, answered)
             said = self._server.at(answered)
+        self.is_behind = self._latest - said > MOST_AHEAD
+        self._latest = max(said, self._latest)
         for take in self.on_reading:
             take(said, asked, answered)
         return said

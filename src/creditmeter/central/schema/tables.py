@@ -311,3 +311,12 @@ chores = Table(
     Column("place", Text, nullable=False),
 )
 """Work on the whole store that one sidecar at a time does: when it is due, and where it goes on."""
+
+clock_runs = Table(
+    "clock_runs",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_at", BigInteger, nullable=False, info=FIXED),
+    Column("last_at", BigInteger, nullable=False),
+)
+"""What the store's clock showed: with each run it had gone back."""

@@ -1,14 +1,13 @@
 """The central store's answer to a message: what the message changes in an account's ledger, and what is answered."""
 
-from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need
-from creditmeter.core.ids import ChargeId, LeaseId, RefundId, SidecarId, lease_id
+from creditmeter.core.ids import ChargeId, RefundId, SidecarId, lease_id
 from creditmeter.core.instants import MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.ledger import Ledger
@@ -24,12 +23,9 @@ from creditmeter.core.settlement.recalling import (
     recall,
 )
 from creditmeter.core.settlement.recalls import Purpose, Recall
+from creditmeter.core.settlement.reclaiming import NO_SIGNS, Signs, reclaim_lost
 from creditmeter.core.settlement.refunding import post_refund
-from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from creditmeter.core.values import replace
-
-NONE_SEEN: Mapping[SidecarId, Instant] = MappingProxyType({})
-"""Nothing is known of any heartbeat."""
 
 LEASE_SHARE = 2
 """A lease grows by at most 1/`LEASE_SHARE` of what is available, unless more is required now."""
@@ -44,8 +40,8 @@ EXCESS_PATIENCE = Span(5 * SECOND)
 """How long cost beyond leases waits for credit that is idle elsewhere, before it becomes debt or is written off."""
 
 
-def answer(ledger: Ledger, message: Message, seen: Mapping[SidecarId, Instant] = NONE_SEEN) -> Answer:
-    """Apply a message to the ledger, and answer it. `seen` says when the last heartbeats of sidecars with leases were.
+def answer(ledger: Ledger, message: Message, signs: Signs = NO_SIGNS) -> Answer:
+    """Apply a message to the ledger, and answer it. `signs` say which sidecars with leases may live.
 
     The order matters: take over what the sidecar reports, post its charges and refunds, repay debt, and then lease what is
     left.
@@ -53,7 +49,7 @@ def answer(ledger: Ledger, message: Message, seen: Mapping[SidecarId, Instant] =
     note_message(ledger, message.sidecar_id, answers=message.answers or not message.authorises)
     _take_over_reports(ledger, message)
     if message.is_steady:
-        reclaim_lost(ledger, message.surely, seen)
+        reclaim_lost(ledger, message.surely, signs)
     close_ended(ledger)  # so that what ended lapses before the plan gives, if no lease may need it any more
     ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
@@ -79,33 +75,6 @@ def answer(ledger: Ledger, message: Message, seen: Mapping[SidecarId, Instant] =
         heard_since=heard_since(ledger, recalled) if recalled else None,
         awaited=awaited_by(ledger, recalled) if recalled else (),
     )
-
-
-def reclaim_lost(
-    ledger: Ledger,
-    surely: Instant | None,
-    seen: Mapping[SidecarId, Instant] = NONE_SEEN,
-    watched: Collection[LeaseId] = (),
-) -> None:
-    """Close the leases whose sidecars were silent for as long as anything authorised on them can last. A clock that was set
-    forward does not make that shorter: the time is not taken for later than `surely`.
-
-    Nor does a clock that was behind when a lease was renewed: the lease of a sidecar whose heartbeat was `seen` since is kept,
-    unless it was `watched` for as long by a clock that nobody sets. They stay closed. What is posted on them later is treated
-    as excess.
-    """
-    now = ledger.now if surely is None else min(ledger.now, surely)
-    for lease in list(ledger.leases.values()):
-        if lease.reclaim_at <= now and (lease.lease_id in watched or not _lives(lease, seen, ledger.now, now)):
-            ledger.put_lease(replace(lease, limit=lease.posted, held=ZERO, unposted=ZERO, closed=True))
-
-
-def _lives(lease: OutLease, seen: Mapping[SidecarId, Instant], now: Instant, surely: Instant) -> bool:
-    """Whether the last heartbeat of the lease's sidecar is too young for the lease to be lost. One in the future says nothing:
-    the clock was wrong.
-    """
-    last = seen.get(lease.sidecar_id)
-    return last is not None and last - now <= MOST_AHEAD and last + (lease.reclaim_at - lease.renewed_at) > surely
 
 
 def _take_over_reports(ledger: Ledger, message: Message) -> None:
