@@ -103,6 +103,11 @@ class Stored:
         query = "SELECT * FROM charges WHERE account_id = ? AND charge_id = ?"
         return [charge_of(row) for each in charge_ids for row in self.rows(query, account_id, each)]
 
+    def restored_since(self, account_id: str, moment: int) -> int:
+        """What refunds have given back to an account's grants since a moment."""
+        query = "SELECT coalesce(sum(restored_microcredits), 0) FROM refunds WHERE account_id = ? AND posted_at >= ?"
+        return int(self._raw.execute(query, (account_id, moment)).fetchone()[0])
+
     def free(self, account_id: str, now: Instant) -> int:
         """What of an account's credit is not held, as far as the store knows."""
         busy = [

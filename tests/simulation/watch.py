@@ -178,8 +178,9 @@ class Watch:
                 continue
             drawn = {draw.grant_id for draw in charge.posting.draws}
             last = max((draw_key(grants[each]) for each in drawn), default=None)
+            restored = stored.restored_since(account_id, charge.posting.posted_at)  # another message may be answered already
             for each in grants.values():
-                if last is not None and each.remaining and each.is_usable(at) and draw_key(each) < last:
+                if last is not None and each.remaining > restored and each.is_usable(at) and draw_key(each) < last:
                     self._world.fail(f"charge {charge.charge_id} drew on {sorted(drawn)} before {each.grant_id}")
 
     def _check_begun(self, account_id: str, charge_ids: list[str]) -> None:
