@@ -11,6 +11,7 @@
 | a grant was voided | it is voided now |
 | a grant is voided that waits, with a lease on it | what the lease has out stays |
 | a need waits | for what it had left |
+| an alert fired | it is silent for the rest of the real period, whatever the clock does then; it fires in the next |
 | lines of history are of moments to come | a balance in the past is the sum of the lines until then, whatever their order |
 """
 
@@ -288,6 +289,59 @@ async def test_alerts_fire_at_the_real_time(store: CentralStore, clock: ManualCl
         await here.exchange(here.charge(f"c{number}", 0, excess=8), leases=())
         clock.advance(DAY)
     assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == 3
+
+
+async def fall(store: CentralStore, clock: ManualClock, peer: Peer, moments: list[int]) -> list[int]:
+    """Use up more credit at each of these moments. Returns how many alerts each of them fired."""
+    fired, start = [], clock.wall()
+    for number, each in enumerate(moments):
+        before = [line[0] for line in await lines(store)].count("LOW_BALANCE")
+        clock.step_wall(start + each - clock.wall())
+        await peer.exchange(peer.charge(f"fall {number} of {start}", 0, excess=4), leases=())
+        fired.append([line[0] for line in await lines(store)].count("LOW_BALANCE") - before)
+    return fired
+
+
+@pytest.mark.parametrize(("daily", "monthly", "period"), [(10, 0, DAY), (0, 10, 30 * DAY)])
+@pytest.mark.parametrize(
+    ("ahead", "behind"), [(DAY, DAY), (DAY, 400 * DAY), (40 * DAY, HOUR), (40 * DAY, 40 * DAY), (400 * DAY, 400 * DAY)]
+)
+async def test_an_alert_fires_once_in_the_real_period(
+    store: CentralStore, clock: ManualClock, here: Peer, daily: int, monthly: int, period: int, ahead: int, behind: int
+) -> None:
+    """It has fired; a clock that is ahead, and one that is behind, come between; and what was used up is given back."""
+    await opened(store, daily=daily, monthly=monthly, permanent=4)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(6)),)))
+    wrong = [ahead + 2 * MINUTE, ahead + 3 * MINUTE]
+    fired = await fall(store, clock, here, [0, MINUTE, *wrong, 3 * MINUTE, -behind, 4 * MINUTE])
+    assert fired == [0, 1, 0, int(ahead >= period), 0, 0, 0]
+    await give(store, "more", 20)
+    assert await fall(store, clock, here, [MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE, 2 * HOUR]) == [0] * 5
+    clock.advance(period)
+    await give(store, "even more", 20)
+    assert sum(await fall(store, clock, here, [each * MINUTE for each in range(10)])) == 1
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_an_alert_that_fired_for_a_day_to_come_fires_on_that_day(
+    store: CentralStore, clock: ManualClock, here: Peer, looks: int
+) -> None:
+    """Also later on it than the wrong clock said, if the account was used for an hour since. If not, the day may have been
+    real, and the clock behind since.
+    """
+    await opened(store, daily=10)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)),)))
+    clock.step_wall(DAY)
+    await here.exchange(here.charge("ahead", 0, excess=5), here.charge("more", 0, excess=3), leases=())
+    clock.step_wall(-DAY)
+    for _ in range(looks):
+        await balance_summary(store)
+        await here.exchange(here.charge(f"at {clock.wall()}", 0, excess=1), leases=())
+        clock.advance(HOUR)
+    clock.advance(DAY)
+    await give(store, "more", 5)
+    await here.exchange(here.charge("low", 0, excess=6), leases=())
+    assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == looks
 
 
 async def test_a_grant_that_was_used_up_begins_now(store: CentralStore, clock: ManualClock, here: Peer) -> None:
