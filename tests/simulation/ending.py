@@ -11,6 +11,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.calendar import day_of, month_of
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import GrantKind
+from creditmeter.core.credit.planned_grants import counted
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import MINUTE, Instant
 from creditmeter.core.metering.composing import has_unfinished
@@ -143,7 +144,7 @@ def _check_plans(world: "World") -> None:
             named = [each for each in stored.grants(account_id).values() if (each.kind, each.period_key) == (kind, period.key)]
             planned = stored.planned(account_id, kind, period, now)
             has_just_begun = now - period.starts_at < MINUTE
-            if sum(each.amount for each in named) < planned and not has_just_begun:
+            if sum(counted(each) for each in named) < planned and not has_just_begun:
                 world.fail(f"{account_id} was not given {planned} for {period.key}")
 
 
@@ -155,7 +156,7 @@ def _check_given(world: "World") -> None:
         given: Counter[tuple[GrantKind, str]] = Counter()
         for each in stored.grants(account_id).values():
             if each.period_key is not None:
-                given[each.kind, each.period_key] += each.amount
+                given[each.kind, each.period_key] += counted(each)
         for (kind, key), amount in given.items():
             if amount > most[kind]:
                 world.fail(f"{account_id} was given {amount} for {key}")

@@ -4,6 +4,7 @@
 | --- | --- |
 | today's credit lapsed | it is there again, with a line of history; of a refund's part that lapsed nothing is given |
 | credit of a day to come was given | it waits for that day, cannot be drawn on today, and is not given again then |
+| and then the plan or the calendar is changed | it is as much as the plan gives now, in the period as it is now |
 | it was a little ahead, as of a transaction that waited for a lock | nothing: decisions do not go back so far |
 | a lease was opened | nothing more is leased on it; its charges draw on the credit of the day that it was opened on |
 | a lease was renewed by a sidecar that is gone | it is reclaimed as long after now as after any renewal |
@@ -22,6 +23,7 @@ from sqlalchemy import select
 
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
+from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.administration import AccountUpdate
@@ -29,12 +31,14 @@ from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.messages import Need
+from creditmeter.core.credit.planned_grants import GIVEN_AHEAD
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.reports.past_balance import PastBalance
 from creditmeter.core.settlement.setting_back import MOST_AHEAD, NOTE
 from tests.central.accounts import (
     ACME,
+    assign,
     balance_summary,
     give,
     history,
@@ -98,6 +102,102 @@ async def test_days_to_come_wait(store: CentralStore, clock: ManualClock, here: 
     assert await remaining(store) == (3, 0, 0)
     given = [each for each in await history(store) if each.type is EntryType.GRANTED]
     assert len({each.grant_id for each in given}) == len(given) == 3
+
+
+@pytest.mark.parametrize("now_gives", [0, 4, 9, 20])
+@pytest.mark.parametrize("puts", [True, False])
+async def test_a_plan_that_changes_before_a_day_to_come(
+    store: CentralStore, clock: ManualClock, now_gives: int, *, puts: bool
+) -> None:
+    """That day has what the plan gives then, put anew or another one. Within the day nothing is taken back, and what is lacking
+    is given.
+    """
+    await opened(store, daily=9)
+    await balance_summary(store)
+    await look_ahead(store, clock, 2 * DAY)
+    clock.advance(MINUTE)
+    await put_plan(store, f"plan of {ACME}" if puts else "other", now_gives)
+    if not puts:
+        await assign(store, "other")
+    assert (await remaining(store))[0] == (9 if puts else max(9, now_gives))
+    clock.advance(2 * DAY)
+    assert (await remaining(store))[0] == now_gives
+    back = [(each.type, each.amount) for each in await history(store) if each.note == GIVEN_AHEAD]
+    assert back == ([(EntryType.VOIDED, now_gives - 9)] if now_gives < 9 else [])
+    await put_plan(store, "more", 30)
+    await assign(store, "more")
+    assert (await remaining(store))[0] == 30
+    await put_plan(store, "less", 1)
+    await assign(store, "less")
+    assert (await remaining(store))[0] == 30
+    clock.advance(DAY)
+    assert (await remaining(store))[0] == 1
+    assert (await verify_database(store.database)).problems == ()
+
+
+async def test_what_was_used_of_a_day_to_come_counts(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """It is not taken back, and more is there that day only if the plan gives more."""
+    await opened(store, daily=9)
+    clock.step_wall(2 * DAY)
+    await here.exchange(here.charge("ahead", 0, excess=6), leases=())
+    clock.step_wall(-2 * DAY)
+    await put_plan(store, "less", 4)
+    await assign(store, "less")
+    clock.advance(2 * DAY)
+    assert (await remaining(store))[0] == 0
+    await put_plan(store, "more", 8)
+    await assign(store, "more")
+    assert (await remaining(store))[0] == 2
+
+
+async def test_what_is_given_after_a_plan_changed_is_not_taken_back(store: CentralStore, clock: ManualClock) -> None:
+    """A clock that was behind for a moment makes no running day one to come."""
+    await opened(store, daily=9)
+    await balance_summary(store)
+    clock.advance(DAY)
+    await balance_summary(store)
+    await put_plan(store, "less", 4)
+    await assign(store, "less")
+    await look_ahead(store, clock, -DAY)
+    assert (await remaining(store))[0] == 9
+
+
+@pytest.mark.parametrize("ahead", [DAY, 2 * DAY, 40 * DAY])
+@pytest.mark.parametrize(
+    ("time_zone", "anchor_day"),
+    [("Asia/Tokyo", None), ("America/New_York", None), ("Pacific/Apia", None), (None, 3), ("Asia/Tokyo", 12), (None, 31)],
+)
+async def test_a_calendar_that_changes_before_a_day_to_come(
+    store: CentralStore, clock: ManualClock, ahead: int, time_zone: str | None, anchor_day: int | None
+) -> None:
+    """No moment has the credit of two days or of two months, and each has its own."""
+    await opened(store, daily=5, monthly=30)
+    await balance_summary(store)
+    await look_ahead(store, clock, ahead)
+    await update(store, "calendar", AccountUpdate(time_zone=time_zone, anchor_day=anchor_day))
+    for _ in range(20):
+        assert await remaining(store) == (5, 30, 0)
+        clock.advance(5 * HOUR)
+    clock.advance(20 * DAY)
+    for _ in range(30):
+        assert await remaining(store) == (5, 30, 0)
+        clock.advance(DAY - HOUR)
+    assert (await verify_database(store.database)).problems == ()
+
+
+async def test_a_day_to_come_that_a_lease_has_credit_of(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """It stays as it is, so that what was authorised on it is paid by it."""
+    await opened(store, daily=5)
+    await balance_summary(store)
+    clock.step_wall(2 * DAY)
+    await here.exchange(need=4)
+    made = here.charge("ahead", 4)
+    clock.step_wall(-2 * DAY)
+    await update(store, "calendar", AccountUpdate(time_zone="America/New_York"))
+    posting = (await here.exchange(made)).postings[made.charge_id]
+    assert (posting.covered, posting.draws[0].grant_id) == (4, "daily-2026-11-26")
+    await here.exchange(leases=())
+    assert (await remaining(store))[0] == 5
 
 
 async def test_a_little_ahead_is_no_fault(store: CentralStore, clock: ManualClock) -> None:
