@@ -163,10 +163,13 @@ def _check_given(world: "World") -> None:
 
 
 def _check_alerts(world: "World") -> None:
-    """Each alert fired at most once a period, and is a line of history and a message to a webhook."""
+    """Each alert fired at most once a period, and is a line of history and a message to a webhook. One that fired while the
+    store's clock was wrong may fire again when that period really comes.
+    """
     stored = Stored(world.raw)
-    deliveries = Counter((row["account_id"], _fired(row["body"])) for row in stored.rows("SELECT * FROM alert_deliveries"))
-    for (account_id, what), times in deliveries.items():
+    deliveries = list(stored.rows("SELECT * FROM alert_deliveries"))
+    right = [row for row in deliveries if row["created_at"] not in world.store_time.wrong]
+    for (account_id, what), times in Counter((row["account_id"], _fired(row["body"])) for row in right).items():
         if times > 1:
             world.fail(f"an alert of {account_id} fired {times} times in a period: {what}")
     (lines,) = stored.rows("SELECT count(*) AS count FROM history WHERE type = 'LOW_BALANCE'")
