@@ -16,7 +16,10 @@
 | lines of history are of moments to come | a balance in the past is the sum of the lines until then, whatever their order |
 """
 
+import json
 import random
+from collections import Counter
+from collections.abc import Collection
 
 import pytest
 from sqlalchemy import select
@@ -133,6 +136,21 @@ async def test_a_plan_that_changes_before_a_day_to_come(
     clock.advance(DAY)
     assert (await remaining(store))[0] == 1
     assert (await verify_database(store.database)).problems == ()
+
+
+async def test_a_day_to_come_that_was_passed_and_is_reached(store: CentralStore, clock: ManualClock) -> None:
+    """Its credit waited, lapsed by a clock that was further ahead, and is set right as that is set back into the day itself."""
+    await opened(store, daily=9)
+    await balance_summary(store)
+    await look_ahead(store, clock, 2 * DAY)
+    await put_plan(store, "less", 4)
+    await assign(store, "less")
+    clock.advance(2 * DAY - HOUR)
+    clock.step_wall(3 * DAY)
+    await balance_summary(store)
+    clock.step_wall(-3 * DAY)
+    clock.advance(HOUR)
+    assert (await remaining(store))[0] == 4
 
 
 async def test_what_was_used_of_a_day_to_come_counts(store: CentralStore, clock: ManualClock, here: Peer) -> None:
@@ -522,6 +540,62 @@ async def test_a_life_with_a_clock_that_jumps(
     today = Schedule(Calendar("America/New_York", 1)).day_at(clock.wall()).key
     assert daily[today][2] == 0
     assert shown.buckets[0].remaining >= daily[today][1]
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, 12))])
+async def test_a_life_with_a_clock_that_is_ahead_now_and_then(
+    store: CentralStore, clock: ManualClock, here: Peer, seed: int
+) -> None:
+    """Whatever was decided while it was: of alerts that fire while it is right there is one a day, and no day has more than one
+    of the plans gives that the account had on it. The time zone changes once.
+    """
+    choose = random.Random(seed)  # noqa: S311 - the same life each time
+    await opened(store, daily=9)
+    plans, plan = {"plan 2": 2, "plan 5": 5, "plan 14": 14}, 9
+    for name, daily in plans.items():
+        await put_plan(store, name, daily)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)), Alert(percent=50))))
+    most: Counter[str] = Counter()
+    right = set()
+    for number in range(120):
+        clock.advance(choose.choice([SECOND, MINUTE, HOUR, 7 * HOUR]))
+        if choose.random() < 0.3:
+            ahead = choose.choice([HOUR, DAY, DAY, 2 * DAY, 40 * DAY])
+            clock.step_wall(ahead)
+            await here.exchange(here.charge(f"ahead {number}", 0, excess=choose.randint(0, 9)), leases=())
+            clock.step_wall(-ahead)
+        right.add(clock.wall())
+        shown = await balance_summary(store)
+        day = await running_day(store, clock)
+        most[day] = max(most[day], plan)
+        assert shown.buckets[0].remaining <= most[day]
+        if number == 60:
+            await update(store, "zone", AccountUpdate(time_zone=choose.choice(["Asia/Tokyo", "America/New_York"])))
+        if choose.random() < 0.1:
+            name = choose.choice(list(plans))
+            await assign(store, name, f"assign {number}")
+            plan = plans[name]
+            most[day] = max(most[day], plan)
+        await here.exchange(here.charge(f"right {number}", 0, excess=choose.randint(0, 4)), leases=())
+    assert set(Counter(await alerts_fired(store, right)).values()) == {1}
+    assert (await verify_database(store.database)).problems == ()
+
+
+async def running_day(store: CentralStore, clock: ManualClock) -> str:
+    """The key of the day that the plan's credit is of now. One that was to begin within a day that became longer is none."""
+    grants, now = tables.grants.c, clock.wall()
+    runs = grants.kind == GrantKind.DAILY.value, grants.effective_at <= now, grants.expires_at > now
+    query = select(grants.period_key).where(*runs).order_by(grants.effective_at).limit(1)
+    async with store.database.read() as connection:
+        return str((await connection.execute(query)).scalar_one())
+
+
+async def alerts_fired(store: CentralStore, moments: Collection[int]) -> list[str]:
+    """The thresholds of alerts that fired at one of these moments, each with its period."""
+    async with store.database.read() as connection:
+        rows = (await connection.execute(select(tables.alert_deliveries))).mappings()
+        told = [json.loads(row["body"])["data"] for row in rows if row["created_at"] in moments]
+    return [f"{each['threshold']} {each['period']}" for each in told]
 
 
 async def _something(choose: random.Random, store: CentralStore, peer: Peer, name: str) -> None:

@@ -90,7 +90,7 @@ class Ledger:
         self.credit_levels: list[CreditLevel] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
-        self._waited = contents.waited
+        self.waited = contents.waited
         self.leases = {lease.lease_id: lease for lease in contents.leases}
         self.charges = {charge.charge_id: charge for charge in contents.charges}
         self._firsts: dict[object, Charge] = {}
@@ -257,7 +257,7 @@ class Ledger:
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(named)))
             elif missing < 0 and not period.starts_at < self._plan_since <= self.now:
-                for grant, amount in beyond(self._planned(kind, period), alive, self._waited):
+                for grant, amount in beyond(self._planned(kind, period), alive, self.waited):
                     self.take_back(grant, Microcredits(min(amount, self.available)), GIVEN_AHEAD)
         if self.account.alerts:
             self.credit_levels.append(self.credit_level)

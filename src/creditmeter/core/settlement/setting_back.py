@@ -43,7 +43,11 @@ def is_set_back(now: Instant, decided_at: Instant) -> bool:
 
 
 def set_back(ledger: Ledger, decided_at: Instant) -> None:
-    """Undo what follows from the clock having been ahead at the last decision. All grants are loaded that this may change."""
+    """Undo what follows from the clock having been ahead at the last decision. All grants are loaded that this may change.
+
+    Any of them may have waited for its period: the clock that was ahead may have passed that.
+    """
+    ledger.waited = frozenset(ledger.grants)
     for grant in list(ledger.grants.values()):
         _set_grant_back(ledger, grant)
     for lease in list(ledger.leases.values()):
