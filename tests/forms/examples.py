@@ -46,7 +46,7 @@ from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.values import replace
 from creditmeter.core.work import ChargeFlag, Served, Usage, UsageSource, Work
-from creditmeter.forms.accounts import ACCOUNT, ALERTS, CALENDAR_CHANGE
+from creditmeter.forms.accounts import ACCOUNT, AHEAD, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.administration import CENTRAL_REQUEST
 from creditmeter.forms.answers import ANSWER
 from creditmeter.forms.body import Form, Kinds
@@ -321,6 +321,7 @@ def _encoded_change(logged: Logged) -> bytes:
 
 EXAMPLES: dict[str, Example] = {
     "account": _example(ACCOUNT, AGREED),
+    "ahead": _example(AHEAD, (at(95), at(97))),
     "alerts": _example(ALERTS, AGREED.alerts),
     "answer": _example(ANSWER, ANSWERED),
     "answered": _example(ANSWERED_BY, ((SidecarId("s1"), at(93)), (SidecarId("s2"), at(94)))),

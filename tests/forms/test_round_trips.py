@@ -32,7 +32,7 @@ from creditmeter.core.prices.price_list import Clause, Conditional, Model, Opera
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
 from creditmeter.core.values import replace
-from creditmeter.forms.accounts import ACCOUNT, ALERTS, CALENDAR_CHANGE
+from creditmeter.forms.accounts import ACCOUNT, AHEAD, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.administration import CENTRAL_REQUEST, CentralRequest, reply_form
 from creditmeter.forms.answers import ANSWER
 from creditmeter.forms.charges import CHARGE, REFUND
@@ -193,6 +193,7 @@ def test_answers(answer: Answer) -> None:
     tuples(st.tuples(_names.map(SidecarId), _moments)),
     st.dictionaries(_texts, _texts, max_size=3),
     st.builds(CalendarChange, _moments, _periods, _periods),
+    tuples(_moments),
 )
 def test_columns_of_the_central_store(
     draws: tuple[Draw, ...],
@@ -201,8 +202,10 @@ def test_columns_of_the_central_store(
     answered: tuple[tuple[SidecarId, Instant], ...],
     labels: Mapping[str, str],
     change: CalendarChange,
+    ahead: tuple[Instant, ...],
 ) -> None:
     """What stands beside other columns."""
+    assert AHEAD.decode(AHEAD.encode_text(ahead)) == ahead
     assert DRAWS.decode(DRAWS.encode_text(draws)) == draws
     assert ALERTS.decode(ALERTS.encode_text(alerts)) == alerts
     assert AWAITED.decode(AWAITED.encode_text(awaited)) == awaited

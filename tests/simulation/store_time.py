@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from creditmeter.core.instants import Instant
+from creditmeter.core.settlement.setting_back import MOST_AHEAD
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,7 +33,8 @@ def note_readings() -> list[Reading]:
 class StoreTime:
     """The store's clock: the world's time, but for what it is off by.
 
-    `may_be_off` says whether it ever was, or is about to be.
+    `may_be_off` says whether it ever was, or is about to be. `wrong` are the moments that it said when it was off by more than
+    what a transaction may have waited for.
     """
 
     def __init__(self, world: "World") -> None:
@@ -41,6 +43,7 @@ class StoreTime:
         self._once = 0
         self._wrong_at = -math.inf
         self.may_be_off = False
+        self.wrong: set[Instant] = set()
 
     def read(self) -> Instant:
         """What a transaction reads."""
@@ -48,6 +51,8 @@ class StoreTime:
         if off:
             self._wrong_at = self._world.seconds()
         said = Instant(self._world.now() + off)
+        if abs(off) > MOST_AHEAD:
+            self.wrong.add(said)
         noted = _readings.get()
         if noted is not None:
             noted.append(Reading(said, off))

@@ -1,8 +1,9 @@
-"""The stored forms of accounts, of their alerts, and of changes of their calendar."""
+"""The stored forms of accounts, of their alerts and when these fired ahead of time, and of changes of their calendar."""
 
 from creditmeter.core.credit.accounts import Account, AccountState, Alert
 from creditmeter.core.credit.calendar import Period
 from creditmeter.core.credit.schedule import CalendarChange
+from creditmeter.core.instants import Instant
 from creditmeter.forms.body import Body, Form, Stored, form_of
 
 
@@ -52,3 +53,4 @@ class CalendarChangeForm(Body):
 ACCOUNT = Form(AccountForm, Account)
 ALERTS = Form(tuple[AlertForm, ...], tuple[Alert, ...])
 CALENDAR_CHANGE = Form(CalendarChangeForm, CalendarChange)
+AHEAD = Form(tuple[int, ...], tuple[Instant, ...])

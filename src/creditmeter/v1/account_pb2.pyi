@@ -49,7 +49,9 @@ class _HistoryTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryTy
     ahead, and is there again.
     """
     HISTORY_TYPE_VOIDED: _HistoryType.ValueType  # 5
-    """A grant was voided, or credit returned to a voided grant; what was taken back is subtracted."""
+    """A grant was voided, or credit returned to a voided grant; what was taken back is subtracted. Or a clock that was ahead
+    gave credit of a period to come, and the plan or the calendar changed before that: what is too much is subtracted.
+    """
     HISTORY_TYPE_WRITTEN_OFF: _HistoryType.ValueType  # 6
     """Cost of a charge was written off; the note says how much, and the amount is 0 since it moves no credit."""
     HISTORY_TYPE_DEBT_REPAID: _HistoryType.ValueType  # 7
@@ -77,7 +79,9 @@ HISTORY_TYPE_LAPSED: HistoryType.ValueType  # 4
 ahead, and is there again.
 """
 HISTORY_TYPE_VOIDED: HistoryType.ValueType  # 5
-"""A grant was voided, or credit returned to a voided grant; what was taken back is subtracted."""
+"""A grant was voided, or credit returned to a voided grant; what was taken back is subtracted. Or a clock that was ahead
+gave credit of a period to come, and the plan or the calendar changed before that: what is too much is subtracted.
+"""
 HISTORY_TYPE_WRITTEN_OFF: HistoryType.ValueType  # 6
 """Cost of a charge was written off; the note says how much, and the amount is 0 since it moves no credit."""
 HISTORY_TYPE_DEBT_REPAID: HistoryType.ValueType  # 7

@@ -4,6 +4,7 @@
 | --- | --- |
 | today's credit lapsed | it is there again, with a line of history; of a refund's part that lapsed nothing is given |
 | credit of a day to come was given | it waits for that day, cannot be drawn on today, and is not given again then |
+| and then the plan or the calendar is changed | it is as much as the plan gives now, in the period as it is now |
 | it was a little ahead, as of a transaction that waited for a lock | nothing: decisions do not go back so far |
 | a lease was opened | nothing more is leased on it; its charges draw on the credit of the day that it was opened on |
 | a lease was renewed by a sidecar that is gone | it is reclaimed as long after now as after any renewal |
@@ -11,16 +12,21 @@
 | a grant was voided | it is voided now |
 | a grant is voided that waits, with a lease on it | what the lease has out stays |
 | a need waits | for what it had left |
+| an alert fired | it is silent for the rest of the real period, whatever the clock does then; it fires in the next |
 | lines of history are of moments to come | a balance in the past is the sum of the lines until then, whatever their order |
 """
 
+import json
 import random
+from collections import Counter
+from collections.abc import Collection
 
 import pytest
 from sqlalchemy import select
 
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
+from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.administration import AccountUpdate
@@ -28,12 +34,14 @@ from creditmeter.core.credit.calendar import Calendar
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.messages import Need
+from creditmeter.core.credit.planned_grants import GIVEN_AHEAD
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.reports.past_balance import PastBalance
 from creditmeter.core.settlement.setting_back import MOST_AHEAD, NOTE
 from tests.central.accounts import (
     ACME,
+    assign,
     balance_summary,
     give,
     history,
@@ -97,6 +105,117 @@ async def test_days_to_come_wait(store: CentralStore, clock: ManualClock, here: 
     assert await remaining(store) == (3, 0, 0)
     given = [each for each in await history(store) if each.type is EntryType.GRANTED]
     assert len({each.grant_id for each in given}) == len(given) == 3
+
+
+@pytest.mark.parametrize("now_gives", [0, 4, 9, 20])
+@pytest.mark.parametrize("puts", [True, False])
+async def test_a_plan_that_changes_before_a_day_to_come(
+    store: CentralStore, clock: ManualClock, now_gives: int, *, puts: bool
+) -> None:
+    """That day has what the plan gives then, put anew or another one. Within the day nothing is taken back, and what is lacking
+    is given.
+    """
+    await opened(store, daily=9)
+    await balance_summary(store)
+    await look_ahead(store, clock, 2 * DAY)
+    clock.advance(MINUTE)
+    await put_plan(store, f"plan of {ACME}" if puts else "other", now_gives)
+    if not puts:
+        await assign(store, "other")
+    assert (await remaining(store))[0] == (9 if puts else max(9, now_gives))
+    clock.advance(2 * DAY)
+    assert (await remaining(store))[0] == now_gives
+    back = [(each.type, each.amount) for each in await history(store) if each.note == GIVEN_AHEAD]
+    assert back == ([(EntryType.VOIDED, now_gives - 9)] if now_gives < 9 else [])
+    await put_plan(store, "more", 30)
+    await assign(store, "more")
+    assert (await remaining(store))[0] == 30
+    await put_plan(store, "less", 1)
+    await assign(store, "less")
+    assert (await remaining(store))[0] == 30
+    clock.advance(DAY)
+    assert (await remaining(store))[0] == 1
+    assert (await verify_database(store.database)).problems == ()
+
+
+async def test_a_day_to_come_that_was_passed_and_is_reached(store: CentralStore, clock: ManualClock) -> None:
+    """Its credit waited, lapsed by a clock that was further ahead, and is set right as that is set back into the day itself."""
+    await opened(store, daily=9)
+    await balance_summary(store)
+    await look_ahead(store, clock, 2 * DAY)
+    await put_plan(store, "less", 4)
+    await assign(store, "less")
+    clock.advance(2 * DAY - HOUR)
+    clock.step_wall(3 * DAY)
+    await balance_summary(store)
+    clock.step_wall(-3 * DAY)
+    clock.advance(HOUR)
+    assert (await remaining(store))[0] == 4
+
+
+async def test_what_was_used_of_a_day_to_come_counts(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """It is not taken back, and more is there that day only if the plan gives more."""
+    await opened(store, daily=9)
+    clock.step_wall(2 * DAY)
+    await here.exchange(here.charge("ahead", 0, excess=6), leases=())
+    clock.step_wall(-2 * DAY)
+    await put_plan(store, "less", 4)
+    await assign(store, "less")
+    clock.advance(2 * DAY)
+    assert (await remaining(store))[0] == 0
+    await put_plan(store, "more", 8)
+    await assign(store, "more")
+    assert (await remaining(store))[0] == 2
+
+
+async def test_what_is_given_after_a_plan_changed_is_not_taken_back(store: CentralStore, clock: ManualClock) -> None:
+    """A clock that was behind for a moment makes no running day one to come."""
+    await opened(store, daily=9)
+    await balance_summary(store)
+    clock.advance(DAY)
+    await balance_summary(store)
+    await put_plan(store, "less", 4)
+    await assign(store, "less")
+    await look_ahead(store, clock, -DAY)
+    assert (await remaining(store))[0] == 9
+
+
+@pytest.mark.parametrize("ahead", [DAY, 2 * DAY, 40 * DAY])
+@pytest.mark.parametrize(
+    ("time_zone", "anchor_day"),
+    [("Asia/Tokyo", None), ("America/New_York", None), ("Pacific/Apia", None), (None, 3), ("Asia/Tokyo", 12), (None, 31)],
+)
+async def test_a_calendar_that_changes_before_a_day_to_come(
+    store: CentralStore, clock: ManualClock, ahead: int, time_zone: str | None, anchor_day: int | None
+) -> None:
+    """No moment has the credit of two days or of two months, and each has its own."""
+    await opened(store, daily=5, monthly=30)
+    await balance_summary(store)
+    await look_ahead(store, clock, ahead)
+    await update(store, "calendar", AccountUpdate(time_zone=time_zone, anchor_day=anchor_day))
+    for _ in range(20):
+        assert await remaining(store) == (5, 30, 0)
+        clock.advance(5 * HOUR)
+    clock.advance(20 * DAY)
+    for _ in range(30):
+        assert await remaining(store) == (5, 30, 0)
+        clock.advance(DAY - HOUR)
+    assert (await verify_database(store.database)).problems == ()
+
+
+async def test_a_day_to_come_that_a_lease_has_credit_of(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """It stays as it is, so that what was authorised on it is paid by it."""
+    await opened(store, daily=5)
+    await balance_summary(store)
+    clock.step_wall(2 * DAY)
+    await here.exchange(need=4)
+    made = here.charge("ahead", 4)
+    clock.step_wall(-2 * DAY)
+    await update(store, "calendar", AccountUpdate(time_zone="America/New_York"))
+    posting = (await here.exchange(made)).postings[made.charge_id]
+    assert (posting.covered, posting.draws[0].grant_id) == (4, "daily-2026-11-26")
+    await here.exchange(leases=())
+    assert (await remaining(store))[0] == 5
 
 
 async def test_a_little_ahead_is_no_fault(store: CentralStore, clock: ManualClock) -> None:
@@ -290,6 +409,59 @@ async def test_alerts_fire_at_the_real_time(store: CentralStore, clock: ManualCl
     assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == 3
 
 
+async def fall(store: CentralStore, clock: ManualClock, peer: Peer, moments: list[int]) -> list[int]:
+    """Use up more credit at each of these moments. Returns how many alerts each of them fired."""
+    fired, start = [], clock.wall()
+    for number, each in enumerate(moments):
+        before = [line[0] for line in await lines(store)].count("LOW_BALANCE")
+        clock.step_wall(start + each - clock.wall())
+        await peer.exchange(peer.charge(f"fall {number} of {start}", 0, excess=4), leases=())
+        fired.append([line[0] for line in await lines(store)].count("LOW_BALANCE") - before)
+    return fired
+
+
+@pytest.mark.parametrize(("daily", "monthly", "period"), [(10, 0, DAY), (0, 10, 30 * DAY)])
+@pytest.mark.parametrize(
+    ("ahead", "behind"), [(DAY, DAY), (DAY, 400 * DAY), (40 * DAY, HOUR), (40 * DAY, 40 * DAY), (400 * DAY, 400 * DAY)]
+)
+async def test_an_alert_fires_once_in_the_real_period(
+    store: CentralStore, clock: ManualClock, here: Peer, daily: int, monthly: int, period: int, ahead: int, behind: int
+) -> None:
+    """It has fired; a clock that is ahead, and one that is behind, come between; and what was used up is given back."""
+    await opened(store, daily=daily, monthly=monthly, permanent=4)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(6)),)))
+    wrong = [ahead + 2 * MINUTE, ahead + 3 * MINUTE]
+    fired = await fall(store, clock, here, [0, MINUTE, *wrong, 3 * MINUTE, -behind, 4 * MINUTE])
+    assert fired == [0, 1, 0, int(ahead >= period), 0, 0, 0]
+    await give(store, "more", 20)
+    assert await fall(store, clock, here, [MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE, 2 * HOUR]) == [0] * 5
+    clock.advance(period)
+    await give(store, "even more", 20)
+    assert sum(await fall(store, clock, here, [each * MINUTE for each in range(10)])) == 1
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_an_alert_that_fired_for_a_day_to_come_fires_on_that_day(
+    store: CentralStore, clock: ManualClock, here: Peer, looks: int
+) -> None:
+    """Also later on it than the wrong clock said, if the account was used for an hour since. If not, the day may have been
+    real, and the clock behind since.
+    """
+    await opened(store, daily=10)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)),)))
+    clock.step_wall(DAY)
+    await here.exchange(here.charge("ahead", 0, excess=5), here.charge("more", 0, excess=3), leases=())
+    clock.step_wall(-DAY)
+    for _ in range(looks):
+        await balance_summary(store)
+        await here.exchange(here.charge(f"at {clock.wall()}", 0, excess=1), leases=())
+        clock.advance(HOUR)
+    clock.advance(DAY)
+    await give(store, "more", 5)
+    await here.exchange(here.charge("low", 0, excess=6), leases=())
+    assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == looks
+
+
 async def test_a_grant_that_was_used_up_begins_now(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """Whenever something of it is refunded, it is there."""
     await opened(store)
@@ -368,6 +540,62 @@ async def test_a_life_with_a_clock_that_jumps(
     today = Schedule(Calendar("America/New_York", 1)).day_at(clock.wall()).key
     assert daily[today][2] == 0
     assert shown.buckets[0].remaining >= daily[today][1]
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, 12))])
+async def test_a_life_with_a_clock_that_is_ahead_now_and_then(
+    store: CentralStore, clock: ManualClock, here: Peer, seed: int
+) -> None:
+    """Whatever was decided while it was: of alerts that fire while it is right there is one a day, and no day has more than one
+    of the plans gives that the account had on it. The time zone changes once.
+    """
+    choose = random.Random(seed)  # noqa: S311 - the same life each time
+    await opened(store, daily=9)
+    plans, plan = {"plan 2": 2, "plan 5": 5, "plan 14": 14}, 9
+    for name, daily in plans.items():
+        await put_plan(store, name, daily)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)), Alert(percent=50))))
+    most: Counter[str] = Counter()
+    right = set()
+    for number in range(120):
+        clock.advance(choose.choice([SECOND, MINUTE, HOUR, 7 * HOUR]))
+        if choose.random() < 0.3:
+            ahead = choose.choice([HOUR, DAY, DAY, 2 * DAY, 40 * DAY])
+            clock.step_wall(ahead)
+            await here.exchange(here.charge(f"ahead {number}", 0, excess=choose.randint(0, 9)), leases=())
+            clock.step_wall(-ahead)
+        right.add(clock.wall())
+        shown = await balance_summary(store)
+        day = await running_day(store, clock)
+        most[day] = max(most[day], plan)
+        assert shown.buckets[0].remaining <= most[day]
+        if number == 60:
+            await update(store, "zone", AccountUpdate(time_zone=choose.choice(["Asia/Tokyo", "America/New_York"])))
+        if choose.random() < 0.1:
+            name = choose.choice(list(plans))
+            await assign(store, name, f"assign {number}")
+            plan = plans[name]
+            most[day] = max(most[day], plan)
+        await here.exchange(here.charge(f"right {number}", 0, excess=choose.randint(0, 4)), leases=())
+    assert set(Counter(await alerts_fired(store, right)).values()) == {1}
+    assert (await verify_database(store.database)).problems == ()
+
+
+async def running_day(store: CentralStore, clock: ManualClock) -> str:
+    """The key of the day that the plan's credit is of now. One that was to begin within a day that became longer is none."""
+    grants, now = tables.grants.c, clock.wall()
+    runs = grants.kind == GrantKind.DAILY.value, grants.effective_at <= now, grants.expires_at > now
+    query = select(grants.period_key).where(*runs).order_by(grants.effective_at).limit(1)
+    async with store.database.read() as connection:
+        return str((await connection.execute(query)).scalar_one())
+
+
+async def alerts_fired(store: CentralStore, moments: Collection[int]) -> list[str]:
+    """The thresholds of alerts that fired at one of these moments, each with its period."""
+    async with store.database.read() as connection:
+        rows = (await connection.execute(select(tables.alert_deliveries))).mappings()
+        told = [json.loads(row["body"])["data"] for row in rows if row["created_at"] in moments]
+    return [f"{each['threshold']} {each['period']}" for each in told]
 
 
 async def _something(choose: random.Random, store: CentralStore, peer: Peer, name: str) -> None:

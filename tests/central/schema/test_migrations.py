@@ -15,7 +15,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select, text
+from sqlalchemy import update as update_rows
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex
 
@@ -25,11 +26,13 @@ from creditmeter.central.schema.partial_indexes import metadata
 from creditmeter.central.store import CentralStore
 from creditmeter.central.verification.verification import verify_database
 from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.accounts import Alert
+from creditmeter.core.credit.administration import AccountUpdate
 from creditmeter.core.credit.charges import RefundMode
 from creditmeter.core.credit.messages import Need
 from creditmeter.core.instants import DAY, HOUR, Instant
 from creditmeter.core.reports.past_balance import PastBalance
-from tests.central.accounts import ACME, available, balance_summary, give, lines, opened, refund, void
+from tests.central.accounts import ACME, available, balance_summary, give, lines, opened, refund, update, void
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
@@ -168,7 +171,7 @@ async def test_history_of_an_older_version_is_found_by_kind_and_source(store: Ce
     query = select(history.c.number, history.c.type, history.c.kinds, history.c.sources).order_by(history.c.number)
     async with store.database.write() as connection:
         written = (await connection.execute(query)).all()
-        await connection.execute(update(history).values(kinds=0, sources=0))
+        await connection.execute(update_rows(history).values(kinds=0, sources=0))
         await connection.run_sync(file_what_is_there)
         assert (await connection.execute(query)).all() == written
     assert {(row.kinds, row.sources) for row in written} >= {(0, 0), (1, 1), (4, 4), (4, 32), (7, 5)}
@@ -235,3 +238,24 @@ async def test_a_recall_of_an_older_version_has_no_answers(store: CentralStore, 
     assert (await here.exchange(need=again)).is_pending
     await elsewhere.holds(5)
     assert not (await here.exchange(need=again)).is_pending
+
+
+def forget_alerts_ahead_and_migrate(connection: Connection) -> None:
+    """Make the states of alerts those of version 0015, and then migrate them again."""
+    with Operations.context(MigrationContext.configure(connection)):
+        migration("0016_alerts_ahead").downgrade()
+        migration("0016_alerts_ahead").upgrade()
+
+
+async def test_an_alert_of_an_older_version_has_fired_once(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """It stays silent for the rest of its period, also by a clock that is put right since."""
+    await opened(store, daily=10)
+    await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)),)))
+    clock.step_wall(DAY)
+    await here.exchange(here.charge("ahead", 0, excess=8), leases=())
+    clock.step_wall(-DAY)
+    async with store.database.write() as connection:
+        await connection.run_sync(forget_alerts_ahead_and_migrate)
+        assert await connection.run_sync(differences) == []
+    await here.exchange(here.charge("today", 0, excess=8), leases=())
+    assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creditmeter.core.credit.calendar import Calendar, Period, day_of, end_of_day, month_of
+from creditmeter.core.credit.calendar import LAST_MOMENT, Calendar, Period, day_of, end_of_day, month_of
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.schedule import CALENDAR_REST, Schedule
 from creditmeter.core.instants import DAY, HOUR, Instant, from_datetime
@@ -145,3 +145,27 @@ def test_a_new_grants_end_within_a_longer_day_is_that_days_end() -> None:
     for moment in ("2026-03-10T13:00", "2026-03-10T15:00", "2026-03-11T00:00", "2026-03-11T15:00"):
         assert schedule.end_of_day(at(moment)) == at("2026-03-11T15:00")
     assert schedule.end_of_day(at("2026-03-11T15:01")) == at("2026-03-12T15:00")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "kind", "key", "begins"),
+    [
+        (Calendar("Asia/Tokyo", 1), GrantKind.DAILY, "2026-11-26", "2026-11-25 15:00"),
+        (Calendar("Asia/Tokyo", 1), GrantKind.DAILY, "2026-11-25", None),
+        (Calendar("America/New_York", 1), GrantKind.DAILY, "2026-11-25", "2026-11-25 05:00"),
+        (Calendar("America/New_York", 1), GrantKind.MONTHLY, "2026-12-01", "2026-12-01 05:00"),
+        (Calendar("Asia/Tokyo", 1), GrantKind.MONTHLY, "2026-12-01", "2026-12-01 15:00"),
+        (Calendar("UTC", 15), GrantKind.MONTHLY, "2026-12-01", None),
+    ],
+)
+def test_the_period_of_a_key_after_a_change(calendar: Calendar, kind: GrantKind, key: str, begins: str | None) -> None:
+    """A day that the longer running day takes in has none, nor has a month of another anchor day."""
+    schedule = moved(Schedule(Calendar("UTC", 1)), calendar, at("2026-11-24 12:00"))
+    period = schedule.period_named(kind, key, at(f"{key} 00:00"))
+    assert (period and period.starts_at) == (begins and at(begins))
+    assert period is None or period == schedule.period_at(kind, period.starts_at)
+
+
+def test_no_period_begins_after_the_last_moment() -> None:
+    """The search for a key ends there."""
+    assert Schedule(Calendar()).period_named(GrantKind.DAILY, "none", LAST_MOMENT) is None

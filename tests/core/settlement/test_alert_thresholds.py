@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.low_balance import Measure
-from creditmeter.core.instants import Instant
-from creditmeter.core.settlement.alert_thresholds import CreditLevel, Watch, is_low, look
+from creditmeter.core.instants import DAY, HOUR, Instant
+from creditmeter.core.settlement.alert_thresholds import MOST_AHEAD_KEPT, CreditLevel, Watch, is_low, look
 from tests.core.builders import mc
 
 AT_50 = Alert(amount=mc(50))
@@ -89,6 +89,50 @@ def test_a_date_that_comes_twice_is_two_periods() -> None:
     for begins, fires in ((30, True), (26, True), (25, False), (20, False), (0, False)):
         _, low = look(AT_50, above, [level("40")], Instant(begins), Instant(40))
         assert (low is not None) is fires
+
+
+def fired_by_clock(text: str) -> tuple[str, Watch | None]:
+    """The hours at which an alert at 50 fired, and how it stands in the end. `text` is a line of transactions `hour:levels`, by
+    the clock; periods are days.
+    """
+    watch: Watch | None = None
+    found = []
+    for transaction in text.split():
+        hour, levels = transaction.split(":")
+        now = Instant(int(float(hour) * HOUR))
+        watch, low = look(AT_50, watch, [level(each) for each in levels.split(">")], Instant(now // DAY * DAY), now)
+        if low is not None:
+            found.append(hour)
+    return " ".join(found), watch
+
+
+CLOCK_CASES = {
+    "it fired today, and by a clock that was a day ahead: today it is silent": ("10:100>40 34:100>40 11:100>40", "10 34"),
+    "it fired a day ahead alone: today it is silent": ("34:100>40 11:100>40 13:100>40", "34"),
+    "tomorrow comes: it fires before the moment of the wrong firing": ("34:100>40 11:100 26:100>40", "34 26"),
+    "and not again at that moment": ("34:100>40 11:100 33:100>40 34:100>40 35:100>40", "34 33"),
+    "and after that moment, if time went on until then": ("34:100>40 11:100 12:100 35:100>40", "34 35"),
+    "if nothing was decided in between, that clock may have been right": ("34:100>40 11:100 11.9:100 35:100>40", "34"),
+    "a clock that is behind for one decision": ("10:100>40 -14:100>40 11:100>40", "10"),
+    "a clock that was ahead, and then is behind": ("10:100>40 34:100>40 11:100 -14:100 11.5:100>40", "10 34"),
+    "a clock that was ahead within the day, and then is behind": ("20:100>40 10:100 -14:100 11:100>40", "20"),
+    "a clock that is behind, and more behind, and right again": ("10:100>40 -14:100 -38:100 11:100>40", "10"),
+    "two days ahead, one day ahead, and right again": ("10:100>40 58:100>40 34:100>40 11:100>40", "10 58"),
+    "a year ahead: each day to come has its own": ("9000:100>40 10:100 34:100>40 58:100>40 59:100>40", "9000 34 58"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CLOCK_CASES.values(), ids=CLOCK_CASES)
+def test_clocks_that_are_wrong(text: str, expected: str) -> None:
+    """Once a period whatever the clock did, and what fired too early keeps no day to come silent that is reached in steps."""
+    assert fired_by_clock(text)[0] == expected
+
+
+def test_few_firings_in_the_future_are_kept() -> None:
+    """A clock that goes back day by day leaves no more than that; the earliest are those that count first."""
+    _, watch = fired_by_clock(" ".join(f"{-24 * day}:100>40" for day in range(20)))
+    assert watch is not None
+    assert watch.ahead == tuple(Instant(-18 * DAY + each * DAY) for each in range(MOST_AHEAD_KEPT))
 
 
 balances = st.integers(0, 120)

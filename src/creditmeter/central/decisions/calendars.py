@@ -1,10 +1,13 @@
 """Changing an account's calendar: saves the change in the account's row, and the new ends in the rows of its grants.
 
-It is part of the transaction that changes the account, which has locked its row. Nothing else changes the end of a grant.
+It is part of the transaction that changes the account, which has locked its row. Nothing else changes the end of a grant. The
+plan's grants that wait for their period, since a clock was ahead, are made to fit the new calendar.
 """
 
 from sqlalchemy import bindparam, select
 
+from creditmeter.central.decisions.accounts import open_ledger
+from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.core.credit.accounts import DEFAULT_TIME_ZONE, Account
@@ -13,6 +16,7 @@ from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.schedule import Schedule
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
+from creditmeter.core.settlement.waiting_grants import fit
 from creditmeter.forms.accounts import CALENDAR_CHANGE
 
 
@@ -34,6 +38,7 @@ async def save_change(connection: AsyncConnection, account_id: AccountId, schedu
     changed = accounts.update().where(accounts.c.account_id == account_id)
     await connection.execute(changed.values(calendar_change=CALENDAR_CHANGE.encode_text(schedule.change)))
     await _move_ends(connection, account_id, schedule, now)
+    await _fit_waiting_grants(connection, account_id, now)
 
 
 async def _move_ends(connection: AsyncConnection, account_id: AccountId, schedule: Schedule, now: Instant) -> None:
@@ -49,3 +54,25 @@ async def _move_ends(connection: AsyncConnection, account_id: AccountId, schedul
     if moved:
         place = grants.c.account_id == account_id, grants.c.grant_id == bindparam("moved")
         await connection.execute(grants.update().where(*place).values(expires_at=bindparam("later")), moved)
+
+
+async def _fit_waiting_grants(connection: AsyncConnection, account_id: AccountId, now: Instant) -> None:
+    grants = tables.grants
+    waiting = select(grants.c.grant_id).where(
+        grants.c.account_id == account_id, grants.c.period_key.is_not(None), grants.c.effective_at > now
+    )
+    names = frozenset((await connection.execute(waiting)).scalars())
+    if not names:
+        return
+    opened = await open_ledger(connection, account_id, now, Topic(grants=names))
+    assert opened is not None, "an account that was just updated is there"
+    fit(opened.ledger)
+    await opened.save(connection)
+    fitted = [
+        {"moved": each.grant_id, "begins": each.effective_at, "ends": each.expires_at}
+        for each in opened.ledger.grants.values()
+        if each.grant_id in names
+    ]
+    place = grants.c.account_id == account_id, grants.c.grant_id == bindparam("moved")
+    times = grants.update().values(effective_at=bindparam("begins"), expires_at=bindparam("ends"))
+    await connection.execute(times.where(*place), fitted)

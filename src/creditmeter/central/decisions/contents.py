@@ -59,6 +59,7 @@ async def load_contents(
                 plan_since=each.row["plan_since"],
                 grants=grants.found,
                 rest=grants.rest,
+                waited=grants.waited,
                 leases=leases.get(each.account_id, ()),
                 charges=charges.get(each.account_id, ()),
                 refunds=refunds.get(each.account_id, ()),

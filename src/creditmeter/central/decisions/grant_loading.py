@@ -34,7 +34,7 @@ from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import NO_REST, Grant, GrantKind, Rest, draw_key
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.schedule import Schedule
-from creditmeter.core.ids import AccountId
+from creditmeter.core.ids import AccountId, GrantId
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.loading import covers_draws, draw_bound
 from creditmeter.core.settlement.setting_back import is_set_back
@@ -48,9 +48,12 @@ _MORE_GRANTS = 8
 
 @dataclass(frozen=True, slots=True)
 class LoadedGrants:
-    """The grants that were loaded of an account, the sums of its other permanent grants, and its running sums."""
+    """The grants that were loaded of an account, those of them that have begun since the last decision, the sums of its other
+    permanent grants, and its running sums.
+    """
 
     found: tuple[Grant, ...]
+    waited: frozenset[GrantId]
     rest: Rest
     sums: RunningSums
 
@@ -175,7 +178,8 @@ async def _loaded(connection: AsyncConnection, asked: Asked, found: _Found, now:
         left = sum(each.remaining for each in found.grants if each.effective_at <= now) + sums.to_come
         assert not found.is_all or left == asked.row["balance_microcredits"], "the balance is not what is left of the grants"
     rest = NO_REST if found.is_all else await _rest(connection, asked, found.grants, sums, now)
-    return LoadedGrants(found.grants, rest, sums)
+    waited = frozenset(each.grant_id for each in found.marked if each.effective_at <= now)
+    return LoadedGrants(found.grants, waited, rest, sums)
 
 
 async def _rest(connection: AsyncConnection, asked: Asked, loaded: Iterable[Grant], sums: RunningSums, now: Instant) -> Rest:

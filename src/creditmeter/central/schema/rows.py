@@ -17,7 +17,7 @@ from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Instant
 from creditmeter.core.settlement.alert_thresholds import Watch
 from creditmeter.core.settlement.recalls import Purpose, Recall
-from creditmeter.forms.accounts import ALERTS, CALENDAR_CHANGE
+from creditmeter.forms.accounts import AHEAD, ALERTS, CALENDAR_CHANGE
 from creditmeter.forms.charges import CHARGE, REFUND
 from creditmeter.forms.grants import DRAWS
 from creditmeter.forms.labels import LABELS
@@ -223,14 +223,22 @@ def watch_row(account_id: AccountId, alert: Alert, watch: Watch) -> Row:
         "others_most_microcredits": watch.others_most,
         "fired_at": watch.fired_at,
         "waits_at_microcredits": watch.waits_at,
+        "ahead": AHEAD.encode_text(watch.ahead),
     }
 
 
 @reads(tables.alert_watches)
 def watch_of(row: RowMapping) -> tuple[Alert, Watch]:
     """An alert and how it stands, from its row."""
-    names = "is_above", "period_starts_at", "others_most_microcredits", "fired_at", "waits_at_microcredits"
-    return Alert(row["amount_microcredits"], row["percent"]), Watch(*(row[name] for name in names))
+    watch = Watch(
+        is_above=row["is_above"],
+        period_starts_at=row["period_starts_at"],
+        others_most=row["others_most_microcredits"],
+        fired_at=row["fired_at"],
+        waits_at=row["waits_at_microcredits"],
+        ahead=AHEAD.decode(row["ahead"]),
+    )
+    return Alert(row["amount_microcredits"], row["percent"]), watch
 
 
 def charge_row(charge: Charge) -> Row:

@@ -289,6 +289,7 @@ alert_watches = Table(
     Column("others_most_microcredits", BigInteger, nullable=False),
     Column("fired_at", BigInteger),
     Column("waits_at_microcredits", BigInteger),
+    Column("ahead", Text, nullable=False, server_default="[]"),
 )
 
 alert_deliveries = Table(

@@ -10,7 +10,7 @@ moving to and fro gains nothing. After a move westward a local date may come twi
 different beginnings.
 """
 
-from creditmeter.core.credit.calendar import Calendar, Period, day_of, end_of_day, month_of
+from creditmeter.core.credit.calendar import LAST_MOMENT, Calendar, Period, day_of, end_of_day, month_of
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.instants import DAY, Instant, Span, after
 from creditmeter.core.refusals import TimeZoneChangeTooSoon
@@ -21,6 +21,8 @@ PLAN_KINDS = (GrantKind.DAILY, GrantKind.MONTHLY)
 
 CALENDAR_REST = Span(30 * DAY)
 """Shortest time between two changes of an account's calendar."""
+
+_FURTHEST = 3 * DAY
 
 
 class CalendarChange(Value, frozen=True):
@@ -61,6 +63,19 @@ class Schedule(Value, frozen=True):
         """The account's period of a plan's kind that contains the moment: the day for DAILY, the month for MONTHLY."""
         assert kind in PLAN_KINDS, f"{kind.value} credit has no periods"
         return self.day_at(moment) if kind is GrantKind.DAILY else self.month_at(moment)
+
+    def period_named(self, kind: GrantKind, key: str, near: Instant) -> Period | None:
+        """The period with this key that begins about then, as the calendar is now; None if no period has the key.
+
+        A change of the time zone moves a beginning by less than two days.
+        """
+        moment = Instant(near - _FURTHEST)
+        while moment <= min(near + _FURTHEST, LAST_MOMENT - 1):
+            period = self.period_at(kind, moment)
+            if period.key == key:
+                return period
+            moment = period.ends_at
+        return None
 
     def end_of_day(self, moment: Instant) -> Instant:
         """The first end of a day at or after the moment; the last midnight of the calendar if there is none after it."""

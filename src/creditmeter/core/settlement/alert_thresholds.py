@@ -7,15 +7,26 @@ A percentage is a share of a whole: what the plan gave for the running day and m
 grants since the period began. So the whole does not shrink by spending, and a refund to a grant that was used up does not bring
 all of it back. A period is identified by the moment at which it starts, not by its date: a date may come twice, and an account
 may change to a plan with other periods and back.
+
+Where the clock is set back behind a firing, nobody can tell whether it was ahead then or is behind now. The alert is silent for
+the rest of the period that the account comes to, and it remembers the firing. If decisions go on at the earlier time for
+`BELIEVED_AFTER`, the clock was ahead and the firing is forgotten: what it was for has not come. If its moment is reached before
+that, the clock was behind for a while, and the firing counts.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.low_balance import Measure
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import HOUR, Instant, Span, after
+
+BELIEVED_AFTER = Span(HOUR)
+"""How long decisions go on at an earlier time until a firing that lies in the future is forgotten."""
+
+MOST_AHEAD_KEPT = 8
+"""Most firings in the future that an alert remembers; the earliest are kept."""
 
 _WHOLE = 100
 
@@ -38,9 +49,10 @@ class Watch:
     """The state of an alert between two transactions. Amounts in microcredits.
 
     `is_above`: more than the threshold was left at the last look. `period_starts_at`: when the period of that look began.
-    `others_most`: the most that was left, since then, of grants that are not the plan's. `fired_at`: when it last fired.
-    `waits_at`: what was left when the threshold was reached without a fall, such as by a refund together with a charge of the
-    same size. The alert then fires once less than that is left.
+    `others_most`: the most that was left, since then, of grants that are not the plan's. `fired_at`: when it last fired,
+    or when the clock was set back behind that. `waits_at`: what was left when the threshold was reached without a fall, such as
+    by a refund together with a charge of the same size. The alert then fires once less than that is left. `ahead`: when it
+    fired at moments that lay in the future at the last look, in their order.
     """
 
     is_above: bool
@@ -48,6 +60,7 @@ class Watch:
     others_most: Microcredits
     fired_at: Instant | None = None
     waits_at: Microcredits | None = None
+    ahead: tuple[Instant, ...] = ()
 
     def most_of(self, others_left: Microcredits, period_starts_at: Instant) -> Microcredits:
         """The most that was left of other grants in a period, in microcredits. A new period begins with what is left now."""
@@ -62,11 +75,15 @@ def is_low(alert: Alert, measure: Measure) -> bool:
     return measure.left <= 0 or missing > 0 or (missing == 0 and alert.percent < _WHOLE)
 
 
-def _without_a_wrong_time(watch: Watch | None, period_starts_at: Instant, now: Instant) -> Watch | None:
-    """The state without a firing in the future, once another period has begun since: a clock was ahead when it fired."""
-    if watch is None or watch.fired_at is None or watch.fired_at <= now or watch.period_starts_at >= period_starts_at:
-        return watch
-    return replace(watch, fired_at=None)
+def _firings(watch: Watch | None, now: Instant) -> tuple[Instant | None, tuple[Instant, ...]]:
+    """When an alert last fired as things are at `now`, and its firings that lie in the future."""
+    if watch is None or watch.fired_at is None:
+        return None, ()
+    if watch.fired_at > now:
+        return now, (watch.fired_at, *watch.ahead)[:MOST_AHEAD_KEPT]
+    fired_at = max(each for each in (watch.fired_at, *watch.ahead) if each <= now)
+    is_forgotten = now >= after(fired_at, BELIEVED_AFTER)
+    return fired_at, () if is_forgotten else tuple(each for each in watch.ahead if each > now)
 
 
 def look(
@@ -75,20 +92,20 @@ def look(
     """The state of an alert after the levels of a transaction, and the measure at which it fired; None if it did not fire.
 
     `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
-    than at the level before, it stays above its threshold and waits for a fall. If it fired in the future, by a clock that
-    was ahead, it is silent for the rest of this period, and not until then.
+    than at the level before, it stays above its threshold and waits for a fall.
     """
-    watch, fired = _without_a_wrong_time(before, period_starts_at, now), None
+    watch, fired = before, None
+    fired_at, ahead = _firings(before, now)
     last = before.waits_at if before else None
     for level in levels:
         most = watch.most_of(level.others_left, period_starts_at) if watch else level.others_left
         measure = Measure(level.left, Microcredits(level.plan_given + most))
         low, fell = is_low(alert, measure), last is None or level.left < last
-        was_above, fired_at = (watch.is_above, watch.fired_at) if watch else (False, None)
+        was_above = watch is not None and watch.is_above
         if low and fell and was_above and (fired_at is None or fired_at < period_starts_at):
             fired_at, fired = now, measure
         waits = low and was_above and not fell
-        watch = Watch(not low or waits, period_starts_at, most, fired_at, level.left if waits else None)
+        watch = Watch(not low or waits, period_starts_at, most, fired_at, level.left if waits else None, ahead)
         last = level.left
     assert watch is not None, "a transaction has at least one level"
     return watch, fired

@@ -15,6 +15,7 @@ from creditmeter.core.credit.charges import Charge, Posting, Refund
 from creditmeter.core.credit.grants import NO_REST, Draw, Grant, GrantKind, GrantSource, Rest, draw_key, usable
 from creditmeter.core.credit.history import Entry, EntryType
 from creditmeter.core.credit.leases import OutLease, available, surplus
+from creditmeter.core.credit.planned_grants import GIVEN_AHEAD, beyond, counted
 from creditmeter.core.credit.schedule import PLAN_KINDS, CalendarChange, Schedule
 from creditmeter.core.ids import ChargeId, GrantId, LeaseId, RefundId, RequestId, SidecarId
 from creditmeter.core.instants import Instant
@@ -39,7 +40,8 @@ class Contents:
 
     `grants`: those of the running periods, those that have credit left, and those that a charge to be refunded drew on. Of the
     permanent grants that are usable now these are only the first, as many as may be drawn on (see `loading`); `rest` sums up
-    the others. Grants that begin later are left out, unless the decision is about one of them.
+    the others. Grants that begin later are left out, unless the decision is about one of them. `waited`: those that have begun
+    since the last decision.
 
     `leases`: the open ones. `charges`: those that owe debt; those that the decision is about; those of the same request or
     commit; and the first charges that these are duplicates of. `refunds`: those of charges that are to be refunded, and those
@@ -53,6 +55,7 @@ class Contents:
     plan_since: Instant = Instant(0)
     grants: tuple[Grant, ...] = ()
     rest: Rest = NO_REST
+    waited: frozenset[GrantId] = frozenset()
     leases: tuple[OutLease, ...] = ()
     charges: tuple[Charge, ...] = ()
     refunds: tuple[Refund, ...] = ()
@@ -87,6 +90,7 @@ class Ledger:
         self.credit_levels: list[CreditLevel] = []
         self.grants = {grant.grant_id: grant for grant in contents.grants}
         self.rest = contents.rest
+        self.waited = contents.waited
         self.leases = {lease.lease_id: lease for lease in contents.leases}
         self.charges = {charge.charge_id: charge for charge in contents.charges}
         self._firsts: dict[object, Charge] = {}
@@ -242,15 +246,19 @@ class Ledger:
     def touch(self) -> None:
         """Let ended grants lapse, then give what the plan owes for the running periods.
 
-        It owes what it gives in a period now, less what was given for that period already.
+        It owes what it gives in a period now, less what was given for that period already. What was given for the period before
+        it began, and is more than the plan gives from its beginning on, is taken back.
         """
         self.lapse()
         for kind, period in self.periods():
             named = [each for each in self.grants.values() if each.kind is kind and each.period_key == period.key]
-            given = (each.amount for each in named if not each.has_ended(period.starts_at))  # two periods may have one key
-            missing = self._planned(kind, period) - sum(given)
+            alive = [each for each in named if not each.has_ended(period.starts_at)]  # two periods may have one key
+            missing = self._planned(kind, period) - sum(counted(each) for each in alive)
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(named)))
+            elif missing < 0 and not period.starts_at < self._plan_since <= self.now:
+                for grant, amount in beyond(self._planned(kind, period), alive, self.waited):
+                    self.take_back(grant, Microcredits(min(amount, self.available)), GIVEN_AHEAD)
         if self.account.alerts:
             self.credit_levels.append(self.credit_level)
 
@@ -311,7 +319,7 @@ class Ledger:
             amount = dict(surplus([voided], self.leases.values(), self.now)).get(voided, Microcredits(0))
         else:
             amount = Microcredits(min(grant.remaining, self.available))
-        self._take_back(voided, amount)
+        self.take_back(voided, amount)
         return amount
 
     def lapse(self) -> None:
@@ -321,22 +329,23 @@ class Ledger:
         What is left of voided grants is taken back in the same way.
         """
         for grant, amount in surplus(self.grants.values(), self.leases.values(), self.now, self.rest):
-            self._take_back(grant, amount)
+            self.take_back(grant, amount)
         for grant in sorted(self.grants.values(), key=draw_key):
             if grant.remaining and grant.expires_at is not None and grant.has_ended(self.now):
                 end = grant.expires_at
                 out = sum(lease.out for lease in self.leases.values() if lease.opened_at < end or lease.opened_at > self.now)
                 amount = Microcredits(max(0, grant.remaining - out))
                 if amount and grant.voided_at is not None:
-                    self._take_back(grant, amount)
+                    self.take_back(grant, amount)
                 elif amount:
                     self.put_grant(grant.lapse(amount))
                     self.record(self.entry(EntryType.LAPSED, -amount, end, grant))
 
-    def _take_back(self, grant: Grant, amount: Microcredits) -> None:
+    def take_back(self, grant: Grant, amount: Microcredits, note: str = "") -> None:
+        """Take back a part of what is left of a grant, with its line of history."""
         self.put_grant(grant.void(amount))
         if amount:
-            self.record(self.entry(EntryType.VOIDED, -amount, self.now, grant))
+            self.record(replace(self.entry(EntryType.VOIDED, -amount, self.now, grant), note=note))
 
     def draw(self, grants: Iterable[Grant], need: int) -> tuple[Draw, ...]:
         """Draw up to `need` on these grants, in their order. A grant may be named twice: its newest version counts."""

@@ -4,10 +4,12 @@ Decisions go on at the real time. What was decided at the wrong time stays in hi
 not bear out is undone:
 
 * Credit that lapsed before its end is there again, with a line of history.
-* What a plan gave for a period to come waits for that period, and is not given again then.
+* What a plan gave for a period to come waits for that period, and is not given again then. If the plan or the calendar changes
+  before, it is as much as the plan gives then, in the period as it is then (see `planned_grants` and `waiting_grants`).
 * A grant that began when it was given begins now, and one that was voided is voided now.
 * A lease is trusted, and kept for a silent sidecar, for as long as it would be if it had been renewed now.
 * A need that waits does so for what it had left at the last decision, and is answered anew.
+* An alert that fired is silent for the rest of the period that the account comes back to (see `alert_thresholds`).
 
 What is out on a lease that was opened at the wrong time is drawn on the grants that were usable then, also those that wait: it
 was authorised on them. Nothing more is leased on it.
@@ -41,7 +43,11 @@ def is_set_back(now: Instant, decided_at: Instant) -> bool:
 
 
 def set_back(ledger: Ledger, decided_at: Instant) -> None:
-    """Undo what follows from the clock having been ahead at the last decision. All grants are loaded that this may change."""
+    """Undo what follows from the clock having been ahead at the last decision. All grants are loaded that this may change.
+
+    Any of them may have waited for its period: the clock that was ahead may have passed that.
+    """
+    ledger.waited = frozenset(ledger.grants)
     for grant in list(ledger.grants.values()):
         _set_grant_back(ledger, grant)
     for lease in list(ledger.leases.values()):
