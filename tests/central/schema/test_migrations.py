@@ -243,8 +243,8 @@ async def test_a_recall_of_an_older_version_has_no_answers(store: CentralStore, 
 def forget_alerts_ahead_and_migrate(connection: Connection) -> None:
     """Make the states of alerts those of version 0015, and then migrate them again."""
     with Operations.context(MigrationContext.configure(connection)):
-        migration("0016_alerts_ahead").downgrade()
-        migration("0016_alerts_ahead").upgrade()
+        migration("0017_alerts_ahead").downgrade()
+        migration("0017_alerts_ahead").upgrade()
 
 
 async def test_an_alert_of_an_older_version_has_fired_once(store: CentralStore, clock: ManualClock, here: Peer) -> None:
