@@ -14,8 +14,6 @@ from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench, credits
 from tests.sidecar.requests import commit, held, reserve
 
-pytestmark = pytest.mark.both_engines
-
 
 @dataclass
 class Fleet:
