@@ -34,6 +34,9 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
 )
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
+TURNS = ("sqlite", "sqlite", "postgresql")
+"""The engines of a short run: a test on PostgreSQL takes almost twice as long."""
+
 # A time limit per example fails on a busy machine and says nothing about the code; pytest's timeout bounds each test.
 EXAMPLES = int(os.environ.get("TESTS_EXAMPLES", "100"))
 """How many examples a property is tried on that does not say how many."""
@@ -102,7 +105,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test of a central store is long on one of both engines: by turns, so that a short run has half of them on each. The SQL
+    """A test of a central store is long on one of both engines: by turns, so that a short run has some of them on each. The SQL
     is the same; what the engines do differently is marked `both_engines`.
     """
     for item in items:
@@ -122,7 +125,7 @@ def _engine_in_turn(name: str) -> str:
     """The same for both forms of a test, whichever process asks."""
     for engine in ENGINES:
         name = name.replace(engine, "")
-    return ENGINES[zlib.crc32(name.encode()) % len(ENGINES)]
+    return TURNS[zlib.crc32(name.encode()) % len(TURNS)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

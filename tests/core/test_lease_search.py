@@ -844,10 +844,10 @@ def _sums(items: Iterable[tuple[str | None, int]]) -> Counter[str | None]:
 
 
 TestLeaseSearch = LeaseSearch.TestCase
-TestLeaseSearch.settings = settings(stateful_step_count=60, max_examples=30)
+TestLeaseSearch.settings = settings(stateful_step_count=60, max_examples=10)
 
 
 @pytest.mark.long
 def test_search_for_longer() -> None:
     """The same, with more histories."""
-    run_state_machine_as_test(LeaseSearch, settings=settings(stateful_step_count=60, max_examples=150))
+    run_state_machine_as_test(LeaseSearch, settings=settings(stateful_step_count=60, max_examples=170))

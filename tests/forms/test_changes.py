@@ -1,7 +1,7 @@
 """Records of the journal's log: small, the same for ever, and nothing in them that an id or a text could be taken for."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.credit.charges import Posting
@@ -12,6 +12,7 @@ from creditmeter.forms.body import BodyUnreadable
 from creditmeter.forms.changes import ChargeUpdate, Logged, Packing, decode_change, encode_change
 from tests.journal import things
 from tests.journal.things import ACCOUNT, charge, reserving
+from tests.properties import times_as_many
 
 HERE = SidecarId("s1")
 PACKED = (
@@ -27,7 +28,7 @@ def test_a_record_is_read_for_ever() -> None:
     assert packing.pack(encode_change(reserving("r"))).hex() == PACKED
 
 
-@settings(max_examples=30)
+@times_as_many(0.3)
 @given(things.changes, st.sampled_from(["s1", "-", "", "acme"]))
 def test_what_is_packed_comes_back(change: Change, sidecar_id: str) -> None:
     """Whatever texts and ids are in it."""

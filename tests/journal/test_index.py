@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
@@ -18,6 +18,7 @@ from creditmeter.journal.keys import hash_of, made_key, request_key
 from creditmeter.journal.schema import TABLES
 from tests.journal.files import journal_at, loaded, run
 from tests.journal.things import ACCOUNT, NOON, ended, reserving
+from tests.properties import times_as_many
 
 DIGITS = 100_000
 
@@ -36,7 +37,7 @@ def written(index: RecordIndex, disk: sqlite3.Connection) -> None:
     index.taken_are_written()
 
 
-@settings(max_examples=50)
+@times_as_many(0.5)
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 12), st.integers(1, 7))
 def test_every_record_is_found_wherever_its_entries_are(names: list[int], segment_entries: int, every: int) -> None:
     """In memory, being written, on disk, or read again: the newest first."""

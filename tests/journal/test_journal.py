@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
@@ -28,6 +28,7 @@ from creditmeter.journal.rows import Identity
 from tests.journal import things
 from tests.journal.files import HERE, held_up, journal_at, loaded, reservations, until_taken
 from tests.journal.things import ACCOUNT, NOON, charge, held, lease, reserving
+from tests.properties import times_as_many
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ async def test_identity_is_there_again(path: Path) -> None:
         assert journal.identity == Identity(HERE, 7, "nonce", NOON)
 
 
-@settings(max_examples=60)
+@times_as_many(0.6)
 @given(things.changes)
 async def test_everything_that_can_be_written_comes_back_as_it_was(change: Change) -> None:
     """Every kind of thing and request goes through the disk unchanged, to the last digit and the strangest letter."""
@@ -397,7 +398,7 @@ async def test_a_start_reads_the_image_and_what_came_after_it(path: Path) -> Non
     assert found[3] == {"c": replace(charge("c"), sent=True, posting=posting), "d": charge("d")}
 
 
-@settings(max_examples=15)
+@times_as_many(0.2)
 @given(st.lists(things.changes, max_size=6), st.integers(0, 6))
 async def test_an_image_changes_nothing_that_is_read(changes: list[Change], image_at: int) -> None:
     """Wherever among the changes it is made, also in one group with them."""

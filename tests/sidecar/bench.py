@@ -37,7 +37,7 @@ ACCOUNT = AccountId("alice")
 
 
 class Bench:
-    """A sidecar on a directory, which can be stopped, crashed and started again."""
+    """A sidecar on a directory, which can be stopped, crashed and started again. Its central store has the schema."""
 
     def __init__(
         self, directory: Path, clock: ManualClock, card: LoadedCard, central_url: str, store_clock: ManualClock | None = None
@@ -59,7 +59,6 @@ class Bench:
         self.central = CentralStore(self._central_url, self.store_clock.wall, boot=self.clock.boot)
         if self.store_clock is not self.clock:
             self.central.on_reading.append(self.time.learn)
-        await self.central.migrate()
         self.wire = Wire(self.central.exchanges, self.central.registration)
         self.wire.is_cut = is_cut
         self.central.exchanges = cast("Exchanges", self.wire)

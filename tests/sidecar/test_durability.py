@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import RequestId
@@ -275,7 +276,10 @@ async def test_without_the_central_store_commits_work_and_new_credit_waits(
     postgres_server: PostgresServer, tmp_path: Path, clock: ManualClock, card: LoadedCard
 ) -> None:
     """Leases in hand serve; what needs more is CENTRAL_UNAVAILABLE; all is settled when the store is back."""
-    bench = Bench(tmp_path, clock, card, postgres_server.create_database())
+    url = postgres_server.create_database()
+    async with CentralStore(url, clock.wall) as store:
+        await store.migrate()
+    bench = Bench(tmp_path, clock, card, url)
     await bench.start()
     await bench.account(permanent=50)
     hold = await held(bench, "r", 1)

@@ -16,8 +16,6 @@ from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench
 from tests.sidecar.requests import commit, held, receipt, reserve
 
-pytestmark = pytest.mark.both_engines
-
 WRONG = (-400 * DAY, -40 * MINUTE, 40 * MINUTE, 2 * DAY)
 
 

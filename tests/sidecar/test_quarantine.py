@@ -64,7 +64,7 @@ AFTER_IMAGE = "seq > (SELECT image_seq FROM identity)"
 BEFORE_IMAGE = "seq <= (SELECT image_seq FROM identity)"
 
 
-@dataclass
+@dataclass(repr=False)  # an event loop would show all of it after each fixture, the card as well
 class Past:
     """A bench whose sidecar has crashed after a while, and what it would answer of that."""
 

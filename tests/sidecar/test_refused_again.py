@@ -28,8 +28,6 @@ from tests.sidecar.bench import ACCOUNT, Bench, credits
 from tests.sidecar.requests import charge, charge_id, commit, held, refund, release, reserve
 from tests.sidecar.wire import Fate
 
-pytestmark = pytest.mark.both_engines
-
 LEASE_TTL = Span(10 * MINUTE)
 ASKED = 3
 """The credits that every request asks for."""

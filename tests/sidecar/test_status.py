@@ -1,5 +1,8 @@
 """A sidecar's status: it rests on what the sidecar knows itself, whatever fails around it."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
@@ -74,12 +77,15 @@ async def test_how_long_it_runs_is_counted_by_a_clock_that_no_step_moves(bench: 
 
 
 @pytest.mark.parametrize("ahead", [Span(0), Span(3 * SECOND), Span(-2 * SECOND)])
-async def test_how_far_the_stores_clock_is_ahead(tmp_path_factory: pytest.TempPathFactory, bench: Bench, ahead: Span) -> None:
+async def test_how_far_the_stores_clock_is_ahead(
+    tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, bench: Bench, ahead: Span
+) -> None:
     """By its last answer. Its clock counts, so a sidecar whose machine's clock is another is in step with it."""
     there = ManualClock(bench.clock.wall())
     there.step_wall(ahead)
-    central = f"sqlite:///{tmp_path_factory.mktemp('central') / 'central.db'}"
-    apart = Bench(tmp_path_factory.mktemp("apart"), bench.clock, bench._card, central, there)
+    directory = tmp_path_factory.mktemp("apart")
+    central = shutil.copyfile(migrated_file, directory / "central.db")
+    apart = Bench(directory, bench.clock, bench._card, f"sqlite:///{central}", there)
     await apart.start()
     try:
         assert (await apart.sidecar.status()).central.clock_offset == ahead

@@ -15,7 +15,7 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.replacing import replaced
 from tests.simulation.run import run
 
-_SEEDS = 10
+_SEEDS = 4
 _MORE_SEEDS = 30
 _REPOSITORY = Path(__file__).parents[2]
 

@@ -16,8 +16,6 @@ from tests.central.accounts import ACME, count, give, opened, update
 from tests.central.peer import Peer
 from tests.clocks import ManualClock
 
-pytestmark = pytest.mark.both_engines
-
 OTHER = AccountId("other")
 
 

@@ -36,8 +36,6 @@ from tests.central.accounts import ACME, available, count, done, give, giving, g
 from tests.central.peer import Peer
 from tests.clocks import ManualClock
 
-pytestmark = pytest.mark.both_engines
-
 
 @pytest.fixture
 async def store(store: CentralStore) -> AsyncIterator[CentralStore]:

@@ -24,8 +24,6 @@ from tests.central.accounts import ACME, available, balance_summary, give, opene
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
-pytestmark = pytest.mark.both_engines
-
 LATER = Instant(NOON + HOUR)
 
 

@@ -56,8 +56,6 @@ from tests.central.accounts import (
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
-pytestmark = pytest.mark.both_engines
-
 
 async def look_ahead(store: CentralStore, clock: ManualClock, span: int) -> None:
     """Have the account read by a clock that is ahead for a moment."""

@@ -29,8 +29,6 @@ from tests.central.accounts import ACME, count, give, history, opened, refund, v
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
 
-pytestmark = pytest.mark.both_engines
-
 SIGNS = {EntryType.REFUNDED: 1}
 
 

@@ -154,7 +154,9 @@ async def sidecars(ready: Roles, clock: ManualClock) -> AsyncIterator[CentralSto
 
 @pytest.fixture
 async def running(ready: Roles, tmp_path: Path, clock: ManualClock, card: LoadedCard) -> AsyncIterator[Bench]:
-    """A sidecar that runs with the sidecar's role."""
+    """A sidecar that runs with the sidecar's role, which finds the schema as it should be."""
+    async with CentralStore(ready.sidecar, clock.wall) as store:
+        await store.migrate()
     bench = Bench(tmp_path, clock, card, ready.sidecar)
     await bench.start()
     yield bench

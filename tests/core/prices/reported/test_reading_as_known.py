@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from creditmeter.core.prices.rate_card import MAX_TOKENS
 from tests.catalog.campaign import OUR_NAMES
 from tests.core.prices.reports import CHAT, GEMINI, GROK, IMAGES, MESSAGE, read
+from tests.properties import times_as_many
 
 NOT_READ = {
     ("mistral", "ocr"): "pages, no tokens",
@@ -117,7 +118,7 @@ def put(place: Any, steps: list[Any], count: int) -> None:
 
 
 @pytest.mark.parametrize(("provider", "extractor"), list(flavors(read=True)))
-@settings(max_examples=25)
+@times_as_many(0.3)
 @given(st.data())
 def test_all_are_read_as_the_package_reads_them(provider: str, extractor: UsageExtractor, data: st.DataObject) -> None:
     """Whatever a provider counts, in every shape that the package knows of it."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.prices.reported.calls import sum_of
@@ -15,6 +15,7 @@ from creditmeter.core.prices.reported.reading import read
 from creditmeter.core.prices.reported.shapes import SHAPES
 from creditmeter.core.prices.reported.values import ReportedResponse, UnknownUsageError
 from tests.core.prices.reports import CACHED_AUDIO, CHAT, GEMINI, GROK, IMAGES, MESSAGE, all_of
+from tests.properties import times_as_many
 
 KNOWN = frozenset(name for shape in SHAPES for name in shape.known_by)
 SAMPLES: list[tuple[str, dict[str, Any]]] = [
@@ -75,7 +76,7 @@ def events(draw: st.DrawFn, usage: Mapping[str, Any], response_id: str) -> list[
 
 
 @given(some_usage, st.data())
-@settings(max_examples=150)
+@times_as_many(1.5)
 def test_events_of_a_response_read_as_the_whole(usage: tuple[str, dict[str, Any]], data: st.DataObject) -> None:
     """Counts are cumulative, so the largest of each stands, whichever event has it."""
     provider, whole = usage
@@ -87,7 +88,6 @@ def test_events_of_a_response_read_as_the_whole(usage: tuple[str, dict[str, Any]
 
 
 @given(st.lists(some_usage, min_size=1, max_size=4), st.data())
-@settings(max_examples=100)
 def test_responses_read_as_each_alone(usages: list[tuple[str, dict[str, Any]]], data: st.DataObject) -> None:
     """However their events are mixed; and their sum is that of each."""
     parts = [part for number, (_, usage) in enumerate(usages) for part in data.draw(events(usage, f"r{number}"))]
@@ -155,7 +155,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, dict[str, Any], Any]:
 
 
 @given(damaged())
-@settings(max_examples=300)
+@times_as_many(3)
 def test_no_tokens_are_lost_in_silence(case: tuple[str, dict[str, Any], Any]) -> None:
     """They are read, or named as unread, or the count is unknown and taken at its bound; or the report is refused."""
     provider, usage, document = case
