@@ -162,12 +162,9 @@ class Story:
         await self._sidecar._settler.settle_charge(AccountId("ada"), ChargeId(charge_id))
 
     async def _until(self, is_so: Callable[[admin_pb2.Lease], bool]) -> None:
-        """Settle until something is so of all open leases. At a clock that stands still the sidecar would not settle by itself
-        what it has just reported.
-        """
+        """Wait until something is so of all open leases."""
         async with asyncio.timeout(_START_SECONDS):
             while not all(map(is_so, (await call(self._client.admin.ListLeases, _ALL_LEASES, PATIENCE)).leases)):
-                await self._sidecar._settler.settle()
                 await asyncio.sleep(0.01)
 
     def _request_id(self) -> str:

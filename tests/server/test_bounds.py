@@ -143,7 +143,6 @@ async def test_the_note_of_a_goodwill_grant_is_no_longer_than_any_other(rich: Se
     assert refund.reason == "x" * 512
     async with asyncio.timeout(20):
         while not refund.HasField("posted_at"):
-            await rich.program.sidecar._settler.settle()
             refund = (await rich.metering.GetRefund(metering_pb2.GetRefundRequest(refund_id=refund.refund_id))).refund
     grants = (await rich.account.ListGrants(account_pb2.ListGrantsRequest(account_id="alice"))).grants
     (note,) = [each.note for each in grants if each.source == grants_pb2.GRANT_SOURCE_GOODWILL]
