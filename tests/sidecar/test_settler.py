@@ -57,7 +57,8 @@ class _Timed(Settler):
         if not self._spans:
             raise OSError
         self.clock.advance(self._spans.pop(0) * _MILLISECOND)
-        self.records.take(Mark.UNSETTLED)
+        for account_id in accounts or ():
+            self.records.unmark(account_id, Mark.UNSETTLED)
 
 
 async def test_a_settler_whose_settlements_take_long_rests_longer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,11 +70,14 @@ class Upkeep:
         """Watch the leases of sidecars that live and do not renew them, and reclaim those that were watched for long enough."""
         boot, before = self._clock.boot(), self._watched
         self._watched = {}
-        for account_id, lease_id, renewed_at, kept_for in await self._central.exchanges.doubtful(RECLAIM_PAGE, surely):
-            key = account_id, lease_id, renewed_at
-            self._watched[key] = before.get(key, boot)
-            if boot - self._watched[key] >= kept_for:
-                await self._reclaim_on(account_id, surely, (lease_id,))
+        page = await self._central.exchanges.doubtful(RECLAIM_PAGE, surely)
+        while page:
+            for account_id, lease_id, renewed_at, kept_for in page:
+                key = account_id, lease_id, renewed_at
+                self._watched[key] = before.get(key, boot)
+                if boot - self._watched[key] >= kept_for:
+                    await self._reclaim_on(account_id, surely, (lease_id,))
+            page = await self._central.exchanges.doubtful(RECLAIM_PAGE, surely, page[-1][:2])
 
     async def _reclaim_on(self, account_id: AccountId, surely: Instant, watched: tuple[LeaseId, ...] = ()) -> None:
         try:

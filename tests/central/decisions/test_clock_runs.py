@@ -9,6 +9,7 @@
 | it was ahead, and was put right before the lease was renewed | the same: nobody knows which time was wrong |
 | it went back by less than a transaction may wait | is lost when it would have been without the step |
 | it went back a month ago | is lost when it would have been |
+| it went back, and another sidecar notes that after the renewal | is lost as much later |
 """
 
 import asyncio
@@ -16,10 +17,10 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from creditmeter.central.decisions.clock_runs import MOST_UNNOTED, NOTED_EVERY, RUN_KEPT_FOR
+from creditmeter.central.decisions.clock_runs import MOST_UNNOTED, NOTED_EVERY, RIGHT_AFTER
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
-from creditmeter.core.ids import LeaseId
+from creditmeter.core.ids import AccountId, LeaseId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from tests.central.accounts import ACME, opened
@@ -127,19 +128,53 @@ async def test_a_small_step_back(store: CentralStore, here: Peer, clock: ManualC
 
 
 async def test_a_step_back_of_long_ago(store: CentralStore, here: Peer, clock: ManualClock) -> None:
-    """After a month the clock is right, and the run that it went back from is forgotten."""
+    """After a month the clock is right, also if it was ahead by more; the run that it went back from is pruned."""
     await opened(store, permanent=10)
-    clock.step_wall(-BEHIND)
+    clock.step_wall(400 * DAY)
     await store.registration.beat(here.sidecar_id, here.epoch)
-    clock.advance(BEHIND + RUN_KEPT_FOR)
+    clock.step_wall(-400 * DAY)
     await store.registration.beat(here.sidecar_id, here.epoch)
-    assert await runs(store) == [(0, 0), (-BEHIND, RUN_KEPT_FOR)]
+    clock.advance(RIGHT_AFTER)
+    await store.registration.beat(here.sidecar_id, here.epoch)
+    assert await runs(store) == [(0, 400 * DAY), (0, RIGHT_AFTER)]
     await here.exchange(need=10)
     await is_lost_after(store, clock, await kept_for(store))
     await store.pruning.prune()
     clock.advance(15 * MINUTE)
     assert (await store.pruning.prune())["clock_runs"] == 1
-    assert await runs(store) == [(-BEHIND, RUN_KEPT_FOR)]
+    assert await runs(store) == [(0, RIGHT_AFTER)]
+
+
+async def test_a_renewal_before_the_run_is_noted(
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, central_url: str
+) -> None:
+    """By a process that saw no later time. Another one notes the run with its next heartbeat."""
+    await opened(store, permanent=10)
+    clock.step_wall(-BEHIND)
+    async with CentralStore(central_url, clock.wall) as another:
+        await Peer(another, clock, here.sidecar_id, here.epoch).exchange(need=10)
+    clock.advance(15 * SECOND)
+    await store.registration.beat(elsewhere.sidecar_id, elsewhere.epoch)
+    clock.step_wall(BEHIND)
+    clock.advance(await kept_for(store) + MINUTE)
+    assert not await is_lost(store)
+
+
+async def test_many_leases_in_doubt_are_paged(store: CentralStore, here: Peer, clock: ManualClock) -> None:
+    """Each is named once."""
+    names = [AccountId(f"account-{number}") for number in range(5)]
+    clock.step_wall(400 * DAY)
+    await store.registration.beat(here.sidecar_id, here.epoch)
+    clock.step_wall(-400 * DAY)
+    for name in names:
+        await opened(store, name, permanent=10)
+        await here.exchange(account=name, need=10)
+    clock.advance(2 * HOUR)
+    found = page = await store.exchanges.doubtful(2)
+    while page:
+        page = await store.exchanges.doubtful(2, after=page[-1][:2])
+        found = found + page
+    assert [each[0] for each in found] == names
 
 
 async def test_sidecars_that_find_it_at_once(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:

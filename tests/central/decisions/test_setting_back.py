@@ -178,6 +178,26 @@ async def test_what_is_given_after_a_plan_changed_is_not_taken_back(store: Centr
     assert (await remaining(store))[0] == 9
 
 
+@pytest.mark.parametrize("changed_at", [0, 5 * MINUTE, 40 * DAY])
+@pytest.mark.parametrize("wrong_by", [-2 * HOUR, -HOUR, -MINUTE])
+async def test_a_smaller_plan_takes_nothing_of_the_running_month(
+    store: CentralStore, clock: ManualClock, changed_at: int, wrong_by: int
+) -> None:
+    """Whatever the clock showed when the plan was changed, and shows for a moment after that."""
+    await opened(store, monthly=1000)
+    await balance_summary(store)
+    clock.advance(HOUR)
+    clock.step_wall(changed_at)
+    await put_plan(store, "less", 0, 500)
+    await assign(store, "less")
+    clock.step_wall(-changed_at)
+    assert (await remaining(store))[1] == 1000
+    await look_ahead(store, clock, wrong_by)
+    assert (await remaining(store))[1] == 1000
+    clock.advance(HOUR)
+    assert (await remaining(store))[1] == 1000
+
+
 @pytest.mark.parametrize("ahead", [DAY, 2 * DAY, 40 * DAY])
 @pytest.mark.parametrize(
     ("time_zone", "anchor_day"),

@@ -161,11 +161,19 @@ def test_a_new_grants_end_within_a_longer_day_is_that_days_end() -> None:
 def test_the_period_of_a_key_after_a_change(calendar: Calendar, kind: GrantKind, key: str, begins: str | None) -> None:
     """A day that the longer running day takes in has none, nor has a month of another anchor day."""
     schedule = moved(Schedule(Calendar("UTC", 1)), calendar, at("2026-11-24 12:00"))
-    period = schedule.period_named(kind, key, at(f"{key} 00:00"))
+    period = schedule.period_named(kind, key, at(f"{key} 00:00"), at("2026-11-24 12:00"))
     assert (period and period.starts_at) == (begins and at(begins))
     assert period is None or period == schedule.period_at(kind, period.starts_at)
 
 
 def test_no_period_begins_after_the_last_moment() -> None:
     """The search for a key ends there."""
-    assert Schedule(Calendar()).period_named(GrantKind.DAILY, "none", LAST_MOMENT) is None
+    assert Schedule(Calendar()).period_named(GrantKind.DAILY, "none", LAST_MOMENT, LAST_MOMENT) is None
+
+
+def test_a_day_that_the_running_one_takes_in_has_no_period() -> None:
+    """The new zone is more than a day ahead: its next date begins before the running day does."""
+    before, now = Schedule(Calendar("Pacific/Pago_Pago")), at("2026-11-10 11:30")
+    key = before.day_at(before.day_at(now).ends_at).key
+    after = moved(before, Calendar("Pacific/Kiritimati"), now)
+    assert after.period_named(GrantKind.DAILY, key, before.day_at(now).ends_at, now) is None

@@ -19,8 +19,8 @@ NOTED_EVERY = MINUTE
 MOST_UNNOTED = Span(2 * NOTED_EVERY)
 """How much further than noted a run may have gone, if sidecars were at work: they note it with their heartbeats."""
 
-RUN_KEPT_FOR = Span(30 * DAY)
-"""How long a run is remembered after its end. If the clock is the same for as long after it went back, it is right."""
+RIGHT_AFTER = Span(30 * DAY)
+"""A run of this length shows that the clock is right: what it showed before matters no more."""
 
 _runs = tables.clock_runs
 
@@ -36,14 +36,18 @@ async def note_time(connection: AsyncConnection, now: Instant) -> None:
         await connection.execute(update(_runs).where(*mine).values(last_at=now))
 
 
-async def lags_of(connection: AsyncConnection, now: Instant) -> tuple[Lag, ...]:
-    """By how much the clock may have been behind, and since when, as far as that is remembered."""
+async def lags_of(connection: AsyncConnection) -> tuple[Lag, ...]:
+    """By how much the clock may have been behind, and since when, as far as that is remembered.
+
+    What was renewed a moment before a run was noted may be of that run.
+    """
     rows = (await connection.execute(select(_runs).order_by(_runs.c.number))).all()
     lags: list[Lag] = []
     latest = 0
     for row in rows:
+        if row.last_at - row.first_at >= RIGHT_AFTER:
+            lags, latest = [], 0
         if row.first_at < latest:
-            lags.append(Lag(Instant(row.first_at), Span(latest - row.first_at)))
-        if row.last_at > now - RUN_KEPT_FOR:
-            latest = max(latest, row.last_at + MOST_UNNOTED)
+            lags.append(Lag(Instant(row.first_at - MOST_UNNOTED), Span(latest - row.first_at)))
+        latest = max(latest, row.last_at + MOST_UNNOTED)
     return tuple(lags)

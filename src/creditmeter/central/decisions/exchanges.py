@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, exists, or_, select, tuple_
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers, watched_alerts
 from creditmeter.central.decisions.administration import create_on_first_touch
@@ -42,6 +42,9 @@ from creditmeter.core.settlement.unchanged import answer_if_unchanged
 from creditmeter.core.values import replace
 from creditmeter.forms.answers import ANSWER
 
+_BEFORE_ALL = AccountId(""), LeaseId("")
+"""Before the first lease of any account."""
+
 
 class Exchanges:
     """Applies the messages of sidecars."""
@@ -63,16 +66,18 @@ class Exchanges:
         leases = tables.leases
         async with self._database.read() as connection:
             now = await self._clock.now(connection)
-            lost = select(leases.c.account_id).where(*_is_lost(now, surely, await lags_of(connection, now)))
+            lost = select(leases.c.account_id).where(*_is_lost(now, surely, await lags_of(connection)))
             if after is not None:
                 lost = lost.where(leases.c.account_id > after)
             found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
             return [AccountId(each) for each in found.scalars()]
 
-    async def doubtful(self, limit: int, surely: Instant | None = None) -> list[tuple[AccountId, LeaseId, Instant, Span]]:
-        """Leases, at most `limit`, that nobody has renewed for so long that their sidecars should be lost, though these have
-        sent heartbeats since: the clock was wrong when they were renewed, or the sidecar cannot read its own account. Each with
-        its account, when it was renewed, and how long it is kept from then on.
+    async def doubtful(
+        self, limit: int, surely: Instant | None = None, after: tuple[AccountId, LeaseId] = _BEFORE_ALL
+    ) -> list[tuple[AccountId, LeaseId, Instant, Span]]:
+        """Leases, at most `limit`, of those `after` one, that nobody has renewed for so long that their sidecars should be
+        lost, though these have sent heartbeats since, or the clock went back: it was wrong when they were renewed, or the
+        sidecar cannot read its own account. Each with its account, when it was renewed, and how long it is kept from then on.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -81,7 +86,8 @@ class Exchanges:
         async with self._database.read() as connection:
             found = select(of.account_id, of.lease_id, of.renewed_at, of.reclaim_at - of.renewed_at)
             now = await self._clock.now(connection)
-            found = found.where(*_is_lost(now, surely, await lags_of(connection, now), doubted=True))
+            found = found.where(*_is_lost(now, surely, await lags_of(connection), doubted=True))
+            found = found.where(tuple_(of.account_id, of.lease_id) > after)
             rows = await connection.execute(found.order_by(of.account_id, of.lease_id).limit(limit))
             return [(AccountId(row[0]), LeaseId(row[1]), Instant(row[2]), Span(row[3])) for row in rows]
 
@@ -116,9 +122,12 @@ class Exchanges:
             if fenced is not None:
                 return fenced
             now = await self._clock.now(connection)
-            if self._clock.is_behind:  # what is renewed from now on must not look older than it is
+            went_back = self._clock.is_behind
+            if went_back:  # what is renewed from now on must not look older than it is
                 await note_time(connection, now)
             replies = await self._apply(connection, messages, now)
+        if went_back:
+            self._clock.it_went_back()
         return tuple(replies[message.account_id] for message in messages)
 
     async def look(self, messages: Sequence[Message]) -> tuple[Answer | None, ...] | Fenced:
@@ -214,7 +223,7 @@ async def _signs(connection: AsyncConnection, opened: Iterable[OpenLedger]) -> S
     names = {lease.sidecar_id for lease, _ in due}
     rows = await connection.execute(select(sidecars.sidecar_id, sidecars.last_seen_at).where(sidecars.sidecar_id.in_(names)))
     seen = {SidecarId(name): Instant(at) for name, at in rows}
-    return Signs(seen, await lags_of(connection, due[0][1].ledger.now))
+    return Signs(seen, await lags_of(connection))
 
 
 async def _looked_up(connection: AsyncConnection, opened: OpenLedger | None, message: Message) -> Answer | None:

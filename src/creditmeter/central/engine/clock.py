@@ -32,10 +32,17 @@ class StoreClock:
         self._wall = wall
         self._boot = boot
         self._server = HostClock(patience) if wall is None and patience else None
-        self._latest = Instant(0)
-        self.is_behind = False
-        """Whether the last reading was much earlier than another one of this process."""
+        self._last = self._latest = Instant(0)
         self.on_reading: list[Reading] = []
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last reading was much earlier than another one of this process, since `it_went_back`."""
+        return self._latest - self._last > MOST_AHEAD
+
+    def it_went_back(self) -> None:
+        """The store has it on disk that its clock went back."""
+        self._latest = self._last
 
     async def now(self, connection: AsyncConnection) -> Instant:
         """The time of day."""
@@ -45,8 +52,7 @@ class StoreClock:
         if self._server is not None:
             self._server.read(said, answered)
             said = self._server.at(answered)
-        self.is_behind = self._latest - said > MOST_AHEAD
-        self._latest = max(said, self._latest)
+        self._last, self._latest = said, max(said, self._latest)
         for take in self.on_reading:
             take(said, asked, answered)
         return said

@@ -64,12 +64,12 @@ class Schedule(Value, frozen=True):
         assert kind in PLAN_KINDS, f"{kind.value} credit has no periods"
         return self.day_at(moment) if kind is GrantKind.DAILY else self.month_at(moment)
 
-    def period_named(self, kind: GrantKind, key: str, near: Instant) -> Period | None:
-        """The period with this key that begins about then, as the calendar is now; None if no period has the key.
+    def period_named(self, kind: GrantKind, key: str, near: Instant, now: Instant) -> Period | None:
+        """The period with this key that begins about then, as the calendar is now; None if none that is not over has the key.
 
         A change of the time zone moves a beginning by less than two days.
         """
-        moment = Instant(near - _FURTHEST)
+        moment = max(now, Instant(near - _FURTHEST))
         while moment <= min(near + _FURTHEST, LAST_MOMENT - 1):
             period = self.period_at(kind, moment)
             if period.key == key:

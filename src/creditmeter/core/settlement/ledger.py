@@ -256,7 +256,7 @@ class Ledger:
             missing = self._planned(kind, period) - sum(counted(each) for each in alive)
             if missing > 0:
                 self.give(self._plan_grant(kind, period, missing, len(named)))
-            elif missing < 0 and not period.starts_at < self._plan_since <= self.now:
+            elif missing < 0 and self._plan_since <= period.starts_at:
                 for grant, amount in beyond(self._planned(kind, period), alive, self.waited):
                     self.take_back(grant, Microcredits(min(amount, self.available)), GIVEN_AHEAD)
         if self.account.alerts:

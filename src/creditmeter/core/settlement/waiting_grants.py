@@ -20,7 +20,7 @@ def fit(ledger: Ledger) -> None:
 
 
 def _fit(ledger: Ledger, grant: Grant, key: str) -> None:
-    period = ledger.schedule.period_named(grant.kind, key, grant.effective_at)
+    period = ledger.schedule.period_named(grant.kind, key, grant.effective_at, ledger.now)
     if period is None:
         ledger.take_back(grant, grant.remaining, GIVEN_AHEAD)
     else:
