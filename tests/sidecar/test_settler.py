@@ -79,9 +79,9 @@ async def test_a_settler_whose_settlements_take_long_rests_longer(monkeypatch: p
 
 async def test_a_settler_with_nothing_to_settle_is_not_woken() -> None:
     """Once the sidecar is registered: until then each attempt to settle is one to register."""
-    settler = _Timed([0, 0, 0])
+    settler = _Timed([0] * 1_000)
     running = asyncio.create_task(settler.run(0))
-    while len(settler._spans) == 3:
+    while len(settler._spans) == 1_000:
         await asyncio.sleep(0)
     settler.epoch = 1
     settler.records.take(Mark.UNSETTLED)
