@@ -2,8 +2,8 @@
 
 They were given by a clock that was ahead. Each goes with the period of its key: it begins and ends with it as the calendar is
 now. If no period has the key any more, as after a change of the anchor day, another period lasts for longer, and the credit
-would come beside what is given for that. So it is taken back. A grant that a lease has credit of out begins when it did, so that
-what is charged on the lease finds it.
+would come beside what is given for that. So it is taken back. A grant that a lease has credit of out begins when it did, so
+that what is charged on the lease finds it.
 """
 
 from creditmeter.core.credit.grants import Grant
