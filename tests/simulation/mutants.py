@@ -165,10 +165,6 @@ def _answer_by_one_reading(one: Ledger, message: Message, *_: Any) -> Answer:
     return answering.answer(one, replace(message, surely=None))
 
 
-async def _no_lags(*_: Any) -> tuple[()]:
-    return ()
-
-
 def _latest_so_far(now: Instant, decided_at: Instant) -> Instant:
     return max(now, decided_at)
 
@@ -301,11 +297,6 @@ MUTANTS = {
         "leases are reclaimed by what the store's clock says, also if that is wrong for a moment",
         ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (exchanges, "answer", _answer_by_one_reading)),
         found_by=22,
-    ),
-    "steps back forgotten": Mutant(
-        "a lease that was renewed while the store's clock was behind is as old as the clock says",
-        ((exchanges, "lags_of", _no_lags),),
-        found_by=25,
     ),
     "never back": Mutant(
         "an account's time never goes back, also if its last decision lies in the future",
