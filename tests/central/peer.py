@@ -6,7 +6,7 @@ from decimal import Decimal
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge, Part, Refund, RefundMode
-from creditmeter.core.credit.messages import Answer, LeaseReport, LeaseTerms, Message, Need, Registered, Reply
+from creditmeter.core.credit.messages import Answer, Fenced, LeaseReport, LeaseTerms, Message, Need, Registered, Reply
 from creditmeter.core.ids import (
     AccountId,
     ChargeId,
@@ -18,6 +18,8 @@ from creditmeter.core.ids import (
     charge_id,
     refund_id,
 )
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.settlement.elapsed import ElapsedCount
 from creditmeter.core.work import Usage
 from tests.central.accounts import ACME
 from tests.clocks import ManualClock
@@ -32,6 +34,7 @@ class Peer:
         self.epoch = epoch
         self.leases: dict[AccountId, tuple[LeaseTerms, ...]] = {}
         self._clock = clock
+        self._elapsed = ElapsedCount()
         self._seq = 0
 
     @classmethod
@@ -74,6 +77,22 @@ class Peer:
             )
             for each in self.leases.get(account, ())
         ]
+
+    async def beat(self) -> Span:
+        """Send a heartbeat. Returns the store's elapsed time."""
+        least = self._elapsed.least(self._clock.boot())
+        elapsed = await self.store.registration.beat(self.sidecar_id, self.epoch, least)
+        assert not isinstance(elapsed, Fenced)
+        self._elapsed.hear(elapsed, self._clock.boot())
+        return elapsed
+
+    async def counts(self, span: int) -> None:
+        """Let time pass, in microseconds, and count it by heartbeats. One was sent before."""
+        while span:
+            step = min(span, 40 * SECOND)
+            span -= step
+            self._clock.advance(step)
+            await self.beat()
 
     async def send(self, message: Message) -> Reply:
         """Send a message, and keep the leases of its answer."""

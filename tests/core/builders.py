@@ -296,6 +296,8 @@ class Central:
         self.schedule = Schedule(of.calendar)
         self.versions = [PlanVersion(each, Instant(0)) for each in plans]
         self.plan_since = of.created_at
+        self.uncounted: Span | None = None
+        """So much of the time nobody counted; None: all of it."""
         self.balance = ZERO
         self.grants: dict[GrantId, Grant] = {}
         self.leases: dict[LeaseId, OutLease] = {}
@@ -425,6 +427,10 @@ class Central:
         self._answers.pop(sidecar_id, None)
         return self._epochs[sidecar_id]
 
+    def elapsed(self, now: Instant) -> Span:
+        """The store's elapsed time."""
+        return Span(0) if self.uncounted is None else Span(now - self.uncounted)
+
     def exchange(self, sent: Message, now: Instant) -> Answer | None:
         """Apply a message, once. None if it came too late to have an effect."""
         if sent.epoch != self._epochs.setdefault(sent.sidecar_id, 1):
@@ -433,9 +439,11 @@ class Central:
         if sent.seq <= applied_seq:
             return applied if sent.seq == applied_seq else None
         ledger, whole = (self.ledger(now, sent.charges, refunds=sent.refunds, is_whole=is_whole) for is_whole in (False, True))
-        replied = answer(ledger, sent)
-        assert (replied, ledger.changes) == (answer(whole, sent), whole.changes), "what is not loaded does not matter"
-        looked_up, before = answer_if_unchanged(self.ledger(now, sent.charges, refunds=sent.refunds), sent), self._lasting()
+        elapsed = self.elapsed(now)
+        replied = answer(ledger, sent, elapsed)
+        assert (replied, ledger.changes) == (answer(whole, sent, elapsed), whole.changes), "what is not loaded does not matter"
+        look = self.ledger(now, sent.charges, refunds=sent.refunds)
+        looked_up, before = answer_if_unchanged(look, sent, elapsed), self._lasting()
         written = len(ledger.changes.entries)
         self.save(ledger)
         is_unchanged = before == self._lasting() and not self.notified
@@ -447,7 +455,10 @@ class Central:
     def _lasting(self) -> object:
         """All that is kept, but for how long leases are trusted and when that was decided."""
         never = Instant(0)
-        leases = [replace(each, renewed_at=never, trusted_until=never, reclaim_at=never) for each in self.leases.values()]
+        leases = [
+            replace(each, renewed_at=never, trusted_until=never, reclaim_at=never, lost_after=None)
+            for each in self.leases.values()
+        ]
         kept = (self.grants, self.charges, self.refunds, self.recalls)
         return leases, [dict(each) for each in kept], list(self.entries), self.balance
 

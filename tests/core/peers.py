@@ -37,7 +37,6 @@ class Peer:
         unposted: int = 0,
         asks: Need | None = None,
         keeps: bool = False,
-        is_steady: bool = False,
     ) -> Message:
         """The next message. It reports what is held on each lease, or on the newest one, and what is unposted there.
 
@@ -54,7 +53,6 @@ class Peer:
             leases=self._reports(held, unposted, charges, keeps=keeps),
             charges=charges,
             need=asks,
-            is_steady=is_steady,
         )
 
     def _reports(
@@ -85,10 +83,9 @@ class Peer:
         unposted: int = 0,
         asks: Need | None = None,
         keeps: bool = False,
-        is_steady: bool = False,
     ) -> Answer:
         """Send the next message. See `message`."""
-        sent = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps, is_steady=is_steady)
+        sent = self.message(*charges, held=held, unposted=unposted, asks=asks, keeps=keeps)
         return self.send(sent, now)
 
     def recall(self, purpose: Purpose = Purpose.LEASE) -> Recall | None:

@@ -18,7 +18,7 @@ from creditmeter.core.credit.history import Entry, HistoryFilter
 from creditmeter.core.credit.messages import BalanceSummary
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.ids import AccountId, PlanId, RequestId
-from creditmeter.core.instants import Instant, Span
+from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.prices.rate_cards import LoadedCard
 from creditmeter.journal.journal import Journal
@@ -82,6 +82,13 @@ class Bench:
         """One round of what runs beside the requests: housekeeping, then settlement."""
         await self.sidecar.tidy()
         await self.sidecar.settle()
+
+    async def counts(self, span: int) -> None:
+        """Let time pass, in microseconds, while the sidecar sends heartbeats."""
+        for _ in range(0, span, 20 * SECOND):
+            await self.sidecar.beat()
+            self.clock.advance(20 * SECOND)
+        await self.sidecar.beat()
 
     async def settled_in_the_end(self) -> None:
         """Let time pass until nothing waits to be posted, or the sidecar is fenced."""

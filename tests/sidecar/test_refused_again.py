@@ -332,7 +332,7 @@ async def reclaimed(bench: Bench, other: Bench) -> AsyncIterator[None]:
     other.wire.is_cut = True
     bench.clock.advance(LEASE_TTL + MINUTE)
     yield
-    bench.clock.advance(2 * HOUR)
+    await bench.counts(2 * HOUR)
     await bench.central.exchanges.reclaim(ACCOUNT)
 
 

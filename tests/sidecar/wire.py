@@ -10,6 +10,7 @@ from creditmeter.central.decisions.registration import Registration
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Registered, Reply
 from creditmeter.core.ids import AccountId
+from creditmeter.core.instants import Span
 
 NOBODY = AccountId("nobody")
 
@@ -57,7 +58,7 @@ class Wire:
         fate = self._next_fate()
         return _unless_unheard(await self._registration.register(*asked), fate)
 
-    async def beat(self, *asked: Any) -> Fenced | None:
+    async def beat(self, *asked: Any) -> Fenced | Span:
         """A heartbeat, unless the line is cut."""
         if self.is_cut:
             raise CentralUnavailable("cut")

@@ -31,9 +31,6 @@ _REPORTED_WITHIN = 3.5
 _SELDOM, _OFTEN = 0.4, 0.6
 """How many of the runs do what is not done in all of them."""
 
-_LEAPS = 3
-"""After as many of these spans a lease in doubt is reclaimed as well."""
-
 _ROUND_SECONDS = 10.0
 _ROUNDS = 30
 """As many rounds everything has to settle in."""
@@ -78,25 +75,15 @@ async def _recover(world: "World") -> None:
 
 
 async def _wait_for_peace(world: "World") -> None:
-    """Everything settles by itself, within a bounded time. If the store's clock went back that is longer: a lease in doubt is
-    watched for as long as a lost one, from when it is due on; and by the least that the time was said to be, it is due later.
-    """
-    went_back = len(Stored(world.raw).rows("SELECT number FROM clock_runs")) > 1
-    for _ in range(_LEAPS if went_back else 1):
-        await _pass_until_reclaimed(world)
-        if not unrest(world):
-            break
-    for problem in unrest(world):
-        world.fail(f"not at rest: {problem}")
-
-
-async def _pass_until_reclaimed(world: "World") -> None:
-    world.leap(_UNTIL_RECLAIMED)
+    """Everything settles by itself, within a bounded time."""
+    world.leap(_UNTIL_RECLAIMED, is_counted=True)
     for _ in range(_ROUNDS):
         await asyncio.sleep(_ROUND_SECONDS)
         world.check()
         if not unrest(world):
             return
+    for problem in unrest(world):
+        world.fail(f"not at rest: {problem}")
 
 
 async def _die_together(world: "World") -> None:

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from creditmeter.central.decisions import accounts, exchanges, touching
+from creditmeter.central.decisions import accounts, elapsed_time, exchanges, touching
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit import grants, leases
 from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
-from creditmeter.core.credit.messages import Answer, Message, Reply
+from creditmeter.core.credit.messages import Reply
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
@@ -149,20 +149,23 @@ def _authorises_without_renewal(lease: Lease, at: Moment) -> bool:
     return at.now < lease.ends_at
 
 
-def _reclaim_at_once(one: Ledger, lease: Any, message: Any, renewed: Callable[..., Any] = answering._renewed) -> Any:
-    return replace(renewed(one, lease, message), reclaim_at=one.now)
+def _reclaim_at_once(*given: Any, renewed: Callable[..., Any] = answering._renewed) -> Any:
+    return replace(renewed(*given), lost_after=Span(0))
 
 
-def _nothing_to_reclaim(*_: Any) -> None:
-    return None
+def _nothing_to_reclaim(*_: Any) -> bool:
+    return False
 
 
-def _reclaim_by_one_reading(one: Ledger, *_: Any) -> None:
-    reclaiming.reclaim_lost(one, None)
+def _reclaim_by_one_reading(one: Ledger, _elapsed: Span) -> bool:
+    due = [each for each in one.leases.values() if each.reclaim_at <= one.now]
+    for each in due:
+        one.put_lease(reclaiming._closed(each))
+    return bool(due)
 
 
-def _answer_by_one_reading(one: Ledger, message: Message, *_: Any) -> Answer:
-    return answering.answer(one, replace(message, surely=None))
+def _count_outages(elapsed: Span, least: Span | None) -> Span:
+    return max(elapsed, least or elapsed)
 
 
 def _latest_so_far(now: Instant, decided_at: Instant) -> Instant:
@@ -295,8 +298,13 @@ MUTANTS = {
     ),
     "reclaimed by one reading": Mutant(
         "leases are reclaimed by what the store's clock says, also if that is wrong for a moment",
-        ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (exchanges, "answer", _answer_by_one_reading)),
+        ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (answering, "reclaim_lost", _reclaim_by_one_reading)),
         found_by=22,
+    ),
+    "outages counted": Mutant(
+        "an outage of the store counts against leases that were renewed since",
+        ((elapsed_time, "counted", _count_outages),),
+        found_by=0,
     ),
     "never back": Mutant(
         "an account's time never goes back, also if its last decision lies in the future",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _LEAPS = (MINUTE, 6 * MINUTE, 11 * MINUTE, 50 * MINUTE, 3 * HOUR, 26 * HOUR)
+_COUNTED = 0.7
+"""How many of the leaps another sidecar counts."""
+
 _BEFORE_MIDNIGHT = (-180, -20, -2, -1)
 _PAST_MIDNIGHT = (0, 1, 15, 120)
 _LAST_SECONDS = (0.0, 0.5, 3.0, 10.0)
@@ -87,19 +90,22 @@ class Weather:
 
     def leap(self) -> None:
         """Minutes or hours pass."""
-        self._world.leap(self._rng.choice(_LEAPS))
+        self._leap(self._rng.choice(_LEAPS))
 
     def midnight(self) -> None:
         """A day comes close to its end, and a little later it ends."""
         account_id = self._rng.choice(self._world.account_ids)
         end = self._world.admin.day_end(account_id) + self._rng.choice((0, 0, 0, 1)) * DAY
-        self._world.leap(end + self._rng.choice(_BEFORE_MIDNIGHT) * SECOND - self._world.now())
+        self._leap(end + self._rng.choice(_BEFORE_MIDNIGHT) * SECOND - self._world.now())
 
         async def pass_it() -> None:
             await asyncio.sleep(self._rng.choice(_LAST_SECONDS))
-            self._world.leap(end + self._rng.choice(_PAST_MIDNIGHT) * SECOND - self._world.now())
+            self._leap(end + self._rng.choice(_PAST_MIDNIGHT) * SECOND - self._world.now())
 
         self._world.spawn(pass_it())
+
+    def _leap(self, span: int) -> None:
+        self._world.leap(span, is_counted=self._rng.random() < _COUNTED)
 
     # The end of it.
 

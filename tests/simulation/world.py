@@ -36,6 +36,8 @@ _STARTS = (
 
 _BEGAN = 1_000 * SECOND
 
+_COUNT = "INSERT INTO elapsed_time VALUES (1, ?) ON CONFLICT DO UPDATE SET elapsed = elapsed + excluded.elapsed"
+
 
 class Failed(Exception):
     """Something is wrong with the program."""
@@ -90,14 +92,18 @@ class World:
         """Microseconds since the world began, as by a clock that nobody sets."""
         return Span(_BEGAN + self._leapt + round(self._loop.time() * SECOND))
 
-    def leap(self, span: int) -> None:
-        """Let time pass for everything at once. The store's clock is not off for longer than minutes."""
+    def leap(self, span: int, *, is_counted: bool) -> None:
+        """Let time pass for everything at once; the store's elapsed time goes on if there is another sidecar, which has nothing
+        to do but to count it. The store's clock is not off for longer than minutes.
+        """
         if span > LONGEST_LEAP_OFF:
             self.clock_faults.put_store_right()
         self.watch.look_at_leases()
         self.leaps += 1
         self._leapt += max(0, span)
-        self.note(f"time leaps by {span / SECOND:.0f} s")
+        if is_counted:
+            self.raw.execute(_COUNT, (max(0, span),))
+        self.note(f"time leaps by {span / SECOND:.0f} s{', and is counted' if is_counted else ''}")
 
     def stir(self) -> None:
         """Notify all listeners that something happened at the store."""

@@ -14,11 +14,12 @@ import structlog
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.clocks import LeastClock
-from creditmeter.core.credit.messages import Answer, Fenced, Message, Outdated, Reply
+from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import HOUR, SECOND, Instant, Span
 from creditmeter.core.metering.composing import Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
+from creditmeter.core.settlement.elapsed import ElapsedCount
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.journal import Journal
@@ -73,6 +74,7 @@ class Exchanger:
         self._registration = asyncio.Lock()
         self._seq = itertools.count(1)
         self._one_finished = asyncio.Event()
+        self._elapsed = ElapsedCount()
         self._least = LeastClock(Span(settings.lease_ttl + settings.max_hold_lifetime + HOUR))
         self._least.read(clock.surely(), clock.boot())
 
@@ -175,7 +177,7 @@ class Exchanger:
         return self.fence
 
     async def beat(self) -> None:
-        """Send a heartbeat to the central store.
+        """Send a heartbeat to the central store, which counts by it what time has passed.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -184,13 +186,15 @@ class Exchanger:
         """
         await self.register()
         with self._attempt():
-            fenced = await self._central.registration.beat(self._journal.identity.sidecar_id, self.epoch)
-        if fenced is not None:
+            least = self._elapsed.least(self._clock.boot())
+            reply = await self._central.registration.beat(self._journal.identity.sidecar_id, self.epoch, least)
+        if isinstance(reply, Fenced):
             raise self._fenced()
+        self._elapsed.hear(reply, self._clock.boot())
 
     def surely(self) -> Instant:
-        """As how late the time is taken where leases of lost sidecars are reclaimed: a clock that was set forward has to stay
-        so for as long as they are waited for.
+        """As how late the time is taken where the central store is pruned: a clock that was set forward has to stay so for
+        hours.
         """
         at = self._books.moment()
         self._least.read(at.now, at.boot)
@@ -319,7 +323,7 @@ class Exchanger:
         if not looks:
             return
         with self._attempt():
-            answers = await self._central.exchanges.look(self._dated(looks))
+            answers = await self._central.exchanges.look([each.message for each in looks])
         if isinstance(answers, Fenced):
             raise self._fenced()
         for each, answer in zip(looks, answers, strict=True):
@@ -334,11 +338,6 @@ class Exchanger:
             if self._records.in_quarantine(account_key(account_id)) is None:
                 self._take_over(each, answer, None)
 
-    def _dated(self, unanswered: Sequence[UnansweredMessage]) -> list[Message]:
-        """The messages as they are sent now, not as when they were first sent."""
-        is_steady, surely = self.contact.is_steady(self._clock.boot()), self.surely()
-        return [replace(each.message, is_steady=is_steady, surely=surely) for each in unanswered]
-
     def _envelope(self) -> Envelope:
         return Envelope(
             self._journal.identity.sidecar_id,
@@ -352,7 +351,7 @@ class Exchanger:
         if not unanswered:
             return
         with self._attempt():
-            replies = await self._central.exchanges.exchange(self._dated(unanswered))
+            replies = await self._central.exchanges.exchange([each.message for each in unanswered])
         if isinstance(replies, Fenced):
             raise self._fenced()
         if self.fence is not None:  # found out meanwhile: leases that are renewed now are the other process's

@@ -362,12 +362,16 @@ async def test_a_change_of_periods_and_back_fires_no_more_often(store: CentralSt
     assert await fired(store) == [5]
 
 
-async def test_lost_leases_fire_nothing_by_being_reclaimed(store: CentralStore, here: Peer, clock: ManualClock) -> None:
+async def test_lost_leases_fire_nothing_by_being_reclaimed(
+    store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock
+) -> None:
     """But what ended meanwhile is noticed on that path, too."""
     await watched(store, at(50), permanent=20)
     await give(store, "short", 80, expires_at=day_of(Calendar(), NOON).ends_at)
     await here.exchange(need=90)
     clock.advance(DAY)
+    await elsewhere.beat()
+    await elsewhere.counts(2 * HOUR)
     assert await store.exchanges.reclaimable(None, 9) == [ACME]
     await store.exchanges.reclaim(ACME)
     assert await fired(store) == [20]

@@ -54,7 +54,7 @@ async def pass_days(store: CentralStore, clock: ManualClock, days: int) -> None:
 
 async def beat(peer: Peer) -> None:
     """Send a heartbeat."""
-    assert await peer.store.registration.beat(peer.sidecar_id, peer.epoch) is None
+    assert await peer.store.registration.beat(peer.sidecar_id, peer.epoch) == 0
 
 
 async def test_closed_leases_go_a_week_after_their_end(store: CentralStore, here: Peer, clock: ManualClock) -> None:
@@ -337,7 +337,7 @@ async def test_a_sidecar_that_is_heard_of_just_then_stays(store: CentralStore, h
     beats = [beat(here) for _ in range(3)]
     await asyncio.gather(store.pruning.prune(), *beats, return_exceptions=True)
     known = await count(store, "sidecars")
-    assert (await store.registration.beat(here.sidecar_id, here.epoch) is None) == (known == 1)
+    assert (await store.registration.beat(here.sidecar_id, here.epoch) == 0) == (known == 1)
     clock.advance(HOUR)
     if known:
         await here.exchange(need=4)

@@ -274,7 +274,7 @@ async def test_a_server_that_is_not_there_cannot_be_listened_to(tmp_path: object
 async def test_a_heartbeat_is_received(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
     """Also without any message; unless another process was registered later."""
     clock.advance(MINUTE)
-    assert await store.registration.beat(here.sidecar_id, here.epoch) is None
+    assert await store.registration.beat(here.sidecar_id, here.epoch) == 0
     for sidecar_id, epoch in ((here.sidecar_id, 0), (here.sidecar_id, 2), (SidecarId("s9"), 1)):
         assert await store.registration.beat(sidecar_id, epoch) == Fenced(sidecar_id)
     await store.registration.register(elsewhere.sidecar_id, 1, "next")
@@ -295,8 +295,9 @@ async def reclaimed(store: CentralStore, limit: int) -> int:
     return len(accounts)
 
 
-async def test_lost_leases_are_reclaimed(store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock) -> None:
+async def test_lost_leases_are_reclaimed(store: CentralStore, here: Peer, elsewhere: Peer) -> None:
     """Those that are due and no others, on so many accounts at once; debt is repaid, and the sidecar that waits is notified."""
+    await elsewhere.beat()
     for name in (A, B, C):
         await opened(store, name, permanent=10, overdraft=5 if name == A else 0)
         await here.exchange(account=name, need=10)
@@ -304,19 +305,19 @@ async def test_lost_leases_are_reclaimed(store: CentralStore, here: Peer, elsewh
     owing = elsewhere.charge("c", 0, excess=4, account=A)
     posting = (await elsewhere.exchange(owing, account=A)).postings.get(owing.charge_id)
     assert posting is None
-    clock.advance(SECOND)
+    await elsewhere.counts(SECOND)
     await here.exchange(account=C, leases=here.reports(C, held=10))
-    clock.advance(SILENCE - SECOND - 1)
+    await elsewhere.counts(SILENCE - SECOND - 1)
     assert await reclaimed(store, 10) == 0
     await elsewhere.exchange(account=B, need=need(3))
-    clock.advance(1)
     assert (await elsewhere.exchange(owing, account=A)).postings[owing.charge_id].debt == 4
+    await elsewhere.counts(1)
     assert await store.exchanges.reclaimable(AccountId(A), 10) == [B]
     assert [await reclaimed(store, 1) for _ in range(3)] == [1, 1, 0]
     assert (await balance_summary(store, A)).debt == 0
     assert [await available(store, name) for name in (A, B, C)] == [6, 10, 0]
     assert [(row[0], row[5]) for row in await recalls(store, B)] == [("s2", True)]
-    clock.advance(SECOND)
+    await elsewhere.counts(SECOND)
     assert [await reclaimed(store, 10) for _ in range(2)] == [1, 0]
     late = here.charge("late", 10, account=B)
     assert (await elsewhere.exchange(account=B, need=need(3))).granted == 3

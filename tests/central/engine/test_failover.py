@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from creditmeter.central.decisions.registration import fence
+from creditmeter.central.decisions.registration import admit
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
 from creditmeter.core.credit.messages import Fenced
@@ -365,9 +365,9 @@ async def test_a_heartbeat_is_heard_while_messages_are_applied(url: str) -> None
         registered = await store.registration.register(SidecarId("s1"), 0, "nonce")
         assert not isinstance(registered, Fenced)
         async with store.database.write() as connection:
-            assert await fence(connection, SidecarId("s1"), registered.epoch) is None
+            assert await admit(connection, SidecarId("s1"), registered.epoch) == 0
             async with asyncio.timeout(5):
-                assert await store.registration.beat(SidecarId("s1"), registered.epoch) is None
+                assert await store.registration.beat(SidecarId("s1"), registered.epoch) == 0
             registering = asyncio.create_task(store.registration.register(SidecarId("s1"), registered.epoch, "another"))
             await asyncio.wait({registering}, timeout=0.2)
             assert not registering.done(), "a message is applied wholly before or after a registration"

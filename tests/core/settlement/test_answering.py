@@ -585,6 +585,6 @@ def test_the_ledger_is_left_alone_by_a_preview() -> None:
     central = central_with(10)
     ledger = central.ledger(MORNING)
     assert isinstance(ledger, Ledger)
-    assert answer(ledger, message(1, need=5)).granted == 5
+    assert answer(ledger, message(1, need=5), Span(0)).granted == 5
     assert (central.available(MORNING), central.lines()) == (10, [(EntryType.GRANTED, 10)])
     assert central.ledger(Instant(MORNING + MINUTE)).available == 10

@@ -41,8 +41,10 @@ NEXT_DAY = at("11 09:00")
 
 
 def central_with(amount: int, overdraft: int = 0) -> Central:
-    """A central store with one permanent grant."""
-    return Central(account(overdraft_limit=overdraft), grants=[grant("g", amount)])
+    """A central store with one permanent grant, for which all time is counted."""
+    central = Central(account(overdraft_limit=overdraft), grants=[grant("g", amount)])
+    central.uncounted = Span(0)
+    return central
 
 
 def lost_with(amount: int, of: int = 10, overdraft: int = 0) -> tuple[Central, Peer, Peer]:
@@ -57,15 +59,22 @@ def lost_with(amount: int, of: int = 10, overdraft: int = 0) -> tuple[Central, P
 
 
 @pytest.mark.parametrize(
-    ("silence", "is_steady", "is_closed"),
-    [(SILENCE - 1, True, False), (SILENCE, False, False), (SILENCE, True, True), (100 * SILENCE, False, False)],
+    ("silence", "uncounted", "is_closed"),
+    [
+        (SILENCE - 1, 0, False),
+        (SILENCE, 0, True),
+        (SILENCE, 1, False),
+        (SILENCE + 1, 1, True),
+        (100 * SILENCE, 100 * SILENCE, False),
+    ],
 )
-def test_a_lease_is_reclaimed_when_nothing_more_can_come(silence: int, is_steady: bool, is_closed: bool) -> None:
-    """Not a microsecond sooner, and only at the word of one that was in touch for long enough for all to have been heard."""
+def test_a_lease_is_reclaimed_when_nothing_more_can_come(silence: int, uncounted: int, is_closed: bool) -> None:
+    """Not a microsecond sooner, and as much later as nobody counted the time."""
     central, lost, other = lost_with(8)
     lost.exchange(MORNING, held=5)
+    central.uncounted = Span(uncounted)
     now = Instant(MORNING + silence)
-    assert outcome(other.exchange(now, is_steady=is_steady, asks=need(10))) == ((10, 0, False) if is_closed else (0, 10, False))
+    assert outcome(other.exchange(now, asks=need(10))) == ((10, 0, False) if is_closed else (0, 10, False))
     lease = central.lease(MORNING, lost.sidecar_id)
     assert (lease.closed, lease.out, lease.held) == (is_closed, 0 if is_closed else 5, 0 if is_closed else 5)
 
@@ -77,9 +86,9 @@ def test_how_long_depends_on_what_the_sidecar_promised(ttl: int, lifetime: int) 
     sent = replace(lost.message(held=8), lease_ttl=Span(ttl), max_hold_lifetime=Span(lifetime))
     lost.send(sent, MORNING)
     gone = MORNING + ttl + SKEW_MARGIN + lifetime + RECLAIM_GRACE
-    other.exchange(Instant(gone - 1), is_steady=True)
+    other.exchange(Instant(gone - 1))
     assert not central.lease(MORNING, lost.sidecar_id).closed
-    other.exchange(Instant(gone), is_steady=True)
+    other.exchange(Instant(gone))
     assert central.lease(MORNING, lost.sidecar_id).closed
 
 
@@ -87,10 +96,10 @@ def test_every_word_counts_from_the_start() -> None:
     """Also one that states nothing new, and one whose answer was lost."""
     central, lost, other = lost_with(8)
     lost.exchange(Instant(MORNING + HOUR), held=8)
-    other.exchange(LOST, is_steady=True)
-    other.exchange(Instant(LOST + HOUR - 1), is_steady=True)
+    other.exchange(LOST)
+    other.exchange(Instant(LOST + HOUR - 1))
     assert not central.lease(MORNING, lost.sidecar_id).closed
-    other.exchange(Instant(LOST + HOUR), is_steady=True)
+    other.exchange(Instant(LOST + HOUR))
     assert central.lease(MORNING, lost.sidecar_id).closed
 
 
@@ -98,7 +107,7 @@ def test_a_sidecar_does_not_give_itself_up() -> None:
     """It was silent for days, and sends a message: it is not lost, and what it held over midnight is good."""
     central, lost, _ = lost_with(8)
     paid = charge("c", part(8, MORNING, lost.sidecar_id))
-    lost.exchange(at("13 09:00"), paid, is_steady=True)
+    lost.exchange(at("13 09:00"), paid)
     assert central.posting("c").covered == 8
     assert central.charges[paid.charge_id].excess == 0
 
@@ -108,7 +117,7 @@ def test_the_central_store_may_notice_by_itself() -> None:
     central, lost, _ = lost_with(8)
     for now, is_closed in ((Instant(LOST - 1), False), (LOST, True)):
         ledger = central.ledger(now)
-        reclaim_lost(ledger, None)
+        assert reclaim_lost(ledger, Span(now)) == is_closed
         central.save(ledger)
         assert central.lease(MORNING, lost.sidecar_id).closed == is_closed
     assert central.available(LOST) == 10
@@ -124,7 +133,7 @@ def test_who_waits_is_told_of_reclaimed_credit() -> None:
     lost.exchange(MORNING, held=4, keeps=True)
     now = Instant(LOST - 1)
     assert outcome(other.exchange(now, asks=need(5))) == (0, 5, True), "4 were idle at its last report"
-    third.exchange(LOST, is_steady=True)
+    third.exchange(LOST)
     assert other.is_notified()
     assert outcome(other.exchange(LOST, asks=need(5))) == (5, 0, False)
 
@@ -132,11 +141,12 @@ def test_who_waits_is_told_of_reclaimed_credit() -> None:
 def test_what_stood_behind_a_reclaimed_lease_of_an_ended_day_lapses() -> None:
     """It kept as much of the day's grant from lapsing until then; the rest lapsed at midnight."""
     central = Central(account(), grants=[daily(10, 8)])
+    central.uncounted = Span(0)
     lost, other = Peer(central, "lost"), Peer(central, "other")
     lost.exchange(at("10 23:30"), asks=need(5))
-    other.exchange(at("11 00:30"), is_steady=True)
+    other.exchange(at("11 00:30"))
     assert central.lines()[-1] == (EntryType.LAPSED, -3)
-    other.exchange(NEXT_DAY, is_steady=True)
+    other.exchange(NEXT_DAY)
     assert central.lines()[-1] == (EntryType.LAPSED, -5)
 
 
@@ -144,7 +154,7 @@ def test_a_lease_after_a_reclaimed_one_is_another() -> None:
     """Within one day too: what was authorised on the first one is not authorised on the second."""
     central, lost, other = lost_with(8)
     late = charge("late", part(6, MORNING, lost.sidecar_id))
-    other.exchange(LOST, is_steady=True)
+    other.exchange(LOST)
     lost.leases = ()
     (terms,) = lost.exchange(LOST, asks=need(5)).leases
     assert (terms.lease_id, terms.limit) == (lease_name(LOST, lost.sidecar_id), 5)
@@ -169,10 +179,10 @@ def test_what_is_posted_after_the_reclaim_is_excess(
     """It takes what is available, never what was leased to others since."""
     central, lost, other = lost_with(8, overdraft=overdraft)
     if leased_since:
-        other.exchange(LOST, is_steady=True, asks=need(leased_since))
+        other.exchange(LOST, asks=need(leased_since))
         other.exchange(LOST, unposted=leased_since)
     else:
-        other.exchange(LOST, is_steady=True)
+        other.exchange(LOST)
     lost.exchange(LOST, charge("late", part(6, MORNING, lost.sidecar_id)))
     posting = central.posting("late")
     assert (posting.covered, posting.debt, posting.uncovered) == (covered, debt, uncovered), what
@@ -192,7 +202,7 @@ def test_a_sidecar_that_returns_finds_its_lease_gone() -> None:
     assert answered is not None
     it.apply(change + accept(it, first, answered, ALWAYS) + Change(it.account_id, reservations=(held,)))
     other = Peer(central, "other")
-    other.exchange(LOST, is_steady=True, asks=need(2))
+    other.exchange(LOST, asks=need(2))
     back, change = compose(it, Envelope(SidecarId("s1"), 1, 2), LOST, need(4), give_back=False)
     answered = central.exchange(back, LOST)
     assert answered is not None
@@ -315,11 +325,11 @@ def test_what_is_foreseen_as_excess_is_booked_as_excess(
 
 def _with_leases(before: int) -> tuple[Central, dict[str, tuple[Instant, SidecarId]]]:
     """Leases of 7 of each kind, and of the open one so much posted before; all but the last on one sidecar."""
-    central = Central(account(), grants=[grant("g", 100)])
+    central = central_with(100)
     here, elsewhere = Peer(central, "s1"), Peer(central, "s2")
     day_before, ended = at("08 09:00"), at("09 09:00")
     here.exchange(day_before, asks=need(7))
-    elsewhere.exchange(ended, is_steady=True)
+    elsewhere.exchange(ended)
     here.leases = ()
     here.exchange(ended, asks=need(7))
     here.exchange(NEXT_DAY, held=7, asks=need(7))

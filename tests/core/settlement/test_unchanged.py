@@ -1,18 +1,20 @@
 """A look at a message is answered if nothing changes by it. `Central` checks that of every message of these tests."""
 
 from creditmeter.core.credit.messages import REPEAT_GRACE
-from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.unchanged import answer_if_unchanged
 from tests.core.builders import Central, at
 from tests.core.peers import Peer, central_with, need, sidecars
 
 NOON = at("10 12:00")
+ELAPSED = Span(0)
 
 
 def is_changed(central: Central, peer: Peer, now: int, required: int, held: int = 0) -> bool:
     """Whether the next message of a sidecar would change anything."""
-    return answer_if_unchanged(central.ledger(Instant(now)), peer.message(held=held, asks=need(required))) is None
+    sent = peer.message(held=held, asks=need(required))
+    return answer_if_unchanged(central.ledger(Instant(now)), sent, central.elapsed(Instant(now))) is None
 
 
 def test_a_need_that_cannot_be_met_changes_nothing() -> None:
@@ -20,7 +22,8 @@ def test_a_need_that_cannot_be_met_changes_nothing() -> None:
     central = central_with(10)
     (a,) = sidecars(central, "a")
     sent = a.message(asks=need(11))
-    assert answer_if_unchanged(central.ledger(NOON), sent) == answer(central.ledger(NOON), sent)
+    answered = answer(central.ledger(NOON), sent, ELAPSED)
+    assert answer_if_unchanged(central.ledger(NOON), sent, ELAPSED) == answered
     assert is_changed(central, a, NOON, 10)
 
 
@@ -53,12 +56,13 @@ def test_asking_others_is_a_change() -> None:
 def test_a_lost_sidecar_and_a_new_day_are_changes() -> None:
     """What time brings is decided with the message."""
     central = central_with(10)
+    central.uncounted = Span(0)
     a, b = sidecars(central, "ab")
     a.exchange(NOON, asks=need(10))
     a.exchange(NOON, held=10)
     later = Instant(NOON + 3 * HOUR)
-    lost = b.message(asks=need(11), is_steady=True)
-    assert answer_if_unchanged(central.ledger(later), lost) is None
+    assert is_changed(central, b, later, 11)
+    central.uncounted = Span(3 * HOUR)
     assert not is_changed(central, b, later, 11)
     a.exchange(later, held=0)
     assert not is_changed(central, b, later, 11)

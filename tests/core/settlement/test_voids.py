@@ -25,11 +25,10 @@ import pytest
 from creditmeter.core.credit.charges import Refund, RefundMode
 from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.history import EntryType
-from creditmeter.core.instants import MINUTE, Instant
+from creditmeter.core.instants import MINUTE, Instant, Span
 from creditmeter.core.refusals import GrantVoided
 from creditmeter.core.settlement.balance_summary import balance_summary
 from creditmeter.core.settlement.recalls import CENTRAL_STORE, Purpose
-from creditmeter.core.values import replace
 from tests.core.builders import (
     ELSEWHERE,
     HERE,
@@ -180,7 +179,8 @@ def test_what_is_out_when_it_ends_is_voided_not_lapsed() -> None:
 def test_what_a_lost_sidecar_had_is_taken_back() -> None:
     """When its lease is reclaimed."""
     scenario = Scenario(held=7)
-    scenario.central.exchange(replace(message(1, sidecar_id=ELSEWHERE), is_steady=True), EVENING)
+    scenario.central.uncounted = Span(MORNING)
+    scenario.central.exchange(message(1, sidecar_id=ELSEWHERE), EVENING)
     assert scenario.happened == [(VOIDED, -7)]
 
 

@@ -7,17 +7,17 @@ messages that may change nothing.
 
 import asyncio
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, or_, select, tuple_
+from sqlalchemy import Select, bindparam, or_, select
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers, watched_alerts
 from creditmeter.central.decisions.administration import create_on_first_touch
-from creditmeter.central.decisions.clock_runs import lags_of, note_time
+from creditmeter.central.decisions.elapsed_time import elapsed_time
 from creditmeter.central.decisions.refused_calls import put_refused_calls
-from creditmeter.central.decisions.registration import fence
+from creditmeter.central.decisions.registration import admit
 from creditmeter.central.decisions.topics import Topic
 from creditmeter.central.decisions.touching import Touching
 from creditmeter.central.engine.clock import StoreClock
@@ -31,19 +31,15 @@ from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Fenced, Message, Outdated, Preview, Reply
-from creditmeter.core.ids import AccountId, LeaseId, PlanId, SidecarId
+from creditmeter.core.ids import AccountId, PlanId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.refusals import AccountNotFound
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.balance_summary import balance_summary
-from creditmeter.core.settlement.reclaiming import NO_SIGNS, Lag, Signs, reclaim_lost
-from creditmeter.core.settlement.setting_back import MOST_AHEAD
+from creditmeter.core.settlement.reclaiming import reclaim_lost
 from creditmeter.core.settlement.unchanged import answer_if_unchanged
 from creditmeter.core.values import replace
 from creditmeter.forms.answers import ANSWER
-
-_BEFORE_ALL = AccountId(""), LeaseId("")
-"""Before the first lease of any account."""
 
 
 class Exchanges:
@@ -57,57 +53,40 @@ class Exchanges:
         self._clock = clock
         self._auto_create_plan = auto_create_plan
 
-    async def reclaimable(self, after: AccountId | None, limit: int, surely: Instant | None = None) -> list[AccountId]:
-        """The accounts on which lost sidecars have leases: at most `limit`, those with ids after `after`. See `reclaim`.
+    async def reclaimable(self, after: AccountId | None, limit: int) -> list[AccountId]:
+        """The accounts on which lost sidecars have leases, or an older program's leases are due to be counted from now on: at
+        most `limit`, those with ids after `after`.
 
         Raises:
             CentralUnavailable: the store did not answer.
         """
-        leases = tables.leases
+        leases = tables.leases.c
         async with self._database.read() as connection:
-            now = await self._clock.now(connection)
-            lost = select(leases.c.account_id).where(*_is_lost(now, surely, await lags_of(connection)))
+            now, elapsed = await self._clock.now(connection), await elapsed_time(connection)
+            is_lost = tables.IS_COUNTED & (leases.lost_after <= elapsed)
+            is_due = tables.IS_UNCOUNTED & (leases.reclaim_at <= now)
+            lost = select(leases.account_id).where(or_(is_lost, is_due))
             if after is not None:
-                lost = lost.where(leases.c.account_id > after)
-            found = await connection.execute(lost.distinct().order_by(leases.c.account_id).limit(limit))
+                lost = lost.where(leases.account_id > after)
+            found = await connection.execute(lost.distinct().order_by(leases.account_id).limit(limit))
             return [AccountId(each) for each in found.scalars()]
 
-    async def doubtful(
-        self, limit: int, surely: Instant | None = None, after: tuple[AccountId, LeaseId] = _BEFORE_ALL
-    ) -> list[tuple[AccountId, LeaseId, Instant, Span]]:
-        """Leases, at most `limit`, of those `after` one, that nobody has renewed for so long that their sidecars should be
-        lost, though these have sent heartbeats since, or the clock went back: it was wrong when they were renewed, or the
-        sidecar cannot read its own account. Each with its account, when it was renewed, and how long it is kept from then on.
-
-        Raises:
-            CentralUnavailable: the store did not answer.
-        """
-        of = tables.leases.c
-        async with self._database.read() as connection:
-            found = select(of.account_id, of.lease_id, of.renewed_at, of.reclaim_at - of.renewed_at)
-            now = await self._clock.now(connection)
-            found = found.where(*_is_lost(now, surely, await lags_of(connection), doubted=True))
-            found = found.where(tuple_(of.account_id, of.lease_id) > after)
-            rows = await connection.execute(found.order_by(of.account_id, of.lease_id).limit(limit))
-            return [(AccountId(row[0]), LeaseId(row[1]), Instant(row[2]), Span(row[3])) for row in rows]
-
-    async def reclaim(self, account_id: AccountId, surely: Instant | None = None, watched: Collection[LeaseId] = ()) -> None:
-        """Close the leases of lost sidecars on an account, and of those that are doubtful the ones that were `watched`.
-
-        Only a sidecar that is steady may ask for it: one in touch with the store for so long that every other sidecar must have
-        sent a message as well. It says as how late the time is taken at most: `surely`.
+    async def reclaim(self, account_id: AccountId) -> bool:
+        """Close the leases of lost sidecars on an account. Says whether there were any.
 
         Raises:
             CentralUnavailable: the store did not answer.
         """
         async with self._database.write() as connection:
+            elapsed = await elapsed_time(connection)
             opened = await open_ledger(connection, account_id, await self._clock.now(connection))
             assert opened is not None, "a lease is of an account"
             opened.ledger.touch()
-            reclaim_lost(opened.ledger, surely, await _signs(connection, [opened]), watched)
+            is_any = reclaim_lost(opened.ledger, elapsed)
             opened.ledger.lapse()
             opened.ledger.repay_debt()
             await opened.save(connection)
+            return is_any
 
     async def exchange(self, messages: Sequence[Message]) -> tuple[Reply, ...] | Fenced:
         """Apply one sidecar's messages, each about another account, in one transaction. Returns the replies in their order.
@@ -118,16 +97,10 @@ class Exchanges:
         """
         async with self._database.write() as connection:
             first = messages[0]
-            fenced = await fence(connection, first.sidecar_id, first.epoch)
-            if fenced is not None:
-                return fenced
-            now = await self._clock.now(connection)
-            went_back = self._clock.is_behind
-            if went_back:  # what is renewed from now on must not look older than it is
-                await note_time(connection, now)
-            replies = await self._apply(connection, messages, now)
-        if went_back:
-            self._clock.it_went_back()
+            elapsed = await admit(connection, first.sidecar_id, first.epoch)
+            if isinstance(elapsed, Fenced):
+                return elapsed
+            replies = await self._apply(connection, messages, elapsed)
         return tuple(replies[message.account_id] for message in messages)
 
     async def look(self, messages: Sequence[Message]) -> tuple[Answer | None, ...] | Fenced:
@@ -142,12 +115,12 @@ class Exchanges:
             if not await takes_writes(connection):
                 return tuple(None for _ in messages)
             first = messages[0]
-            fenced = await fence(connection, first.sidecar_id, first.epoch, lock=False)
-            if fenced is not None:
-                return fenced
+            elapsed = await admit(connection, first.sidecar_id, first.epoch, lock=False)
+            if isinstance(elapsed, Fenced):
+                return elapsed
             topics = {each.account_id: _topic(each) for each in messages}
             opened = await open_ledgers(connection, topics, await self._clock.now(connection), lock=False)
-            return tuple([await _looked_up(connection, opened.get(each.account_id), each) for each in messages])
+            return tuple([await _looked_up(connection, opened.get(each.account_id), each, elapsed) for each in messages])
 
     async def preview(self, message: Message, max_grants: int) -> Preview | AccountNotFound:
         """The account's balance summary if this message were applied now. Nothing is changed.
@@ -161,14 +134,15 @@ class Exchanges:
             opened = await open_ledger(connection, message.account_id, now, topic, lock=False)
             if opened is None:
                 return AccountNotFound(message.account_id)
-            answered = answer(opened.ledger, message)
+            answered = answer(opened.ledger, message, await elapsed_time(connection))
             waiting = [each for each in message.charges if each.charge_id not in answered.postings]
             return Preview(opened.ledger.account, _without(balance_summary(opened.ledger, max_grants), waiting))
 
-    async def _apply(self, connection: AsyncConnection, messages: Sequence[Message], now: Instant) -> Mapping[AccountId, Reply]:
-        opened = await self._open(connection, messages, now)
+    async def _apply(
+        self, connection: AsyncConnection, messages: Sequence[Message], elapsed: Span
+    ) -> Mapping[AccountId, Reply]:
+        opened = await self._open(connection, messages, await self._clock.now(connection))
         replies = await _applied(connection, messages)
-        signs = await _signs(connection, opened.values()) if any(each.is_steady for each in messages) else NO_SIGNS
         saved: list[OpenLedger] = []
         rows: list[Row] = []
         for message in messages:
@@ -176,7 +150,7 @@ class Exchanges:
             if account_id not in opened:
                 replies[account_id] = AccountNotFound(account_id)
             elif account_id not in replies:
-                replies[account_id] = reply = answer(opened[account_id].ledger, message, signs)
+                replies[account_id] = reply = answer(opened[account_id].ledger, message, elapsed)
                 saved.append(opened[account_id])
                 rows.append(_exchange_row(message, reply, opened[account_id].ledger.now))
                 await asyncio.sleep(0)  # calls go on between two accounts
@@ -201,39 +175,14 @@ class Exchanges:
         return opened | await open_ledgers(connection, unknown, now)
 
 
-def _is_lost(
-    now: Instant, surely: Instant | None, lags: Sequence[Lag], *, doubted: bool = False
-) -> tuple[ColumnElement[bool], ...]:
-    """Of open leases, whether they are lost; with `doubted`, whether they would be if nothing spoke against it (`Signs`)."""
-    leases, sidecars = tables.leases.c, tables.sidecars.c
-    as_of = now if surely is None else min(now, surely)
-    is_young = sidecars.last_seen_at + (leases.reclaim_at - leases.renewed_at) > as_of
-    seen = exists().where(sidecars.sidecar_id == leases.sidecar_id, is_young, sidecars.last_seen_at <= now + MOST_AHEAD)
-    younger = [(leases.renewed_at >= each.since) & (leases.reclaim_at + each.by > as_of) for each in lags]
-    in_doubt = or_(seen, *younger)
-    return leases.closed.is_(False), leases.reclaim_at <= as_of, in_doubt if doubted else ~in_doubt
-
-
-async def _signs(connection: AsyncConnection, opened: Iterable[OpenLedger]) -> Signs:
-    """What speaks against it that leases are lost which are due to be reclaimed by the clock."""
-    due = [(lease, each) for each in opened for lease in each.ledger.leases.values() if lease.reclaim_at <= each.ledger.now]
-    if not due:
-        return NO_SIGNS
-    sidecars = tables.sidecars.c
-    names = {lease.sidecar_id for lease, _ in due}
-    rows = await connection.execute(select(sidecars.sidecar_id, sidecars.last_seen_at).where(sidecars.sidecar_id.in_(names)))
-    seen = {SidecarId(name): Instant(at) for name, at in rows}
-    return Signs(seen, await lags_of(connection))
-
-
-async def _looked_up(connection: AsyncConnection, opened: OpenLedger | None, message: Message) -> Answer | None:
+async def _looked_up(connection: AsyncConnection, opened: OpenLedger | None, message: Message, elapsed: Span) -> Answer | None:
     """The answer to a message that changes nothing, in alerts neither; None if it changes something. A decision that lies in
     the future is always to be replaced.
     """
     if opened is None or opened.is_set_back:
         return None
     ledger = opened.ledger
-    answered = answer_if_unchanged(ledger, message)
+    answered = answer_if_unchanged(ledger, message, elapsed)
     if answered is None or not ledger.account.alerts:
         return answered
     watched = await watched_alerts(connection, ledger, opened.last_entry)

@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, case, delete, exists, or_, select, tuple_, update
 
 from creditmeter.central.decisions import refused_calls
-from creditmeter.central.decisions.clock_runs import RIGHT_AFTER
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
@@ -178,9 +177,6 @@ def _old_rows(now: Instant) -> Iterator[_Old]:
     sidecars = tables.sidecars.c
     seen_at = case((sidecars.last_seen_at > sidecars.registered_at, sidecars.last_seen_at), else_=sidecars.registered_at)
     leased = exists().where(leases.sidecar_id == sidecars.sidecar_id, leases.closed.is_(False))
-    runs, later = tables.clock_runs.c, tables.clock_runs.alias().c
-    is_right = exists().where(later.number > runs.number, later.last_at - later.first_at >= RIGHT_AFTER)
-    yield _Old(tables.clock_runs, is_right, is_locked=False)
     yield _Old(tables.sidecars, (seen_at <= now - SIDECAR_KEPT_FOR) & ~leased)
 
 

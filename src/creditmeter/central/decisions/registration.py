@@ -5,7 +5,7 @@ A registration locks and saves the sidecar's row. Exchanges share a lock on that
 
 from sqlalchemy import bindparam, select, update
 
-from creditmeter.central.decisions.clock_runs import note_time
+from creditmeter.central.decisions.elapsed_time import ELAPSED, count_time
 from creditmeter.central.engine.clock import StoreClock
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.engine.database import Database
@@ -17,11 +17,10 @@ from creditmeter.core.instants import MINUTE, Span
 
 DEFAULT_LEASE_TTL = Span(10 * MINUTE)
 
-_SIDECAR = select(tables.sidecars.c.epoch, tables.sidecars.c.nonce).where(
-    tables.sidecars.c.sidecar_id == bindparam("sidecar_id")
-)
-_LOCKED_SIDECAR = _SIDECAR.with_for_update()
-_SHARED_SIDECAR = _SIDECAR.with_for_update(read=True, key_share=True)
+_IS_IT = tables.sidecars.c.sidecar_id == bindparam("sidecar_id")
+_LOCKED_SIDECAR = select(tables.sidecars.c.epoch, tables.sidecars.c.nonce).where(_IS_IT).with_for_update()
+_SIDECAR = select(tables.sidecars.c.epoch, ELAPSED.label("elapsed")).where(_IS_IT)
+_SHARED_SIDECAR = _SIDECAR.with_for_update(read=True, key_share=True, of=tables.sidecars)
 
 
 class Registration:
@@ -55,8 +54,9 @@ class Registration:
             accounts = (await connection.execute(query.distinct().order_by(leases.c.account_id))).scalars()
             return Registered(epoch + 1, tuple(accounts))
 
-    async def beat(self, sidecar_id: SidecarId, epoch: int) -> Fenced | None:
-        """Receive a heartbeat from a sidecar that has nothing else to send.
+    async def beat(self, sidecar_id: SidecarId, epoch: int, least: Span | None = None) -> Fenced | Span:
+        """Receive a heartbeat from a sidecar, and what it says that the store's elapsed time is at `least`. Returns what the
+        elapsed time is as it is counted now.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -67,8 +67,7 @@ class Registration:
             now = await self._clock.now(connection)
             if not (await connection.execute(update(sidecars).where(*mine).values(last_seen_at=now))).rowcount:
                 return Fenced(sidecar_id)
-            await note_time(connection, now)
-            return None
+            return await count_time(connection, least)
 
     async def _put_new_sidecar(self, connection: AsyncConnection, sidecar_id: SidecarId) -> None:
         """Insert a row to lock, so that of two processes with the same new id only one is issued the first epoch."""
@@ -88,15 +87,14 @@ class Registration:
             "lease_ttl": lease_ttl,
         }
         await upsert(connection, tables.sidecars, [row])
-        await note_time(connection, now)
 
 
-async def fence(connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, *, lock: bool = True) -> Fenced | None:
-    """The reply to a message of a fenced process; None if `epoch` is the last one that was issued to the sidecar.
+async def admit(connection: AsyncConnection, sidecar_id: SidecarId, epoch: int, *, lock: bool = True) -> Fenced | Span:
+    """The store's elapsed time, if `epoch` is the last one that was issued to the sidecar; else the reply to a fenced process.
 
     With `lock` the sidecar's row is locked, so that no exchange of an epoch ends after the next epoch was issued. Exchanges
     share the lock, and heartbeats do not wait for it.
     """
     query = _SHARED_SIDECAR if lock else _SIDECAR
     row = (await connection.execute(query, {"sidecar_id": sidecar_id})).one_or_none()
-    return None if row is not None and row.epoch == epoch else Fenced(sidecar_id)
+    return Span(row.elapsed) if row is not None and row.epoch == epoch else Fenced(sidecar_id)

@@ -10,7 +10,6 @@ from sqlalchemy import text
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.core.clocks import HostClock
 from creditmeter.core.instants import Instant, Span
-from creditmeter.core.settlement.setting_back import MOST_AHEAD
 
 _SERVER_NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
@@ -32,17 +31,7 @@ class StoreClock:
         self._wall = wall
         self._boot = boot
         self._server = HostClock(patience) if wall is None and patience else None
-        self._last = self._latest = Instant(0)
         self.on_reading: list[Reading] = []
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether the last reading was much earlier than another one of this process, since `it_went_back`."""
-        return self._latest - self._last > MOST_AHEAD
-
-    def it_went_back(self) -> None:
-        """The store has it on disk that its clock went back."""
-        self._latest = self._last
 
     async def now(self, connection: AsyncConnection) -> Instant:
         """The time of day."""
@@ -52,7 +41,6 @@ class StoreClock:
         if self._server is not None:
             self._server.read(said, answered)
             said = self._server.at(answered)
-        self._last, self._latest = said, max(said, self._latest)
         for take in self.on_reading:
             take(said, asked, answered)
         return said

@@ -40,6 +40,7 @@ _index(
 _index("grants_voided", tables.IS_VOIDED_WITH_CREDIT, _grants.account_id)
 _index("leases_open", _leases.closed.is_(False), _leases.account_id)
 _index("leases_open_by_sidecar", _leases.closed.is_(False), _leases.sidecar_id)
-_index("leases_by_reclaim", _leases.closed.is_(False), _leases.reclaim_at)
+_index("leases_by_loss", tables.IS_COUNTED, _leases.lost_after)
+_index("leases_uncounted", tables.IS_UNCOUNTED, _leases.reclaim_at)
 _index("leases_closed", _leases.closed.is_(True), _leases.ends_at)
 _index("charges_with_debt", tables.OWES_DEBT, _charges.account_id)

@@ -43,7 +43,7 @@ _UPDATED = (
     tables.alert_watches,
     tables.alert_deliveries,
     tables.chores,
-    tables.clock_runs,
+    tables.elapsed_time,
 )
 _DELETED = (
     tables.recalls,
@@ -53,7 +53,6 @@ _DELETED = (
     tables.requests,
     tables.exchanges,
     tables.sidecars,
-    tables.clock_runs,
 )
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # the library has none there

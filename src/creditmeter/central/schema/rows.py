@@ -151,6 +151,8 @@ def lease_row(account_id: AccountId, lease: OutLease) -> Row:
         "renewed_at": lease.renewed_at,
         "trusted_until": lease.trusted_until,
         "reclaim_at": lease.reclaim_at,
+        "lost_after": lease.lost_after,
+        "lost_after_renewal": None if lease.lost_after is None else lease.renewed_at,
         "limit_microcredits": lease.limit,
         "posted_microcredits": lease.posted,
         "held_microcredits": lease.held,
@@ -174,6 +176,7 @@ def lease_of(row: RowMapping) -> OutLease:
         renewed_at=row["renewed_at"],
         trusted_until=row["trusted_until"],
         reclaim_at=row["reclaim_at"],
+        lost_after=row["lost_after"] if row["lost_after_renewal"] == row["renewed_at"] else None,
         closed=row["closed"],
     )
 

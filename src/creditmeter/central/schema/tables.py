@@ -117,12 +117,20 @@ leases = Table(
     Column("renewed_at", BigInteger, nullable=False),
     Column("trusted_until", BigInteger, nullable=False, server_default="0"),
     Column("reclaim_at", BigInteger, nullable=False, server_default="0"),
+    Column("lost_after", BigInteger),
+    Column("lost_after_renewal", BigInteger),
     Column("limit_microcredits", BigInteger, nullable=False),
     Column("posted_microcredits", BigInteger, nullable=False),
     Column("held_microcredits", BigInteger, nullable=False),
     Column("unposted_microcredits", BigInteger, nullable=False),
     Column("closed", Boolean, nullable=False),
 )
+
+IS_COUNTED = leases.c.closed.is_(False) & (leases.c.lost_after_renewal == leases.c.renewed_at)
+"""An open lease says at which elapsed time it is lost, and it says so of its last renewal."""
+
+IS_UNCOUNTED = leases.c.closed.is_(False) & leases.c.lost_after_renewal.is_distinct_from(leases.c.renewed_at)
+"""An open lease was last renewed by an older program, which knows of no elapsed time."""
 
 charges = Table(
     "charges",
@@ -313,11 +321,10 @@ chores = Table(
 )
 """Work on the whole store that one sidecar at a time does: when it is due, and where it goes on."""
 
-clock_runs = Table(
-    "clock_runs",
+elapsed_time = Table(
+    "elapsed_time",
     metadata,
     Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("first_at", BigInteger, nullable=False, info=FIXED),
-    Column("last_at", BigInteger, nullable=False),
+    Column("elapsed", BigInteger, nullable=False),
 )
-"""What the store's clock showed: with each run it had gone back."""
+"""How much time surely passed, in microseconds: one row."""

@@ -65,7 +65,9 @@ class OutLease(Value, frozen=True):
     """The central store's view of a lease. Amounts in microcredits.
 
     `held` and `unposted` are what the sidecar reported at `renewed_at`; the rest of what is out is idle. From `trusted_until`
-    on the sidecar authorises nothing on it without renewing it. If the sidecar sends nothing until `reclaim_at`, it is lost.
+    on the sidecar authorises nothing on it without renewing it. If the sidecar sends nothing until the store's elapsed time
+    (see `elapsed`) is `lost_after`, it is lost: at `reclaim_at` or a little later by a clock that is right. An older program
+    does not say when that is (None).
     """
 
     lease_id: LeaseId
@@ -79,6 +81,7 @@ class OutLease(Value, frozen=True):
     renewed_at: Instant = Instant(0)
     trusted_until: Instant = Instant(0)
     reclaim_at: Instant = Instant(0)
+    lost_after: Span | None = None
     closed: bool = False
 
     def __post_init__(self) -> None:

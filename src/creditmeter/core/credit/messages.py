@@ -69,13 +69,11 @@ class Message(Value, frozen=True):
     """A message from a sidecar about one account.
 
     The sidecar authorises on its leases for `lease_ttl` from when the message was sent, and what it authorises may be held for
-    `max_hold_lifetime`. `is_steady`: the sidecar has been in touch with the central store for so long that every other sidecar
-    must have sent a message as well; only then may silent sidecars be given up for lost, and not before it is as late as that
-    for `surely` as well, the least that the sidecar took the time for lately (None: nothing is known of that). `answers`: the
-    message was composed after the sidecar was notified that others wait for credit of this account. `refused` are the calls
-    that were refused for lack of credit since the last message. Without `authorises` the sidecar stops: it authorises nothing
-    on any of its leases from here on, unless the answer to a later message, also one of its next start, renews them.
-    `keeps_place`: beside those that the need is for, there are requests whose callers were told a moment ago to ask again.
+    `max_hold_lifetime`. `answers`: the message was composed after the sidecar was notified that others wait for credit of this
+    account. `refused` are the calls that were refused for lack of credit since the last message. Without `authorises` the
+    sidecar stops: it authorises nothing on any of its leases from here on, unless the answer to a later message, also one of
+    its next start, renews them. `keeps_place`: beside those that the need is for, there are requests whose callers were told a
+    moment ago to ask again.
     """
 
     sidecar_id: SidecarId
@@ -88,10 +86,8 @@ class Message(Value, frozen=True):
     need: Need | None = None
     lease_ttl: Span = Span(10 * MINUTE)
     max_hold_lifetime: Span = HOUR
-    is_steady: bool = False
     answers: bool = True
     refused: tuple[RefusedCall, ...] = ()
-    surely: Instant | None = None
     authorises: bool = True
     keeps_place: bool = False
 

@@ -23,7 +23,7 @@ from creditmeter.core.settlement.recalling import (
     recall,
 )
 from creditmeter.core.settlement.recalls import Purpose, Recall
-from creditmeter.core.settlement.reclaiming import NO_SIGNS, Signs, reclaim_lost
+from creditmeter.core.settlement.reclaiming import reclaim_lost
 from creditmeter.core.settlement.refunding import post_refund
 from creditmeter.core.values import replace
 
@@ -34,29 +34,30 @@ SKEW_MARGIN = Span(5 * SECOND)
 """How much longer than its TTL a lease is trusted, because clocks do not run at the same rate."""
 
 RECLAIM_GRACE = MINUTE
-"""How long a silent sidecar may still post what it committed, from the end of its last possible hold on."""
+"""How long a silent sidecar may still post what it committed, from the end of its last possible hold on. It is longer than what
+may have passed without being counted when the lease was renewed (`LONGEST_COUNTED`).
+"""
 
 EXCESS_PATIENCE = Span(5 * SECOND)
 """How long cost beyond leases waits for credit that is idle elsewhere, before it becomes debt or is written off."""
 
 
-def answer(ledger: Ledger, message: Message, signs: Signs = NO_SIGNS) -> Answer:
-    """Apply a message to the ledger, and answer it. `signs` say which sidecars with leases may live.
+def answer(ledger: Ledger, message: Message, elapsed: Span) -> Answer:
+    """Apply a message to the ledger, and answer it. `elapsed` is the store's elapsed time.
 
     The order matters: take over what the sidecar reports, post its charges and refunds, repay debt, and then lease what is
     left.
     """
     note_message(ledger, message.sidecar_id, answers=message.answers or not message.authorises)
-    _take_over_reports(ledger, message)
-    if message.is_steady:
-        reclaim_lost(ledger, message.surely, signs)
+    _take_over_reports(ledger, message, elapsed)
+    reclaim_lost(ledger, elapsed)
     close_ended(ledger)  # so that what ended lapses before the plan gives, if no lease may need it any more
     ledger.touch()
     posted, refund_postings = _post_in_order(ledger, message)
     close_ended(ledger)
     ledger.lapse()
     ledger.repay_debt()
-    granted, recalled = _serve(ledger, message)
+    granted, recalled = _serve(ledger, message, elapsed)
     required = message.need.required if message.need else ZERO
     return Answer(
         seq=message.seq,
@@ -77,13 +78,13 @@ def answer(ledger: Ledger, message: Message, signs: Signs = NO_SIGNS) -> Answer:
     )
 
 
-def _take_over_reports(ledger: Ledger, message: Message) -> None:
+def _take_over_reports(ledger: Ledger, message: Message, elapsed: Span) -> None:
     """Take over what a sidecar reports of its leases. A lease without a report has nothing out."""
     reports = {report.lease_id: report for report in message.leases}
     for lease in [each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id]:
         nothing = LeaseReport(lease.lease_id, lease.posted, ZERO, ZERO)
         reported = _as_reported(lease, reports.get(lease.lease_id, nothing))
-        ledger.put_lease(_renewed(ledger, reported, message))
+        ledger.put_lease(_renewed(ledger, reported, message, elapsed))
 
 
 def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
@@ -99,7 +100,7 @@ def _as_reported(lease: OutLease, report: LeaseReport) -> OutLease:
     return replace(lease, limit=Microcredits(limit), held=Microcredits(held), unposted=Microcredits(unposted))
 
 
-def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
+def _renewed(ledger: Ledger, lease: OutLease, message: Message, elapsed: Span) -> OutLease:
     """The lease after its sidecar reported it just now: trusted for its TTL again, and to be reclaimed later.
 
     A sidecar that stops authorises nothing more: its leases are trusted no longer, and nobody waits for it. What it reported as
@@ -108,7 +109,8 @@ def _renewed(ledger: Ledger, lease: OutLease, message: Message) -> OutLease:
     may_last = after(ledger.now, Span(message.lease_ttl + SKEW_MARGIN))
     trusted_until = may_last if message.authorises else ledger.now
     reclaim_at = after(may_last, Span(message.max_hold_lifetime + RECLAIM_GRACE))
-    return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at)
+    lost_after = Span(elapsed + reclaim_at - ledger.now)
+    return replace(lease, renewed_at=ledger.now, trusted_until=trusted_until, reclaim_at=reclaim_at, lost_after=lost_after)
 
 
 def _post_in_order(ledger: Ledger, message: Message) -> tuple[list[Charge], dict[RefundId, RefundPosting]]:
@@ -179,7 +181,7 @@ def close_ended(ledger: Ledger) -> None:
             ledger.put_lease(replace(lease, closed=True))
 
 
-def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, Recall | None]:
+def _serve(ledger: Ledger, message: Message, elapsed: Span) -> tuple[Microcredits, Recall | None]:
     """Lease what is needed, and recall what is missing from others.
 
     Returns how much was leased, in microcredits, and the recall by which more may come.
@@ -191,7 +193,7 @@ def _serve(ledger: Ledger, message: Message) -> tuple[Microcredits, Recall | Non
         return ZERO, None
     granted = _how_much(ledger, need, ledger.recalls.get(key))
     if granted:
-        lease = _todays_lease(ledger, message)
+        lease = _todays_lease(ledger, message, elapsed)
         ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + granted)))
     missing = Microcredits(need.required - granted)
     if missing <= 0:
@@ -213,7 +215,7 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
     return ZERO if amount < need.smallest else Microcredits(amount)
 
 
-def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
+def _todays_lease(ledger: Ledger, message: Message, elapsed: Span) -> OutLease:
     """The newest lease of the sidecar that may grow; if there is none, a new one until the account's next midnight.
 
     If the account's day was extended, a lease that was opened before that ends earlier than the day.
@@ -224,7 +226,7 @@ def _todays_lease(ledger: Ledger, message: Message) -> OutLease:
         return newest
     ends_at = ledger.schedule.day_at(ledger.now).ends_at
     key = lease_id(ledger.account.account_id, message.sidecar_id, ledger.now)
-    return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message)
+    return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message, elapsed)
 
 
 def _may_grow(ledger: Ledger, lease: OutLease) -> bool:

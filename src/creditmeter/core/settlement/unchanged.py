@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from creditmeter.core.credit.leases import OutLease
 from creditmeter.core.credit.messages import Answer, Message
 from creditmeter.core.ids import LeaseId
+from creditmeter.core.instants import Span
 from creditmeter.core.settlement.answering import answer
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import mark_ready
 from creditmeter.core.values import replace
 
 
-def answer_if_unchanged(ledger: Ledger, message: Message) -> Answer | None:
+def answer_if_unchanged(ledger: Ledger, message: Message, elapsed: Span) -> Answer | None:
     """The answer to a message that changes nothing but how long the sender's leases are trusted; None if it changes more, also
     what other sidecars are asked for. What it says of the time is not taken over: no lease is renewed.
     """
     before = dict(ledger.leases)
-    answered = answer(ledger, message)
+    answered = answer(ledger, message, elapsed)
     ledger.lapse()
     mark_ready(ledger)
     changes = ledger.changes
@@ -34,4 +35,10 @@ def _changed(before: Mapping[LeaseId, OutLease], leases: Mapping[LeaseId, OutLea
 
 
 def _renewed_as(new: OutLease, old: OutLease) -> OutLease:
-    return replace(old, renewed_at=new.renewed_at, trusted_until=new.trusted_until, reclaim_at=new.reclaim_at)
+    return replace(
+        old,
+        renewed_at=new.renewed_at,
+        trusted_until=new.trusted_until,
+        reclaim_at=new.reclaim_at,
+        lost_after=new.lost_after,
+    )

@@ -1,0 +1,37 @@
+"""The store's elapsed time: one number, which the heartbeats of its sidecars move on. See `core/settlement/elapsed.py`."""
+
+from sqlalchemy import func, select, update
+
+from creditmeter.central.engine.connections import AsyncConnection
+from creditmeter.central.schema import tables
+from creditmeter.central.schema.upserts import insert_into
+from creditmeter.core.instants import Span
+from creditmeter.core.settlement.elapsed import counted
+
+_THE_ONE = 1
+_time = tables.elapsed_time
+
+ELAPSED = select(func.coalesce(func.max(_time.c.elapsed), 0)).scalar_subquery()
+"""The elapsed time, to be selected beside other things; 0 before the first heartbeat."""
+
+
+async def elapsed_time(connection: AsyncConnection) -> Span:
+    """The elapsed time, as far as it was counted."""
+    return Span((await connection.execute(select(ELAPSED))).scalar_one())
+
+
+async def count_time(connection: AsyncConnection, least: Span | None) -> Span:
+    """Count what a sidecar says that the elapsed time is at least. Returns the elapsed time.
+
+    If another sidecar's heartbeat counts at the same moment, what that counts stands, and this one counts with its next.
+    """
+    elapsed = (await connection.execute(select(_time.c.elapsed))).scalar_one_or_none()
+    if elapsed is None:
+        row = {"number": _THE_ONE, "elapsed": 0}
+        await connection.execute(insert_into(connection, _time).on_conflict_do_nothing(), row)
+        return Span(0)
+    now = counted(Span(elapsed), least)
+    if now == elapsed:
+        return now
+    is_counted = (await connection.execute(update(_time).where(_time.c.elapsed == elapsed).values(elapsed=now))).rowcount
+    return now if is_counted else Span(elapsed)
