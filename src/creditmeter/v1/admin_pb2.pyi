@@ -1244,7 +1244,7 @@ class Lease(_message.Message):
 
     @_builtins.property
     def reclaim_at(self) -> _timestamp_pb2.Timestamp:
-        """When it is reclaimed if the sidecar stays silent."""
+        """When it is reclaimed if the sidecar stays silent, as far as the time until then is counted."""
 
     def __init__(
         self,

@@ -265,7 +265,7 @@ def each_table(pattern: str, *but: str) -> list[str]:
     return [pattern.replace("NAME", table).replace("KEY", key) for table, key in names.items() if table not in but]
 
 
-PRUNED = ("recalls", "refused_calls", "alert_deliveries", "leases", "requests", "exchanges", "sidecars", "clock_runs")
+PRUNED = ("recalls", "refused_calls", "alert_deliveries", "leases", "requests", "exchanges", "sidecars")
 
 FORBIDDEN = {
     "to change what was written down": [
