@@ -15,6 +15,7 @@ from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Receipt, R
 from creditmeter.core.instants import HOUR, SECOND, Instant
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.refusals import InsufficientCredits, Refusal
+from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from creditmeter.sidecar.rhythm import Rhythm
 from tests.simulation.record import account_of
 from tests.simulation.stored import Stored
@@ -164,7 +165,7 @@ class Watch:
                 new = [each for each in message.charges if each.charge_id not in self._posted]
                 self._posted.update(each.charge_id for each in new)
                 if is_right:
-                    self._check_begun(message.account_id, [each.charge_id for each in new])
+                    self._check_begun(message.account_id, [each.charge_id for each in new], reply.balance.as_of)
                 if new and not message.refunds:
                     self._check_order(message.account_id, [each.charge_id for each in new], reply.balance.as_of)
 
@@ -183,9 +184,11 @@ class Watch:
                 if last is not None and each.remaining > restored and each.is_usable(at) and draw_key(each) < last:
                     self._world.fail(f"charge {charge.charge_id} drew on {sorted(drawn)} before {each.grant_id}")
 
-    def _check_begun(self, account_id: str, charge_ids: list[str]) -> None:
-        """Nothing was drawn on that had not begun, neither now nor when it was authorised."""
-        stored, now = self._stored(), self._world.now()
+    def _check_begun(self, account_id: str, charge_ids: list[str], as_of: Instant) -> None:
+        """Nothing was drawn on that had not begun, neither at the decision nor when it was authorised. A decision is not before
+        the last one, which may have been by a clock that was a little ahead.
+        """
+        stored, now = self._stored(), max(self._world.now(), min(as_of, self._world.now() + MOST_AHEAD))
         grants = stored.grants(account_id)
         for charge in stored.charges(account_id, charge_ids):
             last = max((each.authorized_at for each in charge.parts), default=now)
