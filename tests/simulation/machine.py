@@ -120,8 +120,8 @@ class Machine:
         self.sidecar: Sidecar | None = None
         self.in_flight = 0
         self.asked = 0
-        self.told_off = 0
-        """By how many microseconds the store's clock was off when it was last read for this machine."""
+        self.told_off: int | None = None
+        """By how many microseconds the store's clock was off when it was last read for this run of the sidecar."""
         self.told_within = Span(0)
         """How long that took."""
         self.is_expected = False
@@ -131,6 +131,7 @@ class Machine:
 
     def _new_time(self) -> SidecarClock:
         """The clock of a new run of the sidecar."""
+        self.told_off = None
         return SidecarClock(self.clock, STEP_PATIENCE, f"{self.name} {self.boots}")
 
     @property

@@ -216,9 +216,10 @@ class Watch:
         """Once the store has answered, its time is the sidecar's, however the machine's clock is set. If the store's clock was
         set by so little that the answer does not show it for sure, the time may stay as it was.
         """
-        apart, error = abs(machine.time.wall() - self._world.now() - machine.told_off), machine.time.error
-        if error is None:
+        error = machine.time.error
+        if error is None or machine.told_off is None:
             return
+        apart = abs(machine.time.wall() - self._world.now() - machine.told_off)
         may_be = error + (machine.told_within if self._world.store_time.may_be_off else 0)
         if apart > may_be:
             self._world.fail(f"{machine.name} is {apart / SECOND} s away from the store's time, and may be {may_be / SECOND} s")
