@@ -303,7 +303,8 @@ class Ledger:
         self.record(replace(entry, note=note or grant.note, charge_id=grant.charge_id, refund_id=refund_id))
 
     def void(self, grant_id: GrantId) -> Refusal | Microcredits:
-        """Take a grant back, once: what is neither spent nor out on a lease. What is out is taken back when it returns.
+        """Take a grant back, once: what is neither spent nor out on a lease. What is out is taken back when it returns. What is
+        out on leases that were opened in the future is kept for them: other credit may end before their day.
 
         Returns how much was taken back now, or why the grant cannot be voided.
         """
@@ -318,7 +319,8 @@ class Ledger:
         if grant.effective_at > self.now:
             amount = dict(surplus([voided], self.leases.values(), self.now)).get(voided, Microcredits(0))
         else:
-            amount = Microcredits(min(grant.remaining, self.available))
+            kept = sum(lease.out for lease in self.leases.values() if lease.opened_at > self.now)
+            amount = Microcredits(min(max(0, grant.remaining - kept), self.available))
         self.take_back(voided, amount)
         return amount
 

@@ -6,8 +6,7 @@ not bear out is undone:
 * Credit that lapsed before its end is there again, with a line of history.
 * What a plan gave for a period to come waits for that period, and is not given again then. If the plan or the calendar changes
   before, it is as much as the plan gives then, in the period as it is then (see `planned_grants` and `waiting_grants`).
-* A grant that began when it was given begins now, and one that was voided is voided now; but after the leases on which credit
-  is out that were opened before it was voided, if those were opened in the future, too.
+* A grant that began when it was given begins now, and one that was voided is voided now.
 * A lease is trusted, and kept for a silent sidecar, for as long as it would be if it had been renewed now.
 * A need that waits does so for what it had left at the last decision, and is answered anew.
 * An alert that fired is silent for the rest of the period that the account comes back to (see `alert_thresholds`).
@@ -65,16 +64,10 @@ def _set_grant_back(ledger: Ledger, grant: Grant) -> None:
         ledger.put_grant(grant)
     if grant.voided_at is not None:
         if grant.voided_at > now:
-            ledger.put_grant(replace(grant, voided_at=_after_its_leases(ledger, grant.voided_at)))
+            ledger.put_grant(replace(grant, voided_at=now))
     elif grant.lapsed and not grant.has_ended(now):
         ledger.put_grant(grant.lapse(-grant.lapsed))
         ledger.record(replace(ledger.entry(EntryType.LAPSED, grant.lapsed, now, grant), note=NOTE))
-
-
-def _after_its_leases(ledger: Ledger, voided_at: Instant) -> Instant:
-    """Now, if no lease was opened in the future before the grant was voided. What is out on such a lease is kept for it."""
-    before = (each.opened_at for each in ledger.leases.values() if each.out and each.opened_at < voided_at)
-    return Instant(max(ledger.now, max(before, default=0) + 1))
 
 
 def _as_if_renewed_at(lease: OutLease, now: Instant) -> OutLease:
