@@ -184,6 +184,7 @@ MUTANTS = {
     "ended days": Mutant(
         "what is out on leases of ended days does not count",
         _available_without(lambda lease, now: lease.ends_at <= now),
+        found_by=24,
     ),
     "idle is free": Mutant(
         "idle credit on leases can be leased again",
@@ -192,7 +193,7 @@ MUTANTS = {
     "drawn when posted": Mutant(
         "a charge draws on what is usable when it is posted, not when it was authorised",
         ((posting, "_draw_part", _draw_now),),
-        found_by=1,
+        found_by=10,
     ),
     "drawn in any order": Mutant(
         "a charge draws on the last grant first",
@@ -206,12 +207,12 @@ MUTANTS = {
     "voided to nothing": Mutant(
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
-        found_by=10,
+        found_by=7,
     ),
     "voided comes back": Mutant(
         "what returns to a voided grant is not taken back",
         ((ledger, "surplus", _nothing_to_take_back),),
-        found_by=27,
+        found_by=7,
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
@@ -231,7 +232,7 @@ MUTANTS = {
     "receipts ignored": Mutant(
         "a sidecar decides a repeated request anew",
         ((meter, "replay", lambda _book, _request: None),),
-        found_by=2,
+        found_by=6,
     ),
     "refunded twice": Mutant(
         "a sidecar decides refunds of charges that are the store's to refund",
@@ -241,7 +242,7 @@ MUTANTS = {
     "nothing restated": Mutant(
         "a sidecar sends nothing about its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
-        found_by=6,
+        found_by=7,
     ),
     "acknowledged early": Mutant(
         "a sidecar acknowledges before it is on disk",
@@ -251,12 +252,11 @@ MUTANTS = {
     "leases unwritten": Mutant(
         "the journal does not keep what was spent and given back of a lease",
         _unwritten(leases=()),
-        found_by=2,
     ),
     "charges unwritten": Mutant(
         "the journal does not keep charges",
         _unwritten(charges=()),
-        found_by=10,
+        found_by=2,
     ),
     "given back and kept": Mutant(
         "a sidecar goes on using credit that it gave back",
@@ -265,7 +265,7 @@ MUTANTS = {
     "sent only once": Mutant(
         "a charge that was sent is not sent again, though it may not have arrived",
         ((exchanger, "compose", _compose_once),),
-        found_by=7,
+        found_by=2,
     ),
     "held for ever": Mutant(
         "the deadline of a hold is not judged",
@@ -274,12 +274,12 @@ MUTANTS = {
     "authorised after its day": Mutant(
         "a lease is used after the end of its day",
         ((Lease, "authorises", _authorises_after_its_day),),
-        found_by=13,
+        found_by=12,
     ),
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",
         ((Lease, "authorises", _authorises_without_renewal),),
-        found_by=7,
+        found_by=15,
     ),
     "reclaimed at once": Mutant(
         "a lease is reclaimed while it may still be used",
@@ -299,17 +299,16 @@ MUTANTS = {
     "reclaimed by one reading": Mutant(
         "leases are reclaimed by what the store's clock says, also if that is wrong for a moment",
         ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (answering, "reclaim_lost", _reclaim_by_one_reading)),
-        found_by=22,
     ),
     "outages counted": Mutant(
         "an outage of the store counts against leases that were renewed since",
         ((elapsed_time, "counted", _count_outages),),
-        found_by=0,
+        found_by=10,
     ),
     "never back": Mutant(
         "an account's time never goes back, also if its last decision lies in the future",
         ((accounts, "decided_now", _latest_so_far), (touching, "decided_now", _latest_so_far)),
-        found_by=18,
+        found_by=24,
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",
