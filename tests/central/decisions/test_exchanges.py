@@ -1,8 +1,10 @@
 """A sidecar's message takes effect once, and its answer is the stored one."""
 
 import pytest
+from sqlalchemy import event
 
 from creditmeter.central.engine.faults import CentralRowDamaged
+from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
@@ -321,3 +323,33 @@ async def test_of_a_grant_that_ended_all_lapses_that_no_lease_may_draw(
     assert await lines(store) == midnight
     await elsewhere.exchange(leases=())
     assert await lines(store) == [*midnight, ("LAPSED", -2, 5)]
+
+
+# The rehearsal of an exchange.
+
+
+async def test_a_rehearsal_leaves_nothing(store: CentralStore, here: Peer) -> None:
+    """It may be repeated, and the accounts that are there go on as before."""
+    await opened(store, permanent=100)
+    await here.exchange(need=10)
+    before = {name: await count(store, name) for name in tables.metadata.tables}
+    for _ in range(2):
+        await store.exchanges.rehearse()
+    assert {name: await count(store, name) for name in tables.metadata.tables} == before
+    assert (await here.exchange(need=20)).granted == 20
+
+
+async def test_a_first_exchange_has_no_statement_that_was_not_rehearsed(store: CentralStore, here: Peer) -> None:
+    """Nor has a later one that only leases."""
+    await opened(store, permanent=100)
+    known: set[str] = set()
+
+    @event.listens_for(store.database.engine.sync_engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        known.add(statement)
+
+    await store.exchanges.rehearse()
+    rehearsed = set(known)
+    assert (await here.exchange(need=10)).granted == 10
+    assert (await here.exchange(need=20)).granted == 20
+    assert known == rehearsed

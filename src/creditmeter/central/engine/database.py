@@ -24,6 +24,7 @@ from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, dam
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
 from creditmeter.central.engine.slots import Slot, Slots
 from creditmeter.central.engine.write_lock import BEGIN_TO_WRITE
+from creditmeter.central.engine.write_queue import WriteQueue
 from creditmeter.core.credit.low_balance import LowBalance
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -88,8 +89,9 @@ class Database:
         self._files: sqlite.OpenFiles | None = None
         if self.is_sqlite:
             patience = sqlite.PATIENCE_SECONDS if is_timed else sqlite.LONG_PATIENCE_SECONDS
-            self._slots = Slots(_SQLITE_READERS, patience if is_timed else None)
-            self._files = sqlite.OpenFiles(Path(self.url.database or ""), read_only=read_only, patience_seconds=patience)
+            path = Path(self.url.database or "")
+            self._slots = Slots(_SQLITE_READERS, patience if is_timed else None, WriteQueue(path))
+            self._files = sqlite.OpenFiles(path, read_only=read_only, patience_seconds=patience)
             engine, self._unavailable = _sqlite_engine(self.url, self._files), sqlite.unavailable
         else:
             engine, self._unavailable = _server_engine(self.url, is_timed=is_timed)

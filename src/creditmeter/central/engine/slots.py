@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.central.engine.write_queue import WriteQueue
 
 _Entered = TypeVar("_Entered")
 _Transaction = contextlib.AbstractAsyncContextManager[_Entered]
@@ -22,18 +23,19 @@ _Transaction = contextlib.AbstractAsyncContextManager[_Entered]
 
 class Slots:
     """The slots of one writer and of so many readers. `patience_seconds` is the longest wait of each until its transaction has
-    begun; None: as long as it takes.
+    begun; None: as long as it takes. The writer waits in the `queue` of all processes, if there is one.
     """
 
-    def __init__(self, readers: int, patience_seconds: float | None) -> None:
+    def __init__(self, readers: int, patience_seconds: float | None, queue: WriteQueue | None = None) -> None:
         self.patience_seconds = patience_seconds
+        self._queue = queue
         self._writer = asyncio.Semaphore(1)
         self._readers = asyncio.Semaphore(readers)
         self._left: set[asyncio.Task[None]] = set()
 
     def to_write(self) -> "Slot":
         """A slot for a transaction that may write."""
-        return Slot(self._writer, self.patience_seconds, self._left)
+        return Slot(self._writer, self.patience_seconds, self._left, self._queue)
 
     def to_read(self) -> "Slot":
         """A slot for a transaction that only reads."""
@@ -43,6 +45,8 @@ class Slots:
         """Wait until what was left to itself is undone, but no longer than a transaction waits."""
         if self._left:
             await asyncio.wait(self._left, timeout=self.patience_seconds)
+        if self._queue is not None:
+            self._queue.close()
 
 
 class Slot:
@@ -52,7 +56,14 @@ class Slot:
         CentralUnavailable: others of this process took too long. On entering.
     """
 
-    def __init__(self, places: asyncio.Semaphore, patience_seconds: float | None, left: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self,
+        places: asyncio.Semaphore,
+        patience_seconds: float | None,
+        left: set[asyncio.Task[None]],
+        queue: WriteQueue | None = None,
+    ) -> None:
+        self._queue = queue
         self._places = places
         self._patience = patience_seconds
         self._left = left
@@ -83,6 +94,8 @@ class Slot:
         Raises:
             CentralUnavailable: it did not. Nothing of it takes effect.
         """
+        if self._queue is not None:
+            transaction = self._queue.served(transaction)
         beginning = asyncio.ensure_future(transaction.__aenter__())
         try:
             await asyncio.wait((beginning,), timeout=self._rest())

@@ -1,8 +1,7 @@
-"""Waiting for the lock of those who write a SQLite file, when several processes want it at the same time.
+"""Waiting for the lock of those who write a SQLite file, where another process has it.
 
-SQLite has no queue for it. A process that finds it taken sleeps and looks again, and SQLite's own wait sleeps for longer each
-time, up to 0.1 s. So whoever has waited longest looks least often, while others begin and get it: some waited for half a second
-where each had the lock for a few milliseconds. Here the wait begins anew every few looks, so that all look equally often.
+SQLite's own wait sleeps and looks again, for longer each time, up to 0.1 s. Here it begins anew after each look: of all
+processes on a file only the next one looks (see `write_queue`), and the others wait for that.
 """
 
 import sqlite3
@@ -12,8 +11,8 @@ from typing import Any, Self
 BEGIN_TO_WRITE = "BEGIN IMMEDIATE"
 """Begins a transaction that takes the lock at once."""
 
-_LOOKS_MILLISECONDS = 18
-"""SQLite's own wait sleeps for 1, 2, 5 and 10 ms in this time."""
+_LOOKS_MILLISECONDS = 1
+"""SQLite's own wait looks, sleeps for so long, and looks again."""
 
 
 class LockingConnection(sqlite3.Connection):
