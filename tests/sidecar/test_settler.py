@@ -44,7 +44,6 @@ class _Timed(Settler):
         self.clock = ManualClock()
         self.epoch = 0
         self.records = AccountRecords()
-        self.settled: list[Sequence[AccountId] | None] = []
         super().__init__(self.records, cast("Books", self), cast("Exchanger", self))
 
     def moment(self) -> Moment:
@@ -53,12 +52,11 @@ class _Timed(Settler):
 
     async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
         """Take the next span of time."""
-        self.settled.append(accounts)
+        assert accounts is None
         if not self._spans:
             raise OSError
         self.clock.advance(self._spans.pop(0) * _MILLISECOND)
-        for account_id in accounts or ():
-            self.records.unmark(account_id, Mark.UNSETTLED)
+        self.records.take(Mark.UNSETTLED)
 
 
 async def test_a_settler_whose_settlements_take_long_rests_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,26 +91,6 @@ async def test_a_settler_with_nothing_to_settle_is_not_woken() -> None:
     await _yield_often()
     assert len(settler._spans) == left - 1
     running.cancel()
-
-
-async def test_an_account_that_was_reported_meanwhile_is_left_to_the_next_settlement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each message about an account costs the store about as much, however little it posts."""
-    settler = _Timed([0, 0, 0])
-    acme, bob = AccountId("acme"), AccountId("bob")
-
-    async def sleep(seconds: float) -> None:
-        for account_id in (acme, bob):
-            settler.records.mark(account_id, Mark.UNSETTLED)
-        settler.clock.advance(round(seconds * SECOND))
-        if len(settler.settled) == 1:
-            settler.records.open(acme).reported_at = settler.clock.boot()
-        if len(settler.settled) == 3:
-            raise asyncio.CancelledError
-
-    monkeypatch.setattr("creditmeter.sidecar.settler.asyncio.sleep", sleep)
-    with pytest.raises(asyncio.CancelledError):
-        await settler.run(1.0)
-    assert settler.settled == [[acme, bob], [bob], [acme, bob]]
 
 
 async def _yield_often() -> None:

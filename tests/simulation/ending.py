@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _UNTIL_RECLAIMED = LIMITS.max_hold_lifetime + 12 * MINUTE
 """After this long every hold has ended, and the leases of a lost machine may be reclaimed."""
 
+_COUNTED_BY_HEARTBEATS = 4 * MINUTE
+"""So much of it the machines count themselves."""
+
 _REPORTED_WITHIN = 3.5
 """After as many rounds of settlement every sidecar has posted what it had, and reported what it holds."""
 
@@ -76,7 +79,7 @@ async def _recover(world: "World") -> None:
 
 async def _wait_for_peace(world: "World") -> None:
     """Everything settles by itself, within a bounded time."""
-    world.leap(_UNTIL_RECLAIMED, is_counted=True)
+    world.leap(_UNTIL_RECLAIMED - _COUNTED_BY_HEARTBEATS, is_counted=True)
     for _ in range(_ROUNDS):
         await asyncio.sleep(_ROUND_SECONDS)
         world.check()

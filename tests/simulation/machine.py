@@ -131,7 +131,8 @@ class Machine:
 
     def _new_time(self) -> SidecarClock:
         """The clock of a new run of the sidecar."""
-        self.told_off = None
+        if self._world.store_time.may_be_off:  # what is kept may be of another moment
+            self.told_off = None
         return SidecarClock(self.clock, STEP_PATIENCE, f"{self.name} {self.boots}")
 
     @property

@@ -22,6 +22,7 @@ from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
 from creditmeter.core.settlement import answering, ledger, posting, reclaiming
+from creditmeter.core.settlement.elapsed import ElapsedCount
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
 from creditmeter.journal import journal, records
@@ -164,6 +165,14 @@ def _reclaim_by_one_reading(one: Ledger, _elapsed: Span) -> bool:
     return bool(due)
 
 
+def _count_nothing(elapsed: Span, _least: Span | None) -> Span:
+    return elapsed
+
+
+def _count_twice(count: ElapsedCount, boot: Span) -> Span | None:
+    return None if count._said is None else Span(count._said + 2 * (boot - count._heard_at))
+
+
 def _count_outages(elapsed: Span, least: Span | None) -> Span:
     return max(elapsed, least or elapsed)
 
@@ -299,6 +308,14 @@ MUTANTS = {
     "reclaimed by one reading": Mutant(
         "leases are reclaimed by what the store's clock says, also if that is wrong for a moment",
         ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (answering, "reclaim_lost", _reclaim_by_one_reading)),
+    ),
+    "nothing counted": Mutant(
+        "no time is counted, so what a lost sidecar had does not come back",
+        ((elapsed_time, "counted", _count_nothing),),
+    ),
+    "counted twice": Mutant(
+        "twice the time is counted that passes",
+        ((elapsed_time, "counted", _count_outages), (ElapsedCount, "least", _count_twice)),
     ),
     "outages counted": Mutant(
         "an outage of the store counts against leases that were renewed since",

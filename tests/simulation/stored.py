@@ -108,6 +108,11 @@ class Stored:
         query = "SELECT coalesce(sum(restored_microcredits), 0) FROM refunds WHERE account_id = ? AND posted_at >= ?"
         return int(self._raw.execute(query, (account_id, moment)).fetchone()[0])
 
+    def elapsed(self) -> Span:
+        """The time that the store counted."""
+        (row,) = self._raw.execute("SELECT coalesce(max(elapsed), 0) FROM elapsed_time").fetchall()
+        return Span(row[0])
+
     def free(self, account_id: str, now: Instant) -> int:
         """What of an account's credit is not held, as far as the store knows."""
         busy = [

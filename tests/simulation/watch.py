@@ -86,7 +86,8 @@ class Watch:
         world, receipt = self._world, done.reply
         acknowledged = world.record.acknowledged.get((machine.name, receipt.request.request_id))
         if acknowledged is not None:
-            is_same = _undecided(acknowledged.receipt) == _undecided(receipt)
+            first = acknowledged.receipt
+            is_same = receipt in (first, _with_posting_of(receipt, first))
             if not is_same and world.now() - acknowledged.at < REMEMBERED:
                 world.fail(f"{machine.name} gave two replies to {receipt.request.request_id}")
             return
@@ -190,7 +191,9 @@ class Watch:
         """Nothing was drawn on that had not begun, neither at the decision nor when it was authorised. A decision is not before
         the last one, which may have been by a clock that was a little ahead.
         """
-        stored, now = self._stored(), max(self._world.now(), min(as_of, self._world.now() + MOST_AHEAD))
+        stored, now = self._stored(), self._world.now()
+        if self._world.store_time.may_be_off:
+            now = max(now, min(as_of, now + MOST_AHEAD))
         grants = stored.grants(account_id)
         for charge in stored.charges(account_id, charge_ids):
             last = max((each.authorized_at for each in charge.parts), default=now)
@@ -202,6 +205,7 @@ class Watch:
 
     def look(self) -> None:
         """Look at everything that changed."""
+        self._look_at_elapsed_time()
         stored = self._stored()
         changes = self._world.raw.total_changes
         if changes != self._seen_changes:
@@ -213,6 +217,13 @@ class Watch:
             if machine.sidecar is not None:
                 self._look_at_time(machine)
                 self._look_at_books(machine, stored)
+
+    def _look_at_elapsed_time(self) -> None:
+        """The store never counts more time than has passed."""
+        world = self._world
+        counted, passed = self._stored().elapsed(), world.elapsed() - world.began
+        if counted > passed:
+            world.fail(f"the store counts {counted / SECOND} s, and {passed / SECOND} s have passed")
 
     def _look_at_time(self, machine: "Machine") -> None:
         """Once the store has answered, its time is the sidecar's, however the machine's clock is set. If the store's clock was
@@ -269,9 +280,13 @@ class Watch:
         return Stored(self._world.raw)
 
 
-def _undecided(receipt: Receipt) -> Receipt:
-    """The receipt without what the store made of a refund: once its account has left memory, the store repeats the reply."""
-    return receipt if receipt.refund is None else replace(receipt, refund=replace(receipt.refund, posting=None))
+def _with_posting_of(receipt: Receipt, first: Receipt) -> Receipt:
+    """The first reply, with what the store made of a refund that a sidecar had decided: once its account has left memory, the
+    store repeats the reply.
+    """
+    if first.refund is None or receipt.refund is None or first.refund.posting is not None:
+        return first
+    return replace(first, refund=replace(first.refund, posting=receipt.refund.posting))
 
 
 def _is_leased(part: Part) -> bool:

@@ -61,6 +61,8 @@ class World:
         self._digest = hashlib.blake2b(digest_size=8)
         self._offset = int(from_datetime(self.rng.choice(_STARTS))) + self.rng.randrange(6 * HOUR)
         self._leapt = 0
+        self.began = _BEGAN
+        """What a clock that nobody sets showed when the world began."""
         self._faults: list[str] = []
         self._context = copy_context()
         self._work: set[asyncio.Task[Any]] = set()
@@ -90,7 +92,7 @@ class World:
 
     def elapsed(self) -> Span:
         """Microseconds since the world began, as by a clock that nobody sets."""
-        return Span(_BEGAN + self._leapt + round(self._loop.time() * SECOND))
+        return Span(self.began + self._leapt + round(self._loop.time() * SECOND))
 
     def leap(self, span: int, *, is_counted: bool) -> None:
         """Let time pass for everything at once; the store's elapsed time goes on if there is another sidecar, which has nothing

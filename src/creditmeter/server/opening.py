@@ -167,16 +167,21 @@ async def open_central(central: CentralStore, journal: Journal) -> AsyncIterator
             if journal.identity.epoch == 0:
                 raise StartupError(f"the central store cannot be reached: {error}") from error
             _log.warning("starting without the central store", reason=str(error))
-        else:
-            await _rehearse(central)
-        yield central
+        rehearsal = asyncio.create_task(_rehearse(central), name="rehearsal")
+        try:
+            yield central
+        finally:
+            rehearsal.cancel()
+            await asyncio.wait([rehearsal])
 
 
 async def _rehearse(central: CentralStore) -> None:
-    """Have an embedded store's first exchange take no longer than others. Whoever comes first meets what is wrong with it."""
+    """Have an embedded store's first exchange take about as long as others. Nothing waits for it, or depends on it."""
     if central.database.is_sqlite:
-        with contextlib.suppress(CentralUnavailable):
+        try:
             await central.exchanges.rehearse()
+        except Exception as error:  # noqa: BLE001 - whoever uses the store meets what is wrong with it
+            _log.debug("an exchange could not be rehearsed", reason=str(error))
 
 
 def central_store(settings: Settings, clock: SidecarClock) -> CentralStore:

@@ -254,8 +254,6 @@ class AccountRecords:
         for mark in marks:
             record.marks.discard(mark)
             self._marked[mark].pop(account_id, None)
-            if mark is Mark.UNSETTLED and not self._marked[mark]:
-                self.unsettled.clear()
         self.drop_unneeded(record)
 
     def take(self, mark: Mark) -> list[AccountId]:

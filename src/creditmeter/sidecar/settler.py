@@ -53,14 +53,14 @@ class Settler:
         there is nothing to settle. While the central store is away, what is unposted goes on waiting.
         """
         is_away = False
-        pause, last = interval_seconds, self._books.moment().boot
+        pause = interval_seconds
         while True:
             if self._exchanger.epoch:  # without one each attempt begins with a registration
                 await self._records.unsettled.wait()
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that a fleet is spread
             began, spent = self._books.moment().boot, Span(0)
             try:
-                await self.settle(self._not_reported_since(last))
+                await self.settle()
             except (CentralUnavailable, StorageUnavailable) as error:
                 if not is_away:
                     _log.warning("settlement waits", reason=str(error))
@@ -74,14 +74,7 @@ class Settler:
                     _log.info("settlement goes on")
                 is_away = False
                 spent = Span(self._books.moment().boot - began)
-            last = self._books.moment().boot
             pause = pause_after(spent, interval_seconds)
-
-    def _not_reported_since(self, last: Span) -> list[AccountId]:
-        """The unsettled accounts, without those about which a message was composed since the last settlement, as by a report.
-        That settled as well: another one right after it would cost as much and post little.
-        """
-        return [each.account_id for each in self._records.marked(Mark.UNSETTLED) if each.reported_at <= last]
 
     async def settle(self, accounts: Sequence[AccountId] | None = None) -> None:
         """Post all charges and refunds, or those of some accounts, a batch at a time. An account with more charges than a

@@ -14,9 +14,10 @@
 """
 
 import asyncio
+from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from creditmeter.central.decisions.elapsed_time import elapsed_time
 from creditmeter.central.schema import tables
@@ -146,8 +147,9 @@ async def test_sidecars_that_count_in_turn(store: CentralStore, here: Peer, else
         clock.advance(10 * SECOND)
         await elsewhere.beat()
     assert await elapsed(store) == 3 * MINUTE
+    await here.beat()
     await here.counts(10 * MINUTE)
-    await elsewhere.beat()
+    assert await elsewhere.beat() == 13 * MINUTE
     assert await elapsed(store) == 13 * MINUTE
 
 
@@ -210,3 +212,27 @@ async def test_a_lease_of_before_is_counted_once_it_is_due(store: CentralStore, 
     await elsewhere.counts(KEPT_FOR)
     await elsewhere.exchange()
     await is_lost_after(store, elsewhere, KEPT_FOR)
+
+
+async def test_what_is_lost_is_found_by_an_index(store: CentralStore, here: Peer) -> None:
+    """Each heartbeat of each sidecar asks for it, and there are many leases."""
+    await opened(store, permanent=10)
+    await here.exchange(need=10)
+    asked: list[tuple[str, Any]] = []
+
+    def seen(_connection: object, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
+        if "FROM leases" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(store.database.engine.sync_engine, "before_cursor_execute", seen)
+    await store.exchanges.reclaimable(None, 9)
+    event.remove(store.database.engine.sync_engine, "before_cursor_execute", seen)
+    ((statement, parameters),) = asked
+    async with store.database.write() as connection:
+        if not store.database.is_sqlite:  # of so few rows it would read all, whatever there is to find them by
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN QUERY PLAN" if store.database.is_sqlite else "EXPLAIN"
+        plan = [str(row) for row in await connection.exec_driver_sql(f"{explain} {statement}", parameters)]
+    for name in ("leases_by_loss", "leases_uncounted"):
+        assert [line for line in plan if name in line], plan
+    assert not [line for line in plan if "SCAN leases" in line], plan

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.database import Database
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.engine.slots import Slots
+from creditmeter.central.engine.write_queue import SHARE
 
 PATIENCE = 0.3
 MARGIN = 0.5
@@ -92,6 +94,29 @@ async def test_a_caller_that_goes_away_keeps_no_slot(database: Database, tmp_pat
             await caller
     await add(database)
     assert await count(database) == 1
+
+
+async def test_a_write_waits_in_the_queue_of_all_processes(database: Database, tmp_path: Path) -> None:
+    """But for no longer than a part of its patience, in case that the next one was stopped."""
+    began = time.monotonic()
+    with (tmp_path / "central.db-queue").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        await add(database)
+    assert SHARE * PATIENCE <= time.monotonic() - began < PATIENCE + MARGIN
+    assert await count(database) == 1
+
+
+async def test_a_locked_file_is_never_taken_for_a_crowd(database: Database, tmp_path: Path) -> None:
+    """However many processes wait for it, and however often they come again: the sidecar has to know that the store is away."""
+    others = [Database(database.url) for _ in range(3)]
+    with locked(tmp_path):
+        for _ in range(4):
+            faults = await asyncio.gather(*(refused(each) for each in (database, *others)))
+            assert [str(each) for each in faults if each.is_crowded] == []
+    for each in others:
+        await add(each)
+        await each.close()
+    assert await count(database) == 3
 
 
 async def test_a_call_of_this_process_that_takes_long(database: Database) -> None:

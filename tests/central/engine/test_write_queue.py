@@ -8,14 +8,17 @@ Two queues of this process are as two processes: each has the file open on its o
 | one that waits goes away | the one behind it |
 | the process that is the next is killed, or its event loop ends | the one behind it |
 | the beginning fails | the one behind it |
-| the file beside the database cannot be made | anyone, as if there was no queue |
+| the process that is the next is stopped | after a while anyone, as if there was no queue; then those who wait |
+| the file beside the database cannot be made or locked | anyone, as if there was no queue |
 """
 
 import asyncio
 import contextlib
+import errno
+import fcntl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,13 +34,14 @@ class Order:
 
     def __init__(self, path: Path) -> None:
         self.begun: list[str] = []
+        self.patience_seconds = 60.0
         self._path = path
         self._queues: dict[str, WriteQueue] = {}
         self._goes_on: dict[str, asyncio.Event] = {}
 
     def waits(self, name: str, fault: Exception | None = None) -> asyncio.Task[None]:
         """Have a process begin a transaction, or try to; the same name is the same process."""
-        queue = self._queues.setdefault(name, WriteQueue(self._path))
+        queue = self._queues.setdefault(name, WriteQueue(self._path, self.patience_seconds))
         self._goes_on[name] = goes_on = asyncio.Event()
 
         @contextlib.asynccontextmanager
@@ -188,9 +192,99 @@ async def test_a_place_where_no_file_can_be_made(tmp_path: Path) -> None:
     await asyncio.gather(*both)
 
 
+@contextlib.contextmanager
+def held(tmp_path: Path) -> Iterator[None]:
+    """Somebody is the next, and does nothing: it was stopped."""
+    with (tmp_path / "central.db-queue").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+async def test_a_process_that_was_stopped(order: Order, tmp_path: Path) -> None:
+    """Others begin without the queue after a while. Once it goes on, the place is one's who waits then, or is given on."""
+    order.patience_seconds = 0.1
+    with held(tmp_path):
+        first = order.waits("a")
+        await order.has_begun("a")
+        order.lets_on("a")
+        await first
+        again = order.waits("a")
+        assert await asyncio.to_thread(order.waiting) == 1, "the thread that waits is the same"
+        await order.has_begun("a", "a")
+        order.lets_on("a")
+        await again
+    await order.has_in_queue(0)
+    last = order.waits("b")
+    await order.has_begun("a", "a", "b")
+    order.lets_on("b")
+    await last
+
+
+async def test_a_later_transaction_takes_the_place_of_one_that_waited(order: Order, tmp_path: Path) -> None:
+    """The thread waited for the first, which has begun without it."""
+    order.patience_seconds = 0.1
+    with held(tmp_path):
+        first = order.waits("a")
+        await order.has_begun("a")
+        order.lets_on("a")
+        await first
+        order._queues["a"]._longest_seconds = 60.0
+        second = order.waits("a")
+        await asyncio.sleep(0)
+        assert order.begun == ["a"]
+    await order.has_begun("a", "a")
+    third = order.waits("b")
+    await order.has_in_queue(1)
+    order.lets_on("a")
+    await order.has_begun("a", "a", "b")
+    order.lets_on("b")
+    await asyncio.gather(second, third)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+async def test_a_file_that_cannot_be_locked(order: Order, monkeypatch: pytest.MonkeyPatch, blocks: bool) -> None:
+    """The file system has no such locks, at once or where one would wait."""
+
+    def flock(_file: int, how: int) -> None:
+        raise BlockingIOError if blocks and how & fcntl.LOCK_NB else OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for times in (1, 2):
+        begun = order.waits("a")
+        await order.has_begun(*"a" * times)
+        order.lets_on("a")
+        await begun
+
+
+async def test_a_queue_that_is_closed_while_it_waits(order: Order, tmp_path: Path) -> None:
+    """The thread gives the place on, and the file is closed."""
+    with held(tmp_path):
+        gone = order.waits("a")
+        await order.has_in_queue(1)
+        gone.cancel()
+        await asyncio.wait([gone])
+        order._queues["a"].close()
+    await order.has_in_queue(0)
+    last = order.waits("b")
+    await order.has_begun("b")
+    order.lets_on("b")
+    await last
+    await order.until(lambda: _open_files(tmp_path) == 1)
+
+
+def _open_files(directory: Path) -> int:
+    """How many files of queues this process has open there."""
+    count = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # it was closed just now
+            target = each.readlink()
+            count += target.parent == directory and target.name.endswith("-queue")
+    return count
+
+
 async def test_what_is_closed_may_be_used_again(tmp_path: Path) -> None:
     """It opens the file anew."""
-    queue = WriteQueue(tmp_path / "central.db")
+    queue = WriteQueue(tmp_path / "central.db", 60.0)
     for _ in range(2):
         async with queue.served(contextlib.nullcontext("begun")) as begun:
             assert begun == "begun"

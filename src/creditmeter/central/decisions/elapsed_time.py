@@ -10,6 +10,7 @@ from creditmeter.core.settlement.elapsed import counted
 
 _THE_ONE = 1
 _time = tables.elapsed_time
+_UNLOCKED = select(_time.c.elapsed).with_for_update(skip_locked=True)
 
 ELAPSED = select(func.coalesce(func.max(_time.c.elapsed), 0)).scalar_subquery()
 """The elapsed time, to be selected beside other things; 0 before the first heartbeat."""
@@ -23,15 +24,14 @@ async def elapsed_time(connection: AsyncConnection) -> Span:
 async def count_time(connection: AsyncConnection, least: Span | None) -> Span:
     """Count what a sidecar says that the elapsed time is at least. Returns the elapsed time.
 
-    If another sidecar's heartbeat counts at the same moment, what that counts stands, and this one counts with its next.
+    If another sidecar's heartbeat counts at the same moment, nobody waits for it: this one counts with its next.
     """
-    elapsed = (await connection.execute(select(_time.c.elapsed))).scalar_one_or_none()
+    elapsed = (await connection.execute(_UNLOCKED)).scalar_one_or_none()
     if elapsed is None:
         row = {"number": _THE_ONE, "elapsed": 0}
         await connection.execute(insert_into(connection, _time).on_conflict_do_nothing(), row)
-        return Span(0)
+        return await elapsed_time(connection)
     now = counted(Span(elapsed), least)
-    if now == elapsed:
-        return now
-    is_counted = (await connection.execute(update(_time).where(_time.c.elapsed == elapsed).values(elapsed=now))).rowcount
-    return now if is_counted else Span(elapsed)
+    if now != elapsed:
+        await connection.execute(update(_time).values(elapsed=now))
+    return now

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy import Select, bindparam, select
 
 from creditmeter.central.decisions.accounts import OpenLedger, open_ledger, open_ledgers, save_ledgers, watched_alerts
 from creditmeter.central.decisions.administration import create_on_first_touch
@@ -72,13 +72,11 @@ class Exchanges:
         leases = tables.leases.c
         async with self._database.read() as connection:
             now, elapsed = await self._clock.now(connection), await elapsed_time(connection)
-            is_lost = tables.IS_COUNTED & (leases.lost_after <= elapsed)
-            is_due = tables.IS_UNCOUNTED & (leases.reclaim_at <= now)
-            lost = select(leases.account_id).where(or_(is_lost, is_due))
-            if after is not None:
-                lost = lost.where(leases.account_id > after)
-            found = await connection.execute(lost.distinct().order_by(leases.account_id).limit(limit))
-            return [AccountId(each) for each in found.scalars()]
+            lost = select(leases.account_id).where(tables.IS_COUNTED, leases.lost_after <= elapsed)
+            due = select(leases.account_id).where(tables.IS_UNCOUNTED, leases.reclaim_at <= now)
+            either = lost.union_all(due).subquery().c.account_id  # each finds its index so
+            found = select(either).where(either > (after or "")).group_by(either).order_by(either).limit(limit)
+            return [AccountId(each) for each in (await connection.execute(found)).scalars()]
 
     async def reclaim(self, account_id: AccountId) -> bool:
         """Close the leases of lost sidecars on an account. Says whether there were any.
@@ -121,12 +119,12 @@ class Exchanges:
         Raises:
             CentralUnavailable: the store did not answer.
         """
-        account_id = AccountId(f"rehearsal-{secrets.token_hex(8)}")
+        account_id = AccountId(f"rehearsal-{secrets.token_hex(8)}")  # which nobody has, no more than a plan of that name
         with contextlib.suppress(_Rehearsed):
             async with self._database.write() as connection:
                 now = await self._clock.now(connection)
                 await admit(connection, _NOBODY, 0)
-                await create_on_first_touch(connection, account_id, PlanId("rehearsal"), now)
+                await create_on_first_touch(connection, account_id, PlanId(account_id), now)
                 opened = await open_ledger(connection, account_id, now)
                 assert opened is not None, "it was created just now"
                 opened.ledger.give(

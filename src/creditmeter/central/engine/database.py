@@ -90,7 +90,7 @@ class Database:
         if self.is_sqlite:
             patience = sqlite.PATIENCE_SECONDS if is_timed else sqlite.LONG_PATIENCE_SECONDS
             path = Path(self.url.database or "")
-            self._slots = Slots(_SQLITE_READERS, patience if is_timed else None, WriteQueue(path))
+            self._slots = Slots(_SQLITE_READERS, patience if is_timed else None, WriteQueue(path, patience))
             self._files = sqlite.OpenFiles(path, read_only=read_only, patience_seconds=patience)
             engine, self._unavailable = _sqlite_engine(self.url, self._files), sqlite.unavailable
         else:

@@ -66,8 +66,8 @@ class OutLease(Value, frozen=True):
 
     `held` and `unposted` are what the sidecar reported at `renewed_at`; the rest of what is out is idle. From `trusted_until`
     on the sidecar authorises nothing on it without renewing it. If the sidecar sends nothing until the store's elapsed time
-    (see `elapsed`) is `lost_after`, it is lost: at `reclaim_at` or a little later by a clock that is right. An older program
-    does not say when that is (None).
+    (see `elapsed`) is `lost_after`, it is lost: about at `reclaim_at` by a clock that is right, or as much later as no sidecar
+    was in touch with the store. An older program does not say when that is (None).
     """
 
     lease_id: LeaseId

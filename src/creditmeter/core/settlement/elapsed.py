@@ -7,15 +7,16 @@ It may be less than what really passed, and never more: while no sidecar is in t
 from creditmeter.core.instants import SECOND, Span
 
 LONGEST_COUNTED = Span(45 * SECOND)
-"""The most that one heartbeat counts: the time of three of them. After a longer time without any, nothing of it is counted. So
-when a lease is renewed, no more than this has passed that is counted later.
+"""The most that is counted from one answer of the store on, which is the time of three heartbeats. After a longer time without
+any nothing of it is counted. So no more is counted after a lease was renewed than what passes from then on, and this much.
 """
 
 
 def counted(elapsed: Span, least: Span | None) -> Span:
     """The elapsed time when a sidecar says that it is `least` now; None if it does not know of any.
 
-    All sidecars count the same time. So what one says counts as far as no other one was earlier.
+    All sidecars count the same time. So what one says counts as far as no other one was earlier. More than `LONGEST_COUNTED` at
+    once cannot be: the store was put back to an older state.
     """
     if least is None or least - elapsed > LONGEST_COUNTED:
         return elapsed
@@ -34,5 +35,8 @@ class ElapsedCount:
         self._said, self._heard_at = elapsed, boot
 
     def least(self, boot: Span) -> Span | None:
-        """What the elapsed time is at least; None before the first answer."""
-        return None if self._said is None else Span(self._said + boot - self._heard_at)
+        """What the elapsed time is at least; None if no answer came for `LONGEST_COUNTED`. An older one would be counted upon
+        what others have counted since.
+        """
+        passed = boot - self._heard_at
+        return None if self._said is None or passed > LONGEST_COUNTED else Span(self._said + passed)

@@ -319,7 +319,9 @@ class Ledger:
         if grant.effective_at > self.now:
             amount = dict(surplus([voided], self.leases.values(), self.now)).get(voided, Microcredits(0))
         else:
-            kept = sum(lease.out for lease in self.leases.values() if lease.opened_at > self.now)
+            out = sum(lease.out for lease in self.leases.values() if lease.opened_at > self.now)
+            voided_before = (each for each in self.grants.values() if each.voided_at is not None and each.is_running(self.now))
+            kept = max(0, out - sum(each.remaining for each in voided_before))
             amount = Microcredits(min(max(0, grant.remaining - kept), self.available))
         self.take_back(voided, amount)
         return amount

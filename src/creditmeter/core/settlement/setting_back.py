@@ -7,7 +7,8 @@ not bear out is undone:
 * What a plan gave for a period to come waits for that period, and is not given again then. If the plan or the calendar changes
   before, it is as much as the plan gives then, in the period as it is then (see `planned_grants` and `waiting_grants`).
 * A grant that began when it was given begins now, and one that was voided is voided now.
-* A lease is trusted, and kept for a silent sidecar, for as long as it would be if it had been renewed now.
+* A lease is trusted for as long as it would be if it had been renewed now. For how long it is kept for a silent sidecar goes by
+  no clock (see `elapsed`).
 * A need that waits does so for what it had left at the last decision, and is answered anew.
 * An alert that fired is silent for the rest of the period that the account comes back to (see `alert_thresholds`).
 

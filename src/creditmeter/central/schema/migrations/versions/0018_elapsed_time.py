@@ -22,10 +22,20 @@ def upgrade() -> None:
     for name in ("lost_after", "lost_after_renewal"):
         op.add_column("leases", sa.Column(name, sa.BigInteger))
     op.drop_index("leases_by_reclaim", "leases")
-    counted = sa.text("closed IS false AND lost_after_renewal = renewed_at")
-    op.create_index("leases_by_loss", "leases", ["lost_after"], sqlite_where=counted, postgresql_where=counted)
-    uncounted = sa.text("closed IS false AND (lost_after_renewal IS NULL OR lost_after_renewal <> renewed_at)")
-    op.create_index("leases_uncounted", "leases", ["reclaim_at"], sqlite_where=uncounted, postgresql_where=uncounted)
+    op.create_index(
+        "leases_by_loss",
+        "leases",
+        ["lost_after"],
+        sqlite_where=sa.text("closed IS 0 AND lost_after_renewal = renewed_at"),
+        postgresql_where=sa.text("closed IS false AND lost_after_renewal = renewed_at"),
+    )
+    op.create_index(
+        "leases_uncounted",
+        "leases",
+        ["reclaim_at"],
+        sqlite_where=sa.text("closed IS 0 AND lost_after_renewal IS NOT renewed_at"),
+        postgresql_where=sa.text("closed IS false AND lost_after_renewal IS DISTINCT FROM renewed_at"),
+    )
     op.drop_table("clock_runs")
 
 
@@ -40,6 +50,6 @@ def downgrade() -> None:
         op.drop_index(name, "leases")
     for name in ("lost_after_renewal", "lost_after"):
         op.drop_column("leases", name)
-    unclosed = sa.text("closed IS false")
+    unclosed = sa.text("NOT closed")
     op.create_index("leases_by_reclaim", "leases", ["reclaim_at"], sqlite_where=unclosed, postgresql_where=unclosed)
     op.drop_table("elapsed_time")
