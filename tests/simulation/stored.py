@@ -12,7 +12,7 @@ from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.leases import OutLease, available
 from creditmeter.core.ids import GrantId
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.values import replace
 
 _UNSOUND = """

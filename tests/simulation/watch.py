@@ -205,7 +205,6 @@ class Watch:
 
     def look(self) -> None:
         """Look at everything that changed."""
-        self._look_at_elapsed_time()
         stored = self._stored()
         changes = self._world.raw.total_changes
         if changes != self._seen_changes:
@@ -213,15 +212,16 @@ class Watch:
             for problem in stored.problems():
                 self._world.fail(problem)
             self.look_at_leases()
+            self._look_at_elapsed_time(stored)
         for machine in self._world.machines:
             if machine.sidecar is not None:
                 self._look_at_time(machine)
                 self._look_at_books(machine, stored)
 
-    def _look_at_elapsed_time(self) -> None:
+    def _look_at_elapsed_time(self, stored: Stored) -> None:
         """The store never counts more time than has passed."""
         world = self._world
-        counted, passed = self._stored().elapsed(), world.elapsed() - world.began
+        counted, passed = stored.elapsed(), world.elapsed() - world.began
         if counted > passed:
             world.fail(f"the store counts {counted / SECOND} s, and {passed / SECOND} s have passed")
 

@@ -371,6 +371,18 @@ async def test_a_grant_that_is_voided_after_a_lease_was_opened(
     assert (await verify_database(store.database)).problems == ()
 
 
+async def test_grants_that_are_voided_one_after_another(store: CentralStore, clock: ManualClock, here: Peer) -> None:
+    """What the first one keeps for the lease the second one need not keep, and each void says what it took."""
+    await opened(store)
+    clock.step_wall(DAY)
+    given = [await give(store, name, 10) for name in ("first", "second")]
+    await here.exchange(need=10)
+    await here.holds(10)
+    clock.step_wall(-DAY)
+    assert [(await void(store, each.grant_id, each.grant_id)).amount for each in given] == [0, 10]
+    assert await remaining(store) == (0, 0, 10)
+
+
 async def test_a_grant_that_waits_is_voided(store: CentralStore, clock: ManualClock, here: Peer, elsewhere: Peer) -> None:
     """All of it but what a lease of its day has out, which is charged to it; what is not charged is taken back then."""
     await opened(store, daily=5)
