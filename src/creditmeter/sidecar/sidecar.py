@@ -1,9 +1,9 @@
 """A running sidecar: its parts put together, and the tasks that run beside the requests.
 
 The lease keeper serves requests that wait for credit, and gives back what is recalled. Another task follows the notifications
-of the central store. The settler posts charges; the reporter says in time what is held. The heartbeat keeps this sidecar from
-being given up for lost. Housekeeping ends holds that are past their deadline, has leases renewed and given back, prunes what is
-old, and recovers when the disk does.
+of the central store. The settler posts charges; the reporter says in time what is held. The heartbeat counts the time for the
+central store, which waits by that for sidecars that are silent. Housekeeping ends holds that are past their deadline, has
+leases renewed and given back, prunes what is old, and recovers when the disk does.
 """
 
 import asyncio
@@ -273,7 +273,7 @@ class Sidecar:
             pass
         except SidecarFenced:
             raise
-        except Exception:  # noqa: BLE001 - a sidecar without heartbeats is taken for lost
+        except Exception:  # noqa: BLE001 - without heartbeats nothing is reclaimed or pruned
             _log.exception("heartbeat failed")
 
     async def _follow_cards(self) -> None:

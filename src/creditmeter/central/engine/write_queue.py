@@ -51,8 +51,8 @@ class WriteQueue:
             try:
                 entered = await stack.enter_async_context(transaction)
             finally:
-                if has_lock and file is not None:
-                    fcntl.flock(file, fcntl.LOCK_UN)
+                if has_lock:
+                    self._give_on(file)
             yield entered
 
     def close(self) -> None:
@@ -95,12 +95,16 @@ class WriteQueue:
             return await given
         except asyncio.CancelledError:
             if given.done() and not given.cancelled() and given.result():  # at the same moment
-                fcntl.flock(file, fcntl.LOCK_UN)
+                self._give_on(file)
             raise
+
+    def _give_on(self, file: int | None) -> None:
+        """Give the lock to whoever is behind. It was given by closing the file, if that is closed."""
+        if file is not None and file == self._file:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
     def _start_to_wait(self, file: int) -> None:
         loop = asyncio.get_running_loop()
-        self._is_waiting = True
 
         def wait() -> None:
             try:
@@ -114,6 +118,7 @@ class WriteQueue:
                 os.close(file)
 
         threading.Thread(target=wait, name="write queue", daemon=True).start()
+        self._is_waiting = True
 
     def _arrive(self, file: int, has_lock: bool) -> None:  # noqa: FBT001 - `call_soon_threadsafe` names nothing
         """The thread is done waiting."""
@@ -123,4 +128,4 @@ class WriteQueue:
         elif self._next is not None and not self._next.done():
             self._next.set_result(has_lock)
         elif has_lock:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            self._give_on(file)
