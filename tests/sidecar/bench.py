@@ -85,9 +85,9 @@ class Bench:
 
     async def counts(self, span: int) -> None:
         """Let time pass, in microseconds, while the sidecar sends heartbeats."""
-        for _ in range(0, span, 20 * SECOND):
+        for _ in range(0, span, 28 * SECOND):
             await self.sidecar.beat()
-            self.clock.advance(20 * SECOND)
+            self.clock.advance(28 * SECOND)
         await self.sidecar.beat()
 
     async def settled_in_the_end(self) -> None:

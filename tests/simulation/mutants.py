@@ -16,13 +16,13 @@ from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
 from creditmeter.core.credit.messages import Reply
 from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.elapsed import ElapsedCount
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book
 from creditmeter.core.settlement import answering, ledger, posting, reclaiming
-from creditmeter.core.settlement.elapsed import ElapsedCount
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
 from creditmeter.journal import journal, records

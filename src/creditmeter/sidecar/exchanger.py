@@ -15,11 +15,11 @@ from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavaila
 from creditmeter.central.store import CentralStore
 from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.messages import Answer, Fenced, Outdated, Reply
+from creditmeter.core.elapsed import ElapsedCount
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import HOUR, SECOND, Instant, Span
 from creditmeter.core.metering.composing import Envelope, accept, compose, snapshot
 from creditmeter.core.refusals import AccountNotFound
-from creditmeter.core.settlement.elapsed import ElapsedCount
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.journal.journal import Journal

@@ -22,9 +22,9 @@ from sqlalchemy import event, select, text
 from creditmeter.central.decisions.elapsed_time import elapsed_time
 from creditmeter.central.schema import tables
 from creditmeter.central.store import CentralStore
+from creditmeter.core.elapsed import LONGEST_COUNTED
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND, Span
 from creditmeter.core.settlement.answering import RECLAIM_GRACE, SKEW_MARGIN
-from creditmeter.core.settlement.elapsed import LONGEST_COUNTED
 from tests.central.accounts import ACME, opened
 from tests.central.peer import Peer
 from tests.clocks import ManualClock

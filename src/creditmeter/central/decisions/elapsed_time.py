@@ -1,12 +1,12 @@
-"""The store's elapsed time: one number, which the heartbeats of its sidecars move on. See `core/settlement/elapsed.py`."""
+"""The store's elapsed time: one number, which the heartbeats of its sidecars move on. See `core/elapsed.py`."""
 
 from sqlalchemy import func, select, update
 
 from creditmeter.central.engine.connections import AsyncConnection
 from creditmeter.central.schema import tables
 from creditmeter.central.schema.upserts import insert_into
+from creditmeter.core.elapsed import counted
 from creditmeter.core.instants import Span
-from creditmeter.core.settlement.elapsed import counted
 
 _THE_ONE = 1
 _time = tables.elapsed_time

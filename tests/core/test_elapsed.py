@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from creditmeter.core.elapsed import LONGEST_COUNTED, ElapsedCount, counted
 from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.settlement.elapsed import LONGEST_COUNTED, ElapsedCount, counted
 
 MOST = LONGEST_COUNTED // SECOND
 
