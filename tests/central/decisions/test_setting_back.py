@@ -461,13 +461,14 @@ async def test_a_charge_is_posted_whatever_is_behind_it(
 async def test_alerts_fire_at_the_real_time(store: CentralStore, clock: ManualClock, here: Peer) -> None:
     """That one fired at a moment to come silences it for the rest of the day, and not until then."""
     await opened(store, daily=10)
+    await here.beat()
     await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)),)))
     clock.step_wall(400 * DAY)
     await here.exchange(here.charge("ahead", 0, excess=8), leases=())
     clock.step_wall(-400 * DAY)
     for number in range(3):
         await here.exchange(here.charge(f"c{number}", 0, excess=8), leases=())
-        clock.advance(DAY)
+        await here.counts(DAY)
     assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == 3
 
 
@@ -491,13 +492,16 @@ async def test_an_alert_fires_once_in_the_real_period(
 ) -> None:
     """It has fired; a clock that is ahead, and one that is behind, come between; and what was used up is given back."""
     await opened(store, daily=daily, monthly=monthly, permanent=4)
+    await here.beat()
     await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(6)),)))
     wrong = [ahead + 2 * MINUTE, ahead + 3 * MINUTE]
     fired = await fall(store, clock, here, [0, MINUTE, *wrong, 3 * MINUTE, -behind, 4 * MINUTE])
     assert fired == [0, 1, 0, int(ahead >= period), 0, 0, 0]
     await give(store, "more", 20)
-    assert await fall(store, clock, here, [MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE, 2 * HOUR]) == [0] * 5
-    clock.advance(period)
+    assert await fall(store, clock, here, [MINUTE, 2 * MINUTE, 3 * MINUTE, 4 * MINUTE]) == [0] * 4
+    await here.counts(2 * HOUR)
+    assert await fall(store, clock, here, [0]) == [0]
+    await here.counts(period)
     await give(store, "even more", 20)
     assert sum(await fall(store, clock, here, [each * MINUTE for each in range(10)])) == 1
 
@@ -510,6 +514,7 @@ async def test_an_alert_that_fired_for_a_day_to_come_fires_on_that_day(
     real, and the clock behind since.
     """
     await opened(store, daily=10)
+    await here.beat()
     await update(store, "alert", AccountUpdate(alerts=(Alert(amount=Microcredits(3)),)))
     clock.step_wall(DAY)
     await here.exchange(here.charge("ahead", 0, excess=5), here.charge("more", 0, excess=3), leases=())
@@ -517,8 +522,8 @@ async def test_an_alert_that_fired_for_a_day_to_come_fires_on_that_day(
     for _ in range(looks):
         await balance_summary(store)
         await here.exchange(here.charge(f"at {clock.wall()}", 0, excess=1), leases=())
-        clock.advance(HOUR)
-    clock.advance(DAY)
+        await here.counts(HOUR)
+    await here.counts(DAY)
     await give(store, "more", 5)
     await here.exchange(here.charge("low", 0, excess=6), leases=())
     assert [each[0] for each in await lines(store)].count("LOW_BALANCE") == looks
@@ -613,6 +618,7 @@ async def test_a_life_with_a_clock_that_is_ahead_now_and_then(
     """
     choose = random.Random(seed)  # noqa: S311 - the same life each time
     await opened(store, daily=9)
+    await here.beat()
     plans, plan = {"plan 2": 2, "plan 5": 5, "plan 14": 14}, 9
     for name, daily in plans.items():
         await put_plan(store, name, daily)
@@ -620,7 +626,7 @@ async def test_a_life_with_a_clock_that_is_ahead_now_and_then(
     most: Counter[str] = Counter()
     right = set()
     for number in range(120):
-        clock.advance(choose.choice([SECOND, MINUTE, HOUR, 7 * HOUR]))
+        await here.counts(choose.choice([SECOND, MINUTE, HOUR, 7 * HOUR]))
         if choose.random() < 0.3:
             ahead = choose.choice([HOUR, DAY, DAY, 2 * DAY, 40 * DAY])
             clock.step_wall(ahead)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.low_balance import Measure
-from creditmeter.core.instants import DAY, HOUR, Instant
+from creditmeter.core.instants import DAY, HOUR, Instant, Span
 from creditmeter.core.settlement.alert_thresholds import MOST_AHEAD_KEPT, CreditLevel, Watch, is_low, look
 from tests.core.builders import mc
 
@@ -16,6 +16,8 @@ AT_50 = Alert(amount=mc(50))
 AT_10_PERCENT = Alert(percent=10)
 AT_50_PERCENT = Alert(percent=50)
 AT_100_PERCENT = Alert(percent=100)
+
+NO_TIME = Span(0)
 
 
 def level(text: str) -> CreditLevel:
@@ -33,7 +35,7 @@ def fired(alert: Alert, text: str) -> str:
     for number, period in enumerate(text.split("|")):
         for transaction in period.split():
             levels = [level(each) for each in transaction.split(">")]
-            watch, low = look(alert, watch, levels, Instant(10 * number), Instant(10 * number))
+            watch, low = look(alert, watch, levels, Instant(10 * number), Instant(10 * number), NO_TIME)
             if low is not None:
                 found.append(f"{number}:{low.left}")
     return " ".join(found)
@@ -87,20 +89,25 @@ def test_a_date_that_comes_twice_is_two_periods() -> None:
     """And moments before the running period's beginning are of another one, also if that began later than this one."""
     above = Watch(True, Instant(20), mc(0), fired_at=Instant(25))
     for begins, fires in ((30, True), (26, True), (25, False), (20, False), (0, False)):
-        _, low = look(AT_50, above, [level("40")], Instant(begins), Instant(40))
+        _, low = look(AT_50, above, [level("40")], Instant(begins), Instant(40), NO_TIME)
         assert (low is not None) is fires
 
 
 def fired_by_clock(text: str) -> tuple[str, Watch | None]:
     """The hours at which an alert at 50 fired, and how it stands in the end. `text` is a line of transactions `hour:levels`, by
-    the clock; periods are days.
+    the clock; periods are days. `+n` is n hours of the store's elapsed time.
     """
     watch: Watch | None = None
     found = []
-    for transaction in text.split():
-        hour, levels = transaction.split(":")
+    elapsed = NO_TIME
+    for each in text.split():
+        if each.startswith("+"):
+            elapsed = Span(elapsed + int(float(each) * HOUR))
+            continue
+        hour, levels = each.split(":")
         now = Instant(int(float(hour) * HOUR))
-        watch, low = look(AT_50, watch, [level(each) for each in levels.split(">")], Instant(now // DAY * DAY), now)
+        of_transaction = [level(each) for each in levels.split(">")]
+        watch, low = look(AT_50, watch, of_transaction, Instant(now // DAY * DAY), now, elapsed)
         if low is not None:
             found.append(hour)
     return " ".join(found), watch
@@ -108,23 +115,32 @@ def fired_by_clock(text: str) -> tuple[str, Watch | None]:
 
 CLOCK_CASES = {
     "it fired today, and by a clock that was a day ahead: today it is silent": ("10:100>40 34:100>40 11:100>40", "10 34"),
-    "it fired a day ahead alone: today it is silent": ("34:100>40 11:100>40 13:100>40", "34"),
-    "tomorrow comes: it fires before the moment of the wrong firing": ("34:100>40 11:100 26:100>40", "34 26"),
-    "and not again at that moment": ("34:100>40 11:100 33:100>40 34:100>40 35:100>40", "34 33"),
-    "and after that moment, if time went on until then": ("34:100>40 11:100 12:100 35:100>40", "34 35"),
-    "if nothing was decided in between, that clock may have been right": ("34:100>40 11:100 11.9:100 35:100>40", "34"),
+    "it fired a day ahead alone: today it is silent": ("34:100>40 11:100>40 +2 13:100>40", "34"),
+    "tomorrow comes: it fires before the moment of the wrong firing": ("34:100>40 11:100 +15 26:100>40", "34 26"),
+    "and not again at that moment": ("34:100>40 11:100 +22 33:100>40 +1 34:100>40 +1 35:100>40", "34 33"),
+    "and after that moment, if time went on until then": ("34:100>40 11:100 +1 12:100 +23 35:100>40", "34 35"),
+    "if nothing was decided in between, that clock may have been right": ("34:100>40 11:100 +0.9 11.9:100 +23 35:100>40", "34"),
+    "tomorrow comes within the hour": ("47:100>40 23.9:100 +0.2 24.1:100>40", "47 24.1"),
+    "tomorrow comes within the hour, and little of it was counted": ("47:100>40 23.9:100 +0.1 24.1:100>40", "47"),
+    "the day after tomorrow comes then": ("71:100>40 23.9:100 24.1:100>40 24.2:100 +24 48.2:100>40", "71 48.2"),
     "a clock that is behind for one decision": ("10:100>40 -14:100>40 11:100>40", "10"),
+    "behind twice, and the second time by less": ("10:100>40 -9000:100 9:100 11:100>40", "10"),
+    "behind twice, and it would fire the second time": ("10:100>40 -9000:100 9:100>40 11:100>40", "10"),
+    "a clock that is behind each minute": ("10:100>40 -9000:100 +0.5 10.5:100 -9000:100 +0.5 9:100 +0.5 11.5:100>40", "10"),
     "a clock that was ahead, and then is behind": ("10:100>40 34:100>40 11:100 -14:100 11.5:100>40", "10 34"),
     "a clock that was ahead within the day, and then is behind": ("20:100>40 10:100 -14:100 11:100>40", "20"),
     "a clock that is behind, and more behind, and right again": ("10:100>40 -14:100 -38:100 11:100>40", "10"),
     "two days ahead, one day ahead, and right again": ("10:100>40 58:100>40 34:100>40 11:100>40", "10 58"),
-    "a year ahead: each day to come has its own": ("9000:100>40 10:100 34:100>40 58:100>40 59:100>40", "9000 34 58"),
+    "a year ahead: each day to come has its own": (
+        "9000:100>40 10:100 +24 34:100>40 +24 58:100>40 +1 59:100>40",
+        "9000 34 58",
+    ),
 }
 
 
 @pytest.mark.parametrize(("text", "expected"), CLOCK_CASES.values(), ids=CLOCK_CASES)
 def test_clocks_that_are_wrong(text: str, expected: str) -> None:
-    """Once a period whatever the clock did, and what fired too early keeps no day to come silent that is reached in steps."""
+    """Once a period whatever the clock did, and what fired too early keeps no day silent that is reached as time goes on."""
     assert fired_by_clock(text)[0] == expected
 
 
@@ -166,7 +182,7 @@ def test_it_fires_once_a_period_and_only_on_crossings(alert: Alert, days: Days) 
         expected += crossings[:1]
         for left, others in steps:
             now = Instant(10 * number)
-            watch, low_at = look(alert, watch, [CreditLevel(mc(left), mc(plan_given), mc(others))], now, now)
+            watch, low_at = look(alert, watch, [CreditLevel(mc(left), mc(plan_given), mc(others))], now, now, NO_TIME)
             found += [(number, low_at.left, low_at.granted)] if low_at else []
     assert found == expected
 
@@ -180,7 +196,7 @@ def test_within_a_transaction_it_fires_on_falls_only(alert: Alert, days: Days) -
         for (before, some), (after, others) in itertools.pairwise(steps):
             was_above = watch is not None and watch.is_above
             levels = [CreditLevel(mc(before), mc(plan_given), mc(some)), CreditLevel(mc(after), mc(plan_given), mc(others))]
-            watch, low_at = look(alert, watch, levels, now, now)
+            watch, low_at = look(alert, watch, levels, now, now, NO_TIME)
             most = max(most, some, others)
             assert watch.others_most == most
             if low_at is not None:

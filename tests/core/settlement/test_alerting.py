@@ -7,7 +7,7 @@ from creditmeter.core.credit.charges import Posting
 from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.low_balance import Measure
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.settlement.alert_thresholds import CreditLevel, Watch
 from creditmeter.core.settlement.alerting import watch
 from creditmeter.core.settlement.ledger import Contents, Ledger, PlanVersion
@@ -81,7 +81,7 @@ def test_what_a_period_brings_is_seen_before_it_is_spent() -> None:
     opened = ledger(plan_id="daily", alerts=(low,))
     opened.touch()
     opened.draw(list(opened.grants.values()), 75)
-    watched = watch(opened, {low: Watch(False, at("09 00:00"), mc(0), fired_at=at("09 12:00"))}, last_entry=7)
+    watched = watch(opened, {low: Watch(False, at("09 00:00"), mc(0), fired_at=at("09 12:00"))}, last_entry=7, elapsed=Span(0))
     (fired,) = watched.fired
     assert (fired.measure, fired.period, fired.fired_at) == (Measure(mc(5), mc(80)), "DAILY 2026-03-10", NOON)
     assert fired.number == 7 + 3, "after the two grants"
@@ -94,9 +94,9 @@ def test_only_what_changed_is_told() -> None:
     """Most charges cross nothing: there is nothing to write."""
     alerts = (Alert(amount=mc(10)), Alert(percent=5), Alert(amount=mc(10)))
     opened = ledger(grant("a", 100), alerts=alerts)
-    first = watch(opened, {}, 0)
+    first = watch(opened, {}, 0, Span(0))
     assert first.changed == dict.fromkeys(alerts, Watch(True, at("01 00:00"), mc(100)))
-    assert watch(opened, first.changed, 0).changed == {}
+    assert watch(opened, first.changed, 0, Span(0)).changed == {}
     assert opened.changes.entries == []
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping, Select, bindparam, delete, select, update
 
 from creditmeter.central.decisions.contents import load_contents
 from creditmeter.central.decisions.deliveries import delivery_row
+from creditmeter.central.decisions.elapsed_time import ELAPSED
 from creditmeter.central.decisions.notifications import notify
 from creditmeter.central.decisions.running_sums import RunningSums
 from creditmeter.central.decisions.topics import NOTHING_ELSE, Topic
@@ -37,7 +38,7 @@ from creditmeter.central.schema.rows import (
 )
 from creditmeter.central.schema.upserts import upsert
 from creditmeter.core.ids import AccountId, AccountKey
-from creditmeter.core.instants import Instant
+from creditmeter.core.instants import Instant, Span
 from creditmeter.core.settlement.alerting import Watched, watch
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.settlement.recalling import mark_ready
@@ -55,7 +56,8 @@ _MOVE_GRANT = (
     .values(effective_at=bindparam("begins_at"), created_at=bindparam("begins_at"))
 )
 _INSERT_REFUND, _INSERT_ENTRY = tables.refunds.insert(), tables.history.insert()
-_WATCHES = select(tables.alert_watches).where(tables.alert_watches.c.account_id == bindparam("account_id"))
+_IS_ACCOUNTS = tables.alert_watches.c.account_id == bindparam("account_id")
+_WATCHES = select(tables.alert_watches, ELAPSED.label("elapsed")).where(_IS_ACCOUNTS)
 
 
 class OpenLedger:
@@ -196,8 +198,9 @@ async def _save_recalls(connection: AsyncConnection, ledgers: Sequence[Ledger]) 
 
 async def watched_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> Watched:
     """What the ledger changes in the account's alerts. One that fires adds a line to the ledger's history."""
-    rows = (await connection.execute(_WATCHES, {"account_id": ledger.account.account_id})).mappings()
-    return watch(ledger, dict(watch_of(row) for row in rows), last_entry)
+    rows = (await connection.execute(_WATCHES, {"account_id": ledger.account.account_id})).mappings().all()
+    elapsed = rows[0]["elapsed"] if rows else Span(0)  # alerts that were never watched have nothing to compare it with
+    return watch(ledger, dict(watch_of(row) for row in rows), last_entry, elapsed)
 
 
 async def _watch_alerts(connection: AsyncConnection, ledger: Ledger, last_entry: int) -> None:

@@ -227,6 +227,7 @@ def watch_row(account_id: AccountId, alert: Alert, watch: Watch) -> Row:
         "fired_at": watch.fired_at,
         "waits_at_microcredits": watch.waits_at,
         "ahead": AHEAD.encode_text(watch.ahead),
+        "ahead_since": watch.ahead_since,
     }
 
 
@@ -240,6 +241,7 @@ def watch_of(row: RowMapping) -> tuple[Alert, Watch]:
         fired_at=row["fired_at"],
         waits_at=row["waits_at_microcredits"],
         ahead=AHEAD.decode(row["ahead"]),
+        ahead_since=row["ahead_since"],
     )
     return Alert(row["amount_microcredits"], row["percent"]), watch
 

@@ -298,6 +298,7 @@ alert_watches = Table(
     Column("fired_at", BigInteger),
     Column("waits_at_microcredits", BigInteger),
     Column("ahead", Text, nullable=False, server_default="[]"),
+    Column("ahead_since", BigInteger),
 )
 
 alert_deliveries = Table(

@@ -10,8 +10,9 @@ may change to a plan with other periods and back.
 
 Where the clock is set back behind a firing, nobody can tell whether it was ahead then or is behind now. The alert is silent for
 the rest of the period that the account comes to, and it remembers the firing. If decisions go on at the earlier time for
-`BELIEVED_AFTER`, the clock was ahead and the firing is forgotten: what it was for has not come. If its moment is reached before
-that, the clock was behind for a while, and the firing counts.
+`BELIEVED_AFTER` of the store's elapsed time (see `elapsed`), the clock was ahead and the firing is forgotten: what it was for
+has not come. If its moment is reached before that, the clock was behind for a while, and the firing counts. If the clock goes
+on by more than the elapsed time, it was set anew, and the alert is silent for the rest of the period that it comes to then.
 """
 
 from collections.abc import Iterable
@@ -20,10 +21,11 @@ from dataclasses import dataclass
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.low_balance import Measure
-from creditmeter.core.instants import HOUR, Instant, Span, after
+from creditmeter.core.elapsed import LONGEST_COUNTED
+from creditmeter.core.instants import HOUR, Instant, Span
 
 BELIEVED_AFTER = Span(HOUR)
-"""How long decisions go on at an earlier time until a firing that lies in the future is forgotten."""
+"""How much elapsed time decisions go on at an earlier time until a firing that lies in the future is forgotten."""
 
 MOST_AHEAD_KEPT = 8
 """Most firings in the future that an alert remembers; the earliest are kept."""
@@ -52,7 +54,8 @@ class Watch:
     `others_most`: the most that was left, since then, of grants that are not the plan's. `fired_at`: when it last fired,
     or when the clock was set back behind that. `waits_at`: what was left when the threshold was reached without a fall, such as
     by a refund together with a charge of the same size. The alert then fires once less than that is left. `ahead`: when it
-    fired at moments that lay in the future at the last look, in their order.
+    fired at moments that lay in the future at the last look, in their order. `ahead_since`: the store's elapsed time when the
+    clock was set back behind the first of them.
     """
 
     is_above: bool
@@ -61,6 +64,7 @@ class Watch:
     fired_at: Instant | None = None
     waits_at: Microcredits | None = None
     ahead: tuple[Instant, ...] = ()
+    ahead_since: Span | None = None
 
     def most_of(self, others_left: Microcredits, period_starts_at: Instant) -> Microcredits:
         """The most that was left of other grants in a period, in microcredits. A new period begins with what is left now."""
@@ -75,27 +79,42 @@ def is_low(alert: Alert, measure: Measure) -> bool:
     return measure.left <= 0 or missing > 0 or (missing == 0 and alert.percent < _WHOLE)
 
 
-def _firings(watch: Watch | None, now: Instant) -> tuple[Instant | None, tuple[Instant, ...]]:
-    """When an alert last fired as things are at `now`, and its firings that lie in the future."""
+@dataclass(frozen=True, slots=True)
+class _Firings:
+    """When an alert last fired or was set back behind a firing, and its firings that lie in the future: see `Watch`."""
+
+    fired_at: Instant | None = None
+    ahead: tuple[Instant, ...] = ()
+    ahead_since: Span | None = None
+
+
+def _firings(watch: Watch | None, now: Instant, elapsed: Span) -> _Firings:
+    """The firings of an alert as things are at `now`, when the store's elapsed time is `elapsed`."""
     if watch is None or watch.fired_at is None:
-        return None, ()
+        return _Firings()
     if watch.fired_at > now:
-        return now, (watch.fired_at, *watch.ahead)[:MOST_AHEAD_KEPT]
+        return _Firings(now, (watch.fired_at, *watch.ahead)[:MOST_AHEAD_KEPT], elapsed)
     fired_at = max(each for each in (watch.fired_at, *watch.ahead) if each <= now)
-    is_forgotten = now >= after(fired_at, BELIEVED_AFTER)
-    return fired_at, () if is_forgotten else tuple(each for each in watch.ahead if each > now)
+    ahead = tuple(each for each in watch.ahead if each > now)
+    passed = Span(elapsed - watch.ahead_since) if watch.ahead_since is not None else Span(0)
+    if not ahead or passed >= BELIEVED_AFTER:
+        return _Firings(fired_at)
+    is_set_anew = now - fired_at > passed + LONGEST_COUNTED
+    return _Firings(now if is_set_anew else fired_at, ahead, Span(elapsed - passed))
 
 
 def look(
-    alert: Alert, before: Watch | None, levels: Iterable[CreditLevel], period_starts_at: Instant, now: Instant
+    alert: Alert, before: Watch | None, levels: Iterable[CreditLevel], period_starts_at: Instant, now: Instant, elapsed: Span
 ) -> tuple[Watch, Measure | None]:
     """The state of an alert after the levels of a transaction, and the measure at which it fired; None if it did not fire.
+    `elapsed` is the store's elapsed time.
 
     `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
     than at the level before, it stays above its threshold and waits for a fall.
     """
     watch, fired = before, None
-    fired_at, ahead = _firings(before, now)
+    firings = _firings(before, now, elapsed)
+    fired_at = firings.fired_at
     last = before.waits_at if before else None
     for level in levels:
         most = watch.most_of(level.others_left, period_starts_at) if watch else level.others_left
@@ -105,7 +124,8 @@ def look(
         if low and fell and was_above and (fired_at is None or fired_at < period_starts_at):
             fired_at, fired = now, measure
         waits = low and was_above and not fell
-        watch = Watch(not low or waits, period_starts_at, most, fired_at, level.left if waits else None, ahead)
+        waits_at = level.left if waits else None
+        watch = Watch(not low or waits, period_starts_at, most, fired_at, waits_at, firings.ahead, firings.ahead_since)
         last = level.left
     assert watch is not None, "a transaction has at least one level"
     return watch, fired

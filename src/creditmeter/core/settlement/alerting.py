@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from creditmeter.core.credit.accounts import Alert
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.low_balance import LowBalance
+from creditmeter.core.instants import Span
 from creditmeter.core.settlement.alert_thresholds import Watch, look
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
@@ -19,8 +20,9 @@ class Watched:
     fired: tuple[LowBalance, ...]
 
 
-def watch(ledger: Ledger, before: Mapping[Alert, Watch], last_entry: int) -> Watched:
+def watch(ledger: Ledger, before: Mapping[Alert, Watch], last_entry: int, elapsed: Span) -> Watched:
     """Check all alerts of the account, and write those that fired to its history, which had `last_entry` lines before.
+    `elapsed` is the store's elapsed time.
 
     The level after the touch comes first: it has the credit of a new period before any is spent, and is without what ended.
     """
@@ -29,7 +31,7 @@ def watch(ledger: Ledger, before: Mapping[Alert, Watch], last_entry: int) -> Wat
     changed: dict[Alert, Watch] = {}
     fired: list[LowBalance] = []
     for alert in dict.fromkeys(ledger.account.alerts):
-        now, low = look(alert, before.get(alert), levels, period.starts_at, ledger.now)
+        now, low = look(alert, before.get(alert), levels, period.starts_at, ledger.now, elapsed)
         if now != before.get(alert):
             changed[alert] = now
         if low is not None:

@@ -1,0 +1,320 @@
+"""Real sidecars whose clock, or whose central store's clock, is set while they work: for a moment, or until it is believed.
+
+Whatever it shows, nothing is lost, given twice or authorised twice. Once it is right again, nobody who could pay is refused for
+more than half a minute. What takes hours of real time is tested at clocks that tests move: `tests/server/test_clock_steps.py`,
+`tests/central/decisions`, and the simulation.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from creditmeter.client import CallError, Client, call
+from creditmeter.v1 import account_pb2, metering_pb2, reservations_pb2
+from tests.cli.processes import SidecarProcess, run_forked
+from tests.e2e.fleet import CREDIT, ONCE, assert_clean, balance, history, open_account, settled, stop_all
+from tests.e2e.wrong_clocks import MachineClock, ServerClock
+
+ACCOUNT = "acme"
+BELIEVED_AFTER = 0.5
+"""A clock is believed so soon where it is to be, in seconds."""
+
+MOMENT = 2.0
+"""A clock is wrong so long where it is not to be believed, in seconds: much less than the patience of a default start."""
+
+FALSE_REFUSALS = 30
+"""How long a refusal may be false after the clock is right, in seconds."""
+
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+TO_1970 = datetime(1970, 2, 1, tzinfo=UTC) - datetime(2026, 12, 1, tzinfo=UTC)
+"""What a machine is behind that does not know the time, until a time server has told it."""
+
+RIGHT = timedelta(0)
+WHOSE = ("sqlite: the machine's", "postgresql: the server's", "postgresql: a sidecar's machine's")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Two sidecars, and the clock that is set: the central store's, or else that of the first sidecar's machine alone."""
+
+    central: str
+    clock: MachineClock | ServerClock
+    is_stores: bool
+    sidecars: Sequence[SidecarProcess]
+    clients: Sequence[Client]
+
+    async def end(self) -> None:
+        """Stop in order, and look that all adds up."""
+        assert await stop_all(self.sidecars) == [0, 0]
+        await assert_clean(self.central)
+
+    def said(self, event: str) -> list[int]:
+        """How often each sidecar logged this, once they have ended."""
+        return [[line["event"] for line in each.log].count(event) for each in self.sidecars]
+
+    def steps(self) -> list[int]:
+        """How many steps of the clock that counts each sidecar believed, once they have ended."""
+        events = "this machine's clock was set", "the central store's clock was set"
+        return [sum(both) for both in zip(*map(self.said, events), strict=True)]
+
+
+Start = Callable[..., contextlib.AbstractAsyncContextManager[Fleet]]
+
+
+@pytest.fixture(params=WHOSE)
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
+    """Starts a fleet. The clock that is set is that of the machine with the embedded store and both sidecars on it, that of
+    a PostgreSQL server, or that of the first sidecar's machine, with a right one at the server.
+    """
+    engine, _, whose = request.param.partition(": ")
+    url = request.getfixturevalue("postgres_url") if engine == "postgresql" else f"sqlite:///{tmp_path / 'central.db'}"
+    machine = MachineClock(tmp_path / "clock")
+
+    @contextlib.asynccontextmanager
+    async def fleet(wrong: timedelta = RIGHT, **settings: float) -> AsyncIterator[Fleet]:
+        migrated = await asyncio.to_thread(run_forked, "central", "migrate", "--central", url)
+        assert migrated.code == 0, migrated.err
+        clock: MachineClock | ServerClock = machine
+        if whose == "the server's":
+            clock = ServerClock(url)
+            await clock.take_over()
+        await clock.be_wrong_by(wrong)
+        with tempfile.TemporaryDirectory(prefix="cm") as directory:
+            sidecars = [
+                SidecarProcess(
+                    Path(directory) / str(number), "--enable-admin", "--central", url, settle_interval=0.2, **settings
+                )
+                for number in range(2)
+            ]
+            for each in sidecars if engine == "sqlite" else sidecars[:1]:
+                each.lead = machine.lead
+            try:
+                await asyncio.gather(*(asyncio.to_thread(each.start) for each in sidecars))
+                async with Client(sidecars[0].address) as one, Client(sidecars[1].address) as two:
+                    yield Fleet(url, clock, "a sidecar's" not in whose, sidecars, (one, two))
+            finally:
+                for each in sidecars:
+                    if each.is_running:
+                        await asyncio.to_thread(each.kill)
+
+    return fleet
+
+
+async def hold(client: Client, request_id: str, credits: int, seconds: int = 3_000) -> reservations_pb2.Reservation:
+    """Hold credits for so long.
+
+    Raises:
+        CallError: it was refused.
+    """
+    request = metering_pb2.ReserveRequest(request_id=request_id, account_id=ACCOUNT, amount_microcredits=credits * CREDIT)
+    request.ttl.seconds = seconds
+    return (await call(client.metering.Reserve, request, ONCE)).reservation
+
+
+async def commit(client: Client, reservation_id: str, credits: int) -> metering_pb2.CommitResponse:
+    """Charge a hold."""
+    request = metering_pb2.CommitRequest(
+        request_id=f"{reservation_id}/commit", reservation_id=reservation_id, amount_microcredits=credits * CREDIT
+    )
+    return await call(client.metering.Commit, request)
+
+
+async def release(client: Client, reservation_id: str) -> None:
+    """Give a hold up."""
+    await call(
+        client.metering.Release,
+        metering_pb2.ReleaseRequest(request_id=f"{reservation_id}/release", reservation_id=reservation_id),
+    )
+
+
+async def hold_all(client: Client, name: str, credits: int, seconds: float) -> list[str]:
+    """Hold so many credits again and again, until there are no more, or those that are elsewhere have not come for so long.
+    Returns the holds.
+    """
+    held: list[str] = []
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            held.append((await hold(client, f"{name}-{len(held)}", credits)).reservation_id)
+        except CallError as error:
+            if error.reason == "INSUFFICIENT_CREDITS" or (error.reason == "RECALL_PENDING" and time.monotonic() > give_up):
+                return held
+            if error.reason != "RECALL_PENDING":
+                raise
+
+
+async def hold_soon(client: Client, name: str, credits: int) -> reservations_pb2.Reservation:
+    """Hold credits that the account has. It may be refused for half a minute after a clock was set."""
+    give_up = time.monotonic() + FALSE_REFUSALS
+    for number in itertools.count():
+        try:
+            return await hold(client, f"{name}-{number}", credits)
+        except CallError:
+            assert time.monotonic() < give_up, "it is refused though the account could pay"
+            await asyncio.sleep(0.1)
+    raise AssertionError
+
+
+async def goes_by(client: Client, wrong: timedelta) -> None:
+    """Wait until a sidecar goes by a clock that is wrong by so much."""
+    async with asyncio.timeout(FALSE_REFUSALS):
+        for number in itertools.count():
+            seen = await hold_soon(client, f"wrong-by-{wrong.total_seconds()}-{number}", 1)
+            await release(client, seen.reservation_id)
+            if abs(seen.created_at.ToDatetime(UTC) - datetime.now(UTC) - wrong) < timedelta(seconds=0.9):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def buckets(fleet: Fleet) -> list[tuple[int, int]]:
+    """What the grants of each kind gave, and what is left of them, in credits, once all is settled and the clock is right."""
+    for each in fleet.clients:
+        await goes_by(each, RIGHT)
+    seen = await settled(fleet.clients, ACCOUNT)
+    return [(each.granted_microcredits // CREDIT, each.remaining_microcredits // CREDIT) for each in seen.buckets]
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """By how much a clock is wrong, whether until it is believed, and whether the sidecar with the holds stands still then."""
+
+    by: timedelta
+    is_believed: bool
+    stands_still: bool
+
+    def __str__(self) -> str:
+        return f"{self.by}{' believed' * self.is_believed}{' standing still' * self.stands_still}".replace(":", ".")
+
+
+WRONG = (
+    Wrong(75 * timedelta(minutes=1), is_believed=False, stands_still=True),
+    Wrong(2 * DAY, is_believed=False, stands_still=False),
+    Wrong(TO_1970, is_believed=False, stands_still=False),
+    Wrong(-SECOND, is_believed=True, stands_still=False),
+    Wrong(75 * timedelta(minutes=1), is_believed=True, stands_still=True),
+    Wrong(-75 * timedelta(minutes=1), is_believed=True, stands_still=True),
+    Wrong(13 * HOUR, is_believed=True, stands_still=False),
+    Wrong(2 * DAY, is_believed=True, stands_still=True),
+    Wrong(-2 * DAY, is_believed=True, stands_still=False),
+    Wrong(400 * DAY, is_believed=True, stands_still=False),
+    Wrong(-400 * DAY, is_believed=True, stands_still=True),
+)
+_SHORT = (WRONG[4],)
+
+
+@pytest.mark.parametrize(
+    "wrong", [pytest.param(each, marks=[] if each in _SHORT else pytest.mark.long, id=str(each)) for each in WRONG]
+)
+async def test_a_clock_that_is_wrong_for_a_while(start: Start, wrong: Wrong) -> None:
+    """Of 300 credits 4 are spent and 200 are held when it becomes wrong. The other sidecar then holds the rest and no more, and
+    when the clock is right all that was held can be charged, and all that is left can be held at once.
+    """
+    async with start(clock_step_patience=BELIEVED_AFTER if wrong.is_believed else 30) as fleet:
+        here, elsewhere = fleet.clients
+        await open_account(here, ACCOUNT, daily=10, permanent=[290])
+        await commit(here, (await hold(here, "first", 4)).reservation_id, 4)
+        await settled([here], ACCOUNT)
+        held = [await hold(here, f"held-{number}", 20) for number in range(10)]
+        if wrong.stands_still:
+            fleet.sidecars[0].pause()
+        await fleet.clock.be_wrong_by(wrong.by)
+        if wrong.is_believed and fleet.is_stores:
+            await goes_by(elsewhere, wrong.by)
+        else:
+            await asyncio.sleep(MOMENT)
+        taken = await hold_all(elsewhere, "taken", 8, 0 if wrong.stands_still else FALSE_REFUSALS)
+        await fleet.clock.be_wrong_by(RIGHT)
+        if wrong.stands_still:
+            fleet.sidecars[0].resume()
+        assert 8 * len(taken) <= 96 + 10 * wrong.is_believed
+        assert wrong.stands_still or 8 * len(taken) >= 96
+        for each in taken:
+            await release(elsewhere, each)
+        again = await hold(here, "held-0", 20)
+        assert again.reservation_id == held[0].reservation_id
+        for one in held:
+            assert not (await commit(here, one.reservation_id, 20)).charge.late
+        await release(elsewhere, (await hold_soon(elsewhere, "rest", 96)).reservation_id)
+        assert await buckets(fleet) == [(10, 0), (0, 0), (290, 96)]
+        await fleet.end()
+        believed = 2 if wrong.is_believed and fleet.is_stores else 0
+        assert abs(wrong.by) < 2 * SECOND or fleet.steps()[1] == believed
+        if not fleet.is_stores:
+            is_seen = abs(wrong.by) > 2 * SECOND and not wrong.stands_still
+            assert fleet.said("this machine's clock is wrong: the time of day is another") == [is_seen, 0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ahead", [13 * HOUR, DAY, 400 * DAY], ids=str)
+async def test_a_day_that_had_not_come(start: Start, ahead: timedelta) -> None:
+    """A clock is believed that is ahead, and right again. Today's credit is what was left of it, and what was used meanwhile is
+    charged to the other day.
+    """
+    async with start(clock_step_patience=BELIEVED_AFTER) as fleet:
+        here, elsewhere = fleet.clients
+        await open_account(here, ACCOUNT, daily=10)
+        await commit(here, (await hold(here, "today", 4)).reservation_id, 4)
+        await settled(fleet.clients, ACCOUNT)
+        await fleet.clock.be_wrong_by(ahead)
+        for each in fleet.clients if fleet.is_stores else ():
+            await goes_by(each, ahead)
+        wrong = await hold_soon(elsewhere, "wrong", 3)
+        await commit(elsewhere, wrong.reservation_id, 3)
+        await settled(fleet.clients, ACCOUNT)
+        await fleet.clock.be_wrong_by(RIGHT)
+        left = 6 if fleet.is_stores else 3
+        assert await buckets(fleet) == [(10, left), (0, 0), (0, 0)]
+        with pytest.raises(CallError, match="INSUFFICIENT_CREDITS"):
+            await hold(elsewhere, "more", left + 1)
+        await release(here, (await hold_soon(here, "rest", left)).reservation_id)
+        given = [each for each in await history(here, ACCOUNT) if each.type == account_pb2.HISTORY_TYPE_GRANTED]
+        assert len(given) == (2 if fleet.is_stores else 1)
+        await fleet.end()
+
+
+@pytest.mark.long
+async def test_a_machine_that_starts_in_1970(start: Start) -> None:
+    """Its clock is put right while it works. What was given and held before is there, and is of use within half a minute."""
+    async with start(TO_1970, clock_step_patience=BELIEVED_AFTER) as fleet:
+        here, elsewhere = fleet.clients
+        await open_account(here, ACCOUNT, permanent=[100])
+        held = await hold(here, "before", 10)
+        used = await hold(elsewhere, "used", 5)
+        await commit(elsewhere, used.reservation_id, 5)
+        await fleet.clock.be_wrong_by(RIGHT)
+        await release(elsewhere, (await hold_soon(elsewhere, "rest", 85)).reservation_id)
+        for each in fleet.clients:
+            await goes_by(each, RIGHT)
+        assert not (await commit(here, held.reservation_id, 10)).charge.late
+        assert await buckets(fleet) == [(0, 0), (0, 0), (100, 85)]
+        await fleet.end()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", [HOUR, -HOUR], ids=str)
+async def test_a_hold_lasts_as_long_as_it_says(start: Start, step: timedelta) -> None:
+    """A step of an hour within its life is believed, and ends it neither early nor late."""
+    async with start(clock_step_patience=BELIEVED_AFTER) as fleet:
+        here, _ = fleet.clients
+        await open_account(here, ACCOUNT, permanent=[100])
+        since = time.monotonic()
+        await hold(here, "held", 10, seconds=4)
+        latest = time.monotonic() + 4
+        await fleet.clock.be_wrong_by(step)
+        while (await balance(here, ACCOUNT)).held_microcredits:
+            assert time.monotonic() < latest + 2 * BELIEVED_AFTER + 2
+            await asyncio.sleep(0.05)
+        assert time.monotonic() - since > 4 - 2 * BELIEVED_AFTER
+        if fleet.is_stores:
+            await goes_by(here, step)
+        await fleet.clock.be_wrong_by(RIGHT)
+        assert await buckets(fleet) == [(0, 0), (0, 0), (100, 100)]
+        await fleet.end()
