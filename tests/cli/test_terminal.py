@@ -13,6 +13,7 @@ from creditmeter.cli.commands.sidecars import _print_sidecars
 from creditmeter.cli.connection import _say_waiting
 from creditmeter.cli.main import run
 from creditmeter.cli.screen import print_lines, print_table, table, visible
+from tests.cases import more
 from tests.cli.conftest import CommandLine
 from tests.cli.processes import COMMAND, environment, run_process
 
@@ -83,7 +84,7 @@ def test_a_complaint_shows_what_was_typed_without_steering(capsys: pytest.Captur
     assert "\x1b" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", *more("latin-1")])
 @pytest.mark.parametrize("form", [(), ("--csv",)])
 def test_an_output_that_is_not_utf_8(cli: CommandLine, account: str, encoding: str, form: tuple[str, ...]) -> None:
     """What it cannot show is written as an escape, and the rest is there."""

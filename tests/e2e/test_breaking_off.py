@@ -12,6 +12,7 @@ import pytest
 
 from creditmeter.client import Client, call
 from creditmeter.v1 import account_pb2, admin_pb2
+from tests.cases import more
 from tests.cli.forking import ForkedCommand
 from tests.cli.processes import SidecarProcess, environment, sidecar_process
 from tests.cli.terminal import Terminal
@@ -55,14 +56,9 @@ def check_nothing_is_left(process: ForkedCommand, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "to_all"),
-    [
-        (signal.SIGINT, True),
-        pytest.param(signal.SIGTERM, False, marks=pytest.mark.long),
-        pytest.param(signal.SIGHUP, False, marks=pytest.mark.long),
-        pytest.param(signal.SIGHUP, True, marks=pytest.mark.long),
-    ],
+    [(signal.SIGINT, True), *more((signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGHUP, True))],
 )
-@pytest.mark.parametrize("name", ["demo", "replay"])
+@pytest.mark.parametrize("name", ["demo", *more("replay")])
 def test_a_signal(trace: Path, short_path: Path, name: str, number: signal.Signals, to_all: bool) -> None:
     """To the process alone, as by `kill`, or to its sidecar too, as by Ctrl-C. One line says it, and so does the exit code."""
     arguments, until = {

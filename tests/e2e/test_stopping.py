@@ -13,6 +13,7 @@ import pytest
 
 from creditmeter.client import CallError, Client, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
+from tests.cases import more
 from tests.cli.processes import COMMAND, SidecarProcess, environment, run_forked
 from tests.cli.terminal import Terminal
 from tests.postgres import PostgresServer
@@ -39,7 +40,7 @@ async def balance(client: Client) -> account_pb2.GetBalanceResponse:
     return await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id="alice"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, *more(signal.SIGINT, signal.SIGHUP)])
 async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Path, number: signal.Signals) -> None:
     """Exit code 0; nothing is out on leases, and the charge is in the store."""
     sidecar = SidecarProcess(short_path, "--enable-admin")

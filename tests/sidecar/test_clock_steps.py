@@ -4,21 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
 from creditmeter.core.prices.rate_cards import LoadedCard
+from tests.cases import more
 from tests.clocks import ManualClock
 from tests.sidecar.bench import Bench, credits
 from tests.sidecar.requests import commit, held, reserve
-
-
-def more(*cases: object) -> list[Any]:
-    """Cases that the long tests try as well."""
-    return [pytest.param(*(each if isinstance(each, tuple) else (each,)), marks=pytest.mark.long) for each in cases]
 
 
 @dataclass
@@ -103,7 +98,7 @@ async def test_a_hold_that_the_last_run_placed_by_a_wrong_time(fleet: Fleet, mon
     await holds_for_an_hour_after_a_restart(fleet)
 
 
-@pytest.mark.parametrize("step", [75 * MINUTE, 26 * HOUR, 400 * DAY])
+@pytest.mark.parametrize("step", [75 * MINUTE, *more(26 * HOUR, 400 * DAY)])
 async def test_a_store_that_was_behind_at_a_renewal_reclaims_no_lease_that_may_be_used(fleet: Fleet, step: int) -> None:
     """By the clock that is right again it was renewed long ago. Its holder lives, and cannot reach the store for a while."""
     await fleet.one.account(permanent=300)

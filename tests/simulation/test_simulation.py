@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import more
 from tests.simulation.cli import report
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.replacing import replaced
@@ -20,7 +21,7 @@ _MORE_SEEDS = 30
 _REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("seeds", [range(_SEEDS), pytest.param(range(_SEEDS, _MORE_SEEDS), marks=pytest.mark.long)])
+@pytest.mark.parametrize("seeds", [range(_SEEDS), *more(range(_SEEDS, _MORE_SEEDS))])
 def test_seeds_pass(seeds: range) -> None:
     """Nothing is overspent, lost or done twice, and in the end everything settles by itself."""
     results = map(run, seeds)

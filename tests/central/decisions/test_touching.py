@@ -17,6 +17,7 @@ from creditmeter.core.credit.grants import Grant, GrantKind
 from creditmeter.core.ids import PlanId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.reports.usage_summary import UsageQuery
+from tests.cases import more
 from tests.central.accounts import ACME, balance_summary, count, give, history, lines, opened, refund, update, void
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
@@ -139,7 +140,7 @@ async def test_what_comes_home_later_lapses_when_it_does(
     assert {each.occurred_at for each in lapsed} == {NOON + 12 * HOUR}
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, 4))])
+@pytest.mark.parametrize("seed", [0, *more(*range(1, 4))])
 async def test_history_grants_and_balance_agree_at_every_moment(
     store: CentralStore, here: Peer, elsewhere: Peer, clock: ManualClock, seed: int
 ) -> None:

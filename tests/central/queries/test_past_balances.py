@@ -25,6 +25,7 @@ from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant
 from creditmeter.core.refusals import AccountNotFound, InvalidRequest
 from creditmeter.core.reports.past_balance import PastBalance, day_of
+from tests.cases import more
 from tests.central.accounts import ACME, count, give, history, opened, refund, void
 from tests.central.peer import Peer
 from tests.clocks import NOON, ManualClock
@@ -78,7 +79,7 @@ def moments(clock: ManualClock, seed: int) -> Sequence[int]:
     return [NOON - 1, NOON, end, *(each for each in midnights if each <= end), *(choose.randint(NOON, end) for _ in range(12))]
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, 3))])
+@pytest.mark.parametrize("seed", [0, *more(*range(1, 3))])
 @pytest.mark.parametrize("lost", ["none", "some", "all"])
 async def test_it_is_the_sum_of_the_history(store: CentralStore, clock: ManualClock, seed: int, lost: str) -> None:
     """At any moment, with all rows of days, some or none, before and after they were put."""

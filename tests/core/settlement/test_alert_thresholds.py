@@ -119,14 +119,31 @@ CLOCK_CASES = {
     "tomorrow comes: it fires before the moment of the wrong firing": ("34:100>40 11:100 +15 26:100>40", "34 26"),
     "and not again at that moment": ("34:100>40 11:100 +22 33:100>40 +1 34:100>40 +1 35:100>40", "34 33"),
     "and after that moment, if time went on until then": ("34:100>40 11:100 +1 12:100 +23 35:100>40", "34 35"),
-    "if nothing was decided in between, that clock may have been right": ("34:100>40 11:100 +0.9 11.9:100 +23 35:100>40", "34"),
+    "also if nothing was decided in between": ("34:100>40 11:100 +24 35:100>40", "34 35"),
+    "if little of it was counted, that clock may have been right": ("34:100>40 11:100 +0.9 11.9:100 35:100>40", "34"),
+    "of many looks in an hour, each goes on from those before": (
+        "34:100>40 11:100 +0.4 11.4:100 +0.4 11.8:100 +0.4 12.2:100 35:100>40",
+        "34 35",
+    ),
+    "set back again: the hour begins anew": ("34:100>40 11:100 +0.9 10:100 +0.2 10.2:100 35:100>40", "34"),
     "tomorrow comes within the hour": ("47:100>40 23.9:100 +0.2 24.1:100>40", "47 24.1"),
-    "tomorrow comes within the hour, and little of it was counted": ("47:100>40 23.9:100 +0.1 24.1:100>40", "47"),
+    "tomorrow comes within the hour, and half a minute is not counted": ("47:100>40 23.9:100 +0.19 24.1:100>40", "47 24.1"),
+    "tomorrow comes within the hour, and little was counted: it waits": ("47:100>40 23.9:100 +0.1 24.1:100>40 25:40", "47"),
+    "until an hour was": ("47:100>40 23.9:100 +0.1 24.1:100>40 25:40 +0.9 25.1:40 25.2:30", "47 25.1"),
+    "it waited, and more than the threshold is left by then": (
+        "47:100>40 23.9:100 +0.1 24.1:100>40 +0.9 25.1:90 +1 26.1:45",
+        "47 26.1",
+    ),
     "the day after tomorrow comes then": ("71:100>40 23.9:100 24.1:100>40 24.2:100 +24 48.2:100>40", "71 48.2"),
+    "a few minutes a day are counted": (
+        "9000:100>40 11:100 +0.3 35:100>40 36:100 +0.3 59:100>40 60:100 +0.3 83:100>40 84:100 +0.3 107:100>40",
+        "9000 107",
+    ),
     "a clock that is behind for one decision": ("10:100>40 -14:100>40 11:100>40", "10"),
     "behind twice, and the second time by less": ("10:100>40 -9000:100 9:100 11:100>40", "10"),
     "behind twice, and it would fire the second time": ("10:100>40 -9000:100 9:100>40 11:100>40", "10"),
-    "a clock that is behind each minute": ("10:100>40 -9000:100 +0.5 10.5:100 -9000:100 +0.5 9:100 +0.5 11.5:100>40", "10"),
+    "behind twice, over midnight": ("24.5:100>40 0:100 +0.9 23.8:100 24.2:100>40 25:100>40", "24.5"),
+    "a clock that is behind now and then": ("10:100>40 -9000:100 +0.5 10.5:100 -9000:100 +0.5 9:100 +0.5 11.5:100>40", "10"),
     "a clock that was ahead, and then is behind": ("10:100>40 34:100>40 11:100 -14:100 11.5:100>40", "10 34"),
     "a clock that was ahead within the day, and then is behind": ("20:100>40 10:100 -14:100 11:100>40", "20"),
     "a clock that is behind, and more behind, and right again": ("10:100>40 -14:100 -38:100 11:100>40", "10"),
@@ -142,6 +159,18 @@ CLOCK_CASES = {
 def test_clocks_that_are_wrong(text: str, expected: str) -> None:
     """Once a period whatever the clock did, and what fired too early keeps no day silent that is reached as time goes on."""
     assert fired_by_clock(text)[0] == expected
+
+
+def test_a_firing_in_the_future_that_an_older_program_noted() -> None:
+    """The hour begins at the first look, and until then the next day's is not doubtful."""
+    noted = Watch(True, Instant(0), mc(0), fired_at=Instant(11 * HOUR), ahead=(Instant(90 * HOUR),))
+    for hour, levels, fires in ((12, "100", False), (34, "100>40", True), (91, "100>40", False)):
+        now = Instant(hour * HOUR)
+        of_transaction = [level(each) for each in levels.split(">")]
+        elapsed = Span(min(hour, 12) * HOUR)
+        watch, low = look(AT_50, noted, of_transaction, Instant(now // DAY * DAY), now, elapsed)
+        assert (low is not None) is fires
+        assert watch.ahead_since == (elapsed if hour < 90 else None)
 
 
 def test_few_firings_in_the_future_are_kept() -> None:

@@ -9,10 +9,10 @@ all of it back. A period is identified by the moment at which it starts, not by 
 may change to a plan with other periods and back.
 
 Where the clock is set back behind a firing, nobody can tell whether it was ahead then or is behind now. The alert is silent for
-the rest of the period that the account comes to, and it remembers the firing. If decisions go on at the earlier time for
-`BELIEVED_AFTER` of the store's elapsed time (see `elapsed`), the clock was ahead and the firing is forgotten: what it was for
-has not come. If its moment is reached before that, the clock was behind for a while, and the firing counts. If the clock goes
-on by more than the elapsed time, it was set anew, and the alert is silent for the rest of the period that it comes to then.
+the rest of the period that the account comes to, and it remembers the firing. Once `BELIEVED_AFTER` of the store's elapsed time
+(see `elapsed`) is counted, the clock was ahead and the firing is forgotten: what it was for has not come. If its moment is
+reached before that, the clock was behind for a while, and the firing counts. Where the clock goes on by more than the elapsed
+time, it was set anew, or nobody counted: an alert that would fire waits until so much is counted.
 """
 
 from collections.abc import Iterable
@@ -81,11 +81,14 @@ def is_low(alert: Alert, measure: Measure) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Firings:
-    """When an alert last fired or was set back behind a firing, and its firings that lie in the future: see `Watch`."""
+    """When an alert last fired or was set back behind a firing, and its firings that lie in the future: see `Watch`. It
+    `is_doubtful` whether the clock was set since that.
+    """
 
     fired_at: Instant | None = None
     ahead: tuple[Instant, ...] = ()
     ahead_since: Span | None = None
+    is_doubtful: bool = False
 
 
 def _firings(watch: Watch | None, now: Instant, elapsed: Span) -> _Firings:
@@ -94,13 +97,16 @@ def _firings(watch: Watch | None, now: Instant, elapsed: Span) -> _Firings:
         return _Firings()
     if watch.fired_at > now:
         return _Firings(now, (watch.fired_at, *watch.ahead)[:MOST_AHEAD_KEPT], elapsed)
-    fired_at = max(each for each in (watch.fired_at, *watch.ahead) if each <= now)
+    if not watch.ahead:
+        return _Firings(watch.fired_at)
+    since = elapsed if watch.ahead_since is None else watch.ahead_since  # an older program noted none
+    passed = elapsed - since
+    is_doubtful = watch.ahead_since is not None and now - watch.fired_at > passed + LONGEST_COUNTED
+    reached = [each for each in watch.ahead if each <= now]
+    if passed >= BELIEVED_AFTER and not (is_doubtful and reached):
+        return _Firings(watch.fired_at)
     ahead = tuple(each for each in watch.ahead if each > now)
-    passed = Span(elapsed - watch.ahead_since) if watch.ahead_since is not None else Span(0)
-    if not ahead or passed >= BELIEVED_AFTER:
-        return _Firings(fired_at)
-    is_set_anew = now - fired_at > passed + LONGEST_COUNTED
-    return _Firings(now if is_set_anew else fired_at, ahead, Span(elapsed - passed))
+    return _Firings(max([watch.fired_at, *reached]), ahead, since if ahead else None, is_doubtful)
 
 
 def look(
@@ -110,7 +116,8 @@ def look(
     `elapsed` is the store's elapsed time.
 
     `before` is None for a new alert, which starts from its first level. An alert fires on a fall only: where no less is left
-    than at the level before, it stays above its threshold and waits for a fall.
+    than at the level before, it stays above its threshold and waits for a fall. So does one of which it is doubtful whether it
+    may fire again.
     """
     watch, fired = before, None
     firings = _firings(before, now, elapsed)
@@ -121,11 +128,13 @@ def look(
         measure = Measure(level.left, Microcredits(level.plan_given + most))
         low, fell = is_low(alert, measure), last is None or level.left < last
         was_above = watch is not None and watch.is_above
-        if low and fell and was_above and (fired_at is None or fired_at < period_starts_at):
+        fires = low and fell and was_above and (fired_at is None or fired_at < period_starts_at)
+        if fires and not firings.is_doubtful:
             fired_at, fired = now, measure
         waits = low and was_above and not fell
         waits_at = level.left if waits else None
-        watch = Watch(not low or waits, period_starts_at, most, fired_at, waits_at, firings.ahead, firings.ahead_since)
+        is_above = not low or waits or (fires and firings.is_doubtful)
+        watch = Watch(is_above, period_starts_at, most, fired_at, waits_at, firings.ahead, firings.ahead_since)
         last = level.left
     assert watch is not None, "a transaction has at least one level"
     return watch, fired
