@@ -248,6 +248,25 @@ WRONG = {
 _SHORT = "75 min ahead, still"
 
 
+async def hold_while_wrong(fleet: Fleet, wrong: Wrong, *, is_followed: bool) -> list[str]:
+    """Set the clock wrong, and hold all that is left through the second sidecar. Returns the holds."""
+    here, elsewhere = fleet.clients
+    if wrong.pause is not Pause.NEVER:
+        fleet.sidecars[0].pause()
+    await fleet.be_wrong_by(wrong.by)
+    if is_followed:
+        await goes_by(elsewhere, wrong.by)
+    else:
+        await asyncio.sleep(MOMENT)
+    taken = await hold_all(elsewhere, "taken", 8, 10 if wrong.pause is Pause.NEVER else 0)
+    if wrong.pause is Pause.AT_FIRST:
+        fleet.sidecars[0].resume()
+        if is_followed:
+            await goes_by(here, wrong.by)
+        taken += await hold_all(elsewhere, "more", 8, 10)
+    return taken
+
+
 @pytest.mark.parametrize("name", [_SHORT, *more(*(each for each in WRONG if each != _SHORT))])
 async def test_a_clock_that_is_wrong_for_a_while(start: Start, name: str) -> None:
     """Of 300 credits 4 are spent and 200 are held when it becomes wrong. The other sidecar then holds the rest and no more,
@@ -260,20 +279,8 @@ async def test_a_clock_that_is_wrong_for_a_while(start: Start, name: str) -> Non
         await commit(here, (await hold(here, "first", 4)).reservation_id, 4)
         await settled([here], ACCOUNT)
         held = [await hold(here, f"held-{number}", 20) for number in range(10)]
-        if wrong.pause is not Pause.NEVER:
-            fleet.sidecars[0].pause()
-        await fleet.be_wrong_by(wrong.by)
         is_followed = wrong.is_believed and fleet.is_stores
-        if is_followed:
-            await goes_by(elsewhere, wrong.by)
-        else:
-            await asyncio.sleep(MOMENT)
-        taken = await hold_all(elsewhere, "taken", 8, 10 if wrong.pause is Pause.NEVER else 0)
-        if wrong.pause is Pause.AT_FIRST:
-            fleet.sidecars[0].resume()
-            if is_followed:
-                await goes_by(here, wrong.by)
-            taken += await hold_all(elsewhere, "more", 8, 10)
+        taken = await hold_while_wrong(fleet, wrong, is_followed=is_followed)
         await fleet.be_right()
         if wrong.pause is Pause.THROUGHOUT:
             fleet.sidecars[0].resume()

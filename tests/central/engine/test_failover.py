@@ -246,10 +246,11 @@ async def test_a_first_server_that_does_not_answer_is_passed_over(
             assert await port(store) == other.port
 
 
+@pytest.mark.long
 async def test_a_server_that_falls_silent_is_given_up(one: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call fails after a while, closing takes no longer, and when the server answers again so does the store."""
     for name in ("CONNECT_TIMEOUT_SECONDS", "STATEMENT_TIMEOUT_SECONDS", "_NO_ANSWER_SECONDS"):
-        monkeypatch.setattr(f"creditmeter.central.engine.postgresql.{name}", 0.2)
+        monkeypatch.setattr(f"creditmeter.central.engine.postgresql.{name}", 1)
     async with CentralStore(url, noon) as store, CentralStore(url, noon) as other:
         await fill_pool(store)
         await fill_pool(other)
@@ -257,7 +258,7 @@ async def test_a_server_that_falls_silent_is_given_up(one: PostgresServer, url: 
         with one.paused():
             outages = await asyncio.gather(*(attempted(store) for _ in range(2 * POOL_SIZE)))
             await other.close()
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 40
         assert not any(each is None or each.is_lasting for each in outages)
         assert await attempted(store) is None
 
