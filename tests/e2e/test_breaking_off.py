@@ -109,6 +109,7 @@ def test_a_terminal_that_is_closed(trace: Path, short_path: Path, name: str, is_
     assert list(short_path.iterdir()) == []
 
 
+@pytest.mark.long
 async def test_what_is_held_is_given_back(trace: Path, short_path: Path) -> None:
     """On a sidecar that others use, too: the holds would stay for an hour. Every worker is in the middle of a call."""
     with trace.open("a") as more:

@@ -41,7 +41,7 @@ TO_1970 = timedelta(seconds=3_600 - time.time())
 
 RIGHT = timedelta(0)
 WARNED_FROM = 2 * SECOND
-WHOSE = ("sqlite: the machine's", "postgresql: the server's", *more("postgresql: a sidecar's machine's"))
+WHOSE = ("sqlite: the machine's", *more("postgresql: the server's", "postgresql: a sidecar's machine's"))
 
 
 @dataclass

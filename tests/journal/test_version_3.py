@@ -186,6 +186,7 @@ async def test_everything_is_there(path: Path) -> None:
     await assert_whole(path)
 
 
+@pytest.mark.long
 async def test_everything_is_there_whenever_it_was_killed(path: Path, tmp_path: Path) -> None:
     """After any batch: the last record is known all the time, a check says what to do, and the next start goes on."""
     killed = 0

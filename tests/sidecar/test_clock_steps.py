@@ -138,6 +138,7 @@ async def test_a_lease_that_its_living_sidecar_never_renews_is_reclaimed_in_the_
     assert isinstance(await reserve(fleet.two, "r", 300), Done)
 
 
+@pytest.mark.long
 async def test_a_lost_sidecars_lease_is_reclaimed_in_the_end(fleet: Fleet) -> None:
     """Also after the store was set forward: when as much time has really passed."""
     await fleet.one.account(permanent=300)
