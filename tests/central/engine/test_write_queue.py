@@ -10,12 +10,15 @@ Two queues of this process are as two processes: each has the file open on its o
 | the beginning fails | the one behind it |
 | the process that is the next is stopped | after a while anyone, as if there was no queue; then those who wait |
 | the file beside the database cannot be made or locked | anyone, as if there was no queue |
+| root comes first, to a store of another user | in the order in which they came |
 """
 
 import asyncio
 import contextlib
 import errno
 import fcntl
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +27,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.central.engine.write_queue import WriteQueue
+from tests.privileges import A_GROUP, IS_ROOT
 
 _TURNS = 2_000
 _HOLDS = "import fcntl, sys; fcntl.flock(f := open(sys.argv[1]), fcntl.LOCK_EX); print('has it', flush=True); sys.stdin.read()"
@@ -290,3 +294,16 @@ async def test_what_is_closed_may_be_used_again(tmp_path: Path) -> None:
             assert begun == "begun"
         queue.close()
         queue.close()
+
+
+async def test_root_comes_first(tmp_path: Path) -> None:
+    """What it makes belongs to the owner of the store, as what SQLite makes beside it does."""
+    store = tmp_path / "central.db"
+    store.touch()
+    if IS_ROOT:
+        os.chown(store, pwd.getpwnam("nobody").pw_uid, A_GROUP)
+    queue = WriteQueue(store, 60.0)
+    async with queue.served(contextlib.nullcontext()):
+        made, beside = store.stat(), store.with_name("central.db-queue").stat()
+    queue.close()
+    assert (beside.st_uid, beside.st_gid) == (made.st_uid, made.st_gid)

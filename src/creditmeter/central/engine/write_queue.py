@@ -37,7 +37,7 @@ class WriteQueue:
 
     def __init__(self, path: Path, patience_seconds: float) -> None:
         self._longest_seconds = SHARE * patience_seconds
-        self._path = Path(f"{path}-queue")
+        self._store, self._path = path, Path(f"{path}-queue")
         self._file: int | None = None
         self._is_waiting = False
         self._next: asyncio.Future[bool] | None = None
@@ -67,8 +67,16 @@ class WriteQueue:
             for how in (os.O_RDWR, os.O_RDONLY):  # some file systems lock only what may be written
                 with contextlib.suppress(OSError):
                     self._file = os.open(self._path, how | os.O_CREAT | os.O_CLOEXEC, _MODE)
+                    self._hand_over(self._file)
                     break
         return self._file
+
+    def _hand_over(self, file: int) -> None:
+        """Give what root made to the owner of the store, as SQLite does with its own files. So others can wait here, too."""
+        if os.geteuid() == 0:
+            with contextlib.suppress(OSError):
+                store = self._store.stat()
+                os.fchown(file, store.st_uid, store.st_gid)
 
     async def _take(self, file: int) -> bool:
         """Wait for the lock. Says whether this transaction has it."""
