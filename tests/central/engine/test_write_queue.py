@@ -10,7 +10,7 @@ Two queues of this process are as two processes: each has the file open on its o
 | the beginning fails | the one behind it |
 | the process that is the next is stopped | after a while anyone, as if there was no queue; then those who wait |
 | the file beside the database cannot be made or locked | anyone, as if there was no queue |
-| root comes first, to a store of another user | in the order in which they came |
+| root comes first, to a store of another user | the one behind it: that user may open the file |
 """
 
 import asyncio

@@ -25,7 +25,7 @@ from creditmeter.core.elapsed import LONGEST_COUNTED
 from creditmeter.core.instants import HOUR, Instant, Span
 
 BELIEVED_AFTER = Span(HOUR)
-"""How much elapsed time decisions go on at an earlier time until a firing that lies in the future is forgotten."""
+"""How much elapsed time is counted since the clock was set back until a firing that lies in the future is forgotten."""
 
 MOST_AHEAD_KEPT = 8
 """Most firings in the future that an alert remembers; the earliest are kept."""
@@ -55,7 +55,7 @@ class Watch:
     or when the clock was set back behind that. `waits_at`: what was left when the threshold was reached without a fall, such as
     by a refund together with a charge of the same size. The alert then fires once less than that is left. `ahead`: when it
     fired at moments that lay in the future at the last look, in their order. `ahead_since`: the store's elapsed time when the
-    clock was set back behind the first of them.
+    clock was last set back behind one of them.
     """
 
     is_above: bool
@@ -82,7 +82,7 @@ def is_low(alert: Alert, measure: Measure) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Firings:
     """When an alert last fired or was set back behind a firing, and its firings that lie in the future: see `Watch`. It
-    `is_doubtful` whether the clock was set since that.
+    `is_doubtful` whether the clock is right if it went on by more since then than was counted.
     """
 
     fired_at: Instant | None = None
