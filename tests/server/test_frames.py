@@ -1,10 +1,8 @@
 """Batch and Pipeline: mutations that travel together, each with a result of its own."""
 
 import asyncio
-import contextlib
 import itertools
-import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -19,7 +17,7 @@ from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.pipeline import MAX_FRAMES, PipelineStream
 from creditmeter.v1 import account_pb2, metering_pb2
-from tests.server.conftest import Failure, Services, failure
+from tests.server.conftest import Failure, Services, failure, locked_store
 from tests.server.requests import charge, reserve, text, usage_json, used
 
 CREDIT = 1_000_000
@@ -170,14 +168,6 @@ async def results_of(stream: Any, frames: Sequence[metering_pb2.PipelineRequest]
             assert number not in found[reply.frame_id]
             found[reply.frame_id][number] = result
     return [[found[each.frame_id][number] for number in range(len(each.mutations))] for each in frames]
-
-
-@contextlib.contextmanager
-def locked_store(services: Services) -> Iterator[None]:
-    """Keep the central store busy: nothing is leased meanwhile."""
-    with contextlib.closing(sqlite3.connect(services.data_dir / "central.db")) as store:
-        store.execute("BEGIN IMMEDIATE")
-        yield
 
 
 @pytest.mark.parametrize("in_parts", [False, True])

@@ -249,6 +249,9 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.ShuttingDown: lambda _: Problem(
         grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the sidecar is stopping and takes no new work"
     ),
+    refusals.StreamResumed: lambda _: Problem(
+        grpc.StatusCode.ABORTED, "STREAM_RESUMED", "the metered call was resumed on another stream, which goes on with it"
+    ),
     refusals.AmountAboveLimit: _above_limit,
     refusals.AccountNotFound: _not_found("ACCOUNT_NOT_FOUND", "account_id"),
     refusals.PlanNotFound: _not_found("PLAN_NOT_FOUND", "plan_id"),

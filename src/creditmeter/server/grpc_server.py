@@ -15,6 +15,7 @@ from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
 from creditmeter.server.frames import Frames
 from creditmeter.server.health import METERING, Health
+from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
@@ -45,10 +46,11 @@ def server_of(
         ),
     )
     services: Any = Services(server, metrics)  # generated code names the server, of which it uses two methods
-    mutations = Mutations(sidecar.meter, limits_of(settings).max_hold_lifetime)
+    longest_hold = limits_of(settings).max_hold_lifetime
+    mutations = Mutations(sidecar.meter, longest_hold)
     frames = Frames(mutations, metrics)
-    # For mypy the class is abstract: it lacks the methods that are not in this version, which answer NOT_IMPLEMENTED.
-    metering = MeteringService(mutations, frames, streams, sidecar.reader, sidecar.posting_waits)  # type: ignore[abstract]
+    meter_streams = MeterStreams(sidecar.metered_calls, streams, longest_hold)
+    metering = MeteringService(mutations, frames, meter_streams, streams, sidecar.reader, sidecar.posting_waits)
     account = AccountService(sidecar.reader)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
     account_pb2_grpc.add_AccountServiceServicer_to_server(account, services)

@@ -42,7 +42,7 @@ _SERVED_NAMES = ("service_tier", "speed", "region", "search_type")
 _WORK_NAMES = ("action", "provider", "request_model", "variant", "tool", "service_tier")
 
 
-def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> Asked | InvalidRequest:
+def reserve_of(message: metering_pb2.ReserveRequest, max_hold_lifetime: Span) -> tuple[Reserve, Span | None] | InvalidRequest:
     """Read a Reserve, and how long it may wait."""
     fields = Fields(message)
     wait = fields.wait()
@@ -151,6 +151,21 @@ def refund_of(message: metering_pb2.RefundRequest) -> Asked | InvalidRequest:
         reason=fields.text("reason", MAX_TEXT),
     )
     return fields.refusal or (request, None)
+
+
+def progress_of(message: work_pb2.Usage) -> Usage | InvalidRequest:
+    """Read what a metered call used so far. What it leaves out is as it was reported before."""
+    fields = Fields(message, "progress.")
+    usage = _usage(fields, message)
+    return fields.refusal or usage
+
+
+def finish_of(message: metering_pb2.MeterFinish) -> tuple[RequestId, Usage | None] | InvalidRequest:
+    """Read the end of a metered call. No usage means what was reported last."""
+    fields = Fields(message, "finish.")
+    request_id = fields.id("request_id", RequestId)
+    usage = _usage(fields.within("usage", message.usage), message.usage) if message.HasField("usage") else None
+    return fields.refusal or (request_id, usage)
 
 
 def _bound(

@@ -10,6 +10,7 @@ from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import Context, abort, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.frames import Frames, too_many
+from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.paging import page_of
@@ -21,16 +22,20 @@ from creditmeter.v1 import metering_pb2, metering_pb2_grpc, reservations_pb2
 
 
 class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
-    """Reads each request, passes it to the sidecar, and writes the reply.
-
-    A method of the contract that is not defined here answers NOT_IMPLEMENTED.
-    """
+    """Reads each request, passes it to the sidecar, and writes the reply."""
 
     def __init__(
-        self, mutations: Mutations, frames: Frames, streams: OpenStreams, reader: Reader, posting_waits: PostingWaits
+        self,
+        mutations: Mutations,
+        frames: Frames,
+        meter_streams: MeterStreams,
+        streams: OpenStreams,
+        reader: Reader,
+        posting_waits: PostingWaits,
     ) -> None:
         self._mutations = mutations
         self._frames = frames
+        self._meter_streams = meter_streams
         self._streams = streams
         self._reader = reader
         self._posting_waits = posting_waits
@@ -118,5 +123,13 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     ) -> None:
         """Apply frames of mutations, until the caller has no more or the server stops."""
         problem = await PipelineStream(self._frames, self._streams, context).answer(request_iterator)
+        if problem is not None:
+            await abort(context, problem)
+
+    async def Meter(  # type: ignore[override]  # as above
+        self, request_iterator: AsyncIterator[Any], context: Context
+    ) -> None:
+        """Meter one streamed call."""
+        problem = await self._meter_streams.answer(request_iterator, context)
         if problem is not None:
             await abort(context, problem)

@@ -1,7 +1,7 @@
 """Streams that are open: their requests are read until the caller has no more, or the server stops."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
 _Message = TypeVar("_Message")
@@ -15,7 +15,7 @@ class OpenStreams:
         self._reads: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
 
-    async def until_end(self, requests: AsyncIterator[_Message]) -> AsyncIterator[_Message]:
+    async def until_end(self, requests: AsyncIterator[_Message]) -> AsyncGenerator[_Message, None]:
         """The requests of a stream, until its caller has sent the last one or `end` is called."""
         while not self.is_ending:
             reading = asyncio.ensure_future(_next(requests))

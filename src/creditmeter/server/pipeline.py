@@ -5,6 +5,7 @@ and gRPC's flow control holds up the caller.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -42,8 +43,8 @@ class PipelineStream:
         frame could not be decoded, or the server stops. What was read before is answered.
         """
         problem: Problem | None = None
-        async with asyncio.TaskGroup() as group:
-            async for frame in self._streams.until_end(requests):
+        async with contextlib.aclosing(self._streams.until_end(requests)) as read, asyncio.TaskGroup() as group:
+            async for frame in read:
                 if isinstance(frame, Undecodable):
                     problem = frame.problem
                     break

@@ -49,6 +49,8 @@ class Books:
         self.on_change: list[Callable[[Change], None]] = []
         """Called with each change that is recorded. It may not be on disk yet."""
         self.on_quarantine: list[Callable[[int], None]] = []
+        self.on_reload: list[Callable[[], None]] = []
+        """Called whenever all books were read from disk."""
 
     async def reload(self) -> None:
         """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
@@ -80,6 +82,8 @@ class Books:
             self._records.mark(record.account_id, Mark.UNSETTLED)
         for record in records:
             self._records.drop_unneeded(record)
+        for note in self.on_reload:
+            note()
 
     def __iter__(self) -> Iterator[Book]:
         """All books. They may be changed meanwhile, but none may be opened or dropped."""

@@ -15,8 +15,8 @@ from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import AccountId, ReservationId, origin_of
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.ids import AccountId, RequestId, ReservationId, origin_of
+from creditmeter.core.instants import DAY, SECOND, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.committed_holds import CommittedHold, committed_hold
 from creditmeter.core.metering.decisions import (
@@ -30,6 +30,7 @@ from creditmeter.core.metering.decisions import (
     release,
     reserve,
 )
+from creditmeter.core.metering.metered import FIRST_OUTPUT_TOKENS, interrupted
 from creditmeter.core.metering.replays import replay
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
@@ -43,6 +44,7 @@ from creditmeter.core.refusals import (
     ReservationNotFound,
     ShuttingDown,
 )
+from creditmeter.core.values import replace
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.asking import Asking, Decided
 from creditmeter.sidecar.books import Books
@@ -58,6 +60,9 @@ from creditmeter.sidecar.shortage import (
 from creditmeter.sidecar.waiting import waits_until
 
 RETRY_AFTER = SECOND
+
+_ALWAYS = Span(1_000 * DAY)
+"""How late the progress of a metered call is charged: after a sidecar was away for years, too."""
 
 DecideWork = Callable[[Book, Moment, bool], Change | Short | Refusal]
 """A decision about work that was not seen before. The flag: the central store has no more to give."""
@@ -124,9 +129,9 @@ class Meter:
             case Extend():
                 return self._extend(request, within, wait)
             case Commit():
-                return self._commit(request)
+                return self._commit(request, self._limits)
             case Release():
-                return self._about_reservation(request, lambda book, held, at: release(book, request, held, at))
+                return self._release(request)
             case ChargeNow():
                 return self._charge(request, within, wait)
             case RefundCharge():
@@ -145,20 +150,25 @@ class Meter:
         await self._books.durable()
 
     def _reserve(self, request: Reserve, within: float | None, wait: Span | None) -> Outcome | Deciding:
-        hold = self._pricing.hold(request.work, request.amount, self._books.moment().now)
+        now, is_partial = self._books.moment().now, request.allow_partial or request.is_metered
+        if request.is_metered:
+            hold = self._pricing.metered_hold(request.work, request.amount, FIRST_OUTPUT_TOKENS, now)
+        else:
+            hold = self._pricing.hold(request.work, request.amount, now)
         if isinstance(hold, Refusal):
             return self._unless_seen(request.account_id, request, hold)
 
         def decide(book: Book, at: Moment, exhausted: bool) -> Change | Short | Refusal:
             name = self._names.reservation(book.account_id)
             decided = reserve(book, request, hold, at, name, self._limits)
-            if isinstance(decided, Short) and exhausted and request.allow_partial:
+            if isinstance(decided, Short) and exhausted and is_partial:
                 part = self._pricing.partial_hold(hold, book.idle(at), at.now)
                 if part is not None:
+                    part = replace(part, max_output_tokens=None) if request.is_metered else part
                     return reserve(book, request, part, at, name, self._limits)
             return decided
 
-        wanted = Wanted(request.account_id, request, hold.amount, *self._until(within, wait), partial=request.allow_partial)
+        wanted = Wanted(request.account_id, request, hold.amount, *self._until(within, wait), partial=is_partial)
         return self._new_work(wanted, decide)
 
     def _extend(self, request: Extend, within: float | None, wait: Span | None) -> Outcome | Deciding:
@@ -183,7 +193,21 @@ class Meter:
         wanted = Wanted(book.account_id, request, Microcredits(more), *self._until(within, wait))
         return self._new_work(wanted, decide)
 
-    def _commit(self, request: Commit) -> Outcome:
+    def _release(self, request: Release) -> Outcome:
+        return self._about_reservation(request, lambda book, held, at: release(book, request, held, at))
+
+    def end_metered(self, reservation: Reservation) -> Outcome:
+        """End a metered call of which nothing more is heard: charge what it reported last, however late, or give its hold back
+        if it reported nothing. As for `decide`, nothing of the outcome may leave before `durable` returns.
+        """
+        assert reservation.metered is not None, "a stream metered it"
+        name, progress = RequestId(f"{reservation.reservation_id}/end"), reservation.metered.progress
+        if progress is None:
+            return self._release(Release(name, reservation.reservation_id, "the stream broke before any progress"))
+        asked = Commit(name, reservation.reservation_id, usage=interrupted(progress))
+        return self._commit(asked, replace(self._limits, late_commit_window=_ALWAYS))
+
+    def _commit(self, request: Commit, limits: Limits) -> Outcome:
         before: Reservation | None = None
 
         def decide(book: Book, reservation: Reservation, at: Moment) -> Change | Refusal:
@@ -193,7 +217,7 @@ class Meter:
             if isinstance(cost, Refusal):
                 return cost
             name = self._names.charge(book.account_id)
-            return commit(book, request, reservation, cost, at, name, self._limits)
+            return commit(book, request, reservation, cost, at, name, limits)
 
         outcome = self._about_reservation(request, decide)
         if before is not None and isinstance(outcome, Done):
