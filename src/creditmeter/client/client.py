@@ -1,7 +1,7 @@
 """A connection to one sidecar."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -9,7 +9,9 @@ from creditmeter.v1.account_pb2_grpc import AccountServiceStub
 from creditmeter.v1.admin_pb2_grpc import AdminServiceStub
 from creditmeter.v1.metering_pb2_grpc import MeteringServiceStub
 
-if TYPE_CHECKING:  # these classes are in the stubs' .pyi only
+if TYPE_CHECKING:  # Python 3.10 has no Self, and these classes are in the stubs' .pyi only
+    from typing_extensions import Self
+
     from creditmeter.v1.account_pb2_grpc import AccountServiceAsyncStub
     from creditmeter.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from creditmeter.v1.metering_pb2_grpc import MeteringServiceAsyncStub
@@ -41,7 +43,7 @@ class Client:
         """Close the connection; calls under way are cancelled."""
         await self._channel.close()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> "Self":
         return self
 
     async def __aexit__(

@@ -6,12 +6,15 @@ Every error of a sidecar has one google.rpc.ErrorInfo and, where it helps, furth
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+if TYPE_CHECKING:  # Python 3.10 has none
+    from typing_extensions import Self
 
 DETAILS_KEY = "grpc-status-details-bin"
 _NANOSECONDS = 1_000_000_000
@@ -52,7 +55,7 @@ class CallError(Exception):
         return self.code in lost or self.retry_delay is not None
 
     @classmethod
-    def of(cls, raised: grpc.aio.AioRpcError) -> Self:
+    def of(cls, raised: grpc.aio.AioRpcError) -> "Self":
         """The error for what a stub raised."""
         found = cls(raised.code(), "", raised.details() or "")
         status = _status(raised)
