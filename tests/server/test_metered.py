@@ -429,7 +429,7 @@ async def test_other_accounts_go_on_while_a_stream_waits_for_credit(services: Se
     await services.metering.Charge(charge(account_id="bob", amount_microcredits=CREDIT))
     call = await Call.opened(services)
     with locked_store(services):
-        report = asyncio.ensure_future(call.report(output_tokens=900))
+        report = asyncio.ensure_future(call.report(output_tokens=60_000))
         for _ in range(8):
             await services.metering.Charge(charge(account_id="bob", amount_microcredits=CREDIT // 100))
         assert not report.done()

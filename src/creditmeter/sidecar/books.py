@@ -241,6 +241,7 @@ class Books:
         new = replace(change, account=None) if is_known else change
         if new:
             self._journal.write(new, self._now)
+        moves_holds = any(_moves(book.reservations.get(each.reservation_id), each) for each in change.reservations)
         book.apply(change)
         self.changes += 1
         for listener in self.on_change:
@@ -252,6 +253,7 @@ class Books:
             record.used_at = self._clock.boot()
         if change.reservations:
             self.reservations_changed.set()
+        if moves_holds:
             self._records.note_unreported(change.account_id, self._clock.boot())
             if self._clock.boot() < record.wanted_until and has_idle(book):
                 self._records.mark(change.account_id, Mark.FREED)
@@ -312,3 +314,8 @@ class Books:
         unposted = (book.oldest_unposted for book in self)
         oldest = min((each for each in unposted if each is not None), default=self._now)
         self._journal.drop(Instant(moment - max(0, self._now - oldest)))
+
+
+def _moves(before: Reservation | None, now: Reservation) -> bool:
+    """Whether what is held changes with a reservation. What a stream reports of its call does not."""
+    return before is None or before.parts != now.parts

@@ -16,11 +16,14 @@ from creditmeter.core.work import STANDARD, Usage, UsageSource
 FIRST_OUTPUT_TOKENS = 1_000
 """Output tokens that a metered call has credit for at first, unless its work has fewer."""
 
-LEAST_AHEAD, MOST_AHEAD = 500, 50_000
-"""Fewest and most output tokens that a hold is raised for beyond what was reported."""
+LEAST_AHEAD = 500
+"""Fewest output tokens that a hold is raised for beyond what was reported."""
 
 AHEAD_SECONDS = 10
 """For how long a call can burn on, at its pace, once its hold was raised."""
+
+MOST_BURNT = 50_000
+"""Most output tokens that a call is taken to burn in that time."""
 
 _COUNTS = (
     "input_tokens",
@@ -56,7 +59,7 @@ class Pace(Value, frozen=True):
         """For how many output tokens beyond those reported there should be credit, at a time since boot."""
         seconds = max(1.0, (boot - self.began) / SECOND)
         burn = (self.last - self.first) / seconds
-        return min(MOST_AHEAD, max(LEAST_AHEAD, 2 * self.largest, int(AHEAD_SECONDS * burn)))
+        return max(LEAST_AHEAD, 2 * self.largest, min(MOST_BURNT, int(AHEAD_SECONDS * burn)))
 
 
 class Cover(Value, frozen=True):
