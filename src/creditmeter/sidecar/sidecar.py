@@ -84,6 +84,7 @@ class Sidecar:
         self._changes_seen = 0
         self._logged = ""
         self._least = LeastClock(PRUNED_BY)
+        clock.on_step.append(lambda step: self._least.read(step.after, clock.boot()))  # records may be written at that time
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock, limits.max_hold_lifetime)
