@@ -7,6 +7,7 @@ written down what was reported and what of that was acknowledged, so that its ch
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from creditmeter.core.refusals import Refusal
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.counters import Counters
 from creditmeter.server.frames import Frames, Results
-from creditmeter.server.mutations import Decided, Mutations
+from creditmeter.server.mutations import Decided, Later, Mutations
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason
 from creditmeter.sidecar.outcomes import Outcome
@@ -60,19 +61,19 @@ class _NotedMutations(Mutations):
         self.outcomes: dict[str, Outcome] = {}
         self._last: Outcome | None = None
 
-    def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Coroutine[Any, Any, Decided]:
+    def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Later:
         """Decide, and note what was decided."""
         kind = mutation.WhichOneof("request")
         assert kind is not None, "each has one"
         name, self._last = getattr(mutation, kind).request_id, None
         one = super().decide(mutation, within)
-        if asyncio.iscoroutine(one):
-            return self._noted(name, one)
+        if callable(one):
+            return partial(self._noted, name, one)
         self._note(name)
         return one
 
-    async def _noted(self, name: str, deciding: Coroutine[Any, Any, Decided]) -> Decided:
-        one = await deciding
+    async def _noted(self, name: str, deciding: Later) -> Decided:
+        one = await deciding()
         self._note(name)
         return one
 

@@ -6,8 +6,8 @@ to disk; a frame of many lets other calls in between.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import grpc
 
@@ -16,7 +16,7 @@ from creditmeter.core.refusals import InvalidRequest
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import Problem, problem_of
-from creditmeter.server.mutations import RPCS, Decided, Mutations, account_of, failed, fault
+from creditmeter.server.mutations import RPCS, Decided, Later, Mutations, account_of, failed, fault
 from creditmeter.sidecar.meter import RETRY_AFTER
 from creditmeter.v1 import metering_pb2
 
@@ -69,10 +69,10 @@ class Frames:
         for number, mutation in enumerate(asked):
             await self._take_turns(number)
             if size > MAX_REPLY_BYTES - MAX_RESULT_BYTES:
-                one: Decided | Coroutine[Any, Any, Decided] = failed(mutation.WhichOneof("request") or "", _FULL)
+                one: Decided | Later = failed(mutation.WhichOneof("request") or "", _FULL)
             else:
                 one = self._mutations.decide(mutation, within())
-            one = await one if asyncio.iscoroutine(one) else one
+            one = await one() if callable(one) else one
             decided.append(one)
             size += one.result.ByteSize()
         return await self._durable(decided, began)
@@ -90,9 +90,9 @@ class Frames:
                     part = await self._send(part, number, began, send)
                 key = account_of(mutation)
                 before = waiting.get(key)
-                one = self._mutations.decide(mutation, None) if before is None else self._after(before, mutation)
-                if asyncio.iscoroutine(one):
-                    waiting[key] = task = group.create_task(one)
+                one = self._mutations.decide(mutation, None) if before is None else partial(self._after, before, mutation)
+                if callable(one):
+                    waiting[key] = task = group.create_task(one())
                     group.create_task(self._send_later(number, task, began, send))
                     part = await self._send(part, number + 1, began, send)
                 else:
@@ -103,7 +103,7 @@ class Frames:
         """Decide about a mutation once the one before it was decided about."""
         await asyncio.wait([before])
         one = self._mutations.decide(mutation, None)
-        return await one if asyncio.iscoroutine(one) else one
+        return await one() if callable(one) else one
 
     async def _send(self, part: "_Part", next_number: int, began: float, send: Send) -> "_Part":
         """Send what was decided so far once it is durable, and begin the next part."""

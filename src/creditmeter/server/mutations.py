@@ -1,7 +1,7 @@
 """The six requests that change something: how each is read, decided and answered, by itself or among others."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from creditmeter.core.credit.charges import Charge, Refund
@@ -13,7 +13,7 @@ from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import Context, Problem, abort, allowed, problem_of
 from creditmeter.server.faults import problem_of_fault
 from creditmeter.server.replies import charge_message, refund_message, reservation_message
-from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.meter import Deciding, Meter
 from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.v1 import charges_pb2, metering_pb2, reservations_pb2
 
@@ -34,6 +34,10 @@ class Decided(NamedTuple):
     kind: str
     result: metering_pb2.MutationResult
     problem: Problem | None = None
+
+
+Later = Callable[[], Coroutine[Any, Any, Decided]]
+"""A mutation that has to wait for the central store."""
 
 
 class _Way(NamedTuple):
@@ -64,8 +68,8 @@ class Mutations:
         way = self._ways[kind]
         request, wait = await allowed(context, way.read(message))
         outcome = self._meter.decide(request, context.time_remaining(), wait=wait)
-        if asyncio.iscoroutine(outcome):
-            outcome = await outcome
+        if callable(outcome):
+            outcome = await outcome()
         if isinstance(outcome, Refusal):
             await self._meter.durable()
             await abort(context, problem_of(outcome))
@@ -74,9 +78,9 @@ class Mutations:
         await self._meter.durable()
         return reply
 
-    def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Coroutine[Any, Any, Decided]:
-        """Decide about one mutation of several, at once if that is possible; else return what is to be awaited. What goes wrong
-        is the result. It may leave once `durable` returns.
+    def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Later:
+        """Decide about one mutation of several, at once if that is possible; else return what is to be called and awaited. What
+        goes wrong is the result. It may leave once `durable` returns.
         """
         kind = mutation.WhichOneof("request")
         if kind is None:
@@ -88,13 +92,13 @@ class Mutations:
                 return failed(kind, problem_of(asked))
             request, wait = asked
             outcome = self._meter.decide(request, within, wait=wait)
-            return self._later(kind, outcome) if asyncio.iscoroutine(outcome) else self._written(kind, outcome)
+            return partial(self._later, kind, outcome) if callable(outcome) else self._written(kind, outcome)
         except Exception as error:  # noqa: BLE001 - a mutation that fails does not end those beside it
             return fault(kind, error)
 
-    async def _later(self, kind: str, deciding: Coroutine[Any, Any, Outcome]) -> Decided:
+    async def _later(self, kind: str, deciding: Deciding) -> Decided:
         try:
-            return self._written(kind, await deciding)
+            return self._written(kind, await deciding())
         except Exception as error:  # noqa: BLE001 - as above
             return fault(kind, error)
 

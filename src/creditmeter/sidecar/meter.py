@@ -67,7 +67,7 @@ _ALWAYS = Span(1_000 * DAY)
 DecideWork = Callable[[Book, Moment, bool], Change | Short | Refusal]
 """A decision about work that was not seen before. The flag: the central store has no more to give."""
 
-Deciding = Coroutine[Any, Any, Outcome]
+Deciding = Callable[[], Coroutine[Any, Any, Outcome]]
 """A decision that has to wait for the central store."""
 
 
@@ -111,14 +111,14 @@ class Meter:
             StorageUnavailable: the journal cannot be written; it is unknown whether the request took effect.
         """
         outcome = self.decide(request, within, wait=wait)
-        if not isinstance(outcome, Done | Refusal):
-            outcome = await outcome
+        if callable(outcome):
+            outcome = await outcome()
         await self.durable()
         return outcome
 
     def decide(self, request: Request, within: float | None = None, *, wait: Span | None = None) -> Outcome | Deciding:
         """Decide about a request and record what was decided, at once if what is in hand is enough for that; else return what
-        is to be awaited. Nothing of the outcome may leave before `durable` returns.
+        is to be called and awaited. Nothing of the outcome may leave before `durable` returns.
 
         The caller wants to know within so many seconds, and waits for recalled credit for `wait`. What this raises is as in
         `answer`.
@@ -250,7 +250,7 @@ class Meter:
         origin = origin_of(request.charge_id)
         book = self._books.find_sound(origin.account_key) if origin else None
         if book is None:
-            return self._refund_centrally(request)
+            return partial(self._refund_centrally, request)
         at = self._books.moment()
         self._books.expire(book, at.now)
         seen = self._seen(book.account_id, request)
@@ -258,11 +258,11 @@ class Meter:
             return self._recorded(seen)
         charge = book.charges.get(request.charge_id)
         if charge is None:
-            return self._refund_centrally(request)
+            return partial(self._refund_centrally, request)
         decided = refund(book, request, charge, at, self._names.refund(book.account_id))
         if not isinstance(decided, SettleFirst):
             return self._recorded(decided)
-        return self._refund_centrally(request, None if charge.posting is not None else book.account_id)
+        return partial(self._refund_centrally, request, None if charge.posting is not None else book.account_id)
 
     async def _refund_centrally(self, request: RefundCharge, settle: AccountId | None = None) -> Outcome:
         """The central store's decision, once it has the charge: that is of the account `settle` and not posted yet, if it is
@@ -306,7 +306,7 @@ class Meter:
             self._books.drop_if_empty(wanted.account_id)
             raise
         if isinstance(decided, Short | AccountSuspended):
-            return self._with_credit(wanted, decide, decided, at)
+            return partial(self._with_credit, wanted, decide, decided, at)
         self._books.drop_if_empty(wanted.account_id)
         return self._recorded(decided, wanted.amount)
 

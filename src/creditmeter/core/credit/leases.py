@@ -118,8 +118,8 @@ def surplus(
 
     What leases opened before the void have out is kept for them, and the rest is taken back. Credit that newer leases depend on
     is kept until other credit can take its place. A lease opened in the microsecond of the void counts as newer: nothing was
-    authorised on it before. One that was opened in the future, or on a day that has ended, counts as older: other credit that is
-    there now was not there in its day, so it takes nothing's place.
+    authorised on it before. One that was opened in the future, or on a day that has ended, counts as older: what other credit
+    there is now was not there in its day.
     """
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
     running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))
