@@ -1,30 +1,33 @@
-"""A connection to one sidecar."""
+"""The whole contract for programs that want it: the generated stubs of all services, typed, over one connection.
+
+    async with Connection("unix:/run/creditmeter/creditmeter.sock") as connection:
+        held = await call(connection.metering.Reserve, ReserveRequest(request_id="job42/reserve", …))
+
+`call` adds what every caller needs: errors with their reason, and repetition of a call whose outcome is unknown, with the same
+request_id, so that it takes effect once. Workers use `creditmeter.client.Client`, which does more of it.
+"""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-import grpc
-
+from creditmeter.client.channel import open_channel
+from creditmeter.client.errors import CreditmeterError, FieldViolation
+from creditmeter.client.retrying import Retry, call
 from creditmeter.v1.account_pb2_grpc import AccountServiceStub
 from creditmeter.v1.admin_pb2_grpc import AdminServiceStub
 from creditmeter.v1.metering_pb2_grpc import MeteringServiceStub
 
 if TYPE_CHECKING:  # these classes are in the stubs' .pyi only
+    from typing import Self
+
     from creditmeter.v1.account_pb2_grpc import AccountServiceAsyncStub
     from creditmeter.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from creditmeter.v1.metering_pb2_grpc import MeteringServiceAsyncStub
 
-_CHANNEL_OPTIONS = (
-    # A sidecar that restarts is back within a second: gRPC's own back-off of up to two minutes would sleep through it.
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    # Each client has a connection of its own; else all clients of a process share one.
-    ("grpc.use_local_subchannel_pool", 1),
-)
+__all__ = ["Connection", "CreditmeterError", "FieldViolation", "Retry", "call"]
 
 
-class Client:
+class Connection:
     """A connection to the sidecar at `address`: `host:port` or `unix:/path`. Made and used inside one event loop.
 
     Nothing is connected before the first call. Calls may run in parallel.
@@ -32,7 +35,7 @@ class Client:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel = open_channel(address)
         self.metering: MeteringServiceAsyncStub = MeteringServiceStub(self._channel)
         self.account: AccountServiceAsyncStub = AccountServiceStub(self._channel)
         self.admin: AdminServiceAsyncStub = AdminServiceStub(self._channel)
@@ -41,7 +44,7 @@ class Client:
         """Close the connection; calls under way are cancelled."""
         await self._channel.close()
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> "Self":
         return self
 
     async def __aexit__(

@@ -1,4 +1,4 @@
-"""The client against a real sidecar on its socket."""
+"""The stubs and `call` against a real sidecar on its socket."""
 
 import asyncio
 import shutil
@@ -11,9 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-import creditmeter.client
-from creditmeter.client import CallError, Client, FieldViolation, Retry, call
+from creditmeter.client import stubs
+from creditmeter.client.errors import error_of
 from creditmeter.client.retrying import NO_RETRY
+from creditmeter.client.stubs import Connection, CreditmeterError, FieldViolation, Retry, call
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.sidecar.clock import SystemClock
@@ -40,10 +41,10 @@ async def sidecar(data_dir: Path) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def client(data_dir: Path, migrated_file: Path) -> AsyncIterator[Client]:
+async def client(data_dir: Path, migrated_file: Path) -> AsyncIterator[Connection]:
     """A client, and an account `ada` with 10 credits."""
     shutil.copyfile(migrated_file, data_dir / "central.db")
-    async with sidecar(data_dir) as address, Client(address) as connected:
+    async with sidecar(data_dir) as address, Connection(address) as connected:
         account = admin_pb2.Account(account_id="ada")
         await call(connected.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))
         grant = admin_pb2.GrantCreditsRequest(request_id="g", account_id="ada", amount_microcredits=10_000_000)
@@ -56,7 +57,7 @@ def reserve(request_id: str, amount: int = 1_000_000) -> metering_pb2.ReserveReq
     return metering_pb2.ReserveRequest(request_id=request_id, account_id="ada", amount_microcredits=amount)
 
 
-async def test_reserve_and_commit(client: Client) -> None:
+async def test_reserve_and_commit(client: Connection) -> None:
     """The main job, through the typed stubs."""
     work = work_pb2.Work(action="text", request_model="gpt-4o", input_tokens=10_000, max_output_tokens=2_000)
     request = metering_pb2.ReserveRequest(request_id="job/reserve", account_id="ada", work=work)
@@ -73,12 +74,12 @@ async def test_reserve_and_commit(client: Client) -> None:
     assert again.charge.charge_id == done.charge.charge_id
 
 
-async def test_a_refusal_says_why(client: Client) -> None:
+async def test_a_refusal_says_why(client: Connection) -> None:
     """Its reason and what goes with it come out of the status's details; it is not tried again."""
-    with pytest.raises(CallError) as caught:
+    with pytest.raises(CreditmeterError) as caught:
         await call(client.metering.Reserve, reserve("much", 11_000_000))
     error = caught.value
-    assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.code == "RESOURCE_EXHAUSTED"
     assert error.reason == "INSUFFICIENT_CREDITS"
     assert error.metadata["required_microcredits"] == "11000000"
     assert error.metadata["available_microcredits"] == "10000000"
@@ -87,9 +88,9 @@ async def test_a_refusal_says_why(client: Client) -> None:
     assert str(error).startswith("INSUFFICIENT_CREDITS: 11 credits are needed")
 
 
-async def test_a_malformed_request_names_every_field(client: Client) -> None:
+async def test_a_malformed_request_names_every_field(client: Connection) -> None:
     """All of them at once, each with what is wrong."""
-    with pytest.raises(CallError) as caught:
+    with pytest.raises(CreditmeterError) as caught:
         await call(client.metering.Reserve, metering_pb2.ReserveRequest(account_id="a b", amount_microcredits=0))
     error = caught.value
     assert error.reason == "INVALID_REQUEST"
@@ -98,10 +99,10 @@ async def test_a_malformed_request_names_every_field(client: Client) -> None:
     assert all(each.description for each in error.violations)
 
 
-async def test_a_delay_that_the_sidecar_asks_for_is_kept(client: Client) -> None:
+async def test_a_delay_that_the_sidecar_asks_for_is_kept(client: Connection) -> None:
     """One reservation too many is refused with a delay; after it, with the other one released, it succeeds."""
     first = await call(client.metering.Reserve, reserve("first"))
-    with pytest.raises(CallError) as caught:
+    with pytest.raises(CreditmeterError) as caught:
         await call(client.metering.Reserve, reserve("second"), NO_RETRY)
     assert (caught.value.reason, caught.value.retry_delay) == ("LIMIT_EXCEEDED", 1.0)
     waiting = asyncio.create_task(call(client.metering.Reserve, reserve("second"), PATIENT))
@@ -113,10 +114,10 @@ async def test_a_delay_that_the_sidecar_asks_for_is_kept(client: Client) -> None
 async def test_a_call_waits_for_a_sidecar_that_is_not_there_yet(data_dir: Path) -> None:
     """UNAVAILABLE is tried again with the same request, until the sidecar answers."""
     settings = Settings.load(None, data_dir=data_dir)
-    async with Client(settings.socket_address) as client:
-        with pytest.raises(CallError) as caught:
+    async with Connection(settings.socket_address) as client:
+        with pytest.raises(CreditmeterError) as caught:
             await call(client.admin.ListPlans, admin_pb2.ListPlansRequest(), NO_RETRY)
-        assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "")
+        assert (caught.value.code, caught.value.reason) == ("UNAVAILABLE", "")
         assert caught.value.is_retryable
         early = asyncio.create_task(call(client.admin.ListPlans, admin_pb2.ListPlansRequest(), PATIENT))
         async with sidecar(data_dir):
@@ -125,13 +126,13 @@ async def test_a_call_waits_for_a_sidecar_that_is_not_there_yet(data_dir: Path) 
 
 async def test_a_sidecar_that_comes_back_is_found_again(data_dir: Path) -> None:
     """One client outlives two sidecars on the same directory, and what was reserved at the first is there at the second."""
-    async with sidecar(data_dir) as address, Client(address) as client:
+    async with sidecar(data_dir) as address, Connection(address) as client:
         account = admin_pb2.Account(account_id="ada")
         await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))
         grant = admin_pb2.GrantCreditsRequest(request_id="g", account_id="ada", amount_microcredits=10_000_000)
         await call(client.admin.GrantCredits, grant)
         before = await call(client.metering.Reserve, reserve("same"))
-    async with Client(address) as client:
+    async with Connection(address) as client:
         waiting = asyncio.create_task(call(client.metering.Reserve, reserve("same"), PATIENT))
         async with sidecar(data_dir):
             after = await waiting
@@ -142,18 +143,18 @@ async def test_a_sidecar_that_comes_back_is_found_again(data_dir: Path) -> None:
 async def test_a_service_that_is_not_served(data_dir: Path) -> None:
     """An answer without details is an error all the same."""
     settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir)
-    async with running(settings, SystemClock()) as program, Client(program.addresses[0]) as client:
-        with pytest.raises(CallError) as caught:
+    async with running(settings, SystemClock()) as program, Connection(program.addresses[0]) as client:
+        with pytest.raises(CreditmeterError) as caught:
             await call(client.admin.ListPlans, admin_pb2.ListPlansRequest())
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNIMPLEMENTED, "")
+    assert (caught.value.code, caught.value.reason) == ("UNIMPLEMENTED", "")
 
 
 def test_details_that_cannot_be_read_are_left_out() -> None:
     """The code and the message still say what happened."""
     trailing = grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff\xff"))
     raised = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), trailing, details="broken")
-    error = CallError.of(raised)
-    assert (error.code, error.reason, error.message) == (grpc.StatusCode.INTERNAL, "", "broken")
+    error = error_of(raised)
+    assert (error.code, error.reason, error.message) == ("INTERNAL", "", "broken")
     assert str(error) == "INTERNAL: broken"
     assert not error.is_retryable
 
@@ -166,8 +167,8 @@ def test_waits_double_up_to_the_longest() -> None:
 
 
 def test_the_public_names() -> None:
-    """What workers may import; a change is a line in the changelog."""
-    assert sorted(creditmeter.client.__all__) == ["CallError", "Client", "FieldViolation", "Retry", "call"]
+    """What programs may import; a change is a line in the changelog."""
+    assert sorted(stubs.__all__) == ["Connection", "CreditmeterError", "FieldViolation", "Retry", "call"]
 
 
 async def test_an_attempt_lasts_as_much_longer_as_its_request_waits() -> None:
