@@ -208,7 +208,12 @@ class ReservationEnded(CreditmeterError):
 
 
 class ReservationCommitted(ReservationEnded):
-    """It was committed by another request."""
+    """It was committed by another request. `charge_ids` names its charges, where a job was charged already."""
+
+    @property
+    def charge_ids(self) -> tuple[str, ...]:
+        """The charges of the job. Empty where the sidecar refused."""
+        return tuple(filter(None, self.metadata.get("charge_ids", "").split(",")))
 
 
 class ReservationReleased(ReservationEnded):

@@ -18,7 +18,7 @@ from creditmeter.v1.admin_pb2_grpc import AdminServiceStub
 from creditmeter.v1.metering_pb2_grpc import MeteringServiceStub
 
 if TYPE_CHECKING:  # these classes are in the stubs' .pyi only
-    from typing import Self
+    from typing_extensions import Self
 
     from creditmeter.v1.account_pb2_grpc import AccountServiceAsyncStub
     from creditmeter.v1.admin_pb2_grpc import AdminServiceAsyncStub
