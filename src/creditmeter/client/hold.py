@@ -139,3 +139,8 @@ class Hold:
         was_cancelled = await self._holding.leave(failed=kind is not None)
         if was_cancelled and kind is None:
             raise asyncio.CancelledError
+
+    async def _interrupted(self) -> None:
+        """Give back what is held by now, for a caller who was interrupted while the block was entered."""
+        if self._holding.reservation is not None:
+            await self._holding.leave(failed=True)
