@@ -26,7 +26,7 @@ from creditmeter.client.known import as_partial, estimate
 from creditmeter.client.messages import decoded
 from creditmeter.client.request_ids import StepIds
 from creditmeter.client.retrying import Retry
-from creditmeter.client.session import Session, log, to_its_end
+from creditmeter.client.session import Session, insisting, log, to_its_end
 from creditmeter.client.values import Charge, Reservation, Usage
 from creditmeter.client.words import ReservationState
 from creditmeter.v1 import metering_pb2
@@ -128,26 +128,20 @@ class Holding:
         return self.reservation.reservation_id
 
     async def _reserved(self, session: Session) -> Reservation:
-        """What is reserved, as it stands now. What may be held although nobody hears of it is released in the background."""
+        """What is reserved, as it stands now. A task of its own asks for it, which a caller who is cancelled leaves behind: it
+        releases what may be held although nobody hears of it.
+        """
+        request = metering_pb2.ReserveRequest()
+        request.CopyFrom(self._request)
+        task = session.keep(_reserved_or_released(session, request, self._ids))
         try:
-            reply = (await session.send(metering_pb2.Mutation(reserve=self._request))).reserve
-            if not reply.replayed:
-                return decoded(Reservation, reply.reservation)
-            request = metering_pb2.GetReservationRequest(reservation_id=reply.reservation.reservation_id)
-            return decoded(Reservation, (await session.read(session.metering.GetReservation, request)).reservation)
-        except CreditmeterError as error:
-            if error.is_outcome_unknown:
-                self._give_up(session)
-            raise
+            await asyncio.wait({task})
         except BaseException:
-            self._give_up(session)
+            if not task.cancel() and not task.cancelled() and task.exception() is None:  # the answer came at this moment
+                await to_its_end(session.begin(lambda: _released_again(session, request, self._ids)))
+            session.given_up_by(request.request_id, task)
             raise
-
-    def _give_up(self, session: Session) -> None:
-        again, ids = metering_pb2.ReserveRequest(), self._ids
-        again.CopyFrom(self._request)
-        again.wait.CopyFrom(Duration())
-        session.give_up(again.request_id, lambda: _released_again(session, again, ids))
+        return task.result()
 
     async def _done(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
         async def alone() -> _Result:
@@ -219,10 +213,31 @@ class Holding:
             await self._commit(requests.commit(self._ids.of("commit"), self._reservation_id, cost))
 
 
-async def _released_again(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> None:
-    """Find out what a Reserve holds whose reply was lost, by repeating it, and release that."""
+async def _reserved_or_released(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> Reservation:
+    """The reservation as it stands now; if it is cancelled, what is held by then is released."""
     try:
-        held = (await session.send(metering_pb2.Mutation(reserve=request), BRIEF)).reserve.reservation
+        reply = (await session.send(metering_pb2.Mutation(reserve=request))).reserve
+        if not reply.replayed:
+            return decoded(Reservation, reply.reservation)
+        asked = metering_pb2.GetReservationRequest(reservation_id=reply.reservation.reservation_id)
+        return decoded(Reservation, (await session.read(session.metering.GetReservation, asked)).reservation)
+    except CreditmeterError as error:
+        if error.is_outcome_unknown:
+            task = session.begin(lambda: _released_again(session, request, ids))
+            session.given_up_by(request.request_id, task)
+        raise
+    except asyncio.CancelledError:
+        await insisting(lambda: _released_again(session, request, ids))
+        raise
+
+
+async def _released_again(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> None:
+    """Find out what a Reserve holds whose reply was lost, by repeating it without a wait, and release that."""
+    again = metering_pb2.ReserveRequest()
+    again.CopyFrom(request)
+    again.wait.CopyFrom(Duration())
+    try:
+        held = (await session.send(metering_pb2.Mutation(reserve=again), BRIEF)).reserve.reservation
         release = _release_request(ids, held.reservation_id, "the caller gave up while it was reserved")
         await session.send(metering_pb2.Mutation(release=release), BRIEF)
     except CreditmeterError as error:

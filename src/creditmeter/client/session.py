@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from creditmeter.client.errors import error_of
 from creditmeter.client.retrying import Retry, call, repeated
@@ -36,7 +36,7 @@ class Session:
         self._connection = Connection(address)
         self._transport: Transport = UnaryTransport(self._connection.metering)
         self._tasks: set[asyncio.Task[object]] = set()
-        self._givings_up: dict[str, asyncio.Task[None]] = {}
+        self._givings_up: dict[str, asyncio.Task[Any]] = {}
 
     @property
     def metering(self) -> "MeteringServiceAsyncStub":
@@ -80,15 +80,20 @@ class Session:
 
         A loop that ends cancels every task. Then the work is begun anew, so it must be safe to repeat.
         """
-        task = asyncio.create_task(_insisting(work))
+        return self.keep(insisting(work))
+
+    def keep(self, work: Coroutine[object, object, _Result]) -> "asyncio.Task[_Result]":
+        """Begin what `close` waits for."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def give_up(self, request_id: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Begin to release, in the background, what a request of this id may hold."""
-        task = self._givings_up[request_id] = self.begin(work)
-        task.add_done_callback(lambda _: self._givings_up.pop(request_id, None))
+    def given_up_by(self, request_id: str, task: "asyncio.Task[_Result]") -> None:
+        """Remember the task that releases what a request of this id may hold."""
+        if not task.done():
+            self._givings_up[request_id] = task
+            task.add_done_callback(lambda _: self._givings_up.pop(request_id, None))
 
     async def given_up(self, request_id: str) -> None:
         """Wait until what an earlier request of this id may hold is released."""
@@ -107,7 +112,8 @@ class Session:
             log.debug("a task of the client failed", exc_info=error)
 
 
-async def _insisting(work: Callable[[], Awaitable[_Result]]) -> _Result:
+async def insisting(work: Callable[[], Awaitable[_Result]]) -> _Result:
+    """The result of work that is begun again when its task is cancelled."""
     for _ in range(_MOST_CANCELLATIONS):
         try:
             return await work()
