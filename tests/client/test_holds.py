@@ -214,8 +214,10 @@ async def test_a_lost_reply_is_asked_for_again(meter: Client, proxy: Proxy) -> N
 
 
 @pytest.mark.parametrize("kept", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
-async def test_cancelled_while_it_is_committed(meter: Client, proxy: Proxy, kept: Treatment) -> None:
-    """The commit comes to its end before the block is left, however often it is cancelled."""
+async def test_cancelled_while_it_is_committed(
+    meter: Client, proxy: Proxy, kept: Treatment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The commit comes to its end before the block is left, however often it is cancelled, and nothing else is tried."""
     proxy.next("Commit", kept)
 
     async def work() -> None:
@@ -231,6 +233,7 @@ async def test_cancelled_while_it_is_committed(meter: Client, proxy: Proxy, kept
     proxy.go_on.set()
     await cancelled(task)
     assert "Release" not in proxy.calls
+    assert not [each for each in caplog.records if each.name == "creditmeter.client"]
     await assert_charged(meter, 3 * CREDIT)
 
 

@@ -1,5 +1,6 @@
 """Request ids that are made from a job's: a job that is run again goes on where it was."""
 
+import asyncio
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from creditmeter.client import Client, RequestIdReused, ReservationCommitted, ReservationReleased, SyncClient
 from creditmeter.client.request_ids import StepIds, random_id, request_id_of
 from tests.client.conftest import ACCOUNT, CREDIT
-from tests.client.proxy import Proxy
+from tests.client.proxy import Proxy, Treatment
 
 
 def test_the_ids() -> None:
@@ -54,6 +55,24 @@ async def test_a_job_that_was_released(meter: Client, proxy: Proxy, monkeypatch:
         async with meter.hold(ACCOUNT, amount_microcredits=CREDIT, job_id="job1"):
             raise AssertionError
     assert proxy.calls.count("Release") == 3
+
+
+async def test_a_job_that_is_run_again_while_it_is_given_up(meter: Client, proxy: Proxy) -> None:
+    """It waits until the hold of the cancelled run is released, and gets another."""
+    proxy.next("Reserve", Treatment.KEEP_REPLY)
+    proxy.next("Release", Treatment.KEEP_REQUEST)
+    first = asyncio.create_task(meter.hold(ACCOUNT, amount_microcredits=CREDIT, job_id="job1").__aenter__())
+    await proxy.kept.get()
+    first.cancel()
+    assert await proxy.kept.get() == "Release"
+    second = asyncio.create_task(meter.hold(ACCOUNT, amount_microcredits=CREDIT, job_id="job1").__aenter__())
+    await meter.balance(ACCOUNT)  # what was sent before it has arrived
+    before = proxy.calls.count("Reserve")
+    proxy.go_on.set()
+    hold = await second
+    assert (before, hold.reservation.held_microcredits) == (2, CREDIT)
+    assert (await meter.balance(ACCOUNT)).held_microcredits == CREDIT
+    await hold.commit(amount_microcredits=CREDIT)
 
 
 async def test_a_job_that_changed(meter: Client) -> None:

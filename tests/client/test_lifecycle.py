@@ -110,6 +110,28 @@ async def test_a_loop_that_ends_cancels_no_commit(proxy: Proxy) -> None:
     assert (balance.held_microcredits, balance.available_microcredits) == (0, 99 * CREDIT)
 
 
+async def test_a_loop_that_ends_while_it_is_committed(proxy: Proxy) -> None:
+    """The task of the commit is cancelled, too, and sends it again before the loop is closed."""
+    client = Client(proxy.address, retry=QUICK)
+    proxy.next("Commit", Treatment.KEEP_REQUEST)
+
+    async def worker() -> None:
+        async with client.hold(ACCOUNT, amount_microcredits=5 * CREDIT) as hold:
+            await hold.commit(amount_microcredits=CREDIT)
+
+    async def main() -> None:
+        task = asyncio.create_task(worker())
+        while "Commit" not in proxy.calls:
+            await asyncio.sleep(0.01)
+        assert not task.done()
+
+    await asyncio.to_thread(asyncio.run, main())
+    assert proxy.calls.count("Commit") == 2
+    async with Client(proxy.address) as meter:
+        balance = await meter.balance(ACCOUNT)
+    assert (balance.held_microcredits, balance.available_microcredits) == (0, 99 * CREDIT)
+
+
 async def test_a_loop_that_ends_while_it_is_reserved(proxy: Proxy) -> None:
     """What may be held is released before the loop is closed."""
     client = Client(proxy.address, retry=QUICK)
