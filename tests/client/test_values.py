@@ -5,7 +5,7 @@ import dataclasses
 import json
 import pickle
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -110,4 +110,10 @@ def test_spans_and_moments() -> None:
     assert timestamp(None) is None
     with pytest.raises(ValueError, match="no time zone"):
         timestamp(datetime(2026, 11, 24))  # noqa: DTZ001 - is refused
-    assert credits_of(1) == Decimal("0.000001")
+
+
+def test_credits_are_exact() -> None:
+    """And written without zeros at the end, whatever precision a program computes with."""
+    with localcontext(prec=3):
+        texts = [str(credits_of(each)) for each in (1, 1_500_000, 6_000_000, -(10**15), 999_999_999_999_999)]
+    assert texts == ["0.000001", "1.5", "6", "-1000000000", "999999999.999999"]

@@ -7,7 +7,7 @@ whole microcredits, of which 1,000,000 are a credit; beside the main one stands 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NoReturn, TypeVar
 
 from creditmeter.client.words import (
@@ -21,6 +21,8 @@ from creditmeter.client.words import (
 )
 
 _Value = TypeVar("_Value")
+
+_EXACT = Context(prec=40)
 
 
 class FrozenDict(dict[str, _Value]):
@@ -40,8 +42,8 @@ def _none() -> FrozenDict[Any]:
 
 
 def credits_of(microcredits: int) -> Decimal:
-    """An amount in credits, exactly."""
-    return Decimal(microcredits).scaleb(-6)
+    """An amount in credits, exactly, whatever the context of decimals is."""
+    return _EXACT.divide(Decimal(microcredits), Decimal(1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
