@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from creditmeter.client.errors import DETAILS_KEY
 
 
 class Treatment(Enum):
@@ -19,6 +25,7 @@ class Treatment(Enum):
     LOSE_REPLY = auto()
     KEEP_REQUEST = auto()
     KEEP_REPLY = auto()
+    OVERLOADED = auto()
 
 
 class Proxy:
@@ -54,6 +61,8 @@ class Proxy:
         treatment = self._coming[method].popleft() if self._coming[method] else Treatment.PASS
         if treatment is Treatment.LOSE_REQUEST:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
+        if treatment is Treatment.OVERLOADED:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", ((DETAILS_KEY, _overloaded()),))
         if treatment is Treatment.KEEP_REQUEST:
             await self._keep(method)
         try:
@@ -70,6 +79,14 @@ class Proxy:
     async def _keep(self, method: str) -> None:
         self.kept.put_nowait(method)
         await self.go_on.wait()
+
+
+def _overloaded() -> bytes:
+    info, retry = AnyMessage(), AnyMessage()
+    info.Pack(ErrorInfo(reason="OVERLOADED", domain="creditmeter"))
+    retry.Pack(RetryInfo(retry_delay=Duration(nanos=1_000_000)))
+    serialized: bytes = Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], details=[info, retry]).SerializeToString()
+    return serialized
 
 
 class _Handler(grpc.GenericRpcHandler):

@@ -65,10 +65,11 @@ async def test_it_prints_what_it_shows(sidecar: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_mypy_finds_nothing_in_it(tmp_path: Path) -> None:
-    """With --strict, as one program, and so a worker that is written like it."""
+    """With --strict, as one program; nor in README's worker."""
     file = tmp_path / "program.py"
     file.write_text("\n".join(program()), encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(REPOSITORY / "pyproject.toml"), str(file)]
+    files = [str(file), "docs/examples/python/worker.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "pyproject.toml", *files]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert checked.returncode == 0, checked.stdout
 

@@ -19,6 +19,9 @@ from google.rpc.status_pb2 import Status
 DETAILS_KEY = "grpc-status-details-bin"
 _NANOSECONDS = 1_000_000_000
 _LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"})
+_AT_THE_DOOR = frozenset({"FENCED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+"""Beside what may be tried again: refusals of a sidecar that did not look whether it knows the request."""
+
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
@@ -53,6 +56,8 @@ class CreditmeterError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.problem = problem
+        self.was_unanswered = False
+        """Whether an earlier attempt of the same request had no answer."""
 
     def __str__(self) -> str:
         return f"{self.reason or self.code}: {self.message}"
@@ -96,8 +101,12 @@ class CreditmeterError(Exception):
 
     @property
     def is_outcome_unknown(self) -> bool:
-        """Whether the call may have taken effect. A refusal changed nothing."""
-        return self.reason in {"STORAGE_UNAVAILABLE", "INTERNAL"} or (not self.reason and self.code in _LOST)
+        """Whether the call may have taken effect. A refusal changed nothing; but if an earlier attempt had no answer, a refusal
+        at the door says nothing of that.
+        """
+        if self.reason in {"STORAGE_UNAVAILABLE", "INTERNAL"} or (not self.reason and self.code in _LOST):
+            return True
+        return self.was_unanswered and (self.is_retryable or self.reason in _AT_THE_DOOR)
 
     def _amount(self, name: str) -> int:
         text = self.metadata.get(name, "")

@@ -62,7 +62,7 @@ async def repeated(attempt: Callable[[float], Awaitable[_Reply]], request: "Mess
     """
     give_up_at = time.monotonic() + retry.total
     delays = retry.delays()
-    timeout = retry.attempt + _wait(request)
+    timeout, was_unanswered = retry.attempt + _wait(request), False
     while True:
         try:
             return await attempt(timeout)
@@ -71,6 +71,8 @@ async def repeated(attempt: Callable[[float], Awaitable[_Reply]], request: "Mess
             error.__cause__ = raised
         except CreditmeterError as raised:
             error = raised
+        error.was_unanswered = was_unanswered
+        was_unanswered = error.is_outcome_unknown
         wait = max(next(delays), error.retry_delay or 0)
         if not error.is_retryable or time.monotonic() + wait > give_up_at:
             raise error

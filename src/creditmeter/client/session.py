@@ -31,10 +31,10 @@ _MOST_CANCELLATIONS = 3
 class Session:
     """A client's connection in the running loop."""
 
-    def __init__(self, address: str, retry: Retry) -> None:
+    def __init__(self, address: str, retry: Retry, transport_on: Callable[[Connection], Transport] = UnaryTransport.on) -> None:
         self.retry = retry
         self._connection = Connection(address)
-        self._transport: Transport = UnaryTransport(self._connection.metering)
+        self._transport = transport_on(self._connection)
         self._tasks: set[asyncio.Task[object]] = set()
         self._givings_up: dict[str, asyncio.Task[Any]] = {}
 

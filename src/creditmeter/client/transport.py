@@ -5,6 +5,7 @@ Building requests, repeating them, and reading errors and replies is the same ho
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from creditmeter.client.stubs import Connection
 from creditmeter.v1 import metering_pb2
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ class Transport(Protocol):
 
 class UnaryTransport:
     """Each mutation is a call of its own."""
+
+    @classmethod
+    def on(cls, connection: Connection) -> "UnaryTransport":
+        """Over this connection."""
+        return cls(connection.metering)
 
     def __init__(self, metering: "MeteringServiceAsyncStub") -> None:
         self._methods: dict[str, Any] = {
