@@ -1,65 +1,29 @@
-"""What becomes of a hold, however its block is left: each row of the table in `ending.py`, with replies that are lost."""
+"""What becomes of a hold, however its block is left: each row of the table in `ending.py`."""
 
 # ruff: noqa: PT012 - a block that is left by an exception is what is tested
 
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import shutil
+from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
 from creditmeter.client import (
     Client,
-    HistoryEntry,
-    HistoryType,
     InsufficientCredits,
+    ReservationCommitted,
     ReservationReleased,
-    Unreachable,
+    Retry,
     Usage,
     UsageSource,
 )
 from creditmeter.client.ending import Ending, Outcome, ending
-from creditmeter.client.hold import Hold
-from tests.client.conftest import ACCOUNT, CREDIT
+from tests.client.conftest import ACCOUNT, CREDIT, give, sidecar
+from tests.client.holds import PARTIAL, ProviderError, assert_charged, assert_nothing_charged, charges, text_hold
 from tests.client.proxy import Proxy, Treatment
-
-PARTIAL = Usage(input_tokens=10_000, output_tokens=100)
-
-
-class ProviderError(Exception):
-    """The provider's call failed."""
-
-
-def text_hold(meter: Client, **terms: str) -> Hold:
-    """A hold of 5 credits."""
-    return meter.hold(ACCOUNT, model="gpt-4o", input_tokens=10_000, max_output_tokens=2_000, **terms)  # type: ignore[arg-type]  # names
-
-
-async def charges(meter: Client) -> list[HistoryEntry]:
-    """What was charged to the account, once nothing is held and all is posted."""
-    while (balance := await meter.balance(ACCOUNT)).unposted_microcredits:
-        await asyncio.sleep(0.01)
-    assert balance.held_microcredits == 0
-    return [each async for each in meter.history(ACCOUNT, types=[HistoryType.CHARGED])]
-
-
-async def assert_nothing_charged(meter: Client) -> None:
-    """The account has all of its credit."""
-    assert await charges(meter) == []
-    assert (await meter.balance(ACCOUNT)).available_microcredits == 100 * CREDIT
-
-
-async def assert_charged(meter: Client, microcredits: int) -> None:
-    """One charge of so much, and nothing is held."""
-    assert [-each.amount_microcredits for each in await charges(meter)] == [microcredits]
-
-
-async def cancelled(task: "asyncio.Task[None]") -> None:
-    """Cancel a task, and wait until it has ended, as cancelled."""
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 def test_every_case_has_one_ending() -> None:
@@ -175,201 +139,6 @@ async def test_what_is_left_of_a_hold_in_steps(meter: Client) -> None:
     await assert_charged(meter, 3 * CREDIT)
 
 
-@pytest.mark.parametrize("treatment", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
-async def test_cancelled_while_it_is_reserved(meter: Client, proxy: Proxy, treatment: Treatment) -> None:
-    """Whether or not the sidecar has heard of it: what it holds is released in the background, and closing waits for that."""
-    proxy.next("Reserve", treatment)
-
-    async def work() -> None:
-        async with text_hold(meter):
-            raise AssertionError
-
-    task = asyncio.create_task(work())
-    await proxy.kept.get()
-    await cancelled(task)
-    await meter.close()
-    await assert_nothing_charged(meter)
-
-
-async def test_reserved_with_every_reply_lost(meter: Client, proxy: Proxy) -> None:
-    """The outcome is unknown: the error says so, and what is held is released in the background."""
-    proxy.next("Reserve", *[Treatment.LOSE_REPLY] * 1_000)
-    with pytest.raises(Unreachable):
-        async with text_hold(meter):
-            raise AssertionError
-    assert (await meter.balance(ACCOUNT)).held_microcredits == 5 * CREDIT
-    proxy.forget()
-    await meter.close()
-    await assert_nothing_charged(meter)
-
-
-async def test_a_lost_reply_is_asked_for_again(meter: Client, proxy: Proxy) -> None:
-    """With the same request id: it is reserved and charged once."""
-    for method in ("Reserve", "Commit"):
-        proxy.next(method, Treatment.LOSE_REPLY, Treatment.LOSE_REQUEST)
-    async with text_hold(meter) as hold:
-        await hold.commit(PARTIAL)
-    assert proxy.calls.count("Reserve") == proxy.calls.count("Commit") == 3
-    await assert_charged(meter, 3 * CREDIT)
-
-
-@pytest.mark.parametrize("kept", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
-async def test_cancelled_while_it_is_committed(
-    meter: Client, proxy: Proxy, kept: Treatment, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The commit comes to its end before the block is left, however often it is cancelled, and nothing else is tried."""
-    proxy.next("Commit", kept)
-
-    async def work() -> None:
-        async with text_hold(meter) as hold:
-            await hold.commit(PARTIAL)
-
-    task = asyncio.create_task(work())
-    await proxy.kept.get()
-    for _ in range(3):
-        task.cancel()
-        await asyncio.sleep(0)
-        assert not task.done()
-    proxy.go_on.set()
-    await cancelled(task)
-    assert "Release" not in proxy.calls
-    assert not [each for each in caplog.records if each.name == "creditmeter.client"]
-    await assert_charged(meter, 3 * CREDIT)
-
-
-async def test_a_commit_that_is_waited_for_in_vain(meter: Client, proxy: Proxy) -> None:
-    """Who stops waiting for it goes on with the block, which is left when the commit has ended."""
-    proxy.next("Commit", Treatment.KEEP_REPLY)
-    async with text_hold(meter) as hold:
-        waiting = asyncio.create_task(hold.commit(PARTIAL))
-        await proxy.kept.get()
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        proxy.go_on.set()
-    await assert_charged(meter, 3 * CREDIT)
-
-
-async def _reporting(hold: Hold) -> None:
-    hold.report(PARTIAL)
-
-
-async def _dispatching(hold: Hold) -> None:
-    hold.dispatched()
-
-
-async def _nothing(_: Hold) -> None:
-    """Before dispatch."""
-
-
-@pytest.mark.parametrize(
-    ("before", "method", "charged"),
-    [(_nothing, "Release", []), (_dispatching, "Commit", [3 * CREDIT]), (_reporting, "Commit", [3 * CREDIT])],
-    ids=["before dispatch", "nothing known", "something known"],
-)
-@pytest.mark.parametrize("kept", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
-async def test_cancelled_in_the_block_and_again_in_its_end(
-    meter: Client,
-    proxy: Proxy,
-    before: Callable[[Hold], Awaitable[None]],
-    method: str,
-    charged: list[int],
-    kept: Treatment,
-) -> None:
-    """What is done with the hold is done, although the task is cancelled while it is."""
-    proxy.next(method, kept)
-    reached = asyncio.Event()
-
-    async def work() -> None:
-        async with text_hold(meter) as hold:
-            await before(hold)
-            reached.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(work())
-    await reached.wait()
-    task.cancel()
-    await proxy.kept.get()
-    task.cancel()
-    await asyncio.sleep(0)
-    proxy.go_on.set()
-    await cancelled(task)
-    assert [-each.amount_microcredits for each in await charges(meter)] == charged
-
-
-async def test_cancelled_while_it_is_released_at_its_end(meter: Client, proxy: Proxy) -> None:
-    """A block that ends well is cancelled in its last step: the cancellation is passed on, after the release."""
-    proxy.next("Release", Treatment.KEEP_REQUEST)
-
-    async def work() -> None:
-        async with text_hold(meter):
-            pass
-
-    task = asyncio.create_task(work())
-    await proxy.kept.get()
-    task.cancel()
-    proxy.go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await assert_nothing_charged(meter)
-
-
-async def test_cancelled_while_it_is_extended(meter: Client, proxy: Proxy) -> None:
-    """The hold is released, whether or not it was raised."""
-    proxy.next("Extend", Treatment.KEEP_REPLY)
-
-    async def work() -> None:
-        async with text_hold(meter) as hold:
-            await hold.extend(max_output_tokens=4_000)
-
-    task = asyncio.create_task(work())
-    await proxy.kept.get()
-    await cancelled(task)
-    await assert_nothing_charged(meter)
-
-
-@pytest.mark.parametrize("treatment", [Treatment.LOSE_REPLY, Treatment.LOSE_REQUEST])
-async def test_a_commit_whose_outcome_is_unknown_is_never_released(
-    meter: Client, proxy: Proxy, treatment: Treatment, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The error is raised, the same commit is sent once more at the end of the block, and no release."""
-    proxy.next("Commit", *[treatment] * 1_000)
-    with pytest.raises(Unreachable):
-        async with text_hold(meter) as hold:
-            await hold.commit(PARTIAL)
-    assert "Release" not in proxy.calls
-    assert "send the same commit again" in caplog.text
-    proxy.forget()
-    took_effect = treatment is Treatment.LOSE_REPLY
-    assert (await meter.balance(ACCOUNT)).held_microcredits == (0 if took_effect else 5 * CREDIT)
-
-
-async def test_a_commit_that_is_sent_again_at_the_end(meter: Client, proxy: Proxy) -> None:
-    """If the sidecar answers by then, it is charged once, and the error is passed on all the same."""
-    proxy.next("Commit", *[Treatment.LOSE_REPLY] * 1_000)
-    with pytest.raises(Unreachable):
-        async with text_hold(meter) as hold:
-            try:
-                await hold.commit(PARTIAL)
-            finally:
-                proxy.forget()
-    await assert_charged(meter, 3 * CREDIT)
-    assert len(hold.reservation.charge_ids) == 1
-
-
-async def test_a_step_whose_outcome_is_unknown(meter: Client, proxy: Proxy) -> None:
-    """A commit in steps that is repeated by hand has the same id, so it is charged once."""
-    proxy.next("Commit", *[Treatment.LOSE_REPLY] * 1_000)
-    async with text_hold(meter) as hold:
-        with pytest.raises(Unreachable):
-            await hold.commit(PARTIAL, keep_open=True)
-        proxy.forget()
-        first = await hold.commit(PARTIAL, keep_open=True)
-        second = await hold.commit(PARTIAL, keep_open=True)
-    assert first.charge_id != second.charge_id
-    assert len(await charges(meter)) == 2
-
-
 async def test_a_failed_ending_does_not_hide_the_exception(
     meter: Client, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -409,3 +178,55 @@ async def test_a_refused_hold_leaves_nothing(meter: Client, proxy: Proxy) -> Non
             raise AssertionError
     await meter.close()
     assert proxy.calls == ["Reserve"]
+
+
+async def test_an_extend_that_is_refused(meter: Client) -> None:
+    """The old hold stands, and another extend is another request."""
+    async with text_hold(meter) as hold:
+        with pytest.raises(InsufficientCredits):
+            await hold.extend(amount_microcredits=101 * CREDIT)
+        assert hold.reservation.held_microcredits == 5 * CREDIT
+        assert (await hold.extend(amount_microcredits=6 * CREDIT)).held_microcredits == 6 * CREDIT
+
+
+async def test_a_hold_that_was_committed_elsewhere(meter: Client) -> None:
+    """A release says so, and the charge stands."""
+    with pytest.raises(ReservationCommitted):
+        async with text_hold(meter, job_id="job1") as hold:
+            async with text_hold(meter, job_id="job1") as same:
+                await same.commit(PARTIAL)
+            await hold.release("too late")
+    await assert_charged(meter, 3 * CREDIT)
+
+
+async def test_a_block_that_outlives_its_hold(meter: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is left to release when it is left, which is nothing to warn of."""
+    async with text_hold(meter, ttl=1):  # type: ignore[arg-type]  # a second
+        while (await meter.balance(ACCOUNT)).held_microcredits:
+            await asyncio.sleep(0.05)
+    assert not [each for each in caplog.records if each.name == "creditmeter.client"]
+    await assert_nothing_charged(meter)
+
+
+async def test_an_estimate_that_breaks_off_stays_one(meter: Client) -> None:
+    """What a worker counts by itself is no report of the provider's."""
+    with pytest.raises(ProviderError):
+        async with text_hold(meter) as hold:
+            hold.report(Usage(input_tokens=10_000, output_tokens=80, source=UsageSource.ESTIMATED))
+            raise ProviderError
+    charge = await meter.settled(hold.reservation.charge_ids[0])
+    assert charge.usage is not None
+    assert (charge.usage.output_tokens, charge.usage.source) == (80, UsageSource.ESTIMATED)
+
+
+async def test_a_sidecar_that_restarts_during_a_call(data_dir: Path, migrated_file: Path) -> None:
+    """The hold outlives it, and the commit waits until it is back."""
+    shutil.copyfile(migrated_file, data_dir / "central.db")
+    async with Client(f"unix:{data_dir}/creditmeter.sock", retry=Retry(total=60)) as meter:
+        async with sidecar(data_dir) as address:
+            await give(address, ACCOUNT, 100 * CREDIT)
+            hold = await text_hold(meter).__aenter__()
+        commit = asyncio.create_task(hold.commit(PARTIAL))
+        async with sidecar(data_dir):
+            assert (await commit).cost_microcredits == 3 * CREDIT
+            await assert_charged(meter, 3 * CREDIT)

@@ -144,6 +144,28 @@ async def test_many_threads(address: str) -> None:
     await blocking(meter.close)
 
 
+async def test_a_hold_is_interrupted_as_it_is_entered(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the very moment in which it is held: it is released."""
+
+    def work() -> None:
+        meter = SyncClient(address)
+        hold, run = meter.hold(ACCOUNT, amount_microcredits=CREDIT), meter._thread.run
+
+        def interrupted(work: Any) -> None:
+            run(work)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(meter._thread, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hold.__enter__()
+        monkeypatch.undo()
+        meter.close()
+        assert meter.balance(ACCOUNT).held_microcredits == 0
+        meter.close()
+
+    await blocking(work)
+
+
 async def interrupt(proxy: Proxy, block: str) -> None:
     """Run a program with this block, interrupt it where the proxy keeps a message, and let that go on."""
     command = [sys.executable, "-c", PROGRAM.format(block=block), proxy.address]
