@@ -5,7 +5,7 @@ RUN python -m venv /opt/creditmeter
 COPY constraints.txt pyproject.toml LICENSE README.md ./
 COPY proto ./proto
 COPY src ./src
-RUN /opt/creditmeter/bin/pip install --no-cache-dir --constraint constraints.txt .
+RUN /opt/creditmeter/bin/pip install --no-cache-dir --constraint constraints.txt '.[server]'
 
 FROM python:3.11-slim
 RUN groupadd --gid 10001 creditmeter \

@@ -19,7 +19,7 @@ find_python() {
             return
         fi
     done
-    say "creditmeter needs Python 3.11 or newer; ${usual[0]} is $("${usual[0]}" -V 2>/dev/null || echo missing)." \
+    say "creditmeter's sidecar needs Python 3.11 or newer; ${usual[0]} is $("${usual[0]}" -V 2>/dev/null || echo missing)." \
         "Set PYTHON to a newer one."
     return 1
 }
@@ -57,10 +57,9 @@ is_installed() {
     return 1
 }
 
-# ensure_environment [EXTRA]: .venv exists and holds this checkout, with the named extra ("dev") or with none.
+# ensure_environment EXTRA: .venv exists and holds this checkout, with what the sidecar needs ("server") or with the tools too ("dev").
 ensure_environment() {
-    local extra="${1:-none}" target="$REPO"
-    [[ "$extra" == none ]] || target="${REPO}[$extra]"
+    local extra="$1"
     (
         # Two runs at once must not install over each other; where there is no flock, run one at a time.
         exec 9>"$VENV.lock"
@@ -69,7 +68,7 @@ ensure_environment() {
         is_installed "$extra" && exit 0
         say "installing into .venv (extra: $extra)"
         "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --constraint "$REPO/constraints.txt" --editable "$target" || exit 1
+            --constraint "$REPO/constraints.txt" --editable "${REPO}[$extra]" || exit 1
         fingerprint >"$VENV/installed-$extra"
     )
 }

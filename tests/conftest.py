@@ -1,14 +1,15 @@
 """What all tests share: the outside programs they run against, and how loudly a missing one is told.
 
 A test that needs PostgreSQL or a gRPC client from outside asks for a fixture of this file. Where the program cannot be
-had the test is skipped, and the run's summary says so in capitals. TESTS_REQUIRE_POSTGRES=1 and
-TESTS_REQUIRE_CLIENTS=1 turn such a skip into a failure.
+had the test is skipped, and the run's summary says so in capitals. TESTS_REQUIRE_POSTGRES=1, TESTS_REQUIRE_CLIENTS=1,
+TESTS_REQUIRE_INDEX=1 (for packages) and TESTS_REQUIRE_PYTHON_3_10=1 turn such a skip into a failure.
 """
 
 import asyncio
 import gc
 import os
 import shutil
+import subprocess
 import sys
 import zlib
 from collections import Counter
@@ -32,6 +33,7 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
     other,
     short_path,
 )
+from tests.packages import CONSTRAINTS, pip
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 TURNS = ("sqlite", "sqlite", "postgresql")
@@ -90,6 +92,24 @@ def go() -> Path:
 def node() -> Path:
     """The path of Node, which npm is beside."""
     return _client("node")
+
+
+@pytest.fixture(scope="session")
+def package_index(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An index that pip can install from, as it is configured."""
+    asked = ("download", "--no-deps", "--retries=1", "--timeout=15", "--constraint", CONSTRAINTS, "protobuf")
+    if pip(*asked, "--dest", tmp_path_factory.mktemp("index")).returncode != 0:
+        raise _missing("an index of packages (`pip download protobuf` fails)", "TESTS_REQUIRE_INDEX")
+
+
+@pytest.fixture(scope="session")
+def python_3_10() -> Path:
+    """The path of Python 3.10, the oldest one for the client."""
+    versions = (Path.home() / ".pyenv" / "versions").glob("3.10.*")
+    for found in (shutil.which("python3.10"), *(version / "bin" / "python" for version in versions)):
+        if found and subprocess.run([found, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+            return Path(found)
+    raise _missing("Python 3.10, so the client was not run on it", "TESTS_REQUIRE_PYTHON_3_10")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.checkout import copy_files
 from tests.docs.pages import REPOSITORY, page
+from tests.packages import build_wheel
 
 CONTRACT = sorted(path.relative_to(REPOSITORY / "proto") for path in (REPOSITORY / "proto").rglob("*.proto"))
 
@@ -34,13 +34,7 @@ def test_readme_shows_the_programs_that_run(program: str, language: str) -> None
 
 def test_the_wheel_ships_the_contract(tmp_path: Path) -> None:
     """Every .proto file, as it is in proto/; and with what the package depends on they compile."""
-    source, built = tmp_path / "source", tmp_path / "built"
-    copy_files(source)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", built, source], check=True
-    )
-    (wheel,) = built.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(build_wheel(tmp_path)) as archive:
         archive.extractall(tmp_path / "installed")
     shipped = tmp_path / "installed" / "creditmeter" / "proto"
     assert sorted(path.relative_to(shipped) for path in shipped.rglob("*.proto")) == CONTRACT

@@ -44,6 +44,12 @@ def test_files_are_on_the_volume_and_the_port_is_the_exposed_one(image: dict[str
     assert set(image) == {"CREDITMETER_DATA_DIR", "CREDITMETER_LISTEN"}
 
 
+def test_the_image_has_the_sidecar() -> None:
+    """Not the client alone, and at the versions that the tests run with."""
+    (installing,) = [each for each in instructions("RUN") if "pip install" in each]
+    assert installing.endswith(" install --no-cache-dir --constraint constraints.txt '.[server]'")
+
+
 def test_what_the_container_runs_is_understood(image: dict[str, str]) -> None:
     """The command with the options that it has, by the check of settings."""
     assert json.loads(*instructions("ENTRYPOINT")) == ["creditmeter"]

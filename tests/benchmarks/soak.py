@@ -111,7 +111,7 @@ class Served:
 
     def __init__(self, data_dir: Path, central: str) -> None:
         began = time.monotonic()
-        command = [sys.executable, "-m", "creditmeter.cli.main", "serve", "--listen", "127.0.0.1:0", "--log-level", "error"]
+        command = [sys.executable, "-m", "creditmeter", "serve", "--listen", "127.0.0.1:0", "--log-level", "error"]
         command += ["--data-dir", str(data_dir), "--central", central]
         self._process = subprocess.Popen(command, cwd=ROOT, env=installed(data_dir), stdout=subprocess.PIPE)
         assert self._process.stdout is not None

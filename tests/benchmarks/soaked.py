@@ -51,7 +51,7 @@ class Callers:
         """Reserve and commit."""
         reservation_id = await self.hold()
         usage = Usage("text", "anthropic", MODEL, input_tokens=1_200, output_tokens=350)
-        done = await self._meter.commit(Commit(self._request(), reservation_id, usage))
+        done = await self._meter.answer(Commit(self._request(), reservation_id, usage))
         assert isinstance(done, Done), done
 
     async def hold(self) -> ReservationId:
@@ -59,7 +59,7 @@ class Callers:
         request_id = self._request()
         work = Work("text", "anthropic", MODEL, input_tokens=1_200, max_output_tokens=1_000)
         account_id = self._accounts[self._count % len(self._accounts)]
-        done = await self._meter.reserve(Reserve(request_id, account_id, work, labels={"feature": "chat"}))
+        done = await self._meter.answer(Reserve(request_id, account_id, work, labels={"feature": "chat"}))
         assert isinstance(done, Done), done
         assert done.reply.reservation is not None
         return done.reply.reservation.reservation_id

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.cli.forking import ForkedCommand
 
-COMMAND = (sys.executable, "-m", "creditmeter.cli.main")
+COMMAND = (sys.executable, "-m", "creditmeter")
 STOP_SECONDS = 60
 
 

@@ -1,37 +1,28 @@
-"""The client on another way to the sidecar, where a refusal is a result and not a failed call."""
+"""The client on another way to the sidecar, where a refusal is a result and not a failed call; and what is repeated on each."""
 
 import asyncio
 
-import grpc
 import pytest
-from google.rpc.status_pb2 import Status
 
 from creditmeter.client import Client, CreditmeterError, InsufficientCredits, Overloaded, Unreachable
-from creditmeter.client.errors import DETAILS_KEY
 from creditmeter.client.retrying import NO_RETRY
 from creditmeter.client.session import Session
 from creditmeter.client.stubs import Connection
-from creditmeter.client.transport import UnaryTransport
 from creditmeter.v1 import metering_pb2
 from tests.client.conftest import ACCOUNT, CREDIT, QUICK
 from tests.client.proxy import Proxy, Treatment
 
 
-class ResultTransport:
-    """Gives a refusal back as a result, as Batch and Pipeline do."""
+class BatchTransport:
+    """Sends each mutation as a Batch of one. A refusal is a result."""
 
     def __init__(self, connection: Connection) -> None:
-        self._unary = UnaryTransport.on(connection)
+        self._metering = connection.metering
 
     async def send(self, mutation: metering_pb2.Mutation, timeout: float) -> metering_pb2.MutationResult:  # noqa: ASYNC109
         """As `Transport` says."""
-        try:
-            return await self._unary.send(mutation, timeout)
-        except grpc.aio.AioRpcError as error:
-            details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
-            if not isinstance(details, bytes):
-                raise
-            return metering_pb2.MutationResult(error=Status.FromString(details))
+        reply = await self._metering.Batch(metering_pb2.BatchRequest(mutations=[mutation]), timeout=timeout)
+        return reply.results[0]
 
 
 def reserve(microcredits: int) -> metering_pb2.Mutation:
@@ -42,11 +33,11 @@ def reserve(microcredits: int) -> metering_pb2.Mutation:
 
 async def test_a_refusal_that_is_a_result(proxy: Proxy) -> None:
     """It is the same error, and what is lost is repeated in the same way."""
-    session = Session(proxy.address, QUICK, ResultTransport)
+    session = Session(proxy.address, QUICK, BatchTransport)
     with pytest.raises(InsufficientCredits) as caught:
         await session.send(reserve(101 * CREDIT))
     assert caught.value.required_microcredits == 101 * CREDIT
-    proxy.next("Reserve", Treatment.LOSE_REPLY, Treatment.OVERLOADED)
+    proxy.next("Batch", Treatment.LOSE_REPLY, Treatment.OVERLOADED)
     assert (await session.send(reserve(CREDIT))).reserve.replayed
     await session.close()
 

@@ -26,7 +26,7 @@ from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.credit.leases import Lease
 from creditmeter.core.credit.messages import Answer, BalanceSummary, Bucket, LeaseTerms
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Receipt, RefundCharge, Release, Reserve
-from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.reservations import MeteredCall, Reservation, ReservationState
 from creditmeter.core.credit.schedule import CalendarChange
 from creditmeter.core.ids import (
     AccountId,
@@ -183,6 +183,7 @@ HELD = Reservation(
     max_output_tokens=12,
     ended_at=at(10),
     release_reason="not needed",
+    metered=MeteredCall(USAGE),
 )
 AGREED = Account(
     account_id=AccountId("acme"),
@@ -296,7 +297,9 @@ def _kind(kinds: Kinds[Any], name: str, value: Any) -> Example:
     return Example(value, kinds._forms[name]._stored, kinds.encode, lambda body: kinds.decode(name, body))
 
 
-RESERVE = Reserve(RequestId("r-1"), AccountId("acme"), WORK, mc(111), Span(112), allow_partial=True, labels=LABELLED)
+RESERVE = Reserve(
+    RequestId("r-1"), AccountId("acme"), WORK, mc(111), Span(112), allow_partial=True, labels=LABELLED, is_metered=True
+)
 CHANGED = Change(
     AccountId("acme"),
     reservations=(HELD,),

@@ -27,7 +27,7 @@ from creditmeter.forms.charges import CHARGE
 from creditmeter.forms.labels import LABELS
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST
 from creditmeter.forms.reservations import RESERVATION
-from tests.forms.examples import ANSWERED, CHARGED, EXAMPLES, HELD, WORK, Example
+from tests.forms.examples import ANSWERED, CHARGED, EXAMPLES, HELD, RESERVE, WORK, Example
 
 PARTS = "creditmeter.forms.posted_charges"
 """The module of forms that have a part of what another one has."""
@@ -277,6 +277,14 @@ def test_kinds_have_stored_names(kinds: Kinds[Any], names: str) -> None:
 def test_an_account_of_an_older_body_has_defaults() -> None:
     """What was added to form 1 later."""
     assert ACCOUNT.decode(b'{"account_id":"a","created_at":1}') == Account(AccountId("a"), Instant(1))
+
+
+def test_no_stream_meters_the_call_of_an_older_body() -> None:
+    """Of a reservation, and of a Reserve."""
+    stored, asked = json.loads(body_of("reservation")), json.loads(body_of("Reserve"))
+    del stored["metered"], asked["is_metered"]
+    assert RESERVATION.decode(json.dumps(stored).encode()) == replace(HELD, metered=None)
+    assert REQUEST.decode("Reserve", json.dumps(asked).encode()) == replace(RESERVE, is_metered=False)
 
 
 def test_an_answer_of_an_older_body_names_nobody() -> None:

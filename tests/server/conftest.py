@@ -1,6 +1,8 @@
 """A whole program in this process, called over its Unix socket."""
 
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -96,6 +98,14 @@ async def failure(call: Any) -> Failure:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return Failure(caught.value)
+
+
+@contextlib.contextmanager
+def locked_store(services: Services) -> Iterator[None]:
+    """Keep the central store busy: nothing is leased meanwhile."""
+    with contextlib.closing(sqlite3.connect(services.data_dir / "central.db")) as store:
+        store.execute("BEGIN IMMEDIATE")
+        yield
 
 
 @pytest.fixture

@@ -1,17 +1,30 @@
 """Numbers in the contract's comments that are no bounds which a test could try from both sides."""
 
 LATER = {
-    ("BatchRequest.mutations", "At most 1,000 mutations, of any accounts."),
     ("MeterGoOn.output_tokens_left", "For work that is not text, 0."),
     (
         "MeteringService.Meter",
         ("A stream that breaks is charged for its last progress after a grace of 5 s, in which the same open resumes it;"),
     ),
-    ("PipelineRequest.mutations", "At most 1,000 mutations, of any accounts."),
 }
 """Bounds of RPCs that are not in this version: they answer NOT_IMPLEMENTED to whatever they are sent."""
 
+OF_FRAMES = {
+    ("BatchRequest.mutations", "At most 1,000 mutations, of any accounts."): "test_a_batch_has_at_most_a_thousand_mutations",
+    (
+        "MeteringService.Batch",
+        "The reply is at most 4 MiB: mutations whose results might not fit are not applied, and are OVERLOADED.",
+    ): ("test_mutations_whose_results_have_no_room_are_not_applied"),
+    ("MeteringService.Pipeline", "So much of a stream is under way at most: 64 frames, and 8 MiB of them unless it is one;"): (
+        "test_what_is_under_way_on_a_stream_is_bounded"
+    ),
+    ("PipelineRequest.mutations", "At most 1,000 mutations, of any accounts."): "test_a_bad_frame_fails_alone",
+}
+"""Bounds of frames, with the tests of test_frames.py that try them."""
+
 NO_BOUNDS = {
+    ("PipelineResponse.first_mutation", "Which mutation of the frame the first result is of, counted from 0."),
+    ("PipelineResponse.first_mutation", "Always 0 without answer_in_parts."),
     (
         "Account",
         (

@@ -129,26 +129,28 @@ async def test_an_alert_goes_all_the_way(services: Services, receiver: Receiver)
 
 
 async def test_calls_are_counted_and_timed_by_how_they_ended(services: Services) -> None:
-    """By RPC and code; refusals by reason; never by account. What could not be read is counted too."""
+    """By RPC and code; refusals by reason; never by account. What could not be read is counted too, and each of a batch."""
     await services.create("alice", permanent=10 * CREDIT)
     await services.metering.Charge(charge("a", CREDIT))
     await failure(services.metering.Charge(charge("b", 100 * CREDIT)))
     await failure(services.metering.Charge(charge("c", CREDIT, "nobody")))
     await failure(services.metering.Charge(charge("", CREDIT)))
     await failure(services.send("/creditmeter.v1.MeteringService/Charge", b"\xff"))
-    await failure(services.metering.Batch(metering_pb2.BatchRequest()))
+    asked = charge("d", CREDIT), charge("e", 100 * CREDIT)
+    both = [metering_pb2.Mutation(charge=each) for each in asked]
+    await services.metering.Batch(metering_pb2.BatchRequest(mutations=both))
     await failure(services.metering.Meter().read())
     values = await shown(services)
-    assert values["creditmeter_calls_total", "OK", "Charge"] == 1
-    assert values["creditmeter_calls_total", "RESOURCE_EXHAUSTED", "Charge"] == 1
+    assert values["creditmeter_calls_total", "OK", "Charge"] == 2
+    assert values["creditmeter_calls_total", "RESOURCE_EXHAUSTED", "Charge"] == 2
     assert values["creditmeter_calls_total", "NOT_FOUND", "Charge"] == 1
     assert values["creditmeter_calls_total", "INVALID_ARGUMENT", "Charge"] == 2
-    assert values["creditmeter_calls_total", "UNIMPLEMENTED", "Batch"] == 1
+    assert values["creditmeter_calls_total", "OK", "Batch"] == 1
     assert values["creditmeter_calls_total", "UNIMPLEMENTED", "Meter"] == 1
-    assert values["creditmeter_refusals_total", "INSUFFICIENT_CREDITS", "Charge"] == 1
+    assert values["creditmeter_refusals_total", "INSUFFICIENT_CREDITS", "Charge"] == 2
     assert values["creditmeter_refusals_total", "ACCOUNT_NOT_FOUND", "Charge"] == 1
     assert values["creditmeter_refusals_total", "INVALID_REQUEST", "Charge"] == 2
-    assert values["creditmeter_call_seconds_count", "Charge"] == 5
+    assert values["creditmeter_call_seconds_count", "Charge"] == 7
     assert 0 < values["creditmeter_call_seconds_sum", "Charge"] < 20
     assert not [labels for labels in values if "alice" in labels or "nobody" in labels]
 

@@ -35,7 +35,7 @@ async def open_accounts(bench: Bench) -> None:
 
 async def hold(sidecar: Sidecar, account_id: AccountId, request_id: str, amount: float) -> ReservationId:
     """Hold so many credits."""
-    done = await sidecar.meter.reserve(Reserve(RequestId(request_id), account_id, amount=credits(amount)))
+    done = await sidecar.meter.answer(Reserve(RequestId(request_id), account_id, amount=credits(amount)))
     found = receipt_of(done).reservation
     assert found is not None
     return found.reservation_id
@@ -52,21 +52,21 @@ async def live_through(bench: Bench) -> None:
     await open_accounts(bench)
     sidecar, holds = bench.sidecar, {}
     for each in ACCOUNTS:
-        await sidecar.meter.charge(ChargeNow(RequestId("old"), each, amount=credits(1)))
+        await sidecar.meter.answer(ChargeNow(RequestId("old"), each, amount=credits(1)))
     await sidecar.settle()
     for each in ACCOUNTS:
         holds[each] = await hold(sidecar, each, "hold", 5)
         spent = await hold(sidecar, each, "spent", 3)
-        await sidecar.meter.commit(Commit(RequestId("commit"), spent, amount=credits(2)))
-        made = receipt_of(await sidecar.meter.charge(ChargeNow(RequestId("charge"), each, amount=credits(4)))).charge
+        await sidecar.meter.answer(Commit(RequestId("commit"), spent, amount=credits(2)))
+        made = receipt_of(await sidecar.meter.answer(ChargeNow(RequestId("charge"), each, amount=credits(4)))).charge
         assert made is not None
-        await sidecar.meter.refund(RefundCharge(RequestId("refund"), made.charge_id, credits(1)))
+        await sidecar.meter.answer(RefundCharge(RequestId("refund"), made.charge_id, credits(1)))
     await write_image(bench)
     for each in ACCOUNTS:
         await hold(sidecar, each, "later", 6)
         part = Commit(RequestId("part"), holds[each], amount=credits(1), keep_open=True)
-        await sidecar.meter.commit(part)
-        await sidecar.meter.charge(ChargeNow(RequestId("more"), each, amount=credits(2)))
+        await sidecar.meter.answer(part)
+        await sidecar.meter.answer(ChargeNow(RequestId("more"), each, amount=credits(2)))
 
 
 async def write_image(bench: Bench) -> None:

@@ -23,7 +23,7 @@ def reservation(outcome: Outcome) -> Reservation:
 async def reserve(bench: Bench, request_id: str, amount: float, *, within: float | None = None, **more: object) -> Outcome:
     """Reserve an amount of credits."""
     asked = Reserve(RequestId(request_id), ACCOUNT, amount=credits(amount), **more)  # type: ignore[arg-type]  # as the test says
-    return await bench.sidecar.meter.reserve(asked, within)
+    return await bench.sidecar.meter.answer(asked, within)
 
 
 async def held(bench: Bench, request_id: str, amount: float, **more: object) -> Reservation:
@@ -34,25 +34,25 @@ async def held(bench: Bench, request_id: str, amount: float, **more: object) -> 
 async def commit(bench: Bench, request_id: str, hold: Reservation, amount: float, *, keep_open: bool = False) -> Outcome:
     """Commit a cost in credits."""
     asked = Commit(RequestId(request_id), hold.reservation_id, amount=credits(amount), keep_open=keep_open)
-    return await bench.sidecar.meter.commit(asked)
+    return await bench.sidecar.meter.answer(asked)
 
 
 async def release(bench: Bench, request_id: str, hold: Reservation) -> Outcome:
     """Release a hold."""
-    return await bench.sidecar.meter.release(Release(RequestId(request_id), hold.reservation_id))
+    return await bench.sidecar.meter.answer(Release(RequestId(request_id), hold.reservation_id))
 
 
 async def charge(bench: Bench, request_id: str, amount: float, **more: object) -> Outcome:
     """Charge credits in one step."""
     asked = ChargeNow(RequestId(request_id), ACCOUNT, amount=credits(amount), **more)  # type: ignore[arg-type]  # as the test says
-    return await bench.sidecar.meter.charge(asked)
+    return await bench.sidecar.meter.answer(asked)
 
 
 async def refund(bench: Bench, request_id: str, charge_id: ChargeId, amount: float | None = None, **more: object) -> Outcome:
     """Refund credits of a charge; all that is left without an amount."""
     part = None if amount is None else credits(amount)
     asked = RefundCharge(RequestId(request_id), charge_id, part, **more)  # type: ignore[arg-type]  # as the test says
-    return await bench.sidecar.meter.refund(asked)
+    return await bench.sidecar.meter.answer(asked)
 
 
 def charge_id(outcome: Outcome) -> ChargeId:

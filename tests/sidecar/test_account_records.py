@@ -181,8 +181,8 @@ def test_a_record_that_was_dropped_drops_no_newer_one() -> None:
 async def test_an_account_that_does_not_exist_leaves_nothing(bench: Bench) -> None:
     """Whether it was asked about, charged or reserved on."""
     meter, reader = bench.sidecar.meter, bench.sidecar.reader
-    assert isinstance(await meter.reserve(Reserve(RequestId("r"), NOBODY, amount=credits(1))), AccountNotFound)
-    assert isinstance(await meter.charge(ChargeNow(RequestId("c"), NOBODY, amount=credits(1))), AccountNotFound)
+    assert isinstance(await meter.answer(Reserve(RequestId("r"), NOBODY, amount=credits(1))), AccountNotFound)
+    assert isinstance(await meter.answer(ChargeNow(RequestId("c"), NOBODY, amount=credits(1))), AccountNotFound)
     assert isinstance(await reader.balance(NOBODY), AccountNotFound)
     assert await reader.reservations(NOBODY, None, 10) == []
     assert list(bench.sidecar.records) == []

@@ -7,7 +7,7 @@ import pytest
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import CentralStore
-from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Receipt
+from creditmeter.core.credit.requests import ChargeNow, Commit, Done
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import RequestId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, SECOND
@@ -95,25 +95,21 @@ async def test_a_write_that_fails_fails_everything_that_saw_it(bench: Bench) -> 
     assert (await bench.summary()).available == credits(40)
 
 
-async def test_a_reply_is_written_before_what_it_rests_on_is_on_disk_and_leaves_after_it(bench: Bench) -> None:
-    """`meanwhile` has the receipt, also of a replay, when nothing new is on disk yet. If the disk fails, the call fails."""
+async def test_what_was_decided_may_leave_once_it_is_durable(bench: Bench) -> None:
+    """Also a replay. A decision is there at once, when nothing new is on disk yet; if the disk fails, `durable` does."""
     await bench.account(permanent=50)
     asked = Commit(RequestId("c"), (await held(bench, "r", 5)).reservation_id, amount=credits(5))
-    given: list[tuple[Done[Receipt], int]] = []
-
-    def meanwhile(done: Done[Receipt]) -> None:
-        given.append((done, bench.journal.last_record))
-
-    before = bench.journal.last_record
-    first = await bench.sidecar.meter.commit(asked, meanwhile)
-    after = bench.journal.last_record
-    again = await bench.sidecar.meter.commit(asked, meanwhile)
-    assert before < after
-    assert given == [(first, before), (again, after)]
+    meter, before = bench.sidecar.meter, bench.journal.last_record
+    first = meter.decide(asked)
+    assert isinstance(first, Done)
+    assert bench.journal.last_record == before
+    await meter.durable()
+    assert bench.journal.last_record == before + 1
+    assert meter.decide(asked) == replace(first, replayed=True)
     await bench.break_disk()
+    assert isinstance(meter.decide(ChargeNow(RequestId("lost"), ACCOUNT, amount=credits(1))), Done)
     with pytest.raises(StorageUnavailable):
-        await bench.sidecar.meter.charge(ChargeNow(RequestId("lost"), ACCOUNT, amount=credits(1)), meanwhile=meanwhile)
-    assert len(given) == 3
+        await meter.durable()
     await bench.mend_disk()
     await bench.sidecar.look_after()
 

@@ -50,7 +50,7 @@ async def test_a_request_that_is_repeated_20_hours_later_is_replayed(bench: Benc
     again = [await reserve(bench, "r", 5), await commit(bench, "c", hold, 4), await release(bench, "rel", second)]
     again.append(await charge(bench, "now", 2))
     assert again == [Done(each, replayed=True) for each in first]
-    assert await meter.reserve(Reserve(RequestId("r"), ACCOUNT, amount=credits(6))) == RequestIdReused("amount")
+    assert await meter.answer(Reserve(RequestId("r"), ACCOUNT, amount=credits(6))) == RequestIdReused("amount")
     assert await commit(bench, "now", hold, 4) == RequestIdReused("rpc")
     assert (await bench.summary()).available == credits(94)
 
@@ -146,7 +146,7 @@ async def test_a_refund_that_is_on_disk_is_found(bench: Bench) -> None:
     made = receipt(await refund(bench, "f", paid, 2)).refund
     assert made is not None
     await ended_and_on_disk(bench)
-    again = await bench.sidecar.meter.refund(RefundCharge(RequestId("f"), paid, credits(2)))
+    again = await bench.sidecar.meter.answer(RefundCharge(RequestId("f"), paid, credits(2)))
     assert isinstance(again, Done)
     assert again.replayed
     found = await bench.sidecar.reader.refund(made.refund_id)
@@ -179,7 +179,7 @@ async def test_a_commit_finds_its_account_by_the_reservation_alone(bench: Bench)
         await bench.round()
         await bench.sidecar.tidy()
     await bench.sidecar.books.durable()
-    outcome = await bench.sidecar.meter.commit(Commit(RequestId("c"), hold.reservation_id, amount=credits(5)))
+    outcome = await bench.sidecar.meter.answer(Commit(RequestId("c"), hold.reservation_id, amount=credits(5)))
     late = receipt(outcome).charge
     assert late is not None
     assert (late.account_id, late.late) == (ACCOUNT, True)

@@ -84,13 +84,13 @@ async def test_an_extension_is_refused_for_what_it_lacks_only(bench: Bench) -> N
     await bench.sidecar.settle()
     bench.wire.is_open.clear()
     asked = len(bench.wire.sent)
-    waiting = asyncio.create_task(bench.sidecar.meter.extend(Extend(RequestId("e"), hold.reservation_id, amount=credits(97))))
+    waiting = asyncio.create_task(bench.sidecar.meter.answer(Extend(RequestId("e"), hold.reservation_id, amount=credits(97))))
     while len(bench.wire.sent) == asked:
         await asyncio.sleep(0)
     await release(bench, "back", small)
     bench.wire.is_open.set()
     assert isinstance(await waiting, Done)
-    refused = await bench.sidecar.meter.extend(Extend(RequestId("e2"), hold.reservation_id, amount=credits(101)))
+    refused = await bench.sidecar.meter.answer(Extend(RequestId("e2"), hold.reservation_id, amount=credits(101)))
     assert isinstance(refused, InsufficientCredits)
     assert (refused.required, refused.available) == (credits(4), credits(3))
 

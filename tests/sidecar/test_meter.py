@@ -182,7 +182,7 @@ async def test_extend_raises_the_total_and_pushes_the_deadline(bench: Bench) -> 
     """Refused, the old hold stands; no hold outlives an hour."""
     await bench.account(permanent=20)
     hold = await held(bench, "r", 5)
-    extend = bench.sidecar.meter.extend
+    extend = bench.sidecar.meter.answer
     raised = reservation(await extend(Extend(RequestId("e1"), hold.reservation_id, amount=credits(12))))
     assert (raised.held, raised.expires_at) == (credits(12), hold.expires_at)
     refused = await extend(Extend(RequestId("e2"), hold.reservation_id, amount=credits(21)))
@@ -231,10 +231,10 @@ async def test_free_actions_need_no_credit(bench: Bench) -> None:
     await bench.account()
     view = ChargeNow(RequestId("view"), ACCOUNT, usage=Usage(action="view"))
     search = ChargeNow(RequestId("search"), ACCOUNT, usage=Usage(action="tool", tool="web_search"))
-    seen = receipt(await bench.sidecar.meter.charge(view)).charge
+    seen = receipt(await bench.sidecar.meter.answer(view)).charge
     assert seen is not None
     assert seen.cost == 0
-    assert isinstance(await bench.sidecar.meter.charge(search), InsufficientCredits)
+    assert isinstance(await bench.sidecar.meter.answer(search), InsufficientCredits)
 
 
 async def test_a_cost_already_incurred_is_never_refused(bench: Bench) -> None:
@@ -254,8 +254,8 @@ async def test_a_partial_reserve_takes_what_there_is(bench: Bench) -> None:
     work = Work(action="text", request_model="gpt-4o", input_tokens=1_000, max_output_tokens=100_000)
     whole = Reserve(RequestId("whole"), ACCOUNT, work=work)
     part = Reserve(RequestId("part"), ACCOUNT, work=work, allow_partial=True)
-    assert isinstance(await bench.sidecar.meter.reserve(whole), InsufficientCredits)
-    got = reservation(await bench.sidecar.meter.reserve(part))
+    assert isinstance(await bench.sidecar.meter.answer(whole), InsufficientCredits)
+    got = reservation(await bench.sidecar.meter.answer(part))
     assert got.held == credits(2)
     assert got.max_output_tokens is not None
     assert 1 <= got.max_output_tokens < 100_000
@@ -287,7 +287,7 @@ async def test_a_suspended_account_starts_nothing_and_still_commits(bench: Bench
 
 async def test_what_does_not_exist_is_said_to_be_missing(bench: Bench) -> None:
     """Accounts, reservations and charges; and a reservation of another sidecar is named with its sidecar."""
-    unknown = await bench.sidecar.meter.reserve(Reserve(RequestId("r"), AccountId("nobody"), amount=credits(1)))
+    unknown = await bench.sidecar.meter.answer(Reserve(RequestId("r"), AccountId("nobody"), amount=credits(1)))
     assert unknown == AccountNotFound("nobody")
     elsewhere = ReservationId("res-aaaaaaaaaaaaaaaa-s0-1")
     assert isinstance(await bench.sidecar.reader.reservation(elsewhere), ReservationElsewhere)
@@ -311,7 +311,7 @@ async def test_charges_that_wait_to_be_posted_come_apart(bench: Bench) -> None:
     """History shows them as pending, by the same filters, until they are lines of their own."""
     await bench.account(permanent=20)
     search = ChargeNow(RequestId("s"), ACCOUNT, usage=Usage(action="tool", tool="web_search"))
-    await bench.sidecar.meter.charge(search)
+    await bench.sidecar.meter.answer(search)
 
     async def shown(**wanted: str) -> tuple[int, int]:
         page = await bench.sidecar.reader.history(ACCOUNT, HistoryFilter(**wanted), 10)  # type: ignore[arg-type]  # words only
@@ -425,7 +425,7 @@ async def test_reading_leaves_nothing_behind(bench: Bench) -> None:
     with pytest.raises(CentralUnavailable):
         await bench.sidecar.reader.balance(AccountId("nobody"))
     with pytest.raises(CentralUnavailable):
-        await bench.sidecar.meter.reserve(Reserve(RequestId("r"), AccountId("nobody"), amount=credits(1)))
+        await bench.sidecar.meter.answer(Reserve(RequestId("r"), AccountId("nobody"), amount=credits(1)))
     assert list(bench.sidecar.books) == []
 
 
@@ -434,19 +434,19 @@ async def test_a_request_that_took_effect_is_replayed_though_it_has_no_price_any
     await bench.account(permanent=5)
     work = Work("engagement")
     reserved = Reserve(RequestId("r"), ACCOUNT, work=work)
-    first = reservation(await bench.sidecar.meter.reserve(reserved))
+    first = reservation(await bench.sidecar.meter.answer(reserved))
     extended = Extend(RequestId("e"), first.reservation_id, work=replace(work, quantity=2))
-    await bench.sidecar.meter.extend(extended)
+    await bench.sidecar.meter.answer(extended)
     charged = ChargeNow(RequestId("c"), ACCOUNT, usage=Usage("engagement"))
-    await bench.sidecar.meter.charge(charged)
+    await bench.sidecar.meter.answer(charged)
     document = card.kept.document.replace("[actions.engagement]", "[actions.another]").replace("default-", "without-")
     bench.use(load(document, bundled_price_list))
     await bench.restart()
     for repeated in (
-        await bench.sidecar.meter.reserve(reserved),
-        await bench.sidecar.meter.extend(extended),
-        await bench.sidecar.meter.charge(charged),
+        await bench.sidecar.meter.answer(reserved),
+        await bench.sidecar.meter.answer(extended),
+        await bench.sidecar.meter.answer(charged),
     ):
         assert isinstance(repeated, Done)
         assert repeated.replayed
-    assert isinstance(await bench.sidecar.meter.reserve(replace(reserved, request_id=RequestId("new"))), UnpricedWork)
+    assert isinstance(await bench.sidecar.meter.answer(replace(reserved, request_id=RequestId("new"))), UnpricedWork)

@@ -233,8 +233,8 @@ async def test_the_account_of_a_damaged_row_alone_is_refused(past: Past, bench: 
     charge_id = charged.charge.charge_id
     for call in (
         hold(sidecar, ALICE, "new", 1),
-        sidecar.meter.charge(ChargeNow(RequestId("new"), ALICE, amount=credits(1), already_incurred=True)),
-        sidecar.meter.refund(RefundCharge(RequestId("new"), charge_id)),
+        sidecar.meter.answer(ChargeNow(RequestId("new"), ALICE, amount=credits(1), already_incurred=True)),
+        sidecar.meter.answer(RefundCharge(RequestId("new"), charge_id)),
         sidecar.reader.balance(ALICE),
         sidecar.reader.charge(charge_id),
         sidecar.reader.reservations(ALICE, None, 10),
@@ -388,4 +388,4 @@ async def test_an_account_goes_on_from_what_can_be_read(past: Past, bench: Bench
     assert balance.summary.held == credits(sum(still.values()))
     remaining = sum(each.remaining for each in balance.summary.buckets)
     assert remaining == credits(100 - 1 - 2 - 3 - 1 - 2 + lost)
-    assert isinstance(await sidecar.meter.charge(ChargeNow(RequestId("new"), ALICE, amount=credits(1))), Done)
+    assert isinstance(await sidecar.meter.answer(ChargeNow(RequestId("new"), ALICE, amount=credits(1))), Done)

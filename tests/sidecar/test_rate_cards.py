@@ -53,7 +53,7 @@ async def publish(bench: Bench, version: str, price: int, effective_from: Instan
 
 async def reserve(bench: Bench, request_id: str) -> Outcome:
     """Reserve a million tokens."""
-    return await bench.sidecar.meter.reserve(Reserve(RequestId(request_id), ACCOUNT, work=TEXT))
+    return await bench.sidecar.meter.answer(Reserve(RequestId(request_id), ACCOUNT, work=TEXT))
 
 
 async def held(bench: Bench, request_id: str) -> Reservation:
@@ -64,7 +64,7 @@ async def held(bench: Bench, request_id: str) -> Reservation:
 async def committed(bench: Bench, request_id: str, hold: Reservation) -> tuple[Microcredits, str]:
     """What a million tokens cost, and by which card."""
     usage = Usage(input_tokens=1_000_000, output_tokens=0)
-    done = receipt(await bench.sidecar.meter.commit(Commit(RequestId(request_id), hold.reservation_id, usage=usage)))
+    done = receipt(await bench.sidecar.meter.answer(Commit(RequestId(request_id), hold.reservation_id, usage=usage)))
     assert done.charge is not None
     return done.charge.cost, done.charge.rate_card_version
 
@@ -108,7 +108,7 @@ async def test_an_extension_is_priced_by_the_card_of_its_reservation(bench: Benc
     await publish(bench, "v2", 5)
     await bench.sidecar.card_keeper.refresh()
     more = Work(action="text", request_model="house", input_tokens=2_000_000, max_output_tokens=0)
-    extended = reservation(await bench.sidecar.meter.extend(Extend(RequestId("e"), hold.reservation_id, work=more)))
+    extended = reservation(await bench.sidecar.meter.answer(Extend(RequestId("e"), hold.reservation_id, work=more)))
     assert (extended.held, extended.rate_card_version) == (credits(6), "v1")
 
 
@@ -118,13 +118,13 @@ async def test_an_extension_to_whole_work_pays_for_all_of_its_output(bench: Benc
     bench.use(load(document("own", 1_000), bundled_price_list))
     await bench.restart()
     work = Work(action="text", request_model="house", input_tokens=0, max_output_tokens=100_000)
-    part = reservation(await bench.sidecar.meter.reserve(Reserve(RequestId("r"), ACCOUNT, work=work, allow_partial=True)))
+    part = reservation(await bench.sidecar.meter.answer(Reserve(RequestId("r"), ACCOUNT, work=work, allow_partial=True)))
     assert (part.held, part.max_output_tokens) == (credits(10), 10_000)
     await bench.grant("more", 200)
-    whole = reservation(await bench.sidecar.meter.extend(Extend(RequestId("e"), part.reservation_id, work=work)))
+    whole = reservation(await bench.sidecar.meter.answer(Extend(RequestId("e"), part.reservation_id, work=work)))
     assert (whole.held, whole.max_output_tokens) == (credits(100), None)
     usage = Usage(input_tokens=0)
-    done = receipt(await bench.sidecar.meter.commit(Commit(RequestId("c"), part.reservation_id, usage=usage)))
+    done = receipt(await bench.sidecar.meter.answer(Commit(RequestId("c"), part.reservation_id, usage=usage)))
     assert done.charge is not None
     assert done.charge.cost == credits(100)
 
@@ -334,9 +334,9 @@ async def test_a_charge_is_priced_by_the_card_in_force(bench: Bench) -> None:
     """And a model that it does not name has no price, whatever an older card said."""
     await bench.account(permanent=100)
     usage = Usage(action="text", request_model="gpt-4o", input_tokens=8_001, output_tokens=0)
-    first = receipt(await bench.sidecar.meter.charge(ChargeNow(RequestId("c"), ACCOUNT, usage=usage)))
+    first = receipt(await bench.sidecar.meter.answer(ChargeNow(RequestId("c"), ACCOUNT, usage=usage)))
     assert first.charge is not None
     assert first.charge.cost == credits(3)
     await publish(bench, "v1", 3, Instant(NOON - DAY))
     await bench.sidecar.card_keeper.refresh()
-    assert isinstance(await bench.sidecar.meter.charge(ChargeNow(RequestId("c2"), ACCOUNT, usage=usage)), UnpricedWork)
+    assert isinstance(await bench.sidecar.meter.answer(ChargeNow(RequestId("c2"), ACCOUNT, usage=usage)), UnpricedWork)

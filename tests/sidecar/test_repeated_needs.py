@@ -74,7 +74,7 @@ async def test_a_reply_that_is_under_way_is_waited_for(bench: Bench, other: Benc
     bench.wire.is_open.clear()
     asked = Reserve(RequestId("asked"), ACCOUNT, amount=credits(1))
     over = asyncio.get_running_loop().time() + 1.0
-    asking = asyncio.create_task(other.sidecar.meter.reserve(asked, within, wait=Span(SECOND)))
+    asking = asyncio.create_task(other.sidecar.meter.answer(asked, within, wait=Span(SECOND)))
     async with asyncio.timeout(LONG):
         record = other.sidecar.records.open(ACCOUNT)
         while not any(each.is_recalled for each in record.waiting):
@@ -228,7 +228,7 @@ async def test_a_request_that_takes_a_part_keeps_no_place(bench: Bench, other: B
     await bench.settled_in_the_end()
     bench.wire.is_open.clear()
     asked = Reserve(RequestId("part"), ACCOUNT, amount=credits(20), allow_partial=True)
-    assert isinstance(await other.sidecar.meter.reserve(asked, within=0.0), Done)
+    assert isinstance(await other.sidecar.meter.answer(asked, within=0.0), Done)
     async with asyncio.timeout(LONG):
         while len(other.wire.sent) == 1 or other.sidecar.records.any_marked(Mark.UNDER_WAY):
             await asyncio.sleep(0.001)

@@ -21,13 +21,13 @@ from tests.sidecar.bench import ACCOUNT, Bench, credits
 
 async def reserve(bench: Bench, request_id: str, amount: float) -> Outcome:
     """Hold so many credits for ten minutes."""
-    return await bench.sidecar.meter.reserve(Reserve(RequestId(request_id), ACCOUNT, amount=credits(amount)))
+    return await bench.sidecar.meter.answer(Reserve(RequestId(request_id), ACCOUNT, amount=credits(amount)))
 
 
 async def charge(bench: Bench, request_id: str, amount: float) -> str:
     """Charge so many credits; the charge's id."""
     asked = ChargeNow(RequestId(request_id), ACCOUNT, amount=credits(amount))
-    done = await bench.sidecar.meter.charge(asked)
+    done = await bench.sidecar.meter.answer(asked)
     assert isinstance(done, Done)
     assert done.reply.charge is not None
     return done.reply.charge.charge_id
@@ -59,7 +59,7 @@ async def test_what_it_holds_charged_and_waits_to_post(bench: Bench) -> None:
     (lease,) = await bench.central.listing.leases(10, ACCOUNT)
     assert (tally.leases, tally.leased) == (1, lease.lease.out)
     await bench.round()
-    await bench.sidecar.meter.refund(RefundCharge(RequestId("f"), charge_id))  # type: ignore[arg-type]  # an id, as text
+    await bench.sidecar.meter.answer(RefundCharge(RequestId("f"), charge_id))  # type: ignore[arg-type]  # an id, as text
     bench.clock.advance(20 * MINUTE)
     tally = (await bench.sidecar.status()).tally
     assert (tally.open_reservations, tally.held) == (0, 0)
@@ -105,7 +105,7 @@ async def test_without_the_central_store_it_says_when_that_last_answered(bench: 
     bench.wire.is_cut = True
     bench.clock.advance(MINUTE)
     with pytest.raises(CentralUnavailable):
-        await bench.sidecar.meter.reserve(Reserve(RequestId("s"), ACCOUNT, amount=credits(9)))
+        await bench.sidecar.meter.answer(Reserve(RequestId("s"), ACCOUNT, amount=credits(9)))
     status = await bench.sidecar.status()
     assert (status.condition, status.central.is_reachable, status.central.seen_at) == (Condition.SERVING, False, seen)
     assert status.tally.held == credits(1)
@@ -137,17 +137,17 @@ async def test_while_it_stops_facts_are_taken_and_new_work_is_not(bench: Bench) 
     bench.sidecar.drain()
     assert (await bench.sidecar.status()).condition is Condition.DRAINING
     fact = ChargeNow(RequestId("fact"), ACCOUNT, amount=credits(7), already_incurred=True)
-    assert isinstance(await bench.sidecar.meter.charge(fact), Done)
-    replayed = await bench.sidecar.meter.charge(fact)
+    assert isinstance(await bench.sidecar.meter.answer(fact), Done)
+    replayed = await bench.sidecar.meter.answer(fact)
     assert isinstance(replayed, Done)
     assert replayed.replayed
     usage = Usage("tool", tool="web_search")
     priced = ChargeNow(RequestId("priced"), ACCOUNT, usage=usage, already_incurred=True)
-    assert isinstance(await bench.sidecar.meter.charge(priced), Done)
-    refused = await bench.sidecar.meter.charge(ChargeNow(RequestId("new"), ACCOUNT, amount=Microcredits(1)))
+    assert isinstance(await bench.sidecar.meter.answer(priced), Done)
+    refused = await bench.sidecar.meter.answer(ChargeNow(RequestId("new"), ACCOUNT, amount=Microcredits(1)))
     assert type(refused).__name__ == "ShuttingDown"
     assert type(await reserve(bench, "more", 1)).__name__ == "ShuttingDown"
     commit = Commit(RequestId("c"), held.reply.reservation.reservation_id, amount=credits(5))
-    assert isinstance(await bench.sidecar.meter.commit(commit), Done)
+    assert isinstance(await bench.sidecar.meter.answer(commit), Done)
     await bench.round()
     assert (await bench.summary()).available == credits(100 - 7 - 1 - 5)

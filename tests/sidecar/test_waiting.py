@@ -42,7 +42,7 @@ async def credit_out(bench: Bench, other: Bench, amount: int = 20) -> AsyncItera
 async def patient(bench: Bench, request_id: str, amount: float, wait: Span, within: float | None = None) -> Outcome:
     """Reserve credits, and wait so long."""
     asked = Reserve(RequestId(request_id), ACCOUNT, amount=credits(amount))
-    return await bench.sidecar.meter.reserve(asked, within, wait=wait)
+    return await bench.sidecar.meter.answer(asked, within, wait=wait)
 
 
 async def has_asked(bench: Bench) -> None:
@@ -66,8 +66,8 @@ async def test_all_three_requests_may_wait(bench: Bench, other: Bench) -> None:
         await bench.grant("more", 5)
         hold = await held(other, "h", 5)
         meter = other.sidecar.meter
-        more = asyncio.create_task(meter.extend(Extend(RequestId("e"), hold.reservation_id, amount=credits(15)), wait=LONG))
-        charged = asyncio.create_task(meter.charge(ChargeNow(RequestId("c"), ACCOUNT, amount=credits(10)), wait=LONG))
+        more = asyncio.create_task(meter.answer(Extend(RequestId("e"), hold.reservation_id, amount=credits(15)), wait=LONG))
+        charged = asyncio.create_task(meter.answer(ChargeNow(RequestId("c"), ACCOUNT, amount=credits(10)), wait=LONG))
         assert isinstance(await reserve(other, "other", 20), RecallPending)
     assert isinstance(await more, Done)
     assert isinstance(await charged, Done)

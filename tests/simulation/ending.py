@@ -212,6 +212,7 @@ def _check_charges(world: "World") -> None:
         else:
             _check_cover(world, acknowledged, found)
     _check_requests(world, charges.values())
+    _check_metered(world, charges.values())
     _check_refunds(world, lost)
 
 
@@ -239,6 +240,15 @@ def _check_requests(world: "World", charges: Iterable[Charge]) -> None:
     for request_id, count in standing.items():
         if count != 1:
             world.fail(f"request {request_id} was charged {count} times")
+
+
+def _check_metered(world: "World", charges: Iterable[Charge]) -> None:
+    """Every metered call was charged once for what its stream reported."""
+    found: dict[str, list[int | None]] = {}
+    for each in charges:
+        if each.reservation_id is not None:
+            found.setdefault(each.reservation_id, []).append(each.usage.output_tokens if each.usage is not None else None)
+    world.streams.check(found, {each.name for each in world.machines if each.state is State.LOST})
 
 
 def _check_refunds(world: "World", lost: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.amounts import Microcredits
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
+from creditmeter.core.credit.requests import Request
 from creditmeter.core.ids import AccountId, SidecarId, account_key
 from creditmeter.core.instants import SECOND, Instant, Span
 from creditmeter.core.metering.book import Book
@@ -39,14 +39,6 @@ STEP_PATIENCE = Span(30 * SECOND)
 RATE_CARDS_SECONDS = 61.0
 _STARTS_IN = 10 * SECOND
 
-_METHODS = {
-    Reserve: "reserve",
-    Extend: "extend",
-    Commit: "commit",
-    Release: "release",
-    ChargeNow: "charge",
-    RefundCharge: "refund",
-}
 _running: ContextVar["dict[asyncio.Task[Any], None] | None"] = ContextVar("_running", default=None)
 
 
@@ -226,11 +218,10 @@ class Machine:
         sidecar = self.sidecar
         if sidecar is None:
             return Silence("it is down")
-        method = getattr(sidecar.meter, _METHODS[type(request)])
         self.asked += 1
         self.in_flight += 1
         try:
-            outcome: Outcome | Silence = await self._outcome_of(self._run(method(request)), patience_seconds)
+            outcome: Outcome | Silence = await self._outcome_of(self._run(sidecar.meter.answer(request)), patience_seconds)
             return outcome
         finally:
             self.in_flight -= 1
@@ -247,6 +238,15 @@ class Machine:
         books = self.sidecar.books
         book = books.find(account_key(account_id))
         return book.idle(books.moment()) if book is not None else Microcredits(0)
+
+    async def work(self, steps: Coroutine[Any, Any, Any], asked: int = 1) -> Any:
+        """Have the sidecar take steps that are not one request: so many are asked meanwhile."""
+        self.asked += asked
+        self.in_flight += 1
+        try:
+            return await self.read(steps)
+        finally:
+            self.in_flight -= 1
 
     async def read(self, question: Coroutine[Any, Any, Any]) -> Any:
         """Ask the sidecar's reader something."""

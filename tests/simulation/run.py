@@ -72,7 +72,7 @@ async def _live(world: World) -> None:
 def _deed(world: World, name: str) -> Callable[[], Awaitable[None] | None]:
     """What a name in a seed's proportions stands for: a method of the part that knows it."""
     method = name.replace(" ", "_")
-    who = next(each for each in (world.workers, world.weather, world.admin) if hasattr(each, method))
+    who = next(each for each in (world.workers, world.streams, world.weather, world.admin) if hasattr(each, method))
     found: Callable[[], Awaitable[None] | None] = getattr(who, method)
     return found
 

@@ -27,6 +27,9 @@ _DEEDS = {
     "midnight": 1.5,
     "leap": 0.7,
     "step clock": 0.6,
+    "batch": 1.5,
+    "pipeline": 1.5,
+    "metered": 2.5,
 }
 """What may be done, and how often in the mean."""
 

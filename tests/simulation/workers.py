@@ -28,6 +28,7 @@ _Item = TypeVar("_Item")
 
 _PATIENCE_SECONDS = (0.3, 5.0, 30.0)
 _LAST = "last"
+_AGAIN, _NEW, _COMMITTED = 0.1, 0.6, 0.85
 _TTLS = (None, None, Span(30 * SECOND), Span(5 * MINUTE))
 
 
@@ -141,6 +142,25 @@ class Workers:
             request = Reserve(self._name(_LAST), self._world.account_ids[-1], amount=self._amount())
             self._world.employ(self.insist(machine, request, 1))
 
+    def some(self, machine: Machine, count: int) -> list[Request]:
+        """A few requests to a machine, to be sent together: new holds and charges, and what becomes of its holds. Now and then
+        one is in it twice.
+        """
+        holds = [hold for name, hold in list(self._world.record.holds.values())[-8:] if name == machine.name]
+        made: list[Request] = []
+        for _ in range(count):
+            hold, drawn = self._one_of(holds), self._rng.random()
+            if made and drawn < _AGAIN:
+                made.append(self._rng.choice(made))
+            elif hold is None or drawn < _NEW:
+                kind, name = self._rng.choice(((Reserve, "reserve"), (ChargeNow, "charge")))
+                made.append(kind(self._name(name), self._account(), amount=self._amount()))
+            elif drawn < _COMMITTED:
+                made.append(Commit(self._name("commit"), hold.reservation_id, amount=hold.held))
+            else:
+                made.append(Release(self._name("release"), hold.reservation_id))
+        return made
+
     # How they ask.
 
     async def insist(self, machine: Machine, request: Request, attempts: int) -> Outcome | Silence:
@@ -154,12 +174,13 @@ class Workers:
             before = world.watch.glance(machine)
             outcome = await machine.ask(request, self._rng.choice(_PATIENCE_SECONDS))
             world.note(f"{machine.name} {request.request_id}: {_described(outcome)}")
-            self._take_note(machine, request, outcome, before)
+            self.take_note(machine, request, outcome, before)
             if not isinstance(outcome, Silence | RecallPending | Contended | DayNotBegun | Overloaded | ShuttingDown):
                 break
         return outcome
 
-    def _take_note(self, machine: Machine, request: Request, outcome: Outcome | Silence, before: Any) -> None:
+    def take_note(self, machine: Machine, request: Request, outcome: Outcome | Silence, before: Any) -> None:
+        """Write down what came of a request."""
         record, key = self._world.record, (machine.name, request.request_id)
         match outcome:
             case Silence():

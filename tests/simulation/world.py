@@ -20,6 +20,7 @@ from tests.simulation.clock_faults import LONGEST_LEAP_OFF, ClockFaults
 from tests.simulation.machine import Machine
 from tests.simulation.record import Record
 from tests.simulation.store_time import StoreTime
+from tests.simulation.streams import Streams
 from tests.simulation.swarm import Swarm
 from tests.simulation.watch import Watch
 from tests.simulation.weather import Weather
@@ -74,6 +75,7 @@ class World:
         self.watch = Watch(self)
         self.admin = Admin(self)
         self.workers = Workers(self)
+        self.streams = Streams(self)
         self.weather = Weather(self)
         self.clock_faults = ClockFaults(self, seed)
         self.machines = [

@@ -2,6 +2,9 @@
 
 from enum import IntEnum
 
+DEBUG = "CREDITMETER_DEBUG"
+"""The environment variable with which an internal error shows its traceback."""
+
 
 class ExitCode(IntEnum):
     """The exit codes of commands. A command that was interrupted has 130."""
@@ -23,3 +26,8 @@ class CommandFailed(Exception):
     def __init__(self, message: str, exit_code: int = ExitCode.FAILED) -> None:
         super().__init__(" ".join(message.split()))
         self.exit_code = exit_code
+
+
+def internal_error(error: Exception) -> str:
+    """What is said of a fault of the program itself."""
+    return f"an internal error ({DEBUG}=1 shows where): {type(error).__name__}: {error}"

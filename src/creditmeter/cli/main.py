@@ -1,4 +1,4 @@
-"""The console script: runs one command, and turns every error into one line and an exit code."""
+"""The command line: runs one command, and turns every error into one line and an exit code."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from io import TextIOWrapper
 import typer
 
 from creditmeter.cli.commands.serve import serve
-from creditmeter.cli.exits import CommandFailed, ExitCode
+from creditmeter.cli.exits import DEBUG, CommandFailed, ExitCode, internal_error
 from creditmeter.cli.help_texts import command_of
 from creditmeter.cli.root import new_app
 from creditmeter.cli.screen import say, terminal_is_closed
@@ -21,9 +21,6 @@ INTERRUPTED = 128 + 2
 
 HUNG_UP = 128 + signal.SIGHUP
 """Exit code after the terminal was closed, as in a shell."""
-
-DEBUG = "CREDITMETER_DEBUG"
-"""The environment variable with which an internal error shows its traceback."""
 
 serving = new_app()
 """The command line with `serve` alone: a sidecar that runs for months need not keep all other commands in memory."""
@@ -87,7 +84,7 @@ def _run(arguments: Sequence[str]) -> int:
             return HUNG_UP
         if isinstance(error, UnicodeEncodeError) and _was_typed(error, arguments):
             return _say("what was typed is not UTF-8", ExitCode.USAGE)
-        return _say(f"an internal error ({DEBUG}=1 shows where): {type(error).__name__}: {error}", ExitCode.FAILED)
+        return _say(internal_error(error), ExitCode.FAILED)
     return result if isinstance(result, int) else ExitCode.OK
 
 
@@ -109,7 +106,3 @@ def _say(message: str, code: int) -> int:
     with contextlib.suppress(OSError):
         say(f"creditmeter: {message}")
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -135,7 +135,7 @@ class OwnSidecar:
 async def _spawn(place: Place) -> asyncio.subprocess.Process:
     arguments = ["--listen", place.address, "--data-dir", str(place.data_dir), "--central", place.central]
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "creditmeter.cli.main", "serve", "--enable-admin", *arguments),
+        *(sys.executable, "-m", "creditmeter", "serve", "--enable-admin", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -19,6 +19,11 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamResumed(Refusal):
+    """The metered call was resumed on another stream, which goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class InsufficientCredits(Refusal):
     """The central store confirmed that what is left, less what is held, does not cover what is required."""
 

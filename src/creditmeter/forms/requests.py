@@ -24,6 +24,7 @@ class ReserveForm(Body):
     ttl: int | None = None
     allow_partial: bool = False
     labels: dict[str, str] = msgspec.field(default_factory=dict)
+    is_metered: bool = False
 
 
 @form_of(Extend)

@@ -2,10 +2,17 @@
 
 import msgspec
 
-from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.credit.reservations import MeteredCall, Reservation, ReservationState
 from creditmeter.forms.body import Body, Form, form_of
 from creditmeter.forms.charges import PartForm
-from creditmeter.forms.work import WorkForm
+from creditmeter.forms.work import UsageForm, WorkForm
+
+
+@form_of(MeteredCall)
+class MeteredCallForm(Body):
+    """What a stream reported last."""
+
+    progress: UsageForm | None = None
 
 
 @form_of(Reservation)
@@ -27,6 +34,7 @@ class ReservationForm(Body):
     max_output_tokens: int | None = None
     ended_at: int | None = None
     release_reason: str = ""
+    metered: MeteredCallForm | None = None
 
 
 RESERVATION = Form(ReservationForm, Reservation)

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import grpc
 import structlog
@@ -26,6 +26,7 @@ from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTL
 from creditmeter.server.grpc_server import server_of
 from creditmeter.server.health import Health
 from creditmeter.server.logs import configure_logging
+from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.permissions import Access, GroupUnusable
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
@@ -94,20 +95,33 @@ def _collect_rarely() -> None:
     gc.enable()
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What answers callers, and the addresses at which it does."""
+
+    server: grpc.aio.Server
+    health: Health
+    streams: OpenStreams
+    addresses: list[str]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End what answers callers. Calls under way have so long."""
+        await self.health.stop()
+        self.streams.end()
+        await self.server.stop(grace_seconds)
+
+
 class Program:
     """A running sidecar with its server. Once it has stopped, `is_settled`, `exit_code` and `parts` describe the stop."""
 
-    def __init__(
-        self, sidecar: Sidecar, server: grpc.aio.Server, health: Health, addresses: list[str], courier: Courier
-    ) -> None:
+    def __init__(self, sidecar: Sidecar, listening: "Listening", courier: Courier) -> None:
         self.sidecar = sidecar
-        self.addresses = addresses
+        self.addresses = listening.addresses
         self.metrics_address: str | None = None
         self.is_settled = False
         self.parts = Parts()
         self._courier = courier
-        self._server = server
-        self._health = health
+        self._listening = listening
 
     @property
     def exit_code(self) -> int:
@@ -126,8 +140,7 @@ class Program:
         self.sidecar.drain()
         await self.sidecar.holds_ended(grace_seconds / 2)
         self.parts.end("holds")
-        await self._health.stop()
-        await self._server.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
+        await self._listening.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
         self.parts.end("calls")
         self.is_settled = await self.sidecar.stop(max(0.0, deadline - loop.time()))
         self.parts.end("settling")
@@ -162,9 +175,9 @@ async def running(settings: Settings, machine: Clock, boot_id: str = "") -> Asyn
             sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
             sidecar.meter.on_commit.append(metrics.commit)
             sidecar.books.on_quarantine.append(metrics.quarantined)
-            server, health, addresses = await _started(settings, sidecar, metrics)
+            listening = await _started(settings, sidecar, metrics)
             courier.start()
-            program = Program(sidecar, server, health, addresses, courier)
+            program = Program(sidecar, listening, courier)
             program.metrics_address = metrics_address
             try:
                 yield program
@@ -172,11 +185,11 @@ async def running(settings: Settings, machine: Clock, boot_id: str = "") -> Asyn
                 await program.stop(settings.shutdown_grace)
 
 
-async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> tuple[grpc.aio.Server, Health, list[str]]:
-    """Start the sidecar and the server. Returns the server, its health, and the addresses that it listens on."""
-    health = Health()
+async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> Listening:
+    """Start the sidecar and the server."""
+    health, streams = Health(), OpenStreams()
     addresses: list[str] = []
-    server = server_of(settings, sidecar, health, metrics, addresses)
+    server = server_of(settings, sidecar, health, metrics, addresses, streams)
     try:
         access = Access(settings.socket_mode, settings.socket_group)
         addresses += (bind(server, address, access) for address in settings.addresses)
@@ -196,4 +209,4 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> t
     sidecar.add_condition_listener(health.on_condition)
     await health.start(sidecar.central)
     await server.start()
-    return server, health, addresses
+    return Listening(server, health, streams, addresses)

@@ -7,26 +7,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
-from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.server.counters import Counters
-from creditmeter.server.errors import CallEnded, Context, Problem, abort
-from creditmeter.sidecar.exchanger import SidecarFenced
+from creditmeter.server.errors import Context, Problem, abort, problem_of_abort
+from creditmeter.server.faults import OUR_METHODS, Undecodable, problem_of_fault
 
 _log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
-OUR_METHODS = "/creditmeter.v1."
 FREQUENT_METHODS = frozenset(f"{OUR_METHODS}MeteringService/{name}" for name in ("Reserve", "Commit", "Release", "Charge"))
-ADMIN_METHODS = f"{OUR_METHODS}AdminService/"
 
 
 class Services:
@@ -58,20 +53,15 @@ def _part(service: str, handlers: Mapping[str, Handler], *, are_frequent: bool) 
     return {name: each for name, each in handlers.items() if (f"/{service}/{name}" in FREQUENT_METHODS) is are_frequent}
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable:
-    """Stands for a request whose bytes are no message of its type."""
-
-    reason: str
-
-
 def _wrap(method: str, handler: Handler, metrics: Counters) -> Handler:
     reads, writes = _lenient(handler.request_deserializer), handler.response_serializer
-    if handler.unary_unary is None:
-        return grpc.stream_stream_rpc_method_handler(_counted(method, _not_implemented(method), metrics), reads, writes)
-    behavior: Any = handler.unary_unary  # a coroutine function, unless it is the stub's own that says "not implemented"
+    behavior: Any = handler.unary_unary or handler.stream_stream
+    # A coroutine function, unless it is the stub's own that says "not implemented".
     behavior = _answering(method, behavior) if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
-    return grpc.unary_unary_rpc_method_handler(_counted(method, behavior, metrics), reads, writes)
+    counted = _counted(method, behavior, metrics)
+    if handler.unary_unary is None:
+        return grpc.stream_stream_rpc_method_handler(counted, reads, writes)
+    return grpc.unary_unary_rpc_method_handler(counted, reads, writes)
 
 
 def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
@@ -100,11 +90,9 @@ def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:
         try:
             reply = await behavior(request, context)
             code = grpc.StatusCode.OK
-        except CallEnded as ended:
-            code, reason = ended.problem.code, ended.problem.reason
-            raise
-        except grpc.aio.AbortError:
-            code = grpc.StatusCode.DEADLINE_EXCEEDED
+        except grpc.aio.AbortError as ended:
+            problem = problem_of_abort(ended)
+            code, reason = (problem.code, problem.reason) if problem else (grpc.StatusCode.DEADLINE_EXCEEDED, "")
             raise
         else:
             return reply
@@ -125,44 +113,15 @@ def _answering(method: str, behavior: Behavior) -> Behavior:
         if remaining is not None and remaining <= 0:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before anything was done")
         if isinstance(request, Undecodable):
-            text = f"the request is no message of its type ({request.reason}): is the client of this contract?"
-            await abort(context, Problem(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text))
+            await abort(context, request.problem)
         try:
             return await behavior(request, context)
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the edge is where every fault becomes a status
-            await abort(context, _problem(method, error))
+            await abort(context, problem_of_fault(method, error))
 
     return call
-
-
-def _problem(method: str, error: Exception) -> Problem:
-    match error:
-        case CentralUnavailable() if method.startswith(ADMIN_METHODS) and is_refused(error):
-            text = "this sidecar's role may not do this at the central store: `creditmeter central grant-role --admin` lets it"
-            return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
-        case CentralRowDamaged(account_id=account_id):
-            return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
-        case CentralUnavailable():
-            text = f"the central store did not answer ({error}); try again, a change with the same request_id"
-            return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)
-        case FileMissing():
-            text = f"nothing can be stored: {error}; its sidecar has to be started again"
-            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
-        case AccountDamaged(account_id=account_id):
-            return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
-        case JournalUnusable():
-            _log.error("the journal is damaged", method=method, reason=str(error))
-            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", f"the journal cannot be read ({error})")
-        case StorageUnavailable():
-            text = f"the journal cannot be written ({error}); try again, a change with the same request_id"
-            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
-        case SidecarFenced():
-            return Problem(grpc.StatusCode.FAILED_PRECONDITION, "FENCED", str(error))
-        case _:
-            _log.error("a call failed", method=method, exc_info=error)
-            return Problem(grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error; the sidecar's log has the details")
 
 
 def _not_implemented(method: str) -> Behavior:

@@ -249,6 +249,9 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.ShuttingDown: lambda _: Problem(
         grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the sidecar is stopping and takes no new work"
     ),
+    refusals.StreamResumed: lambda _: Problem(
+        grpc.StatusCode.ABORTED, "STREAM_RESUMED", "the metered call was resumed on another stream, which goes on with it"
+    ),
     refusals.AmountAboveLimit: _above_limit,
     refusals.AccountNotFound: _not_found("ACCOUNT_NOT_FOUND", "account_id"),
     refusals.PlanNotFound: _not_found("PLAN_NOT_FOUND", "plan_id"),
@@ -308,28 +311,27 @@ def problem_of(refusal: Refusal) -> Problem:
     return _TABLE[type(refusal)](refusal)
 
 
-class CallEnded(grpc.aio.AbortError):
-    """A call was ended with this problem. gRPC has the status already; what wraps the call reads the problem to count it."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
+def problem_of_abort(error: grpc.aio.AbortError) -> Problem | None:
+    """The problem with which `abort` ended a call; None if gRPC's own context did."""
+    found = getattr(error, "problem", None)
+    return found if isinstance(found, Problem) else None
 
 
 async def abort(context: Context, problem: Problem) -> NoReturn:
-    """End a call with an error, by raising CallEnded."""
+    """End a call with an error, by raising the AbortError that gRPC made, with the problem for those who count."""
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, problem.as_status().SerializeToString())]
     if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
         trailing.append((PUSHBACK_KEY, DO_NOT_RETRY))
     try:
         await context.abort(problem.code, problem.message, tuple(trailing))
     except grpc.aio.AbortError as error:
-        raise CallEnded(problem) from error
+        error.problem = problem  # type: ignore[attr-defined]  # gRPC takes no other exception in the place of its own
+        raise
     raise AssertionError("abort does not return")
 
 
 async def allowed(context: Context, outcome: _Outcome | Refusal) -> _Outcome:
-    """The outcome, if it is no refusal. A refusal ends the call with its row of the table, by raising CallEnded."""
+    """The outcome, if it is no refusal. A refusal ends the call with its row of the table."""
     if isinstance(outcome, Refusal):
         await abort(context, problem_of(outcome))
     return outcome

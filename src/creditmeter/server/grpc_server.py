@@ -13,8 +13,12 @@ from creditmeter.server.admin_service import AdminService
 from creditmeter.server.calls import Services
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
+from creditmeter.server.frames import Frames
 from creditmeter.server.health import METERING, Health
+from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.metering_service import MeteringService
+from creditmeter.server.mutations import Mutations
+from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.opening import limits_of
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import account_pb2, account_pb2_grpc, admin_pb2, admin_pb2_grpc, metering_pb2_grpc
@@ -24,9 +28,16 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 
 def server_of(
-    settings: Settings, sidecar: Sidecar, health: Health, metrics: Counters, addresses: Sequence[str]
+    settings: Settings,
+    sidecar: Sidecar,
+    health: Health,
+    metrics: Counters,
+    addresses: Sequence[str],
+    streams: OpenStreams,
 ) -> grpc.aio.Server:
-    """A server with all services, which does not listen yet. The caller adds to `addresses` where it listens."""
+    """A server with all services, which does not listen yet. The caller adds to `addresses` where it listens, and ends the
+    `streams` before it stops the server.
+    """
     server = grpc.aio.server(
         options=(
             ("grpc.so_reuseport", 0),
@@ -35,8 +46,11 @@ def server_of(
         ),
     )
     services: Any = Services(server, metrics)  # generated code names the server, of which it uses two methods
-    # For mypy the class is abstract: it lacks the methods that are not in this version, which answer NOT_IMPLEMENTED.
-    metering = MeteringService(sidecar.meter, sidecar.reader, sidecar.posting_waits, limits_of(settings).max_hold_lifetime)  # type: ignore[abstract]
+    longest_hold = limits_of(settings).max_hold_lifetime
+    mutations = Mutations(sidecar.meter, longest_hold)
+    frames = Frames(mutations, metrics)
+    meter_streams = MeterStreams(sidecar.metered_calls, streams, longest_hold)
+    metering = MeteringService(mutations, frames, meter_streams, streams, sidecar.reader, sidecar.posting_waits)
     account = AccountService(sidecar.reader)
     metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
     account_pb2_grpc.add_AccountServiceServicer_to_server(account, services)

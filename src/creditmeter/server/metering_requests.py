@@ -4,7 +4,7 @@ from typing import Any
 
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.charges import RefundMode
-from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
+from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Request, Reserve
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.prices.reported.calls import with_provider_usage
@@ -15,6 +15,9 @@ from creditmeter.core.values import replace
 from creditmeter.core.work import Served, Usage, UsageSource, Work
 from creditmeter.server.fields import LONGEST, MAX_NAME, MAX_TEXT, Fields
 from creditmeter.v1 import charges_pb2, metering_pb2, work_pb2
+
+Asked = tuple[Request, Span | None]
+"""A request that changes something, and how long it may wait for recalled credit."""
 
 MAX_QUOTED = 50
 MAX_PROVIDER_USAGE_BYTES = 64 * 1024
@@ -66,7 +69,7 @@ def quote_of(message: metering_pb2.QuoteRequest) -> tuple[list[Work], AccountId 
     return fields.refusal or (works, account_id)
 
 
-def extend_of(message: metering_pb2.ExtendRequest) -> tuple[Extend, Span | None] | InvalidRequest:
+def extend_of(message: metering_pb2.ExtendRequest) -> Asked | InvalidRequest:
     """Read an Extend, and how long it may wait. Its ttl may be as long as a Duration can be: the deadline moves as far as it
     may.
     """
@@ -85,7 +88,7 @@ def extend_of(message: metering_pb2.ExtendRequest) -> tuple[Extend, Span | None]
     return fields.refusal or (request, wait)
 
 
-def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
+def commit_of(message: metering_pb2.CommitRequest) -> Asked | InvalidRequest:
     """Read a Commit. A cost of 0 is valid.
 
     What its usage leaves out is taken from the reservation, so it is not checked here. If the request is refused anyway, the
@@ -102,10 +105,10 @@ def commit_of(message: metering_pb2.CommitRequest) -> Commit | InvalidRequest:
     )
     if usage is not None and fields.refusal is not None:  # else its reservation says what else is wrong
         _reported(fields, usage)
-    return fields.refusal or request
+    return fields.refusal or (request, None)
 
 
-def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest:
+def release_of(message: metering_pb2.ReleaseRequest) -> Asked | InvalidRequest:
     """Read a Release."""
     fields = Fields(message)
     request = Release(
@@ -113,10 +116,10 @@ def release_of(message: metering_pb2.ReleaseRequest) -> Release | InvalidRequest
         reservation_id=fields.id("reservation_id", ReservationId),
         reason=fields.text("reason", MAX_TEXT),
     )
-    return fields.refusal or request
+    return fields.refusal or (request, None)
 
 
-def charge_of(message: metering_pb2.ChargeRequest) -> tuple[ChargeNow, Span | None] | InvalidRequest:
+def charge_of(message: metering_pb2.ChargeRequest) -> Asked | InvalidRequest:
     """Read a Charge, and how long it may wait. It has no reservation from which to take what its usage leaves out, so a missing
     count is wrong.
     """
@@ -137,7 +140,7 @@ def charge_of(message: metering_pb2.ChargeRequest) -> tuple[ChargeNow, Span | No
     return fields.refusal or (request, wait)
 
 
-def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequest:
+def refund_of(message: metering_pb2.RefundRequest) -> Asked | InvalidRequest:
     """Read a Refund. No amount means all that is left; an explicit 0 is invalid."""
     fields = Fields(message)
     request = RefundCharge(
@@ -147,7 +150,22 @@ def refund_of(message: metering_pb2.RefundRequest) -> RefundCharge | InvalidRequ
         mode=fields.enum("mode", charges_pb2.RefundMode, RefundMode) or RefundMode.ORIGINAL,
         reason=fields.text("reason", MAX_TEXT),
     )
-    return fields.refusal or request
+    return fields.refusal or (request, None)
+
+
+def progress_of(message: work_pb2.Usage) -> Usage | InvalidRequest:
+    """Read what a metered call used so far. What it leaves out is as it was reported before."""
+    fields = Fields(message, "progress.")
+    usage = _usage(fields, message)
+    return fields.refusal or usage
+
+
+def finish_of(message: metering_pb2.MeterFinish) -> tuple[RequestId, Usage | None] | InvalidRequest:
+    """Read the end of a metered call. No usage means what was reported last."""
+    fields = Fields(message, "finish.")
+    request_id = fields.id("request_id", RequestId)
+    usage = _usage(fields.within("usage", message.usage), message.usage) if message.HasField("usage") else None
+    return fields.refusal or (request_id, usage)
 
 
 def _bound(

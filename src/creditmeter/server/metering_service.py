@@ -1,37 +1,44 @@
 """MeteringService: for workers."""
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
-from creditmeter.core.credit.charges import Charge, Refund
-from creditmeter.core.credit.requests import Done, Receipt
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.server import metering_requests as read
-from creditmeter.server.errors import Context, allowed
+from creditmeter.server.errors import Context, abort, allowed
 from creditmeter.server.fields import Fields
+from creditmeter.server.frames import Frames, too_many
+from creditmeter.server.meter_stream import MeterStreams
+from creditmeter.server.mutations import Mutations
+from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.paging import page_of
+from creditmeter.server.pipeline import PipelineStream
 from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
-from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
-from creditmeter.v1 import charges_pb2, metering_pb2, metering_pb2_grpc, reservations_pb2
-
-_Message = TypeVar("_Message")
+from creditmeter.v1 import metering_pb2, metering_pb2_grpc, reservations_pb2
 
 
 class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
-    """Reads each request, passes it to the sidecar, and writes the reply.
+    """Reads each request, passes it to the sidecar, and writes the reply."""
 
-    A method of the contract that is not defined here answers NOT_IMPLEMENTED.
-    """
-
-    def __init__(self, meter: Meter, reader: Reader, posting_waits: PostingWaits, max_hold_lifetime: Span) -> None:
-        self._meter = meter
-        self._posting_waits = posting_waits
+    def __init__(
+        self,
+        mutations: Mutations,
+        frames: Frames,
+        meter_streams: MeterStreams,
+        streams: OpenStreams,
+        reader: Reader,
+        posting_waits: PostingWaits,
+    ) -> None:
+        self._mutations = mutations
+        self._frames = frames
+        self._meter_streams = meter_streams
+        self._streams = streams
         self._reader = reader
-        self._max_hold_lifetime = max_hold_lifetime
+        self._posting_waits = posting_waits
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
         """The price of work, without holding anything."""
@@ -41,44 +48,33 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Reserve(self, request: metering_pb2.ReserveRequest, context: Context) -> metering_pb2.ReserveResponse:
         """Hold credit."""
-        asked, wait = await allowed(context, read.reserve_of(request, self._max_hold_lifetime))
-        reply = _Reply(_reserve_response)
-        await allowed(context, await self._meter.reserve(asked, context.time_remaining(), reply, wait=wait))
-        return reply.message
+        reply: metering_pb2.ReserveResponse = await self._mutations.answer("reserve", request, context)
+        return reply
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
         """Raise a hold, or move its deadline."""
-        asked, wait = await allowed(context, read.extend_of(request))
-        reply = _Reply(_extend_response)
-        await allowed(context, await self._meter.extend(asked, context.time_remaining(), reply, wait=wait))
-        return reply.message
+        reply: metering_pb2.ExtendResponse = await self._mutations.answer("extend", request, context)
+        return reply
 
     async def Commit(self, request: metering_pb2.CommitRequest, context: Context) -> metering_pb2.CommitResponse:
         """Charge the usage of a reserved call."""
-        asked = await allowed(context, read.commit_of(request))
-        reply = _Reply(_commit_response)
-        await allowed(context, await self._meter.commit(asked, reply))
-        return reply.message
+        reply: metering_pb2.CommitResponse = await self._mutations.answer("commit", request, context)
+        return reply
 
     async def Release(self, request: metering_pb2.ReleaseRequest, context: Context) -> metering_pb2.ReleaseResponse:
         """Give a hold back."""
-        asked = await allowed(context, read.release_of(request))
-        reply = _Reply(_release_response)
-        await allowed(context, await self._meter.release(asked, reply))
-        return reply.message
+        reply: metering_pb2.ReleaseResponse = await self._mutations.answer("release", request, context)
+        return reply
 
     async def Charge(self, request: metering_pb2.ChargeRequest, context: Context) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
-        asked, wait = await allowed(context, read.charge_of(request))
-        reply = _Reply(_charge_response)
-        await allowed(context, await self._meter.charge(asked, context.time_remaining(), reply, wait=wait))
-        return reply.message
+        reply: metering_pb2.ChargeResponse = await self._mutations.answer("charge", request, context)
+        return reply
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:
         """Give back a charge, or a part of it."""
-        asked = await allowed(context, read.refund_of(request))
-        done = await allowed(context, await self._meter.refund(asked))
-        return metering_pb2.RefundResponse(refund=_refund(done), replayed=done.replayed)
+        reply: metering_pb2.RefundResponse = await self._mutations.answer("refund", request, context)
+        return reply
 
     async def GetReservation(
         self, request: metering_pb2.GetReservationRequest, context: Context
@@ -117,51 +113,23 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         reservations, token = asked.page(found, reservation_message, lambda each: (each.created_at, each.reservation_id))
         return metering_pb2.ListReservationsResponse(reservations=reservations, next_page_token=token)
 
+    async def Batch(self, request: metering_pb2.BatchRequest, context: Context) -> metering_pb2.BatchResponse:
+        """Apply mutations in order, each by itself."""
+        await allowed(context, too_many(len(request.mutations)))
+        return metering_pb2.BatchResponse(results=await self._frames.apply(request.mutations, context.time_remaining))
 
-class _Reply(Generic[_Message]):
-    """A reply that is written while what it rests on goes to disk. It is sent after that."""
+    async def Pipeline(  # type: ignore[override]  # replies are written, not yielded: frames end in any order
+        self, request_iterator: AsyncIterator[Any], context: Context
+    ) -> None:
+        """Apply frames of mutations, until the caller has no more or the server stops."""
+        problem = await PipelineStream(self._frames, self._streams, context).answer(request_iterator)
+        if problem is not None:
+            await abort(context, problem)
 
-    message: _Message
-
-    def __init__(self, write: Callable[[Done[Receipt]], _Message]) -> None:
-        self._write = write
-
-    def __call__(self, done: Done[Receipt]) -> None:
-        self.message = self._write(done)
-
-
-def _reserve_response(done: Done[Receipt]) -> metering_pb2.ReserveResponse:
-    return metering_pb2.ReserveResponse(reservation=_reservation(done), replayed=done.replayed)
-
-
-def _extend_response(done: Done[Receipt]) -> metering_pb2.ExtendResponse:
-    return metering_pb2.ExtendResponse(reservation=_reservation(done), replayed=done.replayed)
-
-
-def _commit_response(done: Done[Receipt]) -> metering_pb2.CommitResponse:
-    return metering_pb2.CommitResponse(charge=_charge(done), reservation=_reservation(done), replayed=done.replayed)
-
-
-def _release_response(done: Done[Receipt]) -> metering_pb2.ReleaseResponse:
-    return metering_pb2.ReleaseResponse(reservation=_reservation(done), replayed=done.replayed)
-
-
-def _charge_response(done: Done[Receipt]) -> metering_pb2.ChargeResponse:
-    return metering_pb2.ChargeResponse(charge=_charge(done), replayed=done.replayed)
-
-
-def _reservation(done: Done[Receipt]) -> reservations_pb2.Reservation | None:
-    found = done.reply.reservation
-    return reservation_message(found) if found else None
-
-
-def _charge(done: Done[Receipt]) -> charges_pb2.Charge:
-    found = done.reply.charge
-    assert isinstance(found, Charge), "a charge's receipt has the charge"
-    return charge_message(found)
-
-
-def _refund(done: Done[Receipt]) -> charges_pb2.Refund:
-    found = done.reply.refund
-    assert isinstance(found, Refund), "a refund's receipt has the refund"
-    return refund_message(found)
+    async def Meter(  # type: ignore[override]  # as above
+        self, request_iterator: AsyncIterator[Any], context: Context
+    ) -> None:
+        """Meter one streamed call."""
+        problem = await self._meter_streams.answer(request_iterator, context)
+        if problem is not None:
+            await abort(context, problem)

@@ -49,6 +49,8 @@ class Books:
         self.on_change: list[Callable[[Change], None]] = []
         """Called with each change that is recorded. It may not be on disk yet."""
         self.on_quarantine: list[Callable[[int], None]] = []
+        self.on_reload: list[Callable[[], None]] = []
+        """Called whenever all books were read from disk."""
 
     async def reload(self) -> None:
         """Read all books from disk. Nothing is authorised on them until the central store renews their leases. What else the
@@ -80,6 +82,8 @@ class Books:
             self._records.mark(record.account_id, Mark.UNSETTLED)
         for record in records:
             self._records.drop_unneeded(record)
+        for note in self.on_reload:
+            note()
 
     def __iter__(self) -> Iterator[Book]:
         """All books. They may be changed meanwhile, but none may be opened or dropped."""
@@ -237,6 +241,7 @@ class Books:
         new = replace(change, account=None) if is_known else change
         if new:
             self._journal.write(new, self._now)
+        moves_holds = any(_moves(book.reservations.get(each.reservation_id), each) for each in change.reservations)
         book.apply(change)
         self.changes += 1
         for listener in self.on_change:
@@ -248,6 +253,7 @@ class Books:
             record.used_at = self._clock.boot()
         if change.reservations:
             self.reservations_changed.set()
+        if moves_holds:
             self._records.note_unreported(change.account_id, self._clock.boot())
             if self._clock.boot() < record.wanted_until and has_idle(book):
                 self._records.mark(change.account_id, Mark.FREED)
@@ -308,3 +314,8 @@ class Books:
         unposted = (book.oldest_unposted for book in self)
         oldest = min((each for each in unposted if each is not None), default=self._now)
         self._journal.drop(Instant(moment - max(0, self._now - oldest)))
+
+
+def _moves(before: Reservation | None, now: Reservation) -> bool:
+    """Whether what is held changes with a reservation. What a stream reports of its call does not."""
+    return before is None or before.parts != now.parts

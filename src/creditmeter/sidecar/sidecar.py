@@ -8,7 +8,7 @@ leases renewed and given back, prunes what is old, and recovers when the disk do
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -26,6 +26,7 @@ from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecords, Mark
+from creditmeter.sidecar.background import Work, logged
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.card_keeper import CardKeeper
 from creditmeter.sidecar.clock import SidecarClock
@@ -35,6 +36,7 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.fenced_posting import post_when_fenced
 from creditmeter.sidecar.lease_keeper import LeaseKeeper
 from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.metered_calls import MeteredCalls
 from creditmeter.sidecar.patience import PATIENCE_SECONDS
 from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
@@ -62,8 +64,6 @@ _PUT_BACK = (
     " the sidecar is started again"
 )
 
-_Work = Callable[[], Coroutine[None, None, None]]
-
 _log = structlog.get_logger()
 
 
@@ -84,6 +84,7 @@ class Sidecar:
         self._changes_seen = 0
         self._logged = ""
         self._least = LeastClock(PRUNED_BY)
+        clock.on_step.append(lambda step: self._least.read(step.after, clock.boot()))  # records may be written at that time
         self.central = central
         self.records = AccountRecords()
         self.books = Books(self.records, journal, clock, limits.max_hold_lifetime)
@@ -102,6 +103,7 @@ class Sidecar:
         self.meter = Meter(
             self.books, journal, self._exchanger, self._planner, self._settler, central, pricing, limits, rhythm.recall_timeout
         )
+        self.metered_calls = MeteredCalls(self.books, self.meter, pricing, limits.default_ttl)
         self.reader = Reader(self.books, journal, central, pricing, self._exchanger)
         self.posting_waits = PostingWaits(self.books, self._planner)
 
@@ -188,6 +190,7 @@ class Sidecar:
         self.meter.is_draining = True
         self._planner.look_again()
         self._condition.become(Condition.DRAINING)
+        self.metered_calls.stop()
 
     async def holds_ended(self, most_seconds: float) -> None:
         """Wait until nothing is held any more, for `most_seconds` at most."""
@@ -287,8 +290,8 @@ class Sidecar:
             except Exception:  # noqa: BLE001 - a sidecar that follows none charges by old prices for ever
                 _log.exception("rate cards cannot be followed")
 
-    def _spawn(self, name: str, work: _Work) -> None:
-        self._tasks.append(asyncio.create_task(_logged(name, work), name=name))
+    def _spawn(self, name: str, work: Work) -> None:
+        self._tasks.append(asyncio.create_task(logged(name, work), name=name))
 
     def _on_fenced(self) -> None:
         self._condition.become(Condition.FENCED)
@@ -307,6 +310,7 @@ class Sidecar:
             self._check_files()
             if self._journal.has_failed:
                 await self._recover()
+            await self.metered_calls.end_broken()
             if self.books.changes != self._changes_seen or self._clock.boot() >= self._due_at:
                 await self.tidy()
         except FileMissing as error:
@@ -387,14 +391,3 @@ class Sidecar:
         self._logged = ""
         _log.info("the journal can be written again")
         self._condition.become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
-
-
-async def _logged(name: str, work: _Work) -> None:
-    """Run a task that is to run for ever, and log the fault if one ends it."""
-    try:
-        await work()
-    except SidecarFenced as error:
-        _log.error("fenced", task=name, reason=str(error))
-    except Exception:
-        _log.exception("a task ended", task=name)
-        raise

@@ -130,6 +130,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     yet: what needs new credit waits for it. Retry with the same request_id. Metadata: day_begins_at (RFC 3339), by the
     central store's clock.
     """
+    ERROR_REASON_STREAM_RESUMED: _ErrorReason.ValueType  # 39
+    """ABORTED. The metered call was resumed on another stream, which goes on with it. This one must not be opened again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons of all errors, with the status code of each and whether a retry helps."""
@@ -238,4 +240,6 @@ ERROR_REASON_DAY_NOT_BEGUN: ErrorReason.ValueType  # 38
 yet: what needs new credit waits for it. Retry with the same request_id. Metadata: day_begins_at (RFC 3339), by the
 central store's clock.
 """
+ERROR_REASON_STREAM_RESUMED: ErrorReason.ValueType  # 39
+"""ABORTED. The metered call was resumed on another stream, which goes on with it. This one must not be opened again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1025,7 +1025,7 @@ class BatchRequest(_message.Message):
     MUTATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def mutations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mutation]:
-        """At most 1,000 mutations, of any accounts."""
+        """At most 1,000 mutations, of any accounts. More are refused as INVALID_REQUEST, all of them."""
 
     def __init__(
         self,
@@ -1072,8 +1072,13 @@ class PipelineRequest(_message.Message):
 
     FRAME_ID_FIELD_NUMBER: _builtins.int
     MUTATIONS_FIELD_NUMBER: _builtins.int
+    ANSWER_IN_PARTS_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.int
     """Names the frame in its answer. Any number; the client keeps it unique among the frames it waits for."""
+    answer_in_parts: _builtins.bool
+    """Whether the answer may come in several responses, and mutations of different accounts in any order: one that waits
+    for credit then holds up only those after it for the same account. An older sidecar answers in one response.
+    """
     @_builtins.property
     def mutations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mutation]:
         """At most 1,000 mutations, of any accounts. A frame above that fails alone: each of its mutations gets the error."""
@@ -1083,10 +1088,11 @@ class PipelineRequest(_message.Message):
         *,
         frame_id: _builtins.int = ...,
         mutations: _abc.Iterable[Global___Mutation] | None = ...,
+        answer_in_parts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_id", b"frame_id", "mutations", b"mutations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_in_parts", b"answer_in_parts", "frame_id", b"frame_id", "mutations", b"mutations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1094,27 +1100,33 @@ Global___PipelineRequest: _TypeAlias = PipelineRequest  # noqa: Y015
 
 @_typing.final
 class PipelineResponse(_message.Message):
-    """The answer to one frame."""
+    """The answer to one frame, or a part of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FRAME_ID_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
+    FIRST_MUTATION_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.int
     """The frame answered."""
+    first_mutation: _builtins.int
+    """Which mutation of the frame the first result is of, counted from 0. Always 0 without answer_in_parts."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___MutationResult]:
-        """One result for each mutation, in order."""
+        """One result for each mutation, in order. In a part of an answer: for each mutation from first_mutation on. The frame
+        is answered when as many results have come as it has mutations.
+        """
 
     def __init__(
         self,
         *,
         frame_id: _builtins.int = ...,
         results: _abc.Iterable[Global___MutationResult] | None = ...,
+        first_mutation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_id", b"frame_id", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_mutation", b"first_mutation", "frame_id", b"frame_id", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -207,7 +207,7 @@ class MeteringServiceServicer:
 
     def Batch(self, request, context):
         """Batch applies mutations in order. It is not atomic: each succeeds or fails by itself, and the call is OK even if
-        all fail.
+        all fail. The reply is at most 4 MiB: mutations whose results might not fit are not applied, and are OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,7 +215,11 @@ class MeteringServiceServicer:
 
     def Pipeline(self, request_iterator, context):
         """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
-        mutations are applied in order. Closing the sending side drains what is under way.
+        mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
+        at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
+        of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
+        frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
+        request_ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

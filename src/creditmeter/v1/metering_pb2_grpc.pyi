@@ -105,11 +105,15 @@ class MeteringServiceStub:
     """ListReservations pages the reservations that this sidecar made and still remembers."""
     Batch: _grpc.UnaryUnaryMultiCallable[_metering_pb2.BatchRequest, _metering_pb2.BatchResponse]
     """Batch applies mutations in order. It is not atomic: each succeeds or fails by itself, and the call is OK even if
-    all fail.
+    all fail. The reply is at most 4 MiB: mutations whose results might not fit are not applied, and are OVERLOADED.
     """
     Pipeline: _grpc.StreamStreamMultiCallable[_metering_pb2.PipelineRequest, _metering_pb2.PipelineResponse]
     """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
-    mutations are applied in order. Closing the sending side drains what is under way.
+    mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
+    at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
+    of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
+    frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
+    request_ids.
     """
     Meter: _grpc.StreamStreamMultiCallable[_metering_pb2.MeterRequest, _metering_pb2.MeterResponse]
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
@@ -173,11 +177,15 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     """ListReservations pages the reservations that this sidecar made and still remembers."""
     Batch: _aio.UnaryUnaryMultiCallable[_metering_pb2.BatchRequest, _metering_pb2.BatchResponse]  # type: ignore[assignment]
     """Batch applies mutations in order. It is not atomic: each succeeds or fails by itself, and the call is OK even if
-    all fail.
+    all fail. The reply is at most 4 MiB: mutations whose results might not fit are not applied, and are OVERLOADED.
     """
     Pipeline: _aio.StreamStreamMultiCallable[_metering_pb2.PipelineRequest, _metering_pb2.PipelineResponse]  # type: ignore[assignment]
     """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
-    mutations are applied in order. Closing the sending side drains what is under way.
+    mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
+    at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
+    of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
+    frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
+    request_ids.
     """
     Meter: _aio.StreamStreamMultiCallable[_metering_pb2.MeterRequest, _metering_pb2.MeterResponse]  # type: ignore[assignment]
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
@@ -310,7 +318,7 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_metering_pb2.BatchResponse, _abc.Awaitable[_metering_pb2.BatchResponse]]:
         """Batch applies mutations in order. It is not atomic: each succeeds or fails by itself, and the call is OK even if
-        all fail.
+        all fail. The reply is at most 4 MiB: mutations whose results might not fit are not applied, and are OVERLOADED.
         """
 
     @_abc_1.abstractmethod
@@ -320,7 +328,11 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_metering_pb2.PipelineResponse], _abc.AsyncIterator[_metering_pb2.PipelineResponse]]:
         """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
-        mutations are applied in order. Closing the sending side drains what is under way.
+        mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
+        at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
+        of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
+        frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
+        request_ids.
         """
 
     @_abc_1.abstractmethod

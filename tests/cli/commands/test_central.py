@@ -176,4 +176,4 @@ def test_the_script_calls_the_command(tmp_path: Path) -> None:
     (tmp_path / "bin" / "creditmeter").symlink_to(shutil.which("echo") or "echo")
     script = shutil.copy(SCRIPT, tmp_path)
     ended = subprocess.run([script, "sidecar", "--admin"], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (0, "extra: none\ncentral grant-role sidecar --admin\n"), ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "extra: server\ncentral grant-role sidecar --admin\n"), ended.stderr

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.catalog.bundled import bundled_price_list
-from creditmeter.core.amounts import from_credits
+from creditmeter.core.amounts import Microcredits, from_credits
 from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.reservations import Hold
 from creditmeter.core.instants import Instant
@@ -258,3 +258,22 @@ def test_each_line_of_the_packages_own_prices_is_quoted(card: LoadedCard) -> Non
 def test_each_line_of_any_prices_is_quoted(card: RateCard, by_name: dict[str, Decimal]) -> None:
     """Tools that a card names and those that it does not."""
     assert_each_line_is_quoted(dataclasses.replace(card, tools=ToolRules(Decimal("0.5"), by_name), free=frozenset({"view"})))
+
+
+@given(st.integers(0, 200_000), st.integers(0, 50_000), st.integers(0, 400 * 10**6), st.booleans())
+def test_a_budget_pays_for_so_many_tokens_and_no_more(tokens: int, so_far: int, budget: int, is_cached: bool) -> None:
+    """One more would cost more than the budget. What was used already is never said to be unpaid."""
+    pricing = Pricing(RateCards(load(OWN_RULES, bundled_price_list).card))
+    held = reserved(Work("text", request_model="claude-sonnet-4-5", input_tokens=tokens))
+    usage = Usage(input_tokens=tokens, cache_read_input_tokens=tokens if is_cached else 0, output_tokens=so_far)
+    paid = pricing.paid_output_tokens(held, usage, Microcredits(budget), NOW)
+    assert paid is not None
+    assert paid >= so_far
+
+    def cost(output_tokens: int) -> int:
+        found = pricing.reserved_cost(held, replace(usage, output_tokens=output_tokens), None, NOW)
+        assert isinstance(found, Cost)
+        return found.amount
+
+    assert paid == so_far or cost(paid) <= budget
+    assert cost(paid + 1) > budget

@@ -118,7 +118,8 @@ def surplus(
 
     What leases opened before the void have out is kept for them, and the rest is taken back. Credit that newer leases depend on
     is kept until other credit can take its place. A lease opened in the microsecond of the void counts as newer: nothing was
-    authorised on it before. One that was opened in the future counts as older: nothing that runs now need be there in its day.
+    authorised on it before. One that was opened in the future, or on a day that has ended, counts as older: other credit that is
+    there now was not there in its day, so it takes nothing's place.
     """
     left, leases = {grant.grant_id: grant for grant in grants}, tuple(leases)
     running = (grant for grant in left.values() if grant.remaining and grant.is_running(now))
@@ -126,7 +127,7 @@ def surplus(
     found = list(_surplus_to_come(left.values(), leases, now))
     kept = 0
     for voided_at, grant in sorted(voided, key=lambda each: (each[0], draw_key(each[1]))):
-        out = sum(lease.out for lease in leases if lease.opened_at < voided_at or lease.opened_at > now)
+        out = sum(lease.out for lease in leases if not voided_at <= lease.opened_at <= now < lease.ends_at)
         keep = min(int(grant.remaining), max(0, out - kept))
         kept += keep
         free = unclaimed(left.values(), leases, now, rest)

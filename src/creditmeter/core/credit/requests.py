@@ -19,7 +19,10 @@ _Reply = TypeVar("_Reply")
 
 
 class Reserve(Value, frozen=True):
-    """Hold credit for work, or an amount in microcredits: exactly one of `work` and `amount` is set."""
+    """Hold credit for work, or an amount in microcredits: exactly one of `work` and `amount` is set.
+
+    `is_metered`: a stream meters the call. Then credit is held for a part of the work at first.
+    """
 
     request_id: RequestId
     account_id: AccountId
@@ -28,6 +31,7 @@ class Reserve(Value, frozen=True):
     ttl: Span | None = None
     allow_partial: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_metered: bool = False
 
 
 class Extend(Value, frozen=True):

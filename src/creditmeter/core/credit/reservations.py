@@ -11,7 +11,7 @@ from creditmeter.core.credit.charges import Part
 from creditmeter.core.ids import AccountId, ChargeId, RequestId, ReservationId
 from creditmeter.core.instants import Instant
 from creditmeter.core.values import Value, field, replace
-from creditmeter.core.work import Work
+from creditmeter.core.work import Usage, Work
 
 
 class ReservationState(Enum):
@@ -36,10 +36,17 @@ class Hold(Value, frozen=True):
     max_output_tokens: int | None = None
 
 
+class MeteredCall(Value, frozen=True):
+    """What the stream of a metered call reported last: what the call used so far. None if it reported nothing yet."""
+
+    progress: Usage | None = None
+
+
 class Reservation(Value, frozen=True):
     """A hold on credit. Amounts in microcredits.
 
-    `parts` are what it holds now, the oldest first. They are empty once the reservation has ended.
+    `parts` are what it holds now, the oldest first. They are empty once the reservation has ended. `metered` is set if a stream
+    meters the call.
     """
 
     reservation_id: ReservationId
@@ -57,6 +64,7 @@ class Reservation(Value, frozen=True):
     max_output_tokens: int | None = None
     ended_at: Instant | None = None
     release_reason: str = ""
+    metered: MeteredCall | None = None
 
     def __post_init__(self) -> None:
         assert self.state is ReservationState.HELD or not self.parts, "only an open reservation holds credit"
@@ -69,6 +77,15 @@ class Reservation(Value, frozen=True):
     def is_due(self, now: Instant) -> bool:
         """Whether it is open and its deadline is at `now` or before."""
         return self.state is ReservationState.HELD and self.expires_at <= now
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing happens to it any more unless a caller asks for it. An expired one whose stream made progress is
+        still to be charged for that.
+        """
+        if self.state is ReservationState.EXPIRED and self.metered is not None:
+            return self.metered.progress is None
+        return self.state is not ReservationState.HELD
 
     def end(self, state: ReservationState, now: Instant) -> "Reservation":
         """The reservation after it ended in this state. It holds nothing any more."""

@@ -274,7 +274,7 @@ class Book:
         for receipt in written.receipts:
             _drop(self.receipts, receipt.request.request_id, receipt)
         for reservation in written.reservations:
-            if reservation.state is not ReservationState.HELD:
+            if reservation.has_ended:
                 _drop(self.reservations, reservation.reservation_id, reservation)
         for charge in written.charges:
             if charge.posting is not None:

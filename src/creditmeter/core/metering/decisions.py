@@ -20,7 +20,7 @@ from creditmeter.core.credit.requests import (
     Request,
     Reserve,
 )
-from creditmeter.core.credit.reservations import Hold, Reservation, ReservationState, take, total
+from creditmeter.core.credit.reservations import Hold, MeteredCall, Reservation, ReservationState, take, total
 from creditmeter.core.ids import ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.metering.book import Book, Change
@@ -100,6 +100,7 @@ def reserve(
         work=hold.work,
         labels=request.labels,
         max_output_tokens=hold.max_output_tokens,
+        metered=MeteredCall() if request.is_metered else None,
     )
     return _receipt(book, request, reservation=reservation)
 

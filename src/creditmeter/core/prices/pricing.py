@@ -4,6 +4,7 @@ New work is priced by the card in force. What a reservation comes to is priced b
 beginning.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,9 +15,10 @@ from creditmeter.core.instants import Instant
 from creditmeter.core.prices.call_costs import Reserved, call_cost, cost_without_report
 from creditmeter.core.prices.completing import call_of
 from creditmeter.core.prices.no_price import NoPrice, explained
-from creditmeter.core.prices.rate_card import RateCard
+from creditmeter.core.prices.rate_card import MAX_TOKENS, RateCard
 from creditmeter.core.prices.rate_cards import RateCards
-from creditmeter.core.prices.reported.calls import ReportedCall
+from creditmeter.core.prices.reported.calls import ReportedCall, with_provider_usage
+from creditmeter.core.prices.reported.values import UnknownUsageError
 from creditmeter.core.prices.rounding import in_dollars
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
 from creditmeter.core.refusals import InvalidRequest
@@ -47,6 +49,18 @@ class Pricing:
     def hold(self, work: Work | None, amount: Microcredits | None, at: Instant) -> Hold | NoPrice:
         """What to hold for work that begins at a moment, or for a stated amount."""
         return _hold(self.cards.in_force(at), work, amount, at)
+
+    def metered_hold(self, work: Work | None, amount: Microcredits | None, output_tokens: int, at: Instant) -> Hold | NoPrice:
+        """What to hold at first for work that is metered from a moment on: of its output, so many tokens at most."""
+        whole = self.hold(work, amount, at)
+        if not isinstance(whole, Hold) or work is None:
+            return whole
+        card = self.cards.in_force(at)
+        most = bounded_output_tokens(card, work)
+        if most is None or most <= output_tokens:
+            return whole
+        part = price_bound(card, replace(work, max_output_tokens=output_tokens), at)
+        return replace(part, work=work) if isinstance(part, Hold) else part
 
     def larger_hold(
         self, reservation: Reservation, work: Work | None, amount: Microcredits | None, at: Instant
@@ -85,6 +99,33 @@ class Pricing:
             return call
         begun = reservation.created_at
         return _priced_at(begun, call_cost(card, call, begun, Reserved(reservation.work, bound), is_fact=True))
+
+    def counted(self, usage: Usage) -> Usage | InvalidRequest:
+        """A usage with the counts of the provider's report in it, and without the report."""
+        try:
+            return replace(with_provider_usage(usage), provider_usage_json="")
+        except UnknownUsageError as error:
+            return InvalidRequest((("provider_usage_json", str(error)),))
+
+    def paid_output_tokens(self, reservation: Reservation, usage: Usage, budget: Microcredits, at: Instant) -> int | None:
+        """How many output tokens in all the budget pays for, with all else as in this usage: never fewer than the usage has.
+        None if the price does not go by them.
+        """
+        card = self.cards.pinned(reservation.rate_card_version, at)
+        work = reservation.work or Work(action=usage.action)
+        least = usage.output_tokens
+        if least is None or bounded_output_tokens(card, work) is None:
+            return None
+
+        def is_too_much(more: int) -> bool:
+            cost = self.reserved_cost(reservation, replace(usage, output_tokens=least + more), None, at)
+            return not isinstance(cost, Cost) or cost.amount > budget
+
+        beyond = 1
+        while beyond < MAX_TOKENS and not is_too_much(beyond):
+            beyond *= 4
+        more = bisect_left(range(min(beyond, MAX_TOKENS - least) + 1), True, lo=1, key=is_too_much) - 1  # noqa: FBT003 - what is searched for
+        return least + more
 
     def cost(self, usage: Usage | None, amount: Microcredits | None, at: Instant, *, is_fact: bool = False) -> Cost | NoPrice:
         """What a call cost by its whole usage, or as stated. A fact has a cost however much that is."""

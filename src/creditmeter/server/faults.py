@@ -1,0 +1,58 @@
+"""Faults as callers see them: after one it is unknown whether the call took effect, unless its reason says so."""
+
+from dataclasses import dataclass
+
+import grpc
+import structlog
+
+from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
+from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
+from creditmeter.server.errors import Problem
+from creditmeter.sidecar.exchanger import SidecarFenced
+
+OUR_METHODS = "/creditmeter.v1."
+ADMIN_METHODS = f"{OUR_METHODS}AdminService/"
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Stands for a request whose bytes are no message of its type."""
+
+    reason: str
+
+    @property
+    def problem(self) -> Problem:
+        """The error that its caller gets."""
+        text = f"the request is no message of its type ({self.reason}): is the client of this contract?"
+        return Problem(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text)
+
+
+def problem_of_fault(method: str, error: Exception) -> Problem:
+    """What a caller of a method gets to see of a fault. What it cannot mend is logged."""
+    match error:
+        case CentralUnavailable() if method.startswith(ADMIN_METHODS) and is_refused(error):
+            text = "this sidecar's role may not do this at the central store: `creditmeter central grant-role --admin` lets it"
+            return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
+        case CentralRowDamaged(account_id=account_id):
+            return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
+        case CentralUnavailable():
+            text = f"the central store did not answer ({error}); try again, a change with the same request_id"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)
+        case FileMissing():
+            text = f"nothing can be stored: {error}; its sidecar has to be started again"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
+        case AccountDamaged(account_id=account_id):
+            return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
+        case JournalUnusable():
+            _log.error("the journal is damaged", method=method, reason=str(error))
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", f"the journal cannot be read ({error})")
+        case StorageUnavailable():
+            text = f"the journal cannot be written ({error}); try again, a change with the same request_id"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
+        case SidecarFenced():
+            return Problem(grpc.StatusCode.FAILED_PRECONDITION, "FENCED", str(error))
+        case _:
+            _log.error("a call failed", method=method, exc_info=error)
+            return Problem(grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error; the sidecar's log has the details")

@@ -1,0 +1,168 @@
+"""The Meter RPC: reads the steps of a metered call from its stream, and writes what happens to it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from creditmeter.core.credit.charges import Charge
+from creditmeter.core.credit.requests import Done
+from creditmeter.core.instants import Span
+from creditmeter.core.refusals import InvalidRequest, Refusal, ShuttingDown, StreamResumed
+from creditmeter.core.values import replace
+from creditmeter.server import metering_requests as read
+from creditmeter.server.errors import Context, Problem, problem_of
+from creditmeter.server.faults import Undecodable
+from creditmeter.server.open_streams import OpenStreams
+from creditmeter.server.replies import charge_message, reservation_message
+from creditmeter.sidecar.metered_calls import MeteredCalls
+from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason
+from creditmeter.sidecar.outcomes import Outcome
+from creditmeter.v1 import metering_pb2
+
+_STOP_REASONS = {
+    StopReason.HOLD_USED_UP: metering_pb2.METER_STOP_REASON_HOLD_USED_UP,
+    StopReason.RESERVATION_EXPIRED: metering_pb2.METER_STOP_REASON_RESERVATION_EXPIRED,
+    StopReason.RESERVATION_ENDED: metering_pb2.METER_STOP_REASON_RESERVATION_ENDED,
+}
+_FIRST = InvalidRequest((("step", "must be open: it is the first message of a stream"),))
+_LATER = InvalidRequest((("step", "must be progress or finish: the call is open already"),))
+
+
+class MeterStreams:
+    """Answers the streams of metered calls."""
+
+    def __init__(self, calls: MeteredCalls, streams: OpenStreams, max_hold_lifetime: Span) -> None:
+        self._calls = calls
+        self._streams = streams
+        self._max_hold_lifetime = max_hold_lifetime
+
+    async def answer(self, requests: AsyncIterator[Any], context: Context) -> Problem | None:
+        """Meter one call, until it is charged or its stream ends. Returns why the stream ends with an error."""
+        async with contextlib.aclosing(self._streams.until_end(requests)) as steps:
+            first = await anext(steps, None)
+            if first is None:
+                return self._unfinished()
+            if isinstance(first, Undecodable):
+                return first.problem
+            asked = read.reserve_of(first.open, self._max_hold_lifetime) if first.HasField("open") else _FIRST
+            if isinstance(asked, Refusal):
+                return problem_of(asked)
+            request, wait = asked
+            events = _Events(context)
+            opened = await self._calls.open(replace(request, is_metered=True), context.time_remaining(), wait, events.on_stop)
+            if isinstance(opened, Refusal):
+                return problem_of(opened)
+            events.stream, done = opened
+            try:
+                reservation = reservation_message(done.reply)
+                await events.write(opened=metering_pb2.MeterOpened(reservation=reservation, replayed=done.replayed))
+                if self._calls.is_stopping:
+                    events.on_stop()
+                ended = await _metered(events.stream, steps, events)
+                return self._unfinished() if ended is None else ended.problem
+            except asyncio.CancelledError:
+                if not events.stream.is_superseded:
+                    raise
+                events.task.uncancel()
+                return problem_of(StreamResumed())
+            finally:
+                events.close()
+                self._calls.leave(events.stream)
+
+    def _unfinished(self) -> Problem | None:
+        """Why a stream ends of which nothing more is read."""
+        return problem_of(ShuttingDown()) if self._streams.is_ending else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A stream ended: its call was charged, or there is a problem."""
+
+    problem: Problem | None = None
+
+
+class _Events:
+    """What is written to one stream, one event after another."""
+
+    stream: MeteredStream
+
+    def __init__(self, context: Context) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a call is a task"
+        self.task = task
+        self._context = context
+        self._writing = asyncio.Lock()
+        self._telling: asyncio.Task[None] | None = None
+
+    async def write(self, **event: Any) -> None:
+        """Write one event."""
+        async with self._writing:
+            await self._context.write(metering_pb2.MeterResponse(**event))
+
+    async def stop(self, reason: metering_pb2.MeterStopReason.ValueType) -> None:
+        """Say that the call should stop."""
+        await self.write(stop=metering_pb2.MeterStop(reason=reason))
+
+    def on_stop(self) -> None:
+        """Another stream goes on with the call: end this one. Or the sidecar stops: say so."""
+        if self.stream.is_superseded:
+            self.task.cancel()
+        elif self._telling is None:
+            self._telling = asyncio.ensure_future(self.stop(metering_pb2.METER_STOP_REASON_SHUTTING_DOWN))
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._telling is not None:
+            self._telling.cancel()
+
+
+async def _metered(stream: MeteredStream, steps: AsyncIterator[Any], events: _Events) -> _Ended | None:
+    """Take the steps of a call up to its finish, or to what ends its stream before. None if no more steps are read."""
+    async for message in steps:
+        if isinstance(message, Undecodable):
+            return _Ended(message.problem)
+        match message.WhichOneof("step"):
+            case "progress":
+                refusal = await _reported(stream, message.progress, events)
+            case "finish":
+                refusal = await _finished(stream, message.finish, events)
+                return _Ended(None if refusal is None else problem_of(refusal))
+            case _:
+                refusal = _LATER
+        if refusal is not None:
+            return _Ended(problem_of(refusal))
+    return None
+
+
+async def _reported(stream: MeteredStream, progress: Any, events: _Events) -> Refusal | None:
+    usage = read.progress_of(progress)
+    verdict = usage if isinstance(usage, InvalidRequest) else await stream.report(usage)
+    match verdict:
+        case GoOn():
+            await events.write(go_on=metering_pb2.MeterGoOn(output_tokens_left=verdict.output_tokens_left))
+        case StopReason():
+            await events.stop(_STOP_REASONS[verdict])
+        case _:
+            return verdict
+    return None
+
+
+async def _finished(stream: MeteredStream, finish: Any, events: _Events) -> Refusal | None:
+    asked = read.finish_of(finish)
+    outcome = asked if isinstance(asked, InvalidRequest) else await stream.finish(*asked)
+    if isinstance(outcome, Refusal):
+        return outcome
+    await events.write(charged=_charged(outcome))
+    return None
+
+
+def _charged(done: Outcome) -> metering_pb2.MeterCharged:
+    assert isinstance(done, Done), "it was charged"
+    charge, reservation = done.reply.charge, done.reply.reservation
+    assert isinstance(charge, Charge), "a commit's receipt has the charge"
+    assert reservation is not None, "and the reservation"
+    return metering_pb2.MeterCharged(
+        charge=charge_message(charge), reservation=reservation_message(reservation), replayed=done.replayed
+    )

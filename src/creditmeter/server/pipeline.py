@@ -1,0 +1,79 @@
+"""The Pipeline: frames of mutations on one stream.
+
+Frames are answered as they are done, in any order. What is under way on a stream is bounded: beyond that nothing more is read,
+and gRPC's flow control holds up the caller.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from creditmeter.core.refusals import ShuttingDown
+from creditmeter.server.errors import Problem, problem_of
+from creditmeter.server.faults import Undecodable
+from creditmeter.server.frames import MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
+from creditmeter.server.open_streams import OpenStreams
+from creditmeter.v1 import metering_pb2
+
+MAX_FRAMES = 64
+"""Most frames of one stream that are under way."""
+
+MAX_BYTES = 2 * MAX_REPLY_BYTES
+"""Most bytes of the frames of one stream that are under way; one frame may always be."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PipelineStream:
+    """One stream of frames."""
+
+    def __init__(self, frames: Frames, streams: OpenStreams, context: Context) -> None:
+        self._frames = frames
+        self._streams = streams
+        self._context = context
+        self._under_way: dict[asyncio.Task[None], int] = {}
+        self._has_room = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    async def answer(self, requests: AsyncIterator[Any]) -> Problem | None:
+        """Answer frames until the caller closes its side and all are answered. Returns why the stream ends with an error: a
+        frame could not be decoded, or the server stops. What was read before is answered.
+        """
+        problem: Problem | None = None
+        async with contextlib.aclosing(self._streams.until_end(requests)) as read, asyncio.TaskGroup() as group:
+            async for frame in read:
+                if isinstance(frame, Undecodable):
+                    problem = frame.problem
+                    break
+                size = frame.ByteSize()
+                await self._room_for(size)
+                task = group.create_task(self._answer(frame))
+                self._under_way[task] = size
+                task.add_done_callback(self._is_done)
+        return problem or (problem_of(ShuttingDown()) if self._streams.is_ending else None)
+
+    async def _room_for(self, size: int) -> None:
+        while self._under_way and (len(self._under_way) >= MAX_FRAMES or sum(self._under_way.values()) + size > MAX_BYTES):
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    def _is_done(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.pop(task, None)
+        self._has_room.set()
+
+    async def _answer(self, frame: metering_pb2.PipelineRequest) -> None:
+        async def send(first: int, results: Results) -> None:
+            reply = metering_pb2.PipelineResponse(frame_id=frame.frame_id, results=results, first_mutation=first)
+            async with self._writing:
+                await self._context.write(reply)
+
+        refusal = too_many(len(frame.mutations))
+        if refusal is not None:
+            await send(0, all_failed(frame.mutations, refusal))
+        elif frame.answer_in_parts and frame.mutations:
+            await self._frames.apply_in_parts(frame.mutations, send)
+        else:
+            await send(0, await self._frames.apply(frame.mutations, lambda: None))

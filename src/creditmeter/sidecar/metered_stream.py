@@ -1,0 +1,225 @@
+"""One stream that meters a call: what it reports is noted, and the hold is kept ahead of that."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from creditmeter.central.engine.faults import CentralUnavailable
+from creditmeter.core.amounts import Microcredits
+from creditmeter.core.credit.charges import Cost
+from creditmeter.core.credit.requests import Commit, Done, Extend
+from creditmeter.core.credit.reservations import Reservation, ReservationState
+from creditmeter.core.ids import RequestId
+from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.metering.metered import Cover, Pace, carried_on, fallen, progressed, so_far
+from creditmeter.core.prices.pricing import Pricing
+from creditmeter.core.refusals import (
+    AmountAboveLimit,
+    InsufficientCredits,
+    InvalidRequest,
+    Refusal,
+    ReservationNotFound,
+    StreamResumed,
+)
+from creditmeter.core.values import replace
+from creditmeter.core.work import Usage
+from creditmeter.sidecar.books import Books
+from creditmeter.sidecar.meter import Meter
+from creditmeter.sidecar.outcomes import Outcome
+
+LONGEST_RAISE_SECONDS = 1.0
+"""How long a report waits for credit that its hold is raised by."""
+
+RETRY_RAISE = Span(SECOND)
+"""How long a hold that could not be raised is left as it is."""
+
+
+class StopReason(Enum):
+    """Why a metered call should stop."""
+
+    HOLD_USED_UP = auto()
+    RESERVATION_EXPIRED = auto()
+    RESERVATION_ENDED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The call may go on: its hold pays for so many more output tokens."""
+
+    output_tokens_left: int
+
+
+class MeteredStream:
+    """A stream that is attached to a metered call."""
+
+    def __init__(
+        self,
+        books: Books,
+        meter: Meter,
+        pricing: Pricing,
+        reservation: Reservation,
+        ttl: Span,
+        on_stop: Callable[[], None],
+    ) -> None:
+        self._books = books
+        self._meter = meter
+        self._pricing = pricing
+        self._ttl = ttl
+        self.reservation_id = reservation.reservation_id
+        self.on_stop = on_stop
+        self.is_superseded = False
+        known = _progress_of(reservation)
+        reported = 0 if known is None else so_far(known).output_tokens or 0
+        self._pace = Pace(books.moment().boot, reported, reported)
+        self._raise_at = Span(0)
+
+    def supersede(self) -> None:
+        """Note that another stream goes on with the call."""
+        self.is_superseded = True
+        self.on_stop()
+
+    async def report(self, usage: Usage) -> GoOn | StopReason | Refusal:
+        """Note what the call used so far, raise its hold if it is not far enough ahead, and say how it may go on. A refusal
+        ends the stream, and what was reported before stays.
+
+        Raises:
+            StorageUnavailable: the journal cannot be written; it is unknown whether the report counts.
+        """
+        reservation = self._current()
+        if isinstance(reservation, Refusal):
+            return reservation
+        progress = carried_on(_progress_of(reservation), usage)
+        counted = self._counted(reservation, progress)
+        if isinstance(counted, Refusal):
+            return counted
+        if reservation.state in (ReservationState.COMMITTED, ReservationState.RELEASED):
+            return StopReason.RESERVATION_ENDED
+        self._books.record(progressed(reservation, progress))
+        self._meter.hand_over()
+        self._pace = self._pace.after(counted.output_tokens or 0)
+        verdict = await self._kept_ahead(counted)
+        await self._meter.durable()
+        return verdict
+
+    async def finish(self, request_id: RequestId, usage: Usage | None) -> Outcome:
+        """Charge the call for what it used: what it says now, and for the rest what it reported last.
+
+        Raises:
+            What `Meter.answer` does.
+        """
+        reservation = self._current()
+        if isinstance(reservation, Refusal):
+            return reservation
+        before = _progress_of(reservation)
+        if usage is None and before is None:
+            return InvalidRequest((("finish.usage", "is missing: no progress was reported"),))
+        whole = before if usage is None else carried_on(before, usage)
+        return await self._meter.answer(Commit(request_id, self.reservation_id, usage=whole))
+
+    def _current(self) -> Reservation | Refusal:
+        """The reservation as it is now."""
+        if self.is_superseded:
+            return StreamResumed()
+        at = self._books.moment()
+        book = self._books.of_reservation(self.reservation_id)
+        if book is not None:
+            self._books.expire(book, at.now)
+        return self._books.reservation(self.reservation_id) or ReservationNotFound(self.reservation_id)
+
+    def _counted(self, reservation: Reservation, progress: Usage) -> Usage | Refusal:
+        """The counts of a report, if it is one: it can be read and priced, and none has fallen."""
+        counted = self._pricing.counted(progress)
+        if isinstance(counted, InvalidRequest):
+            return _of_progress(counted)
+        before = _progress_of(reservation)
+        was = None if before is None else self._pricing.counted(before)
+        assert not isinstance(was, InvalidRequest), "it was read before"
+        wrong = tuple(fallen(was, counted))
+        if wrong:
+            return _of_progress(InvalidRequest(wrong))
+        cost = self._cost(reservation, so_far(counted))
+        return cost if isinstance(cost, Refusal) else so_far(counted)
+
+    def _cost(self, reservation: Reservation, usage: Usage) -> Cost | Refusal:
+        return self._pricing.reserved_cost(reservation, usage, None, self._books.moment().now)
+
+    async def _kept_ahead(self, counted: Usage) -> GoOn | StopReason:
+        """How the call may go on, once its hold is as far ahead as it has to be and can be."""
+        reservation, at = self._current(), self._books.moment()
+        if isinstance(reservation, Reservation) and reservation.state is ReservationState.HELD:
+            is_ahead = self._cover(reservation, counted).is_ahead(self._pace, at.boot)
+            is_lasting = reservation.expires_at - at.now >= self._ttl // 2
+            if not (is_ahead and is_lasting) and at.boot >= self._raise_at:
+                await self._raise(reservation, counted)
+                reservation = self._current()
+        if not isinstance(reservation, Reservation):
+            return StopReason.RESERVATION_ENDED
+        if reservation.state is not ReservationState.HELD:
+            is_expired = reservation.state is ReservationState.EXPIRED
+            return StopReason.RESERVATION_EXPIRED if is_expired else StopReason.RESERVATION_ENDED
+        cover = self._cover(reservation, counted)
+        return StopReason.HOLD_USED_UP if cover.is_used_up(self._pace) else GoOn(cover.left)
+
+    def _cover(self, reservation: Reservation, counted: Usage) -> Cover:
+        """What the hold pays for as it is."""
+        held, cost = _total(reservation), self._cost(reservation, counted)
+        return Cover(
+            reported=counted.output_tokens or 0,
+            paid=self._pricing.paid_output_tokens(reservation, counted, held, self._books.moment().now),
+            bound=None if reservation.work is None else reservation.work.max_output_tokens,
+            is_covered=isinstance(cost, Cost) and cost.amount <= held,
+        )
+
+    async def _raise(self, reservation: Reservation, counted: Usage) -> None:
+        """Raise the hold to what the call will have cost before long, or as far as its account can pay, and push its deadline.
+        If that fails, it is tried again after a while.
+        """
+        boot = self._books.moment().boot
+        self._raise_at = Span(boot + RETRY_RAISE)
+        tokens = self._cover(reservation, counted).wanted(self._pace, boot)
+        cost = self._cost(reservation, replace(counted, output_tokens=tokens))
+        held = _total(reservation)
+        wanted = cost.amount if isinstance(cost, Cost) and reservation.work is not None else held
+        outcome = await self._extend(wanted, held)
+        most = None if outcome is None else _most(outcome, held)
+        if most is not None and most > held:
+            outcome = await self._extend(min(most, wanted), held)
+        elif isinstance(outcome, Done):
+            self._raise_at = Span(0)
+
+    async def _extend(self, wanted: Microcredits, held: Microcredits) -> Outcome | None:
+        """Raise the hold to a total, unless it is that already, and push its deadline. None if there was no answer."""
+        is_more = wanted > held
+        name = RequestId(f"{self.reservation_id}/{wanted if is_more else f'until-{self._books.moment().now}'}")
+        asked = Extend(name, self.reservation_id, amount=wanted if is_more else None, ttl=self._ttl)
+        try:
+            async with asyncio.timeout(LONGEST_RAISE_SECONDS):
+                return await self._meter.answer(asked)
+        except (CentralUnavailable, TimeoutError):
+            return None
+
+
+def _most(outcome: Outcome, held: Microcredits) -> Microcredits | None:
+    """The total to which a hold can be raised that could not be raised as far as was wanted; None if that is not known."""
+    match outcome:
+        case InsufficientCredits(available=available):
+            return Microcredits(held + available)
+        case AmountAboveLimit(limit=limit):
+            return limit
+        case _:
+            return None
+
+
+def _total(reservation: Reservation) -> Microcredits:
+    """What the reservation has held and charged in all."""
+    return Microcredits(reservation.charged + reservation.held)
+
+
+def _progress_of(reservation: Reservation) -> Usage | None:
+    return None if reservation.metered is None else reservation.metered.progress
+
+
+def _of_progress(wrong: InvalidRequest) -> InvalidRequest:
+    """The refusal of a report, with the fields of the message that it came in."""
+    return InvalidRequest(tuple((f"progress.{name}", why) for name, why in wrong.violations))
