@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from creditmeter.client.errors import DETAILS_KEY
+from creditmeter.client.statuses import DETAILS_KEY
 
 
 class Treatment(Enum):

@@ -174,8 +174,8 @@ def test_the_public_names() -> None:
         " ChargeNotFound CreditContended CreditmeterError DeadlineExceeded FieldViolation InsufficientCredits InvalidRequest"
         " LimitExceeded NotAllowed NotFound NotImplementedBySidecar NotSettled Overloaded RefundExceedsCharge RefundNotFound"
         " RequestIdReused ReservationCommitted ReservationElsewhere ReservationEnded ReservationExpired ReservationNotFound"
-        " ReservationReleased ShuttingDown SidecarFault SidecarFenced StorageDamaged StorageUnavailable Unavailable Unpriced"
-        " Unreachable"
+        " ReservationReleased ShuttingDown SidecarFault SidecarFenced StorageDamaged StorageUnavailable StreamResumed"
+        " Unavailable Unpriced Unreachable"
     )
     values = "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work"
     words = "ChargeFlag GrantKind GrantSource HistoryType RefundMode ReservationState UsageSource"

@@ -25,7 +25,7 @@ from creditmeter.client import (
     Unavailable,
     Unreachable,
 )
-from creditmeter.client.errors import CLASSES, DETAILS_KEY, error_of
+from creditmeter.client.statuses import CLASSES, DETAILS_KEY, error_of
 from creditmeter.v1 import errors_pb2
 
 

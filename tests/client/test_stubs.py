@@ -12,8 +12,8 @@ import grpc
 import pytest
 
 from creditmeter.client import stubs
-from creditmeter.client.errors import error_of
 from creditmeter.client.retrying import NO_RETRY
+from creditmeter.client.statuses import error_of
 from creditmeter.client.stubs import Connection, CreditmeterError, FieldViolation, Retry, call
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings

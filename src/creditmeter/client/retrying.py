@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 
-from creditmeter.client.errors import CreditmeterError, error_of
+from creditmeter.client.errors import CreditmeterError
+from creditmeter.client.statuses import error_of
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration

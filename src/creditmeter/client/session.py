@@ -5,8 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from creditmeter.client.errors import error_of
 from creditmeter.client.retrying import Retry, call, repeated
+from creditmeter.client.statuses import error_of
 from creditmeter.client.stubs import Connection
 from creditmeter.client.transport import Transport, UnaryTransport
 from creditmeter.v1 import metering_pb2
