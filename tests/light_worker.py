@@ -7,23 +7,21 @@ import asyncio
 import json
 import sys
 
-from creditmeter.client import CallError, Client, call
-from creditmeter.v1.metering_pb2 import CommitRequest, ReserveRequest
+from creditmeter.client import Client, CreditmeterError, SyncClient
 
 
 async def work(address: str, account: str) -> "dict[str, object]":
     """Hold two credits and pay one; then ask for more than there is."""
-    async with Client(address) as client:
-        reserve = ReserveRequest(request_id="light/reserve", account_id=account, amount_microcredits=2_000_000)
-        held = (await call(client.metering.Reserve, reserve)).reservation
-        commit = CommitRequest(request_id="light/commit", reservation_id=held.reservation_id, amount_microcredits=1_000_000)
-        charge = (await call(client.metering.Commit, commit)).charge
-        reserve = ReserveRequest(request_id="light/more", account_id=account, amount_microcredits=500_000_000)
+    async with Client(address) as meter:
+        async with meter.hold(account, amount_microcredits=2_000_000, job_id="light") as hold:
+            charge = await hold.commit(amount_microcredits=1_000_000)
+        with SyncClient(address) as blocking:
+            assert blocking.balance(account).held_microcredits == 0
         try:
-            await call(client.metering.Reserve, reserve)
-        except CallError as refused:
+            async with meter.hold(account, amount_microcredits=500_000_000):
+                return {"cost": charge.cost_microcredits}
+        except CreditmeterError as refused:
             return {"cost": charge.cost_microcredits, "refused": refused.reason}
-        return {"cost": charge.cost_microcredits}
 
 
 if __name__ == "__main__":

@@ -15,11 +15,16 @@ from tests.packages import build_wheel
 
 CONTRACT = sorted(path.relative_to(REPOSITORY / "proto") for path in (REPOSITORY / "proto").rglob("*.proto"))
 
-_SHOWN = re.compile(r"^// region README\n(.*?)\n+// endregion$", re.MULTILINE | re.DOTALL)
+_SHOWN = re.compile(r"^(?://|#) region README\n(.*?)\n+(?://|#) endregion$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    ("program", "language"), [("docs/examples/go/main.go", "go"), ("docs/examples/node/worker.mjs", "javascript")]
+    ("program", "language"),
+    [
+        ("docs/examples/go/main.go", "go"),
+        ("docs/examples/node/worker.mjs", "javascript"),
+        ("docs/examples/python/worker.py", "python"),
+    ],
 )
 def test_readme_shows_the_programs_that_run(program: str, language: str) -> None:
     """The region that is marked, to the letter; the test of README runs the whole."""

@@ -23,7 +23,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import event
 
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.server.app import Program, running
 from creditmeter.server.config import Settings
 from creditmeter.server.logs import configure_logging
@@ -130,7 +130,7 @@ async def _run_load(address: str, plan: Plan, counts: Counts) -> tuple[Counts, f
     accounts = [f"account-{number}" for number in range(plan.accounts)]
     draw = random.Random(1)  # noqa: S311 - the same calls each time
     places = asyncio.Semaphore(MAX_CALLS_AT_ONCE)
-    async with Client(address) as client, asyncio.TaskGroup() as calls:
+    async with Connection(address) as client, asyncio.TaskGroup() as calls:
         for account_id in accounts:
             await open_account(client, account_id, permanent=[AMPLE])
         due = time.monotonic()
@@ -148,13 +148,13 @@ async def _run_load(address: str, plan: Plan, counts: Counts) -> tuple[Counts, f
         return counts.since(at_begin), time.monotonic() - begins
 
 
-async def _make_call(client: Client, name: str, account_id: str, draw: random.Random, counts: Counts) -> None:
+async def _make_call(client: Connection, name: str, account_id: str, draw: random.Random, counts: Counts) -> None:
     credits = draw.randint(1, LARGEST_CALL)
     used, seconds = draw.randint(1, credits), draw.random() * 2 * CALL_SECONDS
     counts.reserves += 1
     try:
         held = await reserve(client, f"{name}/reserve", account_id, credits)
-    except CallError as error:
+    except CreditmeterError as error:
         counts.refused += 1
         say(f"refused: {error}")
         return

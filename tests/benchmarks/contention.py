@@ -21,7 +21,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from creditmeter.client import CallError, Client
+from creditmeter.client.stubs import Connection, CreditmeterError
 from tests.e2e.fleet import fleet, open_account, reserve
 from tests.postgres import PostgresServer
 
@@ -71,7 +71,7 @@ async def _measure(engine: str, plan: Plan) -> int:
     async with AsyncExitStack() as stack:
         central = await stack.enter_async_context(_store(engine))
         sidecars = await stack.enter_async_context(fleet(central, plan.sidecars))
-        clients = [await stack.enter_async_context(Client(each.address)) for each in sidecars]
+        clients = [await stack.enter_async_context(Connection(each.address)) for each in sidecars]
         busy, own, began = _busy_seconds(), _own_seconds(), time.monotonic()
         for number in range(plan.rounds):
             await _round(clients, f"account-{number}", plan, found)
@@ -90,21 +90,21 @@ async def _store(engine: str) -> AsyncIterator[str]:
             yield f"sqlite:///{Path(directory) / 'central.db'}"
 
 
-async def _round(clients: Sequence[Client], account_id: str, plan: Plan, found: Found) -> None:
+async def _round(clients: Sequence[Connection], account_id: str, plan: Plan, found: Found) -> None:
     await open_account(clients[0], account_id, permanent=[plan.credits])
     callers = itertools.product(clients, range(plan.callers))
     asking = (_ask(client, f"caller-{number}", account_id, plan, found) for number, (client, _) in enumerate(callers))
     found.held.append(plan.hold * sum(await asyncio.gather(*asking)))
 
 
-async def _ask(client: Client, request_id: str, account_id: str, plan: Plan, found: Found) -> bool:
+async def _ask(client: Connection, request_id: str, account_id: str, plan: Plan, found: Found) -> bool:
     """Ask until there is a definite answer. Returns whether the credit is held."""
     began = time.monotonic()
     while time.monotonic() < began + GIVE_UP_SECONDS:
         try:
             await reserve(client, request_id, account_id, plan.hold)
-        except CallError as error:
-            found.reasons[error.reason or error.code.name] += 1
+        except CreditmeterError as error:
+            found.reasons[error.reason or error.code] += 1
             if error.reason != FINAL:
                 await asyncio.sleep(error.retry_delay or 0.0)
                 continue

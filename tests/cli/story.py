@@ -13,7 +13,7 @@ from pathlib import Path
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from creditmeter.cli.connection import PATIENCE
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.ids import AccountId, ChargeId
 from creditmeter.core.instants import DAY, HOUR, MINUTE, from_datetime, to_datetime
 from creditmeter.server.app import running
@@ -66,7 +66,7 @@ def still_sidecar() -> Iterator[Path]:
 async def _live(data_dir: Path, ready: threading.Event, stop: asyncio.Event) -> None:
     settings = Settings.load(None, listen=(), data_dir=data_dir, enable_admin=True, settle_interval=0.02, shutdown_grace=0.2)
     clock = ManualClock(MORNING)
-    async with running(settings, clock) as program, Client(settings.socket_address) as client:
+    async with running(settings, clock) as program, Connection(settings.socket_address) as client:
         await Story(client, clock, program.sidecar).run()
         ready.set()
         await stop.wait()
@@ -75,7 +75,7 @@ async def _live(data_dir: Path, ready: threading.Event, stop: asyncio.Event) -> 
 class Story:
     """What happened. Each step waits until it is settled, so that the order of the history is that of the steps."""
 
-    def __init__(self, client: Client, clock: ManualClock, sidecar: Sidecar) -> None:
+    def __init__(self, client: Connection, clock: ManualClock, sidecar: Sidecar) -> None:
         self._client = client
         self._clock = clock
         self._sidecar = sidecar

@@ -166,7 +166,7 @@ def test_verify_of_an_index_that_lacks_a_row(migrated_file: Path, tmp_path: Path
 
 def test_an_internal_error_is_one_line(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever happens, an operator reads no traceback; who looks for the fault may have it."""
-    monkeypatch.setattr(connection, "Client", None)
+    monkeypatch.setattr(connection, "Connection", None)
     ended = cli("balance", "ada")
     assert "an internal error" in ended.complaint
     assert ended.code == ExitCode.FAILED

@@ -11,7 +11,7 @@ from creditmeter.cli.commands.sidecars import _print_sidecars
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.output import ago
 from creditmeter.cli.times import by_clock
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import admin_pb2, metering_pb2
 from tests.cli.conftest import CommandLine
 from tests.cli.tables import rows
@@ -100,7 +100,7 @@ def test_the_sidecar_that_is_asked_lists_itself(cli: CommandLine) -> None:
 
 async def reserve(address: str, account: str, amount: int) -> None:
     """Hold credit."""
-    async with Client(address) as client:
+    async with Connection(address) as client:
         request = metering_pb2.ReserveRequest(request_id="hold", account_id=account, amount_microcredits=amount)
         await call(client.metering.Reserve, request, PATIENCE)
 

@@ -10,7 +10,7 @@ import pytest
 from creditmeter.cli.commands.verify import verified
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.own_sidecar import OwnSidecar, Place, temporary_place
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import admin_pb2
 
 
@@ -18,7 +18,7 @@ async def test_it_serves_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) ->
     """It administers, whatever the environment says; it stops with exit code 0 and leaves a clean store."""
     monkeypatch.setenv("CREDITMETER_CENTRAL", "nonsense://")
     with temporary_place() as place:
-        async with OwnSidecar.running(place) as sidecar, Client(place.address) as client:
+        async with OwnSidecar.running(place) as sidecar, Connection(place.address) as client:
             reply = await call(client.admin.ListAccounts, admin_pb2.ListAccountsRequest())
             assert list(reply.accounts) == []
             assert await sidecar.stop() == ExitCode.OK

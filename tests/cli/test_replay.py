@@ -12,7 +12,7 @@ from creditmeter.cli.replay.command import PATIENCE, SAMPLE
 from creditmeter.cli.replay.report import Outcome, outcome_json
 from creditmeter.cli.replay.tally import Tally, percentile
 from creditmeter.cli.replay.worker import EXPECTED
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import admin_pb2, charges_pb2, metering_pb2
 from tests.cli.processes import SidecarProcess, run_forked
 from tests.cli.sample_trace import ROWS, sample_trace
@@ -100,7 +100,7 @@ def test_two_calls_that_get_one_charge_are_a_failure() -> None:
 
 async def test_the_audit_tells_what_is_missing_or_has_another_price(sidecar: SidecarProcess) -> None:
     """One charge as acknowledged, one at another price, one and a refund that nobody made."""
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         account = admin_pb2.Account(account_id="audited")
         await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))
         grant = admin_pb2.GrantCreditsRequest(request_id="g", account_id="audited", amount_microcredits=10)

@@ -13,7 +13,7 @@ import typer.main
 from creditmeter.cli.all_commands import app
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.demo.command import NOON as NOON_HOUR
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import account_pb2
 from tests.cli.pictures import UPDATE, compare, kept, with_placeholders
 from tests.cli.story import LONG_NAME, PRESENT, ZONE, still_sidecar
@@ -182,7 +182,7 @@ def charges(past: Path) -> dict[str, str]:
     """The last charge of the story for each action."""
 
     async def read() -> dict[str, str]:
-        async with Client(f"unix:{past / 'creditmeter.sock'}") as client:
+        async with Connection(f"unix:{past / 'creditmeter.sock'}") as client:
             wanted = account_pb2.ListHistoryRequest(account_id="ada", types=[account_pb2.HISTORY_TYPE_CHARGED], page_size=1_000)
             listed = await call(client.account.ListHistory, wanted, PATIENCE)
         return {each.action: each.charge_id for each in reversed(listed.entries)}

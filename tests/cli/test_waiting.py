@@ -17,8 +17,8 @@ from creditmeter.cli import connection
 from creditmeter.cli.commands import forecast, usage
 from creditmeter.cli.connection import LONG_READ, PATIENCE
 from creditmeter.cli.exits import ExitCode
-from creditmeter.client import Retry
-from creditmeter.client.errors import DETAILS_KEY
+from creditmeter.client.statuses import DETAILS_KEY
+from creditmeter.client.stubs import Retry
 from tests.cli.conftest import CommandLine
 
 SERVICE = "creditmeter.v1.AccountService"

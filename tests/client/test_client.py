@@ -1,187 +1,183 @@
-"""The client against a real sidecar on its socket."""
+"""The client's calls against a real sidecar."""
 
-import asyncio
 import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
-import grpc
 import pytest
 
 import creditmeter.client
-from creditmeter.client import CallError, Client, FieldViolation, Retry, call
-from creditmeter.client.retrying import NO_RETRY
-from creditmeter.server.app import running
-from creditmeter.server.config import Settings
-from creditmeter.sidecar.clock import SystemClock
-from creditmeter.v1 import admin_pb2, metering_pb2, reservations_pb2, work_pb2
-
-PATIENT = Retry(total=60)
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A directory with a path short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="cm") as directory:
-        yield Path(directory)
-
-
-@asynccontextmanager
-async def sidecar(data_dir: Path) -> AsyncIterator[str]:
-    """A sidecar in this process that lets an account have one open reservation; gives its address."""
-    settings = Settings.load(
-        None, listen=("127.0.0.1:0",), data_dir=data_dir, enable_admin=True, max_open_reservations=1, shutdown_grace=0.2
-    )
-    async with running(settings, SystemClock()):
-        yield settings.socket_address
+from creditmeter.client import (
+    AccountNotFound,
+    ChargeFlag,
+    Client,
+    GrantKind,
+    HistoryType,
+    InsufficientCredits,
+    NotSettled,
+    RefundExceedsCharge,
+    RefundMode,
+    RequestIdReused,
+    ReservationState,
+    Usage,
+    Work,
+)
+from tests.client.conftest import ACCOUNT, CREDIT, give, sidecar
+from tests.client.proxy import Proxy
 
 
-@pytest.fixture
-async def client(data_dir: Path, migrated_file: Path) -> AsyncIterator[Client]:
-    """A client, and an account `ada` with 10 credits."""
+async def test_a_hold_and_its_commit(meter: Client) -> None:
+    """The main job: what was held is charged by what was used, and the rest goes back."""
+    async with meter.hold(ACCOUNT, model="gpt-4o", input_tokens=10_000, max_output_tokens=2_000, labels={"job": "1"}) as hold:
+        assert hold.reservation.held_microcredits == 5 * CREDIT
+        assert (await meter.balance(ACCOUNT)).held_microcredits == 5 * CREDIT
+        charge = await hold.commit(input_tokens=10_000, output_tokens=100)
+    assert (charge.cost_microcredits, charge.credits, dict(charge.labels)) == (3 * CREDIT, Decimal(3), {"job": "1"})
+    assert charge.usage is not None
+    assert (charge.usage.input_tokens, charge.usage.output_tokens) == (10_000, 100)
+    assert hold.reservation.state is ReservationState.COMMITTED
+    balance = await meter.balance(ACCOUNT)
+    assert (balance.held_microcredits, balance.available_microcredits) == (0, 97 * CREDIT)
+
+
+async def test_a_hold_of_an_amount(meter: Client) -> None:
+    """A fixed amount is held, extended, and charged in two steps."""
+    async with meter.hold(ACCOUNT, amount_microcredits=2 * CREDIT, ttl=timedelta(minutes=1)) as hold:
+        first = await hold.commit(amount_microcredits=CREDIT, keep_open=True)
+        assert hold.reservation.state is ReservationState.HELD
+        extended = await hold.extend(amount_microcredits=5 * CREDIT, ttl=120)
+        assert (extended.held_microcredits, extended.charged_microcredits) == (4 * CREDIT, CREDIT)
+        second = await hold.commit(amount_microcredits=CREDIT, keep_open=True)
+        last = await hold.commit(amount_microcredits=3 * CREDIT)
+    assert len({first.charge_id, second.charge_id, last.charge_id}) == 3
+    assert (await meter.balance(ACCOUNT)).available_microcredits == 95 * CREDIT
+
+
+async def test_more_output_is_held(meter: Client) -> None:
+    """Counts replace those of the hold's work; the rest of the work stays."""
+    async with meter.hold(ACCOUNT, model="gpt-4o", input_tokens=10_000, max_output_tokens=2_000) as hold:
+        assert (await hold.extend(max_output_tokens=4_000)).held_microcredits == 7 * CREDIT
+        assert hold.reservation.work is not None
+        assert hold.reservation.work.input_tokens == 10_000
+
+
+async def test_what_cannot_be_paid(meter: Client) -> None:
+    """The error says what is needed and what is there; nothing is held."""
+    with pytest.raises(InsufficientCredits) as caught:
+        async with meter.hold(ACCOUNT, amount_microcredits=101 * CREDIT):
+            raise AssertionError
+    assert caught.value.required_microcredits == 101 * CREDIT
+    assert caught.value.available_microcredits == 100 * CREDIT
+    assert caught.value.next_reset_at is None
+    async with meter.hold(ACCOUNT, amount_microcredits=101 * CREDIT, allow_partial=True) as hold:
+        assert hold.reservation.held_microcredits == 100 * CREDIT
+
+
+async def test_a_hold_is_used_once_and_inside_its_block(meter: Client) -> None:
+    """Any other use says what to do."""
+    hold = meter.hold(ACCOUNT, amount_microcredits=CREDIT)
+    with pytest.raises(RuntimeError, match="enter the block"):
+        await hold.commit(amount_microcredits=CREDIT)
+    async with hold:
+        await hold.release("not needed")
+        assert hold.reservation.state is ReservationState.RELEASED
+    with pytest.raises(RuntimeError, match="entered once"):
+        async with hold:
+            pass
+
+
+async def test_quotes(meter: Client) -> None:
+    """Work is priced, and an account is told whether it can pay."""
+    quote = await meter.quote(model="gpt-4o", input_tokens=10_000, max_output_tokens=2_000)
+    assert (quote.max_microcredits, quote.credits, quote.affordable) == (5 * CREDIT, Decimal(5), False)
+    work = Work(request_model="gpt-4o", input_tokens=10_000)
+    assert (await meter.quote(ACCOUNT, work, max_output_tokens=2_000)).affordable
+
+
+async def test_a_charge_and_its_refund(meter: Client) -> None:
+    """An action of a fixed price is charged once for each id, and given back once."""
+    charge = await meter.charge(ACCOUNT, action="tool", tool="web_search", job_id="job1")
+    assert (charge.cost_microcredits, charge.request_id) == (CREDIT, "job1/charge")
+    again = await meter.charge(ACCOUNT, action="tool", tool="web_search", job_id="job1")
+    assert again.charge_id == charge.charge_id
+    with pytest.raises(RequestIdReused) as reused:
+        await meter.charge(ACCOUNT, action="tool", tool="x_search", job_id="job1")
+    assert reused.value.field == "usage.tool"
+    refund = await meter.refund(charge.charge_id, reason="no results", mode=RefundMode.GOODWILL)
+    assert (refund.amount_microcredits, refund.mode, refund.reason) == (CREDIT, RefundMode.GOODWILL, "no results")
+    with pytest.raises(RefundExceedsCharge) as caught:
+        await meter.refund(charge.charge_id)
+    assert caught.value.refundable_microcredits == 0
+
+
+async def test_a_cost_that_is_a_fact(meter: Client) -> None:
+    """It is charged although the account cannot pay."""
+    with pytest.raises(InsufficientCredits):
+        await meter.charge(ACCOUNT, amount_microcredits=101 * CREDIT)
+    incurred = await meter.charge(ACCOUNT, amount_microcredits=101 * CREDIT, already_incurred=True)
+    settled = await meter.settled(incurred.charge_id)
+    assert (settled.covered_microcredits, settled.uncovered_microcredits) == (100 * CREDIT, CREDIT)
+
+
+async def test_a_charge_is_settled(meter: Client) -> None:
+    """Then what paid for it is known."""
+    charge = await meter.charge(ACCOUNT, Usage(request_model="gpt-4o", input_tokens=1, output_tokens=1))
+    assert ChargeFlag.MINIMUM in charge.flags or charge.cost_microcredits == CREDIT
+    settled = await meter.settled(charge.charge_id, timeout=60)
+    assert settled.posted_at is not None
+    assert settled.posted_at.tzinfo is UTC
+    assert [(each.kind, each.credits) for each in settled.draws] == [(GrantKind.PERMANENT, Decimal(1))]
+
+
+async def test_a_charge_that_is_not_settled_in_time(data_dir: Path, migrated_file: Path) -> None:
+    """The error says so. It counts all the same, and who has more time gets it."""
     shutil.copyfile(migrated_file, data_dir / "central.db")
-    async with sidecar(data_dir) as address, Client(address) as connected:
-        account = admin_pb2.Account(account_id="ada")
-        await call(connected.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))
-        grant = admin_pb2.GrantCreditsRequest(request_id="g", account_id="ada", amount_microcredits=10_000_000)
-        await call(connected.admin.GrantCredits, grant)
-        yield connected
+    async with sidecar(data_dir, settle_interval=60) as address, Client(address) as meter:
+        await give(address, ACCOUNT, 2 * CREDIT)
+        charge = await meter.charge(ACCOUNT, amount_microcredits=CREDIT)
+        with pytest.raises(NotSettled, match="not posted within 0 s"):
+            await meter.settled(charge.charge_id, timeout=0)
+        assert (await meter.balance(ACCOUNT)).available_microcredits == CREDIT
+        assert (await meter.settled(charge.charge_id)).covered_microcredits == CREDIT
 
 
-def reserve(request_id: str, amount: int = 1_000_000) -> metering_pb2.ReserveRequest:
-    """A request to hold an amount."""
-    return metering_pb2.ReserveRequest(request_id=request_id, account_id="ada", amount_microcredits=amount)
+async def test_history_is_read_page_by_page(meter: Client, proxy: Proxy) -> None:
+    """As far as it is asked for, newest first, by the filters."""
+    charges = [await meter.charge(ACCOUNT, amount_microcredits=CREDIT, labels={"n": str(n)}) for n in range(5)]
+    for each in charges:
+        await meter.settled(each.charge_id)
+    found = [each async for each in meter.history(ACCOUNT, types=[HistoryType.CHARGED], page_size=2)]
+    assert [each.charge_id for each in found] == [each.charge_id for each in reversed(charges)]
+    assert proxy.calls.count("ListHistory") == 3
+    labelled = [each async for each in meter.history(ACCOUNT, label=("n", "3"))]
+    assert [each.labels for each in labelled] == [{"n": "3"}]
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert [each async for each in meter.history(ACCOUNT, kinds=[GrantKind.DAILY], start=later)] == []
+    with pytest.raises(ValueError, match="no time zone"):
+        _ = [each async for each in meter.history(ACCOUNT, start=later.replace(tzinfo=None))]
 
 
-async def test_reserve_and_commit(client: Client) -> None:
-    """The main job, through the typed stubs."""
-    work = work_pb2.Work(action="text", request_model="gpt-4o", input_tokens=10_000, max_output_tokens=2_000)
-    request = metering_pb2.ReserveRequest(request_id="job/reserve", account_id="ada", work=work)
-    held = (await call(client.metering.Reserve, request)).reservation
-    assert held.held_microcredits == 5_000_000
-    commit = metering_pb2.CommitRequest(
-        request_id="job/commit", reservation_id=held.reservation_id, usage=work_pb2.Usage(output_tokens=100)
-    )
-    done = await call(client.metering.Commit, commit)
-    assert done.charge.cost_microcredits == 3_000_000
-    assert done.reservation.state == reservations_pb2.RESERVATION_STATE_COMMITTED
-    again = await call(client.metering.Commit, commit)
-    assert again.replayed
-    assert again.charge.charge_id == done.charge.charge_id
-
-
-async def test_a_refusal_says_why(client: Client) -> None:
-    """Its reason and what goes with it come out of the status's details; it is not tried again."""
-    with pytest.raises(CallError) as caught:
-        await call(client.metering.Reserve, reserve("much", 11_000_000))
-    error = caught.value
-    assert error.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert error.reason == "INSUFFICIENT_CREDITS"
-    assert error.metadata["required_microcredits"] == "11000000"
-    assert error.metadata["available_microcredits"] == "10000000"
-    assert error.retry_delay is None
-    assert not error.is_retryable
-    assert str(error).startswith("INSUFFICIENT_CREDITS: 11 credits are needed")
-
-
-async def test_a_malformed_request_names_every_field(client: Client) -> None:
-    """All of them at once, each with what is wrong."""
-    with pytest.raises(CallError) as caught:
-        await call(client.metering.Reserve, metering_pb2.ReserveRequest(account_id="a b", amount_microcredits=0))
-    error = caught.value
-    assert error.reason == "INVALID_REQUEST"
-    assert {each.field for each in error.violations} == {"request_id", "account_id", "amount_microcredits"}
-    assert {type(each) for each in error.violations} == {FieldViolation}
-    assert all(each.description for each in error.violations)
-
-
-async def test_a_delay_that_the_sidecar_asks_for_is_kept(client: Client) -> None:
-    """One reservation too many is refused with a delay; after it, with the other one released, it succeeds."""
-    first = await call(client.metering.Reserve, reserve("first"))
-    with pytest.raises(CallError) as caught:
-        await call(client.metering.Reserve, reserve("second"), NO_RETRY)
-    assert (caught.value.reason, caught.value.retry_delay) == ("LIMIT_EXCEEDED", 1.0)
-    waiting = asyncio.create_task(call(client.metering.Reserve, reserve("second"), PATIENT))
-    release = metering_pb2.ReleaseRequest(request_id="r", reservation_id=first.reservation.reservation_id)
-    await call(client.metering.Release, release)
-    assert (await waiting).reservation.held_microcredits == 1_000_000
-
-
-async def test_a_call_waits_for_a_sidecar_that_is_not_there_yet(data_dir: Path) -> None:
-    """UNAVAILABLE is tried again with the same request, until the sidecar answers."""
-    settings = Settings.load(None, data_dir=data_dir)
-    async with Client(settings.socket_address) as client:
-        with pytest.raises(CallError) as caught:
-            await call(client.admin.ListPlans, admin_pb2.ListPlansRequest(), NO_RETRY)
-        assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "")
-        assert caught.value.is_retryable
-        early = asyncio.create_task(call(client.admin.ListPlans, admin_pb2.ListPlansRequest(), PATIENT))
-        async with sidecar(data_dir):
-            assert list((await early).plans) == []
-
-
-async def test_a_sidecar_that_comes_back_is_found_again(data_dir: Path) -> None:
-    """One client outlives two sidecars on the same directory, and what was reserved at the first is there at the second."""
-    async with sidecar(data_dir) as address, Client(address) as client:
-        account = admin_pb2.Account(account_id="ada")
-        await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="a", account=account))
-        grant = admin_pb2.GrantCreditsRequest(request_id="g", account_id="ada", amount_microcredits=10_000_000)
-        await call(client.admin.GrantCredits, grant)
-        before = await call(client.metering.Reserve, reserve("same"))
-    async with Client(address) as client:
-        waiting = asyncio.create_task(call(client.metering.Reserve, reserve("same"), PATIENT))
-        async with sidecar(data_dir):
-            after = await waiting
-    assert after.replayed
-    assert after.reservation.reservation_id == before.reservation.reservation_id
-
-
-async def test_a_service_that_is_not_served(data_dir: Path) -> None:
-    """An answer without details is an error all the same."""
-    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir)
-    async with running(settings, SystemClock()) as program, Client(program.addresses[0]) as client:
-        with pytest.raises(CallError) as caught:
-            await call(client.admin.ListPlans, admin_pb2.ListPlansRequest())
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNIMPLEMENTED, "")
-
-
-def test_details_that_cannot_be_read_are_left_out() -> None:
-    """The code and the message still say what happened."""
-    trailing = grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff\xff"))
-    raised = grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), trailing, details="broken")
-    error = CallError.of(raised)
-    assert (error.code, error.reason, error.message) == (grpc.StatusCode.INTERNAL, "", "broken")
-    assert str(error) == "INTERNAL: broken"
-    assert not error.is_retryable
-
-
-def test_waits_double_up_to_the_longest() -> None:
-    """Each is shortened at random by at most a half."""
-    delays = list(islice(Retry(first_delay=0.1, longest_delay=0.4).delays(), 5))
-    for delay, longest in zip(delays, (0.1, 0.2, 0.4, 0.4, 0.4), strict=True):
-        assert longest / 2 <= delay <= longest
+async def test_an_account_that_is_not_there(meter: Client) -> None:
+    """Each call says so in the same way."""
+    with pytest.raises(AccountNotFound):
+        await meter.balance("nobody")
+    with pytest.raises(AccountNotFound):
+        async with meter.hold("nobody", amount_microcredits=CREDIT):
+            raise AssertionError
 
 
 def test_the_public_names() -> None:
     """What workers may import; a change is a line in the changelog."""
-    assert sorted(creditmeter.client.__all__) == ["CallError", "Client", "FieldViolation", "Retry", "call"]
-
-
-async def test_an_attempt_lasts_as_much_longer_as_its_request_waits() -> None:
-    """So that a long wait is not cut short by the client."""
-    timeouts: list[float] = []
-
-    async def method(request: metering_pb2.ReserveRequest, **options: float) -> metering_pb2.ReserveResponse:
-        timeouts.append(options["timeout"])
-        return metering_pb2.ReserveResponse(replayed=bool(request.request_id))
-
-    request = reserve("r")
-    await call(method, request, Retry(attempt=5))  # type: ignore[arg-type]  # as a stub's method is called
-    request.wait.FromMilliseconds(30_500)
-    await call(method, request, Retry(attempt=5))  # type: ignore[arg-type]  # as a stub's method is called
-    request.wait.FromSeconds(10**9)
-    await call(method, request, Retry(attempt=5))  # type: ignore[arg-type]  # as a stub's method is called
-    assert timeouts == [5, 35.5, 5]
+    errors = (
+        "AccountClosed AccountNotFound AccountSuspended AdministrationRefused AlreadyExists AmountAboveLimit CentralUnavailable"
+        " ChargeNotFound CreditContended CreditmeterError DeadlineExceeded FieldViolation InsufficientCredits InvalidRequest"
+        " LimitExceeded NotAllowed NotFound NotImplementedBySidecar NotSettled Overloaded RefundExceedsCharge RefundNotFound"
+        " RequestIdReused ReservationCommitted ReservationElsewhere ReservationEnded ReservationExpired ReservationNotFound"
+        " ReservationReleased ShuttingDown SidecarFault SidecarFenced StorageDamaged StorageUnavailable StreamResumed"
+        " Unavailable Unpriced Unreachable"
+    )
+    values = "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work"
+    words = "ChargeFlag GrantKind GrantSource HistoryType RefundMode ReservationState UsageSource"
+    clients = "Client Hold Retry SERVICE_CONFIG SyncClient SyncHold"
+    assert sorted(creditmeter.client.__all__) == sorted(f"{errors} {values} {words} {clients}".split())

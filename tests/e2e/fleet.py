@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from creditmeter.client import Client, Retry, call
+from creditmeter.client.stubs import Connection, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, metering_pb2, reservations_pb2
 from tests.cli.processes import SidecarProcess, run_forked
 
@@ -50,7 +50,7 @@ def far_from_midnight() -> str:
 
 
 async def open_account(
-    client: Client, account_id: str, *, daily: int = 0, monthly: int = 0, permanent: Sequence[int] = ()
+    client: Connection, account_id: str, *, daily: int = 0, monthly: int = 0, permanent: Sequence[int] = ()
 ) -> None:
     """An account with a plan of its own and permanent grants, in credits."""
     plan = grants_pb2.Plan(
@@ -67,23 +67,23 @@ async def open_account(
 
 
 async def reserve(
-    client: Client, request_id: str, account_id: str, credits: int, retry: Retry = ONCE
+    client: Connection, request_id: str, account_id: str, credits: int, retry: Retry = ONCE
 ) -> reservations_pb2.Reservation:
     """Hold credits for a call.
 
     Raises:
-        CallError: it was refused.
+        CreditmeterError: it was refused.
     """
     request = metering_pb2.ReserveRequest(request_id=request_id, account_id=account_id, amount_microcredits=credits * CREDIT)
     return (await call(client.metering.Reserve, request, retry)).reservation
 
 
-async def balance(client: Client, account_id: str) -> account_pb2.GetBalanceResponse:
+async def balance(client: Connection, account_id: str) -> account_pb2.GetBalanceResponse:
     """How an account stands."""
     return await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id=account_id))
 
 
-async def settled(clients: Sequence[Client], account_id: str) -> account_pb2.GetBalanceResponse:
+async def settled(clients: Sequence[Connection], account_id: str) -> account_pb2.GetBalanceResponse:
     """The balance of an account once every sidecar has posted everything of it."""
     async with asyncio.timeout(SETTLE_SECONDS):
         while True:
@@ -92,7 +92,7 @@ async def settled(clients: Sequence[Client], account_id: str) -> account_pb2.Get
                 return found[0]
 
 
-async def history(client: Client, account_id: str) -> list[account_pb2.HistoryEntry]:
+async def history(client: Connection, account_id: str) -> list[account_pb2.HistoryEntry]:
     """An account's history, oldest first. Nothing waits to be posted by this sidecar."""
     request = account_pb2.ListHistoryRequest(account_id=account_id, page_size=PAGE_SIZE)
     entries: list[account_pb2.HistoryEntry] = []

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.v1 import account_pb2, metering_pb2
 from tests.e2e.fleet import CREDIT, ONCE, history, reserve
 
@@ -22,7 +22,7 @@ PASSING = {"CENTRAL_UNAVAILABLE", "CONTENDED", "RECALL_PENDING"}
 class Load:
     """Workers that reserve and commit as long as it is on. A reservation may be refused for a while; a commit never is."""
 
-    def __init__(self, clients: Sequence[Client], accounts: Sequence[str]) -> None:
+    def __init__(self, clients: Sequence[Connection], accounts: Sequence[str]) -> None:
         self.reserved = 0
         self.charges: dict[str, int] = {}
         self.refused: Counter[str] = Counter()
@@ -52,7 +52,7 @@ class Load:
         enough = len(self.charges) + number
         await self.until(lambda: len(self.charges) >= enough)
 
-    async def _work(self, client: Client, name: str) -> None:
+    async def _work(self, client: Connection, name: str) -> None:
         draw = random.Random(name)  # noqa: S311 - the same worker, the same calls
         for number in count():
             if not self._is_on:
@@ -62,10 +62,10 @@ class Load:
             async with self._progress:
                 self._progress.notify_all()
 
-    async def _make_call(self, client: Client, name: str, account_id: str, credits: int, draw: random.Random) -> None:
+    async def _make_call(self, client: Connection, name: str, account_id: str, credits: int, draw: random.Random) -> None:
         try:
             held = await reserve(client, f"{name}/reserve", account_id, credits)
-        except CallError as error:
+        except CreditmeterError as error:
             if error.reason not in PASSING:
                 raise
             self.refused[error.reason] += 1
@@ -76,7 +76,7 @@ class Load:
         used = draw.randint(0, credits + 1)  # at times more than was held
         await self.commit(client, f"{name}/commit", held.reservation_id, used)
 
-    async def commit(self, client: Client, request_id: str, reservation_id: str, credits: int) -> None:
+    async def commit(self, client: Connection, request_id: str, reservation_id: str, credits: int) -> None:
         """Commit at the first attempt, and remember what was acknowledged."""
         request = metering_pb2.CommitRequest(
             request_id=request_id, reservation_id=reservation_id, amount_microcredits=credits * CREDIT
@@ -85,7 +85,7 @@ class Load:
         self.charges[charge.charge_id] = credits * CREDIT
 
 
-async def assert_charged_once(client: Client, accounts: Sequence[str], charges: dict[str, int]) -> None:
+async def assert_charged_once(client: Connection, accounts: Sequence[str], charges: dict[str, int]) -> None:
     """Each acknowledged charge is in the history of its account, once, at its cost, and nothing else is."""
     entries = [entry for account_id in accounts for entry in await history(client, account_id)]
     charged = [each for each in entries if each.type == account_pb2.HISTORY_TYPE_CHARGED]

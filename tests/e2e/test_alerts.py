@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import Client, Retry, call
+from creditmeter.client.stubs import Connection, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
 from tests.cli.processes import SidecarProcess, run_forked
 from tests.e2e.fleet import CREDIT, assert_clean
@@ -20,7 +20,7 @@ WAIT_SECONDS = 90
 
 async def spend_below(address: str) -> None:
     """Open an account with an alert, and charge it for more than that leaves."""
-    async with Client(address) as client:
+    async with Connection(address) as client:
         account = admin_pb2.Account(account_id="alice", alerts=[admin_pb2.Alert(percent=50)])
         await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="create", account=account), PATIENT)
         grant = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=10 * CREDIT)
@@ -32,7 +32,7 @@ async def spend_below(address: str) -> None:
 async def alerts_in_history(address: str) -> list[str]:
     """The notes of the account's alerts."""
     wanted = account_pb2.ListHistoryRequest(account_id="alice", types=[account_pb2.HISTORY_TYPE_LOW_BALANCE])
-    async with Client(address) as client:
+    async with Connection(address) as client:
         return [each.note for each in (await call(client.account.ListHistory, wanted, PATIENT)).entries]
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import pytest
 
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import account_pb2, admin_pb2
 from tests.cases import more
 from tests.cli.forking import ForkedCommand
@@ -125,7 +125,7 @@ async def test_what_is_held_is_given_back(trace: Path, short_path: Path) -> None
 
 async def held(sidecar: SidecarProcess) -> list[int]:
     """What is held of each account, in microcredits."""
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         accounts = (await call(client.admin.ListAccounts, admin_pb2.ListAccountsRequest())).accounts
         asked = [account_pb2.GetBalanceRequest(account_id=each.account_id) for each in accounts]
         return [(await call(client.account.GetBalance, each)).held_microcredits for each in asked]

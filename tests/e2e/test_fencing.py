@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.v1 import metering_pb2
 from tests.cli.processes import SidecarProcess, run_forked
 from tests.e2e.fleet import CREDIT, ONCE, assert_clean, open_account, reserve, settled
@@ -43,13 +43,13 @@ class Copied:
         """Copy all files as they are, as an operator does with the machine's disk."""
         shutil.copytree(self.original.data_dir, self.copy.data_dir, ignore=shutil.ignore_patterns("*.sock"))
 
-    async def charge(self, client: Client, request_id: str, credits: int) -> None:
+    async def charge(self, client: Connection, request_id: str, credits: int) -> None:
         """Charge, and remember what was acknowledged."""
         request = metering_pb2.ChargeRequest(request_id=request_id, account_id=ACCOUNT, amount_microcredits=credits * CREDIT)
         charge = (await call(client.metering.Charge, request, ONCE)).charge
         self.charges[charge.charge_id] = credits * CREDIT
 
-    async def assert_right(self, client: Client) -> None:
+    async def assert_right(self, client: Connection) -> None:
         """Each acknowledged charge is there once, and what is left is what they left."""
         at_rest = await settled([client], ACCOUNT)
         assert at_rest.available_microcredits == GRANTED * CREDIT - sum(self.charges.values())
@@ -58,7 +58,7 @@ class Copied:
 
 async def test_the_one_that_was_copied_is_fenced(copied: Copied) -> None:
     """The copy registers last and goes on; the original stops by itself at the next thing it has to say."""
-    async with Client(copied.original.address) as client:
+    async with Connection(copied.original.address) as client:
         await open_account(client, ACCOUNT, permanent=[GRANTED])
         await copied.charge(client, "before", 7)
         await settled([client], ACCOUNT)
@@ -66,19 +66,19 @@ async def test_the_one_that_was_copied_is_fenced(copied: Copied) -> None:
         await asyncio.to_thread(copied.copy.start)
         await commit_until_fenced(copied, client)
     assert await asyncio.to_thread(copied.original.wait) == FENCED
-    async with Client(copied.copy.address) as client:
+    async with Connection(copied.copy.address) as client:
         await copied.charge(client, "after", 5)
         await copied.assert_right(client)
     assert copied.copy.stop() == 0
     await assert_clean(copied.central)
 
 
-async def commit_until_fenced(copied: Copied, client: Client) -> None:
+async def commit_until_fenced(copied: Copied, client: Connection) -> None:
     """Charge the leases in hand, until the sidecar has found out that it is fenced."""
     for number in range(1_000):
         try:
             await copied.charge(client, f"late-{number}", 1)
-        except CallError:
+        except CreditmeterError:
             return
         if sum(copied.charges.values()) > GRANTED * CREDIT // 2:
             return
@@ -88,7 +88,7 @@ async def commit_until_fenced(copied: Copied, client: Client) -> None:
 @pytest.mark.long
 async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     """The original was started again since: the copy says so and exits, and nothing happens to the original."""
-    async with Client(copied.original.address) as client:
+    async with Connection(copied.original.address) as client:
         await open_account(client, ACCOUNT, permanent=[GRANTED])
         await copied.charge(client, "before", 7)
     copied.original.kill()
@@ -98,7 +98,7 @@ async def test_a_copy_of_what_has_gone_on_is_fenced(copied: Copied) -> None:
     second = await asyncio.to_thread(run_forked, "serve", *where)
     assert second.code == FENCED
     assert "another process runs as sidecar" in second.err
-    async with Client(copied.original.address) as client:
+    async with Connection(copied.original.address) as client:
         await copied.charge(client, "after", 5)
         await copied.assert_right(client)
     assert copied.original.stop() == 0
@@ -110,7 +110,7 @@ async def test_both_started_while_the_store_is_away(copied: Copied, postgres_ser
     """Both have the same charges to post, and each some of its own. The second one is fenced; all that was acknowledged
     is charged once.
     """
-    async with Client(copied.original.address) as client:
+    async with Connection(copied.original.address) as client:
         await open_account(client, ACCOUNT, permanent=[GRANTED])
         held = [await reserve(client, f"hold-{number}", ACCOUNT, 4) for number in range(3)]
         postgres_server.stop()
@@ -122,7 +122,7 @@ async def test_both_started_while_the_store_is_away(copied: Copied, postgres_ser
     try:
         for each in pair:
             await asyncio.to_thread(each.start)
-        async with Client(copied.copy.address) as client:
+        async with Connection(copied.copy.address) as client:
             await commit(copied, client, held[2].reservation_id, "copy", 2)
     finally:
         await asyncio.to_thread(postgres_server.start)
@@ -131,7 +131,7 @@ async def test_both_started_while_the_store_is_away(copied: Copied, postgres_ser
     (winner,) = (each for each in pair if each.is_running)
     (loser,) = pair - {winner}
     assert (loser.log[-1]["reason"], loser.log[-1]["exit_code"]) == ("fenced", FENCED)
-    async with Client(winner.address) as client:
+    async with Connection(winner.address) as client:
         for reservation in held:
             await release_if_held(client, reservation.reservation_id)
         await copied.assert_right(client)
@@ -139,7 +139,7 @@ async def test_both_started_while_the_store_is_away(copied: Copied, postgres_ser
     await assert_clean(copied.central)
 
 
-async def commit(copied: Copied, client: Client, reservation_id: str, request_id: str, credits: int) -> None:
+async def commit(copied: Copied, client: Connection, reservation_id: str, request_id: str, credits: int) -> None:
     """Commit, and remember what was acknowledged."""
     request = metering_pb2.CommitRequest(
         request_id=request_id, reservation_id=reservation_id, amount_microcredits=credits * CREDIT
@@ -148,12 +148,12 @@ async def commit(copied: Copied, client: Client, reservation_id: str, request_id
     copied.charges[charge.charge_id] = credits * CREDIT
 
 
-async def release_if_held(client: Client, reservation_id: str) -> None:
+async def release_if_held(client: Connection, reservation_id: str) -> None:
     """Give back what the other one committed: this one does not know."""
     request = metering_pb2.ReleaseRequest(request_id=f"release/{reservation_id}", reservation_id=reservation_id)
     try:
         await call(client.metering.Release, request)
-    except CallError as error:
+    except CreditmeterError as error:
         if error.reason != "RESERVATION_COMMITTED":
             raise
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.v1 import account_pb2, grants_pb2, metering_pb2
 from tests.e2e.fleet import (
     CREDIT,
@@ -99,7 +99,7 @@ async def spend_everything(central: str) -> None:
     """Spend one account's credit through all sidecars at once, and check everything that must hold."""
     ledger = Ledger()
     async with fleet(central, SIDECARS) as sidecars:
-        clients = [Client(each.address) for each in sidecars]
+        clients = [Connection(each.address) for each in sidecars]
         await open_account(clients[0], ACCOUNT, daily=DAILY, monthly=MONTHLY, permanent=PERMANENT)
         async with asyncio.TaskGroup() as group:
             for number, client in enumerate(clients * WORKERS):
@@ -121,7 +121,7 @@ async def spend_everything(central: str) -> None:
     await assert_clean(central)
 
 
-async def work(client: Client, name: str, ledger: Ledger) -> None:
+async def work(client: Connection, name: str, ledger: Ledger) -> None:
     """Make calls of all sizes until not even the smallest can be paid."""
     draw = random.Random(name)  # noqa: S311 - the same worker, the same calls
     largest = LARGEST_CALL
@@ -134,7 +134,7 @@ async def work(client: Client, name: str, ledger: Ledger) -> None:
         largest = credits - 1
 
 
-async def spend_the_rest(client: Client, ledger: Ledger) -> None:
+async def spend_the_rest(client: Connection, ledger: Ledger) -> None:
     """When all others are done, one worker finds what they left, wherever it is idle."""
     draw = random.Random(0)  # noqa: S311 - the last calls need no chance
     number = count()
@@ -143,7 +143,7 @@ async def spend_the_rest(client: Client, ledger: Ledger) -> None:
 
 
 async def make_call(
-    client: Client,
+    client: Connection,
     name: str,
     credits: int,
     draw: random.Random,
@@ -173,13 +173,13 @@ async def make_call(
     return True
 
 
-async def hold(client: Client, request_id: str, credits: int, ledger: Ledger) -> str | None:
+async def hold(client: Connection, request_id: str, credits: int, ledger: Ledger) -> str | None:
     """Reserve, and repeat it while the reply is RECALL_PENDING or CONTENDED. None if there is no credit."""
     for _ in range(MAX_RECALLS):
         started = ledger.now()
         try:
             return (await reserve(client, request_id, ACCOUNT, credits, ONCE)).reservation_id
-        except CallError as error:
+        except CreditmeterError as error:
             if error.reason == "INSUFFICIENT_CREDITS":
                 ledger.refusals.append(Refused(credits, started, ledger.now()))
                 return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.sidecar.clock import this_boot
 from creditmeter.v1 import admin_pb2, metering_pb2, reservations_pb2
 from tests.cases import more
@@ -45,12 +45,12 @@ async def test_a_restart_while_the_store_is_away(postgres_url: str, now: timedel
         place = Path(directory)
         process = await asyncio.to_thread(started, place, postgres_url, timedelta(minutes=40))
         try:
-            async with Client(process.address) as client:
+            async with Connection(process.address) as client:
                 await open_account(client, ACCOUNT, permanent=[100])
                 hold = await reserve(client, "r", ACCOUNT, 10)
             await asyncio.to_thread(process.kill)
             process = await asyncio.to_thread(started, place, NOWHERE, now)
-            async with Client(process.address) as client:
+            async with Connection(process.address) as client:
                 status = await call(client.admin.GetStatus, admin_pb2.GetStatusRequest(), ONCE)
                 assert not status.central_reachable
                 assert abs(status.started_at.ToDatetime(UTC) - datetime.now(UTC)) < timedelta(seconds=30)
@@ -64,7 +64,7 @@ async def test_a_restart_while_the_store_is_away(postgres_url: str, now: timedel
                 assert not charge.late
             await asyncio.to_thread(process.kill)
             process = await asyncio.to_thread(started, place, postgres_url, now)
-            async with Client(process.address) as client:
+            async with Connection(process.address) as client:
                 await settled([client], ACCOUNT)
                 assert (await balance(client, ACCOUNT)).available_microcredits == 96 * CREDIT
             assert await asyncio.to_thread(process.stop) == 0

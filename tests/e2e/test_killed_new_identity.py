@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.cli.exits import ExitCode
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from tests.cli.forking import ForkedCommand
 from tests.cli.processes import SidecarProcess, environment, run_forked
 from tests.e2e.fleet import open_account, reserve
@@ -108,7 +108,7 @@ def option_needed(directory: Path) -> tuple[str, ...]:
 async def test_it_is_killed_before_any_step(directory: Path, number: int) -> None:
     """The journal of the sidecar before is lost, and what it had out stays out until it is reclaimed."""
     with started(directory) as sidecar:
-        async with Client(sidecar.address) as client:
+        async with Connection(sidecar.address) as client:
             await open_account(client, "alice", permanent=[50])
             await reserve(client, "kept", "alice", 5)
     named = directory / "sidecar-id"
@@ -124,7 +124,7 @@ async def test_it_is_killed_before_any_step(directory: Path, number: int) -> Non
         assert now not in ("", earlier)
         assert begun <= {now}
         assert registered(directory) == {earlier, now}
-        async with Client(sidecar.address) as client:
+        async with Connection(sidecar.address) as client:
             await reserve(client, "kept", "alice", 5)  # not a replay
         assert sidecar.stop() == ExitCode.OK
     assert run_forked("verify", "--data-dir", str(directory)).code == ExitCode.OK

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from creditmeter.cli.exits import ExitCode
-from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry, call
 from creditmeter.server.health import CENTRAL, METERING
 from creditmeter.v1 import metering_pb2
 from tests.cli.processes import SidecarProcess
@@ -50,17 +50,17 @@ def charge_of(request_id: str, microcredits: int) -> metering_pb2.ChargeRequest:
     return metering_pb2.ChargeRequest(request_id=request_id, account_id="alice", amount_microcredits=microcredits)
 
 
-async def refused_in_time(client: Client, request_id: str) -> None:
+async def refused_in_time(client: Connection, request_id: str) -> None:
     """A caller who needs the store is told within its time that it did not answer."""
     began = time.monotonic()
-    with pytest.raises(CallError, match="CENTRAL_UNAVAILABLE"):
+    with pytest.raises(CreditmeterError, match="CENTRAL_UNAVAILABLE"):
         await reserve(client, request_id, "bob", 1)
     assert time.monotonic() - began < PATIENCE + MARGIN
 
 
 async def test_locked_for_longer_than_any_timeout(sidecar: SidecarProcess) -> None:
     """Callers come all the time, many at once; each fails within 2 s. What is leased is metered, and settled afterwards."""
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         for account_id in ("alice", "bob"):
             await open_account(client, account_id, permanent=[1_000])
         await call(client.metering.Charge, charge_of("before", CREDIT))

@@ -17,7 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from creditmeter.cli.exits import ExitCode
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.server.health import METERING
 from creditmeter.v1 import admin_pb2, metering_pb2
 from tests.cli.processes import Ended, SidecarProcess, run_forked
@@ -42,9 +42,9 @@ def sidecar(short_path: Path) -> Iterator[SidecarProcess]:
         process.kill()
 
 
-async def begun(sidecar: SidecarProcess) -> Client:
+async def begun(sidecar: SidecarProcess) -> Connection:
     """A client, and an account with a hold of 5 credits out of 50."""
-    client = Client(sidecar.address)
+    client = Connection(sidecar.address)
     await open_account(client, "alice", permanent=[50])
     await reserve(client, "kept", "alice", 5)
     return client
@@ -59,9 +59,9 @@ async def until(sidecar: SidecarProcess, status: int) -> None:
                 return
 
 
-async def refusal(client: Client, request_id: str) -> str:
+async def refusal(client: Connection, request_id: str) -> str:
     """The reason why a request that had to be stored was refused."""
-    with pytest.raises(CallError) as refused:
+    with pytest.raises(CreditmeterError) as refused:
         await reserve(client, request_id, "alice", 1)
     return str(refused.value.reason)
 
@@ -110,7 +110,7 @@ async def test_a_store_that_is_lost_is_noticed(sidecar: SidecarProcess, name: st
     """Within seconds nothing is acknowledged any more. What it was asked to write before is not believed either."""
     async with await begun(sidecar) as client:
         harm(sidecar.data_dir / name)
-        with pytest.raises(CallError) as refused:
+        with pytest.raises(CreditmeterError) as refused:
             await open_account(client, "bob")
         assert refused.value.reason in {"CENTRAL_UNAVAILABLE", "STORAGE_UNAVAILABLE"}
         await until(sidecar, NOT_SERVING)
@@ -140,7 +140,7 @@ async def test_a_file_that_is_moved_back(sidecar: SidecarProcess, name: str) -> 
         await reserve(client, "more", "alice", 7)
     sidecar.kill()
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         assert (await balance(client, "alice")).held_microcredits == 12_000_000
     assert sidecar.stop() == ExitCode.OK
 
@@ -161,7 +161,7 @@ async def test_a_lost_journal_is_not_begun_anew(sidecar: SidecarProcess, harm: C
         assert "--new-identity" in ended.complaint
     anew = SidecarProcess(sidecar.data_dir, "--enable-admin", "--new-identity")
     anew.start()
-    async with Client(anew.address) as client:
+    async with Connection(anew.address) as client:
         await reserve(client, "kept", "alice", 5)
     assert anew.stop() == ExitCode.OK
     assert named.read_text().strip() not in ("", earlier)
@@ -183,7 +183,7 @@ async def test_a_lost_journal_whose_log_is_there(sidecar: SidecarProcess) -> Non
     assert not path.exists()
     anew = SidecarProcess(sidecar.data_dir, "--enable-admin", "--new-identity")
     anew.start()
-    async with Client(anew.address) as client:
+    async with Connection(anew.address) as client:
         await reserve(client, "kept", "alice", 1)  # not a replay of what is in the log
     assert anew.stop() == ExitCode.OK
 
@@ -243,7 +243,7 @@ async def test_a_log_that_another_program_brought_into_the_journal(sidecar: Side
     assert "remove" in start(sidecar).complaint
     (sidecar.data_dir / "journal.db-open").unlink()
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         assert (await balance(client, "alice")).held_microcredits == 5_000_000
     assert sidecar.stop() == ExitCode.OK
 
@@ -266,7 +266,7 @@ async def test_a_log_that_was_lost_under_a_sidecar_that_stops_in_order(sidecar: 
         assert await refusal(client, "lost") == "STORAGE_UNAVAILABLE"
     sidecar.stop()
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         assert (await balance(client, "alice")).held_microcredits == 5_000_000
         await reserve(client, "lost", "alice", 1)
     assert sidecar.stop() == ExitCode.OK

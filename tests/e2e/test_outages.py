@@ -11,7 +11,7 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
-from creditmeter.client import CallError, Client, Retry
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry
 from tests.cli.processes import SidecarProcess
 from tests.e2e.fleet import CREDIT, assert_clean, balance, fleet, open_account, reserve, settled, stop_all
 from tests.e2e.load import Load, assert_charged_once
@@ -32,15 +32,15 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xid I
 """How many sessions have written something that is not committed yet."""
 
 
-async def opened(sidecars: list[SidecarProcess]) -> list[Client]:
+async def opened(sidecars: list[SidecarProcess]) -> list[Connection]:
     """A client for each sidecar, and accounts with more credit than is needed."""
-    clients = [Client(each.address) for each in sidecars]
+    clients = [Connection(each.address) for each in sidecars]
     for account_id in (*ACCOUNTS, QUIET, NEW):
         await open_account(clients[0], account_id, permanent=[AMPLE])
     return clients
 
 
-async def ended(load: Load, clients: list[Client], sidecars: list[SidecarProcess], central: str) -> None:
+async def ended(load: Load, clients: list[Connection], sidecars: list[SidecarProcess], central: str) -> None:
     """Stop everything in order: nothing was lost, nothing is there twice, nothing is left out."""
     everything = [*ACCOUNTS, QUIET, NEW]
     for account_id in everything:
@@ -81,13 +81,13 @@ async def test_stopped_under_load(postgres_server: PostgresServer, postgres_url:
         await ended(load, clients, sidecars, postgres_url)
 
 
-async def serves_what_it_has(load: Load, client: Client, number: int, held_before: str) -> None:
+async def serves_what_it_has(load: Load, client: Connection, number: int, held_before: str) -> None:
     """What a sidecar does while the store is away."""
     held = await reserve(client, f"during-{number}", QUIET, 1)
     await load.commit(client, f"during-{number}/commit", held.reservation_id, 1)
     await load.commit(client, f"before-{number}/commit", held_before, 3)
     for account_id, credits in ((NEW, 7), (QUIET, AMPLE // 2)):
-        with pytest.raises(CallError, match="CENTRAL_UNAVAILABLE"):
+        with pytest.raises(CreditmeterError, match="CENTRAL_UNAVAILABLE"):
             await reserve(client, f"{account_id}-{number}", account_id, credits)
     assert (await balance(client, QUIET)).stale
 
@@ -128,7 +128,7 @@ async def in_a_transaction(url: str) -> None:
         watcher.terminate()
 
 
-async def ended_after_release(load: Load, clients: list[Client], sidecars: list[SidecarProcess], central: str) -> None:
+async def ended_after_release(load: Load, clients: list[Connection], sidecars: list[SidecarProcess], central: str) -> None:
     """Commit what is held on the new account, and end."""
     held = await reserve(clients[0], "new", NEW, 7)
     assert held.held_microcredits == 7 * CREDIT

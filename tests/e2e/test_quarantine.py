@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.cli.exits import ExitCode
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.v1 import account_pb2, admin_pb2
 from tests.cli.processes import Ended, SidecarProcess, run_forked
 from tests.e2e.fleet import balance, open_account, reserve
@@ -36,7 +36,7 @@ def sidecar(short_path: Path) -> Iterator[SidecarProcess]:
 
 async def held_by_each(sidecar: SidecarProcess) -> None:
     """Have each account hold 5 of its 50 credits, and stop the sidecar."""
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         for each in ACCOUNTS:
             await open_account(client, each, permanent=[50])
             await reserve(client, "kept", each, 5)
@@ -54,12 +54,12 @@ def harm(sidecar: SidecarProcess, change: str) -> None:
 async def told(sidecar: SidecarProcess) -> dict[str, account_pb2.GetBalanceResponse | str]:
     """The balance of each account, or why it is not told. Whoever is told of has its hold."""
     found: dict[str, account_pb2.GetBalanceResponse | str] = {}
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         for each in ACCOUNTS:
             try:
                 found[each] = await balance(client, each)
                 await reserve(client, "kept", each, 5)  # the first reply again
-            except CallError as refused:
+            except CreditmeterError as refused:
                 found[each] = str(refused.reason)
     return found
 
@@ -86,7 +86,7 @@ async def test_one_account_stops_and_the_others_go_on(sidecar: SidecarProcess) -
     assert all(
         isinstance(each, account_pb2.GetBalanceResponse) and each.held_microcredits == 5 * CREDIT for each in found.values()
     )
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         status = await call(client.admin.GetStatus, admin_pb2.GetStatusRequest())
     assert (status.quarantined_account_count, list(status.quarantined_account_ids)) == (1, ["alice"])
     shown = run_forked("status", "--address", sidecar.address)
@@ -106,7 +106,7 @@ async def test_one_account_stops_and_the_others_go_on(sidecar: SidecarProcess) -
     assert "is not in quarantine" in accept(sidecar, "--yes").complaint
     assert check(sidecar).code == ExitCode.OK
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         await reserve(client, "new", "alice", 5)
         await reserve(client, "new", "bob", 5)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
 from tests.cli.processes import SidecarProcess
 from tests.e2e.fleet import CREDIT, assert_clean, fleet, history, open_account, settled, stop_all
@@ -24,7 +24,7 @@ def document(version: str, price: int) -> str:
 async def test_every_sidecar_follows(postgres_url: str) -> None:
     """Also one that is killed meanwhile, and comes back while the hold of the old card is still open."""
     async with fleet(postgres_url, 2) as sidecars:
-        here, there = (Client(each.address) for each in sidecars)
+        here, there = (Connection(each.address) for each in sidecars)
         await open_account(here, ACCOUNT, permanent=[100])
         await publish(here, "v1", 3)
         await follows(there, "v1")
@@ -50,12 +50,12 @@ async def test_every_sidecar_follows(postgres_url: str) -> None:
     await assert_clean(postgres_url)
 
 
-async def publish(client: Client, version: str, price: int) -> None:
+async def publish(client: Connection, version: str, price: int) -> None:
     """Publish a card."""
     await call(client.admin.PublishRateCard, admin_pb2.PublishRateCardRequest(document=document(version, price)))
 
 
-async def follows(client: Client, version: str) -> None:
+async def follows(client: Connection, version: str) -> None:
     """Wait until a sidecar prices by a card."""
     async with asyncio.timeout(FOLLOW_SECONDS):
         while (await call(client.account.ListModelPrices, account_pb2.ListModelPricesRequest())).rate_card_version != version:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry, call
 from creditmeter.v1 import metering_pb2
 from tests.cli.processes import SidecarProcess
 from tests.e2e.fleet import CREDIT, assert_clean, fleet, open_account, reserve, settled, stop_all
@@ -22,9 +22,9 @@ RECALL_SECONDS = 2.0
 PATIENCE = Retry(total=20, attempt=10)
 
 
-async def idle_elsewhere(sidecars: list[SidecarProcess]) -> tuple[Client, Client, int]:
+async def idle_elsewhere(sidecars: list[SidecarProcess]) -> tuple[Connection, Connection, int]:
     """A client of a sidecar that has idle credit, one of another, and how much they need to share to hold it all."""
-    here, elsewhere = (Client(each.address) for each in sidecars)
+    here, elsewhere = (Connection(each.address) for each in sidecars)
     await open_account(here, ACCOUNT, permanent=[GRANTED])
     held = await reserve(elsewhere, "first", ACCOUNT, 2)
     release = metering_pb2.ReleaseRequest(request_id="first/release", reservation_id=held.reservation_id)
@@ -32,7 +32,7 @@ async def idle_elsewhere(sidecars: list[SidecarProcess]) -> tuple[Client, Client
     return here, elsewhere, GRANTED
 
 
-async def ended(clients: tuple[Client, Client], sidecars: list[SidecarProcess], central: str) -> None:
+async def ended(clients: tuple[Connection, Connection], sidecars: list[SidecarProcess], central: str) -> None:
     """Stop in order, and look that all adds up."""
     for client in clients:
         await client.close()
@@ -47,7 +47,7 @@ async def test_idle_credit_elsewhere_is_there_at_once(central_url: str) -> None:
         here, elsewhere, everything = await idle_elsewhere(sidecars)
         held = await reserve(here, "all", ACCOUNT, everything)
         assert held.held_microcredits == everything * CREDIT
-        with pytest.raises(CallError, match="INSUFFICIENT_CREDITS"):
+        with pytest.raises(CreditmeterError, match="INSUFFICIENT_CREDITS"):
             await reserve(elsewhere, "one", ACCOUNT, 1)
         await ended((here, elsewhere), sidecars, central_url)
 
@@ -61,11 +61,11 @@ async def test_a_sidecar_that_stands_still_delays_but_does_not_refuse(central_ur
         try:
             for _ in range(2):
                 started = time.monotonic()
-                with pytest.raises(CallError, match="RECALL_PENDING") as pending:
+                with pytest.raises(CreditmeterError, match="RECALL_PENDING") as pending:
                     await reserve(here, "all", ACCOUNT, everything)
                 assert time.monotonic() - started < RECALL_SECONDS
                 assert pending.value.retry_delay
-            with pytest.raises(CallError, match="INSUFFICIENT_CREDITS"):  # that much there never was
+            with pytest.raises(CreditmeterError, match="INSUFFICIENT_CREDITS"):  # that much there never was
                 await reserve(here, "more", ACCOUNT, everything + 1)
             waiting = asyncio.create_task(reserve(here, "all", ACCOUNT, everything, PATIENCE))
         finally:
@@ -77,7 +77,7 @@ async def test_a_sidecar_that_stands_still_delays_but_does_not_refuse(central_ur
         )
         await call(here.metering.Commit, commit)
         await reserve(elsewhere, "rest", ACCOUNT, 5, PATIENCE)
-        with pytest.raises(CallError, match="INSUFFICIENT_CREDITS"):
+        with pytest.raises(CreditmeterError, match="INSUFFICIENT_CREDITS"):
             await reserve(here, "one", ACCOUNT, 1, PATIENCE)
         await ended((here, elsewhere), sidecars, central_url)
 
@@ -89,7 +89,7 @@ async def test_what_a_sidecar_that_stands_still_holds_is_not_given_away(central_
         held = await reserve(elsewhere, "held", ACCOUNT, 3)
         sidecars[1].pause()
         try:
-            with pytest.raises(CallError, match=r"RECALL_PENDING|CONTENDED|INSUFFICIENT_CREDITS"):
+            with pytest.raises(CreditmeterError, match=r"RECALL_PENDING|CONTENDED|INSUFFICIENT_CREDITS"):
                 await reserve(here, "all", ACCOUNT, everything)
         finally:
             sidecars[1].resume()

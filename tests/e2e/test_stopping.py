@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2
 from tests.cases import more
 from tests.cli.processes import COMMAND, SidecarProcess, environment, run_forked
@@ -22,7 +22,7 @@ CREDIT = 1_000_000
 DRAINING = admin_pb2.SERVING_STATE_DRAINING
 
 
-async def open_account(client: Client, credits: int) -> None:
+async def open_account(client: Connection, credits: int) -> None:
     """An account with permanent credits."""
     account = admin_pb2.Account(account_id="alice")
     await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="create", account=account))
@@ -35,7 +35,7 @@ def charge(request_id: str, credits: int) -> metering_pb2.ChargeRequest:
     return metering_pb2.ChargeRequest(request_id=request_id, account_id="alice", amount_microcredits=credits * CREDIT)
 
 
-async def balance(client: Client) -> account_pb2.GetBalanceResponse:
+async def balance(client: Connection) -> account_pb2.GetBalanceResponse:
     """How the account stands."""
     return await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id="alice"))
 
@@ -45,7 +45,7 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
     """Exit code 0; nothing is out on leases, and the charge is in the store."""
     sidecar = SidecarProcess(short_path, "--enable-admin")
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         await open_account(client, 50)
         await call(client.metering.Charge, charge("c", 7))
     assert sidecar._end(number) == 0
@@ -55,7 +55,7 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
     assert ended["left"] == {"holds": 0, "charges": 0, "refunds": 0}
     sidecar.start()
     try:
-        async with Client(sidecar.address) as client:
+        async with Connection(sidecar.address) as client:
             found = await balance(client)
         assert (found.available_microcredits, found.leased_microcredits) == (43 * CREDIT, 0)
     finally:
@@ -71,7 +71,7 @@ async def test_its_interpreter_ends_without_a_word(short_path: Path) -> None:
     with process:
         assert process.stdout is not None
         assert process.stdout.readline()
-        async with Client(f"unix:{short_path / 'creditmeter.sock'}") as client:
+        async with Connection(f"unix:{short_path / 'creditmeter.sock'}") as client:
             await open_account(client, 50)
             await call(client.metering.Charge, charge("c", 7))
         process.terminate()
@@ -98,7 +98,7 @@ def serving_on_a_terminal(folder: Path) -> Iterator[tuple["subprocess.Popen[byte
 async def test_a_terminal_that_is_closed(short_path: Path) -> None:
     """Nothing can be logged any more; charges are settled all the same, and the exit code says so."""
     with serving_on_a_terminal(short_path) as (process, terminal):
-        async with Client(f"unix:{short_path}/creditmeter.sock") as client:
+        async with Connection(f"unix:{short_path}/creditmeter.sock") as client:
             await open_account(client, 50)
             await call(client.metering.Charge, charge("c", 7))
         terminal.close()
@@ -132,7 +132,7 @@ async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:
     """
     sidecar = SidecarProcess(short_path, "--enable-admin", shutdown_grace=60)
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         await open_account(client, 50)
         hold = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=5 * CREDIT)
         held = (await call(client.metering.Reserve, hold)).reservation
@@ -140,7 +140,7 @@ async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:
         while (status := await call(client.admin.GetStatus, admin_pb2.GetStatusRequest())).state != DRAINING:
             pass
         assert (status.open_reservation_count, status.held_microcredits) == (1, 5 * CREDIT)
-        with pytest.raises(CallError, match="SHUTTING_DOWN"):
+        with pytest.raises(CreditmeterError, match="SHUTTING_DOWN"):
             await call(client.metering.Charge, charge("new", 1), Retry(total=0))
         fact = charge("fact", 7)
         fact.already_incurred = True
@@ -151,7 +151,7 @@ async def test_while_it_stops_it_takes_what_has_been(short_path: Path) -> None:
     assert run_forked("verify", "--central", sidecar.central).code == 0
     sidecar.start()
     try:
-        async with Client(sidecar.address) as client:
+        async with Connection(sidecar.address) as client:
             assert (await balance(client)).available_microcredits == 40 * CREDIT
     finally:
         sidecar.stop()
@@ -162,7 +162,7 @@ async def test_killed_it_has_forgotten_nothing_that_it_acknowledged(short_path: 
     sidecar = SidecarProcess(short_path, "--enable-admin")
     sidecar.start()
     acknowledged: dict[str, str] = {}
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         await open_account(client, 1_000)
 
         async def burn(worker: int) -> None:
@@ -176,7 +176,7 @@ async def test_killed_it_has_forgotten_nothing_that_it_acknowledged(short_path: 
     assert len(acknowledged) >= 200
     sidecar.start()
     try:
-        async with Client(sidecar.address) as client:
+        async with Connection(sidecar.address) as client:
             for name, charge_id in acknowledged.items():
                 again = await call(client.metering.Charge, charge(name, 1))
                 assert (again.charge.charge_id, again.replayed) == (charge_id, True)
@@ -193,7 +193,7 @@ async def test_stopped_without_its_central_store_it_says_that_charges_wait(
     url = postgres_server.create_database()
     sidecar = SidecarProcess(short_path, "--enable-admin", "--central", url)
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         await open_account(client, 50)
         await call(client.metering.Charge, charge("first", 1))
         hold = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=2 * CREDIT)
@@ -210,16 +210,16 @@ async def test_stopped_without_its_central_store_it_says_that_charges_wait(
         assert stopped["seconds"]["holds"] >= 4.9  # half of the grace was for the hold, which nobody ended
         assert stopped["seconds"]["settling"] > 0
         sidecar.start()
-        async with Client(sidecar.address) as client:
+        async with Connection(sidecar.address) as client:
             done = metering_pb2.CommitRequest(
                 request_id="c", reservation_id=held.reservation_id, amount_microcredits=2 * CREDIT
             )
             await call(client.metering.Commit, done)
-            with pytest.raises(CallError, match="CENTRAL_UNAVAILABLE"):
+            with pytest.raises(CreditmeterError, match="CENTRAL_UNAVAILABLE"):
                 await call(client.metering.Charge, charge("third", 1), Retry(total=0))
     finally:
         postgres_server.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         assert (await balance(client)).available_microcredits == 46 * CREDIT
     assert sidecar.stop() == 0
     assert run_forked("verify", "--central", url).code == 0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.v1 import account_pb2, metering_pb2, reservations_pb2
 from tests.cases import more
 from tests.cli.processes import SidecarProcess, run_forked
@@ -52,7 +52,7 @@ class Fleet:
     clock: MachineClock | ServerClock
     is_stores: bool
     sidecars: Sequence[SidecarProcess]
-    clients: Sequence[Client]
+    clients: Sequence[Connection]
     right_since: float = 0.0
 
     async def be_wrong_by(self, span: timedelta) -> None:
@@ -120,7 +120,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
                 each.lead = machine.lead
             try:
                 await asyncio.gather(*(asyncio.to_thread(each.start) for each in sidecars))
-                async with Client(sidecars[0].address) as one, Client(sidecars[1].address) as two:
+                async with Connection(sidecars[0].address) as one, Connection(sidecars[1].address) as two:
                     yield Fleet(url, clock, whose != "a sidecar's machine's", sidecars, (one, two))
             finally:
                 for each in sidecars:
@@ -130,18 +130,18 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
     return fleet
 
 
-async def hold(client: Client, request_id: str, credits: int, seconds: int = 3_000) -> reservations_pb2.Reservation:
+async def hold(client: Connection, request_id: str, credits: int, seconds: int = 3_000) -> reservations_pb2.Reservation:
     """Hold credits for so long.
 
     Raises:
-        CallError: it was refused.
+        CreditmeterError: it was refused.
     """
     request = metering_pb2.ReserveRequest(request_id=request_id, account_id=ACCOUNT, amount_microcredits=credits * CREDIT)
     request.ttl.seconds = seconds
     return (await call(client.metering.Reserve, request, ONCE)).reservation
 
 
-async def commit(client: Client, reservation_id: str, credits: int) -> metering_pb2.CommitResponse:
+async def commit(client: Connection, reservation_id: str, credits: int) -> metering_pb2.CommitResponse:
     """Charge a hold."""
     request = metering_pb2.CommitRequest(
         request_id=f"{reservation_id}/commit", reservation_id=reservation_id, amount_microcredits=credits * CREDIT
@@ -149,7 +149,7 @@ async def commit(client: Client, reservation_id: str, credits: int) -> metering_
     return await call(client.metering.Commit, request)
 
 
-async def release(client: Client, reservation_id: str) -> None:
+async def release(client: Connection, reservation_id: str) -> None:
     """Give a hold up."""
     await call(
         client.metering.Release,
@@ -157,7 +157,7 @@ async def release(client: Client, reservation_id: str) -> None:
     )
 
 
-async def hold_all(client: Client, name: str, credits: int, seconds: float) -> list[str]:
+async def hold_all(client: Connection, name: str, credits: int, seconds: float) -> list[str]:
     """Hold so many credits again and again, until there are no more, or those that are elsewhere have not come for so long.
     Returns the holds.
     """
@@ -166,30 +166,30 @@ async def hold_all(client: Client, name: str, credits: int, seconds: float) -> l
     while True:
         try:
             held.append((await hold(client, f"{name}-{len(held)}", credits)).reservation_id)
-        except CallError as error:
+        except CreditmeterError as error:
             if error.reason == "INSUFFICIENT_CREDITS" or (error.reason == "RECALL_PENDING" and time.monotonic() > give_up):
                 return held
             if error.reason != "RECALL_PENDING":
                 raise
 
 
-async def hold_soon(fleet: Fleet, client: Client, name: str, credits: int) -> reservations_pb2.Reservation:
+async def hold_soon(fleet: Fleet, client: Connection, name: str, credits: int) -> reservations_pb2.Reservation:
     """Hold credits that the account has, once the clock is right."""
     for number in itertools.count():
         try:
             return await hold(client, f"{name}-{number}", credits)
-        except CallError:
+        except CreditmeterError:
             fleet.check_for_refusal()
             await asyncio.sleep(0.1)
     raise AssertionError
 
 
-async def goes_by(client: Client, wrong: timedelta) -> None:
+async def goes_by(client: Connection, wrong: timedelta) -> None:
     """Wait until a sidecar goes by a clock that is wrong by so much."""
     async with asyncio.timeout(FALSE_REFUSALS):
         for number in itertools.count():
             earliest = datetime.now(UTC) + wrong
-            with contextlib.suppress(CallError):
+            with contextlib.suppress(CreditmeterError):
                 seen = await hold(client, f"wrong-by-{wrong.total_seconds()}-{number}", 1)
                 latest = datetime.now(UTC) + wrong
                 await release(client, seen.reservation_id)
@@ -350,7 +350,7 @@ async def test_a_day_that_had_not_come(start: Start, ahead: timedelta) -> None:
         await fleet.be_right()
         left = 6 if fleet.is_stores else 3
         assert await buckets(fleet) == [(10, left), (0, 0), (0, 0)]
-        with pytest.raises(CallError, match="INSUFFICIENT_CREDITS"):
+        with pytest.raises(CreditmeterError, match="INSUFFICIENT_CREDITS"):
             await hold(elsewhere, "more", left + 1)
         await release(here, (await hold_soon(fleet, here, "rest", left)).reservation_id)
         given = [each for each in await history(here, ACCOUNT) if each.type == account_pb2.HISTORY_TYPE_GRANTED]

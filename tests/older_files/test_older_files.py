@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from creditmeter.central.verification.verification import verify
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from creditmeter.forms.rate_cards import card_of
 from creditmeter.journal.rows import read_rate_cards
 from creditmeter.server.app import Program, running
@@ -51,9 +51,9 @@ async def program(folder: Path, notes: dict[str, Any], short_path: Path) -> Asyn
 
 
 @pytest.fixture
-async def client(program: Program) -> AsyncIterator[Client]:
+async def client(program: Program) -> AsyncIterator[Connection]:
     """A caller of it."""
-    async with Client(program.addresses[-1]) as connected:
+    async with Connection(program.addresses[-1]) as connected:
         yield connected
 
 
@@ -63,14 +63,16 @@ def request_of(call: dict[str, Any]) -> Message:
     return ParseDict(call["request"], message)
 
 
-async def test_every_request_gets_its_first_reply_again(client: Client, notes: dict[str, Any]) -> None:
+async def test_every_request_gets_its_first_reply_again(client: Connection, notes: dict[str, Any]) -> None:
     """Whatever it was, and word for word."""
     for call in notes["calls"]:
         repeated = await Caller(client).ask(call["service"], request_of(call))
         assert as_json(repeated) == call["reply"] | {"replayed": True}, call["request"]
 
 
-async def test_what_was_under_way_goes_on(client: Client, program: Program, notes: dict[str, Any], short_path: Path) -> None:
+async def test_what_was_under_way_goes_on(
+    client: Connection, program: Program, notes: dict[str, Any], short_path: Path
+) -> None:
     """The open hold commits by its own card, the expired one late, what waited is settled, and the books are in order."""
     replies = {call["request"]["request_id"]: call["reply"] for call in notes["calls"]}
     for name, output, late in (("r-open", 100, False), ("r-expired", 50, True)):

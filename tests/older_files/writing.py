@@ -18,7 +18,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from creditmeter.core.instants import MINUTE
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
@@ -48,7 +48,7 @@ def settings(data_dir: Path) -> Settings:
 class Caller:
     """Sends requests, and notes each with its reply, in their order."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Connection) -> None:
         self.client = client
         self.calls: list[dict[str, Any]] = []
 
@@ -142,7 +142,7 @@ def _tool(request_id: str) -> metering_pb2.ChargeRequest:
 async def write(folder: Path, directory: Path) -> None:
     """Live through the story in a directory, and write its files to a folder as they are in the story's middle."""
     clock = ManualClock(NOON)
-    async with running(settings(directory), clock) as program, Client(program.addresses[-1]) as client:
+    async with running(settings(directory), clock) as program, Connection(program.addresses[-1]) as client:
         caller = Caller(client)
         await work(caller, clock, partial(_settle, program.sidecar))
         for name in DATABASES:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from creditmeter.core.ids import SidecarId
 from creditmeter.journal.journal import Journal
 from creditmeter.server.app import running
@@ -202,14 +202,14 @@ async def test_a_process_that_is_killed_while_it_closes_the_journal(short_path: 
     doomed = SidecarProcess(short_path, "--enable-admin", shutdown_grace=0.2)
     doomed.lead = partial(die_at_the_end_of, note, is_removed=is_removed)
     doomed.start()
-    async with Client(doomed.address) as client:
+    async with Connection(doomed.address) as client:
         await open_account(client, "alice", permanent=[50])
         await reserve(client, "kept", "alice", 5)
     assert doomed.stop() == -signal.SIGKILL
     assert note.exists() != is_removed
     sidecar = SidecarProcess(short_path, "--enable-admin", shutdown_grace=0.2)
     sidecar.start()
-    async with Client(sidecar.address) as client:
+    async with Connection(sidecar.address) as client:
         assert (await balance(client, "alice")).held_microcredits == 5_000_000
     sidecar.stop()
     assert not note.exists()

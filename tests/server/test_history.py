@@ -13,7 +13,7 @@ import pytest
 
 from creditmeter.cli.commands.past_balance import read_past_balance
 from creditmeter.cli.exits import CommandFailed
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from creditmeter.core.instants import DAY, Instant, to_datetime
 from creditmeter.server.replies import timestamp
 from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, metering_pb2, work_pb2
@@ -381,7 +381,7 @@ def edited(token: str, cursor: object) -> str:
 async def test_whether_a_moment_is_over_is_for_the_stores_clock_to_say(services: Services, clock: ManualClock) -> None:
     """Not for the clock of the caller, which is ahead of it here, or behind it."""
     await services.create("alice", permanent=3)
-    async with Client(services.tcp) as client:
+    async with Connection(services.tcp) as client:
         now = to_datetime(clock.wall())
         assert (await read_past_balance(client, "alice", now)).balance == 3
         with pytest.raises(CommandFailed, match="is yet to come"):

@@ -13,7 +13,7 @@ from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import timestamp
 from creditmeter.cli.paging import LARGEST_PAGE, pages
 from creditmeter.cli.screen import say
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.credit.calendar import Period
 from creditmeter.core.instants import Instant, to_datetime
 from creditmeter.core.reports.reconciliation import MAX_GROUPS, Reconciliation, Sums
@@ -30,14 +30,14 @@ _WHAT = [
 
 
 async def add_charges(
-    client: Client, accounts: Sequence[str], days: Sequence[Period], scope: Scope, sums: Reconciliation
+    client: Connection, accounts: Sequence[str], days: Sequence[Period], scope: Scope, sums: Reconciliation
 ) -> tuple[int, Sums]:
     """Add the settled charges of these days, of these accounts or of all, to a comparison.
 
     Returns how many accounts there were, and the sums of what is beyond the scope.
 
     Raises:
-        CallError: the sidecar refused, or did not answer.
+        CreditmeterError: the sidecar refused, or did not answer.
         CommandFailed: there are more days and models than one comparison may have.
     """
     left_aside, count = Sums(), 0
@@ -57,7 +57,7 @@ async def add_charges(
     return count, left_aside
 
 
-async def _accounts(client: Client, names: Sequence[str]) -> AsyncIterator[admin_pb2.Account]:
+async def _accounts(client: Connection, names: Sequence[str]) -> AsyncIterator[admin_pb2.Account]:
     """The accounts of these names; without names, all."""
     for name in dict.fromkeys(names):
         yield (await call(client.admin.GetAccount, admin_pb2.GetAccountRequest(account_id=name), PATIENCE)).account
@@ -72,7 +72,7 @@ async def _accounts(client: Client, names: Sequence[str]) -> AsyncIterator[admin
 
 
 async def _charges(
-    client: Client, account: admin_pb2.Account, days: Sequence[Period], time_zone: str
+    client: Connection, account: admin_pb2.Account, days: Sequence[Period], time_zone: str
 ) -> AsyncIterator[tuple[str, str, Sums]]:
     """An account's charges by day and by what was called, which is empty for an amount without work."""
     first, last = days[0].starts_at, days[-1].ends_at
@@ -92,7 +92,7 @@ async def _charges(
 
 
 async def _groups(
-    client: Client, account_id: str, start: Instant, end: Instant, by: Sequence[account_pb2.UsageGrouping]
+    client: Connection, account_id: str, start: Instant, end: Instant, by: Sequence[account_pb2.UsageGrouping]
 ) -> Sequence[account_pb2.UsageGroup]:
     request = account_pb2.SummarizeUsageRequest(
         account_id=account_id, start=timestamp(to_datetime(start)), end=timestamp(to_datetime(end)), group_by=by

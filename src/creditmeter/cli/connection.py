@@ -5,13 +5,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-import grpc
-
 from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnavailable
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.screen import say
 from creditmeter.cli.socket_access import denial
-from creditmeter.client import CallError, Client, Retry
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry
 from creditmeter.server.config import ConfigError, Settings, is_address
 from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 
@@ -57,7 +55,7 @@ def central_url(central: str | None, data_dir: Path | None = None) -> str:
 
 def ask(
     address: str | None,
-    question: Callable[[Client], Awaitable[_Answer]],
+    question: Callable[[Connection], Awaitable[_Answer]],
     request_id: str = "",
     patience: Retry = PATIENCE,
 ) -> _Answer:
@@ -72,14 +70,14 @@ def ask(
     target = sidecar_address(address)
     try:
         return asyncio.run(_ask(target, question))
-    except CallError as error:
+    except CreditmeterError as error:
         raise failed_call(target, error, request_id, patience) from error
 
 
-async def _ask(address: str, question: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
+async def _ask(address: str, question: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
     word = asyncio.get_running_loop().call_later(SAYS_AFTER, _say_waiting, address)
     try:
-        async with Client(address) as client:
+        async with Connection(address) as client:
             return await question(client)
     finally:
         word.cancel()
@@ -117,16 +115,16 @@ def sidecar_address(address: str | None) -> str:
     return target
 
 
-def failed_call(address: str, error: CallError, request_id: str = "", patience: Retry = PATIENCE) -> CommandFailed:
+def failed_call(address: str, error: CreditmeterError, request_id: str = "", patience: Retry = PATIENCE) -> CommandFailed:
     """The complaint about a failed call. `patience` is what the call was made with."""
-    if error.code is grpc.StatusCode.UNIMPLEMENTED and not error.reason:
+    if error.code == "UNIMPLEMENTED" and not error.reason:
         return CommandFailed(f"the sidecar at {address} does not administer: start it with --enable-admin")
     if not error.is_retryable:
         return CommandFailed(f"refused: {error}")
     again = f"; whether it happened is unknown: repeat it with --request-id {request_id}" if request_id else ""
     if error.reason:
         return CommandFailed(f"{error}{again}", ExitCode.UNREACHABLE)
-    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if error.code == "DEADLINE_EXCEEDED":
         late = f"the sidecar at {address} did not answer within {patience.attempt:g} s"
         return CommandFailed(late + again, ExitCode.UNREACHABLE)
     return CommandFailed(_nobody_at(address) + again, ExitCode.UNREACHABLE)

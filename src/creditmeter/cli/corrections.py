@@ -15,7 +15,7 @@ from creditmeter.cli.connection import LONG_READ, PATIENCE
 from creditmeter.cli.exits import CommandFailed
 from creditmeter.cli.options import timestamp
 from creditmeter.cli.paging import pages
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.credit.calendar import Period
 from creditmeter.core.instants import to_datetime
@@ -45,12 +45,12 @@ def request_id(digest: str, correction: Correction) -> str:
 
 
 async def book(
-    client: Client, account_id: str, bill: Bill, days: Sequence[Period], corrections: Sequence[Correction]
+    client: Connection, account_id: str, bill: Bill, days: Sequence[Period], corrections: Sequence[Correction]
 ) -> Booked:
     """Book the entries, or none if one of them contradicts what was booked before.
 
     Raises:
-        CallError: the sidecar refused, or did not answer. Entries may be booked then, and the command may be repeated.
+        CreditmeterError: the sidecar refused, or did not answer. Entries may be booked then, and the command may be repeated.
         CommandFailed: a day and model were corrected before, by another bill or by another amount.
     """
     await _check(client, account_id, bill, days, corrections)
@@ -59,7 +59,7 @@ async def book(
 
 
 async def _check(
-    client: Client, account_id: str, bill: Bill, days: Sequence[Period], corrections: Sequence[Correction]
+    client: Connection, account_id: str, bill: Bill, days: Sequence[Period], corrections: Sequence[Correction]
 ) -> None:
     before = await _not_posted(client, account_id)  # first: what is posted meanwhile is found again, and nothing is missed
     before += await _charged_before(client, account_id, days) + await _granted_before(client, account_id)
@@ -78,7 +78,7 @@ _Before = tuple[str, str, str, int]
 """An entry that was booked before: the bill, the day, the model, and its amount in microcredits, below 0 for a grant."""
 
 
-async def _not_posted(client: Client, account_id: str) -> list[_Before]:
+async def _not_posted(client: Connection, account_id: str) -> list[_Before]:
     """The correcting charges that this sidecar has not posted yet."""
     request = account_pb2.ListHistoryRequest(account_id=account_id, label=account_pb2.LabelMatch(key=RECONCILED), page_size=1)
     pending = (await call(client.account.ListHistory, request, PATIENCE)).pending
@@ -88,7 +88,7 @@ async def _not_posted(client: Client, account_id: str) -> list[_Before]:
     ]
 
 
-async def _charged_before(client: Client, account_id: str, days: Sequence[Period]) -> list[_Before]:
+async def _charged_before(client: Connection, account_id: str, days: Sequence[Period]) -> list[_Before]:
     """The correcting charges of these days. They were made after the days began."""
     by = [account_pb2.UsageGrouping(label_key=key) for key in (RECONCILED, DAY, MODEL)]
     start = timestamp(to_datetime(days[0].starts_at))
@@ -102,14 +102,14 @@ async def _charged_before(client: Client, account_id: str, days: Sequence[Period
     return found
 
 
-async def _granted_before(client: Client, account_id: str) -> list[_Before]:
+async def _granted_before(client: Connection, account_id: str) -> list[_Before]:
     request = account_pb2.ListGrantsRequest(account_id=account_id)
     reply = await pages(client.account.ListGrants, request, lambda page: len(page.grants), MAX_GROUPS, LONG_READ)
     notes = [(_NOTE.fullmatch(each.note), each) for each in reply.grants if each.source == grants_pb2.GRANT_SOURCE_GOODWILL]
     return [(note[1], note[2], note[3], -each.amount_microcredits) for note, each in notes if note is not None]
 
 
-async def _book(client: Client, account_id: str, bill: Bill, correction: Correction) -> bool:
+async def _book(client: Connection, account_id: str, bill: Bill, correction: Correction) -> bool:
     """Book one entry. Returns whether it was booked before."""
     made, model, name = request_id(bill.digest, correction), _cut(correction.model), _bill_name(bill)
     if correction.is_charge:

@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.message import Message
 
 from creditmeter.cli.connection import PATIENCE
-from creditmeter.client import Retry, call
+from creditmeter.client.stubs import Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2
 
 LARGEST_PAGE = 1_000

@@ -8,7 +8,7 @@ import typer
 
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.exits import CommandFailed, ExitCode
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.prices.rate_card import RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
 from creditmeter.v1 import admin_pb2
@@ -66,10 +66,10 @@ def card_in(file: Path | None) -> RateCard:
         raise CommandFailed(f"the rate card {file} is not usable: {error}", ExitCode.USAGE) from error
 
 
-async def published_card(client: Client, version: str = "") -> admin_pb2.RateCard:
+async def published_card(client: Connection, version: str = "") -> admin_pb2.RateCard:
     """A published card; without a version the one in force.
 
     Raises:
-        CallError: there is none of this version, or the sidecar did not answer.
+        CreditmeterError: there is none of this version, or the sidecar did not answer.
     """
     return (await call(client.admin.GetRateCard, admin_pb2.GetRateCardRequest(version=version), PATIENCE)).rate_card

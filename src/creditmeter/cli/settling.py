@@ -3,19 +3,19 @@
 import asyncio
 import time
 
-from creditmeter.client import Client, Retry, call
+from creditmeter.client.stubs import Connection, Retry, call
 from creditmeter.v1 import account_pb2
 
 POLL_SECONDS = 0.1
 
 
-async def settled_balance(client: Client, account_id: str, deadline: float, retry: Retry) -> account_pb2.GetBalanceResponse:
+async def settled_balance(client: Connection, account_id: str, deadline: float, retry: Retry) -> account_pb2.GetBalanceResponse:
     """An account's balance once nothing is held and nothing waits to be posted, or at the deadline.
 
     `deadline` is on the monotonic clock, in seconds.
 
     Raises:
-        CallError: the sidecar did not answer.
+        CreditmeterError: the sidecar did not answer.
     """
     request = account_pb2.GetBalanceRequest(account_id=account_id)
     while True:

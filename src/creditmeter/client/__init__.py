@@ -1,15 +1,146 @@
-"""The Python client for workers: reserve before a call, commit what it used.
+"""The Python client for workers: hold credit before a call, and charge what the call used.
 
-    async with Client("unix:/run/creditmeter/creditmeter.sock") as client:
-        held = await call(client.metering.Reserve, ReserveRequest(request_id="job42/reserve", …))
+    meter = Client()
 
-`client.metering`, `client.account` and `client.admin` are the generated stubs, typed. `call` adds what every caller needs:
-errors with their reason (`CallError`), and repetition of a call whose outcome is unknown, with the same request_id, so
-that it takes effect once.
+    async with meter.hold("acme", model="claude-sonnet-4-5", input_tokens=9_400, max_output_tokens=4_000) as hold:
+        reply = await anthropic.messages.create(…)
+        charge = await hold.commit(reply.usage)
+
+`Client` is for asynchronous programs, `SyncClient` for those that block; docs/workers.md explains both. Every error is a
+`CreditmeterError`. Programs that want the whole contract use `creditmeter.client.stubs`.
 """
 
+from creditmeter.client.channel import SERVICE_CONFIG
 from creditmeter.client.client import Client
-from creditmeter.client.errors import CallError, FieldViolation
-from creditmeter.client.retrying import Retry, call
+from creditmeter.client.errors import (
+    AccountClosed,
+    AccountNotFound,
+    AccountSuspended,
+    AdministrationRefused,
+    AlreadyExists,
+    AmountAboveLimit,
+    CentralUnavailable,
+    ChargeNotFound,
+    CreditContended,
+    CreditmeterError,
+    DeadlineExceeded,
+    FieldViolation,
+    InsufficientCredits,
+    InvalidRequest,
+    LimitExceeded,
+    NotAllowed,
+    NotFound,
+    NotImplementedBySidecar,
+    NotSettled,
+    Overloaded,
+    RefundExceedsCharge,
+    RefundNotFound,
+    RequestIdReused,
+    ReservationCommitted,
+    ReservationElsewhere,
+    ReservationEnded,
+    ReservationExpired,
+    ReservationNotFound,
+    ReservationReleased,
+    ShuttingDown,
+    SidecarFault,
+    SidecarFenced,
+    StorageDamaged,
+    StorageUnavailable,
+    StreamResumed,
+    Unavailable,
+    Unpriced,
+    Unreachable,
+)
+from creditmeter.client.hold import Hold
+from creditmeter.client.retrying import Retry
+from creditmeter.client.sync import SyncClient, SyncHold
+from creditmeter.client.values import (
+    Balance,
+    Bucket,
+    Charge,
+    ChargePart,
+    Draw,
+    Grant,
+    HistoryEntry,
+    Quote,
+    Refund,
+    Reservation,
+    Usage,
+    Work,
+)
+from creditmeter.client.words import (
+    ChargeFlag,
+    GrantKind,
+    GrantSource,
+    HistoryType,
+    RefundMode,
+    ReservationState,
+    UsageSource,
+)
 
-__all__ = ["CallError", "Client", "FieldViolation", "Retry", "call"]
+__all__ = [
+    "SERVICE_CONFIG",
+    "AccountClosed",
+    "AccountNotFound",
+    "AccountSuspended",
+    "AdministrationRefused",
+    "AlreadyExists",
+    "AmountAboveLimit",
+    "Balance",
+    "Bucket",
+    "CentralUnavailable",
+    "Charge",
+    "ChargeFlag",
+    "ChargeNotFound",
+    "ChargePart",
+    "Client",
+    "CreditContended",
+    "CreditmeterError",
+    "DeadlineExceeded",
+    "Draw",
+    "FieldViolation",
+    "Grant",
+    "GrantKind",
+    "GrantSource",
+    "HistoryEntry",
+    "HistoryType",
+    "Hold",
+    "InsufficientCredits",
+    "InvalidRequest",
+    "LimitExceeded",
+    "NotAllowed",
+    "NotFound",
+    "NotImplementedBySidecar",
+    "NotSettled",
+    "Overloaded",
+    "Quote",
+    "Refund",
+    "RefundExceedsCharge",
+    "RefundMode",
+    "RefundNotFound",
+    "RequestIdReused",
+    "Reservation",
+    "ReservationCommitted",
+    "ReservationElsewhere",
+    "ReservationEnded",
+    "ReservationExpired",
+    "ReservationNotFound",
+    "ReservationReleased",
+    "ReservationState",
+    "Retry",
+    "ShuttingDown",
+    "SidecarFault",
+    "SidecarFenced",
+    "StorageDamaged",
+    "StorageUnavailable",
+    "StreamResumed",
+    "SyncClient",
+    "SyncHold",
+    "Unavailable",
+    "Unpriced",
+    "Unreachable",
+    "Usage",
+    "UsageSource",
+    "Work",
+]

@@ -7,20 +7,21 @@ every repetition gets the first reply, marked replayed. So the same request is s
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 
-from creditmeter.client.errors import CallError
+from creditmeter.client.errors import CreditmeterError
+from creditmeter.client.statuses import error_of
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
 
 _Request = TypeVar("_Request", bound="Message")
-_Reply = TypeVar("_Reply", bound="Message")
+_Reply = TypeVar("_Reply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,32 @@ DEFAULT_RETRY = Retry()
 NO_RETRY = Retry(total=0)
 
 
+async def repeated(attempt: Callable[[float], Awaitable[_Reply]], request: "Message", retry: Retry) -> _Reply:
+    """The reply to `attempt`, which sends the request with a deadline in seconds. It is repeated while the outcome is unknown
+    or the sidecar asks to try again.
+
+    Raises:
+        CreditmeterError: it was refused, or `retry` was used up.
+    """
+    give_up_at = time.monotonic() + retry.total
+    delays = retry.delays()
+    timeout, was_unanswered = retry.attempt + _wait(request), False
+    while True:
+        try:
+            return await attempt(timeout)
+        except grpc.aio.AioRpcError as raised:
+            error = error_of(raised)
+            error.__cause__ = raised
+        except CreditmeterError as raised:
+            error = raised
+        error.was_unanswered = was_unanswered
+        was_unanswered = error.is_outcome_unknown
+        wait = max(next(delays), error.retry_delay or 0)
+        if not error.is_retryable or time.monotonic() + wait > give_up_at:
+            raise error
+        await asyncio.sleep(wait)
+
+
 async def call(
     method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry = DEFAULT_RETRY
 ) -> _Reply:
@@ -61,19 +88,13 @@ async def call(
     The request must be safe to repeat: a read, or a change with a request_id.
 
     Raises:
-        CallError: it was refused, or `retry` was used up.
+        CreditmeterError: it was refused, or `retry` was used up.
     """
-    give_up_at = time.monotonic() + retry.total
-    delays = retry.delays()
-    while True:
-        try:
-            return await method(request, timeout=retry.attempt + _wait(request))
-        except grpc.aio.AioRpcError as raised:
-            error = CallError.of(raised)
-            wait = max(next(delays), error.retry_delay or 0)
-            if not error.is_retryable or time.monotonic() + wait > give_up_at:
-                raise error from raised
-        await asyncio.sleep(wait)
+
+    async def attempt(timeout: float) -> _Reply:
+        return await method(request, timeout=timeout)
+
+    return await repeated(attempt, request, retry)
 
 
 def _wait(request: "Message") -> float:

@@ -4,7 +4,7 @@ import asyncio
 
 from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.exits import ExitCode
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import metering_pb2, work_pb2
 from tests.cli.conftest import CommandLine
 from tests.cli.default_card import DEFAULT
@@ -17,7 +17,7 @@ def charged(cli: CommandLine, request: metering_pb2.ChargeRequest) -> str:
     """Charge; returns the charge's id."""
 
     async def charge() -> str:
-        async with Client(cli.address) as client:
+        async with Connection(cli.address) as client:
             return (await call(client.metering.Charge, request, PATIENCE)).charge.charge_id
 
     return asyncio.run(charge())
@@ -61,7 +61,7 @@ def test_a_count_that_was_missing(cli: CommandLine, account: str) -> None:
     work = work_pb2.Work(action="text", request_model="claude-sonnet-4-5", input_tokens=100, max_output_tokens=300)
 
     async def commit() -> str:
-        async with Client(cli.address) as client:
+        async with Connection(cli.address) as client:
             reserve = metering_pb2.ReserveRequest(request_id="r", account_id=account, work=work)
             held = (await call(client.metering.Reserve, reserve, PATIENCE)).reservation
             request = metering_pb2.CommitRequest(

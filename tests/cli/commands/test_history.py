@@ -16,7 +16,7 @@ from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.layout import BAR, Bar
 from creditmeter.cli.output import print_cells
 from creditmeter.cli.paging import _joined
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.instants import DAY, HOUR, Instant, to_datetime
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
 from tests.cli.conftest import CommandLine
@@ -40,7 +40,7 @@ def cells(text: str) -> list[dict[str, str]]:
 
 async def charge(address: str, account: str) -> None:
     """Charge twice, and wait until it is settled."""
-    async with Client(address) as client:
+    async with Connection(address) as client:
         for number, tool in enumerate(("web_search", "seo_search")):
             usage = work_pb2.Usage(action="tool", tool=tool, quantity=2 - number)
             labels = {"job": "=1+1", "team": f"t{number}"}
@@ -233,7 +233,7 @@ async def test_a_past_balance_is_what_the_store_had_then(services: Services, clo
     clock.advance(DAY)
     await settled(services, "c2", 6)
     await note()
-    async with Client(f"unix:{services.data_dir / 'creditmeter.sock'}") as client:
+    async with Connection(f"unix:{services.data_dir / 'creditmeter.sock'}") as client:
         for at, buckets in noted:
             then = await read_past_balance(client, "alice", to_datetime(at))
             assert [then.by_kind[kind] for kind in KINDS] == buckets, to_datetime(at)

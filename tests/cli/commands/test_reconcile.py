@@ -20,7 +20,7 @@ from creditmeter.cli.connection import PATIENCE
 from creditmeter.cli.corrections import request_id
 from creditmeter.cli.exits import ExitCode
 from creditmeter.cli.settling import settled_balance
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.amounts import Microcredits
 from creditmeter.core.reports.reconciliation import Correction
 from creditmeter.v1 import metering_pb2, work_pb2
@@ -36,7 +36,7 @@ async def charge(address: str, accounts: Sequence[str]) -> str:
     """Charge each account for one call, and wait until it is settled. Returns the day in UTC on which all were charged."""
     days = set()
     usage = work_pb2.Usage(action="text", request_model="gpt-4o", input_tokens=100_000, output_tokens=10_000)
-    async with Client(address) as client:
+    async with Connection(address) as client:
         for account in accounts:
             request = metering_pb2.ChargeRequest(request_id="call", account_id=account, usage=usage)
             charged = (await call(client.metering.Charge, request, PATIENCE)).charge
@@ -49,7 +49,7 @@ async def charge(address: str, accounts: Sequence[str]) -> str:
 
 async def settled(address: str, account: str) -> None:
     """Wait until nothing of an account waits to be posted."""
-    async with Client(address) as client:
+    async with Connection(address) as client:
         balance = await settled_balance(client, account, time.monotonic() + 60, PATIENCE)
     assert not balance.unposted_microcredits
 

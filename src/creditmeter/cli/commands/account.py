@@ -31,7 +31,7 @@ from creditmeter.cli.output import (
 )
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import call
+from creditmeter.client.stubs import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.server.enums import number_of
 from creditmeter.v1 import admin_pb2

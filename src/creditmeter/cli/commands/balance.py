@@ -19,7 +19,7 @@ from creditmeter.cli.output import (
     word,
 )
 from creditmeter.cli.screen import Notes, Table, print_lines, print_table, table
-from creditmeter.client import call
+from creditmeter.client.stubs import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, grants_pb2
 

@@ -9,7 +9,7 @@ from creditmeter.cli.explained_costs import flag_words, print_explanation
 from creditmeter.cli.options import Address, AsJson
 from creditmeter.cli.output import json_of, print_json, subject
 from creditmeter.cli.screen import print_lines
-from creditmeter.client import call
+from creditmeter.client.stubs import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, charges_pb2
 from creditmeter.v1.explanations_pb2 import (

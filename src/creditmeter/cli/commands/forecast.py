@@ -6,7 +6,7 @@ from creditmeter.cli.connection import LONG_READ, ask
 from creditmeter.cli.options import AccountId, Address, AsCsv, AsJson
 from creditmeter.cli.output import counted, json_of, moment, print_csv, print_json, word
 from creditmeter.cli.screen import Notes, Table, print_lines, print_table, table
-from creditmeter.client import call
+from creditmeter.client.stubs import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2, grants_pb2
 

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from creditmeter.cli.connection import LONG_READ, PATIENCE
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import timestamp
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import account_pb2, grants_pb2
 
 KINDS = (grants_pb2.GRANT_KIND_DAILY, grants_pb2.GRANT_KIND_MONTHLY, grants_pb2.GRANT_KIND_PERMANENT)
@@ -34,14 +34,14 @@ class PastBalance:
         return {"at": self.at.ToJsonString(), "balance_microcredits": self.balance, "buckets": buckets}
 
 
-async def read_past_balance(client: Client, account_id: str, at: datetime) -> PastBalance:
+async def read_past_balance(client: Connection, account_id: str, at: datetime) -> PastBalance:
     """The balance of an account at a moment; 0 before it had any history.
 
     Whether the moment is over is decided by the central store's clock, by which entries are posted. This host's clock may
     differ.
 
     Raises:
-        CallError: the sidecar refused, or did not answer.
+        CreditmeterError: the sidecar refused, or did not answer.
         CommandFailed: the moment is yet to come.
     """
     moment = timestamp(at)

@@ -11,7 +11,7 @@ from creditmeter.cli.options import Address, AsCsv, AsJson, Limit, PageToken, re
 from creditmeter.cli.output import json_of, print_json, print_listing, say_more
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import call
+from creditmeter.client.stubs import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2, grants_pb2
 

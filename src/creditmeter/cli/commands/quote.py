@@ -10,7 +10,7 @@ from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, AsCsv, AsJson
 from creditmeter.cli.output import json_of, print_csv, print_json
 from creditmeter.cli.screen import Table, print_table, table
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.prices.rate_card import IMAGE, TEXT
 from creditmeter.v1 import metering_pb2, work_pb2
@@ -167,7 +167,7 @@ def _check(work: work_pb2.Work, models: Sequence[str]) -> None:
         raise CommandFailed(f"{len(models)} models are too many: at most {MAX_MODELS} are compared", ExitCode.USAGE)
 
 
-async def _asked(client: Client, work: work_pb2.Work, models: Sequence[str], account_id: str) -> list[_Quoted]:
+async def _asked(client: Connection, work: work_pb2.Work, models: Sequence[str], account_id: str) -> list[_Quoted]:
     """Quotes of this work at each of these models, in their order; of text without a model, at well-known ones."""
     if work.action == TEXT and not models:
         return await _compared(client, [_at(work, each) for each in COMMON_MODELS], account_id)
@@ -181,22 +181,22 @@ def _at(work: work_pb2.Work, model: str) -> work_pb2.Work:
     return made
 
 
-async def _quoted(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
+async def _quoted(client: Connection, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
     """Quotes of all of these works, in their order.
 
     Raises:
-        CallError: one of them has no price, or the sidecar did not answer.
+        CreditmeterError: one of them has no price, or the sidecar did not answer.
     """
     request = metering_pb2.QuoteRequest(work=works, account_id=account_id)
     reply = await call(client.metering.Quote, request, PATIENCE)
     return list(zip(works, reply.quotes, strict=True))
 
 
-async def _compared(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
+async def _compared(client: Connection, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted]:
     """Quotes of those works that have a price, the cheapest first.
 
     Raises:
-        CallError: the sidecar refused for another cause, or did not answer.
+        CreditmeterError: the sidecar refused for another cause, or did not answer.
         CommandFailed: none has a price.
     """
     found = await _quoted_if_priced(client, works, account_id)
@@ -208,11 +208,11 @@ async def _compared(client: Client, works: Sequence[work_pb2.Work], account_id: 
     return sorted(found, key=lambda quoted: (quoted[1].max_microcredits, quoted[1].min_microcredits))
 
 
-async def _quoted_if_priced(client: Client, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted] | None:
+async def _quoted_if_priced(client: Connection, works: Sequence[work_pb2.Work], account_id: str) -> list[_Quoted] | None:
     """Quotes of all of these works; None if one of them has no price."""
     try:
         return await _quoted(client, works, account_id)
-    except CallError as error:
+    except CreditmeterError as error:
         if error.reason != "UNPRICED":
             raise
         return None

@@ -16,7 +16,7 @@ from creditmeter.cli.paging import pages
 from creditmeter.cli.rate_cards import card_of, published_card, read_document
 from creditmeter.cli.screen import Notes, Table, print_document, print_lines, print_table, say, table
 from creditmeter.cli.times import short_instant
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.prices.rate_card import CostBasis, RateCard
 from creditmeter.core.prices.rate_card_document import RateCardError
@@ -32,7 +32,7 @@ def publish(file: File, address: Address = None, as_json: AsJson = False) -> Non
     """Publish a rate card for all sidecars, for good. May be repeated; under its version there is never another one."""
     request = admin_pb2.PublishRateCardRequest(document=read_document(file))
 
-    async def done(client: Client) -> tuple[admin_pb2.PublishRateCardResponse, admin_pb2.RateCard]:
+    async def done(client: Connection) -> tuple[admin_pb2.PublishRateCardResponse, admin_pb2.RateCard]:
         return await call(client.admin.PublishRateCard, request, PATIENCE), await published_card(client)
 
     reply, in_force = ask(address, done)
@@ -74,7 +74,7 @@ def list_cards(
     """List the published rate cards, the last one to take effect first, and say which is in force."""
     request = admin_pb2.ListRateCardsRequest(page_token=page_token)
 
-    async def read(client: Client) -> tuple[admin_pb2.ListRateCardsResponse, admin_pb2.RateCard]:
+    async def read(client: Connection) -> tuple[admin_pb2.ListRateCardsResponse, admin_pb2.RateCard]:
         listed = await pages(client.admin.ListRateCards, request, lambda page: len(page.rate_cards), limit)
         return listed, await published_card(client)
 

@@ -16,7 +16,7 @@ from creditmeter.cli.output import print_json
 from creditmeter.cli.rate_cards import card_of, published_card, read_document
 from creditmeter.cli.screen import Notes, Table, print_lines, print_table, table
 from creditmeter.cli.times import now, short_instant
-from creditmeter.client import CallError, Client
+from creditmeter.client.stubs import Connection, CreditmeterError
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.instants import from_datetime, to_datetime
 from creditmeter.core.prices.price_table import TOKENS, Unit
@@ -78,7 +78,7 @@ def _compared(names: tuple[str, str], address: str | None) -> tuple[Compared, Co
     """
     versions = [name for name in names if not _is_file(name)]
 
-    async def read(client: Client) -> dict[str, admin_pb2.RateCard]:
+    async def read(client: Connection) -> dict[str, admin_pb2.RateCard]:
         return {version: await _by_name(client, version) for version in versions}
 
     found = ask(address, read) if versions else {}
@@ -102,10 +102,10 @@ def _is_file(name: str) -> bool:
         return False
 
 
-async def _by_name(client: Client, name: str) -> admin_pb2.RateCard:
+async def _by_name(client: Connection, name: str) -> admin_pb2.RateCard:
     try:
         return await published_card(client, name)
-    except CallError as error:
+    except CreditmeterError as error:
         if error.reason != "RATE_CARD_NOT_FOUND":
             raise
         raise CommandFailed(f"there is neither a file nor a published rate card {name}") from error

@@ -20,7 +20,7 @@ from creditmeter.cli.output import counted
 from creditmeter.cli.rate_cards import card_of, published_card
 from creditmeter.cli.screen import say
 from creditmeter.cli.times import now
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from creditmeter.core.credit.calendar import Period, valid_time_zone
 from creditmeter.core.instants import from_datetime
 from creditmeter.core.prices.rate_card import RateCard
@@ -201,7 +201,7 @@ def _days(bill: Bill) -> list[Period]:
     return days
 
 
-async def _compared(client: Client, bill: Bill, days: Sequence[Period], only: Sequence[str]) -> Report:
+async def _compared(client: Connection, bill: Bill, days: Sequence[Period], only: Sequence[str]) -> Report:
     """The bill beside the charges, not judged yet."""
     card = _card((await published_card(client)).document)
     accounts, left_aside = await add_charges(client, only, days, bill.scope, bill.reconciliation)

@@ -8,7 +8,7 @@ from creditmeter.cli.connection import ask
 from creditmeter.cli.options import Address, AsJson
 from creditmeter.cli.output import counted, in_largest_unit, json_of, moment, print_json, word
 from creditmeter.cli.screen import print_table, table
-from creditmeter.client import call
+from creditmeter.client.stubs import call
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import admin_pb2
 

@@ -13,7 +13,7 @@ from creditmeter.cli.output import json_of, moment, print_cells, print_json, say
 from creditmeter.cli.paging import pages
 from creditmeter.cli.screen import Table, print_table, table
 from creditmeter.cli.times import now
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 from creditmeter.core.amounts import format_credits
 from creditmeter.v1 import account_pb2
 
@@ -87,7 +87,9 @@ def usage(
     say_more(reply.next_page_token, aside=as_csv)
 
 
-async def _read(client: Client, request: account_pb2.SummarizeUsageRequest, limit: int) -> account_pb2.SummarizeUsageResponse:
+async def _read(
+    client: Connection, request: account_pb2.SummarizeUsageRequest, limit: int
+) -> account_pb2.SummarizeUsageResponse:
     return await pages(client.account.SummarizeUsage, request, lambda page: len(page.groups), limit, LONG_READ)
 
 

@@ -18,7 +18,7 @@ from creditmeter.cli.output import counted
 from creditmeter.cli.own_sidecar import OwnSidecar, temporary_place
 from creditmeter.cli.screen import Notes, print_lines, print_table, table
 from creditmeter.cli.settling import settled_balance
-from creditmeter.client import CallError, Client, call
+from creditmeter.client.stubs import Connection, CreditmeterError, call
 from creditmeter.core.amounts import format_credits, from_credits
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2, work_pb2
 
@@ -53,7 +53,7 @@ async def _demo(seed: int) -> tuple[bool, "Report"]:
 async def _show(address: str, seed: int) -> bool:
     """Meter the day and print it. Returns whether the user's own sums agree with the sidecar's balance."""
     try:
-        async with Client(address) as client:
+        async with Connection(address) as client:
             await _open_account(client)
             before = await _balance(client)
             notes = Notes(forms=())
@@ -66,11 +66,11 @@ async def _show(address: str, seed: int) -> bool:
             print_table(buckets_table(after), "The account in the evening", notes)
             notes.print()
             return _is_balanced(user, before, after)
-    except CallError as error:
+    except CreditmeterError as error:
         raise failed_call(address, error) from error
 
 
-async def _open_account(client: Client) -> None:
+async def _open_account(client: Connection) -> None:
     """Open the account in a time zone where it is about noon, so that no midnight falls into the demo."""
     await call(client.admin.PutPlan, admin_pb2.PutPlanRequest(plan=PLAN))
     hours_ahead = NOON - datetime.now(UTC).hour
@@ -78,7 +78,7 @@ async def _open_account(client: Client) -> None:
     await call(client.admin.CreateAccount, admin_pb2.CreateAccountRequest(request_id="demo/account", account=account))
 
 
-async def _balance(client: Client) -> account_pb2.GetBalanceResponse:
+async def _balance(client: Connection) -> account_pb2.GetBalanceResponse:
     return await settled_balance(client, ACCOUNT, time.monotonic() + SETTLE_SECONDS, PATIENCE)
 
 
@@ -153,7 +153,7 @@ def _total(user: User) -> Spent:
     return total
 
 
-async def _print_history(client: Client, notes: Notes) -> None:
+async def _print_history(client: Connection, notes: Notes) -> None:
     request = account_pb2.ListHistoryRequest(account_id=ACCOUNT, page_size=LAST_LINES)
     reply = await call(client.account.ListHistory, request)
     print_table(entries_table(reply.entries), f"The last {LAST_LINES} lines of the account's history, newest first", notes)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from creditmeter.cli.demo.day import Job
-from creditmeter.client import Client, call
+from creditmeter.client.stubs import Connection, call
 from creditmeter.v1 import charges_pb2, metering_pb2, reservations_pb2, work_pb2
 
 
@@ -22,7 +22,7 @@ class Spent:
 class User:
     """One account at one sidecar. `spent` has the sums of each kind of job, by its name."""
 
-    client: Client
+    client: Connection
     account_id: str
     spent: dict[str, Spent] = field(default_factory=dict)
     requests: int = 0
@@ -31,7 +31,7 @@ class User:
         """Do one job.
 
         Raises:
-            CallError: the sidecar refused.
+            CreditmeterError: the sidecar refused.
         """
         if job.work is None:
             await self.charge(job)

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grpc
-
 from creditmeter.cli.exits import CommandFailed
-from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2
 
 
@@ -18,22 +16,22 @@ class Allowance:
     monthly: int
 
 
-async def prepare_accounts(client: Client, run: str, names: Sequence[str], allowance: Allowance, retry: Retry) -> None:
+async def prepare_accounts(client: Connection, run: str, names: Sequence[str], allowance: Allowance, retry: Retry) -> None:
     """Make the accounts; those that are there stay as they are. Without AdminService all of them have to be there.
 
     Raises:
         CommandFailed: they are not, and cannot be made.
-        CallError: the sidecar refused or did not answer.
+        CreditmeterError: the sidecar refused or did not answer.
     """
     try:
         await _make_accounts(client, run, names, allowance, retry)
-    except CallError as error:
-        if error.code is not grpc.StatusCode.UNIMPLEMENTED:
+    except CreditmeterError as error:
+        if error.code != "UNIMPLEMENTED":
             raise
         await _find_accounts(client, names, retry)
 
 
-async def _make_accounts(client: Client, run: str, names: Sequence[str], allowance: Allowance, retry: Retry) -> None:
+async def _make_accounts(client: Connection, run: str, names: Sequence[str], allowance: Allowance, retry: Retry) -> None:
     plan = grants_pb2.Plan(plan_id=f"{run}-plan", daily_microcredits=allowance.daily, monthly_microcredits=allowance.monthly)
     await call(client.admin.PutPlan, admin_pb2.PutPlanRequest(plan=plan), retry)
     for name in names:
@@ -42,16 +40,16 @@ async def _make_accounts(client: Client, run: str, names: Sequence[str], allowan
         )
         try:
             await call(client.admin.CreateAccount, request, retry)
-        except CallError as error:
+        except CreditmeterError as error:
             if error.reason != "ACCOUNT_EXISTS":
                 raise
 
 
-async def _find_accounts(client: Client, names: Sequence[str], retry: Retry) -> None:
+async def _find_accounts(client: Connection, names: Sequence[str], retry: Retry) -> None:
     for name in names:
         try:
             await call(client.account.GetBalance, account_pb2.GetBalanceRequest(account_id=name), retry)
-        except CallError as error:
+        except CreditmeterError as error:
             if error.reason != "ACCOUNT_NOT_FOUND":
                 raise
             raise CommandFailed(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from creditmeter.cli.paging import pages
 from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.settling import settled_balance
-from creditmeter.client import Client, Retry, call
+from creditmeter.client.stubs import Connection, Retry, call
 from creditmeter.v1 import account_pb2, metering_pb2
 
 MAX_ENTRIES = 10_000_000
@@ -58,11 +58,11 @@ class Audit:
         return self.charges.is_clean and self.refunds.is_clean and not self.unposted and not self.held
 
 
-async def audit(client: Client, accounts: Iterable[str], tally: Tally, patience_seconds: float, retry: Retry) -> Audit:
+async def audit(client: Connection, accounts: Iterable[str], tally: Tally, patience_seconds: float, retry: Retry) -> Audit:
     """Wait until everything is settled and the holds of killed workers have expired, then look for each charge and refund.
 
     Raises:
-        CallError: the sidecar did not answer.
+        CreditmeterError: the sidecar did not answer.
     """
     result = Audit()
     deadline = time.monotonic() + patience_seconds
@@ -74,7 +74,7 @@ async def audit(client: Client, accounts: Iterable[str], tally: Tally, patience_
     return result
 
 
-async def _look(client: Client, account_id: str, tally: Tally, result: Audit, retry: Retry) -> None:
+async def _look(client: Connection, account_id: str, tally: Tally, result: Audit, retry: Retry) -> None:
     """Look for the acknowledged charges and refunds of one account."""
     request = account_pb2.ListHistoryRequest(account_id=account_id, types=_MOVES)
     history = await pages(client.account.ListHistory, request, lambda page: len(page.entries), MAX_ENTRIES, retry)
@@ -90,7 +90,7 @@ async def _look(client: Client, account_id: str, tally: Tally, result: Audit, re
         result.refunds.count(returned[refund_id])
 
 
-async def _compare_cost(client: Client, charge_id: str, cost: int, result: Audit, retry: Retry) -> None:
+async def _compare_cost(client: Connection, charge_id: str, cost: int, result: Audit, retry: Retry) -> None:
     """Compare the acknowledged cost with that of the charge. History has only what grants paid, without debt and write-offs."""
     found = await call(client.metering.GetCharge, metering_pb2.GetChargeRequest(charge_id=charge_id), retry)
     if found.charge.cost_microcredits != cost:

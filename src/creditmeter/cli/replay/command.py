@@ -23,7 +23,7 @@ from creditmeter.cli.replay.progress import progress_of
 from creditmeter.cli.replay.report import Outcome, outcome_json, print_outcome
 from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.replay.worker import CallSettings
-from creditmeter.client import CallError, Client, Retry
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry
 from creditmeter.core.amounts import from_credits
 
 PATIENCE = Retry(total=60, attempt=10)
@@ -139,11 +139,11 @@ async def _played(script: Script, address: str) -> Outcome:
     """Replay on the sidecar at an address, and audit."""
     tally = Tally()
     try:
-        async with Client(address) as client:
+        async with Connection(address) as client:
             await prepare_accounts(client, script.settings.run, script.accounts, script.allowance, PATIENCE)
             with progress_of(len(script.calls)) as done:
                 await replay_calls(script.calls, address, script.pace, script.settings, tally, done)
             patience = SETTLE_SECONDS + script.settings.hold_seconds
             return Outcome(tally, await audit(client, script.accounts, tally, patience, PATIENCE))
-    except CallError as error:
+    except CreditmeterError as error:
         raise failed_call(address, error, patience=PATIENCE) from error

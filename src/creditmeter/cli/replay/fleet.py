@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from creditmeter.cli.replay.calls import Call
 from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.replay.worker import CallSettings, Worker
-from creditmeter.client import Client
+from creditmeter.client.stubs import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ async def replay_calls(
     """Replay calls on the sidecar at an address. `done` is called after each call that has ended.
 
     Raises:
-        CallError: the sidecar did not answer for longer than the workers repeat a call.
+        CreditmeterError: the sidecar did not answer for longer than the workers repeat a call.
     """
     queue: asyncio.Queue[Call | None] = asyncio.Queue(maxsize=2 * pace.workers)
     started = time.perf_counter()
@@ -70,5 +70,5 @@ async def _post(
 async def _worker(
     queue: "asyncio.Queue[Call | None]", address: str, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
-    async with Client(address) as client:
+    async with Connection(address) as client:
         await Worker(client, settings, tally, done).work(queue)

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from creditmeter.cli.replay.calls import Call, Ending
 from creditmeter.cli.replay.tally import Tally
-from creditmeter.client import CallError, Client, Retry, call
+from creditmeter.client.stubs import Connection, CreditmeterError, Retry, call
 from creditmeter.v1 import metering_pb2, reservations_pb2, work_pb2
 
 _Request = TypeVar("_Request", bound=Message)
@@ -62,7 +62,7 @@ class Worker:
     `_holds` tells whether it releases its hold when it is cancelled. A worker that dies does not.
     """
 
-    def __init__(self, client: Client, settings: CallSettings, tally: Tally, done: Callable[[], None]) -> None:
+    def __init__(self, client: Connection, settings: CallSettings, tally: Tally, done: Callable[[], None]) -> None:
         self._client = client
         self._settings = settings
         self._tally = tally
@@ -73,7 +73,7 @@ class Worker:
         """Take calls from the queue until that gives None.
 
         Raises:
-            CallError: the sidecar did not answer for as long as a call is repeated.
+            CreditmeterError: the sidecar did not answer for as long as a call is repeated.
         """
         while (next_call := await calls.get()) is not None:
             self._tally.calls += 1
@@ -147,7 +147,7 @@ class Worker:
 
     async def _give_back(self, one: Call) -> None:
         """Release the hold of a call that is broken off. The Reserve is repeated, because its reply names the reservation."""
-        with contextlib.suppress(CallError):
+        with contextlib.suppress(CreditmeterError):
             reply = await call(self._client.metering.Reserve, self._reserve(one), LAST_WORDS)
             request = metering_pb2.ReleaseRequest(
                 request_id=self._request_id(one, "give-back"),
@@ -160,13 +160,13 @@ class Worker:
         """The reply to a call. Its latency, or the reason of its refusal, is counted.
 
         Raises:
-            CallError: the sidecar did not answer.
+            CreditmeterError: the sidecar did not answer.
             CallRefusedError: the sidecar refused.
         """
         started = time.perf_counter()
         try:
             reply = await call(method, request, self._settings.retry)
-        except CallError as error:
+        except CreditmeterError as error:
             if not error.reason and error.is_retryable:
                 raise
             counted = self._tally.refusals if error.reason in EXPECTED[rpc] else self._tally.failures

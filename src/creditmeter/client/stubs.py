@@ -1,0 +1,53 @@
+"""The whole contract for programs that want it: the generated stubs of all services, typed, over one connection.
+
+    async with Connection("unix:/run/creditmeter/creditmeter.sock") as connection:
+        held = await call(connection.metering.Reserve, ReserveRequest(request_id="job42/reserve", …))
+
+`call` adds what every caller needs: errors with their reason, and repetition of a call whose outcome is unknown, with the same
+request_id, so that it takes effect once. Workers use `creditmeter.client.Client`, which does more of it.
+"""
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from creditmeter.client.channel import open_channel
+from creditmeter.client.errors import CreditmeterError, FieldViolation
+from creditmeter.client.retrying import Retry, call
+from creditmeter.v1.account_pb2_grpc import AccountServiceStub
+from creditmeter.v1.admin_pb2_grpc import AdminServiceStub
+from creditmeter.v1.metering_pb2_grpc import MeteringServiceStub
+
+if TYPE_CHECKING:  # these classes are in the stubs' .pyi only
+    from typing_extensions import Self
+
+    from creditmeter.v1.account_pb2_grpc import AccountServiceAsyncStub
+    from creditmeter.v1.admin_pb2_grpc import AdminServiceAsyncStub
+    from creditmeter.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+
+__all__ = ["Connection", "CreditmeterError", "FieldViolation", "Retry", "call"]
+
+
+class Connection:
+    """A connection to the sidecar at `address`: `host:port` or `unix:/path`. Made and used inside one event loop.
+
+    Nothing is connected before the first call. Calls may run in parallel.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = open_channel(address)
+        self.metering: MeteringServiceAsyncStub = MeteringServiceStub(self._channel)
+        self.account: AccountServiceAsyncStub = AccountServiceStub(self._channel)
+        self.admin: AdminServiceAsyncStub = AdminServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Close the connection; calls under way are cancelled."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> "Self":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

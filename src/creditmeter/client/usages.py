@@ -1,0 +1,149 @@
+"""What a provider reported, whatever it came as, as a `Usage`.
+
+A worker hands over what it has: a value of its own, a dict, JSON, or an object of the provider's SDK. The sidecar maps the
+names, so this only makes JSON of it. A field that is None is left out.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from creditmeter.client.values import Usage
+
+MAX_REPORT_BYTES = 65_536
+"""The largest report that a sidecar takes."""
+
+_USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "usageInfo", "message", "response")
+_NAMING_KEYS = ("id", "responseId", "response_id", "model", "modelVersion", "model_version", "service_tier", "type", "object")
+"""What stays of a response that is too large: its usage, and what names it and its model."""
+
+_MOST_LEVELS = 32
+
+
+def usage_of(reported: object) -> Usage:
+    """What was reported as a `Usage`: itself, or its JSON in `provider_usage_json`.
+
+    Raises:
+        TypeError: it is nothing that could be a report, such as a number.
+        ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+    """
+    if isinstance(reported, Usage):
+        return reported
+    if isinstance(reported, (bytes, bytearray)):
+        reported = bytes(reported).decode()
+    text = reported if isinstance(reported, str) else _dumped(document_of(reported))
+    return Usage(provider_usage_json=text if _fits(text) else _usage_part(text))
+
+
+def document_of(reported: object) -> Any:
+    """An object of an SDK, or a dict, as what JSON is made of.
+
+    Raises:
+        TypeError: it is nothing that could be a report.
+    """
+    document = _plain(reported, 0)
+    if not isinstance(document, (dict, list)):
+        raise TypeError(f"{type(reported).__name__} is no usage: hand over a Usage, a dict, JSON, or the provider's object")
+    return document
+
+
+def merged(known: Any, later: Any) -> Any:
+    """What two reports of one call say together: the later one, and what only the earlier one had."""
+    if not isinstance(known, dict) or not isinstance(later, dict):
+        return later
+    return {**known, **{key: merged(known.get(key), value) for key, value in later.items()}}
+
+
+def merged_usage(known: Usage, later: Usage) -> Usage:
+    """The same of counts: what the later one does not say stays."""
+    said = {each.name: getattr(later, each.name) for each in dataclasses.fields(later)}
+    return dataclasses.replace(known, **{name: value for name, value in said.items() if value not in (None, "", {})})
+
+
+def _fits(text: str) -> bool:
+    return len(text) <= MAX_REPORT_BYTES and len(text.encode()) <= MAX_REPORT_BYTES
+
+
+def _usage_part(text: str) -> str:
+    """The usage of a response, and its model, without what it generated."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    kept = _without_content(document, 0)
+    part = _dumped(kept) if kept else ""
+    if not part or not _fits(part):
+        raise ValueError(f"the usage is larger than {MAX_REPORT_BYTES} bytes: hand over its usage alone, such as reply.usage")
+    return part
+
+
+def _without_content(document: Any, level: int) -> Any:
+    if isinstance(document, list) and level == 0:
+        parts = [part for each in document if (part := _without_content(each, level + 1))]
+        return parts or None
+    if not isinstance(document, dict):
+        return None
+    usage = {key: document[key] for key in _USAGE_KEYS if isinstance(document.get(key), dict)}
+    for key in ("message", "response"):  # which have usage, and content beside it
+        if key in usage and (inner := _without_content(usage.pop(key), level + 1)):
+            usage[key] = inner
+    naming = {key: document[key] for key in _NAMING_KEYS if isinstance(document.get(key), str)}
+    return {**naming, **usage} if usage else None
+
+
+def _dumped(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _plain(value: Any, level: int) -> Any:
+    """What JSON can be made of; None for what it cannot, such as a stream or a function."""
+    if level > _MOST_LEVELS:
+        return None
+    if isinstance(value, Enum):
+        return _plain(value.value, level + 1)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    for kinds, made in _CONVERSIONS:
+        if isinstance(value, kinds) and not hasattr(value, "_asdict"):
+            return made(value, level + 1)
+    fields = _fields_of(value)
+    return None if fields is None else _plain(fields, level + 1)
+
+
+def _plain_mapping(value: Mapping[Any, Any], level: int) -> dict[str, Any]:
+    return {str(key): plain for key, each in value.items() if (plain := _plain(each, level)) is not None}
+
+
+def _plain_items(value: Iterable[Any], level: int) -> list[Any]:
+    return [_plain(each, level) for each in value]
+
+
+_CONVERSIONS: tuple[tuple[Any, Callable[[Any, int], Any]], ...] = (
+    (Mapping, _plain_mapping),
+    ((list, tuple, set, frozenset), _plain_items),
+    (Decimal, lambda value, _: str(value)),
+    (date, lambda value, _: value.isoformat()),
+    ((bytes, bytearray, memoryview, type), lambda *_: None),
+)
+
+
+def _fields_of(value: Any) -> Any:
+    """The fields of an object: as pydantic, protobuf, proto-plus, a named tuple or a dataclass has them, or simply its own."""
+    if isinstance(value, Message):
+        return MessageToDict(value)
+    for name in ("model_dump", "_asdict", "to_dict", "dict"):
+        if callable(method := getattr(value, name, None)):
+            return method()
+    if callable(of_class := getattr(type(value), "to_dict", None)):  # proto-plus has it on the class of the class
+        return of_class(value)
+    if dataclasses.is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    own = getattr(value, "__dict__", None)
+    return None if own is None or callable(value) else {key: each for key, each in own.items() if key[:1] != "_"}

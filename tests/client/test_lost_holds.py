@@ -1,0 +1,226 @@
+"""Holds that are cancelled at each point at which they wait, and whose requests or replies are lost."""
+
+# ruff: noqa: PT012 - a block that is left by an exception is what is tested
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from creditmeter.client import (
+    Client,
+    Unreachable,
+)
+from creditmeter.client.hold import Hold
+from tests.client.conftest import ACCOUNT, CREDIT, QUICK
+from tests.client.holds import PARTIAL, assert_charged, assert_nothing_charged, cancelled, charges, text_hold
+from tests.client.proxy import Proxy, Treatment
+
+
+@pytest.mark.parametrize("treatment", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
+async def test_cancelled_while_it_is_reserved(meter: Client, proxy: Proxy, treatment: Treatment) -> None:
+    """Whether or not the sidecar has heard of it: what it holds is released in the background, and closing waits for that."""
+    proxy.next("Reserve", treatment)
+
+    async def work() -> None:
+        async with text_hold(meter):
+            raise AssertionError
+
+    task = asyncio.create_task(work())
+    await proxy.kept.get()
+    await cancelled(task)
+    await meter.close()
+    await assert_nothing_charged(meter)
+
+
+async def test_reserved_with_every_reply_lost(meter: Client, proxy: Proxy) -> None:
+    """The outcome is unknown: the error says so, and what is held is released in the background."""
+    proxy.next("Reserve", *[Treatment.LOSE_REPLY] * 1_000)
+    with pytest.raises(Unreachable):
+        async with text_hold(meter):
+            raise AssertionError
+    assert (await meter.balance(ACCOUNT)).held_microcredits == 5 * CREDIT
+    proxy.forget()
+    await meter.close()
+    await assert_nothing_charged(meter)
+
+
+async def test_a_lost_reply_is_asked_for_again(meter: Client, proxy: Proxy) -> None:
+    """With the same request id: it is reserved and charged once."""
+    for method in ("Reserve", "Commit"):
+        proxy.next(method, Treatment.LOSE_REPLY, Treatment.LOSE_REQUEST)
+    async with text_hold(meter) as hold:
+        await hold.commit(PARTIAL)
+    assert proxy.calls.count("Reserve") == proxy.calls.count("Commit") == 3
+    await assert_charged(meter, 3 * CREDIT)
+
+
+@pytest.mark.parametrize("kept", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
+async def test_cancelled_while_it_is_committed(
+    meter: Client, proxy: Proxy, kept: Treatment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The commit comes to its end before the block is left, however often it is cancelled, and nothing else is tried."""
+    proxy.next("Commit", kept)
+
+    async def work() -> None:
+        async with text_hold(meter) as hold:
+            await hold.commit(PARTIAL)
+
+    task = asyncio.create_task(work())
+    await proxy.kept.get()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+    proxy.go_on.set()
+    await cancelled(task)
+    assert "Release" not in proxy.calls
+    assert not [each for each in caplog.records if each.name == "creditmeter.client"]
+    await assert_charged(meter, 3 * CREDIT)
+
+
+async def test_a_commit_that_is_waited_for_in_vain(meter: Client, proxy: Proxy) -> None:
+    """Who stops waiting for it goes on with the block, which is left when the commit has ended."""
+    proxy.next("Commit", Treatment.KEEP_REPLY)
+    async with text_hold(meter) as hold:
+        waiting = asyncio.create_task(hold.commit(PARTIAL))
+        await proxy.kept.get()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        proxy.go_on.set()
+    await assert_charged(meter, 3 * CREDIT)
+
+
+async def _reporting(hold: Hold) -> None:
+    hold.report(PARTIAL)
+
+
+async def _dispatching(hold: Hold) -> None:
+    hold.dispatched()
+
+
+async def _nothing(_: Hold) -> None:
+    """Before dispatch."""
+
+
+@pytest.mark.parametrize(
+    ("before", "method", "charged"),
+    [(_nothing, "Release", []), (_dispatching, "Commit", [3 * CREDIT]), (_reporting, "Commit", [3 * CREDIT])],
+    ids=["before dispatch", "nothing known", "something known"],
+)
+@pytest.mark.parametrize("kept", [Treatment.KEEP_REQUEST, Treatment.KEEP_REPLY])
+async def test_cancelled_in_the_block_and_again_in_its_end(
+    meter: Client,
+    proxy: Proxy,
+    before: Callable[[Hold], Awaitable[None]],
+    method: str,
+    charged: list[int],
+    kept: Treatment,
+) -> None:
+    """What is done with the hold is done, although the task is cancelled while it is."""
+    proxy.next(method, kept)
+    reached = asyncio.Event()
+
+    async def work() -> None:
+        async with text_hold(meter) as hold:
+            await before(hold)
+            reached.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await reached.wait()
+    task.cancel()
+    await proxy.kept.get()
+    task.cancel()
+    await asyncio.sleep(0)
+    proxy.go_on.set()
+    await cancelled(task)
+    assert [-each.amount_microcredits for each in await charges(meter)] == charged
+
+
+async def test_cancelled_while_it_is_released_at_its_end(meter: Client, proxy: Proxy) -> None:
+    """A block that ends well is cancelled in its last step: the cancellation is passed on, after the release."""
+    proxy.next("Release", Treatment.KEEP_REQUEST)
+
+    async def work() -> None:
+        async with text_hold(meter):
+            pass
+
+    task = asyncio.create_task(work())
+    await proxy.kept.get()
+    task.cancel()
+    proxy.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await assert_nothing_charged(meter)
+
+
+async def test_cancelled_while_it_is_extended(meter: Client, proxy: Proxy) -> None:
+    """The hold is released, whether or not it was raised."""
+    proxy.next("Extend", Treatment.KEEP_REPLY)
+
+    async def work() -> None:
+        async with text_hold(meter) as hold:
+            await hold.extend(max_output_tokens=4_000)
+
+    task = asyncio.create_task(work())
+    await proxy.kept.get()
+    await cancelled(task)
+    await assert_nothing_charged(meter)
+
+
+@pytest.mark.parametrize("treatment", [Treatment.LOSE_REPLY, Treatment.LOSE_REQUEST])
+async def test_a_commit_whose_outcome_is_unknown_is_never_released(
+    meter: Client, proxy: Proxy, treatment: Treatment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error is raised, the same commit is sent once more at the end of the block, and no release."""
+    proxy.next("Commit", *[treatment] * 1_000)
+    with pytest.raises(Unreachable):
+        async with text_hold(meter) as hold:
+            await hold.commit(PARTIAL)
+    assert "Release" not in proxy.calls
+    assert "send the same commit again" in caplog.text
+    proxy.forget()
+    took_effect = treatment is Treatment.LOSE_REPLY
+    assert (await meter.balance(ACCOUNT)).held_microcredits == (0 if took_effect else 5 * CREDIT)
+
+
+async def test_a_commit_that_is_sent_again_at_the_end(meter: Client, proxy: Proxy) -> None:
+    """If the sidecar answers by then, it is charged once, and the error is passed on all the same."""
+    proxy.next("Commit", *[Treatment.LOSE_REPLY] * 1_000)
+    with pytest.raises(Unreachable):
+        async with text_hold(meter) as hold:
+            try:
+                await hold.commit(PARTIAL)
+            finally:
+                proxy.forget()
+    await assert_charged(meter, 3 * CREDIT)
+    assert len(hold.reservation.charge_ids) == 1
+
+
+async def test_a_step_whose_outcome_is_unknown(meter: Client, proxy: Proxy) -> None:
+    """A commit in steps that is repeated by hand has the same id, so it is charged once."""
+    proxy.next("Commit", *[Treatment.LOSE_REPLY] * 1_000)
+    async with text_hold(meter) as hold:
+        with pytest.raises(Unreachable):
+            await hold.commit(PARTIAL, keep_open=True)
+        proxy.forget()
+        first = await hold.commit(PARTIAL, keep_open=True)
+        second = await hold.commit(PARTIAL, keep_open=True)
+    assert first.charge_id != second.charge_id
+    assert len(await charges(meter)) == 2
+
+
+async def test_a_hold_that_nobody_can_release(
+    meter: Client, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancelled Reserve whose sidecar is away is left to its deadline, with a warning."""
+    monkeypatch.setattr("creditmeter.client.holding.BRIEF", QUICK)
+    proxy.next("Reserve", Treatment.KEEP_REPLY, *[Treatment.LOSE_REQUEST] * 1_000)
+    task = asyncio.create_task(text_hold(meter).__aenter__())
+    await proxy.kept.get()
+    task.cancel()
+    await meter.close()
+    assert "may hold credit until its deadline" in caplog.text
+    assert (await meter.balance(ACCOUNT)).held_microcredits == 5 * CREDIT
