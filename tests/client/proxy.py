@@ -15,6 +15,9 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from creditmeter.client.statuses import DETAILS_KEY
+from creditmeter.v1 import metering_pb2
+
+PIPELINE = "/creditmeter.v1.MeteringService/Pipeline"
 
 
 class Treatment(Enum):
@@ -34,6 +37,7 @@ class Proxy:
     def __init__(self, upstream: grpc.aio.Channel, address: str) -> None:
         self.address = address
         self.calls: list[str] = []
+        self.has_pipeline = True
         self.kept: asyncio.Queue[str] = asyncio.Queue()
         self.go_on = asyncio.Event()
         self._upstream: Any = upstream
@@ -53,7 +57,49 @@ class Proxy:
         async def answer(request: bytes, context: Any) -> bytes:
             return await self._answer(details.method, request, context)
 
+        if details.method == PIPELINE:
+            return grpc.stream_stream_rpc_method_handler(self._answer_frames) if self.has_pipeline else None
         return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def _answer_frames(self, frames: AsyncIterator[bytes], context: Any) -> None:
+        """Treat each mutation of a frame as a call. What loses one breaks the stream."""
+        breaking: asyncio.Future[tuple[grpc.StatusCode, str]] = asyncio.get_running_loop().create_future()
+        under_way: set[asyncio.Task[None]] = set()
+        writing = asyncio.Lock()
+
+        async def answer(frame_id: int, number: int, mutation: metering_pb2.Mutation) -> None:
+            result = await self._result(mutation, _Refusing(breaking))
+            reply = metering_pb2.PipelineResponse(frame_id=frame_id, first_mutation=number, results=[result])
+            async with writing:
+                await context.write(reply.SerializeToString())
+
+        async def read() -> None:
+            async for received in frames:
+                frame = metering_pb2.PipelineRequest.FromString(received)
+                for number, mutation in enumerate(frame.mutations):
+                    under_way.add(asyncio.ensure_future(answer(frame.frame_id, number, mutation)))
+            await asyncio.gather(*under_way)
+
+        reading = asyncio.ensure_future(read())
+        both: set[asyncio.Future[Any]] = {reading, breaking}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if breaking.done():
+            async with writing:  # a write that is cancelled would leave the call without an end
+                for each in (reading, *under_way):
+                    each.cancel()
+                await context.abort(*breaking.result())
+
+    async def _result(self, mutation: metering_pb2.Mutation, refusing: "_Refusing") -> metering_pb2.MutationResult:
+        kind = mutation.WhichOneof("request")
+        assert kind is not None
+        path = f"/creditmeter.v1.MeteringService/{kind.capitalize()}"
+        result = metering_pb2.MutationResult()
+        try:
+            reply = await self._answer(path, getattr(mutation, kind).SerializeToString(), refusing)
+            getattr(result, kind).ParseFromString(reply)
+        except _Refused as refused:
+            result.error.ParseFromString(refused.status)
+        return result
 
     async def _answer(self, path: str, request: bytes, context: Any) -> bytes:
         method = path.rpartition("/")[2]
@@ -79,6 +125,29 @@ class Proxy:
     async def _keep(self, method: str) -> None:
         self.kept.put_nowait(method)
         await self.go_on.wait()
+
+
+class _Refused(Exception):
+    """A mutation was refused: its result is this status."""
+
+    def __init__(self, status: bytes) -> None:
+        self.status = status
+
+
+class _Refusing:
+    """The context of a mutation in a frame: what ends it with a status is its result, and anything else breaks the stream."""
+
+    def __init__(self, breaking: "asyncio.Future[tuple[grpc.StatusCode, str]]") -> None:
+        self._breaking = breaking
+
+    async def abort(self, code: grpc.StatusCode, details: str, trailing: tuple[tuple[str, Any], ...] = ()) -> None:
+        """End the mutation."""
+        status = dict(trailing).get(DETAILS_KEY)
+        if isinstance(status, bytes):
+            raise _Refused(status)
+        if not self._breaking.done():
+            self._breaking.set_result((code, details))
+        await asyncio.Event().wait()  # until the stream ends
 
 
 def _overloaded() -> bytes:

@@ -24,6 +24,9 @@ class BatchTransport:
         reply = await self._metering.Batch(metering_pb2.BatchRequest(mutations=[mutation]), timeout=timeout)
         return reply.results[0]
 
+    async def close(self) -> None:
+        """As `Transport` says."""
+
 
 def reserve(microcredits: int) -> metering_pb2.Mutation:
     """A hold of an amount."""

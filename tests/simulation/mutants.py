@@ -15,22 +15,26 @@ from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.history import EntryType
 from creditmeter.core.credit.leases import Lease, Moment
 from creditmeter.core.credit.messages import Reply
-from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.elapsed import ElapsedCount
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
-from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.settlement import answering, ledger, posting, reclaiming
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
 from creditmeter.journal import journal, records
-from creditmeter.sidecar import exchanger, meter
+from creditmeter.server import frames
+from creditmeter.server.frames import Frames
+from creditmeter.server.mutations import Decided
+from creditmeter.sidecar import exchanger, meter, metered_stream
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import SidecarClock
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
 from creditmeter.sidecar.exchanger import Exchanger
+from creditmeter.sidecar.metered_calls import MeteredCalls
 from tests.simulation.replacing import Replacement
 
 
@@ -189,6 +193,37 @@ def _recall_ignored(_planner: ExchangePlanner, _account_id: Any) -> None:
     return None
 
 
+# Frames and streams.
+
+
+async def _answered_at_once(one: Frames, decided: list[Decided], _began: float) -> Any:
+    return [each.result for each in decided]
+
+
+def _parts_from_the_first(_number: int, part: type = frames._Part) -> Any:
+    return part(0)
+
+
+def _nothing_noted(reservation: Reservation, _progress: Any) -> Change:
+    return Change(reservation.account_id)
+
+
+async def _never_ended(_calls: MeteredCalls) -> None:
+    return None
+
+
+def _has_ended_once_expired(reservation: Reservation) -> bool:
+    return reservation.state is not ReservationState.HELD
+
+
+def _charged_for_nothing(progress: Any) -> Any:
+    return replace(progress, output_tokens=0)
+
+
+def _left_for_good(calls: MeteredCalls, stream: Any) -> None:
+    calls._attached.pop(stream.reservation_id, None)
+
+
 def _machine_time(clock: SidecarClock) -> Instant:
     return clock._machine.wall()
 
@@ -332,6 +367,34 @@ MUTANTS = {
         "an account's time never goes back, also if its last decision lies in the future",
         ((accounts, "decided_now", _latest_so_far), (touching, "decided_now", _latest_so_far)),
         found_by=25,
+    ),
+    "frames not on disk": Mutant(
+        "a frame is answered before what it rests on is on disk",
+        ((Frames, "_durable", _answered_at_once),),
+    ),
+    "parts from the first": Mutant(
+        "each part of an answer says that it begins with the first mutation",
+        ((frames, "_Part", _parts_from_the_first),),
+    ),
+    "progress not noted": Mutant(
+        "what a stream reports is not written down",
+        ((metered_stream, "progressed", _nothing_noted),),
+    ),
+    "broken streams wait for ever": Mutant(
+        "a metered call without a stream is never ended",
+        ((MeteredCalls, "end_broken", _never_ended),),
+    ),
+    "expired progress is lost": Mutant(
+        "what a metered call reported is forgotten once its hold has expired",
+        ((Reservation, "has_ended", property(_has_ended_once_expired)),),
+    ),
+    "progress charged as nothing": Mutant(
+        "a metered call that broke off is charged for no output",
+        ((meter, "interrupted", _charged_for_nothing),),
+    ),
+    "left streams are forgotten": Mutant(
+        "a call whose stream broke is not looked after",
+        ((MeteredCalls, "leave", _left_for_good),),
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",

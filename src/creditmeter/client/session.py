@@ -5,10 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from creditmeter.client.pipeline import PipelineTransport
 from creditmeter.client.retrying import Retry, call, repeated
 from creditmeter.client.statuses import error_of
 from creditmeter.client.stubs import Connection
-from creditmeter.client.transport import Transport, UnaryTransport
+from creditmeter.client.transport import Transport
 from creditmeter.v1 import metering_pb2
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ _MOST_CANCELLATIONS = 3
 class Session:
     """A client's connection in the running loop."""
 
-    def __init__(self, address: str, retry: Retry, transport_on: Callable[[Connection], Transport] = UnaryTransport.on) -> None:
+    def __init__(
+        self, address: str, retry: Retry, transport_on: Callable[[Connection], Transport] = PipelineTransport.on
+    ) -> None:
         self.retry = retry
         self._connection = Connection(address)
         self._transport = transport_on(self._connection)
@@ -104,6 +107,7 @@ class Session:
         """Wait for what is under way, then close the connection."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        await self._transport.close()
         await self._connection.close()
 
     def _ended(self, task: "asyncio.Task[_Result]") -> None:

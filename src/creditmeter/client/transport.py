@@ -1,4 +1,4 @@
-"""How mutations travel to the sidecar: here each as a call of its own.
+"""How mutations travel to the sidecar: here each as a call of its own, in `pipeline.py` over one stream.
 
 Building requests, repeating them, and reading errors and replies is the same however they travel (`sending.py`).
 """
@@ -23,6 +23,9 @@ class Transport(Protocol):
         Raises:
             grpc.aio.AioRpcError: it was refused, or no result came.
         """
+
+    async def close(self) -> None:
+        """End what was opened for it. Nothing is under way any more."""
 
 
 class UnaryTransport:
@@ -49,3 +52,6 @@ class UnaryTransport:
         assert kind is not None, "a mutation has a request"
         reply = await self._methods[kind](getattr(mutation, kind), timeout=timeout)
         return metering_pb2.MutationResult(**{kind: reply})
+
+    async def close(self) -> None:
+        """Nothing was opened."""

@@ -14,12 +14,15 @@ from creditmeter.core.values import replace
 from creditmeter.server import metering_requests as read
 from creditmeter.server.errors import Context, Problem, problem_of
 from creditmeter.server.faults import Undecodable
-from creditmeter.server.open_streams import OpenStreams
+from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.server.replies import charge_message, reservation_message
 from creditmeter.sidecar.metered_calls import MeteredCalls
 from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason
 from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.v1 import metering_pb2
+
+LAST_EVENT_SECONDS = 1.0
+"""Longest wait at the end of a stream for an event that is being written: its caller may not read."""
 
 _STOP_REASONS = {
     StopReason.HOLD_USED_UP: metering_pb2.METER_STOP_REASON_HOLD_USED_UP,
@@ -68,8 +71,8 @@ class MeterStreams:
                 events.task.uncancel()
                 return problem_of(StreamResumed())
             finally:
-                events.close()
                 self._calls.leave(events.stream)
+                await events.close()
 
     def _unfinished(self) -> Problem | None:
         """Why a stream ends of which nothing more is read."""
@@ -92,14 +95,12 @@ class _Events:
         task = asyncio.current_task()
         assert task is not None, "a call is a task"
         self.task = task
-        self._context = context
-        self._writing = asyncio.Lock()
+        self._replies = Replies(context)
         self._telling: asyncio.Task[None] | None = None
 
     async def write(self, **event: Any) -> None:
         """Write one event."""
-        async with self._writing:
-            await self._context.write(metering_pb2.MeterResponse(**event))
+        await self._replies.write(metering_pb2.MeterResponse(**event))
 
     async def stop(self, reason: metering_pb2.MeterStopReason.ValueType) -> None:
         """Say that the call should stop."""
@@ -112,10 +113,10 @@ class _Events:
         elif self._telling is None:
             self._telling = asyncio.ensure_future(self.stop(metering_pb2.METER_STOP_REASON_SHUTTING_DOWN))
 
-    def close(self) -> None:
-        """Write no more."""
+    async def close(self) -> None:
+        """Wait until all is written: a stream of which a write is cancelled would have no end."""
         if self._telling is not None:
-            self._telling.cancel()
+            await asyncio.wait({self._telling}, timeout=LAST_EVENT_SECONDS)
 
 
 async def _metered(stream: MeteredStream, steps: AsyncIterator[Any], events: _Events) -> _Ended | None:

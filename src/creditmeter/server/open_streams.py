@@ -1,10 +1,32 @@
 """Streams that are open: their requests are read until the caller has no more, or the server stops."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
+import grpc
+
+from creditmeter.server.errors import Context
+
 _Message = TypeVar("_Message")
+
+
+class Replies:
+    """The replies of one stream, written one after another by the tasks that answer it.
+
+    No write may be cancelled before the stream ends with a status: gRPC would never send that.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._writing = asyncio.Lock()
+
+    async def write(self, reply: object) -> None:
+        """Write a reply. What cannot be written has nobody to read it: its caller is gone."""
+        async with self._writing:
+            with contextlib.suppress(grpc.aio.BaseError):
+                await self._context.write(reply)
 
 
 class OpenStreams:

@@ -9,13 +9,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
-
 from creditmeter.core.refusals import ShuttingDown
-from creditmeter.server.errors import Problem, problem_of
+from creditmeter.server.errors import Context, Problem, problem_of
 from creditmeter.server.faults import Undecodable
 from creditmeter.server.frames import MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
-from creditmeter.server.open_streams import OpenStreams
+from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.v1 import metering_pb2
 
 MAX_FRAMES = 64
@@ -24,8 +22,6 @@ MAX_FRAMES = 64
 MAX_BYTES = 2 * MAX_REPLY_BYTES
 """Most bytes of the frames of one stream that are under way; one frame may always be."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
-
 
 class PipelineStream:
     """One stream of frames."""
@@ -33,10 +29,9 @@ class PipelineStream:
     def __init__(self, frames: Frames, streams: OpenStreams, context: Context) -> None:
         self._frames = frames
         self._streams = streams
-        self._context = context
+        self._replies = Replies(context)
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._has_room = asyncio.Event()
-        self._writing = asyncio.Lock()
 
     async def answer(self, requests: AsyncIterator[Any]) -> Problem | None:
         """Answer frames until the caller closes its side and all are answered. Returns why the stream ends with an error: a
@@ -67,8 +62,7 @@ class PipelineStream:
     async def _answer(self, frame: metering_pb2.PipelineRequest) -> None:
         async def send(first: int, results: Results) -> None:
             reply = metering_pb2.PipelineResponse(frame_id=frame.frame_id, results=results, first_mutation=first)
-            async with self._writing:
-                await self._context.write(reply)
+            await self._replies.write(reply)
 
         refusal = too_many(len(frame.mutations))
         if refusal is not None:
