@@ -24,6 +24,11 @@ MAX_MUTATIONS = 1_000
 MAX_BYTES = 1024 * 1024
 """Most bytes of a frame, unless it has one mutation alone. A message is at most 4 MiB."""
 
+_LAST_EVENT_SECONDS = 0.02
+"""For how long a loop that ends goes on after its stream was cancelled. gRPC tells it of the stream's end from another thread,
+and complains on stderr if it is closed by then.
+"""
+
 _CLOSING_SECONDS = 1.0
 """How long the sidecar may take to end its side when the client has ended its own."""
 
@@ -136,6 +141,10 @@ class _Stream:
                     self._waiting.pop(reply.frame_id, None)
         except grpc.aio.AioRpcError as raised:
             error = raised
+        except asyncio.CancelledError:
+            self._call.cancel()
+            await asyncio.sleep(_LAST_EVENT_SECONDS)
+            raise
         finally:
             self._end(error)
 
