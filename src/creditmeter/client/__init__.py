@@ -10,74 +10,78 @@
 `CreditmeterError`. Programs that want the whole contract use `creditmeter.client.stubs`.
 """
 
-from creditmeter.client.channel import SERVICE_CONFIG
-from creditmeter.client.client import Client
-from creditmeter.client.errors import (
-    AccountClosed,
-    AccountNotFound,
-    AccountSuspended,
-    AdministrationRefused,
-    AlreadyExists,
-    AmountAboveLimit,
-    CentralUnavailable,
-    ChargeNotFound,
-    CreditContended,
-    CreditmeterError,
-    DeadlineExceeded,
-    FieldViolation,
-    InsufficientCredits,
-    InvalidRequest,
-    LimitExceeded,
-    NotAllowed,
-    NotFound,
-    NotImplementedBySidecar,
-    NotSettled,
-    Overloaded,
-    RefundExceedsCharge,
-    RefundNotFound,
-    RequestIdReused,
-    ReservationCommitted,
-    ReservationElsewhere,
-    ReservationEnded,
-    ReservationExpired,
-    ReservationNotFound,
-    ReservationReleased,
-    ShuttingDown,
-    SidecarFault,
-    SidecarFenced,
-    StorageDamaged,
-    StorageUnavailable,
-    StreamResumed,
-    Unavailable,
-    Unpriced,
-    Unreachable,
-)
-from creditmeter.client.hold import Hold
-from creditmeter.client.retrying import Retry
-from creditmeter.client.sync import SyncClient, SyncHold
-from creditmeter.client.values import (
-    Balance,
-    Bucket,
-    Charge,
-    ChargePart,
-    Draw,
-    Grant,
-    HistoryEntry,
-    Quote,
-    Refund,
-    Reservation,
-    Usage,
-    Work,
-)
-from creditmeter.client.words import (
-    ChargeFlag,
-    GrantKind,
-    GrantSource,
-    HistoryType,
-    RefundMode,
-    ReservationState,
-    UsageSource,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from creditmeter.client.channel import SERVICE_CONFIG
+    from creditmeter.client.client import Client
+    from creditmeter.client.errors import (
+        AccountClosed,
+        AccountNotFound,
+        AccountSuspended,
+        AdministrationRefused,
+        AlreadyExists,
+        AmountAboveLimit,
+        CentralUnavailable,
+        ChargeNotFound,
+        CreditContended,
+        CreditmeterError,
+        DeadlineExceeded,
+        FieldViolation,
+        InsufficientCredits,
+        InvalidRequest,
+        LimitExceeded,
+        NotAllowed,
+        NotFound,
+        NotImplementedBySidecar,
+        NotSettled,
+        Overloaded,
+        RefundExceedsCharge,
+        RefundNotFound,
+        RequestIdReused,
+        ReservationCommitted,
+        ReservationElsewhere,
+        ReservationEnded,
+        ReservationExpired,
+        ReservationNotFound,
+        ReservationReleased,
+        ShuttingDown,
+        SidecarFault,
+        SidecarFenced,
+        StorageDamaged,
+        StorageUnavailable,
+        StreamResumed,
+        Unavailable,
+        Unpriced,
+        Unreachable,
+    )
+    from creditmeter.client.hold import Hold
+    from creditmeter.client.retrying import Retry
+    from creditmeter.client.sync import SyncClient, SyncHold
+    from creditmeter.client.values import (
+        Balance,
+        Bucket,
+        Charge,
+        ChargePart,
+        Draw,
+        Grant,
+        HistoryEntry,
+        Quote,
+        Refund,
+        Reservation,
+        Usage,
+        Work,
+    )
+    from creditmeter.client.words import (
+        ChargeFlag,
+        GrantKind,
+        GrantSource,
+        HistoryType,
+        RefundMode,
+        ReservationState,
+        UsageSource,
+    )
 
 __all__ = [
     "SERVICE_CONFIG",
@@ -144,3 +148,39 @@ __all__ = [
     "UsageSource",
     "Work",
 ]
+
+_HOMES = {
+    "channel": "SERVICE_CONFIG",
+    "client": "Client",
+    "errors": (
+        "AccountClosed AccountNotFound AccountSuspended AdministrationRefused AlreadyExists AmountAboveLimit "
+        "CentralUnavailable ChargeNotFound CreditContended CreditmeterError DeadlineExceeded FieldViolation "
+        "InsufficientCredits InvalidRequest LimitExceeded NotAllowed NotFound NotImplementedBySidecar NotSettled "
+        "Overloaded RefundExceedsCharge RefundNotFound RequestIdReused ReservationCommitted ReservationElsewhere "
+        "ReservationEnded ReservationExpired ReservationNotFound ReservationReleased ShuttingDown SidecarFault "
+        "SidecarFenced StorageDamaged StorageUnavailable StreamResumed Unavailable Unpriced Unreachable"
+    ),
+    "hold": "Hold",
+    "retrying": "Retry",
+    "sync": "SyncClient SyncHold",
+    "values": "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work",
+    "words": "ChargeFlag GrantKind GrantSource HistoryType RefundMode ReservationState UsageSource",
+}
+"""The modules that have these names. Each is imported when one of its names is first used: a sidecar needs the stubs alone, and has
+no memory to spare for the rest.
+"""
+
+
+def __getattr__(name: str) -> object:
+    """A name of this package that was not used before."""
+    for module, names in _HOMES.items():
+        if name in names.split():
+            found: object = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All names of this package."""
+    return sorted(__all__)
