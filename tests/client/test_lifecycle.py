@@ -24,7 +24,7 @@ LISTING = """
 import sys
 import grpc, grpc.aio, google.protobuf.json_format, google.rpc.error_details_pb2
 before = set(sys.modules)
-import creditmeter.client
+from creditmeter.client import *
 print("\\n".join(set(sys.modules) - before))
 """
 

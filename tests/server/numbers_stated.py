@@ -1,15 +1,13 @@
 """Numbers in the contract's comments that are no bounds which a test could try from both sides."""
 
-LATER = {
-    ("MeterGoOn.output_tokens_left", "For work that is not text, 0."),
+OF_STREAMS = {
+    ("MeterGoOn.output_tokens_left", "For work that is not text, 0."): (
+        "test_a_call_that_does_not_go_by_tokens_goes_on_while_its_hold_covers_it"
+    ),
     (
         "MeteringService.Meter",
         ("A stream that breaks is charged for its last progress after a grace of 5 s, in which the same open resumes it;"),
-    ),
-}
-"""Bounds of RPCs that are not in this version: they answer NOT_IMPLEMENTED to whatever they are sent."""
-
-OF_FRAMES = {
+    ): "test_a_broken_stream_is_charged_for_its_last_report_after_a_grace",
     ("BatchRequest.mutations", "At most 1,000 mutations, of any accounts."): "test_a_batch_has_at_most_a_thousand_mutations",
     (
         "MeteringService.Batch",
@@ -20,7 +18,7 @@ OF_FRAMES = {
     ),
     ("PipelineRequest.mutations", "At most 1,000 mutations, of any accounts."): "test_a_bad_frame_fails_alone",
 }
-"""Bounds of frames, with the tests of test_frames.py that try them."""
+"""Bounds of frames and streams, with the tests of test_frames.py and test_metered.py that try them."""
 
 NO_BOUNDS = {
     ("PipelineResponse.first_mutation", "Which mutation of the frame the first result is of, counted from 0."),

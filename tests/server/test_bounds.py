@@ -25,7 +25,7 @@ from creditmeter.v1 import account_pb2, admin_pb2, charges_pb2, grants_pb2, mete
 from tests.clocks import ManualClock
 from tests.server.bounds import BOUNDS, HEAD, MOST, Bound
 from tests.server.conftest import Failure, Services, failure
-from tests.server.numbers_stated import LATER, NO_BOUNDS, OF_FRAMES
+from tests.server.numbers_stated import NO_BOUNDS, OF_STREAMS
 from tests.server.requests import charge, grant, new_id, reserve
 from tests.server.settling import settled_charge
 from tests.v1.comments import numbers_stated
@@ -304,10 +304,10 @@ BEYOND_REQUESTS = {
 
 def test_every_stated_bound_has_its_cases() -> None:
     """And no case is of a bound that is stated no more."""
-    stated, others = numbers_stated(), LATER | NO_BOUNDS | OF_FRAMES.keys()
+    stated, others = numbers_stated(), NO_BOUNDS | OF_STREAMS.keys()
     cases = {(case.elements, case.sentence) for case in BOUNDS} | BEYOND_REQUESTS.keys()
     assert stated - cases - others == set(), "a comment states a number of which no case knows"
     assert (cases | others) - stated == set(), "a case is of what no comment states"
     assert not cases & others
-    tests_of_frames = (Path(__file__).parent / "test_frames.py").read_text()
-    assert [each for each in OF_FRAMES.values() if f"async def {each}(" not in tests_of_frames] == []
+    beside = "".join((Path(__file__).parent / name).read_text() for name in ("test_frames.py", "test_metered.py"))
+    assert [each for each in OF_STREAMS.values() if f"async def {each}(" not in beside] == []

@@ -139,14 +139,14 @@ async def test_calls_are_counted_and_timed_by_how_they_ended(services: Services)
     asked = charge("d", CREDIT), charge("e", 100 * CREDIT)
     both = [metering_pb2.Mutation(charge=each) for each in asked]
     await services.metering.Batch(metering_pb2.BatchRequest(mutations=both))
-    await failure(services.metering.Meter().read())
+    await failure(services.send("/creditmeter.v1.MeteringService/Meter", b"", streams=True))
     values = await shown(services)
     assert values["creditmeter_calls_total", "OK", "Charge"] == 2
     assert values["creditmeter_calls_total", "RESOURCE_EXHAUSTED", "Charge"] == 2
     assert values["creditmeter_calls_total", "NOT_FOUND", "Charge"] == 1
     assert values["creditmeter_calls_total", "INVALID_ARGUMENT", "Charge"] == 2
     assert values["creditmeter_calls_total", "OK", "Batch"] == 1
-    assert values["creditmeter_calls_total", "UNIMPLEMENTED", "Meter"] == 1
+    assert values["creditmeter_calls_total", "INVALID_ARGUMENT", "Meter"] == 1
     assert values["creditmeter_refusals_total", "INSUFFICIENT_CREDITS", "Charge"] == 2
     assert values["creditmeter_refusals_total", "ACCOUNT_NOT_FOUND", "Charge"] == 1
     assert values["creditmeter_refusals_total", "INVALID_REQUEST", "Charge"] == 2

@@ -23,7 +23,7 @@ from creditmeter.server.health import METERING
 from creditmeter.sidecar.clock import SystemClock
 from creditmeter.v1 import account_pb2, admin_pb2, errors_pb2, metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import ManualClock
-from tests.server.conftest import Failure, Services, failure
+from tests.server.conftest import Services, failure
 from tests.server.settling import settled_charge
 
 CREDIT = 1_000_000
@@ -177,15 +177,6 @@ def test_the_reason_of_every_row_is_in_the_contract(kind: type[Any]) -> None:
     awaited = (Awaited(SidecarId("s"), Microcredits(1), Instant(1)),)
     refusal = kind(*(awaited if Awaited in get_args(each) else samples.get(get_origin(each) or each) for each in supertypes))
     assert errors_pb2.ErrorReason.Value(f"ERROR_REASON_{problem_of(refusal).reason}")
-
-
-async def test_methods_of_later_versions_say_so(services: Services) -> None:
-    """UNIMPLEMENTED with its reason, streams too."""
-    stream = services.metering.Meter()
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stream.read()
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert Failure(caught.value).info.reason == "NOT_IMPLEMENTED"
 
 
 async def test_listings_go_on_where_they_stopped(services: Services, clock: ManualClock) -> None:

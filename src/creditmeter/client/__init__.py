@@ -166,8 +166,8 @@ _HOMES = {
     "values": "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work",
     "words": "ChargeFlag GrantKind GrantSource HistoryType RefundMode ReservationState UsageSource",
 }
-"""The modules that have these names. Each is imported when one of its names is first used: a sidecar needs the stubs alone, and has
-no memory to spare for the rest.
+"""The modules that have these names. Each is imported when one of its names is first used: a sidecar needs the stubs alone, and
+has no memory to spare for the rest.
 """
 
 

@@ -1143,13 +1143,15 @@ class MeterRequest(_message.Message):
     FINISH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___ReserveRequest:
-        """Holds the credit. First message of a stream; sent again with the same request_id within the grace, it resumes
-        the call.
+        """Holds the credit: of work, its input and some of its output at first, or as much as the account can pay. First
+        message of a stream; sent again with the same request_id within the grace, it resumes the call.
         """
 
     @_builtins.property
     def progress(self) -> _work_pb2.Usage:
-        """What the call has used so far, cumulative. A count that falls is invalid."""
+        """What the call has used so far, cumulative. What is left out is as it was reported before. A count that falls is
+        invalid.
+        """
 
     @_builtins.property
     def finish(self) -> Global___MeterFinish:
@@ -1184,7 +1186,9 @@ class MeterFinish(_message.Message):
     """Makes the charge safe to repeat. Required."""
     @_builtins.property
     def usage(self) -> _work_pb2.Usage:
-        """What the whole call used. Unset: the last progress."""
+        """What the whole call used; what it leaves out is as it was reported last. Unset: the last progress, of which there
+        must be one.
+        """
 
     def __init__(
         self,

@@ -228,8 +228,9 @@ class MeteringServiceServicer:
     def Meter(self, request_iterator, context):
         """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
         is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
-        grace of 5 s, in which the same open resumes it; without any progress it is released. Errors: those of Reserve
-        for open, those of Commit for finish.
+        grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
+        ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
+        another stream goes on with the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -118,8 +118,9 @@ class MeteringServiceStub:
     Meter: _grpc.StreamStreamMultiCallable[_metering_pb2.MeterRequest, _metering_pb2.MeterResponse]
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
     is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
-    grace of 5 s, in which the same open resumes it; without any progress it is released. Errors: those of Reserve
-    for open, those of Commit for finish.
+    grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
+    ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
+    another stream goes on with the call.
     """
 
 @_typing.type_check_only
@@ -190,8 +191,9 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     Meter: _aio.StreamStreamMultiCallable[_metering_pb2.MeterRequest, _metering_pb2.MeterResponse]  # type: ignore[assignment]
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
     is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
-    grace of 5 s, in which the same open resumes it; without any progress it is released. Errors: those of Reserve
-    for open, those of Commit for finish.
+    grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
+    ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
+    another stream goes on with the call.
     """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -343,8 +345,9 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_metering_pb2.MeterResponse], _abc.AsyncIterator[_metering_pb2.MeterResponse]]:
         """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
         is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
-        grace of 5 s, in which the same open resumes it; without any progress it is released. Errors: those of Reserve
-        for open, those of Commit for finish.
+        grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
+        ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
+        another stream goes on with the call.
         """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
