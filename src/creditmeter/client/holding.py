@@ -36,8 +36,8 @@ _Result = TypeVar("_Result")
 MOST_TURNS = 100
 """How often a job whose hold was released may be run again under the same id."""
 
-BRIEF = Retry(total=2, attempt=2)
-"""For a release that nobody waits for: if it fails, the hold ends at its deadline. In seconds."""
+BRIEF = Retry(total=2, longest_delay=0.25, attempt=2)
+"""For the release of a hold whose block was left: if it fails, the hold ends at its deadline. In seconds."""
 
 _MOST_ENDINGS = 3
 """A commit that is sent again, then what is known since, or an estimate where that is refused."""
@@ -237,9 +237,9 @@ async def _released_again(session: Session, request: metering_pb2.ReserveRequest
     again.CopyFrom(request)
     again.wait.CopyFrom(Duration())
     try:
-        held = (await session.send(metering_pb2.Mutation(reserve=again), BRIEF)).reserve.reservation
+        held = (await session.send(metering_pb2.Mutation(reserve=again))).reserve.reservation
         release = _release_request(ids, held.reservation_id, "the caller gave up while it was reserved")
-        await session.send(metering_pb2.Mutation(release=release), BRIEF)
+        await session.send(metering_pb2.Mutation(release=release))
     except CreditmeterError as error:
         if error.is_outcome_unknown:
             log.warning("%s may hold credit until its deadline", request.request_id, exc_info=True)
