@@ -1,7 +1,8 @@
 """How many calls a second go through the Python client, beside the same calls as unary RPCs to the same sidecar.
 
-A pair of calls is a Reserve and its Commit; each reply is durable. Three ways are measured in turn, each in a process of its own:
-unary RPCs of the generated stubs, the client's stream with the same messages, and the client as workers use it (`Client.hold`).
+A pair of calls is a Reserve and its Commit; each reply is durable. Three ways are measured in turn, each in a process of its
+own: unary RPCs of the generated stubs, the client's stream with the same messages, and the client as workers use it
+(`Client.hold`).
 """
 
 import argparse
