@@ -239,6 +239,26 @@ async def test_a_bad_frame_fails_alone(services: Services) -> None:
     stream.cancel()
 
 
+@pytest.mark.parametrize(("in_parts", "method"), [(False, "apply"), (True, "apply_in_parts")])
+async def test_a_frame_that_meets_a_fault_of_the_program_fails_alone(
+    services: Services, monkeypatch: pytest.MonkeyPatch, in_parts: bool, method: str
+) -> None:
+    """INTERNAL for each of its mutations; the stream goes on, and the frame can be sent again."""
+    await services.create("alice", permanent=10 * CREDIT)
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    stream, asked = services.metering.Pipeline(), [frame(charged(), charged(), answer_in_parts=in_parts)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Frames, method, broken)
+        await stream.write(asked[0])
+        assert [reason(each) for each in (await results_of(stream, asked))[0]] == ["INTERNAL"] * 2
+    await stream.write(asked[0])
+    assert [reason(each) for each in (await results_of(stream, asked))[0]] == ["charge"] * 2
+    stream.cancel()
+
+
 async def test_bytes_that_are_no_frame_end_the_stream_once_the_frames_before_are_answered(services: Services) -> None:
     """Whose answer it would be nobody knows."""
     await services.create("alice", permanent=10 * CREDIT)

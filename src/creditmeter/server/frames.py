@@ -15,7 +15,7 @@ from creditmeter.core.ids import AccountKey
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.server.counters import Counters
-from creditmeter.server.errors import Problem, problem_of
+from creditmeter.server.errors import Problem
 from creditmeter.server.mutations import RPCS, Decided, Later, Mutations, account_of, failed, fault
 from creditmeter.sidecar.meter import RETRY_AFTER
 from creditmeter.v1 import metering_pb2
@@ -141,7 +141,6 @@ class _Part:
         self.decided: list[Decided] = []
 
 
-def all_failed(asked: Sequence[metering_pb2.Mutation], refusal: InvalidRequest) -> Results:
-    """The results of a frame that is refused as a whole."""
-    problem = problem_of(refusal)
+def all_failed(asked: Sequence[metering_pb2.Mutation], problem: Problem) -> Results:
+    """The results of a frame that failed as a whole."""
     return [failed("", problem).result for _ in asked]

@@ -11,10 +11,12 @@ from typing import Any
 
 from creditmeter.core.refusals import ShuttingDown
 from creditmeter.server.errors import Context, Problem, problem_of
-from creditmeter.server.faults import Undecodable
+from creditmeter.server.faults import OUR_METHODS, Undecodable, problem_of_fault
 from creditmeter.server.frames import MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
 from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.v1 import metering_pb2
+
+_METHOD = f"{OUR_METHODS}MeteringService/Pipeline"
 
 MAX_FRAMES = 64
 """Most frames of one stream that are under way."""
@@ -65,9 +67,12 @@ class PipelineStream:
             await self._replies.write(reply)
 
         refusal = too_many(len(frame.mutations))
-        if refusal is not None:
-            await send(0, all_failed(frame.mutations, refusal))
-        elif frame.answer_in_parts and frame.mutations:
-            await self._frames.apply_in_parts(frame.mutations, send)
-        else:
-            await send(0, await self._frames.apply(frame.mutations, lambda: None))
+        try:
+            if refusal is not None:
+                await send(0, all_failed(frame.mutations, problem_of(refusal)))
+            elif frame.answer_in_parts and frame.mutations:
+                await self._frames.apply_in_parts(frame.mutations, send)
+            else:
+                await send(0, await self._frames.apply(frame.mutations, lambda: None))
+        except Exception as error:  # noqa: BLE001 - a frame fails alone, whatever is wrong with it
+            await send(0, all_failed(frame.mutations, problem_of_fault(_METHOD, error)))
