@@ -107,7 +107,9 @@ async def after_grace(services: Services, clock: ManualClock) -> None:
 
 async def charges(services: Services) -> list[charges_pb2.Charge]:
     """All charges of the account, posted."""
-    await services.program.sidecar.settle()
+    while any(book.has_unposted for book in services.program.sidecar.books):
+        await services.program.sidecar.settle()
+        await asyncio.sleep(0.001)  # a message of the settler may be under way
     found = await services.account.ListHistory(account_pb2.ListHistoryRequest(account_id="alice"))
     names = [each.charge_id for each in found.entries if each.type == account_pb2.HISTORY_TYPE_CHARGED]
     return [(await services.metering.GetCharge(metering_pb2.GetChargeRequest(charge_id=each))).charge for each in names]
@@ -430,7 +432,7 @@ async def test_other_accounts_go_on_while_a_stream_waits_for_credit(services: Se
     call = await Call.opened(services)
     with locked_store(services):
         report = asyncio.ensure_future(call.report(output_tokens=60_000))
-        for _ in range(8):
+        for _ in range(2):
             await services.metering.Charge(charge(account_id="bob", amount_microcredits=CREDIT // 100))
         assert not report.done()
         assert await report == USED_UP

@@ -115,8 +115,7 @@ class _Events:
 
     async def close(self) -> None:
         """Wait until all is written: a stream of which a write is cancelled would have no end."""
-        if self._telling is not None:
-            await asyncio.wait({self._telling}, timeout=LAST_EVENT_SECONDS)
+        await self._replies.finished(LAST_EVENT_SECONDS)
 
 
 async def _metered(stream: MeteredStream, steps: AsyncIterator[Any], events: _Events) -> _Ended | None:

@@ -15,7 +15,8 @@ _Message = TypeVar("_Message")
 class Replies:
     """The replies of one stream, written one after another by the tasks that answer it.
 
-    No write may be cancelled before the stream ends with a status: gRPC would never send that.
+    No write may be cancelled before the stream ends with a status: gRPC would never send that. So a write goes on when the task
+    that asked for it is cancelled, and `finished` waits for it.
     """
 
     def __init__(self, context: Context) -> None:
@@ -24,6 +25,15 @@ class Replies:
 
     async def write(self, reply: object) -> None:
         """Write a reply. What cannot be written has nobody to read it: its caller is gone."""
+        await asyncio.shield(asyncio.ensure_future(self._write(reply)))
+
+    async def finished(self, most_seconds: float) -> None:
+        """Wait until nothing is being written, for so long at most: the caller may not read."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(most_seconds), self._writing:
+                pass
+
+    async def _write(self, reply: object) -> None:
         async with self._writing:
             with contextlib.suppress(grpc.aio.BaseError):
                 await self._context.write(reply)
