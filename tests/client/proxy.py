@@ -18,6 +18,7 @@ from creditmeter.client.statuses import DETAILS_KEY
 from creditmeter.v1 import metering_pb2
 
 PIPELINE = "/creditmeter.v1.MeteringService/Pipeline"
+METER = "/creditmeter.v1.MeteringService/Meter"
 
 
 class Treatment(Enum):
@@ -29,6 +30,8 @@ class Treatment(Enum):
     KEEP_REQUEST = auto()
     KEEP_REPLY = auto()
     OVERLOADED = auto()
+    BREAK = auto()
+    """Of a Meter stream: its third event is lost, and so is all that comes after it."""
 
 
 class Proxy:
@@ -37,7 +40,7 @@ class Proxy:
     def __init__(self, upstream: grpc.aio.Channel, address: str) -> None:
         self.address = address
         self.calls: list[str] = []
-        self.has_pipeline = True
+        self.has_pipeline = self.has_meter = True
         self.kept: asyncio.Queue[str] = asyncio.Queue()
         self.go_on = asyncio.Event()
         self._upstream: Any = upstream
@@ -57,9 +60,37 @@ class Proxy:
         async def answer(request: bytes, context: Any) -> bytes:
             return await self._answer(details.method, request, context)
 
+        if details.method == METER:
+            return grpc.stream_stream_rpc_method_handler(self._answer_steps) if self.has_meter else None
         if details.method == PIPELINE:
             return grpc.stream_stream_rpc_method_handler(self._answer_frames) if self.has_pipeline else None
         return grpc.unary_unary_rpc_method_handler(answer)
+
+    async def _answer_steps(self, steps: AsyncIterator[bytes], context: Any) -> None:
+        """Pass a Meter stream on, unless and until it is to be lost."""
+        treatment = self._treatment("Meter")
+        if treatment is Treatment.LOSE_REQUEST:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
+        lost_at = {Treatment.LOSE_REPLY: 0, Treatment.BREAK: 2}.get(treatment)
+        upstream = self._upstream.stream_stream(METER)()
+
+        async def pass_on() -> None:
+            async for step in steps:
+                await upstream.write(step)
+            await upstream.done_writing()
+
+        passing, number = asyncio.ensure_future(pass_on()), 0
+        try:
+            async for event in upstream:
+                if number == lost_at:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the stream was lost")
+                await context.write(event)
+                number += 1
+        except grpc.aio.AioRpcError as error:
+            await context.abort(error.code(), error.details() or "", tuple(error.trailing_metadata() or ()))
+        finally:
+            passing.cancel()
+            upstream.cancel()
 
     async def _answer_frames(self, frames: AsyncIterator[bytes], context: Any) -> None:
         """Treat each mutation of a frame as a call. What loses one breaks the stream."""
@@ -103,8 +134,7 @@ class Proxy:
 
     async def _answer(self, path: str, request: bytes, context: Any) -> bytes:
         method = path.rpartition("/")[2]
-        self.calls.append(method)
-        treatment = self._coming[method].popleft() if self._coming[method] else Treatment.PASS
+        treatment = self._treatment(method)
         if treatment is Treatment.LOSE_REQUEST:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
         if treatment is Treatment.OVERLOADED:
@@ -121,6 +151,10 @@ class Proxy:
         if treatment is Treatment.LOSE_REPLY:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the reply was lost")
         return reply
+
+    def _treatment(self, method: str) -> Treatment:
+        self.calls.append(method)
+        return self._coming[method].popleft() if self._coming[method] else Treatment.PASS
 
     async def _keep(self, method: str) -> None:
         self.kept.put_nowait(method)

@@ -178,6 +178,6 @@ def test_the_public_names() -> None:
         " Unavailable Unpriced Unreachable"
     )
     values = "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work"
-    words = "ChargeFlag GrantKind GrantSource HistoryType RefundMode ReservationState UsageSource"
+    words = "ChargeFlag GrantKind GrantSource HistoryType MeterStopReason RefundMode ReservationState UsageSource"
     clients = "Client Hold Retry SERVICE_CONFIG SyncClient SyncHold"
     assert sorted(creditmeter.client.__all__) == sorted(f"{errors} {values} {words} {clients}".split())

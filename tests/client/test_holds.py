@@ -28,12 +28,12 @@ from tests.client.proxy import Proxy, Treatment
 
 def test_every_case_has_one_ending() -> None:
     """The table as a function: an ended hold is left alone, and an unknown outcome is never released."""
-    for dispatched, reported, failed in itertools.product((False, True), repeat=3):
-        said = {"dispatched": dispatched, "reported": reported, "failed": failed}
+    for dispatched, streamed, reported, failed in itertools.product((False, True), repeat=4):
+        said = {"dispatched": dispatched, "streamed": streamed, "reported": reported, "failed": failed}
         assert ending(Outcome.ENDED, **said) is Ending.NOTHING
         assert ending(Outcome.UNKNOWN, **said) is Ending.COMMIT_AGAIN
         known = Ending.COMMIT_KNOWN if reported else Ending.COMMIT_ESTIMATE
-        assert ending(Outcome.OPEN, **said) is (known if dispatched and failed else Ending.RELEASE)
+        assert ending(Outcome.OPEN, **said) is (known if streamed or (dispatched and failed) else Ending.RELEASE)
 
 
 async def test_left_without_a_commit(meter: Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         GrantKind,
         GrantSource,
         HistoryType,
+        MeterStopReason,
         RefundMode,
         ReservationState,
         UsageSource,
@@ -113,6 +114,7 @@ __all__ = [
     "InsufficientCredits",
     "InvalidRequest",
     "LimitExceeded",
+    "MeterStopReason",
     "NotAllowed",
     "NotFound",
     "NotImplementedBySidecar",
@@ -164,7 +166,7 @@ _HOMES = {
     "retrying": "Retry",
     "sync": "SyncClient SyncHold",
     "values": "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work",
-    "words": "ChargeFlag GrantKind GrantSource HistoryType RefundMode ReservationState UsageSource",
+    "words": "ChargeFlag GrantKind GrantSource HistoryType MeterStopReason RefundMode ReservationState UsageSource",
 }
 """The modules that have these names. Each is imported when one of its names is first used: a sidecar needs the stubs alone, and
 has no memory to spare for the rest.

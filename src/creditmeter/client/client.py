@@ -64,6 +64,7 @@ class Client:
         allow_partial: bool = False,
         labels: Mapping[str, str] | None = None,
         wait: Span | None = None,
+        metered: bool = False,
     ) -> Hold:
         """A hold for one call, to be used as `async with`. Credit is held when its block is entered.
 
@@ -71,6 +72,9 @@ class Client:
         `amount_microcredits` holds a fixed amount instead. `ttl` is how long it is held: 10 minutes unless said otherwise. With
         `allow_partial` less is held if need be, and `reservation.max_output_tokens` says for how much output. `wait` is how
         long to wait for credit that other sidecars have. Spans are in seconds where they are numbers.
+
+        With `metered` only the input and some of the output is held at first, or as much of that as the account can pay, and
+        more while the call goes on: its stream has to be read by `Hold.stream`, which ends it where the credit does.
 
         The request ids are made from `job_id`: a job that is run again goes on with its hold. They are random without it.
         Entering the block raises ReservationCommitted if the job was charged already, InsufficientCredits if the account cannot
@@ -81,7 +85,8 @@ class Client:
         )
         said = with_said(said, provider=provider, quantity=quantity, variant=variant, tool=tool)
         terms = Terms(amount_microcredits, ttl, wait, allow_partial, labels or {})
-        return Hold(Holding(self._session, requests.reserve(account_id, said, terms), StepIds(job_id or random_id())))
+        request, ids = requests.reserve(account_id, said, terms), StepIds(job_id or random_id())
+        return Hold(Holding(self._session, request, ids, is_metered=metered))
 
     async def charge(  # noqa: PLR0913 - a charge has so many terms
         self,

@@ -6,6 +6,7 @@ An exception, also that of a cancellation, is passed on in any case.
 | --- | --- | --- |
 | open, nothing dispatched | in any way | it is released |
 | open, dispatched | without an exception | it is released, and the log warns |
+| open, streamed | in any way | what `stream` counted is committed; its input as ESTIMATED, if it had no chunk |
 | open, dispatched, usage reported | by an exception, cancelled | what was reported is committed, as PARTIAL_STREAM |
 | open, dispatched, nothing reported | by an exception, cancelled | its input is committed, as ESTIMATED |
 | committed or released | in any way | nothing |
@@ -33,12 +34,12 @@ class Ending(Enum):
     COMMIT_AGAIN = "send the same commit again"
 
 
-def ending(outcome: Outcome, *, dispatched: bool, reported: bool, failed: bool) -> Ending:
+def ending(outcome: Outcome, *, dispatched: bool, streamed: bool, reported: bool, failed: bool) -> Ending:
     """What is done with a hold whose block is left. `failed`: by an exception, or a cancellation, which is one."""
     if outcome is Outcome.ENDED:
         return Ending.NOTHING
     if outcome is Outcome.UNKNOWN:
         return Ending.COMMIT_AGAIN
-    if not (dispatched and failed):
+    if not (streamed or (dispatched and failed)):
         return Ending.RELEASE
     return Ending.COMMIT_KNOWN if reported else Ending.COMMIT_ESTIMATE

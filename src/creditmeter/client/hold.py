@@ -5,17 +5,22 @@ left without a commit is the table of `ending.py`.
 """
 
 import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from creditmeter.client import requests
 from creditmeter.client.holding import Holding
-from creditmeter.client.known import with_report
 from creditmeter.client.requests import Span, Terms, with_counts, with_said
+from creditmeter.client.streaming import Streaming, close
+from creditmeter.client.tokenizers import Tokenizer
 from creditmeter.client.values import Charge, Reservation, Usage, Work
+from creditmeter.client.words import MeterStopReason
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_Chunk = TypeVar("_Chunk")
 
 
 class Hold:
@@ -41,7 +46,7 @@ class Hold:
         self._holding.is_dispatched = True
 
     def report(self, usage: object = None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
-        """Note what the call has used so far. Nothing is sent.
+        """Note what the call has used so far. Nothing is sent: `stream` does that.
 
         The counts are cumulative, and what a later report does not say stays. If the call breaks off, this is what is charged.
         `usage` is what `commit` takes.
@@ -49,12 +54,57 @@ class Hold:
         Raises:
             TypeError: it is nothing that could be a report.
             ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            RuntimeError: `stream` counts the call.
         """
         self.dispatched()
         counts = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
         for each in (usage, None if counts == Usage() else counts):
             if each is not None:
-                self._holding.known = with_report(self._holding.known, each)
+                self._holding.report(each)
+
+    @property
+    def charge(self) -> Charge | None:
+        """The last charge of this hold, also the one that was made as its block was left. None if there was none."""
+        return self._holding.charge
+
+    @property
+    def stop_reason(self) -> MeterStopReason | None:
+        """Why `stream` ended before its provider's stream did. None if it did not."""
+        return self._holding.stop_reason
+
+    async def stream(
+        self,
+        chunks: AsyncIterable[_Chunk],
+        *,
+        tokenizer: Tokenizer | None = None,
+        text: Callable[[_Chunk], str] | None = None,
+    ) -> AsyncIterator[_Chunk]:
+        """The chunks of a provider's stream, while the sidecar is told what the call has used so far.
+
+        What the provider reports in its events counts. Output since its last report is counted by `tokenizer`, by default
+        tiktoken's if that is installed and knows the model, else estimated as a token for each 4 bytes. `text` says what was
+        generated in a chunk; by default that is read from the chunk, an event of any known provider or a text.
+
+        It ends early, and closes the provider's stream, if the account cannot pay for more: `stop_reason` says so. `commit`
+        without a usage charges what was counted, and so does leaving the block: exactly if the provider reported all of it,
+        else flagged PARTIAL_STREAM. If this process dies, the sidecar charges the last report, at most 32 tokens behind.
+
+        Raises:
+            RuntimeError: the block was not entered, or another stream was not committed yet.
+            ValueError: the hold is of no text.
+            TypeError: nothing can be counted of a chunk.
+            Unreachable: no sidecar answered, and no more is known to be paid.
+        """
+        streaming = await self._streaming(tokenizer, text)
+        try:
+            async for chunk in chunks:
+                may_go_on = await streaming.take(chunk)
+                yield chunk
+                if not may_go_on:
+                    return
+            await streaming.end()
+        finally:
+            await close(chunks)
 
     async def commit(
         self,
@@ -69,8 +119,9 @@ class Hold:
         """Charge what the call used, and give the rest of the hold back.
 
         `usage` is a `Usage`, or what the provider reported, as it came: its usage object or the whole response, from its SDK,
-        as a dict or as JSON. Counts given beside it win. With neither, it is what was reported last; without any report the
-        sidecar charges what the work says at most, flagged ESTIMATED. `amount_microcredits` charges a fixed amount instead.
+        as a dict or as JSON. Counts given beside it win. With neither, it is what `stream` counted, or what was reported last;
+        without any report the sidecar charges what the work says at most, flagged ESTIMATED. `amount_microcredits` charges a
+        fixed amount instead.
 
         With `keep_open` it charges what is new since the last commit, and the rest stays held. A commit is never refused for
         lack of credit, and after the deadline it still counts, for 24 hours.
@@ -125,6 +176,10 @@ class Hold:
         """
         _ = self.reservation
         await self._holding.release(reason)
+
+    async def _streaming(self, tokenizer: Tokenizer | None, text: Callable[[_Chunk], str] | None) -> Streaming:
+        _ = self.reservation
+        return await self._holding.stream(tokenizer, text)
 
     async def __aenter__(self) -> "Self":
         if self._was_entered:

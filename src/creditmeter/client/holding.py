@@ -6,11 +6,10 @@ left only then. What is done when it is left otherwise, `ending.py` decides.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-from google.protobuf.duration_pb2 import Duration
+from typing import Any, TypeVar
 
 from creditmeter.client import requests
+from creditmeter.client.counting import StreamCount
 from creditmeter.client.ending import Ending, Outcome, ending
 from creditmeter.client.errors import (
     CreditmeterError,
@@ -22,13 +21,17 @@ from creditmeter.client.errors import (
     ReservationEnded,
     ReservationReleased,
 )
-from creditmeter.client.known import as_partial, estimate
+from creditmeter.client.known import as_partial, estimate, with_report
 from creditmeter.client.messages import decoded
+from creditmeter.client.metering import Metering
 from creditmeter.client.request_ids import StepIds
+from creditmeter.client.reserving import reserved
 from creditmeter.client.retrying import Retry
-from creditmeter.client.session import Session, insisting, log, to_its_end
+from creditmeter.client.session import Session, log, to_its_end
+from creditmeter.client.streaming import Streaming
+from creditmeter.client.tokenizers import Tokenizer
 from creditmeter.client.values import Charge, Reservation, Usage
-from creditmeter.client.words import ReservationState
+from creditmeter.client.words import MeterStopReason, ReservationState
 from creditmeter.v1 import metering_pb2
 
 _Result = TypeVar("_Result")
@@ -49,10 +52,16 @@ _GONE = (ReservationEnded, ReservationElsewhere, NotFound)
 class Holding:
     """A hold and what is known of it. `session` gives that of the running loop."""
 
-    def __init__(self, session: Callable[[], Session], request: metering_pb2.ReserveRequest, ids: StepIds) -> None:
+    def __init__(
+        self, session: Callable[[], Session], request: metering_pb2.ReserveRequest, ids: StepIds, *, is_metered: bool = False
+    ) -> None:
         self._session = session
         self._request = request
         self._ids = ids
+        self._is_metered = is_metered
+        self._metering: Metering | None = None
+        self._count: StreamCount | None = None
+        self._streaming: Streaming | None = None
         self._outcome = Outcome.OPEN
         self._unanswered: metering_pb2.CommitRequest | None = None
         self._commits = 0
@@ -61,7 +70,8 @@ class Holding:
         self._one_at_a_time = asyncio.Lock()
         self.reservation: Reservation | None = None
         self.is_dispatched = False
-        self.known: Usage | None = None
+        self.charge: Charge | None = None
+        self._reported: Usage | None = None
 
     async def begin(self) -> None:
         """Hold the credit. A job that is run again goes on with the hold that it has, or gets another if that was given back.
@@ -74,14 +84,56 @@ class Holding:
         for _ in range(MOST_TURNS):
             self._request.request_id = self._ids.of("reserve")
             await session.given_up(self._request.request_id)
-            found = await self._reserved(session)
+            found, metering = await self._asked(session)
+            if found.state is ReservationState.HELD:
+                await self._go_on(found, metering)
+                return
+            if metering is not None:
+                await metering.end()
             if found.state is ReservationState.COMMITTED:
                 raise ReservationCommitted(_charged_already(self._ids.job_id, found))
-            if found.state is ReservationState.HELD:
-                self.reservation, self._commits = found, len(found.charge_ids)
-                return
             self._ids = self._ids.next()
         raise ReservationReleased(_too_many_turns(self._ids.job_id))
+
+    @property
+    def stop_reason(self) -> MeterStopReason | None:
+        """Why the last stream ended before its provider's did, if it did."""
+        return None if self._streaming is None else self._streaming.stop_reason
+
+    @property
+    def known(self) -> Usage | None:
+        """What is known so far of the call that is under way."""
+        return self._reported if self._count is None else self._count.usage
+
+    def report(self, usage: object) -> None:
+        """Note what the call has used so far.
+
+        Raises:
+            RuntimeError: its stream is counted.
+        """
+        if self._count is not None:
+            raise RuntimeError("stream() counts by itself: hand what else is known to commit()")
+        self._reported = with_report(self._reported, usage)
+
+    async def stream(self, tokenizer: Tokenizer | None, text: Callable[[Any], str] | None) -> Streaming:
+        """Count a stream, and report it to the sidecar, from now on until the next commit.
+
+        Raises:
+            RuntimeError: another stream was not committed yet.
+            ValueError: the hold is of no text.
+        """
+        if self._count is not None:
+            raise RuntimeError("one stream for each commit: commit the first, with keep_open, before the second begins")
+        work = None if self.reservation is None else self.reservation.work
+        if work is None or work.action != "text":
+            raise ValueError("a stream needs a hold of text: client.hold(account, model=…, input_tokens=…)")
+        self._count = StreamCount(work.request_model, work.max_output_tokens, tokenizer, text)
+        self.is_dispatched, self._reported = True, None
+        if self._metering is None:
+            self._metering = Metering(self._session(), self._reserve)
+            self._metering.start(0 if self.reservation is None else self.reservation.max_output_tokens)
+        self._streaming = Streaming(self._count, self._metering)
+        return self._streaming
 
     async def extend(self, request: metering_pb2.ExtendRequest) -> Reservation:
         """Raise the hold or push its deadline. The id of the request is set here."""
@@ -113,35 +165,58 @@ class Holding:
         for task in tuple(self._under_way):
             was_cancelled |= await to_its_end(task)
         for _ in range(_MOST_ENDINGS):
-            what = ending(self._outcome, dispatched=self.is_dispatched, reported=self.known is not None, failed=failed)
+            what = self._ending(failed=failed)
             if what is Ending.NOTHING:
                 break
             task = self._session().begin(lambda what=what: self._end(what))  # type: ignore[misc]  # of this round
             was_cancelled |= await to_its_end(task)
             if not task.result():
                 break
-        return was_cancelled
+        return await self._stop_metering() or was_cancelled
+
+    async def _stop_metering(self) -> bool:
+        """End the stream that meters the hold, and return whether the caller was cancelled meanwhile."""
+        return self._metering is not None and await to_its_end(asyncio.ensure_future(self._metering.end()))
+
+    def _ending(self, *, failed: bool) -> Ending:
+        return ending(
+            self._outcome,
+            dispatched=self.is_dispatched,
+            streamed=self._count is not None,
+            reported=self.known is not None,
+            failed=failed,
+        )
+
+    async def _asked(self, session: Session) -> tuple[Reservation, Metering | None]:
+        """What is held, and the stream by which that was asked for, if it was."""
+        self._reserve = metering_pb2.ReserveRequest()
+        self._reserve.CopyFrom(self._request)
+        metering = Metering(session, self._reserve) if self._is_metered else None
+        try:
+            found = await reserved(session, self._reserve, self._ids, metering)
+        except BaseException:
+            if metering is not None:
+                await metering.end()
+            raise
+        return found, metering if metering is not None and metering.is_open else None
+
+    async def _go_on(self, found: Reservation, metering: Metering | None) -> None:
+        """Go on with a hold. What an earlier run of the job reported of its call, and did not commit, is charged first."""
+        self.reservation, self._commits, self._metering = found, len(found.charge_ids), metering
+        if metering is not None:
+            metering.start(found.max_output_tokens)
+        if found.progress is None:
+            return
+        try:
+            await self.commit(as_partial(found.progress), keep_open=True)
+        except BaseException:  # the sidecar charges it when no stream is left
+            await self._stop_metering()
+            raise
 
     @property
     def _reservation_id(self) -> str:
         assert self.reservation is not None, "the hold was begun"
         return self.reservation.reservation_id
-
-    async def _reserved(self, session: Session) -> Reservation:
-        """What is reserved, as it stands now. A task of its own asks for it, which a caller who is cancelled leaves behind: it
-        releases what may be held although nobody hears of it.
-        """
-        request = metering_pb2.ReserveRequest()
-        request.CopyFrom(self._request)
-        task = session.keep(_reserved_or_released(session, request, self._ids))
-        try:
-            await asyncio.wait({task})
-        except BaseException:
-            if not task.cancel() and not task.cancelled() and task.exception() is None:  # the answer came at this moment
-                await to_its_end(session.begin(lambda: _released_again(session, request, self._ids)))
-            session.given_up_by(request.request_id, task)
-            raise
-        return task.result()
 
     async def _done(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
         async def alone() -> _Result:
@@ -155,9 +230,13 @@ class Holding:
         return task.result()
 
     async def _commit(self, request: metering_pb2.CommitRequest) -> Charge:
+        if self._metering is not None and request.keep_open:
+            await self._metering.pause()
         try:
             reply = (await self._session().send(metering_pb2.Mutation(commit=request))).commit
         except CreditmeterError as error:
+            if self._metering is not None and not error.is_outcome_unknown:
+                self._metering.resume(anew=False)
             if error.is_outcome_unknown:
                 self._outcome, self._unanswered = Outcome.UNKNOWN, request
             elif isinstance(error, _GONE):
@@ -168,11 +247,14 @@ class Holding:
         self.reservation = decoded(Reservation, reply.reservation)
         self._outcome = Outcome.OPEN if self.reservation.state is ReservationState.HELD else Outcome.ENDED
         self._commits += request.keep_open
-        self.is_dispatched, self.known = False, None
-        return decoded(Charge, reply.charge)
+        self.is_dispatched, self._reported, self._count = False, None, None
+        if self._metering is not None:
+            self._metering.resume(anew=True)
+        self.charge = decoded(Charge, reply.charge)
+        return self.charge
 
     async def _release(self, reason: str, retry: Retry) -> None:
-        request = _release_request(self._ids, self._reservation_id, reason)
+        request = requests.release(self._ids.of("release"), self._reservation_id, reason)
         try:
             result = await self._session().send(metering_pb2.Mutation(release=request), retry)
         except _GONE:
@@ -191,7 +273,7 @@ class Holding:
             return False
         except InvalidRequest:
             log.warning("what was reported of hold %s cannot be read", self._reservation_id, exc_info=True)
-            was_reported, self.known = self.known is not None, None
+            was_reported, self._reported, self._count = self.known is not None, None, None
             return was_reported and what is Ending.COMMIT_KNOWN
         except Exception:  # noqa: BLE001 - whatever it is, it must not replace the exception that the block is left by
             log.warning("could not %s (hold %s)", what.value, self._reservation_id, exc_info=True)
@@ -209,44 +291,10 @@ class Holding:
         else:
             assert self.reservation is not None, "the hold was begun"
             guess = estimate(self._request, self.reservation.held_microcredits)
-            cost = guess if self.known is None else as_partial(self.known)
+            is_exact = self._count is not None and self._count.is_exact
+            known = self.known if self.known is None or is_exact else as_partial(self.known)
+            cost = guess if known is None else known
             await self._commit(requests.commit(self._ids.of("commit"), self._reservation_id, cost))
-
-
-async def _reserved_or_released(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> Reservation:
-    """The reservation as it stands now; if it is cancelled, what is held by then is released."""
-    try:
-        reply = (await session.send(metering_pb2.Mutation(reserve=request))).reserve
-        if not reply.replayed:
-            return decoded(Reservation, reply.reservation)
-        asked = metering_pb2.GetReservationRequest(reservation_id=reply.reservation.reservation_id)
-        return decoded(Reservation, (await session.read(session.metering.GetReservation, asked)).reservation)
-    except CreditmeterError as error:
-        if error.is_outcome_unknown:
-            task = session.begin(lambda: _released_again(session, request, ids))
-            session.given_up_by(request.request_id, task)
-        raise
-    except asyncio.CancelledError:
-        await insisting(lambda: _released_again(session, request, ids))
-        raise
-
-
-async def _released_again(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> None:
-    """Find out what a Reserve holds whose reply was lost, by repeating it without a wait, and release that."""
-    again = metering_pb2.ReserveRequest()
-    again.CopyFrom(request)
-    again.wait.CopyFrom(Duration())
-    try:
-        held = (await session.send(metering_pb2.Mutation(reserve=again))).reserve.reservation
-        release = _release_request(ids, held.reservation_id, "the caller gave up while it was reserved")
-        await session.send(metering_pb2.Mutation(release=release))
-    except CreditmeterError as error:
-        if error.is_outcome_unknown:
-            log.warning("%s may hold credit until its deadline", request.request_id, exc_info=True)
-
-
-def _release_request(ids: StepIds, reservation_id: str, reason: str) -> metering_pb2.ReleaseRequest:
-    return metering_pb2.ReleaseRequest(request_id=ids.of("release"), reservation_id=reservation_id, reason=reason)
 
 
 def _charged_already(job_id: str, found: Reservation) -> Problem:

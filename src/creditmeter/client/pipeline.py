@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from creditmeter.client.streams import expired, left, lost
 from creditmeter.client.stubs import Connection
 from creditmeter.client.transport import UnaryTransport
 from creditmeter.v1 import metering_pb2
@@ -23,11 +24,6 @@ MAX_MUTATIONS = 1_000
 
 MAX_BYTES = 1024 * 1024
 """Most bytes of a frame, unless it has one mutation alone. A message is at most 4 MiB."""
-
-_LAST_EVENT_SECONDS = 0.02
-"""For how long a loop that ends goes on after its stream was cancelled. gRPC tells it of the stream's end from another thread,
-and complains on stderr if it is closed by then.
-"""
 
 _CLOSING_SECONDS = 1.0
 """How long the sidecar may take to end its side when the client has ended its own."""
@@ -142,8 +138,7 @@ class _Stream:
         except grpc.aio.AioRpcError as raised:
             error = raised
         except asyncio.CancelledError:
-            self._call.cancel()
-            await asyncio.sleep(_LAST_EVENT_SECONDS)
+            await left(self._call)
             raise
         finally:
             self._end(error)
@@ -158,19 +153,9 @@ class _Stream:
         self._gathered.clear()
         for each in unanswered:
             if not each.done():
-                each.set_exception(error if error is not None and is_unknown else _lost(error))
+                each.set_exception(error if error is not None and is_unknown else lost(error))
 
 
 def _expire(answer: "Answer") -> None:
     if not answer.done():
-        answer.set_exception(_failure(grpc.StatusCode.DEADLINE_EXCEEDED, "no result came in time"))
-
-
-def _lost(error: Exception | None) -> grpc.aio.AioRpcError:
-    """What a mutation gets whose stream has ended before its result came, for whatever reason."""
-    why = error.details() if isinstance(error, grpc.aio.AioRpcError) else "the stream has ended"
-    return _failure(grpc.StatusCode.UNAVAILABLE, why or "the stream has ended")
-
-
-def _failure(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
+        answer.set_exception(expired())

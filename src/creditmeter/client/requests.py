@@ -81,6 +81,11 @@ def commit(request_id: str, reservation_id: str, cost: Usage | int, *, keep_open
     return request
 
 
+def release(request_id: str, reservation_id: str, reason: str) -> metering_pb2.ReleaseRequest:
+    """The end of a hold that was not used."""
+    return metering_pb2.ReleaseRequest(request_id=request_id, reservation_id=reservation_id, reason=reason)
+
+
 def charge(account_id: str, usage: Usage, terms: Terms) -> metering_pb2.ChargeRequest:
     """A charge without a hold. Its request_id is yet to be set."""
     request = metering_pb2.ChargeRequest(account_id=account_id, labels=terms.labels, wait=duration(terms.wait))

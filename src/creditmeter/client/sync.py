@@ -6,10 +6,10 @@ Generated from client.py and hold.py by scripts/generate-sync-client. Do not edi
 # ruff: noqa: PLR0913, SLF001 - as many arguments as the methods that these stand for; a hold and its blocking form are one
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from creditmeter.client.client import Client
 from creditmeter.client.errors import CreditmeterError
@@ -17,11 +17,15 @@ from creditmeter.client.hold import Hold
 from creditmeter.client.loop_thread import LoopThread
 from creditmeter.client.requests import Span
 from creditmeter.client.retrying import DEFAULT_RETRY, Retry
+from creditmeter.client.streaming import blocking
+from creditmeter.client.tokenizers import Tokenizer
 from creditmeter.client.values import Balance, Charge, HistoryEntry, Quote, Refund, Reservation, Work
-from creditmeter.client.words import GrantKind, GrantSource, HistoryType, RefundMode
+from creditmeter.client.words import GrantKind, GrantSource, HistoryType, MeterStopReason, RefundMode
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_Chunk = TypeVar("_Chunk")
 
 
 class SyncHold:
@@ -46,7 +50,7 @@ class SyncHold:
         self._hold.dispatched()
 
     def report(self, usage: object = None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
-        """Note what the call has used so far. Nothing is sent.
+        """Note what the call has used so far. Nothing is sent: `stream` does that.
 
         The counts are cumulative, and what a later report does not say stays. If the call breaks off, this is what is charged.
         `usage` is what `commit` takes.
@@ -54,8 +58,40 @@ class SyncHold:
         Raises:
             TypeError: it is nothing that could be a report.
             ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            RuntimeError: `stream` counts the call.
         """
         self._hold.report(usage, input_tokens=input_tokens, output_tokens=output_tokens)
+
+    @property
+    def charge(self) -> Charge | None:
+        """The last charge of this hold, also the one that was made as its block was left. None if there was none."""
+        return self._hold.charge
+
+    @property
+    def stop_reason(self) -> MeterStopReason | None:
+        """Why `stream` ended before its provider's stream did. None if it did not."""
+        return self._hold.stop_reason
+
+    def stream(
+        self, chunks: Iterable[_Chunk], *, tokenizer: Tokenizer | None = None, text: Callable[[_Chunk], str] | None = None
+    ) -> Iterator[_Chunk]:
+        """The chunks of a provider's stream, while the sidecar is told what the call has used so far.
+
+        What the provider reports in its events counts. Output since its last report is counted by `tokenizer`, by default
+        tiktoken's if that is installed and knows the model, else estimated as a token for each 4 bytes. `text` says what was
+        generated in a chunk; by default that is read from the chunk, an event of any known provider or a text.
+
+        It ends early, and closes the provider's stream, if the account cannot pay for more: `stop_reason` says so. `commit`
+        without a usage charges what was counted, and so does leaving the block: exactly if the provider reported all of it,
+        else flagged PARTIAL_STREAM. If this process dies, the sidecar charges the last report, at most 32 tokens behind.
+
+        Raises:
+            RuntimeError: the block was not entered, or another stream was not committed yet.
+            ValueError: the hold is of no text.
+            TypeError: nothing can be counted of a chunk.
+            Unreachable: no sidecar answered, and no more is known to be paid.
+        """
+        return blocking(self._thread, lambda: self._hold._streaming(tokenizer=tokenizer, text=text), chunks)
 
     def commit(
         self,
@@ -70,8 +106,9 @@ class SyncHold:
         """Charge what the call used, and give the rest of the hold back.
 
         `usage` is a `Usage`, or what the provider reported, as it came: its usage object or the whole response, from its SDK,
-        as a dict or as JSON. Counts given beside it win. With neither, it is what was reported last; without any report the
-        sidecar charges what the work says at most, flagged ESTIMATED. `amount_microcredits` charges a fixed amount instead.
+        as a dict or as JSON. Counts given beside it win. With neither, it is what `stream` counted, or what was reported last;
+        without any report the sidecar charges what the work says at most, flagged ESTIMATED. `amount_microcredits` charges a
+        fixed amount instead.
 
         With `keep_open` it charges what is new since the last commit, and the rest stays held. A commit is never refused for
         lack of credit, and after the deadline it still counts, for 24 hours.
@@ -182,6 +219,7 @@ class SyncClient:
         allow_partial: bool = False,
         labels: Mapping[str, str] | None = None,
         wait: Span | None = None,
+        metered: bool = False,
     ) -> SyncHold:
         """A hold for one call, to be used as `with`. Credit is held when its block is entered.
 
@@ -189,6 +227,9 @@ class SyncClient:
         `amount_microcredits` holds a fixed amount instead. `ttl` is how long it is held: 10 minutes unless said otherwise. With
         `allow_partial` less is held if need be, and `reservation.max_output_tokens` says for how much output. `wait` is how
         long to wait for credit that other sidecars have. Spans are in seconds where they are numbers.
+
+        With `metered` only the input and some of the output is held at first, or as much of that as the account can pay, and
+        more while the call goes on: its stream has to be read by `Hold.stream`, which ends it where the credit does.
 
         The request ids are made from `job_id`: a job that is run again goes on with its hold. They are random without it.
         Entering the block raises ReservationCommitted if the job was charged already, InsufficientCredits if the account cannot
@@ -214,6 +255,7 @@ class SyncClient:
                 allow_partial=allow_partial,
                 labels=labels,
                 wait=wait,
+                metered=metered,
             ),
         )
 

@@ -20,7 +20,15 @@ from creditmeter.client.values import Usage
 MAX_REPORT_BYTES = 65_536
 """The largest report that a sidecar takes."""
 
-_USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "usageInfo", "message", "response")
+USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "usageInfo")
+"""The keys under which responses and events have their usage."""
+
+AROUND_KEYS = ("message", "response", "metadata", "data", "delta", "chunk")
+"""The keys of what has the usage in it, and what was generated beside it."""
+
+_COUNT_KEYS = ("prompt_eval_count", "eval_count")
+"""The counts that Ollama has beside what it generated."""
+
 _NAMING_KEYS = ("id", "responseId", "response_id", "model", "modelVersion", "model_version", "service_tier", "type", "object")
 """What stays of a response that is too large: its usage, and what names it and its model."""
 
@@ -38,7 +46,7 @@ def usage_of(reported: object) -> Usage:
         return reported
     if isinstance(reported, (bytes, bytearray)):
         reported = bytes(reported).decode()
-    text = reported if isinstance(reported, str) else _dumped(document_of(reported))
+    text = reported if isinstance(reported, str) else dumped(document_of(reported))
     return Usage(provider_usage_json=text if _fits(text) else _usage_part(text))
 
 
@@ -61,6 +69,15 @@ def merged(known: Any, later: Any) -> Any:
     return {**known, **{key: merged(known.get(key), value) for key, value in later.items()}}
 
 
+def grown(known: Any, later: Any) -> Any:
+    """The same of two reports of one stream. Counts only grow: of one that falls the larger stays."""
+    if isinstance(known, dict) and isinstance(later, dict):
+        return {**known, **{key: grown(known.get(key), value) for key, value in later.items()}}
+    if isinstance(known, int) and isinstance(later, int):
+        return max(known, later)
+    return known if later is None else later
+
+
 def merged_usage(known: Usage, later: Usage) -> Usage:
     """The same of counts: what the later one does not say stays."""
     said = {each.name: getattr(later, each.name) for each in dataclasses.fields(later)}
@@ -77,28 +94,31 @@ def _usage_part(text: str) -> str:
         document = json.loads(text)
     except ValueError:
         document = None
-    kept = _without_content(document, 0)
-    part = _dumped(kept) if kept else ""
+    kept = usage_part(document)
+    part = dumped(kept) if kept else ""
     if not part or not _fits(part):
         raise ValueError(f"the usage is larger than {MAX_REPORT_BYTES} bytes: hand over its usage alone, such as reply.usage")
     return part
 
 
-def _without_content(document: Any, level: int) -> Any:
+def usage_part(document: Any, level: int = 0) -> Any:
+    """The usage in a response or an event, with the names of its model and of itself, without what it generated. None if it has
+    no usage.
+    """
     if isinstance(document, list) and level == 0:
-        parts = [part for each in document if (part := _without_content(each, level + 1))]
+        parts = [part for each in document if (part := usage_part(each, level + 1))]
         return parts or None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or level > _MOST_LEVELS:
         return None
-    usage = {key: document[key] for key in _USAGE_KEYS if isinstance(document.get(key), dict)}
-    for key in ("message", "response"):  # which have usage, and content beside it
-        if key in usage and (inner := _without_content(usage.pop(key), level + 1)):
-            usage[key] = inner
+    usage = {key: document[key] for key in USAGE_KEYS if isinstance(document.get(key), dict)}
+    usage |= {key: document[key] for key in _COUNT_KEYS if isinstance(document.get(key), int)}
+    usage |= {key: part for key in AROUND_KEYS if (part := usage_part(document.get(key), level + 1))}
     naming = {key: document[key] for key in _NAMING_KEYS if isinstance(document.get(key), str)}
     return {**naming, **usage} if usage else None
 
 
-def _dumped(document: Any) -> str:
+def dumped(document: Any) -> str:
+    """A document as JSON, without spaces."""
     return json.dumps(document, separators=(",", ":"))
 
 

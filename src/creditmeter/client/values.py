@@ -113,6 +113,7 @@ class Reservation:
     rate_card_version: str
     labels: Mapping[str, str]
     work: Work | None
+    progress: Usage | None
 
     @property
     def credits(self) -> Decimal:

@@ -9,7 +9,7 @@ from enum import Enum, unique
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from creditmeter.v1 import account_pb2, charges_pb2, grants_pb2, reservations_pb2, work_pb2
+from creditmeter.v1 import account_pb2, charges_pb2, grants_pb2, metering_pb2, reservations_pb2, work_pb2
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,6 +19,7 @@ _CONTRACTS: Mapping[str, Any] = {
     "GrantKind": grants_pb2.GrantKind,
     "GrantSource": grants_pb2.GrantSource,
     "HistoryType": account_pb2.HistoryType,
+    "MeterStopReason": metering_pb2.MeterStopReason,
     "RefundMode": charges_pb2.RefundMode,
     "ReservationState": reservations_pb2.ReservationState,
     "UsageSource": work_pb2.UsageSource,
@@ -102,6 +103,17 @@ class HistoryType(Word):
     DEBT_REPAID = "DEBT_REPAID"
     PLAN_CHANGED = "PLAN_CHANGED"
     LOW_BALANCE = "LOW_BALANCE"
+
+
+@unique
+class MeterStopReason(Word):
+    """Why a streamed call should stop: its credit is used up, or its hold has ended. It is charged for what it used."""
+
+    UNKNOWN = "UNKNOWN"
+    HOLD_USED_UP = "HOLD_USED_UP"
+    RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
+    RESERVATION_ENDED = "RESERVATION_ENDED"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
 
 
 @unique

@@ -7,7 +7,6 @@ CONTRACT_NAMES = {
     "offline_allowance": "offline_allowance_microcredits",
     "update": "account",
     "served": "",
-    "is_metered": "rpc",
 }
 """The contract's name for each of the core's that differs, at any place in a request. All other names are the same.
 

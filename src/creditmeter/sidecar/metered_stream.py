@@ -69,15 +69,20 @@ class MeteredStream:
         self.reservation_id = reservation.reservation_id
         self.on_stop = on_stop
         self.is_superseded = False
-        known = _progress_of(reservation)
-        reported = 0 if known is None else so_far(known).output_tokens or 0
-        self._pace = Pace(books.moment().boot, reported, reported)
+        self._begin(reservation)
         self._raise_at = Span(0)
 
     def supersede(self) -> None:
         """Note that another stream goes on with the call."""
         self.is_superseded = True
         self.on_stop()
+
+    def _begin(self, reservation: Reservation) -> None:
+        """Begin with what was reported since the last commit: one that keeps the hold open begins another count."""
+        known = _progress_of(reservation)
+        reported = 0 if known is None else so_far(known).output_tokens or 0
+        self._pace = Pace(self._books.moment().boot, reported, reported)
+        self._commits = len(reservation.charge_ids)
 
     async def report(self, usage: Usage) -> GoOn | StopReason | Refusal:
         """Note what the call used so far, raise its hold if it is not far enough ahead, and say how it may go on. A refusal
@@ -95,6 +100,8 @@ class MeteredStream:
             return counted
         if reservation.state in (ReservationState.COMMITTED, ReservationState.RELEASED):
             return StopReason.RESERVATION_ENDED
+        if len(reservation.charge_ids) != self._commits:
+            self._begin(reservation)
         self._books.record(progressed(reservation, progress))
         self._meter.hand_over()
         self._pace = self._pace.after(counted.output_tokens or 0)
@@ -163,7 +170,7 @@ class MeteredStream:
 
     def _cover(self, reservation: Reservation, counted: Usage) -> Cover:
         """What the hold pays for as it is."""
-        held, cost = _total(reservation), self._cost(reservation, counted)
+        held, cost = reservation.held, self._cost(reservation, counted)
         return Cover(
             reported=counted.output_tokens or 0,
             paid=self._pricing.paid_output_tokens(reservation, counted, held, self._books.moment().now),
@@ -179,8 +186,10 @@ class MeteredStream:
         self._raise_at = Span(boot + RETRY_RAISE)
         tokens = self._cover(reservation, counted).wanted(self._pace, boot)
         cost = self._cost(reservation, replace(counted, output_tokens=tokens))
-        held = _total(reservation)
-        wanted = cost.amount if isinstance(cost, Cost) and reservation.work is not None else held
+        held = Microcredits(reservation.charged + reservation.held)
+        wanted = held
+        if isinstance(cost, Cost) and reservation.work is not None:
+            wanted = Microcredits(reservation.charged + cost.amount)
         outcome = await self._extend(wanted, held)
         most = None if outcome is None else _most(outcome, held)
         if most is not None and most > held:
@@ -209,11 +218,6 @@ def _most(outcome: Outcome, held: Microcredits) -> Microcredits | None:
             return limit
         case _:
             return None
-
-
-def _total(reservation: Reservation) -> Microcredits:
-    """What the reservation has held and charged in all."""
-    return Microcredits(reservation.charged + reservation.held)
 
 
 def _progress_of(reservation: Reservation) -> Usage | None:

@@ -390,7 +390,8 @@ class CommitRequest(_message.Message):
     """A fixed amount; 0 charges 0."""
     keep_open: _builtins.bool
     """Charge now and keep the rest held. The usage is what is new since the last commit, and is priced and rounded by
-    itself. A hold that is used up stays HELD with 0. Ignored by a late commit.
+    itself. A hold that is used up stays HELD with 0. Ignored by a late commit. Of a metered call, the progress begins
+    at 0 again: report none that was counted before.
     """
     @_builtins.property
     def usage(self) -> _work_pb2.Usage:
@@ -1144,7 +1145,8 @@ class MeterRequest(_message.Message):
     @_builtins.property
     def open(self) -> Global___ReserveRequest:
         """Holds the credit: of work, its input and some of its output at first, or as much as the account can pay. First
-        message of a stream; sent again with the same request_id within the grace, it resumes the call.
+        message of a stream; sent again with the same request_id within the grace, it resumes the call. Of a hold that a
+        Reserve made, the hold stays as it is, and a stream that breaks before any progress leaves it.
         """
 
     @_builtins.property

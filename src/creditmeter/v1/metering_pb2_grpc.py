@@ -229,8 +229,10 @@ class MeteringServiceServicer:
         """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
         is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
         grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
-        ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
-        another stream goes on with the call.
+        ends the stream and not the call. A Reserve with the same request_id and content is the same request: an open after
+        it meters its hold from then on. The reservation may be extended, committed and released by calls of its own.
+        Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if another stream goes on with the
+        call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

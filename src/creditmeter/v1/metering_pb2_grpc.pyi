@@ -119,8 +119,10 @@ class MeteringServiceStub:
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
     is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
     grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
-    ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
-    another stream goes on with the call.
+    ends the stream and not the call. A Reserve with the same request_id and content is the same request: an open after
+    it meters its hold from then on. The reservation may be extended, committed and released by calls of its own.
+    Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if another stream goes on with the
+    call.
     """
 
 @_typing.type_check_only
@@ -192,8 +194,10 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
     is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
     grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
-    ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
-    another stream goes on with the call.
+    ends the stream and not the call. A Reserve with the same request_id and content is the same request: an open after
+    it meters its hold from then on. The reservation may be extended, committed and released by calls of its own.
+    Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if another stream goes on with the
+    call.
     """
 
 class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -346,8 +350,10 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
         """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
         is open, then any number of progress, then finish. A stream that breaks is charged for its last progress after a
         grace of 5 s, in which the same open resumes it; without any progress it is released. What is wrong with a progress
-        ends the stream and not the call. Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if
-        another stream goes on with the call.
+        ends the stream and not the call. A Reserve with the same request_id and content is the same request: an open after
+        it meters its hold from then on. The reservation may be extended, committed and released by calls of its own.
+        Errors: those of Reserve for open, those of Commit for finish; STREAM_RESUMED, if another stream goes on with the
+        call.
         """
 
 def add_MeteringServiceServicer_to_server(servicer: MeteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from creditmeter.v1 import work_pb2 as creditmeter_dot_v1_dot_work__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!creditmeter/v1/reservations.proto\x12\x0e\x63reditmeter.v1\x1a\x19\x63reditmeter/v1/work.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .creditmeter.v1.ReservationState\x12\x19\n\x11held_microcredits\x18\x04 \x01(\x03\x12\x1c\n\x14\x63harged_microcredits\x18\x05 \x01(\x03\x12\x12\n\ncharge_ids\x18\x06 \x03(\t\x12\x19\n\x11max_output_tokens\x18\x07 \x01(\x03\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11rate_card_version\x18\n \x01(\t\x12\x37\n\x06labels\x18\x0b \x03(\x0b\x32\'.creditmeter.v1.Reservation.LabelsEntry\x12\"\n\x04work\x18\x0c \x01(\x0b\x32\x14.creditmeter.v1.Work\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x42HZFgithub.com/creditmeter/creditmeter/gen/go/creditmeter/v1;creditmeterv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!creditmeter/v1/reservations.proto\x12\x0e\x63reditmeter.v1\x1a\x19\x63reditmeter/v1/work.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .creditmeter.v1.ReservationState\x12\x19\n\x11held_microcredits\x18\x04 \x01(\x03\x12\x1c\n\x14\x63harged_microcredits\x18\x05 \x01(\x03\x12\x12\n\ncharge_ids\x18\x06 \x03(\t\x12\x19\n\x11max_output_tokens\x18\x07 \x01(\x03\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11rate_card_version\x18\n \x01(\t\x12\x37\n\x06labels\x18\x0b \x03(\x0b\x32\'.creditmeter.v1.Reservation.LabelsEntry\x12\"\n\x04work\x18\x0c \x01(\x0b\x32\x14.creditmeter.v1.Work\x12\'\n\x08progress\x18\r \x01(\x0b\x32\x15.creditmeter.v1.Usage\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xb1\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_COMMITTED\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x42HZFgithub.com/creditmeter/creditmeter/gen/go/creditmeter/v1;creditmeterv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'ZFgithub.com/creditmeter/creditmeter/gen/go/creditmeter/v1;creditmeterv1'
   _globals['_RESERVATION_LABELSENTRY']._loaded_options = None
   _globals['_RESERVATION_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_RESERVATIONSTATE']._serialized_start=590
-  _globals['_RESERVATIONSTATE']._serialized_end=767
+  _globals['_RESERVATIONSTATE']._serialized_start=631
+  _globals['_RESERVATIONSTATE']._serialized_end=808
   _globals['_RESERVATION']._serialized_start=114
-  _globals['_RESERVATION']._serialized_end=587
-  _globals['_RESERVATION_LABELSENTRY']._serialized_start=542
-  _globals['_RESERVATION_LABELSENTRY']._serialized_end=587
+  _globals['_RESERVATION']._serialized_end=628
+  _globals['_RESERVATION_LABELSENTRY']._serialized_start=583
+  _globals['_RESERVATION_LABELSENTRY']._serialized_end=628
 # @@protoc_insertion_point(module_scope)

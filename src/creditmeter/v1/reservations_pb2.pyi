@@ -91,6 +91,7 @@ class Reservation(_message.Message):
     RATE_CARD_VERSION_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     WORK_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """The reservation's id, which carries the account's key and the sidecar."""
     account_id: _builtins.str
@@ -127,6 +128,12 @@ class Reservation(_message.Message):
     def work(self) -> _work_pb2.Work:
         """The work that it was made for. Unset when it was made by amount."""
 
+    @_builtins.property
+    def progress(self) -> _work_pb2.Usage:
+        """What its call has used since the last commit, as a Meter stream reported it last: what it is charged for if nothing
+        more is heard of it. Unset when none reported anything, and once it has ended.
+        """
+
     def __init__(
         self,
         *,
@@ -142,10 +149,11 @@ class Reservation(_message.Message):
         rate_card_version: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         work: _work_pb2.Work | None = ...,
+        progress: _work_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "progress", b"progress", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charge_ids", b"charge_ids", "charged_microcredits", b"charged_microcredits", "created_at", b"created_at", "expires_at", b"expires_at", "held_microcredits", b"held_microcredits", "labels", b"labels", "max_output_tokens", b"max_output_tokens", "rate_card_version", b"rate_card_version", "reservation_id", b"reservation_id", "state", b"state", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "charge_ids", b"charge_ids", "charged_microcredits", b"charged_microcredits", "created_at", b"created_at", "expires_at", b"expires_at", "held_microcredits", b"held_microcredits", "labels", b"labels", "max_output_tokens", b"max_output_tokens", "progress", b"progress", "rate_card_version", b"rate_card_version", "reservation_id", b"reservation_id", "state", b"state", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,7 +21,8 @@ _Reply = TypeVar("_Reply")
 class Reserve(Value, frozen=True):
     """Hold credit for work, or an amount in microcredits: exactly one of `work` and `amount` is set.
 
-    `is_metered`: a stream meters the call. Then credit is held for a part of the work at first.
+    `is_metered`: the call begins with a stream that meters it. Then credit is held for a part of the work at first. The request
+    is the same with and without: a stream may go on with a hold, and who does not know whether its stream was opened may ask.
     """
 
     request_id: RequestId
@@ -102,6 +103,10 @@ class Done(Value, Generic[_Reply], frozen=True):
     replayed: bool = False
 
 
+_WAYS = frozenset(("is_metered",))
+"""Fields that say how a request came, and not what it asks for."""
+
+
 def difference(first: object, second: object) -> str | None:
     """The path of the first field in which two requests with one id differ, such as `amount` or `work.input_tokens`.
 
@@ -114,6 +119,6 @@ def _differences(first: Any, second: Any) -> Iterator[str]:
     """The paths of all fields in which two values of one class differ. A field that only one has set differs as a whole."""
     for name in first.__struct_fields__:
         one, other = getattr(first, name), getattr(second, name)
-        if one != other:
+        if one != other and name not in _WAYS:
             nests = isinstance(one, Value) and type(one) is type(other)
             yield from (f"{name}.{path}" for path in _differences(one, other)) if nests else (name,)

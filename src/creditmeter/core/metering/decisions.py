@@ -160,6 +160,7 @@ def commit(
         ended_at=None if keeps_open else at.now,
         charged=Microcredits(reservation.charged + cost.amount),
         charge_ids=(*reservation.charge_ids, charge_id),
+        metered=MeteredCall() if keeps_open and reservation.metered is not None else reservation.metered,
     )
     return _receipt(book, request, reservation=committed, charge=charge, spent=covered)
 

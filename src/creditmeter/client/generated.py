@@ -1,0 +1,112 @@
+"""What a provider's stream generated, event by event: the text in an event, and how many tokens a provider says that it was.
+
+The sidecar reads the usage that providers report. This reads just enough to know, while a stream goes on, about how many
+output tokens it has by now.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from creditmeter.client.usages import AROUND_KEYS, USAGE_KEYS, document_of
+
+_TEXT_KEYS = frozenset(
+    (
+        *("arguments", "content", "delta", "input_json", "partial_json", "reasoning", "reasoning_content", "refusal", "text"),
+        *("thinking", "thought"),
+    )
+)
+"""The keys of what was generated, in the events of all providers. Its name is no text, nor is its id or its signature."""
+
+_AROUND_KEYS = frozenset(
+    (
+        *("args", "candidates", "choices", "contentBlockDelta", "data", "function", "functionCall", "function_call", "input"),
+        *("message", "parts", "reasoningContent", "response", "toolUse", "tool_calls"),
+    )
+)
+"""The keys of what may have such keys in it."""
+
+_OUTPUT_KEYS = (
+    *("output_tokens", "completion_tokens", "outputTokens", "eval_count"),
+    *("candidatesTokenCount", "candidates_token_count"),
+)
+_BESIDE_KEYS = ("thoughtsTokenCount", "thoughts_token_count")
+"""Gemini's reasoning, which is not among its output."""
+
+_MOST_LEVELS = 16
+
+
+def documents_of(chunk: object) -> list[Any]:
+    """The events in a chunk of a stream: the object itself, or those in lines of server-sent events. Any other text is itself
+    what was generated.
+
+    Raises:
+        TypeError: nothing can be read of it, such as of a number.
+    """
+    if isinstance(chunk, (bytes, bytearray)):
+        chunk = bytes(chunk).decode(errors="replace")
+    if not isinstance(chunk, str):
+        return [document_of(chunk)]
+    if not chunk.startswith(("data:", "event:")):
+        return [chunk]
+    return list(_sent_events(chunk))
+
+
+def _sent_events(text: str) -> Iterator[Any]:
+    for line in text.splitlines():
+        if line.startswith("data:"):
+            try:
+                yield json.loads(line[5:])
+            except ValueError:  # such as [DONE]
+                continue
+
+
+def text_in(document: Any) -> str:
+    """The text that was generated in an event: answer, reasoning, and the arguments of tool calls.
+
+    An event that repeats as a whole what came in parts before has none.
+    """
+    if isinstance(document, str):
+        return document
+    kind = document.get("type") if isinstance(document, Mapping) else None
+    if isinstance(kind, str) and not any(word in kind.lower() for word in ("delta", "chunk")):
+        return ""
+    return "".join(_texts(document, 0))
+
+
+def _texts(value: Any, level: int) -> Iterator[str]:
+    if level > _MOST_LEVELS:
+        return
+    if isinstance(value, list):
+        for each in value:
+            yield from _texts(each, level + 1)
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            if key in _TEXT_KEYS:
+                yield from [each] if isinstance(each, str) else _texts(each, level + 1)
+            elif key in ("args", "input", "response") and isinstance(each, str):  # Gemini's, Bedrock's, Ollama's
+                yield each
+            elif key == "args":  # a call of Gemini comes whole
+                yield json.dumps(each)
+            elif key in _AROUND_KEYS:
+                yield from _texts(each, level + 1)
+
+
+def output_tokens_in(usage: Any) -> int | None:
+    """The output tokens that a provider's usage says; None if it says none."""
+    found = list(_counts(usage, 0))
+    return max(found) if found else None
+
+
+def _counts(value: Any, level: int) -> Iterator[int]:
+    if not isinstance(value, Mapping) or level > _MOST_LEVELS:
+        return
+    for key in _OUTPUT_KEYS:
+        if (count := _count(value.get(key))) is not None:
+            yield count + sum(_count(value.get(each)) or 0 for each in _BESIDE_KEYS)
+    for key in (*USAGE_KEYS, *AROUND_KEYS, "tokens"):
+        yield from _counts(value.get(key), level + 1)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

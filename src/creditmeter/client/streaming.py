@@ -1,0 +1,71 @@
+"""One provider's stream of a hold: its chunks are counted and reported, and it goes on while that is paid."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+
+from creditmeter.client.counting import StreamCount
+from creditmeter.client.loop_thread import LoopThread
+from creditmeter.client.metering import Metering
+from creditmeter.client.words import MeterStopReason
+
+_Chunk = TypeVar("_Chunk")
+
+REPORT_TOKENS = 32
+"""Most output tokens between two reports: those that are lost if the process dies."""
+
+
+class Streaming:
+    """Counts a stream and reports it. `stop_reason` says why it does not go on, if it does not."""
+
+    def __init__(self, count: StreamCount, metering: Metering) -> None:
+        self._count = count
+        self._metering = metering
+        self.stop_reason: MeterStopReason | None = None
+
+    async def take(self, chunk: object) -> bool:
+        """Count one chunk, and return whether the stream may go on after it.
+
+        Raises:
+            TypeError: nothing can be counted of it.
+            Unreachable: no sidecar answered, and no more is known to be paid.
+        """
+        self._count.take(chunk)
+        output_tokens = self._count.output_tokens
+        if self._metering.is_due(output_tokens, REPORT_TOKENS):
+            self._metering.tell(self._count.progress, output_tokens)
+        if not await self._metering.may_go_on(output_tokens):
+            self.stop_reason = self._metering.stop_reason
+        return self.stop_reason is None
+
+    async def end(self) -> None:
+        """Note that the stream came to its end, and report all of it."""
+        self._count.end()
+        self._metering.tell(self._count.progress, self._count.output_tokens)
+
+
+def blocking(
+    thread: LoopThread, begin: Callable[[], Coroutine[Any, Any, Streaming]], chunks: Iterable[_Chunk]
+) -> Iterator[_Chunk]:
+    """The chunks of a stream that blocks, counted on the loop of a thread."""
+    streaming = thread.run(begin())
+    try:
+        for chunk in chunks:
+            may_go_on = thread.run(streaming.take(chunk))
+            yield chunk
+            if not may_go_on:
+                return
+        thread.run(streaming.end())
+    finally:
+        if callable(method := getattr(chunks, "close", None)):
+            method()
+
+
+async def close(chunks: Any) -> None:
+    """Close a stream, so that its provider generates no more. A list has nothing to close."""
+    for name in ("aclose", "close"):
+        if callable(method := getattr(chunks, name, None)):
+            closing = method()
+            if inspect.isawaitable(closing):
+                await closing
+            return
