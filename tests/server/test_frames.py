@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 
 from creditmeter.core.instants import Span
 from creditmeter.server.counters import Counters
-from creditmeter.server.frames import MAX_MUTATIONS, MAX_REPLY_BYTES, MAX_RESULT_BYTES, Frames
+from creditmeter.server.frames import MAX_MUTATIONS, MAX_REFUSED, MAX_REPLY_BYTES, MAX_RESULT_BYTES, Frames
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.pipeline import MAX_FRAMES, PipelineStream
@@ -350,3 +350,49 @@ async def test_what_is_under_way_on_a_stream_is_bounded(services: Services, size
     unread.is_reading.set()
     assert await answering is None
     assert (enough.is_set(), unread.written) == (True, most + 10)
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+async def test_nothing_is_acknowledged_that_was_lost_meanwhile(services: Services, in_pipeline: bool) -> None:
+    """The journal failed, and recovered, while the second mutation of a frame waited for credit."""
+    await services.create("alice", permanent=10 * CREDIT)
+    await services.create("bob", permanent=10 * CREDIT)
+    await batch(services, charged())
+    sidecar = services.program.sidecar
+    first, second = charged(1_000, request_id="first"), charged(account_id="bob", request_id="second")
+    with locked_store(services):
+        other = asyncio.ensure_future(batch(services, charged(1, account_id="bob")))
+        while sidecar._exchanger.has_nothing_under_way:
+            await asyncio.sleep(0.001)  # until bob's lease is asked for
+        await sidecar.books.durable()
+        await sidecar._journal._connection.execute("PRAGMA query_only = ON")
+        answer = asyncio.ensure_future(_one_frame(services, first, second) if in_pipeline else batch(services, first, second))
+        while not sidecar._journal.has_failed:
+            await asyncio.sleep(0.001)  # the frame's first mutation is being written
+        await sidecar._journal._connection.execute("PRAGMA query_only = OFF")
+        await sidecar.look_after()
+        assert not answer.done()
+    results = await answer
+    await other
+    assert reason(results[0]) == "STORAGE_UNAVAILABLE"
+    (again,) = await batch(services, first)
+    assert not again.charge.replayed
+
+
+async def _one_frame(services: Services, *mutations: Mutation) -> list[Result]:
+    stream = services.metering.Pipeline()
+    sent = frame(*mutations)
+    await stream.write(sent)
+    return (await results_of(stream, [sent]))[0]
+
+
+async def test_a_frame_that_nobody_could_be_answered_ends_the_stream(services: Services) -> None:
+    """Its errors have no room in a reply. The frames before it are answered."""
+    await services.create("alice", permanent=10 * CREDIT)
+    stream: Any = services.metering.Pipeline()
+    await stream.write(frame(charged()))
+    await stream.write(frame(*[Mutation()] * (MAX_REFUSED + 1)))
+    assert reason((await stream.read()).results[0]) == "charge"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert Failure(caught.value).info.reason == "INVALID_REQUEST"

@@ -1,8 +1,6 @@
 """Meter: a streamed call whose hold is kept ahead of what it reports, and which is charged once however its stream ends."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 import grpc
 import pytest
@@ -10,109 +8,25 @@ from google.protobuf.duration_pb2 import Duration
 
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
 from creditmeter.core.metering.metered import FIRST_OUTPUT_TOKENS
-from creditmeter.v1 import account_pb2, charges_pb2, metering_pb2, reservations_pb2, work_pb2
+from creditmeter.v1 import metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import ManualClock
-from tests.server.conftest import Failure, Services, failure, locked_store
-from tests.server.requests import charge, grant, reserve, text, used
-
-CREDIT = 1_000_000
-MODEL = "claude-sonnet-4-5"
-"""0.3 credits for 1,000 input tokens, 1.5 for 1,000 output tokens."""
-
-GO_ON, USED_UP, EXPIRED, ENDED, SHUTTING_DOWN = (
-    *("go_on", "METER_STOP_REASON_HOLD_USED_UP", "METER_STOP_REASON_RESERVATION_EXPIRED"),
-    *("METER_STOP_REASON_RESERVATION_ENDED", "METER_STOP_REASON_SHUTTING_DOWN"),
+from tests.server.conftest import Services, failure, locked_store
+from tests.server.metered import (
+    CREDIT,
+    ENDED,
+    EXPIRED,
+    GO_ON,
+    MODEL,
+    SHUTTING_DOWN,
+    USED_UP,
+    Call,
+    after_grace,
+    balance,
+    charges,
+    detached,
+    opening,
 )
-
-
-def opening(request_id: str = "job/open", **fields: Any) -> metering_pb2.ReserveRequest:
-    """The open step of a call with 1,000 input tokens and at most 20,000 of output."""
-    work = text(request_model=MODEL, input_tokens=1_000, max_output_tokens=20_000)
-    return reserve(**{"request_id": request_id, "work": work} | fields)
-
-
-class Call:
-    """A worker's side of one stream."""
-
-    def __init__(self, services: Services) -> None:
-        self.stream: Any = services.metering.Meter()
-
-    @classmethod
-    async def opened(cls, services: Services, request: metering_pb2.ReserveRequest | None = None) -> "Call":
-        """A stream whose call is open."""
-        call = cls(services)
-        await call.stream.write(metering_pb2.MeterRequest(open=request or opening()))
-        event = await call.stream.read()
-        assert event.WhichOneof("event") == "opened"
-        call.reservation, call.replayed = event.opened.reservation, event.opened.replayed
-        return call
-
-    reservation: reservations_pb2.Reservation
-    replayed: bool
-
-    async def report(self, **counts: Any) -> str:
-        """Report progress. Returns whether the call may go on, or why it should stop."""
-        await self.stream.write(metering_pb2.MeterRequest(progress=work_pb2.Usage(**counts)))
-        return await self.event()
-
-    left = 0
-
-    async def event(self) -> str:
-        """The next event in a word."""
-        event = await self.stream.read()
-        if event.WhichOneof("event") == "stop":
-            return metering_pb2.MeterStopReason.Name(event.stop.reason)
-        assert event.WhichOneof("event") == "go_on"
-        self.left = event.go_on.output_tokens_left
-        return GO_ON
-
-    async def finish(self, request_id: str = "job/finish", **counts: Any) -> metering_pb2.MeterCharged:
-        """Finish the call."""
-        usage: Mapping[str, Any] = {"usage": work_pb2.Usage(**counts)} if counts else {}
-        await self.stream.write(metering_pb2.MeterRequest(finish=metering_pb2.MeterFinish(request_id=request_id, **usage)))
-        event = await self.stream.read()
-        assert event.WhichOneof("event") == "charged"
-        assert await self.stream.read() is grpc.aio.EOF
-        return event.charged  # type: ignore[no-any-return]  # the stream is untyped
-
-    async def failed(self) -> Failure:
-        """The error with which the stream ends."""
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self._read_all()
-        return Failure(caught.value)
-
-    async def _read_all(self) -> None:
-        while await self.stream.read() is not grpc.aio.EOF:
-            pass
-
-
-async def balance(services: Services, account_id: str = "alice") -> tuple[int, int]:
-    """What is available and what is held, in microcredits."""
-    found = await services.account.GetBalance(account_pb2.GetBalanceRequest(account_id=account_id))
-    return found.available_microcredits, found.held_microcredits
-
-
-async def detached(services: Services) -> None:
-    """Wait until the sidecar knows that no stream is left."""
-    while services.program.sidecar.metered_calls._attached:
-        await asyncio.sleep(0.001)
-
-
-async def after_grace(services: Services, clock: ManualClock) -> None:
-    """Let the grace of broken streams pass."""
-    await detached(services)
-    clock.advance(5 * SECOND)
-    await services.program.sidecar.look_after()
-
-
-async def charges(services: Services) -> list[charges_pb2.Charge]:
-    """All charges of the account, posted."""
-    while any(book.has_unposted for book in services.program.sidecar.books):
-        await services.program.sidecar.settle()
-        await asyncio.sleep(0.001)  # a message of the settler may be under way
-    found = await services.account.ListHistory(account_pb2.ListHistoryRequest(account_id="alice"))
-    names = [each.charge_id for each in found.entries if each.type == account_pb2.HISTORY_TYPE_CHARGED]
-    return [(await services.metering.GetCharge(metering_pb2.GetChargeRequest(charge_id=each))).charge for each in names]
+from tests.server.requests import charge, grant, reserve, text, used
 
 
 async def test_a_call_is_held_ahead_and_charged_once_exactly(services: Services) -> None:
@@ -295,6 +209,7 @@ async def test_a_finish_that_is_repeated_gets_its_charge_again(services: Service
     done = await call.finish(output_tokens=30)
     again = await Call.opened(services)
     assert again.reservation.state == reservations_pb2.RESERVATION_STATE_COMMITTED
+    assert await again.event() == ENDED
     repeated = await again.finish(output_tokens=30)
     assert (repeated.replayed, repeated.charge) == (True, done.charge)
     third = await Call.opened(services)
@@ -371,22 +286,18 @@ async def test_an_open_that_is_refused_says_what_a_reserve_would(services: Servi
     """Its fields, its account, its credit; and its id is one of all requests."""
     await services.create("alice", permanent=CREDIT // 5)
     await services.create("bob", permanent=10 * CREDIT)
+    await services.metering.Charge(charge(account_id="bob", request_id="job/open", amount_microcredits=CREDIT))
     refused = {
         "ACCOUNT_NOT_FOUND": opening(account_id="nobody"),
         "INSUFFICIENT_CREDITS": opening(),
         "INVALID_REQUEST": opening(account_id=""),
         "UNPRICED": opening(work=text(request_model="no-such-model")),
+        "REQUEST_ID_REUSED": opening(account_id="bob"),
     }
     for reason, request in refused.items():
         call = Call(services)
         await call.stream.write(metering_pb2.MeterRequest(open=request))
         assert (await call.failed()).info.reason == reason
-    held = reserve(account_id="bob", amount_microcredits=CREDIT)
-    await services.metering.Reserve(held)
-    call = Call(services)
-    await call.stream.write(metering_pb2.MeterRequest(open=held))
-    failed = await call.failed()
-    assert (failed.info.reason, failed.info.metadata["field"]) == ("REQUEST_ID_REUSED", "rpc")
 
 
 async def test_a_call_of_a_stated_amount_is_held_for_that(services: Services) -> None:

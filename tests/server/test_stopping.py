@@ -51,7 +51,7 @@ async def test_what_is_left_behind(services: Services) -> None:
     """Holds, and what is not settled."""
     await services.create("ada", permanent=10 * CREDIT)
     program: Program = services.program
-    assert LeftBehind.of([]) == LeftBehind.of(program.sidecar.books) == LeftBehind(0, 0, 0)
+    assert LeftBehind.of([]) == LeftBehind.of(program.sidecar.books) == LeftBehind(0, 0, 0, 0)
     hold = metering_pb2.ReserveRequest(request_id="r", account_id="ada", amount_microcredits=CREDIT)
     await services.metering.Reserve(hold)
-    assert LeftBehind.of(program.sidecar.books) == LeftBehind(1, 0, 0)
+    assert LeftBehind.of(program.sidecar.books) == LeftBehind(1, 0, 0, 0)

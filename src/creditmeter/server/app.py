@@ -139,6 +139,8 @@ class Program:
         self.parts = Parts()
         self.sidecar.drain()
         await self.sidecar.holds_ended(grace_seconds / 2)
+        with contextlib.suppress(StorageUnavailable):  # they are ended at the next start
+            await self.sidecar.metered_calls.end_broken(Span(0))
         self.parts.end("holds")
         await self._listening.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
         self.parts.end("calls")
@@ -209,4 +211,5 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> L
     sidecar.add_condition_listener(health.on_condition)
     await health.start(sidecar.central)
     await server.start()
+    sidecar.metered_calls.may_be_resumed()
     return Listening(server, health, streams, addresses)

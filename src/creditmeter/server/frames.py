@@ -23,6 +23,9 @@ from creditmeter.v1 import metering_pb2
 MAX_MUTATIONS = 1_000
 """Most mutations in one frame."""
 
+MAX_REFUSED = 10_000
+"""Most mutations of a frame that fails alone: one result for each of them fits into a reply."""
+
 TURN = 32
 """How many mutations are decided before other calls have their turn."""
 
@@ -64,6 +67,7 @@ class Frames:
         Once the reply is full, the rest are refused as OVERLOADED.
         """
         began = time.perf_counter()
+        since = self._mutations.loads
         decided: list[Decided] = []
         size = 0
         for number, mutation in enumerate(asked):
@@ -75,7 +79,7 @@ class Frames:
             one = await one() if callable(one) else one
             decided.append(one)
             size += one.result.ByteSize()
-        return await self._durable(decided, began)
+        return await self._durable(decided, began, since)
 
     async def apply_in_parts(self, asked: Sequence[metering_pb2.Mutation], send: Send) -> None:
         """Apply mutations, those of one account one after another, and send the results in parts. A mutation that waits for
@@ -119,10 +123,12 @@ class Frames:
             self._mutations.hand_over()
             await asyncio.sleep(0)
 
-    async def _durable(self, decided: list[Decided], began: float) -> Results:
-        """The results, once what they rest on is on disk. If it cannot be written, that is the result of each."""
+    async def _durable(self, decided: list[Decided], began: float, since: int | None = None) -> Results:
+        """The results, once what they rest on is on disk. If it cannot be written, that is the result of each. `since` is as in
+        `Mutations.durable`.
+        """
         try:
-            await self._mutations.durable()
+            await self._mutations.durable(since)
         except StorageUnavailable as error:
             decided = [fault(each.kind, error) if each.kind else each for each in decided]
         seconds = time.perf_counter() - began
@@ -141,6 +147,6 @@ class _Part:
         self.decided: list[Decided] = []
 
 
-def all_failed(asked: Sequence[metering_pb2.Mutation], problem: Problem) -> Results:
+def all_failed(count: int, problem: Problem) -> Results:
     """The results of a frame that failed as a whole."""
-    return [failed("", problem).result for _ in asked]
+    return [failed("", problem).result] * count

@@ -8,6 +8,7 @@ from typing import Any
 
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.requests import Done
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import Span
 from creditmeter.core.refusals import InvalidRequest, Refusal, ShuttingDown, StreamResumed
 from creditmeter.core.values import replace
@@ -17,7 +18,7 @@ from creditmeter.server.faults import Undecodable
 from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.server.replies import charge_message, reservation_message
 from creditmeter.sidecar.metered_calls import MeteredCalls
-from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason
+from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason, stop_reason_of
 from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.v1 import metering_pb2
 
@@ -51,7 +52,7 @@ class MeterStreams:
                 return first.problem
             asked = read.reserve_of(first.open, self._max_hold_lifetime) if first.HasField("open") else _FIRST
             if isinstance(asked, Refusal):
-                return problem_of(asked)
+                return problem_of(_of_open(asked))
             request, wait = asked
             events = _Events(context)
             opened = await self._calls.open(replace(request, is_metered=True), context.time_remaining(), wait, events.on_stop)
@@ -61,6 +62,8 @@ class MeterStreams:
             try:
                 reservation = reservation_message(done.reply)
                 await events.write(opened=metering_pb2.MeterOpened(reservation=reservation, replayed=done.replayed))
+                if done.reply.state is not ReservationState.HELD:
+                    await events.stop(_STOP_REASONS[stop_reason_of(done.reply)])
                 if self._calls.is_stopping:
                     events.on_stop()
                 ended = await _metered(events.stream, steps, events)
@@ -156,6 +159,13 @@ async def _finished(stream: MeteredStream, finish: Any, events: _Events) -> Refu
         return outcome
     await events.write(charged=_charged(outcome))
     return None
+
+
+def _of_open(refusal: Refusal) -> Refusal:
+    """The refusal of an open step, with the fields of the message that it came in."""
+    if not isinstance(refusal, InvalidRequest) or refusal is _FIRST:
+        return refusal
+    return InvalidRequest(tuple((f"open.{name}", why) for name, why in refusal.violations))
 
 
 def _charged(done: Outcome) -> metering_pb2.MeterCharged:

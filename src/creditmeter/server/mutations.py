@@ -111,13 +111,19 @@ class Mutations:
         """Have what was decided go to disk at once."""
         self._meter.hand_over()
 
-    async def durable(self) -> None:
-        """Wait until all that was decided so far is on disk.
+    @property
+    def loads(self) -> int:
+        """As `Meter.loads`."""
+        return self._meter.loads
+
+    async def durable(self, since: int | None = None) -> None:
+        """Wait until all that was decided so far is on disk. `since` is what `loads` was before the first of it was decided, if
+        other work went on since then.
 
         Raises:
             StorageUnavailable: it could not be written, and it is unknown what of it took effect.
         """
-        await self._meter.durable()
+        await self._meter.durable(since)
 
 
 _NO_REQUEST = InvalidRequest((("request", f"is missing: give one of {', '.join(RPCS)}"),))

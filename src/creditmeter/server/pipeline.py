@@ -12,7 +12,7 @@ from typing import Any
 from creditmeter.core.refusals import ShuttingDown
 from creditmeter.server.errors import Context, Problem, problem_of
 from creditmeter.server.faults import OUR_METHODS, Undecodable, problem_of_fault
-from creditmeter.server.frames import MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
+from creditmeter.server.frames import MAX_REFUSED, MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
 from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.v1 import metering_pb2
 
@@ -23,6 +23,13 @@ MAX_FRAMES = 64
 
 MAX_BYTES = 2 * MAX_REPLY_BYTES
 """Most bytes of the frames of one stream that are under way; one frame may always be."""
+
+
+def _unanswerable(frame: metering_pb2.PipelineRequest) -> Problem | None:
+    """Why a frame ends its stream: it has so many mutations that no reply has room for the error of each."""
+    count = len(frame.mutations)
+    refusal = too_many(count) if count > MAX_REFUSED else None
+    return None if refusal is None else problem_of(refusal)
 
 
 class PipelineStream:
@@ -37,13 +44,13 @@ class PipelineStream:
 
     async def answer(self, requests: AsyncIterator[Any]) -> Problem | None:
         """Answer frames until the caller closes its side and all are answered. Returns why the stream ends with an error: a
-        frame could not be decoded, or the server stops. What was read before is answered.
+        frame could not be decoded or answered, or the server stops. What was read before is answered.
         """
-        problem: Problem | None = None
+        problem = None
         async with contextlib.aclosing(self._streams.until_end(requests)) as read, asyncio.TaskGroup() as group:
             async for frame in read:
-                if isinstance(frame, Undecodable):
-                    problem = frame.problem
+                problem = frame.problem if isinstance(frame, Undecodable) else _unanswerable(frame)
+                if problem is not None:
                     break
                 size = frame.ByteSize()
                 await self._room_for(size)
@@ -69,10 +76,10 @@ class PipelineStream:
         refusal = too_many(len(frame.mutations))
         try:
             if refusal is not None:
-                await send(0, all_failed(frame.mutations, problem_of(refusal)))
+                await send(0, all_failed(len(frame.mutations), problem_of(refusal)))
             elif frame.answer_in_parts and frame.mutations:
                 await self._frames.apply_in_parts(frame.mutations, send)
             else:
                 await send(0, await self._frames.apply(frame.mutations, lambda: None))
         except Exception as error:  # noqa: BLE001 - a frame fails alone, whatever is wrong with it
-            await send(0, all_failed(frame.mutations, problem_of_fault(_METHOD, error)))
+            await send(0, all_failed(len(frame.mutations), problem_of_fault(_METHOD, error)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from creditmeter.core.metering.book import Book
+from creditmeter.core.metering.metered import has_progress
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -53,15 +54,22 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """Numbers of the holds and of the unposted charges and refunds that a stopped sidecar leaves in its journal."""
+    """Numbers of the holds and of the unposted charges and refunds that a stopped sidecar leaves in its journal, and of the
+    metered calls whose progress is still to be charged.
+    """
 
     holds: int
     charges: int
     refunds: int
+    metered_calls: int
 
     @classmethod
     def of(cls, books: Iterable[Book]) -> "LeftBehind":
         """The numbers summed over all books."""
-        counts = [(each.open_reservations, each.unposted_charge_count, sum(1 for _ in each.unposted_refunds)) for each in books]
-        holds, charges, refunds = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
-        return cls(holds, charges, refunds)
+        counts = [(0, 0, 0, 0), *map(_left_behind, books)]
+        return cls(*(sum(column) for column in zip(*counts, strict=True)))
+
+
+def _left_behind(book: Book) -> tuple[int, int, int, int]:
+    progressed = sum(has_progress(each) for each in book.reservations.values())
+    return book.open_reservations, book.unposted_charge_count, sum(1 for _ in book.unposted_refunds), progressed

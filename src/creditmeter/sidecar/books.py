@@ -21,7 +21,7 @@ from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import bound_deadlines, expire, shift_deadlines
 from creditmeter.core.values import replace
-from creditmeter.journal.faults import AccountDamaged
+from creditmeter.journal.faults import AccountDamaged, StorageUnavailable
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.clock import Clock
@@ -44,6 +44,8 @@ class Books:
         self._may_go_back = True  # the clock knows the mark on disk, and whether it was of a time that was wrong
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
+        self.loads = 0
+        """How often the books were read from disk: once at the start, and whenever the journal recovers."""
         self.changes = 0
         """How many changes were made so far, and readings of all books from disk."""
         self.on_change: list[Callable[[Change], None]] = []
@@ -68,6 +70,7 @@ class Books:
 
         await self._journal.load(apply)
         self._is_loaded = True
+        self.loads += 1
         self.changes += 1
         self._records.put_in_quarantine(self._journal.set_aside)
         for listener in self.on_quarantine:
@@ -99,6 +102,15 @@ class Books:
         if self._is_known_anew and self._is_loaded and not self._journal.has_failed:
             self._bound_deadlines()
         return Moment(self._now, self._clock.boot())
+
+    def boot(self) -> Span:
+        """The time since boot."""
+        return self._clock.boot()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the journal takes what is recorded."""
+        return not self._journal.has_failed
 
     def note_step(self, step: ClockStep) -> None:
         """Note a step of the time of day. By it no hold ends earlier or later. The first answer of the central store moves no
@@ -274,13 +286,16 @@ class Books:
         """Have what was recorded go to disk at once."""
         self._journal.hand_over()
 
-    async def durable(self) -> None:
-        """Wait until all that was recorded is on disk.
+    async def durable(self, since: int | None = None) -> None:
+        """Wait until all that was recorded is on disk. `since` is what `loads` was before the first of it was recorded, for a
+        caller who waited for something else after that: the journal may have failed and recovered meanwhile.
 
         Raises:
             StorageUnavailable: it could not be written.
         """
         await self._journal.durable()
+        if since is not None and since != self.loads:
+            raise StorageUnavailable("the journal failed and recovered while an answer was awaited")
 
     def tidy(self, book: Book, now: Instant) -> None:
         """Drop leases that are over, and the book if nothing is left but its account, of which a last record goes to disk: an

@@ -30,7 +30,7 @@ from creditmeter.core.metering.decisions import (
     release,
     reserve,
 )
-from creditmeter.core.metering.metered import FIRST_OUTPUT_TOKENS, interrupted
+from creditmeter.core.metering.metered import FIRST_OUTPUT_TOKENS, interrupted, is_of_sidecar
 from creditmeter.core.metering.replays import replay
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
@@ -141,13 +141,18 @@ class Meter:
         """Have what was decided go to disk at once, while its replies are written."""
         self._books.hand_over()
 
-    async def durable(self) -> None:
-        """Wait until all that was decided so far is on disk.
+    @property
+    def loads(self) -> int:
+        """As `Books.loads`."""
+        return self._books.loads
+
+    async def durable(self, since: int | None = None) -> None:
+        """Wait until all that was decided so far is on disk; `since` is as in `Books.durable`.
 
         Raises:
             StorageUnavailable: it could not be written.
         """
-        await self._books.durable()
+        await self._books.durable(since)
 
     def _reserve(self, request: Reserve, within: float | None, wait: Span | None) -> Outcome | Deciding:
         now, is_partial = self._books.moment().now, request.allow_partial or request.is_metered
@@ -320,7 +325,7 @@ class Meter:
             self._books.drop_if_empty(wanted.account_id)
         if isinstance(decided, AccountNotFound):
             return decided
-        if isinstance(decided, InsufficientCredits):
+        if isinstance(decided, InsufficientCredits) and not is_of_sidecar(wanted.request):
             book = self._books.open(wanted.account_id)
             book.refuse(refused_call(book, wanted.request, decided, asked_at.now))
         return self._recorded(decided, wanted.amount)

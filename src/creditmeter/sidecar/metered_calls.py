@@ -11,13 +11,13 @@ import structlog
 
 from creditmeter.core.credit.requests import Done, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import ReservationId
+from creditmeter.core.ids import ReservationId, origin_of
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Change
 from creditmeter.core.metering.metered import is_unfinished
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import Refusal, ReservationNotFound
-from creditmeter.journal.faults import AccountDamaged
+from creditmeter.journal.faults import AccountDamaged, StorageUnavailable
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.metered_stream import MeteredStream
@@ -75,23 +75,32 @@ class MeteredCalls:
     def leave(self, stream: MeteredStream) -> None:
         """A stream ended. If its call did not, it has so long to be resumed from now on."""
         name = stream.reservation_id
-        if self._attached.get(name) is stream:
-            del self._attached[name]
-            self._broken[name] = self._books.moment().boot
+        if self._attached.get(name) is not stream:
+            return
+        del self._attached[name]
+        origin = origin_of(name)
+        book = None if origin is None else self._books.find(origin.account_key)
+        live = None if book is None else book.reservations.get(name)
+        if live is not None and is_unfinished(live):
+            self._broken[name] = self._books.boot()
+
+    def may_be_resumed(self) -> None:
+        """Note that callers can reach the sidecar from now on. A grace before that would be none."""
+        self._broken = dict.fromkeys(self._broken, self._books.boot())
 
     def stop(self) -> None:
         """Tell all streams that the sidecar stops."""
         for each in list(self._attached.values()):
             each.on_stop()
 
-    async def end_broken(self) -> None:
-        """End the calls whose grace is over.
+    async def end_broken(self, grace: Span = GRACE) -> None:
+        """End the calls that have had no stream for so long.
 
         Raises:
             StorageUnavailable: the journal cannot be written. They are ended once it can.
         """
-        boot = self._books.moment().boot
-        over = [name for name, since in self._broken.items() if boot - since >= GRACE]
+        boot = self._books.boot()
+        over = [name for name, since in self._broken.items() if boot - since >= grace]
         for name in over:
             self._end(name)
         if over:
@@ -100,6 +109,7 @@ class MeteredCalls:
             self._broken.pop(name, None)
 
     def _end(self, name: ReservationId) -> None:
+        """End one call. One that cannot be ended does not keep the others from it; it is tried again at the next start."""
         try:
             reservation = self._books.reservation(name)
             if reservation is None or not is_unfinished(reservation):
@@ -107,6 +117,14 @@ class MeteredCalls:
             outcome = self._meter.end_metered(reservation)
         except AccountDamaged:
             return  # it is told of by the journal, and read again at the next start
+        except StorageUnavailable as error:
+            if self._books.is_writable:
+                _log.error("a metered call cannot be read", reservation_id=name, reason=str(error))
+                return
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("a metered call cannot be ended", reservation_id=name)
+            return
         if isinstance(outcome, Refusal):
             _log.error("a metered call cannot be charged", reservation_id=name, reason=str(outcome))
 
@@ -114,13 +132,13 @@ class MeteredCalls:
         """Note the calls in a change that no stream is attached to: its caller may be gone before it is."""
         for each in change.reservations:
             if each.metered is not None and is_unfinished(each) and each.reservation_id not in self._attached:
-                self._broken.setdefault(each.reservation_id, self._books.moment().boot)
+                self._broken.setdefault(each.reservation_id, self._books.boot())
 
     def _find_broken(self) -> None:
-        """Note the calls that no stream is attached to, after the books were read from disk."""
-        boot = self._books.moment().boot
+        """Note the calls that no stream is attached to, after the books were read from disk: none could be resumed before."""
+        boot = self._books.boot()
         self._broken = {
-            each.reservation_id: self._broken.get(each.reservation_id, boot)
+            each.reservation_id: boot
             for book in self._books
             for each in book.reservations.values()
             if is_unfinished(each) and each.reservation_id not in self._attached

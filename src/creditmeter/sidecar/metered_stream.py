@@ -11,8 +11,18 @@ from creditmeter.core.credit.charges import Cost
 from creditmeter.core.credit.requests import Commit, Done, Extend
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import RequestId
-from creditmeter.core.instants import SECOND, Span
-from creditmeter.core.metering.metered import Cover, Pace, carried_on, fallen, progressed, so_far
+from creditmeter.core.instants import SECOND, Instant, Span
+from creditmeter.core.metering.metered import (
+    Cover,
+    Pace,
+    as_reported,
+    carried_on,
+    fallen,
+    interrupted,
+    progressed,
+    raise_id,
+    so_far,
+)
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
     AmountAboveLimit,
@@ -43,6 +53,12 @@ class StopReason(Enum):
     RESERVATION_ENDED = auto()
 
 
+def stop_reason_of(reservation: Reservation) -> StopReason:
+    """Why a call should stop whose reservation is not held any more."""
+    is_expired = reservation.state is ReservationState.EXPIRED
+    return StopReason.RESERVATION_EXPIRED if is_expired else StopReason.RESERVATION_ENDED
+
+
 @dataclass(frozen=True, slots=True)
 class GoOn:
     """The call may go on: its hold pays for so many more output tokens."""
@@ -71,6 +87,7 @@ class MeteredStream:
         self.is_superseded = False
         self._begin(reservation)
         self._raise_at = Span(0)
+        self._latest: Instant | None = None
 
     def supersede(self) -> None:
         """Note that another stream goes on with the call."""
@@ -79,8 +96,8 @@ class MeteredStream:
 
     def _begin(self, reservation: Reservation) -> None:
         """Begin with what was reported since the last commit: one that keeps the hold open begins another count."""
-        known = _progress_of(reservation)
-        reported = 0 if known is None else so_far(known).output_tokens or 0
+        known = self._known(reservation)
+        reported = 0 if known is None else known.output_tokens or 0
         self._pace = Pace(self._books.moment().boot, reported, reported)
         self._commits = len(reservation.charge_ids)
 
@@ -91,23 +108,29 @@ class MeteredStream:
         Raises:
             StorageUnavailable: the journal cannot be written; it is unknown whether the report counts.
         """
+        since = self._meter.loads
+        verdict = await self._reported(usage)
+        await self._meter.durable(since)
+        return verdict
+
+    async def _reported(self, usage: Usage) -> GoOn | StopReason | Refusal:
         reservation = self._current()
         if isinstance(reservation, Refusal):
             return reservation
-        progress = carried_on(_progress_of(reservation), usage)
-        counted = self._counted(reservation, progress)
-        if isinstance(counted, Refusal):
-            return counted
+        found = self._progress(reservation, usage)
+        if isinstance(found, Refusal):
+            return found
+        progress, counted = found
         if reservation.state in (ReservationState.COMMITTED, ReservationState.RELEASED):
             return StopReason.RESERVATION_ENDED
         if len(reservation.charge_ids) != self._commits:
             self._begin(reservation)
-        self._books.record(progressed(reservation, progress))
+        latest = self._books.reservation(self.reservation_id)  # its deadline may have been moved by a step of the clock
+        assert latest is not None, "it was there a moment ago"
+        self._books.record(progressed(latest, progress))
         self._meter.hand_over()
         self._pace = self._pace.after(counted.output_tokens or 0)
-        verdict = await self._kept_ahead(counted)
-        await self._meter.durable()
-        return verdict
+        return await self._kept_ahead(counted)
 
     async def finish(self, request_id: RequestId, usage: Usage | None) -> Outcome:
         """Charge the call for what it used: what it says now, and for the rest what it reported last.
@@ -116,13 +139,20 @@ class MeteredStream:
             What `Meter.answer` does.
         """
         reservation = self._current()
-        if isinstance(reservation, Refusal):
-            return reservation
-        before = _progress_of(reservation)
-        if usage is None and before is None:
-            return InvalidRequest((("finish.usage", "is missing: no progress was reported"),))
-        whole = before if usage is None else carried_on(before, usage)
+        whole = reservation if isinstance(reservation, Refusal) else self._whole(reservation, usage)
+        if isinstance(whole, Refusal):
+            await self._meter.durable()
+            return whole
         return await self._meter.answer(Commit(request_id, self.reservation_id, usage=whole))
+
+    def _whole(self, reservation: Reservation, usage: Usage | None) -> Usage | Refusal:
+        """What the whole call used, of which this is said at its end."""
+        if usage is None:
+            return _progress_of(reservation) or InvalidRequest((("finish.usage", "is missing: no progress was reported"),))
+        said = self._pricing.counted(usage, reservation.work)
+        if isinstance(said, InvalidRequest):
+            return _of("finish.usage", said)
+        return as_reported(usage, said, carried_on(self._known(reservation), said))
 
     def _current(self) -> Reservation | Refusal:
         """The reservation as it is now."""
@@ -134,19 +164,28 @@ class MeteredStream:
             self._books.expire(book, at.now)
         return self._books.reservation(self.reservation_id) or ReservationNotFound(self.reservation_id)
 
-    def _counted(self, reservation: Reservation, progress: Usage) -> Usage | Refusal:
-        """The counts of a report, if it is one: it can be read and priced, and none has fallen."""
-        counted = self._pricing.counted(progress)
-        if isinstance(counted, InvalidRequest):
-            return _of_progress(counted)
-        before = _progress_of(reservation)
-        was = None if before is None else self._pricing.counted(before)
-        assert not isinstance(was, InvalidRequest), "it was read before"
-        wrong = tuple(fallen(was, counted))
+    def _known(self, reservation: Reservation) -> Usage | None:
+        """The counts of what was reported so far."""
+        progress = _progress_of(reservation)
+        known = None if progress is None else self._pricing.counted(progress, reservation.work)
+        assert not isinstance(known, InvalidRequest), "it was read before"
+        return known
+
+    def _progress(self, reservation: Reservation, usage: Usage) -> tuple[Usage, Usage] | Refusal:
+        """A report as it would be charged, and its counts, if it is one: it can be read and priced, and no count has fallen."""
+        said = self._pricing.counted(usage, reservation.work)
+        if isinstance(said, InvalidRequest):
+            return _of("progress", said)
+        before = self._known(reservation)
+        whole = carried_on(before, said)
+        wrong = tuple((f"progress.{name}", why) for name, why in fallen(before, whole))
         if wrong:
-            return _of_progress(InvalidRequest(wrong))
-        cost = self._cost(reservation, so_far(counted))
-        return cost if isinstance(cost, Refusal) else so_far(counted)
+            return InvalidRequest(wrong)
+        progress = as_reported(usage, said, whole)
+        cost = self._cost(reservation, interrupted(progress))
+        if isinstance(cost, Refusal):
+            return _of("progress", cost) if isinstance(cost, InvalidRequest) else cost
+        return progress, so_far(whole)
 
     def _cost(self, reservation: Reservation, usage: Usage) -> Cost | Refusal:
         return self._pricing.reserved_cost(reservation, usage, None, self._books.moment().now)
@@ -156,17 +195,19 @@ class MeteredStream:
         reservation, at = self._current(), self._books.moment()
         if isinstance(reservation, Reservation) and reservation.state is ReservationState.HELD:
             is_ahead = self._cover(reservation, counted).is_ahead(self._pace, at.boot)
-            is_lasting = reservation.expires_at - at.now >= self._ttl // 2
-            if not (is_ahead and is_lasting) and at.boot >= self._raise_at:
+            if not (is_ahead and self._is_lasting(reservation)) and at.boot >= self._raise_at:
                 await self._raise(reservation, counted)
                 reservation = self._current()
         if not isinstance(reservation, Reservation):
             return StopReason.RESERVATION_ENDED
         if reservation.state is not ReservationState.HELD:
-            is_expired = reservation.state is ReservationState.EXPIRED
-            return StopReason.RESERVATION_EXPIRED if is_expired else StopReason.RESERVATION_ENDED
+            return stop_reason_of(reservation)
         cover = self._cover(reservation, counted)
         return StopReason.HOLD_USED_UP if cover.is_used_up(self._pace) else GoOn(cover.left)
+
+    def _is_lasting(self, reservation: Reservation) -> bool:
+        """Whether its deadline is far enough ahead, or as far as it may be."""
+        return reservation.expires_at == self._latest or reservation.expires_at - self._books.moment().now >= self._ttl // 2
 
     def _cover(self, reservation: Reservation, counted: Usage) -> Cover:
         """What the hold pays for as it is."""
@@ -194,13 +235,22 @@ class MeteredStream:
         most = None if outcome is None else _most(outcome, held)
         if most is not None and most > held:
             outcome = await self._extend(min(most, wanted), held)
-        elif isinstance(outcome, Done):
+        if isinstance(outcome, Done) and most is None:
             self._raise_at = Span(0)
+        if not self._is_lasting(reservation):
+            outcome = outcome if isinstance(outcome, Done) else await self._extend(held, held)
+            self._note_latest(reservation, outcome)
+
+    def _note_latest(self, before: Reservation, outcome: Outcome | None) -> None:
+        """Note that a deadline is as late as it may be: it was to be pushed, and did not move."""
+        after = self._books.reservation(self.reservation_id)
+        if isinstance(outcome, Done) and after is not None and after.expires_at == before.expires_at:
+            self._latest = after.expires_at
 
     async def _extend(self, wanted: Microcredits, held: Microcredits) -> Outcome | None:
         """Raise the hold to a total, unless it is that already, and push its deadline. None if there was no answer."""
         is_more = wanted > held
-        name = RequestId(f"{self.reservation_id}/{wanted if is_more else f'until-{self._books.moment().now}'}")
+        name = raise_id(self.reservation_id, str(wanted) if is_more else f"until-{self._books.moment().now}")
         asked = Extend(name, self.reservation_id, amount=wanted if is_more else None, ttl=self._ttl)
         try:
             async with asyncio.timeout(LONGEST_RAISE_SECONDS):
@@ -224,6 +274,6 @@ def _progress_of(reservation: Reservation) -> Usage | None:
     return None if reservation.metered is None else reservation.metered.progress
 
 
-def _of_progress(wrong: InvalidRequest) -> InvalidRequest:
-    """The refusal of a report, with the fields of the message that it came in."""
-    return InvalidRequest(tuple((f"progress.{name}", why) for name, why in wrong.violations))
+def _of(place: str, wrong: InvalidRequest) -> InvalidRequest:
+    """The refusal of a usage, with the fields of the message that it came in."""
+    return InvalidRequest(tuple((f"{place}.{name.removeprefix('usage.')}", why) for name, why in wrong.violations))

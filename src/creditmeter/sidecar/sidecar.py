@@ -19,8 +19,10 @@ from creditmeter.core.clocks import LeastClock
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span
+from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import has_idle, holds_on_trust
 from creditmeter.core.metering.decisions import Limits
+from creditmeter.core.metering.metered import has_progress
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.prices.rate_cards import LoadedCard, RateCards
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable
@@ -217,7 +219,7 @@ class Sidecar:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._time_keeper.keep(is_last=True)
-        return not self.records.quarantine and not any(book.has_unposted for book in self.books)
+        return not self.records.quarantine and not any(map(_is_unsettled, self.books))
 
     async def _return_all(self) -> None:
         """Settle until nothing is unposted, no lease has idle credit, and all messages are answered, but for accounts that the
@@ -391,3 +393,8 @@ class Sidecar:
         self._logged = ""
         _log.info("the journal can be written again")
         self._condition.become(Condition.DRAINING if self.meter.is_draining else Condition.SERVING)
+
+
+def _is_unsettled(book: Book) -> bool:
+    """Whether a charge has still to be posted, or to be made: of a metered call that used something."""
+    return book.has_unposted or any(map(has_progress, book.reservations.values()))

@@ -1082,7 +1082,9 @@ class PipelineRequest(_message.Message):
     """
     @_builtins.property
     def mutations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mutation]:
-        """At most 1,000 mutations, of any accounts. A frame above that fails alone: each of its mutations gets the error."""
+        """At most 1,000 mutations, of any accounts. A frame above that fails alone: each of its mutations gets the error. One
+        of more than 10,000 ends the stream with INVALID_REQUEST.
+        """
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from creditmeter.core.metering.metered import (
     MOST_BURNT,
     Cover,
     Pace,
+    as_reported,
     carried_on,
     fallen,
     interrupted,
@@ -75,13 +76,22 @@ def test_a_hold_is_wanted_up_to_the_bound_of_the_work() -> None:
 
 
 def test_what_a_report_leaves_out_is_as_before() -> None:
-    """Counts, names, units and what served it. A provider's report is the whole: of counts it leaves out none."""
+    """Counts, names, units and what served it."""
     before = Usage("text", input_tokens=9, output_tokens=5, units={"web_searches": 1}, served=Served("flex"), response_id="r")
     now = carried_on(before, Usage(output_tokens=7))
     assert now == replace(before, output_tokens=7)
     assert carried_on(None, before) is before
-    reported = carried_on(before, Usage(provider_usage_json="{}"))
-    assert (reported.output_tokens, reported.units, reported.action, reported.response_id) == (None, {}, "text", "r")
+    assert carried_on(before, Usage(units={"images": 2})).units == {"web_searches": 1, "images": 2}
+
+
+def test_a_provider_s_report_is_charged_as_it_is_if_it_says_all() -> None:
+    """Its responses have prices of their own. If it leaves out what was known before, the counts of the whole are charged."""
+    before = Usage("text", "openai", input_tokens=9, output_tokens=5)
+    reported = Usage(provider_usage_json="…")
+    whole = replace(before, output_tokens=7)
+    assert as_reported(reported, replace(whole, action=""), whole) == replace(reported, action="text", provider="openai")
+    assert as_reported(reported, Usage(output_tokens=7), whole) == whole
+    assert as_reported(Usage(output_tokens=7), Usage(output_tokens=7), whole) == whole
 
 
 def test_a_count_that_falls_is_named() -> None:
@@ -95,10 +105,8 @@ def test_a_count_that_falls_is_named() -> None:
 
 
 def test_a_call_that_was_broken_off_is_charged_for_what_it_reported() -> None:
-    """Output that it did not report is none, unless its provider's report says more."""
-    assert interrupted(Usage(input_tokens=3)) == Usage(input_tokens=3, output_tokens=0, source=UsageSource.PARTIAL_STREAM)
-    reported = interrupted(Usage(provider_usage_json="{}"))
-    assert (reported.output_tokens, reported.source) == (None, UsageSource.PARTIAL_STREAM)
+    """As the counts of a stream that broke."""
+    assert interrupted(Usage(input_tokens=3)) == Usage(input_tokens=3, source=UsageSource.PARTIAL_STREAM)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20).map(sorted), st.integers(0, 3_600))

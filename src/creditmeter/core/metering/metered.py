@@ -7,7 +7,9 @@ reservation, so that it is charged also if nothing more is heard of it.
 
 from collections.abc import Iterator
 
+from creditmeter.core.credit.requests import Extend, Request
 from creditmeter.core.credit.reservations import MeteredCall, Reservation
+from creditmeter.core.ids import RequestId, ReservationId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.core.metering.book import Change
 from creditmeter.core.values import Value, replace
@@ -38,7 +40,8 @@ _COUNTS = (
     "image_output_tokens",
     "quantity",
 )
-_NAMES = ("action", "provider", "request_model", "response_model", "variant", "tool", "response_id")
+_ASKED = ("action", "provider", "request_model", "variant", "tool")
+_NAMES = (*_ASKED, "response_model", "response_id")
 
 
 class Pace(Value, frozen=True):
@@ -101,17 +104,23 @@ class Cover(Value, frozen=True):
 
 
 def carried_on(before: Usage | None, now: Usage) -> Usage:
-    """A usage in which what is left out is as it was before. A provider's report leaves out no count: it is the whole."""
+    """A usage in which what is left out is as it was before. Both are counts, without a provider's report."""
     if before is None:
         return now
-    counts = () if now.provider_usage_json else _COUNTS
-    kept = {name: getattr(before, name) for name in counts if getattr(now, name) is None}
-    kept |= {name: getattr(before, name) for name in _NAMES if not getattr(now, name)}
-    if not now.units and not now.provider_usage_json:
-        kept["units"] = before.units
+    kept = {name: getattr(before, name) for name in (*_COUNTS, *_NAMES) if getattr(now, name) in (None, "")}
     if now.served == STANDARD:
         kept["served"] = before.served
-    return replace(now, **kept)
+    return replace(now, units={**before.units, **now.units}, **kept)
+
+
+def as_reported(reported: Usage, said: Usage, whole: Usage) -> Usage:
+    """What a call is charged for that reported this: the report of its provider, whose responses are priced by themselves, if
+    that leaves out nothing that was known before; else the counts of the whole. `said` are the counts of the report.
+    """
+    is_whole = said.units == whole.units and all(getattr(said, name) == getattr(whole, name) for name in _COUNTS)
+    if not (reported.provider_usage_json and is_whole):
+        return whole
+    return replace(reported, **{name: getattr(whole, name) for name in _ASKED if not getattr(reported, name)})
 
 
 def fallen(before: Usage | None, now: Usage) -> Iterator[tuple[str, str]]:
@@ -123,7 +132,7 @@ def fallen(before: Usage | None, now: Usage) -> Iterator[tuple[str, str]]:
         if was is not None and count is not None and count < was:
             yield name, f"must not fall: it was {was:,}"
     for name, was in before.units.items():
-        if now.units.get(name, 0) < was:
+        if now.units.get(name, was) < was:
             yield f"units[{name!r}]", f"must not fall: it was {was:,}"
 
 
@@ -135,13 +144,27 @@ def progressed(reservation: Reservation, progress: Usage) -> Change:
 
 def interrupted(progress: Usage) -> Usage:
     """What a call is charged for of which nothing more is heard than this progress: output that it did not report is none."""
-    known = progress if progress.provider_usage_json else so_far(progress)
-    return replace(known, source=UsageSource.PARTIAL_STREAM)
+    return replace(progress, source=UsageSource.PARTIAL_STREAM)
 
 
 def so_far(usage: Usage) -> Usage:
     """A usage that was reported while its call goes on: output that it does not name is none yet."""
     return replace(usage, output_tokens=0) if usage.output_tokens is None else usage
+
+
+def raise_id(reservation_id: ReservationId, step: str) -> RequestId:
+    """The id of a request of the sidecar's own by which it keeps a hold ahead."""
+    return RequestId(f"{reservation_id}/{step}")
+
+
+def is_of_sidecar(request: Request) -> bool:
+    """Whether the sidecar asks for more by itself, ahead of its call: if there is none, nobody was refused anything."""
+    return isinstance(request, Extend) and request.request_id.startswith(f"{request.reservation_id}/")
+
+
+def has_progress(reservation: Reservation) -> bool:
+    """Whether it is a metered call that used something which is still to be charged."""
+    return is_unfinished(reservation) and reservation.metered is not None and reservation.metered.progress is not None
 
 
 def is_unfinished(reservation: Reservation) -> bool:

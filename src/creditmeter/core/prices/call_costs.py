@@ -29,7 +29,7 @@ from creditmeter.core.prices.rounding import EXACTLY, NOTHING, rounded_cost
 from creditmeter.core.prices.usage_costs import TOKEN_COUNTS, price_usage, within_limit
 from creditmeter.core.refusals import InvalidRequest, UnpricedWork
 from creditmeter.core.values import replace
-from creditmeter.core.work import ChargeFlag, Usage, Work
+from creditmeter.core.work import ChargeFlag, Usage, UsageSource, Work
 
 MAX_PRICED_PARTS = 64
 """Most responses of a call that are kept, the first ones. The cost is that of all."""
@@ -74,13 +74,13 @@ def call_cost(
         total = within_limit(highest, call.whole, is_fact=is_fact)
     if not isinstance(total, Cost):
         return total
-    total = replace(total, stand_in=_stand_in(total, action, reserved.work))
+    flags = _with(total.flags, ChargeFlag.ESTIMATED) if call.whole.source is UsageSource.ESTIMATED else total.flags
+    total = replace(total, stand_in=_stand_in(total, action, reserved.work), flags=flags)
     if not costs and not call.unread and call.cost_usd is None:
         return total
     reported = call.costs_usd if is_split else (call.cost_usd,)
     parts = tuple(map(_part, costs[:MAX_PRICED_PARTS], reported))
-    unread = (ChargeFlag.UNREAD_USAGE,) if call.unread else ()
-    flags = tuple(dict.fromkeys((*total.flags, *unread)))
+    flags = _with(total.flags, *((ChargeFlag.UNREAD_USAGE,) if call.unread else ()))
     return replace(total, flags=flags, priced_parts=parts, unread=call.unread, reported_cost_usd=call.cost_usd)
 
 
@@ -172,7 +172,11 @@ def _highest(costs: Sequence[Cost]) -> Cost:
     highest = max(costs, key=_size)
     if all(_size(each) == _size(highest) for each in costs):
         return highest
-    return replace(highest, flags=tuple(dict.fromkeys((*highest.flags, ChargeFlag.ESTIMATED))))
+    return replace(highest, flags=_with(highest.flags, ChargeFlag.ESTIMATED))
+
+
+def _with(flags: Iterable[ChargeFlag], *more: ChargeFlag) -> tuple[ChargeFlag, ...]:
+    return tuple(dict.fromkeys((*flags, *more)))
 
 
 def _size(cost: Cost) -> tuple[object, object]:

@@ -17,13 +17,12 @@ from creditmeter.core.prices.completing import call_of
 from creditmeter.core.prices.no_price import NoPrice, explained
 from creditmeter.core.prices.rate_card import MAX_TOKENS, RateCard
 from creditmeter.core.prices.rate_cards import RateCards
-from creditmeter.core.prices.reported.calls import ReportedCall, with_provider_usage
-from creditmeter.core.prices.reported.values import UnknownUsageError
+from creditmeter.core.prices.reported.calls import ReportedCall
 from creditmeter.core.prices.rounding import in_dollars
 from creditmeter.core.prices.work_bounds import affordable_output_tokens, bounded_output_tokens, low_price, price_bound
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.core.values import replace
-from creditmeter.core.work import Usage, Work
+from creditmeter.core.work import Usage, UsageSource, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +86,23 @@ class Pricing:
         """What a reserved call cost, by the card of its reservation, or as stated.
 
         What its usage leaves out comes from the reservation's work. A count of tokens that is missing is taken at the
-        reservation's bound, and the cost is flagged ESTIMATED.
+        reservation's bound, and the cost is flagged ESTIMATED. But of a stream that broke, output that nobody counted is none.
         """
         card = self.cards.pinned(reservation.rate_card_version, at)
         if usage is None:
             return _stated(card, amount)
         work = reservation.work or Work(action=usage.action)
-        bound = _bound_of_output(card, reservation)
+        bound = 0 if usage.source is UsageSource.PARTIAL_STREAM else _bound_of_output(card, reservation)
         call = call_of(usage, work, bound)
         if isinstance(call, InvalidRequest):
             return call
         begun = reservation.created_at
         return _priced_at(begun, call_cost(card, call, begun, Reserved(reservation.work, bound), is_fact=True))
 
-    def counted(self, usage: Usage) -> Usage | InvalidRequest:
-        """A usage with the counts of the provider's report in it, and without the report."""
-        try:
-            return replace(with_provider_usage(usage), provider_usage_json="")
-        except UnknownUsageError as error:
-            return InvalidRequest((("provider_usage_json", str(error)),))
+    def counted(self, usage: Usage, work: Work | None) -> Usage | InvalidRequest:
+        """A usage with the counts of the provider's report in it, and without the report, of a call that does this work."""
+        call = call_of(usage, work or Work(action=usage.action))
+        return call if isinstance(call, InvalidRequest) else replace(call.whole, provider_usage_json="")
 
     def paid_output_tokens(self, reservation: Reservation, usage: Usage, budget: Microcredits, at: Instant) -> int | None:
         """How many output tokens in all the budget pays for, with all else as in this usage: never fewer than the usage has.
