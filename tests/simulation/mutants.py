@@ -3,8 +3,9 @@
 The simulation has to find every one of them; one that it does not find means that the simulation looks away.
 """
 
+import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from creditmeter.journal import journal, records
 from creditmeter.server import frames
 from creditmeter.server.frames import Frames
 from creditmeter.server.mutations import Decided
+from creditmeter.server.pipeline import PipelineStream
 from creditmeter.sidecar import exchanger, meter, metered_stream
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.clock import SidecarClock
@@ -196,7 +198,7 @@ def _recall_ignored(_planner: ExchangePlanner, _account_id: Any) -> None:
 # Frames and streams.
 
 
-async def _answered_at_once(one: Frames, decided: list[Decided], _began: float) -> Any:
+async def _answered_at_once(one: Frames, decided: list[Decided], *_: Any) -> Any:
     return [each.result for each in decided]
 
 
@@ -218,6 +220,18 @@ def _has_ended_once_expired(reservation: Reservation) -> bool:
 
 def _left_for_good(calls: MeteredCalls, stream: Any) -> None:
     calls._attached.pop(stream.reservation_id, None)
+
+
+def _count_goes_on(book: Book, request: Any, reservation: Reservation, *rest: Any) -> Any:
+    made = metering.commit(book, request, reservation, *rest)
+    if not isinstance(made, Change) or made.reservations[0].state is not ReservationState.HELD:
+        return made
+    return replace(made, reservations=(replace(made.reservations[0], metered=reservation.metered),))
+
+
+async def _answered_no_more(stream: PipelineStream, requests: AsyncIterator[Any]) -> None:
+    under_way = [asyncio.ensure_future(stream._answer(frame)) async for frame in requests]
+    under_way[-1].cancel()
 
 
 def _machine_time(clock: SidecarClock) -> Instant:
@@ -383,6 +397,14 @@ MUTANTS = {
     "progress charged as nothing": Mutant(
         "a metered call that broke off is charged for no output",
         ((meter, "interrupted", lambda progress: replace(progress, output_tokens=0)),),
+    ),
+    "charged progress counts again": Mutant(
+        "a commit that keeps a metered call open leaves what it charged to be charged again",
+        ((meter, "commit", _count_goes_on),),
+    ),
+    "half-closed streams end": Mutant(
+        "what is under way when a caller closes its side of a stream is given up",
+        ((PipelineStream, "answer", _answered_no_more),),
     ),
     "left streams are forgotten": Mutant(
         "a call whose stream broke is not looked after",

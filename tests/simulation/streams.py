@@ -5,19 +5,24 @@ written down what was reported and what of that was acknowledged, so that its ch
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from creditmeter.core.credit.requests import Done, Request, Reserve
+from creditmeter.core.credit.requests import Commit, Done, Request, Reserve
+from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, RequestId, ReservationId
 from creditmeter.core.refusals import Refusal
+from creditmeter.core.values import replace
 from creditmeter.core.work import Usage, Work
 from creditmeter.server.counters import Counters
 from creditmeter.server.frames import Frames, Results
 from creditmeter.server.mutations import Decided, Later, Mutations
+from creditmeter.server.open_streams import OpenStreams
+from creditmeter.server.pipeline import PipelineStream
 from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason
 from creditmeter.sidecar.outcomes import Outcome
@@ -33,6 +38,12 @@ _BREAKS = 0.1
 
 _GOES_ON = 0.75
 """How often a metered call goes on after a report."""
+
+_IS_HELD_BEFORE = 0.3
+"""How often a metered call goes on with a hold that was made before its stream was opened."""
+
+_IS_KEPT = 0.15
+"""How often a report is followed by a commit that keeps the hold."""
 
 _MODEL = "gpt-4o"
 _KINDS = {"Reserve": "reserve", "Extend": "extend", "Commit": "commit", "Release": "release", "ChargeNow": "charge"}
@@ -88,8 +99,9 @@ class _NotedMutations(Mutations):
 
 @dataclass(slots=True)
 class MeteredJob:
-    """What a worker knows of a metered call. `reported` are the output tokens that it sent, in their order, from none on;
-    `acknowledged` those that were answered last. `finished` are those that its charge was said to be for.
+    """What a worker knows of a metered call. `reported` are the output tokens that it sent since the last commit, in their
+    order, from none on; `acknowledged` those that were answered last. `kept` are those that were committed while the call went
+    on, and `finished` those that its last charge was said to be for.
     """
 
     machine: str
@@ -98,6 +110,12 @@ class MeteredJob:
     reported: list[int] = field(default_factory=lambda: [0])
     acknowledged: int = 0
     finished: int | None = None
+    kept: list[int] = field(default_factory=list)
+
+    def keep(self) -> None:
+        """Note that what was reported is charged, and that the call goes on."""
+        self.kept.append(self.reported[-1])
+        self.reported, self.acknowledged = [0], 0
 
     def may_be_charged(self, output_tokens: int | None) -> bool:
         """Whether a charge for so many output tokens is right."""
@@ -152,8 +170,9 @@ class Streams:
             frames = Frames(mutations, Counters())
             receiving = _Receiving(self._rng, requests, mutations.outcomes, outcomes)
             asked = [mutation_of(each) for each in requests]
-            work = frames.apply_in_parts(asked, receiving.part) if in_parts else _whole(frames, asked, receiving)
-            await machine.work(work, len(requests))
+            work = _stream(frames, asked, receiving, self._rng) if in_parts else _whole(frames, asked, receiving)
+            if not isinstance(await machine.work(work, len(requests)), Silence) and receiving.parts < len(requests):
+                world.fail(f"{machine.name}: a stream ended before all of it was answered")
             for problem in receiving.problems:
                 world.fail(f"{machine.name}: {problem}")
         for request, outcome in zip(requests, outcomes, strict=True):
@@ -168,6 +187,8 @@ class Streams:
         most = self._rng.randint(2_000, 20_000)
         work = Work("text", request_model=_MODEL, input_tokens=self._rng.randint(1, 900), max_output_tokens=most)
         asked = Reserve(RequestId(f"metered-{number}"), job.account_id, work, is_metered=True)
+        if machine.sidecar is not None and self._rng.random() < _IS_HELD_BEFORE:
+            await machine.work(machine.sidecar.meter.answer(replace(asked, is_metered=False)))
         for _ in range(self._rng.randint(1, 4)):
             sidecar = machine.sidecar
             if sidecar is not None:
@@ -196,6 +217,8 @@ class Streams:
             job.acknowledged = job.reported[-1]
             if isinstance(verdict, StopReason):
                 break
+            if self._rng.random() < _IS_KEPT and (is_over := await self._keep(machine, sidecar, job)) is not None:
+                return is_over
             await asyncio.sleep(self._rng.choice((0.0, 0.05, 1.0, 3.0)))
         if self._rng.random() < 1 - _GOES_ON:
             return self._rng.random() < 0.5
@@ -208,12 +231,33 @@ class Streams:
             job.finished = None if charged is None else charged.output_tokens
         return not isinstance(outcome, Silence)
 
+    async def _keep(self, machine: Machine, sidecar: Sidecar, job: MeteredJob) -> bool | None:
+        """Charge what was reported, and keep the hold. Returns whether the call is over, if this step was its last."""
+        assert job.reservation_id is not None, "its stream was opened"
+        name, usage = RequestId(f"{job.reservation_id}-keep-{len(job.kept)}"), Usage(output_tokens=job.reported[-1])
+        asked = Commit(name, job.reservation_id, usage=usage, keep_open=True)
+        outcome = await _step(machine, sidecar, lambda: sidecar.meter.answer(asked))
+        self._world.note(f"{machine.name} {name}: {type(outcome).__name__}")
+        if not isinstance(outcome, Done):  # a worker that does not know how it went out must not report as if it did
+            return True
+        assert outcome.reply.reservation is not None, "a commit is about one"
+        if outcome.reply.reservation.state is ReservationState.HELD:
+            job.keep()
+            return None
+        job.finished = job.reported[-1]
+        return True
+
     def check(self, charges: dict[str, list[int | None]], lost: set[str]) -> None:
         """Each call was charged once, for what it reported. `charges` are the output tokens charged, by reservation."""
         for job in self.jobs:
             found = charges.get(job.reservation_id or "", [])
             if job.machine in lost:
                 continue
+            for kept in job.kept:
+                if kept not in found:
+                    self._world.fail(f"{job.reservation_id} committed {kept} tokens while it went on, and was not charged")
+                else:
+                    found.remove(kept)
             if len(found) > 1:
                 self._world.fail(f"{job.reservation_id} was charged {len(found)} times")
             if not found and job.must_be_charged:
@@ -234,10 +278,12 @@ class _Receiving:
         self._decided = decided
         self._outcomes = outcomes
         self._is_broken = False
+        self.parts = 0
         self.problems: list[str] = []
 
     async def part(self, first: int, results: Results) -> None:
         """Take a part of the answer."""
+        self.parts += len(results)
         self._is_broken = self._is_broken or self._rng.random() < _BREAKS
         if self._is_broken:
             return
@@ -261,6 +307,29 @@ class _Receiving:
 
 async def _whole(frames: Frames, asked: Sequence[metering_pb2.Mutation], receiving: _Receiving) -> None:
     await receiving.part(0, await frames.apply(asked, lambda: None))
+
+
+async def _stream(frames: Frames, asked: Sequence[metering_pb2.Mutation], receiving: _Receiving, rng: Random) -> None:
+    """Send frames on one stream, close its sending side, and take what comes until the sidecar ends it."""
+    begins = sorted({0, *(rng.randrange(len(asked)) for _ in range(2))})
+
+    async def sent() -> AsyncIterator[metering_pb2.PipelineRequest]:
+        for begin, end in pairwise((*begins, len(asked))):
+            yield metering_pb2.PipelineRequest(frame_id=begin, mutations=asked[begin:end], answer_in_parts=rng.random() < 0.7)
+
+    caller: Any = _Caller(receiving)
+    await PipelineStream(frames, OpenStreams(), caller).answer(sent())
+
+
+class _Caller:
+    """The caller of a stream, to whom replies are written. A frame is named by the number of its first mutation."""
+
+    def __init__(self, receiving: _Receiving) -> None:
+        self._receiving = receiving
+
+    async def write(self, reply: metering_pb2.PipelineResponse) -> None:
+        """Take a reply."""
+        await self._receiving.part(reply.frame_id + reply.first_mutation, list(reply.results))
 
 
 async def _step(machine: Machine, sidecar: Sidecar, step: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
