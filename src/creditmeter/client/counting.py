@@ -97,6 +97,8 @@ class StreamCount:
         """Note a report. Counts of a stream are cumulative, so none falls."""
         self._reported = usage if self._reported is None else grown(self._reported, usage)
         output = output_tokens_in(usage)
-        if output is not None:
-            self._reported_output = max(output, self._reported_output or 0)
+        if output is None:
+            return
+        if output > (self._reported_output or 0):  # one that says nothing new does not count the text before it
             self._tokens = self._bytes = 0
+        self._reported_output = max(output, self._reported_output or 0)

@@ -167,14 +167,17 @@ class Metering:
             grpc.aio.AioRpcError: it was refused, or no answer came in time.
         """
         call = self._session.metering.Meter()
+        opening = asyncio.ensure_future(_opened(call, self._request))
+        opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be left to hear of it
         try:
-            return await asyncio.wait_for(_opened(call, self._request), timeout)
-        except asyncio.TimeoutError:
-            call.cancel()
-            raise expired() from None
+            await asyncio.wait({opening}, timeout=timeout)
         except asyncio.CancelledError:
             await left(call)
             raise
+        if not opening.done():
+            call.cancel()
+            raise expired()
+        return opening.result()
 
     def _note(self, reservation: Reservation) -> None:
         """Note how the hold is that was found when the call was opened again."""
