@@ -1,4 +1,4 @@
-"""docs/workers.md is one program: its blocks run one after the other and print what it shows. mypy finds nothing in them."""
+"""Each page for workers is one program: its blocks run one after the other and print what it shows."""
 
 import asyncio
 import json
@@ -22,18 +22,19 @@ from creditmeter.v1 import admin_pb2, grants_pb2
 from tests.docs.pages import OUTPUT, REPOSITORY, page
 
 PAGE = "docs/workers.md"
+PROGRAMS = (PAGE, "docs/worker-recipes.md")
 PYTHON = "python"
 MARK = "--- block"
 
 
-def program() -> list[str]:
-    """The blocks of Python, in order."""
-    return [block.text for block in page(PAGE).blocks if block.language == PYTHON]
+def program(name: str) -> list[str]:
+    """The blocks of Python of a page, in order."""
+    return [block.text for block in page(name).blocks if block.language == PYTHON]
 
 
-def shown() -> list[list[str]]:
+def shown(name: str) -> list[list[str]]:
     """What stands under each block as its output."""
-    blocks = [*page(PAGE).blocks, None]
+    blocks = [*page(name).blocks, None]
     pairs = [(each, after) for each, after in pairwise(blocks) if each is not None and each.language == PYTHON]
     return [after.text.splitlines() if after is not None and after.language == OUTPUT else [] for _, after in pairs]
 
@@ -52,23 +53,26 @@ async def sidecar(short_path: Path, migrated_file: Path) -> AsyncIterator[str]:
         yield settings.socket_address
 
 
-async def test_it_prints_what_it_shows(sidecar: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_it_prints_what_it_shows(sidecar: str, tmp_path: Path, name: str) -> None:
     """Block by block, in a process of its own, without a warning."""
     file = tmp_path / "program.py"
-    file.write_text("".join(f"print({MARK!r})\n{each}" for each in program()), encoding="utf-8")
+    file.write_text("".join(f"print({MARK!r})\n{each}" for each in program(name)), encoding="utf-8")
     environment = {**os.environ, "CREDITMETER_ADDRESS": sidecar}
     ended = await run([sys.executable, "-W", "error", str(file)], environment)
     assert ended.returncode == 0, ended.stderr
-    assert [each.splitlines()[1:] for each in re.split(f"^(?={MARK})", ended.stdout, flags=re.MULTILINE)[1:]] == shown()
+    assert [each.splitlines()[1:] for each in re.split(f"^(?={MARK})", ended.stdout, flags=re.MULTILINE)[1:]] == shown(name)
     assert ended.stderr == ""
 
 
 @pytest.mark.long
-def test_mypy_finds_nothing_in_it(tmp_path: Path) -> None:
-    """With --strict, as one program; nor in README's worker."""
-    file = tmp_path / "program.py"
-    file.write_text("\n".join(program()), encoding="utf-8")
-    files = [str(file), "docs/examples/python/worker.py"]
+def test_mypy_finds_nothing_in_them(tmp_path: Path) -> None:
+    """With --strict, each as one program; nor in README's worker."""
+    files = ["docs/examples/python/worker.py"]
+    for name in PROGRAMS:
+        file = tmp_path / f"{Path(name).stem.replace('-', '_')}.py"
+        file.write_text("\n".join(program(name)), encoding="utf-8")
+        files.append(str(file))
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "pyproject.toml", *files]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert checked.returncode == 0, checked.stdout
