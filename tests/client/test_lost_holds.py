@@ -9,6 +9,7 @@ import pytest
 
 from creditmeter.client import (
     Client,
+    InvalidRequest,
     Unreachable,
 )
 from creditmeter.client.hold import Hold
@@ -210,6 +211,44 @@ async def test_a_step_whose_outcome_is_unknown(meter: Client, proxy: Proxy) -> N
         second = await hold.commit(PARTIAL, keep_open=True)
     assert first.charge_id != second.charge_id
     assert len(await charges(meter)) == 2
+
+
+@pytest.mark.parametrize("treatment", [Treatment.LOSE_REQUEST, Treatment.LOSE_REPLY])
+async def test_a_release_whose_outcome_is_unknown(
+    meter: Client, proxy: Proxy, treatment: Treatment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error is raised, the same release is sent once more at the end of the block, and nothing is charged."""
+    proxy.next("Release", *[treatment] * 1_000)
+    with pytest.raises(Unreachable):
+        async with text_hold(meter) as hold:
+            hold.report(PARTIAL)
+            try:
+                await hold.release("the provider refused")
+            finally:
+                proxy.forget()
+    assert "Commit" not in proxy.calls
+    assert not [each for each in caplog.records if each.name == "creditmeter.client"]
+    await assert_nothing_charged(meter)
+
+
+async def test_a_release_that_cannot_be_read(meter: Client) -> None:
+    """It stays a release: without the reason that is too long."""
+    with pytest.raises(InvalidRequest):
+        async with text_hold(meter) as hold:
+            hold.dispatched()
+            await hold.release("x" * 1_000)
+    await assert_nothing_charged(meter)
+
+
+async def test_a_release_that_failed_and_a_commit(meter: Client, proxy: Proxy) -> None:
+    """What the worker asked for last is what counts."""
+    proxy.next("Release", *[Treatment.LOSE_REQUEST] * 1_000)
+    async with text_hold(meter) as hold:
+        with pytest.raises(Unreachable):
+            await hold.release()
+        proxy.forget()
+        await hold.commit(PARTIAL)
+    await assert_charged(meter, 3 * CREDIT)
 
 
 async def test_a_hold_that_nobody_can_release(

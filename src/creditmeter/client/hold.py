@@ -43,7 +43,7 @@ class Hold:
 
     def dispatched(self) -> None:
         """Say that the call is being sent to its provider. From now on a failure is charged: see `report`."""
-        self._holding.is_dispatched = True
+        self._holding.dispatched()
 
     def report(self, usage: object = None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
         """Note what the call has used so far. Nothing is sent: `stream` does that.
@@ -134,9 +134,11 @@ class Hold:
                 once more when the block is left.
         """
         _ = self.reservation
-        self.dispatched()
-        reported = self._holding.known if usage is None else usage
-        counts = with_counts(reported, input_tokens=input_tokens, output_tokens=output_tokens, quantity=quantity)
+        call = self._holding.call
+        call.is_dispatched = True
+        counts = with_counts(
+            call.usage if usage is None else usage, input_tokens=input_tokens, output_tokens=output_tokens, quantity=quantity
+        )
         cost = counts if amount_microcredits is None else amount_microcredits
         return await self._holding.commit(cost, keep_open=keep_open)
 

@@ -2,12 +2,31 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from creditmeter.client.counting import StreamCount
 from creditmeter.client.usages import document_of, merged, merged_usage, usage_of
 from creditmeter.client.values import Usage
 from creditmeter.client.words import UsageSource
 from creditmeter.v1 import metering_pb2
+
+
+@dataclasses.dataclass(eq=False)
+class Call:
+    """What is known of one call of a provider. `is_asked`: a commit of it was asked for, so what is heard next is of the next
+    call.
+    """
+
+    is_dispatched: bool = False
+    reported: Usage | None = None
+    count: StreamCount | None = None
+    is_asked: bool = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it has used so far; None if nothing was reported."""
+        return self.reported if self.count is None else self.count.usage
 
 
 def with_report(known: Usage | None, reported: object) -> Usage:
@@ -43,14 +62,18 @@ def as_partial(known: Usage) -> Usage:
     return dataclasses.replace(known, source=UsageSource.PARTIAL_STREAM)
 
 
-def estimate(request: metering_pb2.ReserveRequest, held_microcredits: int) -> Usage | int:
-    """What a call is charged that was dispatched and of which nothing is known, marked ESTIMATED.
+def estimate(request: metering_pb2.ReserveRequest, held_microcredits: int, steps: Sequence[Usage | None]) -> Usage | int:
+    """What a call is charged that was dispatched and of which nothing is known. Usage is marked ESTIMATED.
 
     Of text its input, for the provider was sent it, and no output. Of other work all that it says. Of a fixed amount what
-    is held.
+    is held. `steps` is the usage of each step that was charged already, None where it is not known: input that was charged is
+    not charged again, and of other work the rest is charged that is still held.
     """
-    if not request.HasField("work"):
+    is_text = request.work.action == "text"
+    if not request.HasField("work") or None in steps or (steps and not is_text):
         return held_microcredits
-    if request.work.action != "text":
+    if not is_text:
         return Usage(source=UsageSource.ESTIMATED)
-    return Usage(input_tokens=request.work.input_tokens, output_tokens=0, source=UsageSource.ESTIMATED)
+    charged = sum(each.input_tokens or 0 for each in steps if each is not None)
+    input_tokens = max(0, request.work.input_tokens - charged)
+    return Usage(input_tokens=input_tokens, output_tokens=0, source=UsageSource.ESTIMATED)
