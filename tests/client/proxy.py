@@ -45,6 +45,7 @@ class Proxy:
     def __init__(self, upstream: grpc.aio.Channel, address: str) -> None:
         self.address = address
         self.calls: list[str] = []
+        self.requests: list[bytes] = []
         self.has_pipeline = self.has_meter = True
         self.reads_at_once = self.reads_on = True
         self.refuses_streams: Treatment | None = None
@@ -153,6 +154,7 @@ class Proxy:
     async def _answer(self, path: str, request: bytes, context: Any) -> bytes:
         method = path.rpartition("/")[2]
         treatment = self._treatment(method)
+        self.requests.append(request)
         if treatment is Treatment.LOSE_REQUEST:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
         if treatment is Treatment.OVERLOADED:
