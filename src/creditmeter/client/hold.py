@@ -184,9 +184,7 @@ class Hold:
         return await self._holding.stream(tokenizer, text)
 
     async def __aenter__(self) -> "Self":
-        if self._was_entered:
-            raise RuntimeError("a hold is entered once: make another one with client.hold(…)")
-        self._was_entered = True
+        self._enter()
         await self._holding.begin()
         return self
 
@@ -196,6 +194,11 @@ class Hold:
         was_cancelled = await self._holding.leave(failed=kind is not None)
         if was_cancelled and kind is None:
             raise asyncio.CancelledError
+
+    def _enter(self) -> None:
+        if self._was_entered:
+            raise RuntimeError("a hold is entered once: make another one with client.hold(…)")
+        self._was_entered = True
 
     async def _interrupted(self) -> None:
         """Give back what is held by now, for a caller who was interrupted while the block was entered."""

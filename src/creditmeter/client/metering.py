@@ -106,7 +106,7 @@ class Metering:
         """End the stream: the hold has ended."""
         self._ending.set()
         self._news.set()
-        if self._running is None:
+        if self._running is None or self._running.done():
             if self._opened is not None:
                 self._opened.call.cancel()
             return

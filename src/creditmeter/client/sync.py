@@ -172,8 +172,9 @@ class SyncHold:
         self._thread.run(self._hold.release(reason))
 
     def __enter__(self) -> "Self":
+        self._hold._enter()
         try:
-            self._thread.run(self._hold.__aenter__())
+            self._thread.run(self._hold._holding.begin())
         except CreditmeterError:
             raise
         except BaseException:  # such as KeyboardInterrupt: what it holds by now is released
@@ -451,4 +452,4 @@ def _close(client: Client, thread: LoopThread) -> None:
         thread.begin(client.close())
     else:
         thread.run(client.close())
-        thread.stop()
+        thread.stop(client.close)
