@@ -49,11 +49,12 @@ class Hold:
         """Note what the call has used so far. Nothing is sent: `stream` does that.
 
         The counts are cumulative, and what a later report does not say stays. If the call breaks off, this is what is charged.
+        A report without any count, such as a stream's first event, says only that the call was dispatched.
         `usage` is what `commit` takes.
 
         Raises:
             TypeError: it is nothing that could be a report.
-            ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            ValueError: it is larger than 64 KiB, also without what was generated.
             RuntimeError: `stream` counts the call.
         """
         self.dispatched()
@@ -128,7 +129,7 @@ class Hold:
 
         Raises:
             TypeError: `usage` is nothing that could be a report.
-            ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            ValueError: it is larger than 64 KiB, also without what was generated.
             ReservationEnded: the hold was committed or released by another request, or the time for late commits is over.
             CreditmeterError: it was refused otherwise, or the sidecar did not answer. In that case the same commit is sent
                 once more when the block is left.

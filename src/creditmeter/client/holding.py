@@ -21,7 +21,7 @@ from creditmeter.client.errors import (
     ReservationEnded,
     ReservationReleased,
 )
-from creditmeter.client.known import Call, as_partial, estimate, with_report
+from creditmeter.client.known import Call, as_partial, estimate
 from creditmeter.client.messages import decoded
 from creditmeter.client.metering import Metering
 from creditmeter.client.request_ids import StepIds, random_id
@@ -120,7 +120,7 @@ class Holding:
         self.dispatched()
         if self.call.count is not None:
             raise RuntimeError("stream() counts by itself: hand what else is known to commit()")
-        self.call.reported = with_report(self.call.reported, usage)
+        self.call.report(usage, is_text=self._request.work.action == "text")
 
     async def stream(self, tokenizer: Tokenizer | None, text: Callable[[Any], str] | None) -> Streaming:
         """Count a stream, and report it to the sidecar, from now on until the next commit.
