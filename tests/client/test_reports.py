@@ -20,14 +20,24 @@ START: dict[str, Any] = {
 }
 TEXT = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}
 DELTA = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 50}}
-CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "gpt-4o", "usage": None}
+CHUNK: dict[str, Any] = {
+    "id": "c",
+    "object": "chat.completion.chunk",
+    "created": 1_700_000_000,
+    "model": "gpt-4o",
+    "usage": None,
+}
 CHUNK |= {
     "choices": [
         {"index": 0, "delta": {"content": "a", "tool_calls": [{"index": 0}]}, "logprobs": {"content": [{"token": "1"}]}}
     ]
 }
-CREATED = {"type": "response.created", "sequence_number": 0, "response": {"id": "r", "usage": None, "max_output_tokens": 900}}
-LAST = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": []}
+CREATED: dict[str, Any] = {
+    "type": "response.created",
+    "sequence_number": 0,
+    "response": {"id": "r", "usage": None, "max_output_tokens": 900},
+}
+LAST: dict[str, Any] = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o", "choices": []}
 LAST |= {"usage": {"prompt_tokens": 1_000, "completion_tokens": 50}}
 BIG = "x" * MAX_REPORT_BYTES
 COHERE = {"id": "x", "text": BIG, "meta": {"billed_units": {"input_tokens": 1_000, "output_tokens": 50}}}
