@@ -32,7 +32,7 @@ from creditmeter.client.streaming import Streaming
 from creditmeter.client.tokenizers import Tokenizer
 from creditmeter.client.values import Charge, Reservation, Usage
 from creditmeter.client.words import MeterStopReason, ReservationState
-from creditmeter.v1 import metering_pb2
+from creditmeter.v1 import metering_pb2, reservations_pb2
 
 _Result = TypeVar("_Result")
 
@@ -74,7 +74,8 @@ class Holding:
         self._steps: list[Usage | None] = []
         self._under_way: set[asyncio.Task[object]] = set()
         self._one_at_a_time = asyncio.Lock()
-        self.reservation: Reservation | None = None
+        self._reservation_id = ""
+        self._reservation: Reservation | reservations_pb2.Reservation | None = None
         self.call = Call()
         self.charge: Charge | None = None
 
@@ -99,6 +100,13 @@ class Holding:
                 raise ReservationCommitted(_charged_already(self._ids.job_id, found))
             self._ids = self._ids.next()
         raise ReservationReleased(_too_many_turns(self._ids.job_id))
+
+    @property
+    def reservation(self) -> Reservation | None:
+        """The reservation, as the sidecar last said. It is decoded when somebody asks for it."""
+        if isinstance(self._reservation, reservations_pb2.Reservation):
+            self._reservation = decoded(Reservation, self._reservation)
+        return self._reservation
 
     @property
     def stop_reason(self) -> MeterStopReason | None:
@@ -149,8 +157,8 @@ class Holding:
         result = await self._session().send(metering_pb2.Mutation(extend=request))
         if request.WhichOneof("bound") == "work":
             self._request.work.CopyFrom(request.work)
-        self.reservation = decoded(Reservation, result.extend.reservation)
-        return self.reservation
+        self._reservation = found = decoded(Reservation, result.extend.reservation)
+        return found
 
     async def commit(self, cost: Usage | int, *, keep_open: bool) -> Charge:
         """Charge the hold, and wait until that is done; it is done although the waiting one is cancelled."""
@@ -206,7 +214,8 @@ class Holding:
 
     async def _go_on(self, found: Reservation, metering: Metering | None) -> None:
         """Go on with a hold. What an earlier run of the job reported of its call, and did not commit, is charged first."""
-        self.reservation, self._steps, self._metering = found, [None for _ in found.charge_ids], metering
+        self._reservation, self._reservation_id = found, found.reservation_id
+        self._steps, self._metering = [None for _ in found.charge_ids], metering
         if metering is not None:
             metering.start(found.max_output_tokens)
         if found.progress is None:
@@ -216,11 +225,6 @@ class Holding:
         except BaseException:  # the sidecar charges it when no stream is left
             await self._stop_metering()
             raise
-
-    @property
-    def _reservation_id(self) -> str:
-        assert self.reservation is not None, "the hold was begun"
-        return self.reservation.reservation_id
 
     async def _done(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
         async def alone() -> _Result:
@@ -262,8 +266,9 @@ class Holding:
         except CreditmeterError as error:
             self._not_committed(asked, error)
             raise
-        self.reservation, self.charge = decoded(Reservation, reply.reservation), decoded(Charge, reply.charge)
-        self._outcome = Outcome.OPEN if self.reservation.state is ReservationState.HELD else Outcome.ENDED
+        self._reservation, self.charge = reply.reservation, decoded(Charge, reply.charge)
+        is_held = ReservationState.of(reply.reservation.state) is ReservationState.HELD
+        self._outcome = Outcome.OPEN if is_held else Outcome.ENDED
         self._unanswered = None
         if keep_open:
             self._steps.append(self.charge.usage)
@@ -296,7 +301,7 @@ class Holding:
             self._release_reason = ""  # at the end of the block it is released without this reason
             raise
         self._outcome = Outcome.ENDED
-        self.reservation = decoded(Reservation, result.release.reservation)
+        self._reservation = result.release.reservation
 
     async def _end(self, what: Ending) -> bool:
         """End the hold in this way. Returns whether there may be more to do."""
