@@ -30,17 +30,25 @@ class Treatment(Enum):
     KEEP_REQUEST = auto()
     KEEP_REPLY = auto()
     OVERLOADED = auto()
+    FORBID = auto()
     BREAK = auto()
     """Of a Meter stream: its third event is lost, and so is all that comes after it."""
 
 
 class Proxy:
-    """Passes calls on. `next` says what else is done with the coming calls of a method; what it keeps waits for `go_on`."""
+    """Passes calls on. `next` says what else is done with the coming calls of a method; what it keeps waits for `go_on`.
+
+    Without `reads_at_once` it reads nothing of a stream before `go_on`; without `reads_on` no frame before all that came before
+    it is answered.
+    """
 
     def __init__(self, upstream: grpc.aio.Channel, address: str) -> None:
         self.address = address
         self.calls: list[str] = []
+        self.requests: list[bytes] = []
         self.has_pipeline = self.has_meter = True
+        self.reads_at_once = self.reads_on = True
+        self.refuses_streams: Treatment | None = None
         self.kept: asyncio.Queue[str] = asyncio.Queue()
         self.go_on = asyncio.Event()
         self._upstream: Any = upstream
@@ -63,7 +71,8 @@ class Proxy:
         if details.method == METER:
             return grpc.stream_stream_rpc_method_handler(self._answer_steps) if self.has_meter else None
         if details.method == PIPELINE:
-            return grpc.stream_stream_rpc_method_handler(self._answer_frames) if self.has_pipeline else None
+            answers = self._answer_frames if self.refuses_streams is None else self._refuse
+            return grpc.stream_stream_rpc_method_handler(answers) if self.has_pipeline else None
         return grpc.unary_unary_rpc_method_handler(answer)
 
     async def _answer_steps(self, steps: AsyncIterator[bytes], context: Any) -> None:
@@ -92,6 +101,12 @@ class Proxy:
             passing.cancel()
             upstream.cancel()
 
+    async def _refuse(self, _: AsyncIterator[bytes], context: Any) -> None:
+        """Refuse a stream before anything is read of it."""
+        if self.refuses_streams is Treatment.OVERLOADED:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", ((DETAILS_KEY, _overloaded()),))
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "who are you?")
+
     async def _answer_frames(self, frames: AsyncIterator[bytes], context: Any) -> None:
         """Treat each mutation of a frame as a call. What loses one breaks the stream."""
         breaking: asyncio.Future[tuple[grpc.StatusCode, str]] = asyncio.get_running_loop().create_future()
@@ -105,10 +120,14 @@ class Proxy:
                 await context.write(reply.SerializeToString())
 
         async def read() -> None:
+            if not self.reads_at_once:
+                await self.go_on.wait()
             async for received in frames:
                 frame = metering_pb2.PipelineRequest.FromString(received)
                 for number, mutation in enumerate(frame.mutations):
                     under_way.add(asyncio.ensure_future(answer(frame.frame_id, number, mutation)))
+                if not self.reads_on:
+                    await asyncio.wait(under_way)
             await asyncio.gather(*under_way)
 
         reading = asyncio.ensure_future(read())
@@ -135,6 +154,7 @@ class Proxy:
     async def _answer(self, path: str, request: bytes, context: Any) -> bytes:
         method = path.rpartition("/")[2]
         treatment = self._treatment(method)
+        self.requests.append(request)
         if treatment is Treatment.LOSE_REQUEST:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
         if treatment is Treatment.OVERLOADED:

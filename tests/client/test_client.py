@@ -1,5 +1,6 @@
 """The client's calls against a real sidecar."""
 
+import asyncio
 import shutil
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,7 +25,7 @@ from creditmeter.client import (
     Work,
 )
 from tests.client.conftest import ACCOUNT, CREDIT, give, sidecar
-from tests.client.proxy import Proxy
+from tests.client.proxy import Proxy, Treatment
 
 
 async def test_a_hold_and_its_commit(meter: Client) -> None:
@@ -128,6 +129,14 @@ async def test_a_charge_is_settled(meter: Client) -> None:
     assert settled.posted_at is not None
     assert settled.posted_at.tzinfo is UTC
     assert [(each.kind, each.credits) for each in settled.draws] == [(GrantKind.PERMANENT, Decimal(1))]
+
+
+async def test_a_charge_whose_sidecar_does_not_answer(meter: Client, proxy: Proxy) -> None:
+    """Nothing waits longer than it was asked to."""
+    charge = await meter.charge(ACCOUNT, amount_microcredits=CREDIT)
+    proxy.next("GetCharge", Treatment.KEEP_REQUEST)
+    with pytest.raises(NotSettled, match=r"not posted within 0\.3 s"):
+        await asyncio.wait_for(meter.settled(charge.charge_id, timeout=0.3), 2)
 
 
 async def test_a_charge_that_is_not_settled_in_time(data_dir: Path, migrated_file: Path) -> None:

@@ -32,6 +32,7 @@ def test_every_case_has_one_ending() -> None:
         said = {"dispatched": dispatched, "streamed": streamed, "reported": reported, "failed": failed}
         assert ending(Outcome.ENDED, **said) is Ending.NOTHING
         assert ending(Outcome.UNKNOWN, **said) is Ending.COMMIT_AGAIN
+        assert ending(Outcome.RELEASING, **said) is Ending.RELEASE_AGAIN
         known = Ending.COMMIT_KNOWN if reported else Ending.COMMIT_ESTIMATE
         assert ending(Outcome.OPEN, **said) is (known if streamed or (dispatched and failed) else Ending.RELEASE)
 

@@ -91,3 +91,23 @@ def test_holds_are_made_without_a_loop() -> None:
         hold = client.hold(ACCOUNT, amount_microcredits=CREDIT, job_id="job1")
         with pytest.raises(RuntimeError, match="enter the block"):
             _ = hold.reservation
+
+
+async def test_each_extend_is_another_request(meter: Client) -> None:
+    """In parallel, after one whose caller was cancelled, and in another run of the job."""
+    first = await meter.hold(ACCOUNT, amount_microcredits=CREDIT, job_id="job1").__aenter__()
+    await asyncio.gather(*(first.extend(amount_microcredits=amount * CREDIT) for amount in (2, 3)))
+    second = await meter.hold(ACCOUNT, amount_microcredits=CREDIT, job_id="job1").__aenter__()
+    assert (await second.extend(amount_microcredits=4 * CREDIT)).held_microcredits == 4 * CREDIT
+    await second.release()
+
+
+async def test_an_extend_after_one_that_was_given_up(meter: Client, proxy: Proxy) -> None:
+    """It asks for what it says."""
+    proxy.next("Extend", Treatment.KEEP_REPLY)
+    async with meter.hold(ACCOUNT, amount_microcredits=CREDIT) as hold:
+        waiting = asyncio.create_task(hold.extend(amount_microcredits=2 * CREDIT))
+        await proxy.kept.get()
+        waiting.cancel()
+        proxy.go_on.set()
+        assert (await hold.extend(amount_microcredits=3 * CREDIT)).held_microcredits == 3 * CREDIT

@@ -9,10 +9,13 @@ import pytest
 
 from creditmeter.client import (
     Client,
+    InvalidRequest,
+    Overloaded,
+    Retry,
     Unreachable,
 )
 from creditmeter.client.hold import Hold
-from tests.client.conftest import ACCOUNT, CREDIT, QUICK
+from tests.client.conftest import ACCOUNT, CREDIT
 from tests.client.holds import PARTIAL, assert_charged, assert_nothing_charged, cancelled, charges, text_hold
 from tests.client.proxy import Proxy, Treatment
 
@@ -212,15 +215,85 @@ async def test_a_step_whose_outcome_is_unknown(meter: Client, proxy: Proxy) -> N
     assert len(await charges(meter)) == 2
 
 
-async def test_a_hold_that_nobody_can_release(
-    meter: Client, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("treatment", [Treatment.LOSE_REQUEST, Treatment.LOSE_REPLY])
+async def test_a_release_whose_outcome_is_unknown(
+    meter: Client, proxy: Proxy, treatment: Treatment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A cancelled Reserve whose sidecar is away is left to its deadline, with a warning."""
-    monkeypatch.setattr("creditmeter.client.holding.BRIEF", QUICK)
-    proxy.next("Reserve", Treatment.KEEP_REPLY, *[Treatment.LOSE_REQUEST] * 1_000)
-    task = asyncio.create_task(text_hold(meter).__aenter__())
-    await proxy.kept.get()
-    task.cancel()
+    """The error is raised, the same release is sent once more at the end of the block, and nothing is charged."""
+    proxy.next("Release", *[treatment] * 1_000)
+    with pytest.raises(Unreachable):
+        async with text_hold(meter) as hold:
+            hold.report(PARTIAL)
+            try:
+                await hold.release("the provider refused")
+            finally:
+                proxy.forget()
+    assert "Commit" not in proxy.calls
+    assert not [each for each in caplog.records if each.name == "creditmeter.client"]
+    await assert_nothing_charged(meter)
+
+
+async def test_a_release_that_cannot_be_read(meter: Client) -> None:
+    """It stays a release: without the reason that is too long."""
+    with pytest.raises(InvalidRequest):
+        async with text_hold(meter) as hold:
+            hold.dispatched()
+            await hold.release("x" * 1_000)
+    await assert_nothing_charged(meter)
+
+
+async def test_a_release_that_failed_and_a_commit(meter: Client, proxy: Proxy) -> None:
+    """What the worker asked for last is what counts."""
+    proxy.next("Release", *[Treatment.LOSE_REQUEST] * 1_000)
+    async with text_hold(meter) as hold:
+        with pytest.raises(Unreachable):
+            await hold.release()
+        proxy.forget()
+        await hold.commit(PARTIAL)
+    await assert_charged(meter, 3 * CREDIT)
+
+
+HASTY = Retry(total=0.1, first_delay=0.01, longest_delay=0.05, attempt=0.3)
+"""A Reserve that is given up is repeated for 0.3 s, and for as long as it may wait at the sidecar."""
+
+
+@pytest.mark.parametrize("failure", [Treatment.LOSE_REQUEST, Treatment.OVERLOADED])
+async def test_a_hold_that_nobody_can_release(proxy: Proxy, failure: Treatment, caplog: pytest.LogCaptureFixture) -> None:
+    """A cancelled Reserve whose sidecar is away, or busy, is left to its deadline, with a warning."""
+    proxy.next("Reserve", Treatment.KEEP_REPLY, *[failure] * 1_000)
+    async with Client(proxy.address, retry=HASTY) as meter:
+        task = asyncio.create_task(text_hold(meter).__aenter__())
+        await proxy.kept.get()
+        task.cancel()
+        await meter.close()
+        assert "may hold credit until its deadline" in caplog.text
+        assert (await meter.balance(ACCOUNT)).held_microcredits == 5 * CREDIT
+
+
+async def test_a_cancelled_reserve_that_waits(proxy: Proxy) -> None:
+    """The same request is repeated for as long as the first one may wait."""
+    proxy.next("Reserve", Treatment.KEEP_REQUEST, *[Treatment.OVERLOADED] * 1_000)
+    async with Client(proxy.address, retry=HASTY) as meter:
+        task = asyncio.create_task(text_hold(meter, wait=30).__aenter__())  # type: ignore[arg-type]  # seconds
+        await proxy.kept.get()
+        task.cancel()
+        async with asyncio.timeout(10):
+            while len(proxy.calls) < 12:  # HASTY.total is over by then
+                await asyncio.sleep(0.05)
+        proxy.go_on.set()
+        proxy.forget()
+        await meter.close()
+        assert len(set(proxy.requests[:12])) == 1
+        await assert_nothing_charged(meter)
+
+
+async def test_reserved_and_then_not_read(meter: Client, proxy: Proxy) -> None:
+    """A reply that is repeated does not say how the hold stands. If nothing does, it is released."""
+    proxy.next("Reserve", Treatment.LOSE_REPLY)
+    proxy.next("GetReservation", *[Treatment.OVERLOADED] * 1_000)
+    with pytest.raises(Overloaded):
+        async with text_hold(meter):
+            raise AssertionError
+    proxy.forget()
     await meter.close()
-    assert "may hold credit until its deadline" in caplog.text
-    assert (await meter.balance(ACCOUNT)).held_microcredits == 5 * CREDIT
+    await assert_nothing_charged(meter)

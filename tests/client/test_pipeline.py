@@ -1,12 +1,13 @@
 """One stream for all calls of a client: what shares a frame, what happens when it breaks, and what an old sidecar gets."""
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
 import pytest
 
-from creditmeter.client import Client, InsufficientCredits, Retry
+from creditmeter.client import Client, CreditmeterError, DeadlineExceeded, InsufficientCredits, NotAllowed, Overloaded, Retry
 from creditmeter.client.pipeline import MAX_BYTES, MAX_MUTATIONS, PipelineTransport
 from creditmeter.client.retrying import NO_RETRY
 from creditmeter.client.stubs import Connection
@@ -108,3 +109,52 @@ async def test_a_call_that_waits_holds_up_no_other(proxy: Proxy) -> None:
         await asyncio.gather(first, return_exceptions=True)
         proxy.go_on.set()
         await meter.charge(ACCOUNT, amount_microcredits=CREDIT)
+
+
+async def test_a_hold_that_waits_holds_up_no_commit(proxy: Proxy) -> None:
+    """Although the sidecar reads no more of the stream on which it waits."""
+    proxy.reads_on = False
+    async with Client(proxy.address, retry=QUICK) as meter:
+        async with meter.hold(ACCOUNT, amount_microcredits=CREDIT) as hold:
+            proxy.next("Reserve", Treatment.KEEP_REQUEST)
+            waiting = asyncio.ensure_future(meter.hold(ACCOUNT, amount_microcredits=CREDIT).__aenter__())
+            await proxy.kept.get()
+            await hold.commit(amount_microcredits=CREDIT)
+            assert not waiting.done()
+        proxy.go_on.set()
+        await (await waiting).release()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_sent(proxy: Proxy) -> None:
+    """Of a sidecar that reads nothing for a while; and the client is closed within a bound meanwhile."""
+    proxy.reads_at_once = False
+    meter, report = Client(proxy.address, retry=Retry(total=0, attempt=0.3)), {"prompt_tokens": 1, "x": "y" * 60_000}
+    charging = [meter.charge(ACCOUNT, report, model="gpt-4o") for _ in range(100)]
+    errors = await asyncio.gather(*charging, return_exceptions=True)
+    assert {type(each) for each in errors} == {DeadlineExceeded}
+    proxy.go_on.set()
+    await asyncio.wait_for(meter.balance(ACCOUNT), 5)
+    await Client(proxy.address).charge(ACCOUNT, amount_microcredits=1)
+    assert proxy.calls.count("Charge") < 100
+    await meter.close()
+
+
+async def test_it_is_closed_although_the_sidecar_reads_nothing(proxy: Proxy) -> None:
+    """A frame that cannot be written holds up nothing for longer than a second."""
+    proxy.reads_at_once = False
+    meter, report = Client(proxy.address, retry=Retry(total=0, attempt=0.3)), {"prompt_tokens": 1, "x": "y" * 60_000}
+    await asyncio.gather(*(meter.charge(ACCOUNT, report, model="gpt-4o") for _ in range(300)), return_exceptions=True)
+    began = time.monotonic()
+    await asyncio.wait_for(meter.close(), 10)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(("treatment", "known"), [(Treatment.FORBID, NotAllowed), (Treatment.OVERLOADED, Overloaded)])
+async def test_a_stream_that_is_refused(
+    meter: Client, proxy: Proxy, treatment: Treatment, known: type[CreditmeterError]
+) -> None:
+    """The refusal is that of each call on it, which changed nothing."""
+    proxy.refuses_streams = treatment
+    with pytest.raises(known) as caught:
+        await meter.charge(ACCOUNT, amount_microcredits=CREDIT)
+    assert not caught.value.is_outcome_unknown

@@ -163,6 +163,18 @@ async def test_a_hold_is_interrupted_as_it_is_entered(address: str, monkeypatch:
     await blocking(work)
 
 
+async def test_a_hold_that_is_entered_twice(address: str) -> None:
+    """The second time is refused, and the hold in use stays as it is."""
+
+    def work() -> None:
+        with SyncClient(address) as meter, meter.hold(ACCOUNT, amount_microcredits=CREDIT) as hold:
+            with pytest.raises(RuntimeError, match="entered once"):
+                hold.__enter__()
+            hold.commit(amount_microcredits=CREDIT)
+
+    await blocking(work)
+
+
 async def interrupt(proxy: Proxy, block: str) -> None:
     """Run a program with this block, interrupt it where the proxy keeps a message, and let that go on."""
     command = [sys.executable, "-c", PROGRAM.format(block=block), proxy.address]

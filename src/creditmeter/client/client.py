@@ -1,6 +1,8 @@
 """The client for workers: it holds credit around a call, charges what the call used, and reads what an account has."""
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
@@ -44,6 +46,7 @@ class Client:
         self.address = resolved_address(address)
         self._retry = retry
         self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
+        self._lock = threading.Lock()
 
     def hold(  # noqa: PLR0913 - a hold has so many terms
         self,
@@ -80,10 +83,8 @@ class Client:
         Entering the block raises ReservationCommitted if the job was charged already, InsufficientCredits if the account cannot
         pay, or another CreditmeterError.
         """
-        said = with_said(
-            work, action=action, request_model=model, input_tokens=input_tokens, max_output_tokens=max_output_tokens
-        )
-        said = with_said(said, provider=provider, quantity=quantity, variant=variant, tool=tool)
+        said = with_said(work, action=action, request_model=model, provider=provider, variant=variant, tool=tool)
+        said = with_said(said, input_tokens=input_tokens, max_output_tokens=max_output_tokens, quantity=quantity)
         terms = Terms(amount_microcredits, ttl, wait, allow_partial, labels or {})
         request, ids = requests.reserve(account_id, said, terms), StepIds(job_id or random_id())
         return Hold(Holding(self._session, request, ids, is_metered=metered))
@@ -203,14 +204,16 @@ class Client:
             ChargeNotFound: there is no such charge.
             CreditmeterError: the sidecar refused otherwise, or did not answer.
         """
-        session, give_up_at = self._session(), time.monotonic() + timeout
+        give_up_at = time.monotonic() + timeout
         while True:
-            left = max(0.0, give_up_at - time.monotonic())
+            session, left = self._session(), max(0.0, give_up_at - time.monotonic())
             request = metering_pb2.GetChargeRequest(charge_id=charge_id, wait=duration(min(left, _LONGEST_WAIT)))
-            reply = await session.read(session.metering.GetCharge, request, replace(self._retry, total=left))
-            if reply.charge.HasField("posted_at"):
-                return decoded(Charge, reply.charge)
-            if not left:
+            asking = session.read(session.metering.GetCharge, request, replace(self._retry, total=left))
+            with contextlib.suppress(asyncio.TimeoutError):
+                charge = (await asyncio.wait_for(asking, left or self._retry.attempt)).charge
+                if charge.HasField("posted_at"):
+                    return decoded(Charge, charge)
+            if time.monotonic() >= give_up_at:
                 message = f"{charge_id} was not posted within {timeout:g} s"
                 raise NotSettled(Problem("DEADLINE_EXCEEDED", "NOT_SETTLED", message))
 
@@ -244,8 +247,8 @@ class Client:
         request.page_size, request.source = page_size, (source or GrantSource.UNKNOWN).number
         if label:
             request.label.key, request.label.value = label
-        session = self._session()
         while True:
+            session = self._session()  # for each page, since the client may be closed between two of them
             page = await session.read(session.account.ListHistory, request)
             for entry in page.entries:
                 yield decoded(HistoryEntry, entry)
@@ -255,7 +258,9 @@ class Client:
 
     async def close(self) -> None:
         """Wait for what is under way in this loop, such as a commit whose caller was cancelled, and close the connection."""
-        if session := self._sessions.pop(asyncio.get_running_loop(), None):
+        with self._lock:
+            session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
             await session.close()
 
     async def __aenter__(self) -> "Self":
@@ -269,8 +274,9 @@ class Client:
     def _session(self) -> Session:
         """What this client has in the running loop. What it had in loops that were closed is forgotten."""
         loop = asyncio.get_running_loop()
-        if loop not in self._sessions:
-            for each in [each for each in self._sessions if each.is_closed()]:
-                del self._sessions[each]
-            self._sessions[loop] = Session(self.address, self._retry)
-        return self._sessions[loop]
+        with self._lock:  # there may be loops in other threads
+            if loop not in self._sessions:
+                for each in [each for each in self._sessions if each.is_closed()]:
+                    del self._sessions[each]
+                self._sessions[loop] = Session(self.address, self._retry)
+            return self._sessions[loop]

@@ -11,6 +11,7 @@ An exception, also that of a cancellation, is passed on in any case.
 | open, dispatched, nothing reported | by an exception, cancelled | its input is committed, as ESTIMATED |
 | committed or released | in any way | nothing |
 | the outcome of its commit is unknown | in any way | the same commit is sent once more; it is never released |
+| a release was asked for, and is not known to be done | in any way | the same release is sent once more; nothing is charged |
 """
 
 from enum import Enum
@@ -22,6 +23,7 @@ class Outcome(Enum):
     OPEN = "credit is held"
     ENDED = "it was committed, released, or the sidecar says that it has ended"
     UNKNOWN = "a commit was sent, and no answer came"
+    RELEASING = "a release was asked for, and is not known to be done"
 
 
 class Ending(Enum):
@@ -29,6 +31,7 @@ class Ending(Enum):
 
     NOTHING = "nothing"
     RELEASE = "release the hold"
+    RELEASE_AGAIN = "send the same release again"
     COMMIT_KNOWN = "commit what was reported"
     COMMIT_ESTIMATE = "commit the input, as an estimate"
     COMMIT_AGAIN = "send the same commit again"
@@ -40,6 +43,8 @@ def ending(outcome: Outcome, *, dispatched: bool, streamed: bool, reported: bool
         return Ending.NOTHING
     if outcome is Outcome.UNKNOWN:
         return Ending.COMMIT_AGAIN
+    if outcome is Outcome.RELEASING:
+        return Ending.RELEASE_AGAIN
     if not (streamed or (dispatched and failed)):
         return Ending.RELEASE
     return Ending.COMMIT_KNOWN if reported else Ending.COMMIT_ESTIMATE

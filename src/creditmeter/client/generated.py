@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from creditmeter.client.usages import AROUND_KEYS, USAGE_KEYS, document_of
+from creditmeter.client.usages import AROUND_KEYS, USAGE_KEYS, document_of, sent_events
 
 _TEXT_KEYS = frozenset(
     (
@@ -49,16 +49,7 @@ def documents_of(chunk: object) -> list[Any]:
         return [document_of(chunk)]
     if not chunk.startswith(("data:", "event:")):
         return [chunk]
-    return list(_sent_events(chunk))
-
-
-def _sent_events(text: str) -> Iterator[Any]:
-    for line in text.splitlines():
-        if line.startswith("data:"):
-            try:
-                yield json.loads(line[5:])
-            except ValueError:  # such as [DONE]
-                continue
+    return list(sent_events(chunk))
 
 
 def text_in(document: Any) -> str:

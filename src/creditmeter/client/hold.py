@@ -43,17 +43,18 @@ class Hold:
 
     def dispatched(self) -> None:
         """Say that the call is being sent to its provider. From now on a failure is charged: see `report`."""
-        self._holding.is_dispatched = True
+        self._holding.dispatched()
 
     def report(self, usage: object = None, *, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
         """Note what the call has used so far. Nothing is sent: `stream` does that.
 
         The counts are cumulative, and what a later report does not say stays. If the call breaks off, this is what is charged.
+        A report without any count, such as a stream's first event, says only that the call was dispatched.
         `usage` is what `commit` takes.
 
         Raises:
             TypeError: it is nothing that could be a report.
-            ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            ValueError: it is larger than 64 KiB, also without what was generated.
             RuntimeError: `stream` counts the call.
         """
         self.dispatched()
@@ -128,15 +129,17 @@ class Hold:
 
         Raises:
             TypeError: `usage` is nothing that could be a report.
-            ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            ValueError: it is larger than 64 KiB, also without what was generated.
             ReservationEnded: the hold was committed or released by another request, or the time for late commits is over.
             CreditmeterError: it was refused otherwise, or the sidecar did not answer. In that case the same commit is sent
                 once more when the block is left.
         """
         _ = self.reservation
-        self.dispatched()
-        reported = self._holding.known if usage is None else usage
-        counts = with_counts(reported, input_tokens=input_tokens, output_tokens=output_tokens, quantity=quantity)
+        call = self._holding.call
+        call.is_dispatched = True
+        counts = with_counts(
+            call.usage if usage is None else usage, input_tokens=input_tokens, output_tokens=output_tokens, quantity=quantity
+        )
         cost = counts if amount_microcredits is None else amount_microcredits
         return await self._holding.commit(cost, keep_open=keep_open)
 
@@ -182,9 +185,7 @@ class Hold:
         return await self._holding.stream(tokenizer, text)
 
     async def __aenter__(self) -> "Self":
-        if self._was_entered:
-            raise RuntimeError("a hold is entered once: make another one with client.hold(…)")
-        self._was_entered = True
+        self._enter()
         await self._holding.begin()
         return self
 
@@ -194,6 +195,11 @@ class Hold:
         was_cancelled = await self._holding.leave(failed=kind is not None)
         if was_cancelled and kind is None:
             raise asyncio.CancelledError
+
+    def _enter(self) -> None:
+        if self._was_entered:
+            raise RuntimeError("a hold is entered once: make another one with client.hold(…)")
+        self._was_entered = True
 
     async def _interrupted(self) -> None:
         """Give back what is held by now, for a caller who was interrupted while the block was entered."""

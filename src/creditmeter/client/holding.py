@@ -6,7 +6,7 @@ left only then. What is done when it is left otherwise, `ending.py` decides.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from creditmeter.client import requests
 from creditmeter.client.counting import StreamCount
@@ -21,10 +21,10 @@ from creditmeter.client.errors import (
     ReservationEnded,
     ReservationReleased,
 )
-from creditmeter.client.known import as_partial, estimate, with_report
+from creditmeter.client.known import Call, as_partial, estimate
 from creditmeter.client.messages import decoded
 from creditmeter.client.metering import Metering
-from creditmeter.client.request_ids import StepIds
+from creditmeter.client.request_ids import StepIds, random_id
 from creditmeter.client.reserving import reserved
 from creditmeter.client.retrying import Retry
 from creditmeter.client.session import Session, log, to_its_end
@@ -32,7 +32,7 @@ from creditmeter.client.streaming import Streaming
 from creditmeter.client.tokenizers import Tokenizer
 from creditmeter.client.values import Charge, Reservation, Usage
 from creditmeter.client.words import MeterStopReason, ReservationState
-from creditmeter.v1 import metering_pb2
+from creditmeter.v1 import metering_pb2, reservations_pb2
 
 _Result = TypeVar("_Result")
 
@@ -49,6 +49,13 @@ _GONE = (ReservationEnded, ReservationElsewhere, NotFound)
 """After these nothing more can be done with a hold."""
 
 
+class _Asked(NamedTuple):
+    """A commit that was asked for, and the call that it charges."""
+
+    request: metering_pb2.CommitRequest
+    call: Call
+
+
 class Holding:
     """A hold and what is known of it. `session` gives that of the running loop."""
 
@@ -60,18 +67,17 @@ class Holding:
         self._ids = ids
         self._is_metered = is_metered
         self._metering: Metering | None = None
-        self._count: StreamCount | None = None
         self._streaming: Streaming | None = None
         self._outcome = Outcome.OPEN
-        self._unanswered: metering_pb2.CommitRequest | None = None
-        self._commits = 0
-        self._extends = 0
+        self._unanswered: _Asked | None = None
+        self._release_reason: str | None = None
+        self._steps: list[Usage | None] = []
         self._under_way: set[asyncio.Task[object]] = set()
         self._one_at_a_time = asyncio.Lock()
-        self.reservation: Reservation | None = None
-        self.is_dispatched = False
+        self._reservation_id = ""
+        self._reservation: Reservation | reservations_pb2.Reservation | None = None
+        self.call = Call()
         self.charge: Charge | None = None
-        self._reported: Usage | None = None
 
     async def begin(self) -> None:
         """Hold the credit. A job that is run again goes on with the hold that it has, or gets another if that was given back.
@@ -96,24 +102,33 @@ class Holding:
         raise ReservationReleased(_too_many_turns(self._ids.job_id))
 
     @property
+    def reservation(self) -> Reservation | None:
+        """The reservation, as the sidecar last said. It is decoded when somebody asks for it."""
+        if isinstance(self._reservation, reservations_pb2.Reservation):
+            self._reservation = decoded(Reservation, self._reservation)
+        return self._reservation
+
+    @property
     def stop_reason(self) -> MeterStopReason | None:
         """Why the last stream ended before its provider's did, if it did."""
         return None if self._streaming is None else self._streaming.stop_reason
 
-    @property
-    def known(self) -> Usage | None:
-        """What is known so far of the call that is under way."""
-        return self._reported if self._count is None else self._count.usage
+    def dispatched(self) -> None:
+        """Note that a call is being sent to its provider: another one, if a commit of the last one was asked for."""
+        if self.call.is_asked:
+            self.call = Call()
+        self.call.is_dispatched = True
 
     def report(self, usage: object) -> None:
-        """Note what the call has used so far.
+        """Note what the call has used so far, and that it was dispatched.
 
         Raises:
             RuntimeError: its stream is counted.
         """
-        if self._count is not None:
+        self.dispatched()
+        if self.call.count is not None:
             raise RuntimeError("stream() counts by itself: hand what else is known to commit()")
-        self._reported = with_report(self._reported, usage)
+        self.call.report(usage, is_text=self._request.work.action == "text")
 
     async def stream(self, tokenizer: Tokenizer | None, text: Callable[[Any], str] | None) -> Streaming:
         """Count a stream, and report it to the sidecar, from now on until the next commit.
@@ -122,42 +137,39 @@ class Holding:
             RuntimeError: another stream was not committed yet.
             ValueError: the hold is of no text.
         """
-        if self._count is not None:
-            raise RuntimeError("one stream for each commit: commit the first, with keep_open, before the second begins")
+        async with self._one_at_a_time:  # so that a commit that is under way is of the stream before
+            if self.call.count is not None:
+                raise RuntimeError("one stream for each commit: commit the first, with keep_open, before the second begins")
         work = None if self.reservation is None else self.reservation.work
         if work is None or work.action != "text":
             raise ValueError("a stream needs a hold of text: client.hold(account, model=…, input_tokens=…)")
-        self._count = StreamCount(work.request_model, work.max_output_tokens, tokenizer, text)
-        self.is_dispatched, self._reported = True, None
+        count = StreamCount(work.request_model, work.max_output_tokens, tokenizer, text)
+        self.call = Call(is_dispatched=True, count=count)
         if self._metering is None:
             self._metering = Metering(self._session(), self._reserve)
             self._metering.start(0 if self.reservation is None else self.reservation.max_output_tokens)
-        self._streaming = Streaming(self._count, self._metering)
+        self._streaming = Streaming(count, self._metering)
         return self._streaming
 
     async def extend(self, request: metering_pb2.ExtendRequest) -> Reservation:
         """Raise the hold or push its deadline. The id of the request is set here."""
-        request.request_id = self._ids.of("extend", self._extends + 1)
-        try:
-            result = await self._session().send(metering_pb2.Mutation(extend=request))
-        except CreditmeterError as error:
-            self._extends += not error.is_outcome_unknown
-            raise
-        self._extends += 1
+        request.request_id = self._ids.of("extend", random_id())
+        result = await self._session().send(metering_pb2.Mutation(extend=request))
         if request.WhichOneof("bound") == "work":
             self._request.work.CopyFrom(request.work)
-        self.reservation = decoded(Reservation, result.extend.reservation)
-        return self.reservation
+        self._reservation = found = decoded(Reservation, result.extend.reservation)
+        return found
 
     async def commit(self, cost: Usage | int, *, keep_open: bool) -> Charge:
         """Charge the hold, and wait until that is done; it is done although the waiting one is cancelled."""
-        step = self._ids.of("commit", self._commits + 1) if keep_open else self._ids.of("commit")
-        request = requests.commit(step, self._reservation_id, cost, keep_open=keep_open)
-        return await self._done(lambda: self._commit(request))
+        call, self._release_reason = self.call, None
+        call.is_dispatched = call.is_asked = True
+        return await self._done(lambda: self._commit_next(cost, call, keep_open=keep_open))
 
     async def release(self, reason: str) -> None:
         """Give the hold back, in the same way."""
-        await self._done(lambda: self._release(reason, self._session().retry))
+        self._release_reason = reason
+        await self._done(lambda: self._release_next(reason))
 
     async def leave(self, *, failed: bool) -> bool:
         """End the hold as its block is left, and return whether the caller was cancelled meanwhile. It raises nothing."""
@@ -180,10 +192,10 @@ class Holding:
 
     def _ending(self, *, failed: bool) -> Ending:
         return ending(
-            self._outcome,
-            dispatched=self.is_dispatched,
-            streamed=self._count is not None,
-            reported=self.known is not None,
+            Outcome.RELEASING if self._outcome is Outcome.OPEN and self._release_reason is not None else self._outcome,
+            dispatched=self.call.is_dispatched,
+            streamed=self.call.count is not None,
+            reported=self.call.usage is not None,
             failed=failed,
         )
 
@@ -202,7 +214,8 @@ class Holding:
 
     async def _go_on(self, found: Reservation, metering: Metering | None) -> None:
         """Go on with a hold. What an earlier run of the job reported of its call, and did not commit, is charged first."""
-        self.reservation, self._commits, self._metering = found, len(found.charge_ids), metering
+        self._reservation, self._reservation_id = found, found.reservation_id
+        self._steps, self._metering = [None for _ in found.charge_ids], metering
         if metering is not None:
             metering.start(found.max_output_tokens)
         if found.progress is None:
@@ -212,11 +225,6 @@ class Holding:
         except BaseException:  # the sidecar charges it when no stream is left
             await self._stop_metering()
             raise
-
-    @property
-    def _reservation_id(self) -> str:
-        assert self.reservation is not None, "the hold was begun"
-        return self.reservation.reservation_id
 
     async def _done(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
         async def alone() -> _Result:
@@ -229,29 +237,58 @@ class Holding:
         await asyncio.wait({task})
         return task.result()
 
-    async def _commit(self, request: metering_pb2.CommitRequest) -> Charge:
-        if self._metering is not None and request.keep_open:
+    def _asked_for(self, cost: Usage | int, call: Call, *, keep_open: bool = False) -> _Asked:
+        """The next commit. A step has the number that follows those of all steps before it."""
+        step = self._ids.of("commit", len(self._steps) + 1) if keep_open else self._ids.of("commit")
+        return _Asked(requests.commit(step, self._reservation_id, cost, keep_open=keep_open), call)
+
+    async def _commit_next(self, cost: Usage | int, call: Call, *, keep_open: bool) -> Charge:
+        """Commit, after a step that had no answer. The same commit once more is a repetition."""
+        if self._unanswered is None or self._unanswered.request != self._asked_for(cost, call, keep_open=keep_open).request:
+            await self._commit_unanswered_step()
+        return await self._commit(self._asked_for(cost, call, keep_open=keep_open))
+
+    async def _release_next(self, reason: str) -> None:
+        await self._commit_unanswered_step()
+        await self._release(reason, self._session().retry)
+
+    async def _commit_unanswered_step(self) -> None:
+        """Send a step that had no answer again. Of commits that end the hold one takes effect: they have one id."""
+        if self._unanswered is not None and self._unanswered.request.keep_open:
+            await self._commit(self._unanswered)
+
+    async def _commit(self, asked: _Asked) -> Charge:
+        keep_open = asked.request.keep_open
+        if self._metering is not None and keep_open:
             await self._metering.pause()
         try:
-            reply = (await self._session().send(metering_pb2.Mutation(commit=request))).commit
+            reply = (await self._session().send(metering_pb2.Mutation(commit=asked.request))).commit
         except CreditmeterError as error:
-            if self._metering is not None and not error.is_outcome_unknown:
-                self._metering.resume(anew=False)
-            if error.is_outcome_unknown:
-                self._outcome, self._unanswered = Outcome.UNKNOWN, request
-            elif isinstance(error, _GONE):
-                self._outcome = Outcome.ENDED
-            else:
-                self._outcome = Outcome.OPEN
+            self._not_committed(asked, error)
             raise
-        self.reservation = decoded(Reservation, reply.reservation)
-        self._outcome = Outcome.OPEN if self.reservation.state is ReservationState.HELD else Outcome.ENDED
-        self._commits += request.keep_open
-        self.is_dispatched, self._reported, self._count = False, None, None
+        self._reservation, self.charge = reply.reservation, decoded(Charge, reply.charge)
+        is_held = ReservationState.of(reply.reservation.state) is ReservationState.HELD
+        self._outcome = Outcome.OPEN if is_held else Outcome.ENDED
+        self._unanswered = None
+        if keep_open:
+            self._steps.append(self.charge.usage)
+        if self.call is asked.call:
+            self.call = Call()
         if self._metering is not None:
             self._metering.resume(anew=True)
-        self.charge = decoded(Charge, reply.charge)
         return self.charge
+
+    def _not_committed(self, asked: _Asked, error: CreditmeterError) -> None:
+        """Note that a commit was refused, or had no answer."""
+        is_unknown = error.is_outcome_unknown
+        if self._metering is not None and not is_unknown:
+            self._metering.resume(anew=False)
+        self._unanswered = asked if is_unknown else None
+        asked.call.is_asked = is_unknown
+        if is_unknown:
+            self._outcome = Outcome.UNKNOWN
+        else:
+            self._outcome = Outcome.ENDED if isinstance(error, _GONE) else Outcome.OPEN
 
     async def _release(self, reason: str, retry: Retry) -> None:
         request = requests.release(self._ids.of("release"), self._reservation_id, reason)
@@ -260,8 +297,11 @@ class Holding:
         except _GONE:
             self._outcome = Outcome.ENDED
             raise
+        except InvalidRequest:
+            self._release_reason = ""  # at the end of the block it is released without this reason
+            raise
         self._outcome = Outcome.ENDED
-        self.reservation = decoded(Reservation, result.release.reservation)
+        self._reservation = result.release.reservation
 
     async def _end(self, what: Ending) -> bool:
         """End the hold in this way. Returns whether there may be more to do."""
@@ -273,7 +313,7 @@ class Holding:
             return False
         except InvalidRequest:
             log.warning("what was reported of hold %s cannot be read", self._reservation_id, exc_info=True)
-            was_reported, self._reported, self._count = self.known is not None, None, None
+            was_reported, self.call = self.call.usage is not None, Call(is_dispatched=True)
             return was_reported and what is Ending.COMMIT_KNOWN
         except Exception:  # noqa: BLE001 - whatever it is, it must not replace the exception that the block is left by
             log.warning("could not %s (hold %s)", what.value, self._reservation_id, exc_info=True)
@@ -282,19 +322,24 @@ class Holding:
 
     async def _ended(self, what: Ending) -> None:
         if what is Ending.RELEASE:
-            if self.is_dispatched:
+            if self.call.is_dispatched:
                 log.warning("hold %s is released: its call was dispatched and not committed", self._reservation_id)
             await self._release("the block was left without a commit", BRIEF)
+        elif what is Ending.RELEASE_AGAIN:
+            await self._release(self._release_reason or "", BRIEF)
         elif what is Ending.COMMIT_AGAIN:
             assert self._unanswered is not None, "its outcome is unknown"
             await self._commit(self._unanswered)
         else:
-            assert self.reservation is not None, "the hold was begun"
-            guess = estimate(self._request, self.reservation.held_microcredits)
-            is_exact = self._count is not None and self._count.is_exact
-            known = self.known if self.known is None or is_exact else as_partial(self.known)
-            cost = guess if known is None else known
-            await self._commit(requests.commit(self._ids.of("commit"), self._reservation_id, cost))
+            await self._commit(self._asked_for(self._known_or_estimate(), self.call))
+
+    def _known_or_estimate(self) -> Usage | int:
+        """What a call that broke off is charged."""
+        assert self.reservation is not None, "the hold was begun"
+        known, count = self.call.usage, self.call.count
+        if known is None:
+            return estimate(self._request, self.reservation.held_microcredits, self._steps)
+        return known if count is not None and count.is_exact else as_partial(known)
 
 
 def _charged_already(job_id: str, found: Reservation) -> Problem:

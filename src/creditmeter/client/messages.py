@@ -66,15 +66,22 @@ _Encoded = TypeVar("_Encoded", work_pb2.Work, work_pb2.Usage)
 
 
 def _encoded(message: _Encoded, value: Work | Usage) -> _Encoded:
-    for each in dataclasses.fields(value):
-        given = getattr(value, each.name)
-        if isinstance(given, Mapping):
-            getattr(message, each.name).update(given)
-        elif isinstance(given, Word):
-            setattr(message, each.name, 0 if given is UsageSource.PROVIDER else given.number)
-        elif given is not None and given != "":
-            setattr(message, each.name, given)
+    for name in _names(type(value)):  # type: ignore[arg-type]  # a class is hashable
+        given = getattr(value, name)
+        if not given and given != 0:  # most fields are not said
+            continue
+        if isinstance(given, Word):
+            setattr(message, name, 0 if given is UsageSource.PROVIDER else given.number)
+        elif isinstance(given, Mapping):
+            getattr(message, name).update(given)
+        else:
+            setattr(message, name, given)
     return message
+
+
+@cache
+def _names(kind: type[Work | Usage]) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
 
 
 @cache

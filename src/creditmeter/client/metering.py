@@ -7,7 +7,6 @@ it reported last, after 5 s. One report is under way at a time. The next one say
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -64,6 +63,7 @@ class Metering:
         """Report from now on. `paid_output_tokens` is the output that the hold is known to pay for."""
         self._left = paid_output_tokens
         self._running = asyncio.ensure_future(self._run())
+        self._running.add_done_callback(self._give_up)
 
     def tell(self, usage: Usage, output_tokens: int = 0) -> None:
         """Report this, which is cumulative. `output_tokens` is the output in it, as far as it is known."""
@@ -106,7 +106,7 @@ class Metering:
         """End the stream: the hold has ended."""
         self._ending.set()
         self._news.set()
-        if self._running is None:
+        if self._running is None or self._running.done():
             if self._opened is not None:
                 self._opened.call.cancel()
             return
@@ -130,15 +130,18 @@ class Metering:
     async def _run(self) -> None:
         """Keep a stream open until the hold has ended."""
         delays = self._session.retry.delays()
-        try:
-            while not self._ending.is_set():
-                if not await self._attended():
-                    return
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._ending.wait(), next(delays))
-        finally:
-            self._has_given_up = True
-            self._changed.set()
+        while not self._ending.is_set():
+            if not await self._attended():
+                return
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), next(delays))
+
+    def _give_up(self, _: "asyncio.Task[None]") -> None:
+        """Nothing is reported any more. The task may have been cancelled before its first step, by a loop that ends."""
+        if self._opened is not None:
+            self._opened.call.cancel()
+        self._has_given_up = True
+        self._changed.set()
 
     async def _attended(self) -> bool:
         """Open a stream and report on it until it ends. Returns whether another one may do better."""
@@ -195,7 +198,7 @@ class Metering:
         self._news.set()
         writing = asyncio.ensure_future(self._write(opened.call))
         try:
-            async for event in opened.events:
+            while (event := await opened.call.read()) is not grpc.aio.EOF:
                 self._hear(event)
         except asyncio.CancelledError:
             await left(opened.call)
@@ -231,17 +234,15 @@ class Metering:
 class _Opened:
     """A stream whose call is open, and what is held for it."""
 
-    def __init__(self, call: Any, events: AsyncIterator[metering_pb2.MeterResponse], reservation: Reservation) -> None:
+    def __init__(self, call: Any, reservation: Reservation) -> None:
         self.call = call
-        self.events = events
         self.reservation = reservation
 
 
 async def _opened(call: Any, request: metering_pb2.ReserveRequest) -> _Opened:
-    events = aiter(call)
     with contextlib.suppress(asyncio.InvalidStateError):  # the stream has ended, and says why when it is read
         await call.write(metering_pb2.MeterRequest(open=request))
-    first = await anext(events, None)
-    if first is None:
+    first = await call.read()
+    if first is grpc.aio.EOF:
         raise lost(None)
-    return _Opened(call, events, decoded(Reservation, first.opened.reservation))
+    return _Opened(call, decoded(Reservation, first.opened.reservation))

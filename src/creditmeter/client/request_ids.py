@@ -27,8 +27,8 @@ class StepIds:
     job_id: str
     turn: int = 1
 
-    def of(self, step: str, number: int | None = None) -> str:
-        """The id of a step, of the `number`th of several."""
+    def of(self, step: str, number: int | str | None = None) -> str:
+        """The id of a step: of one of several, by its number, or by what is random where they have no order."""
         job = self.job_id if self.turn == 1 else f"{self.job_id}~{self.turn}"
         return f"{job}/{step}" if number is None else f"{job}/{step}-{number}"
 

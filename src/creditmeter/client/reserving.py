@@ -1,14 +1,14 @@
 """Asks for a hold. What may be held although nobody hears of it is released in the background."""
 
 import asyncio
-
-from google.protobuf.duration_pb2 import Duration
+from dataclasses import replace
 
 from creditmeter.client import requests
-from creditmeter.client.errors import CreditmeterError, NotImplementedBySidecar
+from creditmeter.client.errors import CreditmeterError, NotImplementedBySidecar, ReservationEnded
 from creditmeter.client.messages import decoded
 from creditmeter.client.metering import Metering
 from creditmeter.client.request_ids import StepIds
+from creditmeter.client.retrying import waits_for
 from creditmeter.client.session import Session, insisting, log, to_its_end
 from creditmeter.client.values import Reservation
 from creditmeter.v1 import metering_pb2
@@ -37,7 +37,7 @@ async def reserved(
 async def _reserved_or_released(
     session: Session, request: metering_pb2.ReserveRequest, ids: StepIds, metering: Metering | None
 ) -> Reservation:
-    """The reservation as it stands now; if it is cancelled, what is held by then is released."""
+    """The reservation as it stands now. If that is not known, or it is cancelled, what is held by then is released."""
     try:
         if metering is None:
             return await _reserved(session, request)
@@ -45,19 +45,33 @@ async def _reserved_or_released(
             return await metering.open()
         except NotImplementedBySidecar:
             return await _reserved(session, request)
+    except _Unread as unread:
+        _begin_to_release(session, request, ids)
+        raise unread.why from None
     except CreditmeterError as error:
         if error.is_outcome_unknown:
-            task = session.begin(lambda: _released_again(session, request, ids))
-            session.given_up_by(request.request_id, task)
+            _begin_to_release(session, request, ids)
         raise
     except asyncio.CancelledError:
         await insisting(lambda: _released_again(session, request, ids))
         raise
 
 
+class _Unread(Exception):
+    """Something may be held, and how it stands could not be read."""
+
+    def __init__(self, why: CreditmeterError) -> None:
+        self.why = why
+
+
 async def _reserved(session: Session, request: metering_pb2.ReserveRequest) -> Reservation:
     reply = (await session.send(metering_pb2.Mutation(reserve=request))).reserve
-    return await _as_it_is(session, reply) if reply.replayed else decoded(Reservation, reply.reservation)
+    if not reply.replayed:
+        return decoded(Reservation, reply.reservation)
+    try:
+        return await _as_it_is(session, reply)
+    except CreditmeterError as error:
+        raise _Unread(error) from error
 
 
 async def _as_it_is(session: Session, reply: metering_pb2.ReserveResponse) -> Reservation:
@@ -66,19 +80,28 @@ async def _as_it_is(session: Session, reply: metering_pb2.ReserveResponse) -> Re
     return decoded(Reservation, (await session.read(session.metering.GetReservation, asked)).reservation)
 
 
+def _begin_to_release(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> None:
+    session.given_up_by(request.request_id, session.begin(lambda: _released_again(session, request, ids)))
+
+
 async def _released_again(session: Session, request: metering_pb2.ReserveRequest, ids: StepIds) -> None:
-    """Find out what a request holds whose reply was lost, by repeating it without a wait, and release that. A call of which
-    something was reported is left to the sidecar, which charges it.
+    """Find out what a request holds whose reply was lost, by repeating it, and release that. A call of which something was
+    reported is left to the sidecar, which charges it.
+
+    The first one may still wait at the sidecar, for as long as it says. So it is repeated for that long, and a warning says so
+    if nobody knows what became of it.
     """
-    again = metering_pb2.ReserveRequest()
-    again.CopyFrom(request)
-    again.wait.CopyFrom(Duration())
+    retry, is_held = session.retry, False
+    patient = replace(retry, total=max(retry.total, waits_for(request) + retry.attempt))
     try:
-        reply = (await session.send(metering_pb2.Mutation(reserve=again))).reserve
+        reply = (await session.send(metering_pb2.Mutation(reserve=request), patient)).reserve
+        is_held = True
         if reply.replayed and (await _as_it_is(session, reply)).progress is not None:
             return
         reservation_id, reason = reply.reservation.reservation_id, "the caller gave up while it was reserved"
         await session.send(metering_pb2.Mutation(release=requests.release(ids.of("release"), reservation_id, reason)))
+    except ReservationEnded:
+        log.debug("%s had ended before it was given up", request.request_id)
     except CreditmeterError as error:
-        if error.is_outcome_unknown:
+        if is_held or error.is_retryable or error.is_outcome_unknown:
             log.warning("%s may hold credit until its deadline", request.request_id, exc_info=True)

@@ -63,7 +63,7 @@ async def repeated(attempt: Callable[[float], Awaitable[_Reply]], request: "Mess
     """
     give_up_at = time.monotonic() + retry.total
     delays = retry.delays()
-    timeout, was_unanswered = retry.attempt + _wait(request), False
+    timeout, was_unanswered = retry.attempt + waits_for(request), False
     while True:
         try:
             return await attempt(timeout)
@@ -97,7 +97,7 @@ async def call(
     return await repeated(attempt, request, retry)
 
 
-def _wait(request: "Message") -> float:
+def waits_for(request: "Message") -> float:
     """The seconds that a request is willing to wait at the sidecar; 0 if it does not say."""
     if "wait" not in request.DESCRIPTOR.fields_by_name or not request.HasField("wait"):
         return 0

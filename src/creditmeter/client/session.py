@@ -1,8 +1,9 @@
 """What a client has in one event loop: its connection, and the tasks that must end before it is closed."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from creditmeter.client.pipeline import PipelineTransport
@@ -39,6 +40,7 @@ class Session:
         self._connection = Connection(address)
         self._transport = transport_on(self._connection)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._calls: set[asyncio.Future[None]] = set()
         self._givings_up: dict[str, asyncio.Task[Any]] = {}
 
     @property
@@ -66,7 +68,8 @@ class Session:
 
         kind = mutation.WhichOneof("request")
         assert kind is not None, "a mutation has a request"
-        return await repeated(attempt, getattr(mutation, kind), retry or self.retry)
+        with self._under_way():
+            return await repeated(attempt, getattr(mutation, kind), retry or self.retry)
 
     async def read(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry | None = None
@@ -76,7 +79,8 @@ class Session:
         Raises:
             CreditmeterError: it was refused, or `retry`, by default the client's, was used up.
         """
-        return await call(method, request, retry or self.retry)
+        with self._under_way():
+            return await call(method, request, retry or self.retry)
 
     def begin(self, work: Callable[[], Awaitable[_Result]]) -> "asyncio.Task[_Result]":
         """Begin what must come to its end, whoever is cancelled: `close` waits for it.
@@ -105,10 +109,22 @@ class Session:
 
     async def close(self) -> None:
         """Wait for what is under way, then close the connection."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._tasks or self._calls:
+            under_way: set[asyncio.Future[Any]] = {*self._tasks, *self._calls}
+            await asyncio.wait(under_way)
         await self._transport.close()
         await self._connection.close()
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """A call, with all of its attempts: `close` waits for it."""
+        ended = asyncio.get_running_loop().create_future()
+        self._calls.add(ended)
+        try:
+            yield
+        finally:
+            self._calls.discard(ended)
+            ended.set_result(None)
 
     def _ended(self, task: "asyncio.Task[_Result]") -> None:
         self._tasks.discard(task)

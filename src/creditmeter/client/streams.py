@@ -5,6 +5,9 @@ from typing import Any
 
 import grpc
 
+from creditmeter.client.statuses import error_of
+
+_REFUSALS = frozenset((grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED))
 _LAST_EVENT_SECONDS = 0.02
 """For how long a loop that ends goes on after its stream was cancelled. gRPC tells it of the stream's end from another thread,
 and complains on stderr if it is closed by then.
@@ -17,7 +20,14 @@ async def left(call: Any) -> None:
     await asyncio.sleep(_LAST_EVENT_SECONDS)
 
 
-def lost(error: Exception | None) -> grpc.aio.AioRpcError:
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether a stream without any answer ended because it was refused: for good, or with a word on when to try again."""
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return False
+    return error.code() in _REFUSALS or error_of(error).retry_delay is not None
+
+
+def lost(error: BaseException | None) -> grpc.aio.AioRpcError:
     """What a caller gets whose stream has ended before its answer came, for whatever reason."""
     why = error.details() if isinstance(error, grpc.aio.AioRpcError) else "the stream has ended"
     return failure(grpc.StatusCode.UNAVAILABLE, why or "the stream has ended")

@@ -53,11 +53,12 @@ class SyncHold:
         """Note what the call has used so far. Nothing is sent: `stream` does that.
 
         The counts are cumulative, and what a later report does not say stays. If the call breaks off, this is what is charged.
+        A report without any count, such as a stream's first event, says only that the call was dispatched.
         `usage` is what `commit` takes.
 
         Raises:
             TypeError: it is nothing that could be a report.
-            ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            ValueError: it is larger than 64 KiB, also without what was generated.
             RuntimeError: `stream` counts the call.
         """
         self._hold.report(usage, input_tokens=input_tokens, output_tokens=output_tokens)
@@ -115,7 +116,7 @@ class SyncHold:
 
         Raises:
             TypeError: `usage` is nothing that could be a report.
-            ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+            ValueError: it is larger than 64 KiB, also without what was generated.
             ReservationEnded: the hold was committed or released by another request, or the time for late commits is over.
             CreditmeterError: it was refused otherwise, or the sidecar did not answer. In that case the same commit is sent
                 once more when the block is left.
@@ -172,8 +173,9 @@ class SyncHold:
         self._thread.run(self._hold.release(reason))
 
     def __enter__(self) -> "Self":
+        self._hold._enter()
         try:
-            self._thread.run(self._hold.__aenter__())
+            self._thread.run(self._hold._holding.begin())
         except CreditmeterError:
             raise
         except BaseException:  # such as KeyboardInterrupt: what it holds by now is released
@@ -451,4 +453,4 @@ def _close(client: Client, thread: LoopThread) -> None:
         thread.begin(client.close())
     else:
         thread.run(client.close())
-        thread.stop()
+        thread.stop(client.close)

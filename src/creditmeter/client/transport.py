@@ -1,6 +1,6 @@
 """How mutations travel to the sidecar: here each as a call of its own, in `pipeline.py` over one stream.
 
-Building requests, repeating them, and reading errors and replies is the same however they travel (`sending.py`).
+Building requests, repeating them, and reading errors and replies is the same however they travel (`session.py`).
 """
 
 from typing import TYPE_CHECKING, Any, Protocol

@@ -6,7 +6,7 @@ names, so this only makes JSON of it. A field that is None is left out.
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -32,6 +32,9 @@ _COUNT_KEYS = ("prompt_eval_count", "eval_count")
 _NAMING_KEYS = ("id", "responseId", "response_id", "model", "modelVersion", "model_version", "service_tier", "type", "object")
 """What stays of a response that is too large: its usage, and what names it and its model."""
 
+_LONGEST_TEXT = 256
+"""What is longer, in characters, names nothing: it was generated."""
+
 _MOST_LEVELS = 32
 
 
@@ -40,7 +43,7 @@ def usage_of(reported: object) -> Usage:
 
     Raises:
         TypeError: it is nothing that could be a report, such as a number.
-        ValueError: it is larger than 64 KiB and has no usage part that is smaller.
+        ValueError: it is larger than 64 KiB, also without what was generated.
     """
     if isinstance(reported, Usage):
         return reported
@@ -60,6 +63,16 @@ def document_of(reported: object) -> Any:
     if not isinstance(document, (dict, list)):
         raise TypeError(f"{type(reported).__name__} is no usage: hand over a Usage, a dict, JSON, or the provider's object")
     return document
+
+
+def sent_events(text: str) -> Iterator[Any]:
+    """The documents in the lines of server-sent events. None, if it has no such lines."""
+    for line in text.splitlines():
+        if line.startswith("data:"):
+            try:
+                yield json.loads(line[5:])
+            except ValueError:  # such as [DONE]
+                continue
 
 
 def merged(known: Any, later: Any) -> Any:
@@ -89,12 +102,12 @@ def _fits(text: str) -> bool:
 
 
 def _usage_part(text: str) -> str:
-    """The usage of a response, and its model, without what it generated."""
+    """The usage of a response, and its model, without what it generated. Where none has a known name, all but long texts."""
     try:
         document = json.loads(text)
     except ValueError:
-        document = None
-    kept = usage_part(document)
+        document = list(sent_events(text))
+    kept = usage_part(document) or _without_texts(document)
     part = dumped(kept) if kept else ""
     if not part or not _fits(part):
         raise ValueError(f"the usage is larger than {MAX_REPORT_BYTES} bytes: hand over its usage alone, such as reply.usage")
@@ -115,6 +128,16 @@ def usage_part(document: Any, level: int = 0) -> Any:
     usage |= {key: part for key in AROUND_KEYS if (part := usage_part(document.get(key), level + 1))}
     naming = {key: document[key] for key in _NAMING_KEYS if isinstance(document.get(key), str)}
     return {**naming, **usage} if usage else None
+
+
+def _without_texts(document: Any) -> Any:
+    """A document without long texts, and lists of anything but objects, such as the numbers of an embedding."""
+    if isinstance(document, list):
+        return [part for each in document if isinstance(each, (dict, list)) and (part := _without_texts(each))]
+    if isinstance(document, dict):
+        parts = {key: _without_texts(each) for key, each in document.items()}
+        return {key: part for key, part in parts.items() if part not in (None, {}, [])}
+    return None if isinstance(document, str) and len(document) > _LONGEST_TEXT else document
 
 
 def dumped(document: Any) -> str:
