@@ -171,7 +171,9 @@ class Streams:
             receiving = _Receiving(self._rng, requests, mutations.outcomes, outcomes)
             asked = [mutation_of(each) for each in requests]
             work = _stream(frames, asked, receiving, self._rng) if in_parts else _whole(frames, asked, receiving)
-            if not isinstance(await machine.work(work, len(requests)), Silence) and receiving.parts < len(requests):
+            if not isinstance(await machine.work(work, len(requests)), Silence) and receiving.answered < set(
+                range(len(requests))
+            ):
                 world.fail(f"{machine.name}: a stream ended before all of it was answered")
             for problem in receiving.problems:
                 world.fail(f"{machine.name}: {problem}")
@@ -278,12 +280,15 @@ class _Receiving:
         self._decided = decided
         self._outcomes = outcomes
         self._is_broken = False
-        self.parts = 0
+        self.answered: set[int] = set()
         self.problems: list[str] = []
 
     async def part(self, first: int, results: Results) -> None:
         """Take a part of the answer."""
-        self.parts += len(results)
+        numbers = set(range(first, first + len(results)))
+        if numbers & self.answered:
+            self.problems.append("a mutation was answered twice")
+        self.answered |= numbers
         self._is_broken = self._is_broken or self._rng.random() < _BREAKS
         if self._is_broken:
             return

@@ -175,9 +175,11 @@ class Metering:
         try:
             await asyncio.wait({opening}, timeout=timeout)
         except asyncio.CancelledError:
+            opening.cancel()
             await left(call)
             raise
         if not opening.done():
+            opening.cancel()
             call.cancel()
             raise expired()
         return opening.result()
