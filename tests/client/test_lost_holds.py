@@ -254,7 +254,7 @@ async def test_a_release_that_failed_and_a_commit(meter: Client, proxy: Proxy) -
 
 
 HASTY = Retry(total=0.1, first_delay=0.01, longest_delay=0.05, attempt=0.3)
-"""A Reserve that is given up is repeated for 0.3 s, and for as long as it may wait at the sidecar."""
+"""A Reserve that is given up is repeated for 0.1 s, or for as long as it may wait at the sidecar."""
 
 
 @pytest.mark.parametrize("failure", [Treatment.LOSE_REQUEST, Treatment.OVERLOADED])

@@ -88,11 +88,11 @@ async def _released_again(session: Session, request: metering_pb2.ReserveRequest
     """Find out what a request holds whose reply was lost, by repeating it, and release that. A call of which something was
     reported is left to the sidecar, which charges it.
 
-    The first one may still wait at the sidecar, for as long as it says. So it is repeated for that long, and a warning says so
-    if nobody knows what became of it.
+    The first one may still wait at the sidecar, for as long as it says. The repetition waits as long, so it is answered when
+    the first one has ended. A warning says so if nobody knows what became of it.
     """
     retry, is_held = session.retry, False
-    patient = replace(retry, total=max(retry.total, waits_for(request) + retry.attempt))
+    patient = replace(retry, total=max(retry.total, waits_for(request)))
     try:
         reply = (await session.send(metering_pb2.Mutation(reserve=request), patient)).reserve
         is_held = True
