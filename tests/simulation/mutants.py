@@ -251,6 +251,7 @@ MUTANTS = {
     "drawn when posted": Mutant(
         "a charge draws on what is usable when it is posted, not when it was authorised",
         ((posting, "_draw_part", _draw_now),),
+        found_by=6,
     ),
     "drawn in any order": Mutant(
         "a charge draws on the last grant first",
@@ -259,17 +260,17 @@ MUTANTS = {
     "lapsed at once": Mutant(
         "a grant lapses at its end, though a charge of that day may still come",
         ((Ledger, "lapse", _lapse_at_once),),
-        found_by=10,
+        found_by=5,
     ),
     "voided to nothing": Mutant(
         "a void takes back what is out on leases",
         ((Ledger, "void", _void_all),),
-        found_by=7,
+        found_by=1,
     ),
     "voided comes back": Mutant(
         "what returns to a voided grant is not taken back",
         ((ledger, "surplus", _nothing_to_take_back),),
-        found_by=7,
+        found_by=3,
     ),
     "seq unchecked": Mutant(
         "the store applies a message as often as it comes, and in any order",
@@ -294,11 +295,12 @@ MUTANTS = {
     "refunded twice": Mutant(
         "a sidecar decides refunds of charges that are the store's to refund",
         ((meter, "refund", _refund_here),),
-        found_by=55,
+        found_by=8,
     ),
     "nothing restated": Mutant(
         "a sidecar sends nothing about its old leases after a restart",
         ((Exchanger, "_register_with", _registered_with_nothing),),
+        found_by=12,
     ),
     "acknowledged early": Mutant(
         "a sidecar acknowledges before it is on disk",
@@ -313,7 +315,7 @@ MUTANTS = {
     "charges unwritten": Mutant(
         "the journal does not keep charges",
         _unwritten(charges=()),
-        found_by=5,
+        found_by=12,
     ),
     "given back and kept": Mutant(
         "a sidecar goes on using credit that it gave back",
@@ -322,6 +324,7 @@ MUTANTS = {
     "sent only once": Mutant(
         "a charge that was sent is not sent again, though it may not have arrived",
         ((exchanger, "compose", _compose_once),),
+        found_by=3,
     ),
     "held for ever": Mutant(
         "the deadline of a hold is not judged",
@@ -330,7 +333,7 @@ MUTANTS = {
     "authorised after its day": Mutant(
         "a lease is used after the end of its day",
         ((Lease, "authorises", _authorises_after_its_day),),
-        found_by=24,
+        found_by=1,
     ),
     "authorised without renewal": Mutant(
         "a lease is used after its time to live",
@@ -354,10 +357,12 @@ MUTANTS = {
     "reclaimed by one reading": Mutant(
         "leases are reclaimed by what the store's clock says, also if that is wrong for a moment",
         ((exchanges, "reclaim_lost", _reclaim_by_one_reading), (answering, "reclaim_lost", _reclaim_by_one_reading)),
+        found_by=8,
     ),
     "nothing counted": Mutant(
         "no time is counted, so what a lost sidecar had does not come back",
         ((elapsed_time, "counted", _count_nothing),),
+        found_by=9,
     ),
     "counted twice": Mutant(
         "twice the time is counted that passes",
@@ -366,7 +371,7 @@ MUTANTS = {
     "outages counted": Mutant(
         "an outage of the store counts against leases that were renewed since",
         ((elapsed_time, "counted", _count_outages), (ElapsedCount, "least", _count_from_any_answer)),
-        found_by=11,
+        found_by=8,
     ),
     "never back": Mutant(
         "an account's time never goes back, also if its last decision lies in the future",
@@ -380,27 +385,32 @@ MUTANTS = {
     "parts from the first": Mutant(
         "each part of an answer says that it begins with the first mutation",
         ((frames, "_Part", _parts_from_the_first),),
-        found_by=31,
+        found_by=2,
     ),
     "progress not noted": Mutant(
         "what a stream reports is not written down",
         ((metered_stream, "progressed", _nothing_noted),),
+        found_by=1,
     ),
     "broken streams wait for ever": Mutant(
         "a metered call without a stream is never ended",
         ((MeteredCalls, "end_broken", _never_ended),),
+        found_by=3,
     ),
     "expired progress is lost": Mutant(
         "what a metered call reported is forgotten once its hold has expired",
         ((Reservation, "has_ended", property(_has_ended_once_expired)),),
+        found_by=3,
     ),
     "progress charged as nothing": Mutant(
         "a metered call that broke off is charged for no output",
         ((meter, "interrupted", lambda progress: replace(progress, output_tokens=0)),),
+        found_by=3,
     ),
     "charged progress counts again": Mutant(
         "a commit that keeps a metered call open leaves what it charged to be charged again",
         ((meter, "commit", _count_goes_on),),
+        found_by=6,
     ),
     "half-closed streams end": Mutant(
         "what is under way when a caller closes its side of a stream is given up",
@@ -409,7 +419,7 @@ MUTANTS = {
     "left streams are forgotten": Mutant(
         "a call whose stream broke is not looked after",
         ((MeteredCalls, "leave", _left_for_good),),
-        found_by=6,
+        found_by=13,
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",

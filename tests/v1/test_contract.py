@@ -37,7 +37,7 @@ FIELDS = {
     ),
     "Reservation": (
         "reservation_id account_id state held_microcredits charged_microcredits charge_ids max_output_tokens created_at"
-        " expires_at rate_card_version labels work"
+        " expires_at rate_card_version labels work progress"
     ),
     "Charge": (
         "charge_id reservation_id account_id request_id cost_microcredits covered_microcredits uncovered_microcredits"

@@ -311,12 +311,13 @@ class Holding:
         except ReservationEnded:
             log.debug("hold %s had ended before its block was left", self._reservation_id, exc_info=True)
             return False
-        except InvalidRequest:
-            log.warning("what was reported of hold %s cannot be read", self._reservation_id, exc_info=True)
+        except InvalidRequest as error:
+            log.warning("what was reported of hold %s cannot be read: %s", self._reservation_id, error)
             was_reported, self.call = self.call.usage is not None, Call(is_dispatched=True)
             return was_reported and what is Ending.COMMIT_KNOWN
-        except Exception:  # noqa: BLE001 - whatever it is, it must not replace the exception that the block is left by
-            log.warning("could not %s (hold %s)", what.value, self._reservation_id, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not replace the exception that the block is left by
+            is_fault = not isinstance(error, CreditmeterError)
+            log.warning("could not %s (hold %s): %s", what.value, self._reservation_id, error, exc_info=is_fault)
             return False
         return True
 

@@ -104,4 +104,4 @@ async def _released_again(session: Session, request: metering_pb2.ReserveRequest
         log.debug("%s had ended before it was given up", request.request_id)
     except CreditmeterError as error:
         if is_held or error.is_retryable or error.is_outcome_unknown:
-            log.warning("%s may hold credit until its deadline", request.request_id, exc_info=True)
+            log.warning("%s may hold credit until its deadline: %s", request.request_id, error)

@@ -35,7 +35,7 @@ def _load(model: str) -> None:
         encoding = importlib.import_module("tiktoken").encoding_for_model(model)
     except KeyError:
         return  # a model that it does not know
-    except Exception:  # noqa: BLE001 - of the network, of the disk: the output is estimated then
-        _log.warning("tiktoken has no vocabulary of %s: output tokens are estimated while a call goes on", model, exc_info=True)
+    except Exception as error:  # noqa: BLE001 - of the network, of the disk: the output is estimated then
+        _log.warning("tiktoken has no vocabulary of %s (%s): output is estimated while a call goes on", model, error)
         return
     _loaded[model] = lambda text: len(encoding.encode_ordinary(text))
