@@ -16,11 +16,23 @@ OF_STREAMS = {
     ("MeteringService.Pipeline", "So much of a stream is under way at most: 64 frames, and 8 MiB of them unless it is one;"): (
         "test_what_is_under_way_on_a_stream_is_bounded"
     ),
+    (
+        "MeteringService.Pipeline",
+        "An answer counts as 1 KiB for each mutation.",
+    ): "test_what_is_under_way_on_a_stream_is_bounded",
     ("PipelineRequest.mutations", "At most 1,000 mutations, of any accounts."): "test_a_bad_frame_fails_alone",
+    (
+        "PipelineRequest.mutations",
+        "One of more than 10,000 ends the stream with INVALID_REQUEST.",
+    ): "test_a_frame_that_nobody_could_be_answered_ends_the_stream",
 }
 """Bounds of frames and streams, with the tests of test_frames.py and test_metered.py that try them."""
 
 NO_BOUNDS = {
+    (
+        "CommitRequest.keep_open",
+        "Of a metered call, the progress begins at 0 again: report none that was counted before.",
+    ),
     ("PipelineResponse.first_mutation", "Which mutation of the frame the first result is of, counted from 0."),
     ("PipelineResponse.first_mutation", "Always 0 without answer_in_parts."),
     (

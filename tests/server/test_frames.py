@@ -15,7 +15,7 @@ from creditmeter.server.counters import Counters
 from creditmeter.server.frames import MAX_MUTATIONS, MAX_REFUSED, MAX_REPLY_BYTES, MAX_RESULT_BYTES, Frames
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
-from creditmeter.server.pipeline import MAX_FRAMES, PipelineStream
+from creditmeter.server.pipeline import ANSWER_BYTES, MAX_FRAMES, PipelineStream
 from creditmeter.v1 import account_pb2, metering_pb2
 from tests.server.conftest import Failure, Services, failure, locked_store
 from tests.server.requests import charge, reserve, text, usage_json, used
@@ -325,7 +325,7 @@ class _Unread:
         self.written += 1
 
 
-@pytest.mark.parametrize(("size", "most"), [(0, MAX_FRAMES), (MAX_REPLY_BYTES - 64, 2)])
+@pytest.mark.parametrize(("size", "most"), [(0, MAX_FRAMES), (MAX_REPLY_BYTES - 64 - ANSWER_BYTES, 2)])
 async def test_what_is_under_way_on_a_stream_is_bounded(services: Services, size: int, most: int) -> None:
     """By the number of frames, and by their bytes: no more is read until the caller reads."""
     await services.create("alice", permanent=10 * CREDIT)

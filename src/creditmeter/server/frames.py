@@ -29,6 +29,11 @@ MAX_REFUSED = 10_000
 TURN = 32
 """How many mutations are decided before other calls have their turn."""
 
+PART = 16
+"""Most mutations that are answered together, where a frame is answered in parts. Its caller works on some of them while the
+others are decided.
+"""
+
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 """The largest message that a client takes, unless it says otherwise. A reply has no more results than fit into it."""
 
@@ -87,11 +92,15 @@ class Frames:
         """
         began = time.perf_counter()
         waiting: dict[AccountKey | None, asyncio.Task[Decided]] = {}
-        part = _Part(0)
+        part, sending = _Part(0), None
         async with asyncio.TaskGroup() as group:
             for number, mutation in enumerate(asked):
-                if number % TURN == 0:
-                    part = await self._send(part, number, began, send)
+                if number % PART == 0 and number:  # this part goes to disk and to its caller while the next one is decided
+                    if sending is not None:
+                        await sending
+                    self._mutations.hand_over()
+                    sending, part = group.create_task(self._send(part, number, began, send)), _Part(number)
+                    await asyncio.sleep(0)
                 key = account_of(mutation)
                 before = waiting.get(key)
                 one = self._mutations.decide(mutation, None) if before is None else partial(self._after, before, mutation)

@@ -22,7 +22,10 @@ MAX_FRAMES = 64
 """Most frames of one stream that are under way."""
 
 MAX_BYTES = 2 * MAX_REPLY_BYTES
-"""Most bytes of the frames of one stream that are under way; one frame may always be."""
+"""Most bytes of the frames of one stream that are under way, with the answers to come; one frame may always be."""
+
+ANSWER_BYTES = 1024
+"""What the answer to a mutation is counted as: it is kept until its caller reads it."""
 
 
 def _unanswerable(frame: metering_pb2.PipelineRequest) -> Problem | None:
@@ -52,7 +55,7 @@ class PipelineStream:
                 problem = frame.problem if isinstance(frame, Undecodable) else _unanswerable(frame)
                 if problem is not None:
                     break
-                size = frame.ByteSize()
+                size = frame.ByteSize() + ANSWER_BYTES * len(frame.mutations)
                 await self._room_for(size)
                 task = group.create_task(self._answer(frame))
                 self._under_way[task] = size

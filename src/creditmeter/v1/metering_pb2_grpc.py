@@ -216,10 +216,10 @@ class MeteringServiceServicer:
     def Pipeline(self, request_iterator, context):
         """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
         mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
-        at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
-        of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
-        frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
-        request_ids.
+        at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. An answer
+        counts as 1 KiB for each mutation. A frame that is no message of its type ends the stream with INVALID_REQUEST, and
+        a sidecar that stops ends it with SHUTTING_DOWN, once the frames before are answered. Frames without an answer may
+        have taken effect: repeat their mutations with the same request_ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

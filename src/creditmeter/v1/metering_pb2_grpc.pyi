@@ -110,10 +110,10 @@ class MeteringServiceStub:
     Pipeline: _grpc.StreamStreamMultiCallable[_metering_pb2.PipelineRequest, _metering_pb2.PipelineResponse]
     """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
     mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
-    at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
-    of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
-    frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
-    request_ids.
+    at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. An answer
+    counts as 1 KiB for each mutation. A frame that is no message of its type ends the stream with INVALID_REQUEST, and
+    a sidecar that stops ends it with SHUTTING_DOWN, once the frames before are answered. Frames without an answer may
+    have taken effect: repeat their mutations with the same request_ids.
     """
     Meter: _grpc.StreamStreamMultiCallable[_metering_pb2.MeterRequest, _metering_pb2.MeterResponse]
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
@@ -185,10 +185,10 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     Pipeline: _aio.StreamStreamMultiCallable[_metering_pb2.PipelineRequest, _metering_pb2.PipelineResponse]  # type: ignore[assignment]
     """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
     mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
-    at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
-    of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
-    frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
-    request_ids.
+    at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. An answer
+    counts as 1 KiB for each mutation. A frame that is no message of its type ends the stream with INVALID_REQUEST, and
+    a sidecar that stops ends it with SHUTTING_DOWN, once the frames before are answered. Frames without an answer may
+    have taken effect: repeat their mutations with the same request_ids.
     """
     Meter: _aio.StreamStreamMultiCallable[_metering_pb2.MeterRequest, _metering_pb2.MeterResponse]  # type: ignore[assignment]
     """Meter holds credit for one streamed call, watches its progress and charges it once at its end. The first message
@@ -335,10 +335,10 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_metering_pb2.PipelineResponse], _abc.AsyncIterator[_metering_pb2.PipelineResponse]]:
         """Pipeline carries frames of mutations over one stream. Frames may be answered out of order; within a frame
         mutations are applied in order. Closing the sending side drains what is under way. So much of a stream is under way
-        at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. A frame that is no message
-        of its type ends the stream with INVALID_REQUEST, and a sidecar that stops ends it with SHUTTING_DOWN, once the
-        frames before are answered. Frames without an answer may have taken effect: repeat their mutations with the same
-        request_ids.
+        at most: 64 frames, and 8 MiB of them unless it is one; then no more is read until some are answered. An answer
+        counts as 1 KiB for each mutation. A frame that is no message of its type ends the stream with INVALID_REQUEST, and
+        a sidecar that stops ends it with SHUTTING_DOWN, once the frames before are answered. Frames without an answer may
+        have taken effect: repeat their mutations with the same request_ids.
         """
 
     @_abc_1.abstractmethod
