@@ -52,7 +52,7 @@ async def test_told_to_stop_it_settles_and_gives_everything_back(short_path: Pat
     begun, ended = sidecar.log[-2:]
     assert (begun["event"], begun["reason"]) == ("stopping", number.name)
     assert (ended["event"], ended["reason"], ended["exit_code"]) == ("stopped", number.name, 0)
-    assert ended["left"] == {"holds": 0, "charges": 0, "refunds": 0}
+    assert ended["left"] == {"holds": 0, "charges": 0, "refunds": 0, "metered_calls": 0}
     sidecar.start()
     try:
         async with Connection(sidecar.address) as client:
