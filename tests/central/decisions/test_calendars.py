@@ -225,6 +225,7 @@ async def test_a_move_over_the_date_line_gives_no_month_twice(store: CentralStor
     assert [each for each in await lines(store) if each[0] == "GRANTED"] == [("GRANTED", 100, 100)] * 2
 
 
+@pytest.mark.long
 async def test_very_many_grants_move(store: CentralStore, clock: ManualClock) -> None:
     """Each to the first boundary after its own end."""
     await opened(store)

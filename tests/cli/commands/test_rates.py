@@ -357,6 +357,7 @@ def test_a_rule_instead_of_the_list(offline: CommandLine, card: Cards) -> None:
     assert not any("-" in row for row in found)
 
 
+@pytest.mark.long
 def test_a_file_against_the_card_in_force(cli: CommandLine, card: Cards, tmp_path: Path) -> None:
     """An empty name means that one; any other which is no file's is a version."""
     path = card(cli("rates", "show").out.replace("increment = 1", "increment = 2"))

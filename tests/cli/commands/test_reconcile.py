@@ -313,6 +313,7 @@ def test_a_column_of_a_known_export_may_be_another(tmp_path: Path) -> None:
     assert total.billed.usd == 2
 
 
+@pytest.mark.long
 def test_a_long_bill_is_read_with_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """100,000 lines of 0.01 USD are 1,000 USD; the mark of the order of bytes is no part of a name."""
     path = tmp_path / "long.csv"

@@ -249,6 +249,7 @@ def assert_each_line_is_quoted(card: RateCard) -> None:
             assert (quoted.least, quoted.most) == (line.typical, line.typical), line.position
 
 
+@pytest.mark.long
 def test_each_line_of_the_packages_own_prices_is_quoted(card: LoadedCard) -> None:
     """All models of the price list, the images, the tools, and the actions."""
     assert_each_line_is_quoted(card.card)
