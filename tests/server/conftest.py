@@ -1,5 +1,6 @@
 """A whole program in this process, called over its Unix socket."""
 
+import asyncio
 import contextlib
 import shutil
 import sqlite3
@@ -100,11 +101,14 @@ async def failure(call: Any) -> Failure:
     return Failure(caught.value)
 
 
-@contextlib.contextmanager
-def locked_store(services: Services) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def locked_store(services: Services) -> AsyncIterator[None]:
     """Keep the central store busy: nothing is leased meanwhile."""
-    with contextlib.closing(sqlite3.connect(services.data_dir / "central.db")) as store:
-        store.execute("BEGIN IMMEDIATE")
+    with contextlib.closing(sqlite3.connect(services.data_dir / "central.db", timeout=0)) as store:
+        while not store.in_transaction:
+            with contextlib.suppress(sqlite3.OperationalError):  # the sidecar is in a transaction
+                store.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(0.001)
         yield
 
 

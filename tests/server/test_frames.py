@@ -195,7 +195,7 @@ async def test_a_frame_that_waits_for_credit_holds_up_no_other(services: Service
     waiting, other = frame(charged()), frame(charged(account_id="bob"))
     mixed = frame(charged(), charged(account_id="bob"), charged(2 * CREDIT), charged(account_id="bob"), answer_in_parts=True)
     early: list[Any] = []
-    with locked_store(services):
+    async with locked_store(services):
         for each in (waiting, mixed, other):
             await stream.write(each)
         early += [await stream.read() for _ in range(3)]
@@ -360,7 +360,7 @@ async def test_nothing_is_acknowledged_that_was_lost_meanwhile(services: Service
     await batch(services, charged())
     sidecar = services.program.sidecar
     first, second = charged(1_000, request_id="first"), charged(account_id="bob", request_id="second")
-    with locked_store(services):
+    async with locked_store(services):
         other = asyncio.ensure_future(batch(services, charged(1, account_id="bob")))
         while sidecar._exchanger.has_nothing_under_way:
             await asyncio.sleep(0.001)  # until bob's lease is asked for

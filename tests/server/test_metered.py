@@ -341,7 +341,7 @@ async def test_other_accounts_go_on_while_a_stream_waits_for_credit(services: Se
     await services.create("bob", permanent=10 * CREDIT)
     await services.metering.Charge(charge(account_id="bob", amount_microcredits=CREDIT))
     call = await Call.opened(services)
-    with locked_store(services):
+    async with locked_store(services):
         report = asyncio.ensure_future(call.report(output_tokens=60_000))
         for _ in range(2):
             await services.metering.Charge(charge(account_id="bob", amount_microcredits=CREDIT // 100))
