@@ -197,3 +197,173 @@ def test_tiktoken_counts_where_it_knows_the_model(monkeypatch: pytest.MonkeyPatc
     assert found("three words here") == 3
     assert tokenizers.tokenizer_of("unknown") is None
     assert tokenizers.tokenizer_of("unreachable") is None
+
+
+def read_of(count: StreamCount) -> CountedUsage:
+    """What the sidecar reads of a count."""
+    assert count.usage is not None
+    said = CountedUsage(provider_usage_json=count.usage.provider_usage_json, output_tokens=count.usage.output_tokens)
+    found = Pricing.counted(None, said, Work("text", request_model="m"))  # type: ignore[arg-type]  # no card is asked
+    assert isinstance(found, CountedUsage)
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 10_000])
+@pytest.mark.parametrize(
+    "wire",
+    [
+        "".join(f"data: {json.dumps(each)}\n\n" for each in OPENAI) + "data: [DONE]\n\n",
+        ": ping\n\n" + "".join(f"id: 1\nevent: e\ndata: {json.dumps(each)}\n\n" for each in OPENAI),
+        "".join(f"{json.dumps(each)}\n" for each in OLLAMA),
+    ],
+    ids=["events", "events with comments", "lines of JSON"],
+)
+def test_what_comes_over_http_may_be_cut_anywhere(wire: str, size: int) -> None:
+    """Each event is read once it is whole."""
+    raw = wire.encode()
+    count = counted([raw[begin : begin + size] for begin in range(0, len(raw), size)])
+    assert count.is_exact
+    assert (read_of(count).input_tokens, count.output_tokens) == (10, 5)
+
+
+def test_lines_may_come_one_by_one() -> None:
+    """As `aiter_lines` gives them, without their ends."""
+    lines = [line for each in OPENAI for line in ("event: e", f"data: {json.dumps(each)}", "")]
+    assert counted([*lines, "data: [DONE]"]).is_exact
+    assert counted([json.dumps(each) for each in OLLAMA]).is_exact
+
+
+def test_json_that_a_model_generates_is_text() -> None:
+    """Also where it looks like an event for a while."""
+    assert counted(['{"a', '": 1}', '{"answer": 42}']).output_tokens == 6
+
+
+@pytest.mark.parametrize(
+    ("events", "output", "searches"),
+    [
+        pytest.param([{"usageMetadata": {"promptTokenCount": 10, "thoughtsTokenCount": 50}}], 50, 0, id="thoughts alone"),
+        pytest.param([{"usageMetadata": {"promptTokenCount": 10, "responseTokenCount": 7}}], 7, 0, id="Gemini Live"),
+        pytest.param(
+            [
+                {"type": "content-delta", "delta": {"message": {"content": {"text": HELLO}}}},
+                {"type": "message-end", "delta": {"usage": {"billed_units": {"input_tokens": 10, "output_tokens": 5}}}},
+            ],
+            5,
+            0,
+            id="Cohere's billed units",
+        ),
+        pytest.param(
+            [
+                {"event_type": "text-generation", "text": HELLO},
+                {
+                    "event_type": "stream-end",
+                    "response": {"text": HELLO, "meta": {"tokens": {"input_tokens": 10, "output_tokens": 5}}},
+                },
+            ],
+            5,
+            0,
+            id="Cohere v1",
+        ),
+        pytest.param(
+            [
+                {"type": "message_start", "message": {"usage": {"input_tokens": 10, "output_tokens": 1}}},
+                {"type": "content_block_delta", "delta": {"text": "Yes"}},
+                {"type": "message_delta", "usage": {"output_tokens": 1}},
+            ],
+            1,
+            0,
+            id="no more than at first",
+        ),
+        pytest.param(
+            [
+                {"type": "AIMessageChunk", "content": HELLO, "usage_metadata": {"input_tokens": 10, "output_tokens": 5}},
+                {"type": "AIMessageChunk", "content": HELLO, "usage_metadata": {"input_tokens": 0, "output_tokens": 20}},
+            ],
+            25,
+            0,
+            id="LangChain's differences",
+        ),
+        pytest.param(
+            [
+                (
+                    {"type": "AIMessageChunk", "content": "", "usage_metadata": {"input_tokens": 10, "output_tokens": 5}},
+                    {"step": 1},
+                )
+            ],
+            5,
+            0,
+            id="LangGraph's tuples",
+        ),
+        pytest.param(
+            [
+                {
+                    "chunk": {
+                        "bytes": json.dumps(
+                            {"type": "message_delta", "usage": {"input_tokens": 10, "output_tokens": 5}}
+                        ).encode()
+                    }
+                }
+            ],
+            5,
+            0,
+            id="Bedrock's bytes",
+        ),
+        pytest.param(
+            [
+                {
+                    "type": "response.completed",
+                    "response": {
+                        "output": [{"type": "web_search_call", "id": "w", "status": "completed"}, {"type": "message"}],
+                        "usage": {"input_tokens": 10, "output_tokens": 5},
+                    },
+                }
+            ],
+            5,
+            1,
+            id="OpenAI searched",
+        ),
+        pytest.param(
+            [
+                {
+                    "candidates": [{"groundingMetadata": {"webSearchQueries": ["why"]}}],
+                    "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5},
+                }
+            ],
+            5,
+            1,
+            id="Gemini searched",
+        ),
+    ],
+)
+def test_reports_of_every_kind_are_whole(events: list[Any], output: int, searches: int) -> None:
+    """What is committed has all that the provider reported."""
+    count = counted(events)
+    assert count.is_exact
+    found = read_of(count)
+    assert (found.input_tokens, found.output_tokens, sum(found.units.values())) == (10, output, searches)
+
+
+def test_what_an_event_repeats_or_encodes_is_no_text() -> None:
+    """The arguments so far beside the new ones, and sound as text."""
+    event = {"type": "tool_calls.function.arguments.delta", "arguments": HELLO * 9, "arguments_delta": HELLO}
+    assert counted([event]).output_tokens == 3
+    assert counted([{"type": "response.output_audio.delta", "delta": "A" * 1_000}]).output_tokens == 0
+    assert counted([{"type": "response.output_audio_transcript.delta", "delta": HELLO}]).output_tokens == 3
+
+
+def test_a_report_that_is_not_understood_is_left_to_the_sidecar() -> None:
+    """It may read more of it, so no count is said beside it."""
+    count = counted([{"usage": {"prompt_tokens": 10, "some_new_tokens": 5}}])
+    assert count.usage == Usage(
+        provider_usage_json='{"usage":{"prompt_tokens":10,"some_new_tokens":5}}', source=UsageSource.PARTIAL_STREAM
+    )
+
+
+def test_a_chunk_of_the_caller_s_own_is_what_he_says() -> None:
+    """Its text is counted before what its provider reports with it; a tokenizer may give a fraction."""
+    count = StreamCount("a-model", None, lambda text: len(text) / 4.5, lambda _: HELLO)  # type: ignore[arg-type,return-value]  # as users do
+    count.take(1)
+    assert count.output_tokens == 3
+    count.take(OPENAI[1])
+    count.end()
+    assert count.is_exact

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from creditmeter.client import Client, Hold, MeterStopReason, ReservationCommitted, Retry, Unreachable, UsageSource
+from creditmeter.client import (
+    Client,
+    Hold,
+    MeterStopReason,
+    ReservationCommitted,
+    Retry,
+    StreamResumed,
+    Unreachable,
+    UsageSource,
+)
 from creditmeter.client.stubs import Connection
 from creditmeter.v1 import metering_pb2
 from tests.client.conftest import ACCOUNT, CREDIT, give, sidecar
@@ -159,3 +168,25 @@ async def test_a_cancelled_opening_leaves_nothing_held(meter: Client, proxy: Pro
     await meter.close()
     assert await charges(meter) == []
     assert "Release" in proxy.calls
+
+
+@pytest.mark.parametrize("metered", [False, True])
+async def test_a_job_that_runs_twice_at_once_is_charged_once(address: str, meter: Client, metered: bool) -> None:
+    """The second run charges what the first has reported, and goes on with the hold. The first is stopped."""
+    stream = Words()
+    async with Client(address) as first:
+        hold = text_hold(first, job_id="job", metered=metered)
+        reading = asyncio.ensure_future(_read(hold, stream))
+        await stream.is_waiting.wait()
+        await reported(address, hold, 440)
+        async with text_hold(meter, job_id="job", metered=metered) as second:
+            stream.go_on.set()
+            await reading
+            assert hold.stop_reason is MeterStopReason.RESERVATION_ENDED
+            with pytest.raises(StreamResumed):
+                await hold.commit(output_tokens=500)
+            async for _ in second.stream(_all(WORDS[:2])):
+                pass
+    assert hold.charge is None
+    found = [await meter.settled(each.charge_id) for each in await charges(meter)]
+    assert sorted(each.usage.output_tokens or 0 for each in found if each.usage) == [100, 450]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from creditmeter.client import Client, Hold, InsufficientCredits, MeterStopReason, UsageSource
+from creditmeter.client import Client, Hold, InsufficientCredits, MeterStopReason, Unreachable, UsageSource
 from creditmeter.client.streaming import REPORT_TOKENS
 from tests.client.conftest import ACCOUNT, CREDIT, give
 from tests.client.holds import ProviderError, assert_charged, charges
@@ -207,3 +207,71 @@ async def test_an_older_sidecar_meters_nothing(meter: Client, proxy: Proxy, mete
             pass
     assert hold.charge is not None
     await assert_charged(meter, hold.charge.cost_microcredits)
+
+
+async def test_a_stream_without_a_chunk_is_charged_for_its_input(meter: Client) -> None:
+    """By a commit as by leaving the block. Another provider's stream may take its place."""
+    async with text_hold(meter, metered=True) as hold:
+        with pytest.raises(ProviderError):
+            async for _ in hold.stream(Provider(breaks=True)):
+                pass
+        async for _ in hold.stream(Provider()):
+            pass
+        charge = await hold.commit()
+    assert charge.usage is not None
+    assert (charge.usage.input_tokens, charge.usage.output_tokens) == (1_000, 0)
+    assert charge.usage.source is UsageSource.ESTIMATED
+
+
+@pytest.mark.parametrize("keep_open", [True, False])
+async def test_a_stream_is_committed_once_it_was_read(meter: Client, keep_open: bool) -> None:
+    """A commit in its middle is a mistake of the program, which is told of it with the next chunk."""
+    provider = Provider(*[text(10)] * 20)
+    async with text_hold(meter) as hold:
+        with pytest.raises(RuntimeError, match="committed or left"):
+            await commit_too_early(hold, provider, keep_open=keep_open)
+        assert provider.was_closed
+        assert hold.charge is not None
+    await assert_charged(meter, hold.charge.cost_microcredits)
+
+
+async def commit_too_early(hold: Hold, provider: Provider, *, keep_open: bool) -> None:
+    """Commit after the first chunk, and read on."""
+    async for _ in hold.stream(provider):
+        if hold.charge is None:
+            await hold.commit(keep_open=keep_open)
+
+
+@pytest.mark.parametrize("metered", [False, True])
+async def test_a_stream_is_read_inside_its_block(meter: Client, metered: bool) -> None:
+    """What is generated after it would be nobody's."""
+    first, second = Provider(*[text(10)] * 20), Provider(text(10))
+    async with text_hold(meter, metered=metered) as hold:
+        stream = hold.stream(first)
+        await anext(stream)
+    for each in (stream, hold.stream(second)):
+        with pytest.raises(RuntimeError, match="left"):
+            await anext(each)
+    assert first.was_closed
+    assert second.was_closed
+    assert hold.charge is not None
+    assert hold.charge.usage is not None
+    assert hold.charge.usage.output_tokens == 10
+
+
+async def test_a_step_without_an_answer_is_sent_before_a_stream(meter: Client, proxy: Proxy) -> None:
+    """And the stream is metered as any other."""
+    async with text_hold(meter, metered=True, max_output_tokens=8_000) as hold:
+        proxy.next("Commit", *[Treatment.LOSE_REQUEST] * 50)
+        with pytest.raises(Unreachable):
+            await hold.commit(input_tokens=900, output_tokens=100, keep_open=True)
+        proxy.forget()
+        await read_within(hold, Provider(BEGINNING, *[text(10)] * 200, ending(2_000)))
+    found = [-each.amount_microcredits for each in await charges(meter)]
+    assert sorted(found) == [CREDIT, 4 * CREDIT]
+
+
+async def read_within(hold: Hold, provider: Provider) -> None:
+    """Read a stream in a block that goes on."""
+    async for _ in hold.stream(provider):
+        pass

@@ -5,12 +5,16 @@ bytes of UTF-8, which is about what OpenAI says of English text (https://help.op
 more than most models need for other scripts. Such a count is marked PARTIAL_STREAM.
 """
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from creditmeter.client.generated import documents_of, output_tokens_in, text_in
+from creditmeter.client.chunks import Chunks
+from creditmeter.client.generated import output_tokens_in, text_in
 from creditmeter.client.tokenizers import Tokenizer, tokenizer_of
-from creditmeter.client.usages import dumped, grown, usage_part
+from creditmeter.client.usages import added, dumped, grown, usage_part
 from creditmeter.client.values import Usage
 from creditmeter.client.words import UsageSource
 
@@ -39,21 +43,33 @@ class StreamCount:
         self._most = 0
         self._is_over = False
         self._has_begun = False
+        self._chunks = Chunks()
 
     def take(self, chunk: object) -> None:
-        """Count one chunk. What cannot be read of it counts for nothing."""
+        """Count one chunk.
+
+        Raises:
+            TypeError: nothing can be counted of it, and `text` was not given.
+        """
         self._has_begun = True
-        for document in documents_of(chunk):
+        if self._text is None:
+            self._count(self._chunks.read(chunk))
+            return
+        self._generated(self._text(chunk))
+        with suppress(TypeError):  # it may be anything: its text is said
+            self._count(self._chunks.read(chunk))
+
+    def end(self) -> None:
+        """Note that the stream came to its end by itself."""
+        self._count(self._chunks.rest())
+        self._is_over = True
+
+    def _count(self, documents: list[Any]) -> None:
+        for document in documents:
             if self._text is None:
                 self._generated(text_in(document))
             if (usage := usage_part(document)) is not None:
                 self._report(usage)
-        if self._text is not None:
-            self._generated(self._text(chunk))
-
-    def end(self) -> None:
-        """Note that the stream came to its end by itself."""
-        self._is_over = True
 
     @property
     def output_tokens(self) -> int:
@@ -72,17 +88,21 @@ class StreamCount:
         """What the stream has used so far; None if it had no chunk."""
         if not self._has_begun:
             return None
-        report = "" if self._reported is None else dumped(self._reported)
         if self.is_exact:
-            return Usage(provider_usage_json=report)
-        return Usage(provider_usage_json=report, output_tokens=self.output_tokens, source=UsageSource.PARTIAL_STREAM)
+            return Usage(provider_usage_json=dumped(self._reported))
+        return replace(self._counted(self.output_tokens), source=UsageSource.PARTIAL_STREAM)
 
     @property
     def progress(self) -> Usage:
         """The same for a report while the call goes on. Its output never falls, although an estimate may have been too high."""
         self._most = max(self._most, self.output_tokens)
-        report = "" if self._reported is None else dumped(self._reported)
-        return Usage(provider_usage_json=report, output_tokens=self._most)
+        return self._counted(self._most)
+
+    def _counted(self, output_tokens: int) -> Usage:
+        """What was reported, with this output. If no output is known, the report may say more than was understood of it."""
+        if self._reported is None:
+            return Usage(output_tokens=output_tokens)
+        return Usage(provider_usage_json=dumped(self._reported), output_tokens=output_tokens or None)
 
     def _generated(self, text: str) -> None:
         if not text:
@@ -91,14 +111,14 @@ class StreamCount:
         if counted is None:
             self._bytes += len(text.encode(errors="replace"))
         else:
-            self._tokens += counted(text)
+            self._tokens += math.ceil(counted(text))
 
     def _report(self, usage: Any) -> None:
-        """Note a report. Counts of a stream are cumulative, so none falls."""
-        self._reported = usage if self._reported is None else grown(self._reported, usage)
-        output = output_tokens_in(usage)
-        if output is None:
+        """Note a report. Counts of a stream are cumulative, so none falls; LangChain's are what is new."""
+        together = added if usage.get("type") == "AIMessageChunk" else grown
+        self._reported = usage if self._reported is None else together(self._reported, usage)
+        if not (output := output_tokens_in(usage)):  # none, or 0: it does not count the text before it
+            self._reported_output = output if self._reported_output is None else self._reported_output
             return
-        if output > (self._reported_output or 0):  # one that says nothing new does not count the text before it
-            self._tokens = self._bytes = 0
-        self._reported_output = max(output, self._reported_output or 0)
+        self._reported_output = output_tokens_in(self._reported)
+        self._tokens = self._bytes = 0

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from creditmeter.client.usages import AROUND_KEYS, USAGE_KEYS, document_of, sent_events
+from creditmeter.client.usages import AROUND_KEYS, USAGE_KEYS
 
 _TEXT_KEYS = frozenset(
     (
@@ -27,29 +27,13 @@ _AROUND_KEYS = frozenset(
 """The keys of what may have such keys in it."""
 
 _OUTPUT_KEYS = (
-    *("output_tokens", "completion_tokens", "outputTokens", "eval_count"),
-    *("candidatesTokenCount", "candidates_token_count"),
+    *("output_tokens", "completion_tokens", "outputTokens", "eval_count", "response_tokens"),
+    *("candidatesTokenCount", "candidates_token_count", "responseTokenCount", "response_token_count"),
 )
 _BESIDE_KEYS = ("thoughtsTokenCount", "thoughts_token_count")
 """Gemini's reasoning, which is not among its output."""
 
 _MOST_LEVELS = 16
-
-
-def documents_of(chunk: object) -> list[Any]:
-    """The events in a chunk of a stream: the object itself, or those in lines of server-sent events. Any other text is itself
-    what was generated.
-
-    Raises:
-        TypeError: nothing can be read of it, such as of a number.
-    """
-    if isinstance(chunk, (bytes, bytearray)):
-        chunk = bytes(chunk).decode(errors="replace")
-    if not isinstance(chunk, str):
-        return [document_of(chunk)]
-    if not chunk.startswith(("data:", "event:")):
-        return [chunk]
-    return list(sent_events(chunk))
 
 
 def text_in(document: Any) -> str:
@@ -59,8 +43,12 @@ def text_in(document: Any) -> str:
     """
     if isinstance(document, str):
         return document
-    kind = document.get("type") if isinstance(document, Mapping) else None
-    if isinstance(kind, str) and not any(word in kind.lower() for word in ("delta", "chunk")):
+    if not isinstance(document, Mapping) or document.get("event_type") == "stream-end":
+        return ""
+    kind = str(document.get("type") or "delta").lower()
+    if "arguments_delta" in document:  # OpenAI's helper has the arguments so far beside it
+        return str(document["arguments_delta"])
+    if not any(word in kind for word in ("delta", "chunk")) or ("audio" in kind and "transcript" not in kind):
         return ""
     return "".join(_texts(document, 0))
 
@@ -92,10 +80,11 @@ def output_tokens_in(usage: Any) -> int | None:
 def _counts(value: Any, level: int) -> Iterator[int]:
     if not isinstance(value, Mapping) or level > _MOST_LEVELS:
         return
-    for key in _OUTPUT_KEYS:
-        if (count := _count(value.get(key))) is not None:
-            yield count + sum(_count(value.get(each)) or 0 for each in _BESIDE_KEYS)
-    for key in (*USAGE_KEYS, *AROUND_KEYS, "tokens"):
+    beside = [count for each in _BESIDE_KEYS if (count := _count(value.get(each))) is not None]
+    found = [count for each in _OUTPUT_KEYS if (count := _count(value.get(each))) is not None]
+    if found or beside:
+        yield max(found, default=0) + sum(beside)
+    for key in (*USAGE_KEYS, *AROUND_KEYS):
         yield from _counts(value.get(key), level + 1)
 
 

@@ -91,13 +91,13 @@ class Hold:
         else flagged PARTIAL_STREAM. If this process dies, the sidecar charges the last report, at most 32 tokens behind.
 
         Raises:
-            RuntimeError: the block was not entered, or another stream was not committed yet.
+            RuntimeError: the block was not entered or was left, or another stream was not committed yet.
             ValueError: the hold is of no text.
             TypeError: nothing can be counted of a chunk.
             Unreachable: no sidecar answered, and no more is known to be paid.
         """
-        streaming = await self._streaming(tokenizer, text)
         try:
+            streaming = await self._streaming(tokenizer, text)
             async for chunk in chunks:
                 may_go_on = await streaming.take(chunk)
                 yield chunk
@@ -131,15 +131,15 @@ class Hold:
             TypeError: `usage` is nothing that could be a report.
             ValueError: it is larger than 64 KiB, also without what was generated.
             ReservationEnded: the hold was committed or released by another request, or the time for late commits is over.
+            StreamResumed: another run of the job goes on with the hold.
             CreditmeterError: it was refused otherwise, or the sidecar did not answer. In that case the same commit is sent
                 once more when the block is left.
         """
         _ = self.reservation
         call = self._holding.call
         call.is_dispatched = True
-        counts = with_counts(
-            call.usage if usage is None else usage, input_tokens=input_tokens, output_tokens=output_tokens, quantity=quantity
-        )
+        reported = self._holding.known if usage is None else usage
+        counts = with_counts(reported, input_tokens=input_tokens, output_tokens=output_tokens, quantity=quantity)
         cost = counts if amount_microcredits is None else amount_microcredits
         return await self._holding.commit(cost, keep_open=keep_open)
 

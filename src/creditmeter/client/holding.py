@@ -5,6 +5,7 @@ left only then. What is done when it is left otherwise, `ending.py` decides.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,11 +16,13 @@ from creditmeter.client.errors import (
     CreditmeterError,
     InvalidRequest,
     NotFound,
+    NotImplementedBySidecar,
     Problem,
     ReservationCommitted,
     ReservationElsewhere,
     ReservationEnded,
     ReservationReleased,
+    StreamResumed,
 )
 from creditmeter.client.known import Call, as_partial, estimate
 from creditmeter.client.messages import decoded
@@ -76,6 +79,7 @@ class Holding:
         self._one_at_a_time = asyncio.Lock()
         self._reservation_id = ""
         self._reservation: Reservation | reservations_pb2.Reservation | None = None
+        self._was_left = False
         self.call = Call()
         self.charge: Charge | None = None
 
@@ -113,6 +117,14 @@ class Holding:
         """Why the last stream ended before its provider's did, if it did."""
         return None if self._streaming is None else self._streaming.stop_reason
 
+    @property
+    def known(self) -> Usage | None:
+        """What a commit charges that says nothing. Of a stream without a chunk that is its input, as an estimate."""
+        if self.call.count is None or self.call.usage is not None:
+            return self.call.usage
+        guess = self._known_or_estimate()
+        return guess if isinstance(guess, Usage) else None
+
     def dispatched(self) -> None:
         """Note that a call is being sent to its provider: another one, if a commit of the last one was asked for."""
         if self.call.is_asked:
@@ -134,11 +146,15 @@ class Holding:
         """Count a stream, and report it to the sidecar, from now on until the next commit.
 
         Raises:
-            RuntimeError: another stream was not committed yet.
+            RuntimeError: another stream was not committed yet, or the block was left.
             ValueError: the hold is of no text.
+            CreditmeterError: a step before had no answer, and still has none.
         """
         async with self._one_at_a_time:  # so that a commit that is under way is of the stream before
-            if self.call.count is not None:
+            await self._commit_unanswered_step()
+            if self._was_left:
+                raise RuntimeError("the block of this hold was left: read its stream inside of it")
+            if self.call.count is not None and self.call.usage is not None:
                 raise RuntimeError("one stream for each commit: commit the first, with keep_open, before the second begins")
         work = None if self.reservation is None else self.reservation.work
         if work is None or work.action != "text":
@@ -148,7 +164,7 @@ class Holding:
         if self._metering is None:
             self._metering = Metering(self._session(), self._reserve)
             self._metering.start(0 if self.reservation is None else self.reservation.max_output_tokens)
-        self._streaming = Streaming(count, self._metering)
+        self._streaming = Streaming(count, self._metering, lambda: self.call.count is count and not self._was_left)
         return self._streaming
 
     async def extend(self, request: metering_pb2.ExtendRequest) -> Reservation:
@@ -162,6 +178,8 @@ class Holding:
 
     async def commit(self, cost: Usage | int, *, keep_open: bool) -> Charge:
         """Charge the hold, and wait until that is done; it is done although the waiting one is cancelled."""
+        if self._is_taken_over:
+            raise StreamResumed(_taken_over(self._ids.job_id))
         call, self._release_reason = self.call, None
         call.is_dispatched = call.is_asked = True
         return await self._done(lambda: self._commit_next(cost, call, keep_open=keep_open))
@@ -173,11 +191,11 @@ class Holding:
 
     async def leave(self, *, failed: bool) -> bool:
         """End the hold as its block is left, and return whether the caller was cancelled meanwhile. It raises nothing."""
-        was_cancelled = False
+        self._was_left, was_cancelled = True, False
         for task in tuple(self._under_way):
             was_cancelled |= await to_its_end(task)
         for _ in range(_MOST_ENDINGS):
-            what = self._ending(failed=failed)
+            what = Ending.NOTHING if self._is_taken_over else self._ending(failed=failed)
             if what is Ending.NOTHING:
                 break
             task = self._session().begin(lambda what=what: self._end(what))  # type: ignore[misc]  # of this round
@@ -198,6 +216,11 @@ class Holding:
             reported=self.call.usage is not None,
             failed=failed,
         )
+
+    @property
+    def _is_taken_over(self) -> bool:
+        """Whether another run of the job goes on with the hold, and has charged what this one reported."""
+        return self._metering is not None and self._metering.is_taken_over
 
     async def _asked(self, session: Session) -> tuple[Reservation, Metering | None]:
         """What is held, and the stream by which that was asked for, if it was."""
@@ -221,6 +244,11 @@ class Holding:
         if found.progress is None:
             return
         try:
+            if self._metering is None:  # that run may be alive: it reports nothing more once this one has the stream
+                self._metering = Metering(self._session(), self._reserve)
+                with contextlib.suppress(NotImplementedBySidecar):
+                    await self._metering.open()
+                self._metering.start(found.max_output_tokens)
             await self.commit(as_partial(found.progress), keep_open=True)
         except BaseException:  # the sidecar charges it when no stream is left
             await self._stop_metering()
@@ -350,6 +378,12 @@ def _charged_already(job_id: str, found: Reservation) -> Problem:
         "RESERVATION_COMMITTED",
         f"{job_id} was charged already, as {charges}: a job that is to be charged again needs another job_id",
         {"charge_ids": charges},
+    )
+
+
+def _taken_over(job_id: str) -> Problem:
+    return Problem(
+        "ABORTED", "STREAM_RESUMED", f"another run of {job_id} goes on with its hold, and has charged what this one used"
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import grpc
 
-from creditmeter.client.errors import CreditmeterError, InvalidRequest, Problem, Unreachable
+from creditmeter.client.errors import CreditmeterError, InvalidRequest, Problem, StreamResumed, Unreachable
 from creditmeter.client.messages import decoded, encoded_usage
 from creditmeter.client.retrying import repeated
 from creditmeter.client.session import Session, log, to_its_end
 from creditmeter.client.statuses import error_of
-from creditmeter.client.streams import expired, left, lost
+from creditmeter.client.streams import expired, happened, left, lost
 from creditmeter.client.values import Reservation, Usage
 from creditmeter.client.words import MeterStopReason, ReservationState
 from creditmeter.v1 import metering_pb2
@@ -27,7 +27,7 @@ _CLOSING_SECONDS = 1.0
 
 class Metering:
     """The metering of one hold, opened by the request that reserves it. `stop_reason` says why the call should stop, if it
-    should.
+    should. `is_taken_over`: another run of the job goes on with the hold.
     """
 
     def __init__(self, session: Session, request: metering_pb2.ReserveRequest) -> None:
@@ -38,7 +38,7 @@ class Metering:
         self._ending = asyncio.Event()
         self._news = asyncio.Event()
         self._changed = asyncio.Event()
-        self._has_given_up = self._is_quiet = False
+        self._has_given_up = self._is_quiet = self.is_taken_over = False
         self._left = 0
         self.stop_reason: MeterStopReason | None = None
         self._newest: Usage | None = None
@@ -124,8 +124,7 @@ class Metering:
         give_up_at = time.monotonic() + retry.total + retry.attempt
         while not (is_so() or self._has_given_up) and (seconds := give_up_at - time.monotonic()) > 0:
             self._changed.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), seconds)
+            await happened(self._changed, seconds)
 
     async def _run(self) -> None:
         """Keep a stream open until the hold has ended."""
@@ -133,8 +132,7 @@ class Metering:
         while not self._ending.is_set():
             if not await self._attended():
                 return
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), next(delays))
+            await happened(self._ending, next(delays))
 
     def _give_up(self, _: "asyncio.Task[None]") -> None:
         """Nothing is reported any more. The task may have been cancelled before its first step, by a loop that ends."""
@@ -158,6 +156,9 @@ class Metering:
                 log.warning("a report cannot be read, and does not count: %s", error)
                 self._answered, self._answered_output = self._sent, self._sent_output
                 self._changed.set()
+            elif isinstance(error, StreamResumed):
+                self.is_taken_over, self.stop_reason = True, MeterStopReason.RESERVATION_ENDED
+                return False
             elif not (error.is_retryable or error.is_outcome_unknown):
                 log.warning("the call goes on without being metered, and is charged when it is committed: %s", error)
                 return False

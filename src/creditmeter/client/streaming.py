@@ -16,20 +16,27 @@ REPORT_TOKENS = 32
 
 
 class Streaming:
-    """Counts a stream and reports it. `stop_reason` says why it does not go on, if it does not."""
+    """Counts a stream and reports it. `stop_reason` says why it does not go on, if it does not.
 
-    def __init__(self, count: StreamCount, metering: Metering) -> None:
+    `is_current` says whether the hold is still of this stream: not once it was committed, or its block was left.
+    """
+
+    def __init__(self, count: StreamCount, metering: Metering, is_current: Callable[[], bool]) -> None:
         self._count = count
         self._metering = metering
+        self._is_current = is_current
         self.stop_reason: MeterStopReason | None = None
 
     async def take(self, chunk: object) -> bool:
         """Count one chunk, and return whether the stream may go on after it.
 
         Raises:
+            RuntimeError: the hold was committed, or its block was left.
             TypeError: nothing can be counted of it.
             Unreachable: no sidecar answered, and no more is known to be paid.
         """
+        if not self._is_current():
+            raise RuntimeError("its hold was committed or left: read the whole stream inside the block, and commit it then")
         self._count.take(chunk)
         output_tokens = self._count.output_tokens
         if self._metering.is_due(output_tokens, REPORT_TOKENS):
@@ -40,6 +47,8 @@ class Streaming:
 
     async def end(self) -> None:
         """Note that the stream came to its end, and report all of it."""
+        if not self._is_current():
+            return
         self._count.end()
         self._metering.tell(self._count.progress, self._count.output_tokens)
 
@@ -48,8 +57,8 @@ def blocking(
     thread: LoopThread, begin: Callable[[], Coroutine[Any, Any, Streaming]], chunks: Iterable[_Chunk]
 ) -> Iterator[_Chunk]:
     """The chunks of a stream that blocks, counted on the loop of a thread."""
-    streaming = thread.run(begin())
     try:
+        streaming = thread.run(begin())
         for chunk in chunks:
             may_go_on = thread.run(streaming.take(chunk))
             yield chunk

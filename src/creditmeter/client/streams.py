@@ -14,6 +14,15 @@ and complains on stderr if it is closed by then.
 """
 
 
+async def happened(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, for so long at most. A cancellation is never lost, as it may be in `asyncio.wait_for`."""
+    waiting = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+    finally:
+        waiting.cancel()
+
+
 async def left(call: Any) -> None:
     """Cancel a stream in a loop that may be about to end."""
     call.cancel()

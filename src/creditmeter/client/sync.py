@@ -87,7 +87,7 @@ class SyncHold:
         else flagged PARTIAL_STREAM. If this process dies, the sidecar charges the last report, at most 32 tokens behind.
 
         Raises:
-            RuntimeError: the block was not entered, or another stream was not committed yet.
+            RuntimeError: the block was not entered or was left, or another stream was not committed yet.
             ValueError: the hold is of no text.
             TypeError: nothing can be counted of a chunk.
             Unreachable: no sidecar answered, and no more is known to be paid.
@@ -118,6 +118,7 @@ class SyncHold:
             TypeError: `usage` is nothing that could be a report.
             ValueError: it is larger than 64 KiB, also without what was generated.
             ReservationEnded: the hold was committed or released by another request, or the time for late commits is over.
+            StreamResumed: another run of the job goes on with the hold.
             CreditmeterError: it was refused otherwise, or the sidecar did not answer. In that case the same commit is sent
                 once more when the block is left.
         """

@@ -20,10 +20,10 @@ from creditmeter.client.values import Usage
 MAX_REPORT_BYTES = 65_536
 """The largest report that a sidecar takes."""
 
-USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "usageInfo")
+USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "usageInfo", "billed_units", "tokens")
 """The keys under which responses and events have their usage."""
 
-AROUND_KEYS = ("message", "response", "metadata", "data", "delta", "chunk")
+AROUND_KEYS = ("message", "response", "metadata", "meta", "data", "delta", "chunk")
 """The keys of what has the usage in it, and what was generated beside it."""
 
 _COUNT_KEYS = ("prompt_eval_count", "eval_count")
@@ -91,6 +91,15 @@ def grown(known: Any, later: Any) -> Any:
     return known if later is None else later
 
 
+def added(known: Any, later: Any) -> Any:
+    """The same of two reports that each say what is new: the sum of the counts."""
+    if isinstance(known, dict) and isinstance(later, dict):
+        return {**known, **{key: added(known.get(key), value) for key, value in later.items()}}
+    if isinstance(known, int) and isinstance(later, int):
+        return known + later
+    return known if later is None else later
+
+
 def merged_usage(known: Usage, later: Usage) -> Usage:
     """The same of counts: what the later one does not say stays."""
     said = {each.name: getattr(later, each.name) for each in dataclasses.fields(later)}
@@ -127,7 +136,21 @@ def usage_part(document: Any, level: int = 0) -> Any:
     usage |= {key: document[key] for key in _COUNT_KEYS if isinstance(document.get(key), int)}
     usage |= {key: part for key in AROUND_KEYS if (part := usage_part(document.get(key), level + 1))}
     naming = {key: document[key] for key in _NAMING_KEYS if isinstance(document.get(key), str)}
-    return {**naming, **usage} if usage else None
+    return {**naming, **usage, **_tools_called(document)} if usage else None
+
+
+def _tools_called(document: dict[str, Any]) -> dict[str, Any]:
+    """Which of the provider's own tools a response says that it called: each may have a fee."""
+    items = [
+        each for each in document.get("output") or () if isinstance(each, dict) and str(each.get("type")).endswith("_call")
+    ]
+    calls = [{key: each[key] for key in ("type", "id", "status") if isinstance(each.get(key), str)} for each in items]
+    searches = [
+        {"groundingMetadata": {"webSearchQueries": found.get("webSearchQueries")}}
+        for each in document.get("candidates") or ()
+        if isinstance(each, dict) and isinstance(found := each.get("groundingMetadata"), dict)
+    ]
+    return {**({"output": calls} if calls else {}), **({"candidates": searches} if searches else {})}
 
 
 def _without_texts(document: Any) -> Any:
