@@ -204,6 +204,7 @@ def test_what_is_seen(past: Path, name: str, colours: Sequence[dict[str, str]]) 
     look(past, name, (line.format(**charges(past)) if "{" in line else line).split(), colours)
 
 
+@pytest.mark.long
 @both_ways
 def test_what_is_seen_of_changes(changing: Path, colours: Sequence[dict[str, str]]) -> None:
     """One after the other."""

@@ -26,6 +26,7 @@ def trace(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_on_a_sidecar_of_its_own(trace: Path, short_path: Path) -> None:
     """Every ending is there, every acknowledged charge is found once, and nothing is left behind."""
     shares = ("--release-share", "0.1", "--refund-share", "0.1", "--kill-share", "0.02", "--hold-seconds", "2")

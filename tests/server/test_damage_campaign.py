@@ -265,6 +265,7 @@ def shown(ends: dict[str, Counter[str]]) -> str:
     return "\n".join(f"{name}: {dict(sorted(found.items()))}" for name, found in ends.items())
 
 
+@pytest.mark.long
 async def test_it_is_never_silently_different(past: Past, data_dir: Path) -> None:
     """Each kind a few times."""
     ends = await campaign(past, data_dir, 0, FLIPS)

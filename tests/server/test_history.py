@@ -324,6 +324,7 @@ async def test_groupings_that_make_no_sense_are_named(services: Services) -> Non
     assert nobody.info.reason == "ACCOUNT_NOT_FOUND"
 
 
+@pytest.mark.long
 async def test_a_page_ends_before_it_is_too_large_to_send(services: Services) -> None:
     """Though more was asked for; the pages together have every line and every group once."""
     await services.create(ALICE, permanent=CREDIT)

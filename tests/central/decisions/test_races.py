@@ -148,6 +148,7 @@ async def _settle_all(sidecar: Peer, names: list[AccountId], turn: str) -> None:
     assert all(isinstance(each, Answer) for each in replies)
 
 
+@pytest.mark.long
 async def test_a_long_run_of_everything_adds_up(store: CentralStore, sidecars: list[Peer], clock: ManualClock) -> None:
     """Needs, charges, refunds and give-backs of five sidecars over three days, all at once; then all is returned."""
     chance = random.Random(2)  # noqa: S311 - a test's variety

@@ -110,6 +110,7 @@ async def test_several_programs_migrate_at_once(central_url: str) -> None:
             assert await connection.run_sync(differences) == []
 
 
+@pytest.mark.long
 def test_several_processes_migrate_at_once(central_url: str) -> None:
     """As when a host's sidecars start together on a new store."""
     command = [sys.executable, "-W", "error", "-c", MIGRATE, central_url]
