@@ -233,6 +233,11 @@ def test_lines_may_come_one_by_one() -> None:
     assert counted([json.dumps(each) for each in OLLAMA]).is_exact
 
 
+def test_an_event_may_be_a_list_of_events() -> None:
+    """Each is read."""
+    assert counted([f"data: {json.dumps(OPENAI)}\n\n"]).is_exact
+
+
 def test_json_that_a_model_generates_is_text() -> None:
     """Also where it looks like an event for a while."""
     assert counted(['{"a', '": 1}', '{"answer": 42}']).output_tokens == 6

@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 
 from creditmeter.core.instants import Span
 from creditmeter.server.counters import Counters
-from creditmeter.server.frames import MAX_MUTATIONS, MAX_REFUSED, MAX_REPLY_BYTES, MAX_RESULT_BYTES, Frames
+from creditmeter.server.frames import MAX_MUTATIONS, MAX_REFUSED, MAX_REPLY_BYTES, MAX_RESULT_BYTES, PART, Frames
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.pipeline import ANSWER_BYTES, MAX_FRAMES, PipelineStream
@@ -396,3 +396,28 @@ async def test_a_frame_that_nobody_could_be_answered_ends_the_stream(services: S
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
     assert Failure(caught.value).info.reason == "INVALID_REQUEST"
+
+
+async def test_a_part_that_waited_while_the_journal_recovered_is_not_acknowledged(services: Services) -> None:
+    """The second part was decided while the first was not read, and the books were read from disk again before it was sent."""
+    await services.create("alice", permanent=1_000 * CREDIT)
+    await batch(services, charged())
+    sidecar, is_read, parts = services.program.sidecar, asyncio.Event(), dict[int, list[Result]]()
+    frames = Frames(Mutations(sidecar.meter, Span(1)), Counters())
+    asked = [charged(1_000) for _ in range(2 * PART + 1)]
+    is_written = asyncio.Event()
+
+    async def send(first: int, results: Sequence[Result]) -> None:
+        parts[first] = list(results)
+        is_written.set()
+        await is_read.wait()
+
+    answering = asyncio.ensure_future(frames.apply_in_parts(asked, send))
+    await is_written.wait()
+    await sidecar.books.durable()
+    await sidecar.books.reload()  # as a journal that failed and recovered has it
+    is_read.set()
+    await answering
+    found = {first: {reason(each) for each in results} for first, results in parts.items()}
+    assert found == {0: {"charge"}, PART: {"STORAGE_UNAVAILABLE"}, 2 * PART: {"charge"}}
+    assert [len(each) for each in parts.values()] == [PART, PART, 1]

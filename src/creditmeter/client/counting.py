@@ -65,7 +65,7 @@ class StreamCount:
         self._is_over = True
 
     def _count(self, documents: list[Any]) -> None:
-        for document in documents:
+        for document in (each for found in documents for each in (found if isinstance(found, list) else [found])):
             if self._text is None:
                 self._generated(text_in(document))
             if (usage := usage_part(document)) is not None:

@@ -92,14 +92,15 @@ class Frames:
         """
         began = time.perf_counter()
         waiting: dict[AccountKey | None, asyncio.Task[Decided]] = {}
-        part, sending = _Part(0), None
+        part, sending = _Part(0, self._mutations.loads), None
         async with asyncio.TaskGroup() as group:
             for number, mutation in enumerate(asked):
                 if number % PART == 0 and number:  # this part goes to disk and to its caller while the next one is decided
                     if sending is not None:
                         await sending
                     self._mutations.hand_over()
-                    sending, part = group.create_task(self._send(part, number, began, send)), _Part(number)
+                    sending = group.create_task(self._send(part, number, began, send))
+                    part = _Part(number, self._mutations.loads)
                     await asyncio.sleep(0)
                 key = account_of(mutation)
                 before = waiting.get(key)
@@ -121,8 +122,8 @@ class Frames:
     async def _send(self, part: "_Part", next_number: int, began: float, send: Send) -> "_Part":
         """Send what was decided so far once it is durable, and begin the next part."""
         if part.decided:
-            await send(part.first, await self._durable(part.decided, began))
-        return _Part(next_number)
+            await send(part.first, await self._durable(part.decided, began, part.since))
+        return _Part(next_number, self._mutations.loads)
 
     async def _send_later(self, number: int, task: "asyncio.Task[Decided]", began: float, send: Send) -> None:
         await send(number, await self._durable([await task], began))
@@ -149,10 +150,13 @@ class Frames:
 
 
 class _Part:
-    """Results that are sent together: those of mutations that follow one another, from the number `first` on."""
+    """Results that are sent together: those of mutations that follow one another, from the number `first` on. They may wait
+    until the part before is read; `since` is as in `Mutations.durable`.
+    """
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, since: int) -> None:
         self.first = first
+        self.since = since
         self.decided: list[Decided] = []
 
 

@@ -122,7 +122,7 @@ class MeteredCalls:
                 _log.error("a metered call cannot be read", reservation_id=name, reason=str(error))
                 return
             raise
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - whatever is wrong with one call, the others are ended
             _log.exception("a metered call cannot be ended", reservation_id=name)
             return
         if isinstance(outcome, Refusal):
