@@ -39,7 +39,7 @@ class Proxy:
     """Passes calls on. `next` says what else is done with the coming calls of a method; what it keeps waits for `go_on`.
 
     Without `reads_at_once` it reads nothing of a stream before `go_on`; without `reads_on` no frame before all that came before
-    it is answered.
+    it is answered. `lost_as` is the status of what is lost.
     """
 
     def __init__(self, upstream: grpc.aio.Channel, address: str) -> None:
@@ -48,6 +48,7 @@ class Proxy:
         self.requests: list[bytes] = []
         self.has_pipeline = self.has_meter = True
         self.reads_at_once = self.reads_on = True
+        self.lost_as = grpc.StatusCode.UNAVAILABLE
         self.refuses_streams: Treatment | None = None
         self.kept: asyncio.Queue[str] = asyncio.Queue()
         self.go_on = asyncio.Event()
@@ -79,7 +80,7 @@ class Proxy:
         """Pass a Meter stream on, unless and until it is to be lost."""
         treatment = self._treatment("Meter")
         if treatment is Treatment.LOSE_REQUEST:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
+            await context.abort(self.lost_as, "the request was lost")
         lost_at = {Treatment.LOSE_REPLY: 0, Treatment.BREAK: 2}.get(treatment)
         upstream = self._upstream.stream_stream(METER)()
 
@@ -92,7 +93,7 @@ class Proxy:
         try:
             async for event in upstream:
                 if number == lost_at:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the stream was lost")
+                    await context.abort(self.lost_as, "the stream was lost")
                 await context.write(event)
                 number += 1
         except grpc.aio.AioRpcError as error:
@@ -156,7 +157,7 @@ class Proxy:
         treatment = self._treatment(method)
         self.requests.append(request)
         if treatment is Treatment.LOSE_REQUEST:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the request was lost")
+            await context.abort(self.lost_as, "the request was lost")
         if treatment is Treatment.OVERLOADED:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", ((DETAILS_KEY, _overloaded()),))
         if treatment is Treatment.KEEP_REQUEST:
@@ -169,7 +170,7 @@ class Proxy:
         if treatment is Treatment.KEEP_REPLY:
             await self._keep(method)
         if treatment is Treatment.LOSE_REPLY:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the reply was lost")
+            await context.abort(self.lost_as, "the reply was lost")
         return reply
 
     def _treatment(self, method: str) -> Treatment:

@@ -22,6 +22,7 @@ from creditmeter.client import (
     InvalidRequest,
     NotFound,
     ReservationElsewhere,
+    SidecarFault,
     Unavailable,
     Unreachable,
 )
@@ -104,6 +105,10 @@ def test_the_details() -> None:
     ("code", "reason", "known"),
     [
         (grpc.StatusCode.UNAVAILABLE, "", Unreachable),
+        (grpc.StatusCode.INTERNAL, "", Unreachable),
+        (grpc.StatusCode.CANCELLED, "", Unreachable),
+        (grpc.StatusCode.UNKNOWN, "", Unreachable),
+        (grpc.StatusCode.INTERNAL, "NEWER", SidecarFault),
         (grpc.StatusCode.UNAVAILABLE, "NEWER", Unavailable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "", DeadlineExceeded),
         (grpc.StatusCode.NOT_FOUND, "NEWER", NotFound),
@@ -117,6 +122,7 @@ def test_what_only_a_newer_sidecar_knows(code: grpc.StatusCode, reason: str, kno
         assert type(error) is known
         assert isinstance(error, CreditmeterError)
         assert error.is_outcome_unknown is (not reason)
+        assert error.is_retryable is (not reason or code is grpc.StatusCode.UNAVAILABLE)
 
 
 def test_a_code_that_is_none() -> None:

@@ -5,6 +5,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import grpc
 import pytest
 
 from creditmeter.client import (
@@ -48,8 +49,10 @@ async def test_reserved_with_every_reply_lost(meter: Client, proxy: Proxy) -> No
     await assert_nothing_charged(meter)
 
 
-async def test_a_lost_reply_is_asked_for_again(meter: Client, proxy: Proxy) -> None:
+@pytest.mark.parametrize("lost_as", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED])
+async def test_a_lost_reply_is_asked_for_again(meter: Client, proxy: Proxy, lost_as: grpc.StatusCode) -> None:
     """With the same request id: it is reserved and charged once."""
+    proxy.lost_as = lost_as
     for method in ("Reserve", "Commit"):
         proxy.next(method, Treatment.LOSE_REPLY, Treatment.LOSE_REQUEST)
     async with text_hold(meter) as hold:

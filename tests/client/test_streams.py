@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
 
 from creditmeter.client import Client, Hold, InsufficientCredits, MeterStopReason, Unreachable, UsageSource
@@ -153,8 +154,12 @@ async def test_a_stream_on_three_credits_ends_within_a_report_of_the_limit(meter
 
 @pytest.mark.parametrize("loss", [Treatment.LOSE_REQUEST, Treatment.LOSE_REPLY, Treatment.BREAK])
 @pytest.mark.parametrize("metered", [False, True])
-async def test_the_stream_to_the_sidecar_may_break(meter: Client, proxy: Proxy, loss: Treatment, metered: bool) -> None:
-    """It is opened again, and nothing is charged twice."""
+@pytest.mark.parametrize("lost_as", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])
+async def test_the_stream_to_the_sidecar_may_break(
+    meter: Client, proxy: Proxy, loss: Treatment, metered: bool, lost_as: grpc.StatusCode
+) -> None:
+    """It is opened again, and nothing is charged twice. gRPC itself ends it with INTERNAL if it breaks during a write."""
+    proxy.lost_as = lost_as
     proxy.next("Meter", loss, loss, loss)
     provider = Provider(BEGINNING, *[text(50)] * 20, ending(1_000))
     async with text_hold(meter, metered=metered) as hold:

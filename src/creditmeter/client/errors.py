@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-_LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"})
+LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"})
+"""What a call without a reason may end with although a sidecar has done it. gRPC itself says so when a connection breaks: INTERNAL
+for a stream that is reset, or breaks while something is written to it. A sidecar always names a reason.
+"""
 _AT_THE_DOOR = frozenset({"FENCED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 """Beside what may be tried again: refusals of a sidecar that did not look whether it knows the request."""
 
@@ -85,16 +88,20 @@ class CreditmeterError(Exception):
         """Whether the same request, with the same request_id, may succeed later: nothing is known about its effect, or
         the sidecar said when to try again.
         """
-        return self.code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"} or self.retry_delay is not None
+        return self._was_lost or self.code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"} or self.retry_delay is not None
 
     @property
     def is_outcome_unknown(self) -> bool:
         """Whether the call may have taken effect. A refusal changed nothing; but if an earlier attempt had no answer, a refusal
         at the door says nothing of that.
         """
-        if self.reason in {"STORAGE_UNAVAILABLE", "INTERNAL"} or (not self.reason and self.code in _LOST):
+        if self._was_lost or self.reason in {"STORAGE_UNAVAILABLE", "INTERNAL"}:
             return True
         return self.was_unanswered and (self.is_retryable or self.reason in _AT_THE_DOOR)
+
+    @property
+    def _was_lost(self) -> bool:
+        return not self.reason and self.code in LOST
 
     def _amount(self, name: str) -> int:
         text = self.metadata.get(name, "")

@@ -15,6 +15,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from creditmeter.client.errors import (
+    LOST,
     AccountClosed,
     AccountNotFound,
     AccountSuspended,
@@ -121,8 +122,10 @@ _CLASSES_BY_CODE: Mapping[str, _Class] = {
 def error_of(raised: grpc.aio.AioRpcError | Status) -> CreditmeterError:
     """The error for what a stub raised, or for the status of one mutation of several."""
     problem = _problem(raised) if isinstance(raised, Status) else _problem_of_call(raised)
-    known = CLASSES.get(problem.reason) or _CLASSES_BY_CODE.get(problem.code, CreditmeterError)
-    return (Unreachable if known is Unavailable and not problem.reason else known)(problem)
+    by_code = _CLASSES_BY_CODE.get(problem.code, CreditmeterError)
+    if not problem.reason and problem.code in LOST:
+        return (DeadlineExceeded if by_code is DeadlineExceeded else Unreachable)(problem)
+    return CLASSES.get(problem.reason, by_code)(problem)
 
 
 def _problem_of_call(raised: grpc.aio.AioRpcError) -> Problem:
