@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 LOST = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"})
-"""What a call without a reason may end with although a sidecar has done it. A sidecar always names a reason. gRPC itself says so
+"""What a call without a reason may end with although a sidecar has done it. A sidecar always names one. gRPC itself says so
 when a connection breaks: INTERNAL for a stream that is reset, or that breaks while something is written to it.
 """
 _AT_THE_DOOR = frozenset({"FENCED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
