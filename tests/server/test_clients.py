@@ -28,7 +28,6 @@ async def test_grpcurl_lists_and_describes(services: Services, grpcurl: Path) ->
         "creditmeter.v1.AccountService",
         "creditmeter.v1.AdminService",
         "creditmeter.v1.MeteringService",
-        "grpc.channelz.v1.Channelz",
         "grpc.health.v1.Health",
     } <= set(listed.split())
     code, described, _ = await run(grpcurl, "-plaintext", services.tcp, "describe", "creditmeter.v1.MeteringService")

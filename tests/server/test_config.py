@@ -88,6 +88,13 @@ def test_durations_everywhere(monkeypatch: pytest.MonkeyPatch, file: Path, name:
 
 WRONG = {
     "listen": "everywhere",
+    "insecure": "perhaps",
+    "socket_scopes": "meter,write",
+    "admin_listen": "everywhere",
+    "admin_socket_mode": "u=rw",
+    "health_listen": "everywhere",
+    "reflection": "perhaps",
+    "channelz": "perhaps",
     "socket_mode": "u=rw",
     "socket_group": "²",  # a digit, and no number
     "enable_admin": "perhaps",
@@ -123,7 +130,8 @@ def test_a_wrong_value_names_the_setting_and_its_source(monkeypatch: pytest.Monk
 
 def test_whatever_takes_any_text_is_known() -> None:
     """What can be checked is checked."""
-    free = {"data_dir", "central", "rate_card", "alert_webhook_secret_file"}
+    free = {"data_dir", "central", "rate_card", "alert_webhook_secret_file", "access_file"}
+    free |= {"tls_cert", "tls_key", "tls_client_ca"}
     assert set(Settings.model_fields) - set(WRONG) == free
 
 

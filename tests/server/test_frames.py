@@ -17,6 +17,7 @@ from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.pipeline import ANSWER_BYTES, MAX_FRAMES, PipelineStream
 from creditmeter.v1 import account_pb2, metering_pb2
+from tests.gates import Neighbour, anybody, open_gate
 from tests.server.conftest import Failure, Services, failure, locked_store
 from tests.server.requests import charge, reserve, text, usage_json, used
 
@@ -312,7 +313,7 @@ async def test_a_caller_that_goes_away_leaves_what_was_decided(services: Service
     assert await available(services) == 8 * CREDIT
 
 
-class _Unread:
+class _Unread(Neighbour):
     """The side of a caller who sends and does not read: what is written to it waits."""
 
     def __init__(self) -> None:
@@ -340,7 +341,8 @@ async def test_what_is_under_way_on_a_stream_is_bounded(services: Services, size
 
     enough, unread = asyncio.Event(), _Unread()
     frames = Frames(Mutations(services.program.sidecar.meter, Span(1)), Counters())
-    stream = PipelineStream(frames, OpenStreams(), unread)  # type: ignore[arg-type]  # of a context it uses `write` alone
+    gate = open_gate()
+    stream = PipelineStream(frames, OpenStreams(), gate, unread)  # type: ignore[arg-type]  # of a context it uses two methods
     answering = asyncio.ensure_future(stream.answer(requests()))
     seen = -1
     while seen != read or not stream._under_way:
@@ -412,7 +414,7 @@ async def test_a_part_that_waited_while_the_journal_recovered_is_not_acknowledge
         is_written.set()
         await is_read.wait()
 
-    answering = asyncio.ensure_future(frames.apply_in_parts(asked, send))
+    answering = asyncio.ensure_future(frames.apply_in_parts(asked, send, anybody()))
     await is_written.wait()
     await sidecar.books.durable()
     await sidecar.books.reload()  # as a journal that failed and recovered has it

@@ -28,6 +28,7 @@ from creditmeter.sidecar.metered_stream import GoOn, MeteredStream, StopReason
 from creditmeter.sidecar.outcomes import Outcome
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import metering_pb2
+from tests.gates import Neighbour, anybody, open_gate
 from tests.simulation.machine import LIMITS, Machine, Silence
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ class _Receiving:
 
 
 async def _whole(frames: Frames, asked: Sequence[metering_pb2.Mutation], receiving: _Receiving) -> None:
-    await receiving.part(0, await frames.apply(asked, lambda: None))
+    await receiving.part(0, await frames.apply(asked, lambda: None, anybody()))
 
 
 async def _stream(frames: Frames, asked: Sequence[metering_pb2.Mutation], receiving: _Receiving, rng: Random) -> None:
@@ -323,10 +324,10 @@ async def _stream(frames: Frames, asked: Sequence[metering_pb2.Mutation], receiv
             yield metering_pb2.PipelineRequest(frame_id=begin, mutations=asked[begin:end], answer_in_parts=rng.random() < 0.7)
 
     caller: Any = _Caller(receiving)
-    await PipelineStream(frames, OpenStreams(), caller).answer(sent())
+    await PipelineStream(frames, OpenStreams(), open_gate(), caller).answer(sent())
 
 
-class _Caller:
+class _Caller(Neighbour):
     """The caller of a stream, to whom replies are written. A frame is named by the number of its first mutation."""
 
     def __init__(self, receiving: _Receiving) -> None:

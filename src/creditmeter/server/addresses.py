@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 
+from creditmeter.server.access.certificates import Tls
 from creditmeter.server.locks import lock
 from creditmeter.server.permissions import Access, for_owner_alone, open_to_group
 
@@ -41,8 +42,9 @@ def reserved(addresses: Iterable[str]) -> Iterator[None]:
         yield
 
 
-def bind(server: grpc.aio.Server, address: str, access: Access) -> str:
-    """Have the server listen on `host:port` or `unix:/path`. Only users with `access` may connect to a socket.
+def bind(server: grpc.aio.Server, address: str, access: Access, tls: Tls | None = None) -> str:
+    """Have the server listen on `host:port`, with TLS if there is any, or `unix:/path`. Only users with `access` may connect to
+    a socket.
 
     Returns the address with its real port, also if port 0 was asked for.
 
@@ -51,7 +53,7 @@ def bind(server: grpc.aio.Server, address: str, access: Access) -> str:
         GroupUnusable: the socket cannot be given to the group.
     """
     if not address.startswith(_UNIX):
-        return f"{address.rpartition(':')[0]}:{_listen(server, address)}"
+        return f"{address.rpartition(':')[0]}:{_listen(server, address, tls)}"
     path = _path(address)
     try:
         _check_socket(path)
@@ -63,9 +65,9 @@ def bind(server: grpc.aio.Server, address: str, access: Access) -> str:
     return address
 
 
-def _listen(server: grpc.aio.Server, address: str) -> int:
+def _listen(server: grpc.aio.Server, address: str, tls: Tls | None = None) -> int:
     try:
-        port = server.add_insecure_port(address)
+        port = server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.credentials())
     except RuntimeError:
         port = 0
     if port == 0:

@@ -19,15 +19,17 @@ from creditmeter.central.engine.faults import CentralDamaged
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable
 from creditmeter.server import opening
+from creditmeter.server.access.certificates import Tls
+from creditmeter.server.access.opening import Protection, warn_of_exposure
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
 from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
-from creditmeter.server.grpc_server import server_of
+from creditmeter.server.grpc_server import Edge, Listener
 from creditmeter.server.health import Health
 from creditmeter.server.logs import configure_logging
 from creditmeter.server.open_streams import OpenStreams
-from creditmeter.server.permissions import Access, GroupUnusable
+from creditmeter.server.permissions import GroupUnusable
 from creditmeter.server.stopping import LeftBehind, Parts, StopRequest
 from creditmeter.sidecar.alerts.courier import Courier
 from creditmeter.sidecar.card_keeper import CardChanged
@@ -72,8 +74,7 @@ async def _serve(settings: Settings) -> int:
     stop.make_on_signals()
     async with running(settings, SystemClock(), this_boot()) as program:
         program.sidecar.add_condition_listener(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
-        shown = {"metrics": program.metrics_address} if program.metrics_address else {}
-        print(json.dumps({"event": "ready", "addresses": program.addresses} | shown), flush=True)  # noqa: T201 - the ready line
+        print(json.dumps({"event": "ready"} | program.shown), flush=True)  # noqa: T201 - the ready line
         _collect_rarely()
         _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
         await stop.wait()
@@ -97,18 +98,18 @@ def _collect_rarely() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What answers callers, and the addresses at which it does."""
+    """What answers callers, and the addresses at which it does, as the ready line names them."""
 
-    server: grpc.aio.Server
+    servers: list[grpc.aio.Server]
     health: Health
     streams: OpenStreams
-    addresses: list[str]
+    addresses: dict[str, list[str]]
 
     async def stop(self, grace_seconds: float) -> None:
         """End what answers callers. Calls under way have so long."""
         await self.health.stop()
         self.streams.end()
-        await self.server.stop(grace_seconds)
+        await asyncio.gather(*(each.stop(grace_seconds) for each in self.servers))
 
 
 class Program:
@@ -116,12 +117,17 @@ class Program:
 
     def __init__(self, sidecar: Sidecar, listening: "Listening", courier: Courier) -> None:
         self.sidecar = sidecar
-        self.addresses = listening.addresses
+        self.addresses = listening.addresses["addresses"]
         self.metrics_address: str | None = None
         self.is_settled = False
         self.parts = Parts()
         self._courier = courier
         self._listening = listening
+
+    @property
+    def shown(self) -> dict[str, object]:
+        """What the ready line says: where it listens, and for what else than to meter."""
+        return self._listening.addresses | ({"metrics": self.metrics_address} if self.metrics_address else {})
 
     @property
     def exit_code(self) -> int:
@@ -158,6 +164,7 @@ async def running(settings: Settings, machine: Clock, boot_id: str = "") -> Asyn
     Raises:
         StartupError: it cannot start.
     """
+    protection = Protection.of(settings)
     card = opening.load_rate_card(settings.rate_card)
     webhook = opening.open_webhook(settings)
     opening.own_socket(settings)
@@ -177,7 +184,7 @@ async def running(settings: Settings, machine: Clock, boot_id: str = "") -> Asyn
             sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
             sidecar.meter.on_commit.append(metrics.commit)
             sidecar.books.on_quarantine.append(metrics.quarantined)
-            listening = await _started(settings, sidecar, metrics)
+            listening = await _started(settings, protection, sidecar, metrics)
             courier.start()
             program = Program(sidecar, listening, courier)
             program.metrics_address = metrics_address
@@ -187,14 +194,15 @@ async def running(settings: Settings, machine: Clock, boot_id: str = "") -> Asyn
                 await program.stop(settings.shutdown_grace)
 
 
-async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> Listening:
-    """Start the sidecar and the server."""
+async def _started(settings: Settings, protection: Protection, sidecar: Sidecar, metrics: Counters) -> Listening:
+    """Start the sidecar and its servers."""
     health, streams = Health(), OpenStreams()
-    addresses: list[str] = []
-    server = server_of(settings, sidecar, health, metrics, addresses, streams)
+    own: list[str] = []
+    edge = Edge(settings, sidecar, protection.gate(sidecar, settings), health, metrics, streams, own)
+    listeners = list(edge.listeners())
     try:
-        access = Access(settings.socket_mode, settings.socket_group)
-        addresses += (bind(server, address, access) for address in settings.addresses)
+        addresses = {each.name: _bound(each, protection.tls) for each in listeners}
+        own += addresses["addresses"]
         await sidecar.start()
     except AddressUnusable as error:
         raise StartupError(str(error)) from error
@@ -210,6 +218,19 @@ async def _started(settings: Settings, sidecar: Sidecar, metrics: Counters) -> L
         raise StartupError(f"the journal cannot be written: {error}") from error
     sidecar.add_condition_listener(health.on_condition)
     await health.start(sidecar.central)
-    await server.start()
+    servers = [each.server for each in listeners]
+    for each in servers:
+        await each.start()
+    warn_of_exposure(settings)
     sidecar.metered_calls.may_be_resumed()
-    return Listening(server, health, streams, addresses)
+    return Listening(servers, health, streams, addresses)
+
+
+def _bound(listener: Listener, tls: Tls | None) -> list[str]:
+    """The addresses at which a server listens from now on.
+
+    Raises:
+        AddressUnusable, GroupUnusable: as `bind`.
+    """
+    tls = tls if listener.speaks_tls else None
+    return [bind(listener.server, address, listener.access, tls) for address in listener.addresses]

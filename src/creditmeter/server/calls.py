@@ -1,4 +1,4 @@
-"""Wraps every call: checks its deadline, logs and counts it, and turns faults into statuses.
+"""Wraps every call: checks its deadline and who makes it, logs and counts it, and turns faults into statuses.
 
 After a fault it is unknown whether the call took effect. The caller gets a reason, never a traceback.
 """
@@ -6,16 +6,17 @@ After a fault it is unknown whether the call took effect. The caller gets a reas
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from creditmeter.server.access.gate import Gate
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import Context, Problem, abort, problem_of_abort
-from creditmeter.server.faults import OUR_METHODS, Undecodable, problem_of_fault
+from creditmeter.server.faults import OUR_METHODS, Unusable, problem_of_fault, undecodable
 
 _log = structlog.get_logger()
 
@@ -32,9 +33,10 @@ class Services:
     (https://github.com/grpc/grpc/pull/43461).
     """
 
-    def __init__(self, server: grpc.aio.Server, metrics: Counters) -> None:
+    def __init__(self, server: grpc.aio.Server, metrics: Counters, gate: Gate) -> None:
         self._server = server
         self._metrics = metrics
+        self._gate = gate
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Nothing: generated code gives the same methods by name as well."""
@@ -42,7 +44,7 @@ class Services:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Add a service with these methods. Those of `creditmeter.v1` are wrapped."""
         if f"/{service}/".startswith(OUR_METHODS):
-            handlers = {name: _wrap(f"/{service}/{name}", each, self._metrics) for name, each in handlers.items()}
+            handlers = {name: _wrap(f"/{service}/{name}", each, self._metrics, self._gate) for name, each in handlers.items()}
         self._server.add_registered_method_handlers(service, _part(service, handlers, are_frequent=True))
         others = grpc.method_handlers_generic_handler(service, _part(service, handlers, are_frequent=False))
         self._server.add_generic_rpc_handlers((others,))
@@ -53,11 +55,12 @@ def _part(service: str, handlers: Mapping[str, Handler], *, are_frequent: bool) 
     return {name: each for name, each in handlers.items() if (f"/{service}/{name}" in FREQUENT_METHODS) is are_frequent}
 
 
-def _wrap(method: str, handler: Handler, metrics: Counters) -> Handler:
+def _wrap(method: str, handler: Handler, metrics: Counters, gate: Gate) -> Handler:
     reads, writes = _lenient(handler.request_deserializer), handler.response_serializer
     behavior: Any = handler.unary_unary or handler.stream_stream
     # A coroutine function, unless it is the stub's own that says "not implemented".
-    behavior = _answering(method, behavior) if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
+    behavior = behavior if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
+    behavior = _answering(method, _admitting(method, behavior, gate, takes_stream=handler.unary_unary is None))
     counted = _counted(method, behavior, metrics)
     if handler.unary_unary is None:
         return grpc.stream_stream_rpc_method_handler(counted, reads, writes)
@@ -65,7 +68,7 @@ def _wrap(method: str, handler: Handler, metrics: Counters) -> Handler:
 
 
 def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    """A deserializer that returns Undecodable instead of raising. If it raised, gRPC would answer INTERNAL, and the call would
+    """A deserializer that returns an Unusable instead of raising. If it raised, gRPC would answer INTERNAL, and the call would
     not be counted.
     """
 
@@ -74,7 +77,7 @@ def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
         try:
             return decode(received)
         except DecodeError as error:
-            return Undecodable(str(error))
+            return undecodable(str(error))
 
     return read
 
@@ -106,14 +109,12 @@ def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:
 
 
 def _answering(method: str, behavior: Behavior) -> Behavior:
-    """Answer INVALID_REQUEST, without naming a field, to a request that cannot be decoded, and turn faults into statuses."""
+    """Turn faults into statuses."""
 
     async def call(request: Any, context: Context) -> Any:
         remaining: float | None = context.time_remaining()  # None without a deadline, whatever the stubs say
         if remaining is not None and remaining <= 0:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before anything was done")
-        if isinstance(request, Undecodable):
-            await abort(context, request.problem)
         try:
             return await behavior(request, context)
         except grpc.aio.AbortError:
@@ -122,6 +123,39 @@ def _answering(method: str, behavior: Behavior) -> Behavior:
             await abort(context, problem_of_fault(method, error))
 
     return call
+
+
+def _admitting(method: str, behavior: Behavior, gate: Gate, *, takes_stream: bool) -> Behavior:
+    """Refuse a caller that may not make the call, before its request is looked at. INVALID_REQUEST, without naming a field,
+    answers a request that cannot be decoded.
+    """
+
+    async def call(request: Any, context: Context) -> Any:
+        rights = gate.rights(context)
+        if isinstance(rights, Problem):
+            await abort(context, rights)
+        if problem := gate.lacks_scope(method, rights):
+            await abort(context, problem)
+        if isinstance(request, Unusable):
+            await abort(context, request.problem)
+        if takes_stream:
+            return await behavior(_while_admitted(request, context, gate) if gate.can_revoke else request, context)
+        if not rights.are_unlimited:
+            verdict = await gate.admit(method, rights, request)
+            if isinstance(verdict, Problem):
+                await abort(context, verdict)
+            if verdict is not None:
+                return verdict.reply
+        return await behavior(request, context)
+
+    return call
+
+
+async def _while_admitted(messages: AsyncIterator[Any], context: Context, gate: Gate) -> AsyncIterator[Any]:
+    """The messages of a stream. One that its caller may not send any more, since its token was revoked, is Unusable."""
+    async for message in messages:
+        rights = gate.rights(context)
+        yield Unusable(rights) if isinstance(rights, Problem) else message
 
 
 def _not_implemented(method: str) -> Behavior:

@@ -4,16 +4,23 @@ from collections.abc import Callable, Iterator
 
 from creditmeter.central.engine.database import parse_url
 from creditmeter.central.engine.faults import CentralMisconfigured
+from creditmeter.server.access.opening import Protection
 from creditmeter.server.config import Settings
 from creditmeter.server.exits import StartupError
 from creditmeter.server.opening import load_rate_card, open_webhook, own_socket
 
 
 def misused(settings: Settings) -> list[str]:
-    """A line for each setting that was read but cannot be used: the data directory, the central store's address, the webhook or
-    the rate card.
+    """A line for each setting that was read but cannot be used: the listeners and what protects them, the data directory, the
+    central store's address, the webhook or the rate card.
     """
-    return [*_refused(own_socket, settings), *_central(settings), *_refused(open_webhook, settings), *_rate_card(settings)]
+    return [
+        *_refused(Protection.of, settings),
+        *_refused(own_socket, settings),
+        *_central(settings),
+        *_refused(open_webhook, settings),
+        *_rate_card(settings),
+    ]
 
 
 def _central(settings: Settings) -> Iterator[str]:
@@ -28,7 +35,7 @@ def _refused(step: Callable[[Settings], object], settings: Settings) -> Iterator
     try:
         step(settings)
     except StartupError as error:
-        yield str(error)
+        yield from error.problems
 
 
 def _rate_card(settings: Settings) -> Iterator[str]:

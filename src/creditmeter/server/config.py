@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from creditmeter.core.access import Scope
 from creditmeter.journal.durability import Durability
 from creditmeter.server import setting_sources as sources
 from creditmeter.server.setting_sources import Given
@@ -24,6 +25,7 @@ from creditmeter.server.setting_values import (
     Mode,
     PageAddress,
     PlanName,
+    Scopes,
     accepted_by,
     checked_by,
     is_address,
@@ -46,6 +48,14 @@ class RecallBy(Enum):
 
     NOTIFY = "notify"
     POLL = "poll"
+
+
+class Reflection(Enum):
+    """Where server reflection answers: to callers of this machine and of Unix sockets, to all, or nowhere."""
+
+    LOCAL = "local"
+    ON = "on"
+    OFF = "off"
 
 
 class LogLevel(Enum):
@@ -77,6 +87,27 @@ class Settings(BaseModel):
         "Addresses to listen on, separated by commas: host:port (port 0: any free one) or unix:/path. The socket"
         " creditmeter.sock in the data directory comes beside them.",
     )
+    insecure: bool = setting(
+        default=False,
+        metavar="",
+        meaning="Listen on addresses that others can reach although there is no TLS, or nothing tells who calls.",
+    )
+    tls_cert: Path | None = setting(
+        None, "FILE", "The certificate of the TCP addresses, and those that sign it, in PEM. Read again when it changes."
+    )
+    tls_key: Path | None = setting(None, "FILE", "Its private key, in PEM, without a passphrase. Read again when it changes.")
+    tls_client_ca: Path | None = setting(
+        None, "FILE", "The authorities of callers' certificates, in PEM: without such a certificate nobody connects by TCP."
+    )
+    access_file: Path | None = setting(
+        None,
+        "FILE",
+        "The tokens and certificates that may call, and what each may do: `creditmeter token` writes it. With it nobody calls"
+        " by TCP without one. Read again when it changes.",
+    )
+    socket_scopes: Scopes = setting(
+        tuple(Scope), "SCOPES", "What callers of Unix sockets may do without a token: meter, read, refund, admin, or none."
+    )
     data_dir: Path = setting(
         Path("creditmeter-data"),
         "DIR",
@@ -105,8 +136,15 @@ class Settings(BaseModel):
         None, "FILE", "A TOML price list, in force until a published one takes effect.", without="the package's own"
     )
     enable_admin: bool = setting(
-        default=False, metavar="", meaning="Offer AdminService: anyone who can connect can then give credit."
+        default=False,
+        metavar="",
+        meaning="Offer AdminService, which gives credit: to those who may connect to the Unix sockets, and over TCP to a token"
+        " of the scope admin.",
     )
+    admin_listen: Listeners | None = setting(
+        None, "ADDR", "Addresses for AdminService alone, as `listen`: it is offered there, and nowhere else."
+    )
+    admin_socket_mode: Mode = setting(0o600, "MODE", "Who may connect to the Unix sockets among them.")
     auto_create_plan: PlanName | None = setting(None, "PLAN", "Open unknown accounts on first touch with this plan.")
     durability: Durability = setting(
         Durability.FULL, "HOW", "full, or process: a reply survives the death of the process, not of the machine."
@@ -150,6 +188,15 @@ class Settings(BaseModel):
         le=3_600,
     )
     shutdown_grace: Duration = setting(10.0, "TIME", "How long a stop may take.", ge=0, le=600)
+    health_listen: Listeners | None = setting(
+        None, "ADDR", "Addresses for health probes, as `listen`: they serve nothing else, and never with TLS."
+    )
+    reflection: Reflection = setting(
+        Reflection.LOCAL, "WHERE", "Where callers may list the RPCs: local (this machine and Unix sockets), on or off."
+    )
+    channelz: bool = setting(
+        default=False, metavar="", meaning="Show the open connections by gRPC's channelz, to callers of the scope admin."
+    )
     metrics_listen: PageAddress | None = setting(
         None, "ADDR", "host:port where metrics are shown over plain HTTP; port 0 is any free one, which the ready line names."
     )
@@ -259,6 +306,11 @@ class Settings(BaseModel):
     def addresses(self) -> tuple[str, ...]:
         """All addresses that the sidecar listens on, each once; the socket in the data directory as `socket_address`."""
         return tuple({place_of(each): each for each in (*self.listen, self.socket_address)}.values())
+
+    @property
+    def all_addresses(self) -> tuple[str, ...]:
+        """The same, with the addresses of AdminService and of probes."""
+        return (*self.addresses, *(self.admin_listen or ()), *(self.health_listen or ()))
 
 
 def _text_of(path: Path) -> str:

@@ -17,16 +17,16 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Undecodable:
-    """Stands for a request whose bytes are no message of its type."""
+class Unusable:
+    """Stands for a message of a caller that is not taken: it is none of its type, or its caller may not send it any more."""
 
-    reason: str
+    problem: Problem
 
-    @property
-    def problem(self) -> Problem:
-        """The error that its caller gets."""
-        text = f"the request is no message of its type ({self.reason}): is the client of this contract?"
-        return Problem(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text)
+
+def undecodable(reason: str) -> Unusable:
+    """What stands for a message whose bytes are none of its type."""
+    text = f"the request is no message of its type ({reason}): is the client of this contract?"
+    return Unusable(Problem(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text))
 
 
 def problem_of_fault(method: str, error: Exception) -> Problem:

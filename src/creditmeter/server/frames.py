@@ -14,6 +14,8 @@ import grpc
 from creditmeter.core.ids import AccountKey
 from creditmeter.core.refusals import InvalidRequest
 from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.server.access.caller import Caller
+from creditmeter.server.access.gate import AskingFirst
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import Problem
 from creditmeter.server.mutations import RPCS, Decided, Later, Mutations, account_of, failed, fault
@@ -66,7 +68,9 @@ class Frames:
         self._mutations = mutations
         self._count = {kind: metrics.count_calls(rpc) for kind, rpc in RPCS.items()}
 
-    async def apply(self, asked: Sequence[metering_pb2.Mutation], within: Callable[[], float | None]) -> Results:
+    async def apply(
+        self, asked: Sequence[metering_pb2.Mutation], within: Callable[[], float | None], caller: Caller
+    ) -> Results:
         """Apply mutations one after another, and return all results. `within` is for how many seconds more their caller waits.
 
         Once the reply is full, the rest are refused as OVERLOADED.
@@ -80,13 +84,13 @@ class Frames:
             if size > MAX_REPLY_BYTES - MAX_RESULT_BYTES:
                 one: Decided | Later = failed(mutation.WhichOneof("request") or "", _FULL)
             else:
-                one = self._mutations.decide(mutation, within())
+                one = self._decide(mutation, within(), caller)
             one = await one() if callable(one) else one
             decided.append(one)
             size += one.result.ByteSize()
         return await self._durable(decided, began, since)
 
-    async def apply_in_parts(self, asked: Sequence[metering_pb2.Mutation], send: Send) -> None:
+    async def apply_in_parts(self, asked: Sequence[metering_pb2.Mutation], send: Send, caller: Caller) -> None:
         """Apply mutations, those of one account one after another, and send the results in parts. A mutation that waits for
         credit holds up nothing but what comes after it for its account.
         """
@@ -104,7 +108,7 @@ class Frames:
                     await asyncio.sleep(0)
                 key = account_of(mutation)
                 before = waiting.get(key)
-                one = self._mutations.decide(mutation, None) if before is None else partial(self._after, before, mutation)
+                one = self._decide(mutation, None, caller) if before is None else partial(self._after, before, mutation, caller)
                 if callable(one):
                     waiting[key] = task = group.create_task(one())
                     group.create_task(self._send_later(number, task, began, send))
@@ -113,10 +117,28 @@ class Frames:
                     part.decided.append(one)
             await self._send(part, len(asked), began, send)
 
-    async def _after(self, before: "asyncio.Task[Decided]", mutation: metering_pb2.Mutation) -> Decided:
+    async def _after(self, before: "asyncio.Task[Decided]", mutation: metering_pb2.Mutation, caller: Caller) -> Decided:
         """Decide about a mutation once the one before it was decided about."""
         await asyncio.wait([before])
-        one = self._mutations.decide(mutation, None)
+        one = self._decide(mutation, None, caller)
+        return await one() if callable(one) else one
+
+    def _decide(self, mutation: metering_pb2.Mutation, within: float | None, caller: Caller) -> Decided | Later:
+        """Decide about a mutation, if its caller may ask for it."""
+        verdict = caller.judge(mutation)
+        if callable(verdict):
+            return partial(self._once_judged, verdict, mutation, within)
+        if isinstance(verdict, Problem):
+            return failed(mutation.WhichOneof("request") or "", verdict)
+        return self._mutations.decide(mutation, within)
+
+    async def _once_judged(self, asking: AskingFirst, mutation: metering_pb2.Mutation, within: float | None) -> Decided:
+        kind = mutation.WhichOneof("request") or ""
+        try:
+            verdict = await asking()
+        except Exception as error:  # noqa: BLE001 - a mutation that fails does not end those beside it
+            return fault(kind, error)
+        one = failed(kind, verdict) if isinstance(verdict, Problem) else self._mutations.decide(mutation, within)
         return await one() if callable(one) else one
 
     async def _send(self, part: "_Part", next_number: int, began: float, send: Send) -> "_Part":

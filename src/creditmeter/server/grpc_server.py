@@ -1,13 +1,16 @@
-"""The gRPC server of a sidecar, with all of its services."""
+"""The gRPC servers of a sidecar: one with all of its services, and where the settings name addresses of their own one for
+AdminService and one for probes.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_channelz.v1 import channelz, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from creditmeter.server.access.gate import Gate
+from creditmeter.server.access.tools import add_channelz, add_reflection
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.admin_service import AdminService
 from creditmeter.server.calls import Services
@@ -20,52 +23,104 @@ from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.opening import limits_of
+from creditmeter.server.permissions import Access
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import account_pb2, account_pb2_grpc, admin_pb2, admin_pb2_grpc, metering_pb2_grpc
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """The largest message, of requests and of replies."""
 
+_ACCOUNT = str(account_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name)
+_ADMIN = str(admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name)
+_HEALTH = str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
 
-def server_of(
-    settings: Settings,
-    sidecar: Sidecar,
-    health: Health,
-    metrics: Counters,
-    addresses: Sequence[str],
-    streams: OpenStreams,
-) -> grpc.aio.Server:
-    """A server with all services, which does not listen yet. The caller adds to `addresses` where it listens, and ends the
-    `streams` before it stops the server.
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A server that does not listen yet, where it is to listen, and who may connect to its Unix sockets. `name` is what the
+    ready line calls its addresses.
     """
-    server = grpc.aio.server(
+
+    name: str
+    server: grpc.aio.Server
+    addresses: Sequence[str]
+    access: Access
+    speaks_tls: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What the servers are made from. `addresses` is where they listen, once they do. The `streams` end before the servers."""
+
+    settings: Settings
+    sidecar: Sidecar
+    gate: Gate
+    health: Health
+    metrics: Counters
+    streams: OpenStreams
+    addresses: Sequence[str]
+
+    def listeners(self) -> Iterator[Listener]:
+        """The servers, of which the first one meters."""
+        settings = self.settings
+        workers = Access(settings.socket_mode, settings.socket_group)
+        yield Listener("addresses", self._metering(), settings.addresses, workers)
+        if settings.admin_listen:
+            admin = Access(settings.admin_socket_mode, settings.socket_group)
+            yield Listener("admin", self._administering(), settings.admin_listen, admin)
+        if settings.health_listen:
+            yield Listener("health", self._probed(), settings.health_listen, workers, speaks_tls=False)
+
+    def _metering(self) -> grpc.aio.Server:
+        server = _server()
+        services: Any = Services(
+            server, self.metrics, self.gate
+        )  # generated code names the server, of which it uses two methods
+        sidecar, longest_hold = self.sidecar, limits_of(self.settings).max_hold_lifetime
+        mutations = Mutations(sidecar.meter, longest_hold)
+        frames = Frames(mutations, self.metrics)
+        meter_streams = MeterStreams(sidecar.metered_calls, self.streams, self.gate, longest_hold)
+        metering = MeteringService(
+            mutations, frames, meter_streams, self.streams, self.gate, sidecar.reader, sidecar.posting_waits
+        )
+        metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
+        account_pb2_grpc.add_AccountServiceServicer_to_server(AccountService(sidecar.reader), services)
+        names = [METERING, _ACCOUNT]
+        if self.settings.enable_admin and not self.settings.admin_listen:
+            names.append(self._add_admin(services))
+        self._add_tools(services, names)
+        return server
+
+    def _administering(self) -> grpc.aio.Server:
+        server = _server()
+        services: Any = Services(server, self.metrics, self.gate)  # as above
+        self._add_tools(services, [self._add_admin(services)])
+        return server
+
+    def _probed(self) -> grpc.aio.Server:
+        server = _server()
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
+        return server
+
+    def _add_admin(self, services: Any) -> str:
+        admin = AdminService(self.sidecar, self.addresses)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, services)
+        return _ADMIN
+
+    def _add_tools(self, services: Any, names: list[str]) -> None:
+        """Add what probes and people who look at a server use."""
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, services)
+        names.append(_HEALTH)
+        if self.settings.channelz:
+            names.append(add_channelz(services, self.gate))
+        add_reflection(services, names, self.settings.reflection, self.gate)
+
+
+def _server() -> grpc.aio.Server:
+    return grpc.aio.server(
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ),
     )
-    services: Any = Services(server, metrics)  # generated code names the server, of which it uses two methods
-    longest_hold = limits_of(settings).max_hold_lifetime
-    mutations = Mutations(sidecar.meter, longest_hold)
-    frames = Frames(mutations, metrics)
-    meter_streams = MeterStreams(sidecar.metered_calls, streams, longest_hold)
-    metering = MeteringService(mutations, frames, meter_streams, streams, sidecar.reader, sidecar.posting_waits)
-    account = AccountService(sidecar.reader)
-    metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
-    account_pb2_grpc.add_AccountServiceServicer_to_server(account, services)
-    names = [METERING, _name(account_pb2, "AccountService")]
-    if settings.enable_admin:
-        admin = AdminService(sidecar, addresses)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, services)
-        names.append(_name(admin_pb2, "AdminService"))
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, services)
-    channelz_pb2_grpc.add_ChannelzServicer_to_server(channelz.aio.ChannelzServicer(), services)
-    names += [_name(health_pb2, "Health"), "grpc.channelz.v1.Channelz", reflection.SERVICE_NAME]
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), services)
-    return server
-
-
-def _name(module: object, service: str) -> str:
-    """The full name of a service."""
-    return str(module.DESCRIPTOR.services_by_name[service].full_name)  # type: ignore[attr-defined]  # a generated module

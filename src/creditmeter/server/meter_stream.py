@@ -13,8 +13,10 @@ from creditmeter.core.instants import Span
 from creditmeter.core.refusals import InvalidRequest, Refusal, ShuttingDown, StreamResumed
 from creditmeter.core.values import replace
 from creditmeter.server import metering_requests as read
+from creditmeter.server.access.caller import Caller
+from creditmeter.server.access.gate import Gate
 from creditmeter.server.errors import Context, Problem, problem_of
-from creditmeter.server.faults import Undecodable
+from creditmeter.server.faults import Unusable
 from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.server.replies import charge_message, reservation_message
 from creditmeter.sidecar.metered_calls import MeteredCalls
@@ -37,8 +39,9 @@ _LATER = InvalidRequest((("step", "must be progress or finish: the call is open 
 class MeterStreams:
     """Answers the streams of metered calls."""
 
-    def __init__(self, calls: MeteredCalls, streams: OpenStreams, max_hold_lifetime: Span) -> None:
+    def __init__(self, calls: MeteredCalls, streams: OpenStreams, gate: Gate, max_hold_lifetime: Span) -> None:
         self._calls = calls
+        self._gate = gate
         self._streams = streams
         self._max_hold_lifetime = max_hold_lifetime
 
@@ -48,8 +51,10 @@ class MeterStreams:
             first = await anext(steps, None)
             if first is None:
                 return self._unfinished()
-            if isinstance(first, Undecodable):
+            if isinstance(first, Unusable):
                 return first.problem
+            if problem := await Caller(self._gate, context).may_open(first):
+                return problem
             asked = read.reserve_of(first.open, self._max_hold_lifetime) if first.HasField("open") else _FIRST
             if isinstance(asked, Refusal):
                 return problem_of(_of_open(asked))
@@ -124,7 +129,7 @@ class _Events:
 async def _metered(stream: MeteredStream, steps: AsyncIterator[Any], events: _Events) -> _Ended | None:
     """Take the steps of a call up to its finish, or to what ends its stream before. None if no more steps are read."""
     async for message in steps:
-        if isinstance(message, Undecodable):
+        if isinstance(message, Unusable):
             return _Ended(message.problem)
         match message.WhichOneof("step"):
             case "progress":

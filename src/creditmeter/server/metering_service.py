@@ -7,6 +7,8 @@ from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.server import metering_requests as read
+from creditmeter.server.access.caller import Caller
+from creditmeter.server.access.gate import Gate
 from creditmeter.server.errors import Context, abort, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.frames import Frames, too_many
@@ -30,6 +32,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         frames: Frames,
         meter_streams: MeterStreams,
         streams: OpenStreams,
+        gate: Gate,
         reader: Reader,
         posting_waits: PostingWaits,
     ) -> None:
@@ -37,6 +40,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._frames = frames
         self._meter_streams = meter_streams
         self._streams = streams
+        self._gate = gate
         self._reader = reader
         self._posting_waits = posting_waits
 
@@ -116,13 +120,14 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
     async def Batch(self, request: metering_pb2.BatchRequest, context: Context) -> metering_pb2.BatchResponse:
         """Apply mutations in order, each by itself."""
         await allowed(context, too_many(len(request.mutations)))
-        return metering_pb2.BatchResponse(results=await self._frames.apply(request.mutations, context.time_remaining))
+        caller = Caller(self._gate, context)
+        return metering_pb2.BatchResponse(results=await self._frames.apply(request.mutations, context.time_remaining, caller))
 
     async def Pipeline(  # type: ignore[override]  # replies are written, not yielded: frames end in any order
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> None:
         """Apply frames of mutations, until the caller has no more or the server stops."""
-        problem = await PipelineStream(self._frames, self._streams, context).answer(request_iterator)
+        problem = await PipelineStream(self._frames, self._streams, self._gate, context).answer(request_iterator)
         if problem is not None:
             await abort(context, problem)
 

@@ -109,7 +109,7 @@ def locked_files(settings: Settings) -> Iterator[int]:
             directory = lock_directory(data_dir)
             if directory is not None:
                 held.callback(os.close, directory)
-            held.enter_context(reserved(each for each in settings.addresses if each != settings.socket_address))
+            held.enter_context(reserved(each for each in settings.all_addresses if each != settings.socket_address))
         except GroupUnusable as error:
             raise StartupError(settings.problem("socket_group", str(error)), MISUNDERSTOOD) from error
         except AddressUnusable as error:

@@ -7,11 +7,14 @@ and gRPC's flow control holds up the caller.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from creditmeter.core.refusals import ShuttingDown
+from creditmeter.server.access.caller import Caller
+from creditmeter.server.access.gate import Gate
 from creditmeter.server.errors import Context, Problem, problem_of
-from creditmeter.server.faults import OUR_METHODS, Undecodable, problem_of_fault
+from creditmeter.server.faults import OUR_METHODS, Unusable, problem_of_fault
 from creditmeter.server.frames import MAX_REFUSED, MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
 from creditmeter.server.open_streams import OpenStreams, Replies
 from creditmeter.v1 import metering_pb2
@@ -38,9 +41,10 @@ def _unanswerable(frame: metering_pb2.PipelineRequest) -> Problem | None:
 class PipelineStream:
     """One stream of frames."""
 
-    def __init__(self, frames: Frames, streams: OpenStreams, context: Context) -> None:
+    def __init__(self, frames: Frames, streams: OpenStreams, gate: Gate, context: Context) -> None:
         self._frames = frames
         self._streams = streams
+        self._caller = partial(Caller, gate, context)
         self._replies = Replies(context)
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._has_room = asyncio.Event()
@@ -52,7 +56,7 @@ class PipelineStream:
         problem = None
         async with contextlib.aclosing(self._streams.until_end(requests)) as read, asyncio.TaskGroup() as group:
             async for frame in read:
-                problem = frame.problem if isinstance(frame, Undecodable) else _unanswerable(frame)
+                problem = frame.problem if isinstance(frame, Unusable) else _unanswerable(frame)
                 if problem is not None:
                     break
                 size = frame.ByteSize() + ANSWER_BYTES * len(frame.mutations)
@@ -81,8 +85,8 @@ class PipelineStream:
             if refusal is not None:
                 await send(0, all_failed(len(frame.mutations), problem_of(refusal)))
             elif frame.answer_in_parts and frame.mutations:
-                await self._frames.apply_in_parts(frame.mutations, send)
+                await self._frames.apply_in_parts(frame.mutations, send, self._caller())
             else:
-                await send(0, await self._frames.apply(frame.mutations, lambda: None))
+                await send(0, await self._frames.apply(frame.mutations, lambda: None, self._caller()))
         except Exception as error:  # noqa: BLE001 - a frame fails alone, whatever is wrong with it
             await send(0, all_failed(len(frame.mutations), problem_of_fault(_METHOD, error)))

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Field, JsonValue
 from pydantic.fields import FieldInfo
 
+from creditmeter.core.access import Scope
 from creditmeter.core.ids import is_id
 from creditmeter.server.durations import format_seconds, read_seconds
 from creditmeter.sidecar.alerts.standard_webhooks import WebhookMisconfigured
@@ -125,6 +126,17 @@ def _read_group(value: object) -> object:
     return value
 
 
+def _read_scopes(value: object) -> object:
+    """Scopes from text with commas, or from a list of texts. `none` is no scope, and `all` are all of them."""
+    words = _read_list(value)
+    if words in (["none"], ["all"]):
+        return () if words == ["none"] else tuple(Scope)
+    known = {each.value: each for each in Scope}
+    if not isinstance(words, list) or not words or any(each not in known for each in words):
+        raise ValueError(f"{value!r} are no scopes: write some of {', '.join(known)} with commas, or all, or none")
+    return tuple(known[each] for each in dict.fromkeys(words))
+
+
 def _read_plan(value: object) -> object:
     if isinstance(value, str) and not is_id(value):
         raise ValueError(f"{value!r} is no plan's id: write 1 to 128 printable ASCII characters without spaces")
@@ -151,6 +163,7 @@ Listener = Annotated[str, BeforeValidator(_read_listener)]
 Listeners = Annotated[tuple[Listener, ...], BeforeValidator(_read_list)]
 PageAddress = Annotated[str, BeforeValidator(_read_page)]
 Mode = Annotated[int, Field(ge=0, le=0o777), BeforeValidator(_read_mode)]
+Scopes = Annotated[tuple[Scope, ...], BeforeValidator(_read_scopes)]
 Group = Annotated[str, BeforeValidator(_read_group)]
 PlanName = Annotated[str, BeforeValidator(_read_plan)]
 
@@ -187,6 +200,12 @@ def kind_of(field: FieldInfo) -> Any:
     return found[0] if is_optional else field.annotation
 
 
+def is_list(field: FieldInfo) -> bool:
+    """Whether a setting has several values, so that its option may be repeated."""
+    kind = kind_of(field)
+    return get_origin(get_args(kind)[0] if get_origin(kind) is Annotated else kind) is tuple
+
+
 def accepted_by(field: FieldInfo) -> str:
     """What may be written for a setting, in words."""
     kind = kind_of(field)
@@ -216,5 +235,5 @@ def as_text(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(each.value if isinstance(each, Enum) else each for each in value)
     return str(value)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.server.config import Settings
 from creditmeter.server.setting_sources import environment_name, option_name
-from creditmeter.server.setting_values import as_text, word_of
+from creditmeter.server.setting_values import as_text, is_list, word_of
 
 HIDDEN = "********"
 
@@ -39,7 +39,7 @@ def described() -> Iterator[Described]:
             word_of(field, "metavar"),
             _shown(name, field.default) or word_of(field, "without"),
             field.description,
-            is_list=isinstance(field.default, tuple),
+            is_list=is_list(field),
         )
 
 
@@ -58,8 +58,10 @@ def plain_in_use(settings: Settings, name: str) -> Any:
         return _host_of(value)
     if name == "data_dir":
         return str(value.absolute())
-    if isinstance(value, bool | int | float | tuple) and name != "socket_mode":
-        return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [as_text(each) for each in value]
+    if isinstance(value, bool | int | float) and not _is_mode(name):
+        return value
     return _shown(name, value) or None
 
 
@@ -75,9 +77,13 @@ def markdown_table() -> str:
 def _shown(name: str, value: Any) -> str:
     if isinstance(value, SecretStr):
         return HIDDEN
-    if name == "socket_mode":
+    if _is_mode(name):
         return f"{value:04o}"
     return as_text(value)
+
+
+def _is_mode(name: str) -> bool:
+    return bool(word_of(Settings.model_fields[name], "metavar") == "MODE")
 
 
 def _without(name: str) -> str:

@@ -16,6 +16,17 @@ from tests.cli.terminal import on_terminal
 
 OTHER = {
     "listen": "127.0.0.1:0,unix:/run/other.sock",
+    "insecure": "true",
+    "tls_cert": "cert.pem",
+    "tls_key": "key.pem",
+    "tls_client_ca": "ca.pem",
+    "access_file": "access.json",
+    "socket_scopes": "meter,read",
+    "admin_listen": "127.0.0.1:0",
+    "admin_socket_mode": "0660",
+    "health_listen": "127.0.0.1:0",
+    "reflection": "off",
+    "channelz": "true",
     "data_dir": "other",
     "new_identity": "true",
     "socket_mode": "0600",

@@ -21,7 +21,7 @@ from creditmeter.central.schema.rows import bits_of_kinds, bits_of_sources, char
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.grants import Grant, GrantCursor
 from creditmeter.core.credit.history import Entry, HistoryFilter, LabelFilter
-from creditmeter.core.ids import AccountId, ChargeId, RefundId, origin_of
+from creditmeter.core.ids import AccountId, AccountKey, ChargeId, RefundId, origin_of
 from creditmeter.core.refusals import AccountNotFound
 
 MAX_LINES_LOOKED_AT = 50_000
@@ -62,6 +62,11 @@ class HistoryReader:
         refunds = tables.refunds
         row = await self._find(select(refunds).where(refunds.c.refund_id == refund_id), refunds.c.account_id, refund_id)
         return None if row is None else refund_of(row)
+
+    async def account_with_key(self, key: AccountKey) -> AccountId | None:
+        """The account whose key this is; None if there is none."""
+        async with self._database.read() as connection:
+            return await account_with_key(connection, key)
 
     async def _find(self, query: Select[Any], account: ColumnElement[str], made_id: str) -> RowMapping | None:
         """The row of an id that carries its account's key; None if there is none."""
