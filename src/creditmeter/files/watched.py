@@ -40,12 +40,16 @@ class Watched(Generic[_Content]):
     @property
     def content(self) -> _Content:
         """What they say, as of a second ago at most."""
-        now = self._monotonic()
-        if now - self._looked_at >= LOOK_SECONDS:
-            with self._lock:
-                self._looked_at = now
-                self._read_if_changed()
+        if self._monotonic() - self._looked_at >= LOOK_SECONDS:
+            return self.newest()
         return self._content
+
+    def newest(self) -> _Content:
+        """What they say now."""
+        with self._lock:
+            self._looked_at = self._monotonic()
+            self._read_if_changed()
+            return self._content
 
     def _read_if_changed(self) -> None:
         marks = self._look()  # before they are read: what changes meanwhile is found by the next look

@@ -11,12 +11,11 @@ from typing import Any, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import Context, Problem, abort, problem_of_abort
-from creditmeter.server.faults import OUR_METHODS, Unusable, problem_of_fault, undecodable
+from creditmeter.server.faults import OUR_METHODS, Unusable, lenient, problem_of_fault
 
 _log = structlog.get_logger()
 
@@ -26,7 +25,7 @@ FREQUENT_METHODS = frozenset(f"{OUR_METHODS}MeteringService/{name}" for name in 
 
 
 class Services:
-    """Takes services from generated code, in place of the server, and adds them to it with their methods wrapped.
+    """Takes services of the contract from generated code, in place of the server, and adds them with their methods wrapped.
 
     The methods that workers call all the time become registered ones, the others generic ones. A registered method takes an
     event of gRPC's core less, but grpcio 1.85 waits at each call for one task per registered method
@@ -42,9 +41,8 @@ class Services:
         """Nothing: generated code gives the same methods by name as well."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """Add a service with these methods. Those of `creditmeter.v1` are wrapped."""
-        if f"/{service}/".startswith(OUR_METHODS):
-            handlers = {name: _wrap(f"/{service}/{name}", each, self._metrics, self._gate) for name, each in handlers.items()}
+        """Add a service with these methods."""
+        handlers = {name: _wrap(f"/{service}/{name}", each, self._metrics, self._gate) for name, each in handlers.items()}
         self._server.add_registered_method_handlers(service, _part(service, handlers, are_frequent=True))
         others = grpc.method_handlers_generic_handler(service, _part(service, handlers, are_frequent=False))
         self._server.add_generic_rpc_handlers((others,))
@@ -56,7 +54,7 @@ def _part(service: str, handlers: Mapping[str, Handler], *, are_frequent: bool) 
 
 
 def _wrap(method: str, handler: Handler, metrics: Counters, gate: Gate) -> Handler:
-    reads, writes = _lenient(handler.request_deserializer), handler.response_serializer
+    reads, writes = lenient(handler.request_deserializer), handler.response_serializer
     behavior: Any = handler.unary_unary or handler.stream_stream
     # A coroutine function, unless it is the stub's own that says "not implemented".
     behavior = behavior if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
@@ -65,21 +63,6 @@ def _wrap(method: str, handler: Handler, metrics: Counters, gate: Gate) -> Handl
     if handler.unary_unary is None:
         return grpc.stream_stream_rpc_method_handler(counted, reads, writes)
     return grpc.unary_unary_rpc_method_handler(counted, reads, writes)
-
-
-def _lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
-    """A deserializer that returns an Unusable instead of raising. If it raised, gRPC would answer INTERNAL, and the call would
-    not be counted.
-    """
-
-    def read(received: bytes) -> Any:
-        assert decode is not None, "generated code names how requests are read"
-        try:
-            return decode(received)
-        except DecodeError as error:
-            return undecodable(str(error))
-
-    return read
 
 
 def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:

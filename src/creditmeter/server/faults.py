@@ -1,9 +1,12 @@
 """Faults as callers see them: after one it is unknown whether the call took effect, unless its reason says so."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
 from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
@@ -23,10 +26,24 @@ class Unusable:
     problem: Problem
 
 
-def undecodable(reason: str) -> Unusable:
-    """What stands for a message whose bytes are none of its type."""
+def _undecodable(reason: str) -> Unusable:
     text = f"the request is no message of its type ({reason}): is the client of this contract?"
     return Unusable(Problem(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", text))
+
+
+def lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserializer that returns an Unusable instead of raising. If it raised, gRPC would answer INTERNAL, and the call would
+    not be counted.
+    """
+
+    def read(received: bytes) -> Any:
+        assert decode is not None, "generated code names how requests are read"
+        try:
+            return decode(received)
+        except DecodeError as error:
+            return _undecodable(str(error))
+
+    return read
 
 
 def problem_of_fault(method: str, error: Exception) -> Problem:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from creditmeter.server.access.gate import Gate
-from creditmeter.server.access.tools import add_channelz, add_reflection
+from creditmeter.server.access.tools import add_channelz, add_health, add_reflection
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.admin_service import AdminService
 from creditmeter.server.calls import Services
@@ -32,7 +31,6 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _ACCOUNT = str(account_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name)
 _ADMIN = str(admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name)
-_HEALTH = str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +86,18 @@ class Edge:
         names = [METERING, _ACCOUNT]
         if self.settings.enable_admin and not self.settings.admin_listen:
             names.append(self._add_admin(services))
-        self._add_tools(services, names)
+        self._add_tools(server, names)
         return server
 
     def _administering(self) -> grpc.aio.Server:
         server = _server()
         services: Any = Services(server, self.metrics, self.gate)  # as above
-        self._add_tools(services, [self._add_admin(services)])
+        self._add_tools(server, [self._add_admin(services)])
         return server
 
     def _probed(self) -> grpc.aio.Server:
         server = _server()
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
+        add_health(server, self.health.servicer)
         return server
 
     def _add_admin(self, services: Any) -> str:
@@ -107,13 +105,12 @@ class Edge:
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, services)
         return _ADMIN
 
-    def _add_tools(self, services: Any, names: list[str]) -> None:
+    def _add_tools(self, server: grpc.aio.Server, names: list[str]) -> None:
         """Add what probes and people who look at a server use."""
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, services)
-        names.append(_HEALTH)
+        names.append(add_health(server, self.health.servicer))
         if self.settings.channelz:
-            names.append(add_channelz(services, self.gate))
-        add_reflection(services, names, self.settings.reflection, self.gate)
+            names.append(add_channelz(server, self.gate))
+        add_reflection(server, names, self.settings.reflection, self.gate)
 
 
 def _server() -> grpc.aio.Server:

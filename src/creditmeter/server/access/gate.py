@@ -68,7 +68,7 @@ class Gate:
         credentials = self._credentials.content
         token = _token_of(context)
         if token is not None:
-            found = credentials.with_token(token)
+            found = credentials.with_token(token) or self._credentials.newest().with_token(token)  # it may be a second old
             return _unknown("token") if found is None else self._unless_expired(found, "token")
         certificate = credentials.with_certificate(_certificate_names(context))
         return self._of_way(context) if certificate is None else self._unless_expired(certificate, "certificate")
