@@ -47,7 +47,7 @@ class AccessFile:
         expires_at: Instant | None = None,
     ) -> Metadata:
         """Give a token, of all scopes if none is named, or rights to a certificate. Returns what a caller shows."""
-        number = len(self._tokens).to_bytes(5, "big")
+        number = (len(self._tokens) + 1).to_bytes(5, "big")
         token = new_token(new_credential_id(number), number * 6 + b"\0\0")
         rights = Rights(name, frozenset(scopes) or EVERY_SCOPE, within)
         digest = b"" if certificate else digest_of(token)
