@@ -114,6 +114,19 @@ COMMANDS = {
     "verify": {"--central", "--data-dir", "--json", "--help"},
     "journal check": {"--central", "--data-dir", "--json", "--help"},
     "journal accept-loss": {"ACCOUNT", "--data-dir", "--yes", "--help"},
+    "token create": {
+        "NAME",
+        "--scope",
+        "--account",
+        "--account-prefix",
+        "--expires-at",
+        "--certificate",
+        "--access-file",
+        "--json",
+    }
+    | {"--help"},
+    "token list": {"--access-file", "--json", "--help"},
+    "token revoke": {"ID", "--access-file", "--help"},
     "central migrate": {"--central", "--help"},
     "central grant-role": {"NAME", "--central", "--admin", "--auto-create", "--sql", "--help"},
 }

@@ -188,5 +188,5 @@ def test_the_public_names() -> None:
     )
     values = "Balance Bucket Charge ChargePart Draw Grant HistoryEntry Quote Refund Reservation Usage Work"
     words = "ChargeFlag GrantKind GrantSource HistoryType MeterStopReason RefundMode ReservationState UsageSource"
-    clients = "Client Hold Retry SERVICE_CONFIG SyncClient SyncHold"
+    clients = "Client Hold Retry SERVICE_CONFIG SyncClient SyncHold Tls"
     assert sorted(creditmeter.client.__all__) == sorted(f"{errors} {values} {words} {clients}".split())

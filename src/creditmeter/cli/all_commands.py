@@ -20,6 +20,7 @@ from creditmeter.cli.commands import (
     serve,
     sidecars,
     status,
+    token,
     usage,
     verify,
     wait,
@@ -52,4 +53,5 @@ app.command("sidecars")(sidecars.sidecars)
 app.command("leases")(leases.leases)
 app.command("verify")(verify.verify)
 app.add_typer(journal.commands, name="journal")
+app.add_typer(token.commands, name="token")
 app.add_typer(central.commands, name="central")

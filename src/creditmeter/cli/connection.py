@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +10,12 @@ from creditmeter.central.engine.faults import CentralMisconfigured, CentralUnava
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.screen import say
 from creditmeter.cli.socket_access import denial
-from creditmeter.client.stubs import Connection, CreditmeterError, Retry
+from creditmeter.client.stubs import Access, Connection, CreditmeterError, Retry
 from creditmeter.server.config import ConfigError, Settings, is_address
 from creditmeter.server.setting_values import MAX_SOCKET_PATH_BYTES, is_too_long
 
 _Answer = TypeVar("_Answer")
+_given: ContextVar[Access | None] = ContextVar("given", default=None)
 
 PATIENCE = Retry(total=2, attempt=10)
 """For most commands: a person waits for the answer. In seconds."""
@@ -69,15 +71,37 @@ def ask(
     """
     target = sidecar_address(address)
     try:
-        return asyncio.run(_ask(target, question))
+        return asyncio.run(_ask(target, access(), question))
     except CreditmeterError as error:
         raise failed_call(target, error, request_id, patience) from error
 
 
-async def _ask(address: str, question: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
+def use(given: Access) -> None:
+    """Have the command connect with this token and TLS."""
+    _given.set(given)
+
+
+def access() -> Access:
+    """The token and TLS that were given before the command, or by the environment.
+
+    Raises:
+        CommandFailed: a file of them cannot be read.
+    """
+    found = _given.get() or Access.of()
+    try:
+        found.metadata()
+        if found.tls is not None:
+            found.tls.credentials()
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"{error.filename} cannot be read: {error.strerror}" if isinstance(error, OSError) else "of the token has none"
+        raise CommandFailed(f"the file {what}", ExitCode.USAGE) from error
+    return found
+
+
+async def _ask(address: str, access: Access, question: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
     word = asyncio.get_running_loop().call_later(SAYS_AFTER, _say_waiting, address)
     try:
-        async with Connection(address) as client:
+        async with Connection(address, access) as client:
             return await question(client)
     finally:
         word.cancel()

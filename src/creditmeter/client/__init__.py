@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from creditmeter.client.access import Tls
     from creditmeter.client.channel import SERVICE_CONFIG
     from creditmeter.client.client import Client
     from creditmeter.client.errors import (
@@ -143,6 +144,7 @@ __all__ = [
     "StreamResumed",
     "SyncClient",
     "SyncHold",
+    "Tls",
     "Unavailable",
     "Unpriced",
     "Unreachable",
@@ -152,6 +154,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "access": "Tls",
     "channel": "SERVICE_CONFIG",
     "client": "Client",
     "errors": (

@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 
+from creditmeter.client.access import Access
+
 ADDRESS_VARIABLE = "CREDITMETER_ADDRESS"
 DEFAULT_ADDRESS = "127.0.0.1:50151"
 
@@ -45,6 +47,12 @@ def resolved_address(address: str | None) -> str:
     return address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to `host:port` or `unix:/path`, for the running event loop. Nothing is connected before the first call."""
-    return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+def open_channel(address: str, access: Access) -> grpc.aio.Channel:
+    """A channel to `host:port` or `unix:/path`, for the running event loop. Nothing is connected before the first call.
+
+    Raises:
+        OSError: a file of TLS cannot be read.
+    """
+    if access.tls is None or address.startswith("unix:"):
+        return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(address, access.tls.credentials(), options=_CHANNEL_OPTIONS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from creditmeter.client import requests
+from creditmeter.client.access import Access, Tls
 from creditmeter.client.channel import resolved_address
 from creditmeter.client.errors import NotSettled, Problem
 from creditmeter.client.hold import Hold
@@ -39,12 +41,24 @@ class Client:
     may run in parallel. Every call has a deadline, and is repeated with the same request_id while its outcome is unknown:
     `retry` says how long, by default 5 s for each attempt and 10 s for all.
 
+    `token`, or `token_file`, which may be replaced meanwhile, says who calls; by default CREDITMETER_TOKEN or
+    CREDITMETER_TOKEN_FILE. `tls` is for TCP addresses; by default what CREDITMETER_TLS_SERVER_CA and its like say.
+
     `close`, or leaving `async with`, waits for what is under way. A client that was closed connects again when it is used.
     """
 
-    def __init__(self, address: str | None = None, *, retry: Retry = DEFAULT_RETRY) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        tls: Tls | None = None,
+    ) -> None:
         self.address = resolved_address(address)
         self._retry = retry
+        self._access = Access.of(token, token_file, tls)
         self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
         self._lock = threading.Lock()
 
@@ -278,5 +292,5 @@ class Client:
             if loop not in self._sessions:
                 for each in [each for each in self._sessions if each.is_closed()]:
                     del self._sessions[each]
-                self._sessions[loop] = Session(self.address, self._retry)
+                self._sessions[loop] = Session(self.address, self._retry, access=self._access)
             return self._sessions[loop]

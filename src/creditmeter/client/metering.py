@@ -143,11 +143,12 @@ class Metering:
 
     async def _attended(self) -> bool:
         """Open a stream and report on it until it ends. Returns whether another one may do better."""
-        opened, self._opened = self._opened, None
+        opened, self._opened, was_open = self._opened, None, False
         try:
             if opened is None:
                 opened = await self._open(self._session.retry.attempt)
                 self._note(opened.reservation)
+            was_open = True
             await self._attend(opened)
         except (grpc.aio.AioRpcError, CreditmeterError) as raised:
             error = error_of(raised) if isinstance(raised, grpc.aio.AioRpcError) else raised
@@ -159,7 +160,7 @@ class Metering:
             elif isinstance(error, StreamResumed):
                 self.is_taken_over, self.stop_reason = True, MeterStopReason.RESERVATION_ENDED
                 return False
-            elif not (error.is_retryable or error.is_outcome_unknown):
+            elif not (error.is_retryable or error.is_outcome_unknown or (was_open and _is_of_token(error))):
                 log.warning("the call goes on without being metered, and is charged when it is committed: %s", error)
                 return False
         return True
@@ -232,6 +233,11 @@ class Metering:
         self.stop_reason = reason
         self._changed.set()
         self._news.set()
+
+
+def _is_of_token(error: CreditmeterError) -> bool:
+    """Whether the token was revoked. Another one may be in its place by now."""
+    return error.code == "UNAUTHENTICATED"
 
 
 class _Opened:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from creditmeter.client.access import Access
 from creditmeter.client.pipeline import PipelineTransport
 from creditmeter.client.retrying import Retry, call, repeated
 from creditmeter.client.statuses import error_of
@@ -34,10 +35,14 @@ class Session:
     """A client's connection in the running loop."""
 
     def __init__(
-        self, address: str, retry: Retry, transport_on: Callable[[Connection], Transport] = PipelineTransport.on
+        self,
+        address: str,
+        retry: Retry,
+        transport_on: Callable[[Connection], Transport] = PipelineTransport.on,
+        access: Access | None = None,
     ) -> None:
         self.retry = retry
-        self._connection = Connection(address)
+        self._connection = Connection(address, access)
         self._transport = transport_on(self._connection)
         self._tasks: set[asyncio.Task[object]] = set()
         self._calls: set[asyncio.Future[None]] = set()

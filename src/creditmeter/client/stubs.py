@@ -8,8 +8,9 @@ request_id, so that it takes effect once. Workers use `creditmeter.client.Client
 """
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from creditmeter.client.access import Access, Tls, WithMetadata
 from creditmeter.client.channel import open_channel
 from creditmeter.client.errors import CreditmeterError, FieldViolation
 from creditmeter.client.retrying import Retry, call
@@ -24,21 +25,25 @@ if TYPE_CHECKING:  # these classes are in the stubs' .pyi only
     from creditmeter.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from creditmeter.v1.metering_pb2_grpc import MeteringServiceAsyncStub
 
-__all__ = ["Connection", "CreditmeterError", "FieldViolation", "Retry", "call"]
+__all__ = ["Access", "Connection", "CreditmeterError", "FieldViolation", "Retry", "Tls", "call"]
 
 
 class Connection:
     """A connection to the sidecar at `address`: `host:port` or `unix:/path`. Made and used inside one event loop.
 
-    Nothing is connected before the first call. Calls may run in parallel.
+    Nothing is connected before the first call. Calls may run in parallel. `access` has the token that each call shows, and TLS;
+    by default what the environment says.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, access: Access | None = None) -> None:
+        """Raises OSError if a file of TLS cannot be read."""
         self.address = address
-        self._channel = open_channel(address)
-        self.metering: MeteringServiceAsyncStub = MeteringServiceStub(self._channel)
-        self.account: AccountServiceAsyncStub = AccountServiceStub(self._channel)
-        self.admin: AdminServiceAsyncStub = AdminServiceStub(self._channel)
+        self.access = access or Access.of()
+        self._channel = open_channel(address, self.access)
+        channel: Any = self._channel if self.access.token is None else WithMetadata(self._channel, self.access.metadata)
+        self.metering: MeteringServiceAsyncStub = MeteringServiceStub(channel)
+        self.account: AccountServiceAsyncStub = AccountServiceStub(channel)
+        self.admin: AdminServiceAsyncStub = AdminServiceStub(channel)
 
     async def close(self) -> None:
         """Close the connection; calls under way are cancelled."""

@@ -5,12 +5,14 @@ Generated from client.py and hold.py by scripts/generate-sync-client. Do not edi
 
 # ruff: noqa: PLR0913, SLF001 - as many arguments as the methods that these stand for; a hold and its blocking form are one
 
+import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
+from creditmeter.client.access import Tls
 from creditmeter.client.client import Client
 from creditmeter.client.errors import CreditmeterError
 from creditmeter.client.hold import Hold
@@ -193,13 +195,22 @@ class SyncClient:
     variable CREDITMETER_ADDRESS, else 127.0.0.1:50151.
 
     It may be made anywhere, and used by many threads at once. Its calls run on an event loop in a thread of its own, which
-    begins with the first of them. `retry` says how long a call is repeated while its outcome is unknown.
+    begins with the first of them. `retry` says how long a call is repeated while its outcome is unknown; `token`, `token_file`
+    and `tls` are as in `Client`.
 
     `close`, or leaving `with`, waits for what is under way; so does the end of the program.
     """
 
-    def __init__(self, address: str | None = None, *, retry: Retry = DEFAULT_RETRY) -> None:
-        self._client, self._thread = Client(address, retry=retry), LoopThread()
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._client, self._thread = Client(address, retry=retry, token=token, token_file=token_file, tls=tls), LoopThread()
         self.address = self._client.address
         weakref.finalize(self, _close, self._client, self._thread)
 

@@ -10,7 +10,7 @@ import re
 from base64 import b32encode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from creditmeter.core.ids import AccountId, AccountKey, account_key
 from creditmeter.core.instants import Instant
@@ -24,7 +24,7 @@ ID_BYTES = 5
 _TOKEN = re.compile(r"cmt_([a-z2-7]{8})_[A-Za-z0-9_-]{43}")
 
 
-class Scope(Enum):
+class Scope(StrEnum):
     """Something that a caller may do."""
 
     METER = "meter"

@@ -8,11 +8,13 @@ import grpc
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from creditmeter.cli.connection import named_address
+from creditmeter.cli.connection import access, named_address
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import Address, read_duration
 from creditmeter.cli.screen import print_lines
 from creditmeter.cli.socket_access import denial
+from creditmeter.client.access import Access
+from creditmeter.client.channel import open_channel
 from creditmeter.server.durations import format_seconds
 from creditmeter.server.health import METERING
 
@@ -21,8 +23,6 @@ PAUSE_SECONDS = 0.1
 
 CHECK_SECONDS = 1.0
 """Timeout of one check, in seconds."""
-
-_CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)  # else a check would share the back-off of the one before
 
 
 def wait(
@@ -42,28 +42,28 @@ def wait(
     It need not be there yet. What is asked is its health (grpc.health.v1, creditmeter.v1.MeteringService).
     """
     target = named_address(address)
-    failure = asyncio.run(_wait(target, timeout))
+    failure = asyncio.run(_wait(target, access(), timeout))
     if failure:
         raise CommandFailed(f"{failure}; waited for {format_seconds(timeout)}", ExitCode.UNREACHABLE)
     print_lines(f"the sidecar at {target} takes work")
 
 
-async def _wait(address: str, seconds: float) -> str:
+async def _wait(address: str, access: Access, seconds: float) -> str:
     """Check the sidecar until it takes work. Returns an empty text, or the last failure if the time is over first."""
     deadline = time.monotonic() + seconds
     while True:
-        failure = await _check(address)
+        failure = await _check(address, access)
         if not failure or time.monotonic() + PAUSE_SECONDS > deadline:
             return failure
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _check(address: str) -> str:
+async def _check(address: str, access: Access) -> str:
     """The reason why the sidecar does not take work; an empty text if it does."""
     if denied := denial(address):
         return denied
     request = health_pb2.HealthCheckRequest(service=METERING)
-    async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+    async with open_channel(address, access) as channel:
         try:
             reply = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=CHECK_SECONDS)
         except grpc.aio.AioRpcError as error:

@@ -1,0 +1,53 @@
+"""The access file is changed by one at a time, and never half."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from creditmeter.core.access import EVERY_SCOPE, Credential, Credentials, Rights
+from creditmeter.forms.access import read_credentials
+from creditmeter.server.access.access_file import change
+
+
+def with_one_more(number: int) -> Callable[[Credentials], Credentials]:
+    """Adds a credential."""
+    made = Credential("a" * 7 + chr(ord("a") + number), Rights(str(number), EVERY_SCOPE), bytes([number]) * 32)
+    return lambda known: Credentials([*known.known, made])
+
+
+def test_changes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    """One that finds the file locked says so, and changes nothing."""
+    file, refused = tmp_path / "access.json", []
+
+    def work(number: int) -> None:
+        try:
+            change(file, with_one_more(number))
+        except BlockingIOError:
+            refused.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    names = {int(each.rights.name) for each in read_credentials(file.read_bytes()).known}
+    assert names == set(range(20)) - set(refused)
+    assert names
+
+
+def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """And nothing beside it but the lock."""
+    file = tmp_path / "access.json"
+    change(file, with_one_more(0))
+    before = file.read_bytes()
+
+    def fails(_: Credentials) -> Credentials:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change(file, fails)
+    change(file, with_one_more(1))
+    assert before != file.read_bytes()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["access.json", "access.json.lock"]
