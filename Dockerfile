@@ -15,17 +15,16 @@ COPY --from=build /opt/creditmeter /opt/creditmeter
 # Settings of the image: every command run in the container finds the sidecar by them, not only `serve`.
 ENV PATH=/opt/creditmeter/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    CREDITMETER_DATA_DIR=/data \
-    CREDITMETER_LISTEN=0.0.0.0:50151
+    CREDITMETER_DATA_DIR=/data
 
 USER 10001:10001
 
 # The journal lies here: charges that are not yet settled live nowhere else, so the volume must outlive the container.
 VOLUME ["/data"]
-EXPOSE 50151
 
-# No HEALTHCHECK: the sidecar speaks gRPC health (grpc.health.v1.Health), which orchestrators probe by themselves, and
-# `grpc-health-probe -addr=HOST:50151 -service=creditmeter.v1.MeteringService` asks it from anywhere else.
+# No EXPOSE: it listens on 127.0.0.1:50151 and on the socket in /data. docs/security.md says how to let others in.
+# No HEALTHCHECK: the sidecar speaks gRPC health (grpc.health.v1.Health), which orchestrators probe by themselves at the address
+# of the setting `health_listen`.
 
 ENTRYPOINT ["creditmeter"]
 CMD ["serve"]

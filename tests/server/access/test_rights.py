@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from creditmeter.core.access import Scope
 from creditmeter.core.ids import account_key
-from creditmeter.server.access.needs import NEEDS
+from creditmeter.server.access.requirements import REQUIREMENTS
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
@@ -114,8 +114,8 @@ async def refusal(channel: Any, path: str, request: bytes, caller: Metadata = ()
 
 def test_what_each_rpc_needs_is_written_down() -> None:
     """Of every RPC of the contract; and where something is named, it is a field of the request."""
-    assert set(NEEDS) == set(METHODS)
-    for path, need in NEEDS.items():
+    assert set(REQUIREMENTS) == set(METHODS)
+    for path, need in REQUIREMENTS.items():
         assert need.id_in(GetMessageClass(METHODS[path].input_type)()) == ""
 
 
@@ -145,13 +145,13 @@ async def test_a_scope_opens_what_it_says_and_no_more(guarded: Services, access_
     with_it, without = access_file.give("with", scope), access_file.give("without", *(set(Scope) - {scope}))
     async with channels(guarded) as ways:
         for channel, (path, method) in itertools.product(ways, METHODS.items()):
-            wanted = NEEDS[path].scopes
+            wanted = REQUIREMENTS[path].scopes
             if scope not in wanted:
                 assert await refusal(channel, path, empty(method), with_it) == "PERMISSION_DENIED"
                 assert await refusal(channel, path, b"\xff", with_it) == "PERMISSION_DENIED"
             elif wanted == {scope}:
                 assert await refusal(channel, path, empty(method), without) == "PERMISSION_DENIED"
-            if scope in wanted and not NEEDS[path].of_all:
+            if scope in wanted and not REQUIREMENTS[path].of_all:
                 found = await answer(channel, path, empty(method), with_it)
                 assert not isinstance(found, Failure) or found.info.reason == "INVALID_REQUEST", path
 
@@ -176,7 +176,7 @@ async def test_what_has_no_account_is_for_those_who_may_use_all(guarded: Service
     """A list of everybody's reservations or leases takes the scope admin; a caller that is bound to accounts has none of it."""
     meters, reads = access_file.give("meters", Scope.METER), access_file.give("reads", Scope.READ)
     administers, bound = access_file.give("all"), access_file.give("bound", within=accounts("alice"))
-    whole = [path for path, need in NEEDS.items() if need.of_all]
+    whole = [path for path, need in REQUIREMENTS.items() if need.of_all]
     assert "/creditmeter.v1.MeteringService/ListReservations" in whole
     for path in whole:
         for each in (meters, reads, bound):
@@ -286,7 +286,7 @@ def as_of(made: Made, found: Failure | bytes) -> object:
 
 def test_each_rpc_about_an_account_is_tried() -> None:
     """With a valid request."""
-    named = {path.removeprefix("/creditmeter.v1.") for path, need in NEEDS.items() if need.named}
+    named = {path.removeprefix("/creditmeter.v1.") for path, need in REQUIREMENTS.items() if need.named}
     assert set(REQUESTS) == named - {"AdminService/CreateAccount"}
 
 

@@ -14,7 +14,7 @@ from creditmeter.core.access import Credential, Credentials, Rights
 from creditmeter.core.ids import AccountId, origin_of
 from creditmeter.core.instants import Instant
 from creditmeter.files.watched import Watched
-from creditmeter.server.access.needs import NEEDS, Need, bound, hidden, lacking
+from creditmeter.server.access.requirements import REQUIREMENTS, Requirement, bound, hidden, lacking
 from creditmeter.server.errors import Context, Problem
 from creditmeter.sidecar.account_names import AccountNames
 
@@ -80,7 +80,7 @@ class Gate:
 
     def lacks_scope(self, method: str, rights: Rights) -> Problem | None:
         """Why a caller with these rights may make no such call, whatever it asks for."""
-        wanted = NEEDS[method].scopes
+        wanted = REQUIREMENTS[method].scopes
         return lacking(method, rights, wanted) if rights.scopes.isdisjoint(wanted) else None
 
     def judge(self, method: str, rights: Rights, request: Any) -> Verdict | AskingFirst:
@@ -89,30 +89,30 @@ class Gate:
             return None
         if problem := self.lacks_scope(method, rights):
             return problem
-        need = NEEDS[method]
-        named = need.id_in(request)
+        required = REQUIREMENTS[method]
+        named = required.id_in(request)
         if not named:
-            return _of_all(method, need, rights)
+            return _of_all(method, required, rights)
         if rights.accounts is None:
             return None
-        if need.named.endswith("account_id"):
-            return None if rights.accounts.has(named) else _hidden(need, named)
+        if required.named.endswith("account_id"):
+            return None if rights.accounts.has(named) else _hidden(required, named)
         origin = origin_of(named)
         has_key = None if origin is None else rights.accounts.has_key(origin.account_key)
         if origin is None or has_key:  # what nobody made does not exist, and the call says so
             return None
         if has_key is False:
-            return _hidden(need, named)
+            return _hidden(required, named)
         known = self._names.known(named)
-        return partial(self._once_known, need, rights, named) if known is None else _by_name(need, rights, named, known)
+        return partial(self._once_known, required, rights, named) if known is None else _by_name(required, rights, named, known)
 
     async def admit(self, method: str, rights: Rights, request: Any) -> Verdict:
         """As `judge`, once it is known."""
         verdict = self.judge(method, rights, request)
         return await verdict() if callable(verdict) else verdict
 
-    async def _once_known(self, need: Need, rights: Rights, named: str) -> Verdict:
-        return _by_name(need, rights, named, await self._names.find(named))
+    async def _once_known(self, required: Requirement, rights: Rights, named: str) -> Verdict:
+        return _by_name(required, rights, named, await self._names.find(named))
 
     def _of_way(self, context: Context) -> Rights | Problem:
         found = self._without.by_socket if context.peer().startswith(_SOCKET) else self._without.by_network
@@ -137,23 +137,23 @@ def _unknown(what: str) -> Problem:
     return Problem(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", text)
 
 
-def _of_all(method: str, need: Need, rights: Rights) -> Problem | None:
+def _of_all(method: str, required: Requirement, rights: Rights) -> Problem | None:
     """Why a caller may not make a call that names no account."""
-    if not need.of_all:
+    if not required.of_all:
         return None
-    if rights.scopes.isdisjoint(need.of_all):
-        return lacking(method, rights, need.of_all)
+    if rights.scopes.isdisjoint(required.of_all):
+        return lacking(method, rights, required.of_all)
     return None if rights.accounts is None else bound(method, rights)
 
 
-def _by_name(need: Need, rights: Rights, named: str, account_id: AccountId | None) -> Verdict:
+def _by_name(required: Requirement, rights: Rights, named: str, account_id: AccountId | None) -> Verdict:
     """The verdict on something made for an account. If there is no such account, the call says so."""
     is_allowed = account_id is None or rights.accounts is None or rights.accounts.has(account_id)
-    return None if is_allowed else _hidden(need, named)
+    return None if is_allowed else _hidden(required, named)
 
 
-def _hidden(need: Need, named: str) -> Verdict:
-    return hidden(need, named) if need.unknown is None else Instead(need.unknown())
+def _hidden(required: Requirement, named: str) -> Verdict:
+    return hidden(required, named) if required.unknown is None else Instead(required.unknown())
 
 
 def _token_of(context: Context) -> str | None:

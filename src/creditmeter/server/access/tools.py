@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.core.access import Scope
 from creditmeter.server.access.exposure import is_of_this_machine
 from creditmeter.server.access.gate import Gate
-from creditmeter.server.access.needs import lacking
+from creditmeter.server.access.requirements import lacking
 from creditmeter.server.config import Reflection
 from creditmeter.server.errors import Context, Problem, abort
 from creditmeter.server.faults import Unusable, lenient

@@ -33,7 +33,7 @@ _ABSENT: Mapping[str, Callable[[str], Refusal]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Requirement:
     """What an RPC needs: one of `scopes`, and the account of the field `named`, if it names one.
 
     `of_all` are the scopes that it needs if it names none: then it is about all accounts, and no caller that is bound to some
@@ -58,51 +58,51 @@ class Need:
         return _ABSENT[self.named.rpartition(".")[2]](named)
 
 
-def _metering() -> Mapping[str, Need]:
-    listing = Need(_READS_CALLS, "account_id", of_all=_ADMINISTERS, unknown=metering_pb2.ListReservationsResponse)
+def _metering() -> Mapping[str, Requirement]:
+    listing = Requirement(_READS_CALLS, "account_id", of_all=_ADMINISTERS, unknown=metering_pb2.ListReservationsResponse)
     return {
-        "Quote": Need(_READS_CALLS, "account_id"),
-        "Reserve": Need(_METERS, "account_id"),
-        "Extend": Need(_METERS, "reservation_id"),
-        "Commit": Need(_METERS, "reservation_id"),
-        "Release": Need(_METERS, "reservation_id"),
-        "Charge": Need(_METERS, "account_id"),
-        "Refund": Need(_REFUNDS, "charge_id"),
-        "GetReservation": Need(_READS_CALLS, "reservation_id"),
-        "GetCharge": Need(_READS_CALLS, "charge_id"),
-        "GetRefund": Need(_READS_CALLS | _REFUNDS, "refund_id"),
+        "Quote": Requirement(_READS_CALLS, "account_id"),
+        "Reserve": Requirement(_METERS, "account_id"),
+        "Extend": Requirement(_METERS, "reservation_id"),
+        "Commit": Requirement(_METERS, "reservation_id"),
+        "Release": Requirement(_METERS, "reservation_id"),
+        "Charge": Requirement(_METERS, "account_id"),
+        "Refund": Requirement(_REFUNDS, "charge_id"),
+        "GetReservation": Requirement(_READS_CALLS, "reservation_id"),
+        "GetCharge": Requirement(_READS_CALLS, "charge_id"),
+        "GetRefund": Requirement(_READS_CALLS | _REFUNDS, "refund_id"),
         "ListReservations": listing,
-        "Batch": Need(_CHANGES),
-        "Pipeline": Need(_CHANGES),
-        "Meter": Need(_METERS),
+        "Batch": Requirement(_CHANGES),
+        "Pipeline": Requirement(_CHANGES),
+        "Meter": Requirement(_METERS),
     }
 
 
-def _reading() -> Mapping[str, Need]:
+def _reading() -> Mapping[str, Requirement]:
     names = ("GetBalance", "GetPastBalance", "ListGrants", "ListHistory", "SummarizeUsage", "ForecastUsage")
-    of_account = {name: Need(_READS, "account_id") for name in names}
-    return of_account | {"ListModelPrices": Need(_READS_CALLS), "ExplainCharge": Need(_READS, "charge_id")}
+    of_account = {name: Requirement(_READS, "account_id") for name in names}
+    return of_account | {"ListModelPrices": Requirement(_READS_CALLS), "ExplainCharge": Requirement(_READS, "charge_id")}
 
 
-def _administering() -> Mapping[str, Need]:
+def _administering() -> Mapping[str, Requirement]:
     methods = admin_pb2.DESCRIPTOR.services_by_name["AdminService"].methods
-    whole = {each.name: Need(_ADMINISTERS, of_all=_ADMINISTERS) for each in methods}
+    whole = {each.name: Requirement(_ADMINISTERS, of_all=_ADMINISTERS) for each in methods}
     return whole | {
-        "CreateAccount": Need(_ADMINISTERS, "account.account_id"),
-        "UpdateAccount": Need(_ADMINISTERS, "account.account_id"),
-        "GetAccount": Need(_ADMINISTERS, "account_id"),
-        "GrantCredits": Need(_ADMINISTERS, "account_id"),
-        "VoidGrant": Need(_ADMINISTERS, "account_id"),
-        "ListLeases": Need(_ADMINISTERS, "account_id", of_all=_ADMINISTERS, unknown=admin_pb2.ListLeasesResponse),
+        "CreateAccount": Requirement(_ADMINISTERS, "account.account_id"),
+        "UpdateAccount": Requirement(_ADMINISTERS, "account.account_id"),
+        "GetAccount": Requirement(_ADMINISTERS, "account_id"),
+        "GrantCredits": Requirement(_ADMINISTERS, "account_id"),
+        "VoidGrant": Requirement(_ADMINISTERS, "account_id"),
+        "ListLeases": Requirement(_ADMINISTERS, "account_id", of_all=_ADMINISTERS, unknown=admin_pb2.ListLeasesResponse),
     }
 
 
-def _full_names(module: Any, service: str, needs: Mapping[str, Need]) -> Mapping[str, Need]:
+def _full_names(module: Any, service: str, required: Mapping[str, Requirement]) -> Mapping[str, Requirement]:
     name = module.DESCRIPTOR.services_by_name[service].full_name
-    return {f"/{name}/{method}": need for method, need in needs.items()}
+    return {f"/{name}/{method}": each for method, each in required.items()}
 
 
-NEEDS: Mapping[str, Need] = {
+REQUIREMENTS: Mapping[str, Requirement] = {
     **_full_names(metering_pb2, "MeteringService", _metering()),
     **_full_names(account_pb2, "AccountService", _reading()),
     **_full_names(admin_pb2, "AdminService", _administering()),
@@ -123,6 +123,6 @@ def bound(method: str, rights: Rights) -> Problem:
     return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
 
 
-def hidden(need: Need, named: str) -> Problem:
+def hidden(required: Requirement, named: str) -> Problem:
     """The refusal of a caller that may not use the account: the same as if there were none."""
-    return problem_of(need.absent(named))
+    return problem_of(required.absent(named))
