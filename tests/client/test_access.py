@@ -1,6 +1,7 @@
 """What a client shows: a token by argument, file or environment, and TLS."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -97,12 +98,7 @@ async def test_a_token_is_replaced_under_load(tcp: str, access_file: AccessFile,
         while session._connection.access.metadata()[0][1] != f"Bearer {access_file.token('new')}":
             await asyncio.sleep(0.01)
         access_file.revoke("old")
-        refused = Client(tcp, token=access_file.token("old"), retry=QUICK)
-        while True:
-            try:
-                await refused.charge(ACCOUNT, amount_microcredits=1)
-            except NotAllowed:
-                break
+        await until_refused(Client(tcp, token=access_file.token("old"), retry=QUICK))
         before = charged
         while charged < before + 20:
             await asyncio.sleep(0.01)
@@ -110,7 +106,14 @@ async def test_a_token_is_replaced_under_load(tcp: str, access_file: AccessFile,
         await asyncio.gather(*working)
         assert await streaming > 0
         assert not hold._holding._metering._has_given_up  # type: ignore[union-attr]  # it is metered
-        await refused.close()
+
+
+async def until_refused(client: Client) -> None:
+    """Wait until a client's token is known no more."""
+    with contextlib.suppress(NotAllowed):
+        while True:
+            await client.charge(ACCOUNT, amount_microcredits=1)
+    await client.close()
 
 
 async def test_tls(data_dir: Path, migrated_file: Path, access_file: AccessFile, monkeypatch: pytest.MonkeyPatch) -> None:

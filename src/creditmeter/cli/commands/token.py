@@ -66,27 +66,17 @@ def create(
 
     The file is made if it is missing. A running sidecar knows the token at once.
     """
-    within = _accounts(accounts, prefixes)
     if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
         raise typer.BadParameter(f"a name has 1 to {MOST_NAME} printable characters", param_hint="NAME")
-    credential_id = new_credential_id(os.urandom(ID_BYTES))
-    token = "" if certificate else new_token(credential_id, os.urandom(SECRET_BYTES))
-    made = Credential(
-        credential_id,
-        Rights(name, frozenset(scopes), within),
-        digest_of(token) if token else b"",
-        certificate or "",
-        None if expires_at is None else from_datetime(expires_at),
-        Instant(int(time()) * SECOND),
-    )
+    rights = Rights(name, frozenset(scopes), _accounts(accounts, prefixes))
+    made, token = _made(rights, certificate or "", expires_at)
     _change(access_file, lambda known: Credentials([*known.known, made]))
     if as_json:
-        print_json({"id": credential_id} | ({"token": token} if token else {}))
-    elif token:
-        print_lines(token)
-        say(f"This is the token of {name}, with the id {credential_id}. It is not shown again.")
-    else:
-        print_lines(credential_id)
+        print_json({"id": made.credential_id} | ({"token": token} if token else {}))
+        return
+    print_lines(token or made.credential_id)
+    if token:
+        say(f"This is the token of {name}, with the id {made.credential_id}. It is not shown again.")
 
 
 @commands.command("list")
@@ -125,6 +115,15 @@ def revoke(
 
     _change(access_file, without)
     print_lines(f"{which} is revoked")
+
+
+def _made(rights: Rights, certificate: str, expires_at: datetime | None) -> tuple[Credential, str]:
+    """A new credential and its token, which is empty for a certificate."""
+    credential_id = new_credential_id(os.urandom(ID_BYTES))
+    token = "" if certificate else new_token(credential_id, os.urandom(SECRET_BYTES))
+    digest = digest_of(token) if token else b""
+    expires = None if expires_at is None else from_datetime(expires_at)
+    return Credential(credential_id, rights, digest, certificate, expires, Instant(int(time()) * SECOND)), token
 
 
 def _path(access_file: Path | None) -> Path:
