@@ -66,6 +66,10 @@ READS = {
     "sidecars": "sidecars",
     "sidecars-none": "sidecars --state gone",
     "status": "status",
+    "token-list": "token list --access-file access.json",
+    "token-list-empty": "token list --access-file nobody.json",
+    "token-create-incomplete": "token create worker --access-file access.json",
+    "token-revoke-unknown": "token revoke aaaaaaaa --access-file access.json",
     "usage": "usage ada",
     "usage-by-model": "usage ada --group-by model --group-by action",
     "usage-by-kind": "usage ada --group-by kind",
@@ -115,6 +119,14 @@ BILL = """start_time,start_time_iso,amount_value,amount_currency,line_item
 1795305600,2026-11-22T00:00:00+00:00,0.75,usd,web search tool calls
 """
 
+ACCESS = """{"version": 1, "credentials": [
+{"id": "k4x7q2ma", "name": "operator", "scopes": ["read", "admin"], "token_sha256": "%s"},
+{"id": "p3v6z5nb", "name": "worker", "scopes": ["meter"], "account_prefixes": ["team-"], "token_sha256": "%s",
+ "expires_at": "2027-01-31T00:00:00Z"},
+{"id": "w7d2c4ye", "name": "fleet", "scopes": ["meter", "refund"], "accounts": ["acme", "bolt"],
+ "certificate": "spiffe://example.org/worker"}]}
+""" % ("0" * 64, "1" * 64)
+
 ANSWER = """{"id": "msg_1", "model": "claude-sonnet-4-5-20250929", "usage": {"input_tokens": 3, "output_tokens": 550,
 "cache_creation_input_tokens": 12304, "cache_read_input_tokens": 2000, "service_tier": "batch", "server_tool_use":
 {"web_search_requests": 2}, "cache_creation": {"ephemeral_5m_input_tokens": 12300, "ephemeral_1h_input_tokens": 4}}}
@@ -153,6 +165,8 @@ def _write_files(folder: Path) -> None:
     (folder / "answer.json").write_text(ANSWER)
     (folder / "answers.sse").write_text(ANSWERS)
     (folder / "wrong.csv").write_text(BILL.replace("0.25", "a quarter").replace("usd", "eur", 1))
+    (folder / "access.json").write_text(ACCESS)
+    (folder / "nobody.json").write_text('{"version": 1, "credentials": []}')
     (folder / "damaged").mkdir()
     overwrite_cell(asyncio.run(made_full(folder / "damaged" / "journal.db")), "records", "body", b"\xff no such thing")
 

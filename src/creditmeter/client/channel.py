@@ -35,8 +35,9 @@ RetryInfo says, which gRPC does not read, and two layers that repeat would multi
 _CHANNEL_OPTIONS: Sequence[tuple[str, Any]] = (
     # A sidecar that restarts is back within a second: gRPC's own back-off of up to two minutes would sleep through it.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # In spite of its name: how long an attempt to connect may take at least. TLS over a slow network takes a while.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # Each client has a connection of its own; else all clients of a process share one.
     ("grpc.use_local_subchannel_pool", 1),
 )

@@ -14,6 +14,7 @@ from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, read_moment
 from creditmeter.cli.output import print_json
 from creditmeter.cli.screen import print_lines, print_table, say, table
+from creditmeter.cli.times import short_time
 from creditmeter.core.access import (
     ID_BYTES,
     SECRET_BYTES,
@@ -92,11 +93,11 @@ def list_them(access_file: File = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"credentials": [_document(each) for each in reversed(known)]})
         return
-    shown = table("id", "name", "scopes", "accounts", "by", "expires")
+    shown = table("id", "name", "scopes", "accounts", "shows", "expires", ids=("id",), times=("expires",), goes=("name",))
     for each in reversed(known):
-        by = f"certificate {each.certificate}" if each.certificate else "token"
-        expires = "never" if each.expires_at is None else _moment(each.expires_at)
-        shown.add_row(each.credential_id, each.rights.name, _scopes(each), _shown_accounts(each), by, expires)
+        expires = "-" if each.expires_at is None else short_time(to_datetime(each.expires_at))
+        shows = each.certificate or "a token"
+        shown.add_row(each.credential_id, each.rights.name, _scopes(each), _shown_accounts(each), shows, expires)
     print_table(shown, empty="nobody: `creditmeter token create` makes a token")
 
 
