@@ -120,12 +120,12 @@ BILL = """start_time,start_time_iso,amount_value,amount_currency,line_item
 """
 
 ACCESS = """{"version": 1, "credentials": [
-{"id": "k4x7q2ma", "name": "operator", "scopes": ["read", "admin"], "token_sha256": "%s"},
-{"id": "p3v6z5nb", "name": "worker", "scopes": ["meter"], "account_prefixes": ["team-"], "token_sha256": "%s",
+{"id": "k4x7q2ma", "name": "operator", "scopes": ["read", "admin"], "token_sha256": "DIGEST"},
+{"id": "p3v6z5nb", "name": "worker", "scopes": ["meter"], "account_prefixes": ["team-"], "token_sha256": "DIGEST",
  "expires_at": "2027-01-31T00:00:00Z"},
 {"id": "w7d2c4ye", "name": "fleet", "scopes": ["meter", "refund"], "accounts": ["acme", "bolt"],
  "certificate": "spiffe://example.org/worker"}]}
-""" % ("0" * 64, "1" * 64)
+""".replace("DIGEST", "0" * 64)
 
 ANSWER = """{"id": "msg_1", "model": "claude-sonnet-4-5-20250929", "usage": {"input_tokens": 3, "output_tokens": 550,
 "cache_creation_input_tokens": 12304, "cache_read_input_tokens": 2000, "service_tier": "batch", "server_tool_use":
