@@ -69,7 +69,7 @@ class Gate:
         token = _token_of(context)
         if token is not None:
             found = credentials.with_token(token) or self._credentials.newest().with_token(token)  # it may be a second old
-            return _unknown("token") if found is None else self._unless_expired(found, "token")
+            return _UNKNOWN if found is None else self._unless_expired(found, "token")
         certificate = credentials.with_certificate(_certificate_names(context))
         return self._of_way(context) if certificate is None else self._unless_expired(certificate, "certificate")
 
@@ -131,10 +131,9 @@ _UNNAMED = Problem(
     "no token was given: send the metadata `authorization: Bearer TOKEN`; `creditmeter token create` makes one",
 )
 
-
-def _unknown(what: str) -> Problem:
-    text = f"the {what} is not known here, or was revoked"
-    return Problem(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", text)
+_UNKNOWN = Problem(
+    grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "the token is not known here, or was revoked: ask for another"
+)
 
 
 def _of_all(method: str, required: Requirement, rights: Rights) -> Problem | None:
