@@ -85,7 +85,7 @@ def shown(token: str) -> Metadata:
 
 
 class Authority:
-    """A certificate authority. Its certificates are good for `localhost` and 127.0.0.1."""
+    """A certificate authority. Its certificates are good for `localhost` and 127.0.0.1, and for a name."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -94,8 +94,8 @@ class Authority:
         self._made.cert_pem.write_to_path(self.file)
 
     def certify(self, name: str) -> tuple[Path, Path]:
-        """A certificate of this common name, and its key. An earlier one is replaced."""
-        made = self._made.issue_cert("localhost", "127.0.0.1", common_name=name)
+        """A certificate of this name, and its key. An earlier one is replaced."""
+        made = self._made.issue_cert(name, "localhost", "127.0.0.1", common_name=f"cn-{name}")
         cert, key = self._directory / f"{name}.pem", self._directory / f"{name}.key"
         made.private_key_pem.write_to_path(key)
         for number, part in enumerate(made.cert_chain_pems):

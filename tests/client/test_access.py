@@ -11,10 +11,12 @@ import pytest
 
 from creditmeter.client import Client, NotAllowed, SyncClient, Tls, Unreachable, Usage
 from creditmeter.client.access import Access, TokenFile
+from creditmeter.client.stubs import Connection
 from creditmeter.core.access import Scope
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.sidecar.clock import SystemClock
+from creditmeter.v1 import metering_pb2, work_pb2
 from tests.client.conftest import ACCOUNT, CREDIT, QUICK, give
 from tests.credentials import AccessFile, Authority, accounts
 
@@ -94,9 +96,6 @@ async def test_a_token_is_replaced_under_load(tcp: str, access_file: AccessFile,
         streaming = asyncio.ensure_future(stream())
         access_file.give("new", Scope.METER)
         file.write_text(access_file.token("new"))
-        session = client._sessions[asyncio.get_running_loop()]
-        while session._connection.access.metadata()[0][1] != f"Bearer {access_file.token('new')}":
-            await asyncio.sleep(0.01)
         access_file.revoke("old")
         await until_refused(Client(tcp, token=access_file.token("old"), retry=QUICK))
         before = charged
@@ -164,13 +163,56 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
     (file := tmp_path / "token").write_text(" first \n")
     token = TokenFile(file, lambda: now[0])
     assert token() == "first"
-    file.write_text("second one")
+    file.write_text("second-one")
     assert token() == "first"
     now[0] = 1
-    assert token() == "second one"
+    assert token() == "second-one"
     file.unlink()
     now[0] = 2
-    assert token() == "second one"
-    file.write_text("the third")
+    assert token() == "second-one"
+    file.write_text("the-third")
     now[0] = 3
-    assert token() == "the third"
+    assert token() == "the-third"
+    file.write_text("")  # as a shell leaves it for a moment
+    now[0] = 4
+    assert token() == "the-third"
+    assert not token.renew()
+    file.write_text("the-last")
+    assert token.renew()
+    assert token() == "the-last"
+
+
+@pytest.mark.parametrize("text", ["", " ", "two words", "é", "a\nb"])
+def test_what_is_no_token(text: str, tmp_path: Path) -> None:
+    """Is refused when it is given, and never shown. White space around a token does not count."""
+    with pytest.raises(ValueError, match="it is no token") as caught:
+        Access.of(token=text)
+    assert not text.strip() or text not in str(caught.value)
+    (file := tmp_path / "token").write_text(text)
+    with pytest.raises(ValueError, match="it is no token"):
+        Access.of(token_file=file).metadata()
+    assert Access.of(token="cmt_x\n").metadata() == (("authorization", "Bearer cmt_x"),)
+
+
+def test_tls_that_is_not_whole(tmp_path: Path) -> None:
+    """Is refused: what is sent in plain text although there is a certificate would be sent so in silence."""
+    authority = Authority(tmp_path)
+    (cert, key), (_, other) = authority.certify("a"), authority.certify("b")
+    with pytest.raises(ValueError, match="name the sidecar's authorities"):
+        Access.of(environment={"CREDITMETER_TLS_CLIENT_CERT": str(cert), "CREDITMETER_TLS_CLIENT_KEY": str(key)})
+    for own in ({"cert_file": cert}, {"key_file": key}):
+        with pytest.raises(ValueError, match="needs its"):
+            Tls(authority.file, **own)
+    (text := tmp_path / "text").write_text("nothing")
+    for wrong in (Tls(text), Tls(authority.file, cert, other)):
+        with pytest.raises(ValueError, match="belong together"):
+            wrong.credentials()
+    with pytest.raises(FileNotFoundError):
+        Tls(tmp_path / "none").credentials()
+
+
+async def test_metadata_of_a_caller_is_sent_beside_the_token(tcp: str, access_file: AccessFile) -> None:
+    """A program of the whole contract may give some."""
+    access_file.give("worker", Scope.METER)
+    async with Connection(tcp, Access.of(token=access_file.token("worker"))) as connection:
+        await connection.metering.Quote(metering_pb2.QuoteRequest(work=[work_pb2.Work(action="view")]), metadata=(("a", "b"),))

@@ -73,6 +73,30 @@ def test_what_cannot_be_used_leaves_what_was_read_before(
     assert read == ["first", "right"]
 
 
+def test_what_cannot_be_read_is_tried_again(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also when it was not changed: what kept it from being read may be gone. The same trouble is told of once."""
+    troubles = ["one", "one", "another", ""]
+
+    def content() -> str:
+        if file.read_text() != "first" and (trouble := troubles.pop(0)):
+            raise OSError(trouble)
+        return file.read_text()
+
+    watched = Watched([file], content, Time())
+    file.write_text("second one")
+    assert [watched.newest() for _ in range(4)] == ["first"] * 3 + ["second one"]
+    assert capsys.readouterr().out.count("still counts") == 2
+
+
+def test_permissions_count_as_a_change(file: Path) -> None:
+    """They may be what was wrong."""
+    read, content = reading(file)
+    watched = Watched([file], content, Time())
+    file.chmod(0o600)
+    assert watched.newest() == "first"
+    assert read == ["first", "first"]
+
+
 def test_a_file_of_the_same_size_that_replaces_another(file: Path, tmp_path: Path) -> None:
     """Is another file; also behind a link, as Kubernetes changes secrets."""
     (tmp_path / "one").mkdir()

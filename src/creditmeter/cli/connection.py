@@ -92,9 +92,10 @@ def access() -> Access:
         found.metadata()
         if found.tls is not None:
             found.tls.credentials()
-    except (OSError, UnicodeDecodeError) as error:
-        what = f"{error.filename} cannot be read: {error.strerror}" if isinstance(error, OSError) else "of the token has none"
-        raise CommandFailed(f"the file {what}", ExitCode.USAGE) from error
+    except ValueError as error:
+        raise CommandFailed(str(error), ExitCode.USAGE) from error
+    except OSError as error:
+        raise CommandFailed(f"the file {error.filename} cannot be read: {error.strerror}", ExitCode.USAGE) from error
     return found
 
 

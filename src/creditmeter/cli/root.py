@@ -56,9 +56,10 @@ def _root(
     version: bool = typer.Option(False, "--version", help="Print the version and end."),
 ) -> None:
     given = {CA_VARIABLE: tls_server_ca, CERT_VARIABLE: tls_client_cert, KEY_VARIABLE: tls_client_key}
-    if token is not None and token_file is not None:
-        raise typer.BadParameter("give either --token or --token-file")
-    use(Access.of(token, token_file, None, os.environ | {name: text for name, text in given.items() if text}))
+    try:
+        use(Access.of(token, token_file, None, os.environ | {name: text for name, text in given.items() if text}))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     if version:
         print_lines(f"creditmeter {__version__}")
         raise typer.Exit

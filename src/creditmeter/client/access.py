@@ -1,8 +1,9 @@
 """What a client shows to the sidecar, and what it asks to be shown: a token, and TLS."""
 
 import os
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,21 @@ class Tls:
     cert_file: _File | None = None
     key_file: _File | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError if there is a certificate without its key, or a key without its certificate."""
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("a certificate needs its key, and a key its certificate: give cert_file and key_file")
+
     def credentials(self) -> grpc.ChannelCredentials:
         """What a channel is opened with.
 
         Raises:
             OSError: a file cannot be read.
+            ValueError: it is no certificate or key in PEM, or they do not belong together.
         """
-        return grpc.ssl_channel_credentials(_content(self.ca_file), _content(self.key_file), _content(self.cert_file))
+        contents = _content(self.ca_file), _content(self.key_file), _content(self.cert_file)
+        _check(self)
+        return grpc.ssl_channel_credentials(*contents)
 
 
 class Access:
@@ -60,7 +69,7 @@ class Access:
         """What is given; else what the environment says.
 
         Raises:
-            ValueError: both a token and a file are given.
+            ValueError: both a token and a file are given; the token is none; or a certificate lacks its key or the authorities.
         """
         if token is not None and token_file is not None:
             raise ValueError("give either token or token_file")
@@ -75,6 +84,10 @@ class Access:
             OSError: the token's file cannot be read, and never was.
         """
         return () if self.token is None else (("authorization", f"Bearer {self.token()}"),)
+
+    def renew(self) -> bool:
+        """Look at the token's file at once, and say whether there is another token in it."""
+        return isinstance(self.token, TokenFile) and self.token.renew()
 
 
 class TokenFile:
@@ -92,21 +105,27 @@ class TokenFile:
 
         Raises:
             OSError: the file cannot be read, and never was.
+            ValueError: there is no token in it, and never was.
         """
-        now = self._monotonic()
-        if self._token is None or now - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = now
+        if self._token is None or self._monotonic() - self._looked_at >= _LOOK_SECONDS:
             self._look()
         assert self._token is not None, "it was read, or that failed"
         return self._token
 
+    def renew(self) -> bool:
+        """Look at the file at once, and say whether there is another token in it."""
+        before = self._token
+        self._look()
+        return self._token != before
+
     def _look(self) -> None:
+        self._looked_at = self._monotonic()
         try:
             found = Path(self._path).stat()
             mark = (found.st_ino, found.st_size, found.st_mtime_ns)
             if mark != self._mark:
-                self._token, self._mark = Path(self._path).read_text(encoding="ascii").strip(), mark
-        except (OSError, UnicodeDecodeError):
+                self._token, self._mark = _checked(Path(self._path).read_text(encoding="utf-8")), mark
+        except (OSError, ValueError):
             if self._token is None:
                 raise
 
@@ -127,24 +146,48 @@ class WithMetadata:
         return self._with(self._channel.stream_stream(*path, **kinds))
 
     def _with(self, method: Any) -> Any:
-        def call(*request: Any, **options: Any) -> Any:
-            return method(*request, **options, metadata=self._metadata())
+        def call(*request: Any, metadata: Iterable[Any] | None = None, **options: Any) -> Any:
+            return method(*request, metadata=(*(metadata or ()), *self._metadata()), **options)
 
         return call
 
 
 def _source(token: str | None, token_file: _File | None) -> Callable[[], str] | None:
     if token is not None:
-        return lambda: token
+        checked = _checked(token)
+        return lambda: checked
     return None if token_file is None else TokenFile(token_file)
 
 
 def _tls_of(environment: Mapping[str, str]) -> Tls | None:
     ca_file = environment.get(CA_VARIABLE)
-    if not ca_file:
-        return None
     own = environment.get(CERT_VARIABLE) or None, environment.get(KEY_VARIABLE) or None
-    return Tls(None if ca_file == SYSTEM else ca_file, *own)
+    if ca_file:
+        return Tls(None if ca_file == SYSTEM else ca_file, *own)
+    if own != (None, None):
+        raise ValueError(f"a certificate is for TLS: name the sidecar's authorities by {CA_VARIABLE}, or write {SYSTEM}")
+    return None
+
+
+def _checked(text: str) -> str:
+    """A token without the white space around it. A complaint never shows it."""
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("it is no token: a token is printable ASCII without spaces")
+    return token
+
+
+def _check(tls: Tls) -> None:
+    """See that OpenSSL can use the files: gRPC would only say that nobody answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca_file is not None:
+            context.load_verify_locations(tls.ca_file)
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except ssl.SSLError as error:
+        names = ", ".join(str(each) for each in (tls.ca_file, tls.cert_file, tls.key_file) if each is not None)
+        raise ValueError(f"no certificates and key in PEM that belong together: {names}") from error
 
 
 def _content(path: _File | None) -> bytes | None:

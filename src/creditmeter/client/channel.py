@@ -53,6 +53,7 @@ def open_channel(address: str, access: Access) -> grpc.aio.Channel:
 
     Raises:
         OSError: a file of TLS cannot be read.
+        ValueError: it is no certificate or key.
     """
     if access.tls is None or address.startswith("unix:"):
         return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)

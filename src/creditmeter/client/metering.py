@@ -51,7 +51,7 @@ class Metering:
         Raises:
             CreditmeterError: it was refused, or the sidecar did not answer.
         """
-        self._opened = await repeated(self._open, self._request, self._session.retry)
+        self._opened = await repeated(self._open, self._request, self._session.retry, self._session.access.renew)
         return self._opened.reservation
 
     @property
@@ -160,10 +160,14 @@ class Metering:
             elif isinstance(error, StreamResumed):
                 self.is_taken_over, self.stop_reason = True, MeterStopReason.RESERVATION_ENDED
                 return False
-            elif not (error.is_retryable or error.is_outcome_unknown or (was_open and _is_of_token(error))):
+            elif not (error.is_retryable or error.is_outcome_unknown or self._may_have_another_token(error, was_open=was_open)):
                 log.warning("the call goes on without being metered, and is charged when it is committed: %s", error)
                 return False
         return True
+
+    def _may_have_another_token(self, error: CreditmeterError, *, was_open: bool) -> bool:
+        """Whether the token was revoked, and another one is or may be in its place by now."""
+        return error.code == "UNAUTHENTICATED" and (was_open or self._session.access.renew())
 
     async def _open(self, timeout: float) -> "_Opened":
         """A stream whose call is open.
@@ -233,11 +237,6 @@ class Metering:
         self.stop_reason = reason
         self._changed.set()
         self._news.set()
-
-
-def _is_of_token(error: CreditmeterError) -> bool:
-    """Whether the token was revoked. Another one may be in its place by now."""
-    return error.code == "UNAUTHENTICATED"
 
 
 class _Opened:

@@ -54,9 +54,11 @@ DEFAULT_RETRY = Retry()
 NO_RETRY = Retry(total=0)
 
 
-async def repeated(attempt: Callable[[float], Awaitable[_Reply]], request: "Message", retry: Retry) -> _Reply:
+async def repeated(
+    attempt: Callable[[float], Awaitable[_Reply]], request: "Message", retry: Retry, renew: Callable[[], bool] = bool
+) -> _Reply:
     """The reply to `attempt`, which sends the request with a deadline in seconds. It is repeated while the outcome is unknown
-    or the sidecar asks to try again.
+    or the sidecar asks to try again; and where the token is not known any more, if `renew` says that there is another one.
 
     Raises:
         CreditmeterError: it was refused, or `retry` was used up.
@@ -75,13 +77,18 @@ async def repeated(attempt: Callable[[float], Awaitable[_Reply]], request: "Mess
         error.was_unanswered = was_unanswered
         was_unanswered = error.is_outcome_unknown
         wait = max(next(delays), error.retry_delay or 0)
+        if error.code == "UNAUTHENTICATED" and renew():
+            continue
         if not error.is_retryable or time.monotonic() + wait > give_up_at:
             raise error
         await asyncio.sleep(wait)
 
 
 async def call(
-    method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry = DEFAULT_RETRY
+    method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]",
+    request: _Request,
+    retry: Retry = DEFAULT_RETRY,
+    renew: Callable[[], bool] = bool,
 ) -> _Reply:
     """Call a method of a stub, and repeat it while the outcome is unknown or the sidecar asks to try again.
 
@@ -94,7 +101,7 @@ async def call(
     async def attempt(timeout: float) -> _Reply:
         return await method(request, timeout=timeout)
 
-    return await repeated(attempt, request, retry)
+    return await repeated(attempt, request, retry, renew)
 
 
 def waits_for(request: "Message") -> float:

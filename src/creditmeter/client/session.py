@@ -49,6 +49,11 @@ class Session:
         self._givings_up: dict[str, asyncio.Task[Any]] = {}
 
     @property
+    def access(self) -> Access:
+        """The token that each call shows."""
+        return self._connection.access
+
+    @property
     def metering(self) -> "MeteringServiceAsyncStub":
         """The stubs for reading reservations, charges and prices."""
         return self._connection.metering
@@ -74,7 +79,7 @@ class Session:
         kind = mutation.WhichOneof("request")
         assert kind is not None, "a mutation has a request"
         with self._under_way():
-            return await repeated(attempt, getattr(mutation, kind), retry or self.retry)
+            return await repeated(attempt, getattr(mutation, kind), retry or self.retry, self.access.renew)
 
     async def read(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry | None = None
@@ -85,7 +90,7 @@ class Session:
             CreditmeterError: it was refused, or `retry`, by default the client's, was used up.
         """
         with self._under_way():
-            return await call(method, request, retry or self.retry)
+            return await call(method, request, retry or self.retry, self.access.renew)
 
     def begin(self, work: Callable[[], Awaitable[_Result]]) -> "asyncio.Task[_Result]":
         """Begin what must come to its end, whoever is cancelled: `close` waits for it.

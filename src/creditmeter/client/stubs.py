@@ -36,7 +36,7 @@ class Connection:
     """
 
     def __init__(self, address: str, access: Access | None = None) -> None:
-        """Raises OSError if a file of TLS cannot be read."""
+        """Raises OSError if a file of TLS cannot be read, and ValueError if it is none."""
         self.address = address
         self.access = access or Access.of()
         self._channel = open_channel(address, self.access)

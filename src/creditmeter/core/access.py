@@ -9,7 +9,7 @@ import hmac
 import re
 from base64 import b32encode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from creditmeter.core.ids import AccountId, AccountKey, account_key
@@ -46,6 +46,10 @@ class Accounts:
 
     names: frozenset[AccountId] = frozenset()
     prefixes: tuple[str, ...] = ()
+    _keys: frozenset[AccountKey] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_keys", frozenset(map(account_key, self.names)))
 
     def has(self, account_id: str) -> bool:
         """Whether this account is among them."""
@@ -53,7 +57,7 @@ class Accounts:
 
     def has_key(self, key: AccountKey) -> bool | None:
         """Whether the account of this key is among them; None if it takes the account's id to say so."""
-        if any(account_key(each) == key for each in self.names):
+        if key in self._keys:
             return True
         return None if self.prefixes else False
 

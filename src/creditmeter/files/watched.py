@@ -34,7 +34,8 @@ class Watched(Generic[_Content]):
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._looked_at = monotonic()
-        self._marks = self._look()
+        self._marks: _Marks | None = self._look()
+        self._trouble = ""
         self._content = read()
 
     @property
@@ -55,23 +56,28 @@ class Watched(Generic[_Content]):
         marks = self._look()  # before they are read: what changes meanwhile is found by the next look
         if marks == self._marks:
             return
+        names, trouble = [str(each) for each in self._paths], ""
         self._marks = marks
-        names = [str(each) for each in self._paths]
         try:
             self._content = self._read()
         except (OSError, ValueError) as error:
-            _log.error("changed files cannot be used; what they said before still counts", files=names, reason=str(error))
+            self._marks, trouble = None, str(error)  # they are read again by the next look
+            if trouble != self._trouble:
+                _log.error("changed files cannot be used; what they said before still counts", files=names, reason=trouble)
         else:
             _log.info("changed files were read", files=names)
+        self._trouble = trouble
 
     def _look(self) -> _Marks:
         return tuple(map(_mark, self._paths))
 
 
 def _mark(path: Path) -> tuple[int, ...] | None:
-    """What differs if a file was changed or replaced; None if there is none. A link counts as what it leads to."""
+    """What differs if a file was changed or replaced, or who may read it was; None if there is none. A link counts as what it
+    leads to.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 - beside calls that take as long as this
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -4,6 +4,7 @@ Of a token it has the SHA-256 alone. A field that is unknown is an error: a file
 program would read in it.
 """
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     accounts: list[_Name] | None = None
     account_prefixes: list[_Name] | None = None
     token_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
-    certificate: _Name | None = None
+    certificate: Annotated[str, Meta(min_length=1, max_length=2_048)] | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
 
@@ -52,9 +53,9 @@ def read_credentials(text: bytes) -> Credentials:
         raise AccessFileError(f"it is no access file: {error}") from None
     if found.version != VERSION:
         raise AccessFileError(f"it has version {found.version}, and this program reads version {VERSION}")
-    for kind, words in (("id", _ids(found)), ("certificate", [each.certificate for each in found.credentials])):
-        used = [each for each in words if each]
-        if twice := {each for each in used if used.count(each) > 1}:
+    for kind in ("id", "certificate"):
+        used = Counter(name for each in found.credentials if (name := getattr(each, kind)) is not None)
+        if twice := [name for name, count in used.items() if count > 1]:
             raise AccessFileError(f"the {kind} {min(twice)} is there twice")
     return Credentials(map(_credential, found.credentials))
 
@@ -65,16 +66,13 @@ def write_credentials(credentials: Credentials) -> bytes:
     return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
 
 
-def _ids(found: _File) -> list[str]:
-    return [each.id for each in found.credentials]
-
-
 def _credential(entry: _Entry) -> Credential:
     if (entry.token_sha256 is None) == (entry.certificate is None):
         raise AccessFileError(f"the credential {entry.id} needs either a token_sha256 or a certificate")
     is_bound = entry.accounts is not None or entry.account_prefixes is not None
     names, prefixes = entry.accounts or [], entry.account_prefixes or []
-    if wrong := next((each for each in (*names, *prefixes) if not is_id(each)), None):
+    wrong = next((each for each in (*names, *prefixes) if not is_id(each)), None)
+    if wrong is not None:
         raise AccessFileError(
             f"the credential {entry.id} names {wrong!r}, which is no id of an account, nor the beginning of one"
         )

@@ -122,7 +122,7 @@ def _admitting(method: str, behavior: Behavior, gate: Gate, *, takes_stream: boo
         if isinstance(request, Unusable):
             await abort(context, request.problem)
         if takes_stream:
-            return await behavior(_while_admitted(request, context, gate) if gate.can_revoke else request, context)
+            return await behavior(_while_admitted(method, request, context, gate) if gate.can_revoke else request, context)
         if not rights.are_unlimited:
             verdict = await gate.admit(method, rights, request)
             if isinstance(verdict, Problem):
@@ -134,11 +134,14 @@ def _admitting(method: str, behavior: Behavior, gate: Gate, *, takes_stream: boo
     return call
 
 
-async def _while_admitted(messages: AsyncIterator[Any], context: Context, gate: Gate) -> AsyncIterator[Any]:
-    """The messages of a stream. One that its caller may not send any more, since its token was revoked, is Unusable."""
+async def _while_admitted(method: str, messages: AsyncIterator[Any], context: Context, gate: Gate) -> AsyncIterator[Any]:
+    """The messages of a stream. One that its caller may not send any more is Unusable: its token was revoked, or has lost the
+    scope.
+    """
     async for message in messages:
         rights = gate.rights(context)
-        yield Unusable(rights) if isinstance(rights, Problem) else message
+        problem = rights if isinstance(rights, Problem) else gate.lacks_scope(method, rights)
+        yield message if problem is None else Unusable(problem)
 
 
 def _not_implemented(method: str) -> Behavior:

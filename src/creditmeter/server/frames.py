@@ -125,7 +125,10 @@ class Frames:
 
     def _decide(self, mutation: metering_pb2.Mutation, within: float | None, caller: Caller) -> Decided | Later:
         """Decide about a mutation, if its caller may ask for it."""
-        verdict = caller.judge(mutation)
+        try:
+            verdict = caller.judge(mutation)
+        except Exception as error:  # noqa: BLE001 - a mutation that fails does not end those beside it
+            return fault(mutation.WhichOneof("request") or "", error)
         if callable(verdict):
             return partial(self._once_judged, verdict, mutation, within)
         if isinstance(verdict, Problem):

@@ -2,6 +2,7 @@
 
 from creditmeter.central.store import CentralStore
 from creditmeter.core.ids import AccountId, ReservationId, origin_of
+from creditmeter.journal.faults import AccountDamaged
 from creditmeter.sidecar.books import Books
 
 
@@ -13,10 +14,10 @@ class AccountNames:
         self._central = central
 
     def known(self, made_id: str) -> AccountId | None:
-        """The account, as far as this sidecar knows it: of what is open, and of every reservation that it made.
+        """The account, as far as this sidecar knows it: of what is open, and of every reservation that it made. One that is in
+        quarantine has a name, too.
 
         Raises:
-            AccountDamaged: it may be in what is damaged.
             StorageUnavailable: the journal cannot be read.
         """
         origin = origin_of(made_id)
@@ -25,7 +26,11 @@ class AccountNames:
         book = self._books.find(origin.account_key)
         if book is not None:
             return book.account_id
-        reservation = self._books.reservation(ReservationId(made_id)) if origin.kind == "res" else None
+        try:
+            self._books.check(origin.account_key)
+            reservation = self._books.reservation(ReservationId(made_id)) if origin.kind == "res" else None
+        except AccountDamaged as damaged:
+            return AccountId(damaged.account_id)
         return None if reservation is None else reservation.account_id
 
     async def find(self, made_id: str) -> AccountId | None:
@@ -33,7 +38,7 @@ class AccountNames:
 
         Raises:
             CentralUnavailable: this sidecar does not know, and the central store cannot be asked.
-            AccountDamaged, StorageUnavailable: as `known`.
+            StorageUnavailable: the journal cannot be read.
         """
         found, origin = self.known(made_id), origin_of(made_id)
         if found is not None or origin is None:

@@ -68,12 +68,18 @@ def test_what_is_made_is_listed_newest_first_and_revoked_by_its_id(cli: CommandL
         (("create", "a\nb", "--scope", "meter"), "a name has 1 to 128"),
         (("create", "w", "--scope", "meter", "--account", "two words"), "no account's id"),
         (("create", "w", "--scope", "meter", "--expires-at", "soon"), "is not a time"),
+        (("create", "w", "--scope", "meter", "--expires-at", "2020-01-01"), "it is over"),
+        (("create", "w", "--scope", "meter", "--account", ""), "no account's id"),
+        (("create", "w", "--scope", "meter", "--account-prefix", ""), "no account's id"),
+        (("create", "w", "--scope", "meter", "--certificate", ""), "no name that a certificate has"),
+        (("create", "w", "--scope", "meter", "--certificate", "known"), "the certificate known is there twice"),
+        (("create", "w", "--scope", "meter", "--certificate", "x" * 2_049), "length"),
         (("revoke", "nobody"), "there is no token with the id nobody"),
     ],
 )
 def test_what_cannot_be_done_changes_nothing(cli: CommandLine, file: Path, arguments: tuple[str, ...], words: str) -> None:
     """And says what to write."""
-    cli.read("token", "create", "known", "--scope", "meter")
+    cli.read("token", "create", "known", "--scope", "meter", "--certificate", "known")
     before = file.read_bytes()
     ended = cli("token", *arguments)
     assert ended.code in (ExitCode.USAGE, ExitCode.FAILED)
@@ -121,7 +127,7 @@ def test_commands_show_a_token_and_speak_tls(cli: CommandLine, file: Path, monke
     for arguments, words in (
         (("--token-file", str(file.with_name("none"))), f"the file {file.with_name('none')} cannot be read"),
         (("--tls-server-ca", str(file.with_name("none"))), f"the file {file.with_name('none')} cannot be read"),
-        (("--token", "a", "--token-file", "b"), "give either --token or --token-file"),
+        (("--token", "a", "--token-file", "b"), "give either token or token_file"),
     ):
         ended = cli(*arguments, "balance", "alice")
         assert (ended.code, words in ended.err) == (ExitCode.USAGE, True)

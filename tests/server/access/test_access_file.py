@@ -1,5 +1,7 @@
 """The access file is changed by one at a time, and never half."""
 
+import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from creditmeter.core.access import EVERY_SCOPE, Credential, Credentials, Rights
-from creditmeter.forms.access import read_credentials
+from creditmeter.forms.access import AccessFileError, read_credentials
 from creditmeter.server.access.access_file import change
 
 
@@ -51,3 +53,25 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     change(file, with_one_more(1))
     assert before != file.read_bytes()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["access.json", "access.json.lock"]
+
+
+def test_what_would_be_no_access_file_is_not_written(tmp_path: Path) -> None:
+    """Else nothing could be revoked any more."""
+    file = tmp_path / "access.json"
+    change(file, with_one_more(0))
+    before = file.read_bytes()
+    with pytest.raises(AccessFileError, match="is there twice"):
+        change(file, with_one_more(0))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+def test_it_stays_its_owners(tmp_path: Path) -> None:
+    """A sidecar of another user goes on reading it when root changes it."""
+    file = tmp_path / "access.json"
+    change(file, with_one_more(0))
+    os.chown(file, 12_345, 23_456)
+    file.chmod(0o400)
+    change(file, with_one_more(1))
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12_345, 23_456, 0o400)

@@ -68,6 +68,26 @@ def test_what_only_this_machine_reaches(address: str, is_local: bool) -> None:
     assert is_of_this_machine(address) is is_local
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"socket_scopes": "none"}, "nobody could call by a socket"),
+        ({"admin_listen": "127.0.0.1:0"}, "nobody could administer without a token"),
+        ({"admin_listen": "unix:DIR/creditmeter.sock"}, "is named twice"),
+        ({"listen": "unix:DIR/s.sock", "health_listen": "unix:DIR/s.sock"}, "is named twice"),
+    ],
+)
+async def test_settings_that_would_lead_nowhere(
+    migrated_dir: Path, clock: ManualClock, settings: dict[str, str], words: str
+) -> None:
+    """They are refused, and told of by `config check` as well."""
+    given = {name: text.replace("DIR", str(migrated_dir)) for name, text in settings.items()}
+    with pytest.raises(StartupError, match=words) as caught:
+        async with program_with(migrated_dir, clock, **given):
+            raise AssertionError
+    assert caught.value.exit_code == MISUNDERSTOOD
+
+
 @pytest.mark.parametrize("name", ["listen", "admin_listen"])
 async def test_what_others_reach_is_protected_or_told_of(
     migrated_dir: Path, clock: ManualClock, name: str, capsys: pytest.CaptureFixture[str]
@@ -83,11 +103,12 @@ async def test_what_others_reach_is_protected_or_told_of(
         assert caught.value.exit_code == MISUNDERSTOOD
         assert str(caught.value).startswith(f"{name} (option --{name.replace('_', '-')}): 0.0.0.0:0: ")
         assert word in str(caught.value)
-    for settings in ({"insecure": True}, tls | {"insecure": True}):
+    access = {"access_file": str(AccessFile(migrated_dir / "access.json").path)}
+    needed = access if name == "admin_listen" else {}
+    for settings in (needed | {"insecure": True}, *(() if needed else (tls | {"insecure": True},))):
         async with program_with(migrated_dir, clock, **{name: "0.0.0.0:0"}, **settings):
             assert "insecure: others can reach this sidecar" in capsys.readouterr().out
-    access = {"access_file": str(AccessFile(migrated_dir / "access.json").path)}
-    for settings in (tls | access, tls | {"tls_client_ca": str(authority.file)}):
+    for settings in (tls | access, tls | needed | {"tls_client_ca": str(authority.file)}):
         async with program_with(migrated_dir, clock, **{name: "0.0.0.0:0"}, **settings):
             assert "insecure" not in capsys.readouterr().out
 
@@ -163,6 +184,7 @@ async def test_certificates_of_callers(migrated_dir: Path, clock: ManualClock) -
     (migrated_dir / "elsewhere").mkdir()
     elsewhere = Authority(migrated_dir / "elsewhere").certify("worker")
     access.give("the worker", Scope.READ, certificate="worker")
+    access.give("another", certificate="cn-stranger")  # its common name, which does not count beside another one
     files = {"tls_cert": cert, "tls_key": key, "tls_client_ca": str(authority.file), "access_file": str(access.path)}
     async with program_with(migrated_dir, clock, **files, enable_admin=True) as program:
         async with by_tls(program.addresses[0], authority, worker) as channel:
@@ -240,6 +262,23 @@ async def test_a_token_that_is_revoked_ends_its_streams(migrated_dir: Path, cloc
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await _ask_on(stream)
         assert await stream.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_token_that_loses_its_scope_ends_its_streams(migrated_dir: Path, clock: ManualClock) -> None:
+    """As a revoked one does."""
+    access = AccessFile(migrated_dir / "access.json")
+    shown = access.give("worker", Scope.METER)
+    async with (
+        program_with(migrated_dir, clock, access_file=str(access.path)) as program,
+        grpc.aio.insecure_channel(program.addresses[0]) as channel,
+    ):
+        stream: Any = metering_pb2_grpc.MeteringServiceStub(channel).Pipeline(metadata=shown)
+        await stream.write(metering_pb2.PipelineRequest(frame_id=1))
+        assert (await stream.read()).frame_id == 1
+        access.narrow("worker", Scope.READ)
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await _ask_on(stream)
+        assert await stream.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 async def _ask_on(stream: Any) -> None:
@@ -337,7 +376,7 @@ async def test_probes_at_an_address_of_their_own(migrated_dir: Path, clock: Manu
     authority = Authority(migrated_dir)
     cert, key = map(str, authority.certify("server"))
     files = {"tls_cert": cert, "tls_key": key, "tls_client_ca": str(authority.file)}
-    async with program_with(migrated_dir, clock, **files, health_listen="0.0.0.0:0", socket_scopes="none") as program:
+    async with program_with(migrated_dir, clock, **files, health_listen="0.0.0.0:0") as program:
         addresses: Any = program.shown["health"]
         port = addresses[0].rpartition(":")[2]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,17 @@ async def answer(channel: Any, path: str, request: bytes, caller: Metadata = ())
         if path not in STREAMS:
             reply: bytes = await channel.unary_unary(path)(request, metadata=caller, timeout=30)
             return reply
-        stream = channel.stream_stream(path)(metadata=caller, timeout=30)
-        await stream.write(request)
-        await stream.done_writing()
+        stream = channel.stream_stream(path)(_sent(request), metadata=caller, timeout=30)
         read: Any = await stream.read()
     except grpc.aio.AioRpcError as error:
         return Failure(error)
     else:
         return b"" if read is grpc.aio.EOF else read
+
+
+async def _sent(request: bytes) -> AsyncIterator[bytes]:
+    """The messages of a stream, of which gRPC sends as many as the server wants to have: it may refuse to read any."""
+    yield request
 
 
 async def code(channel: Any, path: str, request: bytes, caller: Metadata) -> str:
@@ -274,6 +278,20 @@ def nobodys(made: Made) -> Made:
     return {name: "nobody" if name == "account_id" else text.replace(*keys) for name, text in made.items()}
 
 
+def of_another_sidecar(made: Made) -> Made:
+    """The same ids, as if another sidecar had made them."""
+    return {name: re.sub("-[a-z0-9]+-", "-other-", text[20:]).join((text[:20], "")) for name, text in made.items()}
+
+
+def bare_one(request: Message) -> Message:
+    """The request with its id alone: it is not valid."""
+    bare = type(request)()
+    for name in ("account_id", "reservation_id", "charge_id", "refund_id"):
+        if name in request.DESCRIPTOR.fields_by_name:
+            setattr(bare, name, getattr(request, name))
+    return bare
+
+
 def as_of(made: Made, found: Failure | bytes) -> object:
     """An answer without the ids that were asked for."""
     if isinstance(found, bytes):
@@ -310,6 +328,10 @@ async def test_an_account_that_a_caller_may_not_use_is_not_there(
             hidden = await answer(channel, path, build(bobs).SerializeToString(), bound)
             absent = await answer(channel, path, build(nobodys(bobs)).SerializeToString(), everybody)
             assert as_of(bobs, hidden) == as_of(nobodys(bobs), absent), path
+            for bare, changed in itertools.product((False, True), (bobs, of_another_sidecar(bobs))):
+                asked = [bare_one(build(made)) if bare else build(made) for made in (changed, nobodys(changed))]
+                found = [await answer(channel, path, each.SerializeToString(), bound) for each in asked]
+                assert as_of(changed, found[0]) == as_of(nobodys(changed), found[1]), path
     after = await answer(guarded.channel, "/creditmeter.v1.AccountService/GetBalance", balance, everybody)
     balances = [account_pb2.GetBalanceResponse.FromString(each) for each in (before, after) if isinstance(each, bytes)]
     assert balances[0].held_microcredits == balances[1].held_microcredits == CREDIT

@@ -70,7 +70,11 @@ def create(
     if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
         raise typer.BadParameter(f"a name has 1 to {MOST_NAME} printable characters", param_hint="NAME")
     rights = Rights(name, frozenset(scopes), _accounts(accounts, prefixes))
+    if certificate is not None and not (certificate and certificate.isprintable()):
+        raise typer.BadParameter("it is no name that a certificate has", param_hint="--certificate")
     made, token = _made(rights, certificate or "", expires_at)
+    if not made.is_valid(made.created_at):
+        raise typer.BadParameter("it is over: name a moment to come", param_hint="--expires-at")
     _change(access_file, lambda known: Credentials([*known.known, made]))
     if as_json:
         print_json({"id": made.credential_id} | ({"token": token} if token else {}))
@@ -150,7 +154,8 @@ def _change(access_file: Path | None, changed: Callable[[Credentials], Credentia
 
 
 def _accounts(names: list[str], prefixes: list[str]) -> Accounts | None:
-    if wrong := next((each for each in (*names, *prefixes) if not is_id(each)), None):
+    wrong = next((each for each in (*names, *prefixes) if not is_id(each)), None)
+    if wrong is not None:
         raise typer.BadParameter(f"{wrong!r} is no account's id, nor the beginning of one: printable ASCII without spaces")
     return Accounts(frozenset(map(AccountId, names)), tuple(prefixes)) if names or prefixes else None
 

@@ -2,13 +2,14 @@
 
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import typer
 
 from creditmeter.cli.commands.verify import verified
-from creditmeter.cli.connection import failed_call, sidecar_address
+from creditmeter.cli.connection import access, failed_call, sidecar_address
 from creditmeter.cli.ending import run_to_its_end
 from creditmeter.cli.exits import CommandFailed, ExitCode
 from creditmeter.cli.options import AsJson, Central, DataDir
@@ -23,7 +24,7 @@ from creditmeter.cli.replay.progress import progress_of
 from creditmeter.cli.replay.report import Outcome, outcome_json, print_outcome
 from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.replay.worker import CallSettings
-from creditmeter.client.stubs import Connection, CreditmeterError, Retry
+from creditmeter.client.stubs import Access, Connection, CreditmeterError, Retry
 from creditmeter.core.amounts import from_credits
 
 PATIENCE = Retry(total=60, attempt=10)
@@ -121,7 +122,7 @@ def _chosen(trace: Path | None, *, sample: bool) -> Path:
 
 
 async def _on_running(script: Script, address: str, central: str | None) -> Outcome:
-    outcome = await _played(script, address)
+    outcome = await _played(script, address, access())
     outcome.report = await verified(central) if central else None
     return outcome
 
@@ -129,20 +130,20 @@ async def _on_running(script: Script, address: str, central: str | None) -> Outc
 async def _on_own(script: Script, data_dir: Path | None, central: str | None) -> Outcome:
     with temporary_place(data_dir, central) as place:
         async with OwnSidecar.running(place) as sidecar:
-            outcome = await sidecar.while_running(_played(script, place.address))
+            outcome = await sidecar.while_running(_played(script, place.address, Access()))
             outcome.sidecar_exit_code = await sidecar.stop()
         outcome.report = await verified(place.central)
     return outcome
 
 
-async def _played(script: Script, address: str) -> Outcome:
+async def _played(script: Script, address: str, access: Access) -> Outcome:
     """Replay on the sidecar at an address, and audit."""
-    tally = Tally()
+    tally, connect = Tally(), partial(Connection, address, access)
     try:
-        async with Connection(address) as client:
+        async with connect() as client:
             await prepare_accounts(client, script.settings.run, script.accounts, script.allowance, PATIENCE)
             with progress_of(len(script.calls)) as done:
-                await replay_calls(script.calls, address, script.pace, script.settings, tally, done)
+                await replay_calls(script.calls, connect, script.pace, script.settings, tally, done)
             patience = SETTLE_SECONDS + script.settings.hold_seconds
             return Outcome(tally, await audit(client, script.accounts, tally, patience, PATIENCE))
     except CreditmeterError as error:

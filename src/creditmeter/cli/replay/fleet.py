@@ -10,6 +10,8 @@ from creditmeter.cli.replay.tally import Tally
 from creditmeter.cli.replay.worker import CallSettings, Worker
 from creditmeter.client.stubs import Connection
 
+Connect = Callable[[], Connection]
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -20,9 +22,9 @@ class Pace:
 
 
 async def replay_calls(
-    calls: Sequence[Call], address: str, pace: Pace, settings: CallSettings, tally: Tally, done: Callable[[], None]
+    calls: Sequence[Call], connect: Connect, pace: Pace, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
-    """Replay calls on the sidecar at an address. `done` is called after each call that has ended.
+    """Replay calls on the sidecar that `connect` connects with. `done` is called after each call that has ended.
 
     Raises:
         CreditmeterError: the sidecar did not answer for longer than the workers repeat a call.
@@ -32,7 +34,7 @@ async def replay_calls(
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(pace.workers):
-                group.create_task(_post(queue, address, settings, tally, done))
+                group.create_task(_post(queue, connect, settings, tally, done))
             await _feed(queue, calls, pace)
     except ExceptionGroup as several:
         raise several.exceptions[0] from several
@@ -51,11 +53,11 @@ async def _feed(queue: "asyncio.Queue[Call | None]", calls: Sequence[Call], pace
 
 
 async def _post(
-    queue: "asyncio.Queue[Call | None]", address: str, settings: CallSettings, tally: Tally, done: Callable[[], None]
+    queue: "asyncio.Queue[Call | None]", connect: Connect, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
     """Run one worker after another: when one dies, the next takes its place, with a connection of its own."""
     while True:
-        worker = asyncio.create_task(_worker(queue, address, settings, tally, done))
+        worker = asyncio.create_task(_worker(queue, connect, settings, tally, done))
         try:
             await asyncio.wait({worker})
         finally:
@@ -68,7 +70,7 @@ async def _post(
 
 
 async def _worker(
-    queue: "asyncio.Queue[Call | None]", address: str, settings: CallSettings, tally: Tally, done: Callable[[], None]
+    queue: "asyncio.Queue[Call | None]", connect: Connect, settings: CallSettings, tally: Tally, done: Callable[[], None]
 ) -> None:
-    async with Connection(address) as client:
+    async with connect() as client:
         await Worker(client, settings, tally, done).work(queue)

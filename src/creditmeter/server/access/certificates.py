@@ -24,10 +24,15 @@ class _Files:
         Raises:
             ValueError: they cannot be used, or not together.
         """
+        contents = self._contents()
         _check(self)
-        pair = (self.key.read_bytes(), self.cert.read_bytes())
-        authorities = None if self.client_ca is None else self.client_ca.read_bytes()
-        return grpc.ssl_server_certificate_configuration([pair], root_certificates=authorities)
+        if contents != self._contents():
+            raise ValueError(f"{self.cert} changed while it was read")
+        key, cert, authorities = contents
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=authorities)
+
+    def _contents(self) -> tuple[bytes, bytes, bytes | None]:
+        return _content(self.key), _content(self.cert), None if self.client_ca is None else _content(self.client_ca)
 
 
 class Tls:
@@ -76,9 +81,6 @@ class Tls:
 def _check(files: _Files) -> None:
     """See that OpenSSL can use the files. gRPC would refuse every connection, and not say why."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for path in (files.cert, files.key, files.client_ca):
-        if path is not None:
-            _check_readable(path)
     try:
         context.load_cert_chain(files.cert, files.key, password=_no_passphrase)
     except ssl.SSLError as error:
@@ -94,8 +96,8 @@ def _no_passphrase() -> str:
     raise ValueError("the key has a passphrase, which nobody is there to type: give one without")
 
 
-def _check_readable(path: Path) -> None:
+def _content(path: Path) -> bytes:
     try:
-        path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(f"the file {path} cannot be read: {error.strerror}") from error

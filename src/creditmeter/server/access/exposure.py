@@ -1,10 +1,12 @@
 """Which listeners can be reached by others, and what must protect them."""
 
 import ipaddress
+from collections import Counter
 from collections.abc import Iterator
 
 from creditmeter.server.config import Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
+from creditmeter.server.setting_values import place_of
 
 _LOCAL_NAMES = ("localhost", "ip6-localhost")
 
@@ -30,7 +32,7 @@ def check_listeners(settings: Settings) -> None:
     Raises:
         StartupError: an address is open to others, and nobody said that it may be; or a setting lacks another one.
     """
-    problems = [*_incomplete(settings), *(() if settings.insecure else exposed(settings))]
+    problems = [*(() if settings.insecure else exposed(settings)), *_incomplete(settings)]
     if problems:
         raise StartupError("; ".join(problems), MISUNDERSTOOD, problems)
 
@@ -53,3 +55,11 @@ def _incomplete(settings: Settings) -> Iterator[str]:
     for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert")):
         if getattr(settings, name) is not None and getattr(settings, other) is None:
             yield settings.problem(name, f"it needs {other}")
+    if settings.access_file is None:
+        if not settings.socket_scopes:
+            yield settings.problem("socket_scopes", "with none nobody could call by a socket: set access_file")
+        if any(not each.startswith("unix:") for each in settings.admin_listen or ()):
+            yield settings.problem("admin_listen", "over TCP nobody could administer without a token: set access_file")
+    used = Counter(place_of(each) for each in settings.all_addresses if not each.endswith(":0"))
+    for address in (each for each, count in used.items() if count > 1):
+        yield f"{address} is named twice among listen, admin_listen and health_listen: each needs addresses of its own"

@@ -70,8 +70,11 @@ class Gate:
         if token is not None:
             found = credentials.with_token(token) or self._credentials.newest().with_token(token)  # it may be a second old
             return _UNKNOWN if found is None else self._unless_expired(found, "token")
-        certificate = credentials.with_certificate(_certificate_names(context))
-        return self._of_way(context) if certificate is None else self._unless_expired(certificate, "certificate")
+        names = _certificate_names(context)
+        certificate = credentials.with_certificate(names)
+        if certificate is not None:
+            return self._unless_expired(certificate, "certificate")
+        return _UNKNOWN_NAME if names else self._of_way(context)
 
     @property
     def can_revoke(self) -> bool:
@@ -98,11 +101,9 @@ class Gate:
         if required.named.endswith("account_id"):
             return None if rights.accounts.has(named) else _hidden(required, named)
         origin = origin_of(named)
-        has_key = None if origin is None else rights.accounts.has_key(origin.account_key)
-        if origin is None or has_key:  # what nobody made does not exist, and the call says so
-            return None
-        if has_key is False:
-            return _hidden(required, named)
+        has_key = True if origin is None else rights.accounts.has_key(origin.account_key)  # what nobody made is nobody's
+        if has_key is not None:
+            return None if has_key else _hidden(required, named)
         known = self._names.known(named)
         return partial(self._once_known, required, rights, named) if known is None else _by_name(required, rights, named, known)
 
@@ -131,6 +132,12 @@ _UNNAMED = Problem(
     "no token was given: send the metadata `authorization: Bearer TOKEN`; `creditmeter token create` makes one",
 )
 
+_UNKNOWN_NAME = Problem(
+    grpc.StatusCode.UNAUTHENTICATED,
+    "UNAUTHENTICATED",
+    "no name in the certificate is known here: `creditmeter token create --certificate NAME` gives one rights; or send a token",
+)
+
 _UNKNOWN = Problem(
     grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "the token is not known here, or was revoked: ask for another"
 )
@@ -146,8 +153,10 @@ def _of_all(method: str, required: Requirement, rights: Rights) -> Problem | Non
 
 
 def _by_name(required: Requirement, rights: Rights, named: str, account_id: AccountId | None) -> Verdict:
-    """The verdict on something made for an account. If there is no such account, the call says so."""
-    is_allowed = account_id is None or rights.accounts is None or rights.accounts.has(account_id)
+    """The verdict on something made for an account. One that does not exist is hidden as well: else the difference would tell
+    which ones do.
+    """
+    is_allowed = rights.accounts is None or (account_id is not None and rights.accounts.has(account_id))
     return None if is_allowed else _hidden(required, named)
 
 
@@ -165,6 +174,9 @@ def _token_of(context: Context) -> str | None:
 
 
 def _certificate_names(context: Context) -> list[str]:
-    """The names in the certificate that a caller showed, which the server has checked."""
+    """The names in the certificate that a caller showed, which the server has checked. The common name counts if there is no
+    other one, as RFC 6125 has it.
+    """
     shown = context.auth_context()
-    return [each.decode("utf-8", "replace") for key in _CERTIFICATE_NAMES for each in shown.get(key, ())]
+    found = next((shown[key] for key in _CERTIFICATE_NAMES if shown.get(key)), ())
+    return [each.decode("utf-8", "replace") for each in found]
