@@ -152,13 +152,22 @@ def failed_call(address: str, error: CreditmeterError, request_id: str = "", pat
     if error.code == "DEADLINE_EXCEEDED":
         late = f"the sidecar at {address} did not answer within {patience.attempt:g} s"
         return CommandFailed(late + again, ExitCode.UNREACHABLE)
-    return CommandFailed(_nobody_at(address) + again, ExitCode.UNREACHABLE)
+    return CommandFailed(_why_unreached(address, error) + again, ExitCode.UNREACHABLE)
 
 
 def failed_store(error: CentralUnavailable) -> CommandFailed:
     """The complaint about a central store that could not be asked."""
     code = ExitCode.DAMAGED if error.is_damage else ExitCode.UNREACHABLE
     return CommandFailed(f"the central store cannot be {'used' if error.is_lasting else 'reached'}: {error}", code)
+
+
+def _why_unreached(address: str, error: CreditmeterError) -> str:
+    """Why a call got no answer. gRPC says it in words of its own, of which those about TLS help."""
+    if "handshake" in error.message.lower():
+        return f"TLS with the sidecar at {address} failed: is --tls-server-ca its authority, and does it want a certificate?"
+    if not address.startswith("unix:") and access().tls is None:
+        return f"{_nobody_at(address)}; where it speaks TLS, add --tls-server-ca"
+    return _nobody_at(address)
 
 
 def _nobody_at(address: str) -> str:
