@@ -99,7 +99,7 @@ class DataDirectory:
         try:
             known = await has_sidecars(self._settings.central_url, self._settings.data_dir)
         except CentralUnavailable as error:
-            raise StartupError(f"the central store {self._settings.central_url} cannot be read: {error}", DAMAGED) from error
+            raise StartupError(f"the central store beside {self._journal} cannot be read: {error}", DAMAGED) from error
         return "the central store in the same directory knows a sidecar" if known else None
 
     def opened(self, sidecar_id: SidecarId, last: int) -> None:
