@@ -1,6 +1,7 @@
 """A sidecar that a command starts for itself."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from creditmeter.cli.own_sidecar import OwnSidecar, Place
@@ -14,4 +15,4 @@ async def test_the_address_of_its_store_is_in_no_list_of_processes(short_path: P
         assert b"serve" in started
         assert b"Zsecret" not in started
         assert await sidecar.stop() == 0
-    assert "Zsecret.db" in {each.name for each in await asyncio.to_thread(list, short_path.iterdir())}
+    assert "Zsecret.db" in await asyncio.to_thread(os.listdir, short_path)
