@@ -64,6 +64,7 @@ SETTINGS = {
     "--alert-webhook-secret",
     "--alert-webhook-secret-file",
     "--alert-webhook-timeout",
+    "--alert-webhook-private",
     "--log-level",
     "--help",
 }

@@ -56,6 +56,7 @@ async def test_an_alert_outlives_the_sidecar_that_was_delivering_it(short_path: 
             "--enable-admin",
             alert_webhook_url=receiver.url,
             alert_webhook_secret=SECRET,
+            alert_webhook_private=True,
             alert_webhook_timeout=60,
         )
         await asyncio.to_thread(process.start)

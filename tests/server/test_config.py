@@ -98,6 +98,7 @@ WRONG = {
     "socket_mode": "u=rw",
     "socket_group": "²",  # a digit, and no number
     "enable_admin": "perhaps",
+    "alert_webhook_private": "perhaps",
     "new_identity": "perhaps",
     "auto_create_plan": "two words",
     "durability": "some",

@@ -60,3 +60,40 @@ def test_an_output_that_was_closed() -> None:
     assert log.write("seen") == len("seen")
     out.close()
     assert log.write("lost") == len("lost")
+
+
+FORGED = 'x\n{"event": "forged"}\r\x1b[2J\x00\x7f\x85\u2028\u2029\u202e\ud800\U0001f600'
+"""What somebody may choose to be called who wants a line of the log, or a terminal, for himself."""
+
+FORGING = f"""
+import asyncio, logging, warnings, structlog
+from creditmeter.server.logs import configure_logging
+configure_logging("debug")
+forged = {FORGED!a}
+log = structlog.get_logger()
+log.info("event", account_id=forged, labels={{forged: forged}}, path=[forged], **{{forged: 1}})
+log.warning(forged)
+try:
+    raise ValueError(forged)
+except ValueError:
+    log.exception("failed", odd=ValueError(forged), raw=forged.encode("utf-8", "surrogatepass"))
+    logging.getLogger(forged).exception("of a library %s", forged)
+logging.getLogger("odd").error("%d", forged)
+warnings.warn(forged)
+asyncio.run(asyncio.sleep(0))
+"""
+
+
+def test_no_line_is_forged() -> None:
+    """Each event is one line of printable ASCII that is JSON, whatever is in it, and wherever."""
+    ended = subprocess.run([sys.executable, "-W", "always", "-c", FORGING], check=True, capture_output=True)
+    assert not ended.stdout
+    lines = ended.stderr.decode("ascii").split("\n")
+    assert lines.pop() == ""
+    assert len(lines) == 6
+    assert all(" " <= each <= "~" for line in lines for each in line)
+    events = [json.loads(line) for line in lines]
+    assert not any(each["event"] == "forged" for each in events)
+    assert events[0]["account_id"] == events[1]["event"] == FORGED
+    assert FORGED in events[2]["exception"]
+    assert events[3]["event"] == f"of a library {FORGED}"

@@ -95,6 +95,7 @@ async def services(
         metrics_listen="127.0.0.1:0",
         alert_webhook_url=receiver.url,
         alert_webhook_secret=SECRET,
+        alert_webhook_private=True,
     )
     async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
         yield Services.on(program, migrated_dir, channel)

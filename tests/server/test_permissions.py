@@ -51,6 +51,12 @@ async def test_what_a_sidecar_makes(data_dir: Path, clock: ManualClock, umask: i
     assert found.pop("creditmeter.sock") == 0o660
     assert {"journal.db", "journal.db-wal", "central.db", "central.db-wal", "central.db-shm", "lock"} <= set(found)
     assert set(found.values()) == {0o640 & ~umask}
+    async with running(settings, clock) as program:
+        await program.sidecar.settle()
+        again = {path.name: mode_of(path) for path in place.iterdir() if not path.is_socket()}
+    at_rest = {path.name: mode_of(path) for path in place.iterdir()}
+    assert set(again.values()) == set(at_rest.values()) == {0o640 & ~umask}
+    assert {"journal.db", "central.db", "lock", "sidecar-id"} <= set(at_rest)
 
 
 @pytest.fixture

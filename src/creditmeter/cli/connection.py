@@ -140,9 +140,16 @@ def sidecar_address(address: str | None) -> str:
     return target
 
 
+def not_enabled(error: CreditmeterError) -> bool:
+    """Whether a call failed because the sidecar does not offer AdminService. Older ones have no such methods."""
+    if error.reason == "PERMISSION_DENIED":
+        return error.metadata.get("setting") == "enable_admin"
+    return error.code == "UNIMPLEMENTED" and not error.reason
+
+
 def failed_call(address: str, error: CreditmeterError, request_id: str = "", patience: Retry = PATIENCE) -> CommandFailed:
     """The complaint about a failed call. `patience` is what the call was made with."""
-    if error.code == "UNIMPLEMENTED" and not error.reason:
+    if not_enabled(error):
         return CommandFailed(f"the sidecar at {address} does not administer: start it with --enable-admin")
     if not error.is_retryable:
         return CommandFailed(f"refused: {error}")

@@ -133,12 +133,14 @@ class OwnSidecar:
 
 
 async def _spawn(place: Place) -> asyncio.subprocess.Process:
-    arguments = ["--listen", place.address, "--data-dir", str(place.data_dir), "--central", place.central]
+    """Start the sidecar. The central store's address may have a password, which is not for the list of processes."""
+    arguments = ["--listen", place.address, "--data-dir", str(place.data_dir)]
+    others = {name: value for name, value in os.environ.items() if not name.startswith("CREDITMETER_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "creditmeter", "serve", "--enable-admin", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=_LONGEST_LINE,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CREDITMETER_")},
+        env=others | {"CREDITMETER_CENTRAL": place.central},
     )

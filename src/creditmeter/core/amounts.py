@@ -14,7 +14,11 @@ MAX_AMOUNT = Microcredits(10**15)
 """The largest amount in a request, in microcredits: a billion credits. The sum of thousands of such amounts fits an int64."""
 
 MAX_BALANCE = Microcredits(9 * 10**18)
-"""The largest balance of an account after it was given credit, in microcredits. An int64 has room for plan grants, too."""
+"""The largest balance of an account after it was given credit, in microcredits. An int64 has room for plan grants, too.
+
+It also bounds each total that only grows: what was ever leased on one lease, what refunds returned to one grant, what one
+hold was charged, what one recall waits for.
+"""
 
 ZERO = Microcredits(0)
 

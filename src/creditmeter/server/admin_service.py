@@ -1,4 +1,4 @@
-"""AdminService: accounts, plans and grants, and who holds what. Registered only where it was enabled."""
+"""AdminService: accounts, plans and grants, and who holds what."""
 
 from collections.abc import Sequence
 

@@ -24,7 +24,9 @@ from creditmeter.server.access.opening import Protection, warn_of_exposure
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
+from creditmeter.server.errors import Problem
 from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
+from creditmeter.server.faults import problem_of_stop
 from creditmeter.server.grpc_server import Edge, Listener
 from creditmeter.server.health import Health
 from creditmeter.server.logs import configure_logging
@@ -105,10 +107,10 @@ class Listening:
     streams: OpenStreams
     addresses: dict[str, list[str]]
 
-    async def stop(self, grace_seconds: float) -> None:
-        """End what answers callers. Calls under way have so long."""
+    async def stop(self, grace_seconds: float, why: Problem) -> None:
+        """End what answers callers. Calls under way have so long, and streams end with this problem."""
         await self.health.stop()
-        self.streams.end()
+        self.streams.end(why)
         await asyncio.gather(*(each.stop(grace_seconds) for each in self.servers))
 
 
@@ -148,7 +150,7 @@ class Program:
         with contextlib.suppress(StorageUnavailable):  # they are ended at the next start
             await self.sidecar.metered_calls.end_broken(Span(0))
         self.parts.end("holds")
-        await self._listening.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4))
+        await self._listening.stop(min(LAST_CALLS_SECONDS, grace_seconds / 4), problem_of_stop(self.sidecar.meter.fence))
         self.parts.end("calls")
         self.is_settled = await self.sidecar.stop(max(0.0, deadline - loop.time()))
         self.parts.end("settling")

@@ -217,6 +217,11 @@ class Settings(BaseModel):
     alert_webhook_timeout: Duration = setting(
         10.0, "TIME", "How long the receiver of alerts may take to answer.", ge=0.1, le=LONGEST_TIMEOUT_SECONDS
     )
+    alert_webhook_private: bool = setting(
+        default=False,
+        metavar="",
+        meaning="Let alerts go to addresses that are not public: loopback or a private network.",
+    )
     log_level: LogLevel = setting(LogLevel.INFO, "LEVEL", "The least that is logged on stderr, in lines of JSON.")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

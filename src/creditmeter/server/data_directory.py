@@ -16,6 +16,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from creditmeter.central.engine.database import parse_url, shown_address
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import has_sidecars
 from creditmeter.core.ids import SidecarId
@@ -99,7 +100,8 @@ class DataDirectory:
         try:
             known = await has_sidecars(self._settings.central_url, self._settings.data_dir)
         except CentralUnavailable as error:
-            raise StartupError(f"the central store {self._settings.central_url} cannot be read: {error}", DAMAGED) from error
+            shown = shown_address(parse_url(self._settings.central_url))
+            raise StartupError(f"the central store {shown} cannot be read: {error}", DAMAGED) from error
         return "the central store in the same directory knows a sidecar" if known else None
 
     def opened(self, sidecar_id: SidecarId, last: int) -> None:

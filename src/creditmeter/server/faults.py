@@ -9,8 +9,9 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
+from creditmeter.core.refusals import ShuttingDown
 from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
-from creditmeter.server.errors import Problem
+from creditmeter.server.errors import Problem, problem_of
 from creditmeter.sidecar.exchanger import SidecarFenced
 
 OUR_METHODS = "/creditmeter.v1."
@@ -46,6 +47,15 @@ def lenient(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     return read
 
 
+def problem_of_stop(fence: SidecarFenced | None) -> Problem:
+    """Why streams end when the program stops: it is fenced, or was asked to stop."""
+    return problem_of(ShuttingDown()) if fence is None else _fenced(fence)
+
+
+def _fenced(fence: SidecarFenced) -> Problem:
+    return Problem(grpc.StatusCode.FAILED_PRECONDITION, "FENCED", str(fence))
+
+
 def problem_of_fault(method: str, error: Exception) -> Problem:
     """What a caller of a method gets to see of a fault. What it cannot mend is logged."""
     match error:
@@ -69,7 +79,7 @@ def problem_of_fault(method: str, error: Exception) -> Problem:
             text = f"the journal cannot be written ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
         case SidecarFenced():
-            return Problem(grpc.StatusCode.FAILED_PRECONDITION, "FENCED", str(error))
+            return _fenced(error)
         case _:
             _log.error("a call failed", method=method, exc_info=error)
             return Problem(grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error; the sidecar's log has the details")

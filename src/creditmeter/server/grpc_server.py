@@ -15,6 +15,7 @@ from creditmeter.server.admin_service import AdminService
 from creditmeter.server.calls import Services
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
+from creditmeter.server.disabled_admin import add_disabled_admin
 from creditmeter.server.frames import Frames
 from creditmeter.server.health import METERING, Health
 from creditmeter.server.meter_stream import MeterStreams
@@ -86,6 +87,8 @@ class Edge:
         names = [METERING, _ACCOUNT]
         if self.settings.enable_admin and not self.settings.admin_listen:
             names.append(self._add_admin(services))
+        else:
+            add_disabled_admin(services, is_elsewhere=bool(self.settings.enable_admin and self.settings.admin_listen))
         self._add_tools(server, names)
         return server
 

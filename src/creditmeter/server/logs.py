@@ -1,4 +1,8 @@
-"""The log: lines of JSON on stderr."""
+"""The log: lines of JSON on stderr.
+
+Each event is one line of printable ASCII: JSON escapes all else. So nothing that a caller chose, an id, a reason or a file's
+name, can end a line, pretend to be another one or steer a terminal. What libraries log or warn of comes the same way.
+"""
 
 import errno
 import io
@@ -33,6 +37,18 @@ class LogOutput(io.TextIOBase):
         return len(text)
 
 
+class _OfLibraries(logging.Handler):
+    """Logs what libraries log. Without it their lines would be plain text, over several lines where an exception is in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record, with the name of its logger."""
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):  # its arguments do not fit its text
+            text = str(record.msg)
+        structlog.get_logger().log(record.levelno, text, logger=record.name, exc_info=record.exc_info)
+
+
 def configure_logging(level: str) -> None:
     """Log lines of JSON on stderr, from `level` up."""
     structlog.configure(
@@ -46,3 +62,5 @@ def configure_logging(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LogOutput(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_OfLibraries(logging.WARNING)], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)

@@ -10,7 +10,7 @@ from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.reservations import ReservationState
 from creditmeter.core.instants import Span
-from creditmeter.core.refusals import InvalidRequest, Refusal, ShuttingDown, StreamResumed
+from creditmeter.core.refusals import InvalidRequest, Refusal, StreamResumed
 from creditmeter.core.values import replace
 from creditmeter.server import metering_requests as read
 from creditmeter.server.access.caller import Caller
@@ -84,7 +84,7 @@ class MeterStreams:
 
     def _unfinished(self) -> Problem | None:
         """Why a stream ends of which nothing more is read."""
-        return problem_of(ShuttingDown()) if self._streams.is_ending else None
+        return self._streams.ending
 
 
 @dataclass(frozen=True, slots=True)

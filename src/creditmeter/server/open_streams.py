@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from creditmeter.server.errors import Context
+from creditmeter.server.errors import Context, Problem
 
 _Message = TypeVar("_Message")
 
@@ -43,13 +43,15 @@ class OpenStreams:
     """Reads the requests of all streams, and ends the reading of all at once."""
 
     def __init__(self) -> None:
-        self.is_ending = False
+        self.ending: Problem | None = None
+        """Why no stream is read any more; None while they are."""
+
         self._reads: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
 
     async def until_end(self, requests: AsyncIterator[_Message]) -> AsyncGenerator[_Message, None]:
         """The requests of a stream, until its caller has sent the last one or `end` is called."""
-        while not self.is_ending:
+        while self.ending is None:
             reading = asyncio.ensure_future(_next(requests))
             self._reads.add(reading)
             try:
@@ -64,9 +66,9 @@ class OpenStreams:
                 self._reads.discard(reading)
             yield message
 
-    def end(self) -> None:
-        """Read no more. What is under way of each stream is still answered."""
-        self.is_ending = True
+    def end(self, why: Problem) -> None:
+        """Read no more. What is under way of each stream is still answered, and then it ends with this problem."""
+        self.ending = why
         self._ended |= self._reads
         for each in list(self._reads):
             each.cancel()

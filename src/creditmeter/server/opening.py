@@ -51,7 +51,10 @@ def open_webhook(settings: Settings) -> Webhook | None:
     """
     url = settings.alert_webhook_url
     try:
-        return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout) if url else None
+        if not url:
+            return None
+        allow_private = settings.alert_webhook_private
+        return Webhook(url, settings.webhook_key(), settings.alert_webhook_timeout, allow_private=allow_private)
     except (ConfigError, ProxyUnusable) as error:
         raise StartupError(str(error), MISUNDERSTOOD) from error
 

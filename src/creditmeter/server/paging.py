@@ -4,6 +4,7 @@ A token is stored nowhere, so it has no stored form: it lives as long as its lis
 """
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from creditmeter.server.fields import Fields
 MAX_PAGE_BYTES = 3 * 1024**2
 """Largest page, in bytes: gRPC takes messages of up to 4 MiB."""
 
+MAX_TOKEN = 64 * 1024
+"""Longest page token that is read, in characters. The longest that is given out has the names of a rate card's line."""
+
 _AROUND_BYTES = 8
 _LARGEST = 2**63 - 1
 
@@ -26,9 +30,11 @@ _Item = TypeVar("_Item")
 _Message = TypeVar("_Message", bound=Message)
 
 
-class _Token(msgspec.Struct, array_like=True):
+class _Token(msgspec.Struct, Generic[_Cursor], array_like=True):
+    """A token is decoded into the type of its listing's cursor, so what is nested deeper than that is not followed."""
+
     filters: str
-    cursor: msgspec.Raw
+    cursor: _Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class PageRequest(Generic[_Cursor]):
 
     def token(self, cursor: object) -> str:
         """The token of the page that begins after a cursor."""
-        token = _Token(_filters(self.request), msgspec.Raw(msgspec.json.encode(cursor)))
+        token = _Token(_filters(self.request), cursor)
         return base64.urlsafe_b64encode(msgspec.json.encode(token)).decode()
 
 
@@ -82,14 +88,25 @@ def _cursor_of(fields: Fields, request: Message, token: str, kind: type[_Cursor]
     """The cursor in a token; None for the first page. A token of another listing, or of other filters, is noted as wrong."""
     if not token:
         return None
-    try:
-        read = msgspec.json.decode(base64.urlsafe_b64decode(token), type=_Token)
-        if read.filters == _filters(request) and _is_ours(msgspec.json.decode(read.cursor)):
-            return msgspec.json.decode(read.cursor, type=kind)
-    except (ValueError, msgspec.DecodeError):
-        pass
+    if len(token) <= MAX_TOKEN:
+        # A RecursionError comes from a field that the cursor does not have: msgspec skips it, at any depth.
+        with contextlib.suppress(ValueError, RecursionError):
+            read = _decoded(token, kind)
+            if read.filters == _filters(request) and _is_ours(msgspec.to_builtins(read.cursor)):
+                return read.cursor
     fields.wrong("page_token", "is not the next_page_token of a listing with the same filters")
     return None
+
+
+def _decoded(token: str, kind: type[_Cursor]) -> _Token[_Cursor]:
+    """The parts of a token.
+
+    Raises:
+        ValueError: it is no token with such a cursor.
+        RecursionError: it is nested without end.
+    """
+    text = base64.urlsafe_b64decode(token)
+    return msgspec.json.decode(text, type=_Token[kind])  # type: ignore[valid-type]  # the type of this listing's cursor
 
 
 def _is_ours(cursor: Any) -> bool:
@@ -98,13 +115,22 @@ def _is_ours(cursor: Any) -> bool:
         case int():
             return 0 <= cursor <= _LARGEST
         case str():
-            return "\0" not in cursor
-        case list():
+            return "\0" not in cursor and _is_text(cursor)
+        case list() | tuple():
             return all(map(_is_ours, cursor))
         case dict():
             return all(map(_is_ours, cursor.values()))
         case _:
             return False
+
+
+def _is_text(found: str) -> bool:
+    """Whether a text can be encoded: half a pair of surrogates can be written in JSON, and nowhere else."""
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _filters(request: Message) -> str:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from creditmeter.core.refusals import ShuttingDown
 from creditmeter.server.access.caller import Caller
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.errors import Context, Problem, problem_of
@@ -64,7 +63,7 @@ class PipelineStream:
                 task = group.create_task(self._answer(frame))
                 self._under_way[task] = size
                 task.add_done_callback(self._is_done)
-        return problem or (problem_of(ShuttingDown()) if self._streams.is_ending else None)
+        return problem or self._streams.ending
 
     async def _room_for(self, size: int) -> None:
         while self._under_way and (len(self._under_way) >= MAX_FRAMES or sum(self._under_way.values()) + size > MAX_BYTES):

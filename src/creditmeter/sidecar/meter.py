@@ -49,7 +49,7 @@ from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.asking import Asking, Decided
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchange_planner import ExchangePlanner
-from creditmeter.sidecar.exchanger import Exchanger
+from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.outcomes import Outcome, outcome_of
 from creditmeter.sidecar.settler import Settler
@@ -90,6 +90,7 @@ class Meter:
     ) -> None:
         self._books = books
         self._journal = journal
+        self._exchanger = exchanger
         self._planner = planner
         self._settler = settler
         self._central = central
@@ -136,6 +137,11 @@ class Meter:
                 return self._charge(request, within, wait)
             case RefundCharge():
                 return self._refund(request)
+
+    @property
+    def fence(self) -> SidecarFenced | None:
+        """Why this sidecar takes no new work for good; None while no other process is known to have its identity."""
+        return self._exchanger.fence
 
     def hand_over(self) -> None:
         """Have what was decided go to disk at once, while its replies are written."""
@@ -335,8 +341,11 @@ class Meter:
         seen = self._seen(book.account_id, wanted.request)
         if seen is not None:
             return seen
-        if self.is_draining and not _is_fact(wanted.request):
-            return ShuttingDown()
+        if not _is_fact(wanted.request):
+            if self.fence is not None:
+                raise self.fence
+            if self.is_draining:
+                return ShuttingDown()
         if self._journal.is_full:
             return Overloaded(RETRY_AFTER)
         return Short(wanted.amount) if book.account is None else decide(book, at, exhausted)

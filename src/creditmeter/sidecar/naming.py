@@ -1,4 +1,8 @@
-"""New ids. A number drawn at a sidecar's start and a count make them unique within the sidecar."""
+"""New ids. A number drawn at a sidecar's start and a count make them unique within the sidecar.
+
+An id of a reservation, charge or refund is all that is needed to commit, release, refund or read it. So each has a random part
+of its own, by which nobody can guess it from the ids that were given before.
+"""
 
 import itertools
 import secrets
@@ -26,6 +30,10 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
+RANDOM_BYTES = 8
+"""Of the random part of an id: 64 bits, as 16 characters."""
+
+
 class Names:
     """Gives out the ids of one run of a sidecar. Within a run they sort in the order in which they were given."""
 
@@ -35,7 +43,7 @@ class Names:
         self._count = itertools.count(1)
 
     def _tail(self) -> str:
-        return f"{self._start}{next(self._count):010x}"
+        return f"{self._start}{next(self._count):010x}{secrets.token_hex(RANDOM_BYTES)}"
 
     def reservation(self, account_id: AccountId) -> ReservationId:
         """The id of a new reservation."""

@@ -110,7 +110,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 31
     """UNAUTHENTICATED. The caller is not authenticated."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 32
-    """PERMISSION_DENIED. The caller may not do this."""
+    """PERMISSION_DENIED. The caller may not do this. Metadata, where a setting of the sidecar forbids it to everybody:
+    setting (enable_admin).
+    """
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 33
     """UNIMPLEMENTED. The contract has it, but this version of the server does not implement it."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 34
@@ -220,7 +222,9 @@ ERROR_REASON_FENCED: ErrorReason.ValueType  # 30
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 31
 """UNAUTHENTICATED. The caller is not authenticated."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 32
-"""PERMISSION_DENIED. The caller may not do this."""
+"""PERMISSION_DENIED. The caller may not do this. Metadata, where a setting of the sidecar forbids it to everybody:
+setting (enable_admin).
+"""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 33
 """UNIMPLEMENTED. The contract has it, but this version of the server does not implement it."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 34

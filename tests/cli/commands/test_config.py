@@ -34,6 +34,7 @@ OTHER = {
     "central": "sqlite:///other.db",
     "rate_card": "other.toml",
     "enable_admin": "true",
+    "alert_webhook_private": "true",
     "auto_create_plan": "other",
     "durability": "process",
     "max_open_reservations": "5",

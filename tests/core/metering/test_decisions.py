@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 
+from creditmeter.core.amounts import MAX_BALANCE
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.charges import Charge, RefundMode
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, RefundCharge, Release, Reserve
@@ -197,6 +198,8 @@ class Case:
 
 COMMITTED, RELEASED, EXPIRED = "COMMITTED", "RELEASED", "EXPIRED"
 LATE = wait(TTL)
+MOST, ONE_MORE = commit(MAX_BALANCE, keep_open=True), commit(1, keep_open=True)
+BEYOND = MAX_BALANCE + 1
 
 CASES = (
     Case("reserve", (reserve(10),), held=10, idle=10),
@@ -248,6 +251,7 @@ CASES = (
     Case("keep open nothing", (reserve(10), commit(0, keep_open=True)), "HELD", 10, 0, 0, 10),
     Case("keep open until used up", (reserve(10), commit(10, keep_open=True)), "HELD", 0, 10, 0, 10),
     Case("keep open above the hold", (reserve(10), commit(12, keep_open=True)), "HELD", 0, 12, 0, 8),
+    Case("keep open, charged as much as a hold may be", (reserve(10), MOST, ONE_MORE), COMMITTED, 0, BEYOND, BEYOND - 20, 0),
     Case("used up, then more", (reserve(10), commit(10, keep_open=True), commit(3)), COMMITTED, 0, 13, 0, 7),
     Case(
         "three commits", (reserve(10), commit(2, keep_open=True), commit(3, keep_open=True), commit(4)), COMMITTED, 0, 9, 0, 11

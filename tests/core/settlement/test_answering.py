@@ -106,6 +106,22 @@ def test_a_lease_is_the_days() -> None:
     assert central.lease(NOON, ELSEWHERE).limit == 4
 
 
+def test_a_lease_has_no_more_in_all_than_can_be_stored() -> None:
+    """What is spent and given again makes its total grow; where that has no room, another lease is opened beside it."""
+    large = 4 * 10**18
+    central = Central(account())
+    for number, moment in enumerate((MORNING, NOON, EVENING)):
+        central.give(grant(f"g{number}", large), moment)
+        opened = max((each.opened_at for each in central.leases.values()), default=moment)
+        limit = central.lease(opened).limit if central.leases else 0
+        known = [report(opened, limit)] if central.leases else []
+        granted = send(central, message(2 * number + 1, leases=known, need=large), moment).leases[-1]
+        spent = charge(f"c{number}", part(large, moment, opened=granted.opened_at), committed=moment)
+        send(central, message(2 * number + 2, spent, leases=[report(granted.opened_at, granted.limit)]), moment)
+    assert [each.limit for each in central.leases.values()] == [2 * large, large]
+    assert all(central.posting(f"c{number}").covered == large for number in range(3))
+
+
 @pytest.mark.parametrize("state", [AccountState.SUSPENDED, AccountState.CLOSED])
 def test_an_account_that_is_not_active_is_leased_nothing(state: AccountState) -> None:
     """The sidecar is told the state; what it has still to post is taken."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, Microcredits
 from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.grants import Grant
@@ -610,3 +610,17 @@ def test_a_need_is_forgotten_unless_it_keeps_its_place() -> None:
     assert (recall.deadline, recall.is_ready, recall.lingers(MORNING)) == (MORNING, False, True)
     asker.exchange(MORNING)
     assert asker.recall() is None
+
+
+# Large amounts.
+
+
+def test_what_waits_for_more_than_there_can_be_waits_for_the_largest_balance() -> None:
+    """Thousands of requests of the largest amount add up to more than a store has room for."""
+    central = central_with(10)
+    asker, holder = sidecars(central, "ab")
+    holder.exchange(MORNING, asks=need(6))
+    asker.exchange(MORNING, asks=need(10**20, smallest=1))
+    recall = asker.recall()
+    assert recall is not None
+    assert (recall.amount, recall.smallest) == (MAX_BALANCE, 1)

@@ -319,3 +319,26 @@ def test_only_a_posted_charge_is_refunded() -> None:
     ledger.put_charge(charge("c9", excess=1, committed=NOON))
     with pytest.raises(AssertionError, match="with its charge or after it"):
         post_refund(ledger, refund_of("c9", 1, when=NOON))
+
+
+# Without end.
+
+
+LARGE, BEYOND = 10**17, 2**63
+"""A hundred times the largest amount of a request, and what no column of a store has room for."""
+
+
+@pytest.mark.parametrize("mode", [ORIGINAL, GOODWILL])
+def test_charging_and_refunding_without_end_stays_within_what_can_be_stored(mode: RefundMode) -> None:
+    """What is charged and refunded over and over adds up. Beyond the bound it lapses, and nothing is left to charge."""
+    central = Central(account(), grants=[grant("bought", LARGE)])
+    lapsed = 0
+    for number in range(200):
+        at_once = central.post(charge(f"c{number}", excess=LARGE, committed=MORNING), MORNING)
+        assert at_once.posting is not None
+        if not at_once.posting.covered:
+            break
+        lapsed += came_back(ask(central, None, MORNING, name=f"f{number}", mode=mode, of=f"c{number}"))[2]
+        for each in central.grants.values():
+            assert max(each.drawn, each.refunded, each.lapsed, each.remaining, central.balance) < BEYOND
+    assert (lapsed > 0) == (mode is ORIGINAL), "a goodwill grant is a new one each time"

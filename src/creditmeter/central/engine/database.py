@@ -6,6 +6,7 @@ and decisions lock their account's row first.
 """
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,15 @@ _FIRED = "creditmeter_fired"
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 _log = structlog.get_logger()
 
+HIDDEN = "***"
+"""Stands for what is not shown of an address."""
+
+_SHOWN_OPTIONS = frozenset(
+    {"host", "port", "user", "dbname", "sslmode", "sslrootcert", "target_session_attrs", "connect_timeout", "application_name"}
+)
+_NAME_END = re.compile(r"[;&=?].*", re.DOTALL)
+"""What is behind the name of a database, where other separators than those of an address were used."""
+
 _Explanation: TypeAlias = Callable[[BaseException | None, str], CentralUnavailable | None]
 """From an error of the driver and what to say of it to the fault of the store; None for a fault of the program."""
 
@@ -63,9 +73,13 @@ def parse_url(text: str) -> URL:
 
 
 def shown_address(url: URL) -> str:
-    """The address of a central store without its password, to be shown."""
+    """The address of a central store as it may be shown: without its password, and without the values of options that are not
+    known to be harmless. A password may be in any of them, under a mistyped name too, or behind the database by mistake.
+    """
     shown = url.set(drivername=url.get_backend_name())
-    hidden = {name: "***" for name in shown.query if "password" in name.lower()}
+    if shown.drivername != "sqlite" and shown.database is not None:
+        shown = shown.set(database=_NAME_END.sub(HIDDEN, shown.database))
+    hidden = {name: HIDDEN for name in shown.query if name not in _SHOWN_OPTIONS}
     return shown.update_query_dict(hidden).render_as_string(hide_password=True)
 
 

@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 from sqlalchemy import URL, Connection, inspect, text
 
 from creditmeter.central.engine.connections import AsyncConnection
-from creditmeter.central.engine.database import Database
+from creditmeter.central.engine.database import Database, shown_address
 from creditmeter.central.engine.faults import CentralDamaged, CentralMisconfigured, CentralUnavailable, is_refused
 from creditmeter.central.schema import tables
 
@@ -116,7 +116,7 @@ def owners_address(database: Database) -> str:
     if database.is_sqlite:
         return database.address
     url = database.url
-    return URL.create("postgresql", "OWNER", None, url.host, url.port, url.database, url.query).render_as_string()
+    return shown_address(URL.create("postgresql", "OWNER", None, url.host, url.port, url.database, url.query))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from creditmeter.cli.connection import not_enabled
 from creditmeter.cli.exits import CommandFailed
 from creditmeter.client.stubs import Connection, CreditmeterError, Retry, call
 from creditmeter.v1 import account_pb2, admin_pb2, grants_pb2
@@ -26,7 +27,7 @@ async def prepare_accounts(client: Connection, run: str, names: Sequence[str], a
     try:
         await _make_accounts(client, run, names, allowance, retry)
     except CreditmeterError as error:
-        if error.code != "UNIMPLEMENTED":
+        if not not_enabled(error):
             raise
         await _find_accounts(client, names, retry)
 

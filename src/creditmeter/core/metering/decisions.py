@@ -6,7 +6,7 @@ to be leased from the central store before the decision is taken again. Nothing 
 
 from collections.abc import Iterable, Mapping
 
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.charges import Charge, Cost, Part, Refund
 from creditmeter.core.credit.leases import Lease, Moment
@@ -143,7 +143,7 @@ def commit(
     limits: Limits,
 ) -> Change | Refusal:
     """Charge what a call cost. This is never refused for lack of credit: what the hold does not cover is taken from idle
-    credit, and the rest is excess, which the central store draws.
+    credit, and the rest is excess, which the central store draws. A hold that was charged more than `MAX_BALANCE` in all ends.
     """
     late = reservation.state is ReservationState.EXPIRED
     refusal = _not_committable(reservation, at.now, limits)
@@ -151,14 +151,15 @@ def commit(
         return refusal
     covered, left = take(reservation.parts, cost.amount)
     covered += _allocate_up_to(book, Microcredits(cost.amount - total(covered)), at)
-    keeps_open = request.keep_open and not late
+    charged = Microcredits(reservation.charged + cost.amount)
+    keeps_open = request.keep_open and not late and charged <= MAX_BALANCE
     charge = _charge(book, request, cost, covered, at, charge_id, reservation=reservation, late=late)
     committed = replace(
         reservation,
         parts=left if keeps_open else (),
         state=ReservationState.HELD if keeps_open else ReservationState.COMMITTED,
         ended_at=None if keeps_open else at.now,
-        charged=Microcredits(reservation.charged + cost.amount),
+        charged=charged,
         charge_ids=(*reservation.charge_ids, charge_id),
         metered=MeteredCall() if keeps_open and reservation.metered is not None else reservation.metered,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, ZERO, Microcredits
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundPosting
 from creditmeter.core.credit.leases import OutLease
@@ -193,7 +193,7 @@ def _serve(ledger: Ledger, message: Message, elapsed: Span) -> tuple[Microcredit
         return ZERO, None
     granted = _how_much(ledger, need, ledger.recalls.get(key))
     if granted:
-        lease = _todays_lease(ledger, message, elapsed)
+        lease = _todays_lease(ledger, message, granted, elapsed)
         ledger.put_lease(replace(lease, limit=Microcredits(lease.limit + granted)))
     missing = Microcredits(need.required - granted)
     if missing <= 0:
@@ -215,12 +215,12 @@ def _how_much(ledger: Ledger, need: Need, waiting: Recall | None) -> Microcredit
     return ZERO if amount < need.smallest else Microcredits(amount)
 
 
-def _todays_lease(ledger: Ledger, message: Message, elapsed: Span) -> OutLease:
-    """The newest lease of the sidecar that may grow; if there is none, a new one until the account's next midnight.
+def _todays_lease(ledger: Ledger, message: Message, more: Microcredits, elapsed: Span) -> OutLease:
+    """The newest lease of the sidecar that may grow by `more`; if there is none, a new one until the account's next midnight.
 
     If the account's day was extended, a lease that was opened before that ends earlier than the day.
     """
-    own = (each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id and _may_grow(ledger, each))
+    own = (each for each in ledger.leases.values() if each.sidecar_id == message.sidecar_id and _may_grow(ledger, each, more))
     newest = max(own, key=lambda each: each.opened_at, default=None)
     if newest is not None:
         return newest
@@ -229,9 +229,12 @@ def _todays_lease(ledger: Ledger, message: Message, elapsed: Span) -> OutLease:
     return _renewed(ledger, OutLease(key, message.sidecar_id, ledger.now, ends_at, ZERO), message, elapsed)
 
 
-def _may_grow(ledger: Ledger, lease: OutLease) -> bool:
-    """Whether more may be leased on it: it runs, and no grant was voided since it was opened that still has credit left."""
-    return lease.opened_at <= ledger.now < lease.ends_at and ledger.newest_void <= lease.opened_at
+def _may_grow(ledger: Ledger, lease: OutLease, more: Microcredits) -> bool:
+    """Whether `more` may be leased on it: it runs, no grant was voided since it was opened that still has credit left, and the
+    total of what was ever leased on it stays within its bound. Two leases of a sidecar are not opened at one moment.
+    """
+    has_room = lease.limit + more <= MAX_BALANCE or lease.opened_at == ledger.now
+    return lease.opened_at <= ledger.now < lease.ends_at and ledger.newest_void <= lease.opened_at and has_room
 
 
 def _terms(ledger: Ledger, sidecar_id: SidecarId) -> tuple[LeaseTerms, ...]:

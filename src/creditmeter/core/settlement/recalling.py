@@ -1,6 +1,6 @@
 """Recalling idle credit at the central store: which sidecars are asked for it, and when no more can come."""
 
-from creditmeter.core.amounts import Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, Microcredits
 from creditmeter.core.awaited import Awaited
 from creditmeter.core.credit.accounts import AccountState
 from creditmeter.core.credit.leases import OutLease
@@ -78,6 +78,7 @@ def recall(ledger: Ledger, wish: Wish) -> Recall | None:
     patience than `LEAST_PATIENCE` stands for that long: so others hear of it, and the credit is there when it is wished for
     again.
     """
+    wish = replace(wish, amount=min(wish.amount, MAX_BALANCE), smallest=min(wish.smallest, MAX_BALANCE))
     existing = ledger.recalls.get((wish.sidecar_id, wish.purpose))
     waiting = _asked_first(ledger, wish) if existing is None else _asked_again(ledger, existing, wish)
     if not _may_be_served(ledger, waiting):

@@ -1,13 +1,14 @@
 """Refunds at the central store: where refunded credit goes.
 
 Debt that the charge still owes is cancelled first. Then its draws are returned, the last one first. What returns to a grant
-that has ended lapses, and what returns to a voided grant is taken back.
+that has ended lapses, and what returns to a voided grant is taken back. What was ever returned to one grant
+ends at `MAX_BALANCE`, and the rest lapses: whoever charges and refunds without end comes to no number that cannot be stored.
 
 A refund that a sidecar decided before its charge was posted keeps its amount, whatever becomes of the charge. The part that was
 never paid, because the charge is a duplicate or was written off, is recorded beside it as `never_paid`.
 """
 
-from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, ZERO, Microcredits
 from creditmeter.core.credit.charges import Charge, Posting, Refund, RefundMode, RefundPosting
 from creditmeter.core.credit.grants import Draw, Grant, GrantKind, GrantSource
 from creditmeter.core.credit.history import EntryType
@@ -112,7 +113,9 @@ def _undo(draws: tuple[Draw, ...], amount: int) -> tuple[tuple[Draw, ...], tuple
 
 
 def _restore(ledger: Ledger, wanted: Refund, charge: Charge, returned: tuple[Draw, ...]) -> Microcredits:
-    """Return credit to the grants it came from. Returns how much of it was lost, because its grant had ended or was voided."""
+    """Return credit to the grants it came from. Returns how much of it was lost: its grant had ended or was voided, or got back
+    as much as it may.
+    """
     entry = ledger.entry_about(charge, EntryType.REFUNDED, total_of(returned), wanted.refunded_at)
     ledger.record(replace(entry, refund_id=wanted.refund_id, draws=returned, note=wanted.reason))
     lost = 0
@@ -131,7 +134,7 @@ def _without_what_is_lost(grant: Grant, amount: Microcredits, now: Instant) -> t
     """The grant after an amount returned to it, and the type of the entry by which that is lost; None if it is usable again."""
     if grant.voided_at is not None:
         return grant.void(amount), EntryType.VOIDED
-    if grant.has_ended(now):
+    if grant.has_ended(now) or grant.refunded > MAX_BALANCE:
         return grant.lapse(amount), EntryType.LAPSED
     return grant, None
 
