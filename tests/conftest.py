@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 
 from creditmeter.server import app
-from tests import statements  # noqa: F401 - engines share what they compile
+from tests import packing, statements  # noqa: F401 - sidecars share what they compress, and engines what they compile
 from tests.fixtures import (  # noqa: F401 - fixtures for all tests
     ENGINES,
     bench,
@@ -35,6 +35,8 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
 )
 from tests.packages import CONSTRAINTS, pip
 from tests.postgres import PostgresServer, PostgresUnavailableError
+
+gc.disable()  # until tests run: of what is made before, next to nothing is garbage
 
 TURNS = ("sqlite", "sqlite", "postgresql")
 """The engines of a short run: a test on PostgreSQL takes almost twice as long."""
@@ -122,6 +124,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, *gc.get_threshold()[1:])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Garbage is collected while tests run."""
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
