@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -47,8 +48,13 @@ def files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.rglob("*.py")) if not {file, *file.parents}.intersection(GENERATED)]
 
 
-def functions(file: Path) -> Iterator[tuple[str, int]]:
+@cache
+def functions(file: Path) -> tuple[tuple[str, int], ...]:
     """Each function of a module by its place and name, with its number of lines."""
+    return tuple(_functions(file))
+
+
+def _functions(file: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(text(file))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
