@@ -414,8 +414,11 @@ async def test_a_part_that_waited_while_the_journal_recovered_is_not_acknowledge
         is_written.set()
         await is_read.wait()
 
+    decided = sidecar.books.changes + 2 * PART
     answering = asyncio.ensure_future(frames.apply_in_parts(asked, send, anybody()))
     await is_written.wait()
+    while sidecar.books.changes < decided:
+        await asyncio.sleep(0)
     await sidecar.books.durable()
     await sidecar.books.reload()  # as a journal that failed and recovered has it
     is_read.set()

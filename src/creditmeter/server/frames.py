@@ -5,8 +5,9 @@ to disk; a frame of many lets other calls in between.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import grpc
@@ -16,9 +17,10 @@ from creditmeter.core.refusals import InvalidRequest
 from creditmeter.journal.faults import StorageUnavailable
 from creditmeter.server.access.caller import Caller
 from creditmeter.server.access.gate import AskingFirst
+from creditmeter.server.admission import Turn
 from creditmeter.server.counters import Counters
-from creditmeter.server.errors import Problem
-from creditmeter.server.mutations import RPCS, Decided, Later, Mutations, account_of, failed, fault
+from creditmeter.server.errors import Problem, problem_of
+from creditmeter.server.mutations import FREEING, RPCS, Decided, Later, Mutations, account_of, failed, fault
 from creditmeter.sidecar.meter import RETRY_AFTER
 from creditmeter.v1 import metering_pb2
 
@@ -28,13 +30,13 @@ MAX_MUTATIONS = 1_000
 MAX_REFUSED = 10_000
 """Most mutations of a frame that fails alone: one result for each of them fits into a reply."""
 
-TURN = 32
-"""How many mutations are decided before other calls have their turn."""
-
 PART = 16
-"""Most mutations that are answered together, where a frame is answered in parts. Its caller works on some of them while the
-others are decided.
+"""Most mutations of a frame that take one turn, and are answered together where a frame is answered in parts. Other calls have
+their turns between two parts, and the caller works on one part while the next one is decided.
 """
+
+MUTATIONS_OF_CALL = 8
+"""So many mutations of a frame count as a call by itself. So two parts of an account are under way at a time."""
 
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 """The largest message that a client takes, unless it says otherwise. A reply has no more results than fit into it."""
@@ -73,22 +75,55 @@ class Frames:
     ) -> Results:
         """Apply mutations one after another, and return all results. `within` is for how many seconds more their caller waits.
 
-        Once the reply is full, the rest are refused as OVERLOADED.
+        Those of a part for which too many calls wait are refused as OVERLOADED, and so are the rest once the reply is full.
         """
         began = time.perf_counter()
         since = self._mutations.loads
         decided: list[Decided] = []
-        size = 0
-        for number, mutation in enumerate(asked):
-            await self._take_turns(number)
-            if size > MAX_REPLY_BYTES - MAX_RESULT_BYTES:
-                one: Decided | Later = failed(mutation.WhichOneof("request") or "", _FULL)
+        turn: Turn | None = None
+        try:
+            for first in range(0, len(asked), PART):
+                if turn is not None:
+                    self._mutations.hand_over()
+                    await asyncio.sleep(0)
+                    turn.end()
+                part = asked[first : first + PART]
+                turn = await self._turn(part, caller)
+                await self._decide(part, turn, within, caller, decided)
+            return await self._durable(decided, began, since)
+        finally:
+            if turn is not None:
+                turn.end()
+
+    async def _decide(
+        self,
+        part: Sequence[metering_pb2.Mutation],
+        turn: Turn,
+        within: Callable[[], float | None],
+        caller: Caller,
+        decided: list[Decided],
+    ) -> None:
+        """Decide about a part of a frame, after what was `decided` of it before."""
+        size = sum(each.result.ByteSize() for each in decided)
+        for mutation in part:
+            one: Decided | Later
+            if turn.refusal is not None:
+                one = failed(mutation.WhichOneof("request") or "", problem_of(turn.refusal))
+            elif size > MAX_REPLY_BYTES - MAX_RESULT_BYTES:
+                one = failed(mutation.WhichOneof("request") or "", _FULL)
             else:
-                one = self._decide(mutation, within(), caller)
-            one = await one() if callable(one) else one
+                one = self._judged(mutation, within(), caller)
+            if callable(one):
+                turn.end()  # what waits for the central store holds up no others
+                one = await one()
             decided.append(one)
             size += one.result.ByteSize()
-        return await self._durable(decided, began, since)
+
+    async def _turn(self, part: Sequence[metering_pb2.Mutation], caller: Caller) -> Turn:
+        """A turn for a part of a frame. It is one of the account that its first mutation is of."""
+        frees = all(each.WhichOneof("request") in FREEING for each in part)
+        weight = -(-len(part) // MUTATIONS_OF_CALL)
+        return await self._mutations.admission.turn(account_of(part[0]), caller.name, weight, frees=frees)
 
     async def apply_in_parts(self, asked: Sequence[metering_pb2.Mutation], send: Send, caller: Caller) -> None:
         """Apply mutations, those of one account one after another, and send the results in parts. A mutation that waits for
@@ -96,34 +131,49 @@ class Frames:
         """
         began = time.perf_counter()
         waiting: dict[AccountKey | None, asyncio.Task[Decided]] = {}
-        part, sending = _Part(0, self._mutations.loads), None
-        async with asyncio.TaskGroup() as group:
-            for number, mutation in enumerate(asked):
-                if number % PART == 0 and number:  # this part goes to disk and to its caller while the next one is decided
-                    if sending is not None:
-                        await sending
-                    self._mutations.hand_over()
-                    sending = group.create_task(self._send(part, number, began, send))
-                    part = _Part(number, self._mutations.loads)
-                    await asyncio.sleep(0)
-                key = account_of(mutation)
-                before = waiting.get(key)
-                one = self._decide(mutation, None, caller) if before is None else partial(self._after, before, mutation, caller)
-                if callable(one):
-                    waiting[key] = task = group.create_task(one())
-                    group.create_task(self._send_later(number, task, began, send))
-                    part = await self._send(part, number + 1, began, send)
-                else:
-                    part.decided.append(one)
-            await self._send(part, len(asked), began, send)
+        part, turn, sending = _Part(0, self._mutations.loads), None, None
+        with contextlib.ExitStack() as turns:
+            async with asyncio.TaskGroup() as group:
+                for number, mutation in enumerate(asked):
+                    if number % PART == 0:
+                        if number:  # this part goes to disk and to its caller while the next one is decided
+                            if sending is not None:
+                                await sending
+                            self._mutations.hand_over()
+                            sending = group.create_task(self._send(part, number, began, send))
+                            await asyncio.sleep(0)
+                        turn = await self._turn(asked[number : number + PART], caller)
+                        turns.callback(turn.end)
+                        part = _Part(number, self._mutations.loads, turn)
+                    one = self._begun(mutation, turn, waiting, caller)
+                    if callable(one):
+                        waiting[account_of(mutation)] = task = group.create_task(one())
+                        group.create_task(self._send_later(number, task, began, send))
+                        part = await self._send(part, number + 1, began, send)
+                    else:
+                        part.decided.append(one)
+                await self._send(part, len(asked), began, send)
+
+    def _begun(
+        self,
+        mutation: metering_pb2.Mutation,
+        turn: Turn | None,
+        waiting: "Mapping[AccountKey | None, asyncio.Task[Decided]]",
+        caller: Caller,
+    ) -> Decided | Later:
+        """Decide about a mutation, unless its part has no turn, after what waits for its account."""
+        if turn is not None and turn.refusal is not None:
+            return failed(mutation.WhichOneof("request") or "", problem_of(turn.refusal))
+        before = waiting.get(account_of(mutation))
+        return self._judged(mutation, None, caller) if before is None else partial(self._after, before, mutation, caller)
 
     async def _after(self, before: "asyncio.Task[Decided]", mutation: metering_pb2.Mutation, caller: Caller) -> Decided:
         """Decide about a mutation once the one before it was decided about."""
         await asyncio.wait([before])
-        one = self._decide(mutation, None, caller)
+        one = self._judged(mutation, None, caller)
         return await one() if callable(one) else one
 
-    def _decide(self, mutation: metering_pb2.Mutation, within: float | None, caller: Caller) -> Decided | Later:
+    def _judged(self, mutation: metering_pb2.Mutation, within: float | None, caller: Caller) -> Decided | Later:
         """Decide about a mutation, if its caller may ask for it."""
         try:
             verdict = caller.judge(mutation)
@@ -146,17 +196,15 @@ class Frames:
 
     async def _send(self, part: "_Part", next_number: int, began: float, send: Send) -> "_Part":
         """Send what was decided so far once it is durable, and begin the next part."""
-        if part.decided:
-            await send(part.first, await self._durable(part.decided, began, part.since))
+        results = await self._durable(part.decided, began, part.since) if part.decided else []
+        if part.turn is not None:
+            part.turn.end()
+        if results:
+            await send(part.first, results)
         return _Part(next_number, self._mutations.loads)
 
     async def _send_later(self, number: int, task: "asyncio.Task[Decided]", began: float, send: Send) -> None:
         await send(number, await self._durable([await task], began))
-
-    async def _take_turns(self, number: int) -> None:
-        if number and number % TURN == 0:
-            self._mutations.hand_over()
-            await asyncio.sleep(0)
 
     async def _durable(self, decided: list[Decided], began: float, since: int | None = None) -> Results:
         """The results, once what they rest on is on disk. If it cannot be written, that is the result of each. `since` is as in
@@ -176,12 +224,13 @@ class Frames:
 
 class _Part:
     """Results that are sent together: those of mutations that follow one another, from the number `first` on. They may wait
-    until the part before is read; `since` is as in `Mutations.durable`.
+    until the part before is read; `since` is as in `Mutations.durable`. Their turn ends once they are on disk.
     """
 
-    def __init__(self, first: int, since: int) -> None:
+    def __init__(self, first: int, since: int, turn: Turn | None = None) -> None:
         self.first = first
         self.since = since
+        self.turn = turn
         self.decided: list[Decided] = []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from creditmeter.server import transport
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.access.tools import add_channelz, add_health, add_reflection
 from creditmeter.server.account_service import AccountService
@@ -15,6 +16,7 @@ from creditmeter.server.admin_service import AdminService
 from creditmeter.server.calls import Services
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
+from creditmeter.server.descriptors import connections_for, raise_limit
 from creditmeter.server.disabled_admin import add_disabled_admin
 from creditmeter.server.frames import Frames
 from creditmeter.server.health import METERING, Health
@@ -26,9 +28,6 @@ from creditmeter.server.opening import limits_of
 from creditmeter.server.permissions import Access
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import account_pb2, account_pb2_grpc, admin_pb2, admin_pb2_grpc, metering_pb2_grpc
-
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""The largest message, of requests and of replies."""
 
 _ACCOUNT = str(account_pb2.DESCRIPTOR.services_by_name["AccountService"].full_name)
 _ADMIN = str(admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name)
@@ -62,23 +61,24 @@ class Edge:
     def listeners(self) -> Iterator[Listener]:
         """The servers, of which the first one meters."""
         settings = self.settings
+        connections = connections_for(raise_limit(), len(settings.all_addresses))
         workers = Access(settings.socket_mode, settings.socket_group)
-        yield Listener("addresses", self._metering(), settings.addresses, workers)
+        yield Listener("addresses", self._metering(connections), settings.addresses, workers)
         if settings.admin_listen:
             admin = Access(settings.admin_socket_mode, settings.socket_group)
-            yield Listener("admin", self._administering(), settings.admin_listen, admin)
+            yield Listener("admin", self._administering(connections), settings.admin_listen, admin)
         if settings.health_listen:
-            yield Listener("health", self._probed(), settings.health_listen, workers, speaks_tls=False)
+            yield Listener("health", self._probed(connections), settings.health_listen, workers, speaks_tls=False)
 
-    def _metering(self) -> grpc.aio.Server:
-        server = _server()
+    def _metering(self, connections: int) -> grpc.aio.Server:
+        server = _server(connections)
         services: Any = Services(
             server, self.metrics, self.gate
         )  # generated code names the server, of which it uses two methods
         sidecar, longest_hold = self.sidecar, limits_of(self.settings).max_hold_lifetime
         mutations = Mutations(sidecar.meter, longest_hold)
         frames = Frames(mutations, self.metrics)
-        meter_streams = MeterStreams(sidecar.metered_calls, self.streams, self.gate, longest_hold)
+        meter_streams = MeterStreams(sidecar.metered_calls, self.streams, self.gate, longest_hold, mutations.admission)
         metering = MeteringService(
             mutations, frames, meter_streams, self.streams, self.gate, sidecar.reader, sidecar.posting_waits
         )
@@ -92,14 +92,14 @@ class Edge:
         self._add_tools(server, names)
         return server
 
-    def _administering(self) -> grpc.aio.Server:
-        server = _server()
+    def _administering(self, connections: int) -> grpc.aio.Server:
+        server = _server(connections)
         services: Any = Services(server, self.metrics, self.gate)  # as above
         self._add_tools(server, [self._add_admin(services)])
         return server
 
-    def _probed(self) -> grpc.aio.Server:
-        server = _server()
+    def _probed(self, connections: int) -> grpc.aio.Server:
+        server = _server(connections)
         add_health(server, self.health.servicer)
         return server
 
@@ -116,11 +116,6 @@ class Edge:
         add_reflection(server, names, self.settings.reflection, self.gate)
 
 
-def _server() -> grpc.aio.Server:
-    return grpc.aio.server(
-        options=(
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ),
-    )
+def _server(connections: int) -> grpc.aio.Server:
+    """A server that takes so many connections at each of its addresses."""
+    return grpc.aio.server(options=transport.options(connections))

@@ -9,12 +9,15 @@ from typing import Any
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.credit.requests import Done
 from creditmeter.core.credit.reservations import ReservationState
+from creditmeter.core.ids import account_key, origin_of
 from creditmeter.core.instants import Span
 from creditmeter.core.refusals import InvalidRequest, Refusal, StreamResumed
 from creditmeter.core.values import replace
 from creditmeter.server import metering_requests as read
 from creditmeter.server.access.caller import Caller
 from creditmeter.server.access.gate import Gate
+from creditmeter.server.admission import Admission, caller_of
+from creditmeter.server.admission import Caller as Name
 from creditmeter.server.errors import Context, Problem, problem_of
 from creditmeter.server.faults import Unusable
 from creditmeter.server.open_streams import OpenStreams, Replies
@@ -39,9 +42,12 @@ _LATER = InvalidRequest((("step", "must be progress or finish: the call is open 
 class MeterStreams:
     """Answers the streams of metered calls."""
 
-    def __init__(self, calls: MeteredCalls, streams: OpenStreams, gate: Gate, max_hold_lifetime: Span) -> None:
+    def __init__(
+        self, calls: MeteredCalls, streams: OpenStreams, gate: Gate, max_hold_lifetime: Span, admission: Admission
+    ) -> None:
         self._calls = calls
         self._gate = gate
+        self._admission = admission
         self._streams = streams
         self._max_hold_lifetime = max_hold_lifetime
 
@@ -60,7 +66,10 @@ class MeterStreams:
                 return problem_of(_of_open(asked))
             request, wait = asked
             events = _Events(context)
-            opened = await self._calls.open(replace(request, is_metered=True), context.time_remaining(), wait, events.on_stop)
+            within = context.time_remaining()
+            async with self._admission.short_turn(account_key(request.account_id), caller_of(context)) as refusal:
+                request = replace(request, is_metered=True)
+                opened = refusal or await self._calls.open(request, within, wait, events.on_stop)
             if isinstance(opened, Refusal):
                 return problem_of(opened)
             events.stream, done = opened
@@ -71,7 +80,7 @@ class MeterStreams:
                     await events.stop(_STOP_REASONS[stop_reason_of(done.reply)])
                 if self._calls.is_stopping:
                     events.on_stop()
-                ended = await _metered(events.stream, steps, events)
+                ended = await self._metered(events, steps, caller_of(context))
                 return self._unfinished() if ended is None else ended.problem
             except asyncio.CancelledError:
                 if not events.stream.is_superseded:
@@ -81,6 +90,20 @@ class MeterStreams:
             finally:
                 self._calls.leave(events.stream)
                 await events.close()
+
+    async def _metered(self, events: "_Events", steps: AsyncIterator[Any], caller: Name) -> "_Ended | None":
+        """Take the steps of a call up to its finish, or to what ends its stream before. None if no more steps are read."""
+        origin = origin_of(events.stream.reservation_id)
+        key = None if origin is None else origin.account_key
+        async for message in steps:
+            if isinstance(message, Unusable):
+                return _Ended(message.problem)
+            step = message.WhichOneof("step")
+            async with self._admission.short_turn(key, caller, frees=True) as overloaded:
+                refusal = overloaded or await _taken(events, message)
+            if refusal is not None or step == "finish":
+                return _Ended(None if refusal is None else problem_of(refusal))
+        return None
 
     def _unfinished(self) -> Problem | None:
         """Why a stream ends of which nothing more is read."""
@@ -126,22 +149,15 @@ class _Events:
         await self._replies.finished(LAST_EVENT_SECONDS)
 
 
-async def _metered(stream: MeteredStream, steps: AsyncIterator[Any], events: _Events) -> _Ended | None:
-    """Take the steps of a call up to its finish, or to what ends its stream before. None if no more steps are read."""
-    async for message in steps:
-        if isinstance(message, Unusable):
-            return _Ended(message.problem)
-        match message.WhichOneof("step"):
-            case "progress":
-                refusal = await _reported(stream, message.progress, events)
-            case "finish":
-                refusal = await _finished(stream, message.finish, events)
-                return _Ended(None if refusal is None else problem_of(refusal))
-            case _:
-                refusal = _LATER
-        if refusal is not None:
-            return _Ended(problem_of(refusal))
-    return None
+async def _taken(events: "_Events", message: Any) -> Refusal | None:
+    """Take a step of a call. Returns why it ends the stream."""
+    match message.WhichOneof("step"):
+        case "progress":
+            return await _reported(events.stream, message.progress, events)
+        case "finish":
+            return await _finished(events.stream, message.finish, events)
+        case _:
+            return _LATER
 
 
 async def _reported(stream: MeteredStream, progress: Any, events: _Events) -> Refusal | None:

@@ -18,6 +18,7 @@ from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.paging import page_of
 from creditmeter.server.pipeline import PipelineStream
 from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
+from creditmeter.server.unread import Room
 from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import metering_pb2, metering_pb2_grpc, reservations_pb2
@@ -43,6 +44,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._gate = gate
         self._reader = reader
         self._posting_waits = posting_waits
+        self._room = Room()
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
         """The price of work, without holding anything."""
@@ -127,7 +129,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> None:
         """Apply frames of mutations, until the caller has no more or the server stops."""
-        problem = await PipelineStream(self._frames, self._streams, self._gate, context).answer(request_iterator)
+        problem = await PipelineStream(self._frames, self._streams, self._gate, context, self._room).answer(request_iterator)
         if problem is not None:
             await abort(context, problem)
 

@@ -1,5 +1,6 @@
 """The six requests that change something: how each is read, decided and answered, by itself or among others."""
 
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from creditmeter.core.ids import AccountId, AccountKey, account_key, origin_of
 from creditmeter.core.instants import Span
 from creditmeter.core.refusals import InvalidRequest, Refusal
 from creditmeter.server import metering_requests as read
+from creditmeter.server.admission import Admission, caller_of
 from creditmeter.server.errors import Context, Problem, abort, allowed, problem_of
 from creditmeter.server.faults import problem_of_fault
 from creditmeter.server.replies import charge_message, refund_message, reservation_message
@@ -36,6 +38,9 @@ class Decided(NamedTuple):
     problem: Problem | None = None
 
 
+FREEING = frozenset({"commit", "release"})
+"""The mutations that free credit: they are refused last."""
+
 Later = Callable[[], Coroutine[Any, Any, Decided]]
 """A mutation that has to wait for the central store."""
 
@@ -50,8 +55,9 @@ class _Way(NamedTuple):
 class Mutations:
     """Reads mutations, has the meter decide about them, and writes the replies."""
 
-    def __init__(self, meter: Meter, max_hold_lifetime: Span) -> None:
+    def __init__(self, meter: Meter, max_hold_lifetime: Span, admission: Admission | None = None) -> None:
         self._meter = meter
+        self.admission = admission or Admission()
         self._ways = {
             "reserve": _Way(lambda message: read.reserve_of(message, max_hold_lifetime), _reserve_response),
             "extend": _Way(read.extend_of, _extend_response),
@@ -67,15 +73,27 @@ class Mutations:
         """
         way = self._ways[kind]
         request, wait = await allowed(context, way.read(message))
-        outcome = self._meter.decide(request, context.time_remaining(), wait=wait)
-        if callable(outcome):
-            outcome = await outcome()
+        key = _account_of(kind, message)
+        await allowed(context, await self.admission.begin(key, caller_of(context), frees=kind in FREEING))
+        try:
+            outcome = self._meter.decide(request, context.time_remaining(), wait=wait)
+            if not callable(outcome):
+                return await self._answered(way, outcome, context)
+        finally:
+            self.admission.end(key)
+        # What waits for the central store holds up no other call.
+        return await self._answered(way, await outcome(), context)
+
+    async def _answered(self, way: _Way, outcome: Outcome, context: Context) -> Any:
         if isinstance(outcome, Refusal):
             await self._meter.durable()
             await abort(context, problem_of(outcome))
         self._meter.hand_over()
         reply = way.write(outcome)
+        began = time.perf_counter()
         await self._meter.durable()
+        if not outcome.replayed:
+            self.admission.wrote(time.perf_counter() - began)
         return reply
 
     def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Later:
@@ -142,15 +160,13 @@ def fault(kind: str, error: Exception) -> Decided:
 def account_of(mutation: metering_pb2.Mutation) -> AccountKey | None:
     """The key of the account that a mutation is of; None if it names none."""
     kind = mutation.WhichOneof("request")
-    match kind:
-        case None:
-            return None
-        case "reserve" | "charge":
-            return account_key(AccountId(getattr(mutation, kind).account_id))
-        case "refund":
-            origin = origin_of(mutation.refund.charge_id)
-        case _:
-            origin = origin_of(getattr(mutation, kind).reservation_id)
+    return None if kind is None else _account_of(kind, getattr(mutation, kind))
+
+
+def _account_of(kind: str, message: Any) -> AccountKey | None:
+    if kind in {"reserve", "charge"}:
+        return account_key(AccountId(message.account_id))
+    origin = origin_of(message.charge_id if kind == "refund" else message.reservation_id)
     return origin.account_key if origin is not None else None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
@@ -22,10 +23,21 @@ class Replies:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._writing = asyncio.Lock()
+        self._writes: set[asyncio.Future[None]] = set()
+        self.unread_since: float | None = None
+        """Since when, by `time.monotonic`, a reply waits to be read; None if none does."""
 
     async def write(self, reply: object) -> None:
         """Write a reply. What cannot be written has nobody to read it: its caller is gone."""
-        await asyncio.shield(asyncio.ensure_future(self._write(reply)))
+        write = asyncio.ensure_future(self._write(reply))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        await asyncio.shield(write)
+
+    def drop(self) -> None:
+        """Write nothing more, not even a status: the stream's task has to end by being cancelled."""
+        for each in list(self._writes):
+            each.cancel()
 
     async def finished(self, most_seconds: float) -> None:
         """Wait until nothing is being written, for so long at most: the caller may not read."""
@@ -35,8 +47,12 @@ class Replies:
 
     async def _write(self, reply: object) -> None:
         async with self._writing:
-            with contextlib.suppress(grpc.aio.BaseError):
-                await self._context.write(reply)
+            self.unread_since = time.monotonic()
+            try:
+                with contextlib.suppress(grpc.aio.BaseError):
+                    await self._context.write(reply)
+            finally:
+                self.unread_since = None
 
 
 class OpenStreams:

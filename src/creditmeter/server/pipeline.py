@@ -16,6 +16,7 @@ from creditmeter.server.errors import Context, Problem, problem_of
 from creditmeter.server.faults import OUR_METHODS, Unusable, problem_of_fault
 from creditmeter.server.frames import MAX_REFUSED, MAX_REPLY_BYTES, Frames, Results, all_failed, too_many
 from creditmeter.server.open_streams import OpenStreams, Replies
+from creditmeter.server.unread import Room
 from creditmeter.v1 import metering_pb2
 
 _METHOD = f"{OUR_METHODS}MeteringService/Pipeline"
@@ -40,13 +41,26 @@ def _unanswerable(frame: metering_pb2.PipelineRequest) -> Problem | None:
 class PipelineStream:
     """One stream of frames."""
 
-    def __init__(self, frames: Frames, streams: OpenStreams, gate: Gate, context: Context) -> None:
+    def __init__(self, frames: Frames, streams: OpenStreams, gate: Gate, context: Context, room: Room | None = None) -> None:
         self._frames = frames
+        self._room = room or Room()
+        self._task = asyncio.current_task()
         self._streams = streams
         self._caller = partial(Caller, gate, context)
         self._replies = Replies(context)
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._has_room = asyncio.Event()
+
+    @property
+    def unread_since(self) -> float | None:
+        """As `Replies.unread_since`."""
+        return self._replies.unread_since
+
+    def drop(self) -> None:
+        """End the stream at once, without a status: its caller does not read."""
+        self._replies.drop()
+        if self._task is not None:
+            self._task.cancel()
 
     async def answer(self, requests: AsyncIterator[Any]) -> Problem | None:
         """Answer frames until the caller closes its side and all are answered. Returns why the stream ends with an error: a
@@ -60,6 +74,7 @@ class PipelineStream:
                     break
                 size = frame.ByteSize() + ANSWER_BYTES * len(frame.mutations)
                 await self._room_for(size)
+                await self._room.take(self, size)
                 task = group.create_task(self._answer(frame))
                 self._under_way[task] = size
                 task.add_done_callback(self._is_done)
@@ -71,7 +86,7 @@ class PipelineStream:
             await self._has_room.wait()
 
     def _is_done(self, task: "asyncio.Task[None]") -> None:
-        self._under_way.pop(task, None)
+        self._room.free(self, self._under_way.pop(task))
         self._has_room.set()
 
     async def _answer(self, frame: metering_pb2.PipelineRequest) -> None:

@@ -1,6 +1,7 @@
 """The caller of a frame: each of its mutations is judged by itself."""
 
 from creditmeter.server.access.gate import AskingFirst, Gate, Verdict
+from creditmeter.server.admission import caller_of
 from creditmeter.server.errors import Context, Problem
 from creditmeter.server.faults import OUR_METHODS
 from creditmeter.server.mutations import RPCS
@@ -13,6 +14,8 @@ class Caller:
     def __init__(self, gate: Gate, context: Context) -> None:
         self._gate = gate
         self._rights = gate.rights(context)
+        self.name = caller_of(context)
+        """Names the caller, for the turns of `server/admission.py`."""
 
     def judge(self, mutation: metering_pb2.Mutation) -> Verdict | AskingFirst:
         """Whether the caller may ask for this, as `Gate.judge`."""
