@@ -176,9 +176,9 @@ def test_a_token_file_is_read_again(tmp_path: Path) -> None:
     file.write_text("")  # as a shell leaves it for a moment
     now[0] = 4
     assert token() == "the-third"
-    assert not token.renew()
     file.write_text("the-last")
-    assert token.renew()
+    assert token() == "the-third"
+    token.look()
     assert token() == "the-last"
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -142,10 +143,12 @@ async def test_a_sidecar_that_comes_back_is_found_again(data_dir: Path) -> None:
 
 async def test_a_service_that_is_not_served(data_dir: Path) -> None:
     """An answer without details is an error all the same."""
-    settings = Settings.load(None, listen=("127.0.0.1:0",), data_dir=data_dir)
-    async with running(settings, SystemClock()) as program, Connection(program.addresses[0]) as client:
-        with pytest.raises(CreditmeterError) as caught:
-            await call(client.admin.ListPlans, admin_pb2.ListPlansRequest())
+    settings = Settings.load(None, listen="127.0.0.1:0", health_listen="127.0.0.1:0", data_dir=data_dir)
+    async with running(settings, SystemClock()) as program:
+        addresses: Any = program.shown["health"]
+        async with Connection(addresses[0]) as client:
+            with pytest.raises(CreditmeterError) as caught:
+                await call(client.admin.ListPlans, admin_pb2.ListPlansRequest())
     assert (caught.value.code, caught.value.reason) == ("UNIMPLEMENTED", "")
 
 
@@ -168,7 +171,7 @@ def test_waits_double_up_to_the_longest() -> None:
 
 def test_the_public_names() -> None:
     """What programs may import; a change is a line in the changelog."""
-    assert sorted(stubs.__all__) == ["Connection", "CreditmeterError", "FieldViolation", "Retry", "call"]
+    assert sorted(stubs.__all__) == ["Access", "Connection", "CreditmeterError", "FieldViolation", "Retry", "Tls", "call"]
 
 
 async def test_an_attempt_lasts_as_much_longer_as_its_request_waits() -> None:

@@ -85,9 +85,12 @@ class Access:
         """
         return () if self.token is None else (("authorization", f"Bearer {self.token()}"),)
 
-    def renew(self) -> bool:
-        """Look at the token's file at once, and say whether there is another token in it."""
-        return isinstance(self.token, TokenFile) and self.token.renew()
+    def look_again(self) -> bool:
+        """Look at the token's file at once, since the token was refused. Returns whether there is a file."""
+        if not isinstance(self.token, TokenFile):
+            return False
+        self.token.look()
+        return True
 
 
 class TokenFile:
@@ -108,17 +111,12 @@ class TokenFile:
             ValueError: there is no token in it, and never was.
         """
         if self._token is None or self._monotonic() - self._looked_at >= _LOOK_SECONDS:
-            self._look()
+            self.look()
         assert self._token is not None, "it was read, or that failed"
         return self._token
 
-    def renew(self) -> bool:
-        """Look at the file at once, and say whether there is another token in it."""
-        before = self._token
-        self._look()
-        return self._token != before
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Read the file if it changed. Raises as a call does."""
         self._looked_at = self._monotonic()
         try:
             found = Path(self._path).stat()

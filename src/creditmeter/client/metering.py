@@ -51,7 +51,7 @@ class Metering:
         Raises:
             CreditmeterError: it was refused, or the sidecar did not answer.
         """
-        self._opened = await repeated(self._open, self._request, self._session.retry, self._session.access.renew)
+        self._opened = await repeated(self._open, self._request, self._session.retry, self._session.access.look_again)
         return self._opened.reservation
 
     @property
@@ -167,7 +167,7 @@ class Metering:
 
     def _may_have_another_token(self, error: CreditmeterError, *, was_open: bool) -> bool:
         """Whether the token was revoked, and another one is or may be in its place by now."""
-        return error.code == "UNAUTHENTICATED" and (was_open or self._session.access.renew())
+        return error.code == "UNAUTHENTICATED" and self._session.access.look_again() and was_open
 
     async def _open(self, timeout: float) -> "_Opened":
         """A stream whose call is open.

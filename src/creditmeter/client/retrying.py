@@ -55,17 +55,17 @@ NO_RETRY = Retry(total=0)
 
 
 async def repeated(
-    attempt: Callable[[float], Awaitable[_Reply]], request: "Message", retry: Retry, renew: Callable[[], bool] = bool
+    attempt: Callable[[float], Awaitable[_Reply]], request: "Message", retry: Retry, look_again: Callable[[], bool] = bool
 ) -> _Reply:
     """The reply to `attempt`, which sends the request with a deadline in seconds. It is repeated while the outcome is unknown
-    or the sidecar asks to try again; and where the token is not known any more, if `renew` says that there is another one.
+    or the sidecar asks to try again; and once where the token is not known, if `look_again` says that there may be another.
 
     Raises:
         CreditmeterError: it was refused, or `retry` was used up.
     """
     give_up_at = time.monotonic() + retry.total
     delays = retry.delays()
-    timeout, was_unanswered = retry.attempt + waits_for(request), False
+    timeout, was_unanswered, has_looked = retry.attempt + waits_for(request), False, False
     while True:
         try:
             return await attempt(timeout)
@@ -77,7 +77,8 @@ async def repeated(
         error.was_unanswered = was_unanswered
         was_unanswered = error.is_outcome_unknown
         wait = max(next(delays), error.retry_delay or 0)
-        if error.code == "UNAUTHENTICATED" and renew():
+        if error.code == "UNAUTHENTICATED" and not has_looked and look_again():
+            has_looked = True
             continue
         if not error.is_retryable or time.monotonic() + wait > give_up_at:
             raise error
@@ -88,7 +89,7 @@ async def call(
     method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]",
     request: _Request,
     retry: Retry = DEFAULT_RETRY,
-    renew: Callable[[], bool] = bool,
+    look_again: Callable[[], bool] = bool,
 ) -> _Reply:
     """Call a method of a stub, and repeat it while the outcome is unknown or the sidecar asks to try again.
 
@@ -101,7 +102,7 @@ async def call(
     async def attempt(timeout: float) -> _Reply:
         return await method(request, timeout=timeout)
 
-    return await repeated(attempt, request, retry, renew)
+    return await repeated(attempt, request, retry, look_again)
 
 
 def waits_for(request: "Message") -> float:

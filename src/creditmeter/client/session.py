@@ -79,7 +79,7 @@ class Session:
         kind = mutation.WhichOneof("request")
         assert kind is not None, "a mutation has a request"
         with self._under_way():
-            return await repeated(attempt, getattr(mutation, kind), retry or self.retry, self.access.renew)
+            return await repeated(attempt, getattr(mutation, kind), retry or self.retry, self.access.look_again)
 
     async def read(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[_Request, _Reply]", request: _Request, retry: Retry | None = None
@@ -90,7 +90,7 @@ class Session:
             CreditmeterError: it was refused, or `retry`, by default the client's, was used up.
         """
         with self._under_way():
-            return await call(method, request, retry or self.retry, self.access.renew)
+            return await call(method, request, retry or self.retry, self.access.look_again)
 
     def begin(self, work: Callable[[], Awaitable[_Result]]) -> "asyncio.Task[_Result]":
         """Begin what must come to its end, whoever is cancelled: `close` waits for it.
