@@ -171,8 +171,9 @@ async def test_no_engine_looks_at_every_grant(store: CentralStore) -> None:
 
     async with store.database.write() as connection:
         event.listen(connection.sync_connection, "before_cursor_execute", seen)
-        if not store.database.is_sqlite:  # of so few rows it would read all, whatever there is to find them by
-            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        if not store.database.is_sqlite:  # of so few rows it would read and sort all, whatever there is to find them by
+            for each in ("enable_seqscan", "enable_sort"):
+                await connection.execute(text(f"SET LOCAL {each} = off"))
         assert await open_ledger(connection, ACME, NOON) is not None
         assert len(asked) == 1
         explain = "EXPLAIN QUERY PLAN" if store.database.is_sqlite else "EXPLAIN"

@@ -11,6 +11,7 @@ import pytest
 from creditmeter.core.access import EVERY_SCOPE, Credential, Credentials, Rights
 from creditmeter.forms.access import AccessFileError, read_credentials
 from creditmeter.server.access.access_file import change
+from creditmeter.server.locks import lock
 
 
 def with_one_more(number: int) -> Callable[[Credentials], Credentials]:
@@ -20,23 +21,27 @@ def with_one_more(number: int) -> Callable[[Credentials], Credentials]:
 
 
 def test_changes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
-    """One that finds the file locked says so, and changes nothing."""
-    file, refused = tmp_path / "access.json", []
-
-    def work(number: int) -> None:
-        try:
-            change(file, with_one_more(number))
-        except BlockingIOError:
-            refused.append(number)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+    """One after the other."""
+    file = tmp_path / "access.json"
+    threads = [threading.Thread(target=change, args=(file, with_one_more(number))) for number in range(20)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
     names = {int(each.rights.name) for each in read_credentials(file.read_bytes()).known}
-    assert names == set(range(20)) - set(refused)
-    assert names
+    assert names == set(range(20))
+
+
+def test_one_that_waits_in_vain_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says so."""
+    file = tmp_path / "access.json"
+    change(file, with_one_more(0))
+    monkeypatch.setattr("creditmeter.server.access.access_file.PATIENCE_SECONDS", 0)
+    held = lock(tmp_path / "access.json.lock")
+    with pytest.raises(BlockingIOError):
+        change(file, with_one_more(1))
+    os.close(held)
+    assert len(read_credentials(file.read_bytes()).known) == 1
 
 
 def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
