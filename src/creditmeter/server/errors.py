@@ -4,6 +4,7 @@ Every error is a status code with exactly one google.rpc.ErrorInfo of the domain
 BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -318,7 +319,11 @@ def problem_of_abort(error: grpc.aio.AbortError) -> Problem | None:
 
 
 async def abort(context: Context, problem: Problem) -> NoReturn:
-    """End a call with an error, by raising the AbortError that gRPC made, with the problem for those who count."""
+    """End a call with an error, by raising the AbortError that gRPC made, with the problem for those who count.
+
+    Raises:
+        asyncio.CancelledError: the caller has gone, so nobody is told; gRPC is about to cancel the call.
+    """
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, problem.as_status().SerializeToString())]
     if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
         trailing.append((PUSHBACK_KEY, DO_NOT_RETRY))
@@ -327,6 +332,8 @@ async def abort(context: Context, problem: Problem) -> NoReturn:
     except grpc.aio.AbortError as error:
         error.problem = problem  # type: ignore[attr-defined]  # gRPC takes no other exception in the place of its own
         raise
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
     raise AssertionError("abort does not return")
 
 
