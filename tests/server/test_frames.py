@@ -10,6 +10,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from creditmeter.core.ids import account_key, origin_of
 from creditmeter.core.instants import Span
 from creditmeter.server.counters import Counters
 from creditmeter.server.frames import MAX_MUTATIONS, MAX_REFUSED, MAX_REPLY_BYTES, MAX_RESULT_BYTES, PART, Frames
@@ -219,6 +220,24 @@ async def test_mutations_of_one_account_keep_their_order_in_parts(services: Serv
     await stream.write(asked)
     ((first, second),) = await results_of(stream, [asked])
     assert (reason(first), reason(second)) == ("charge", "INSUFFICIENT_CREDITS")
+    stream.cancel()
+
+
+async def test_what_is_no_id_is_not_kept(services: Services) -> None:
+    """It may be as long as a message, and ids that were looked at are kept for a while."""
+    long = "x" * 100_000
+    stream = services.metering.Pipeline()
+    asked = frame(
+        Mutation(reserve=reserve(account_id=long)),
+        Mutation(release=metering_pb2.ReleaseRequest(request_id="r", reservation_id=long)),
+        Mutation(refund=metering_pb2.RefundRequest(request_id="f", charge_id=long)),
+        answer_in_parts=True,
+    )
+    before = account_key.cache_info().misses, origin_of.cache_info().misses
+    await stream.write(asked)
+    (results,) = await results_of(stream, [asked])
+    assert [reason(each) for each in results] == ["INVALID_REQUEST"] * 3
+    assert (account_key.cache_info().misses, origin_of.cache_info().misses) == before
     stream.cancel()
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.requests import Done, Receipt
-from creditmeter.core.ids import AccountId, AccountKey, account_key, origin_of
+from creditmeter.core.ids import AccountId, AccountKey, account_key, is_id, origin_of
 from creditmeter.core.instants import Span
 from creditmeter.core.refusals import InvalidRequest, Refusal
 from creditmeter.server import metering_requests as read
@@ -158,16 +158,26 @@ def fault(kind: str, error: Exception) -> Decided:
 
 
 def account_of(mutation: metering_pb2.Mutation) -> AccountKey | None:
-    """The key of the account that a mutation is of; None if it names none."""
+    """The key of the account that a mutation is of; None if it names none.
+
+    What is no id is looked at no further: ids that were looked at are kept for a while, and it may be as long as a message.
+    """
     kind = mutation.WhichOneof("request")
     return None if kind is None else _account_of(kind, getattr(mutation, kind))
 
 
 def _account_of(kind: str, message: Any) -> AccountKey | None:
-    if kind in {"reserve", "charge"}:
-        return account_key(AccountId(message.account_id))
-    origin = origin_of(message.charge_id if kind == "refund" else message.reservation_id)
+    named = str(getattr(message, _NAMED.get(kind, "reservation_id")))
+    if not is_id(named):
+        return None
+    if _NAMED.get(kind) == "account_id":
+        return account_key(AccountId(named))
+    origin = origin_of(named)
     return origin.account_key if origin is not None else None
+
+
+_NAMED: Mapping[str, str] = {"reserve": "account_id", "charge": "account_id", "refund": "charge_id"}
+"""The field of a mutation that says which account it is of; of all others it is the reservation."""
 
 
 def _reserve_response(done: Done[Receipt]) -> metering_pb2.ReserveResponse:
