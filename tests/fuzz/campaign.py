@@ -11,7 +11,7 @@ from random import Random
 import grpc
 from google.protobuf.message import DecodeError
 
-from creditmeter.client.stubs import Connection
+from creditmeter.client.stubs import Connection, CreditmeterError
 from tests.credentials import AccessFile
 from tests.fuzz.calling import Answer, Ways
 from tests.fuzz.calls import Call, Calls, callers
@@ -73,6 +73,13 @@ class Campaign:
             self.record.found(Finding(f"memory grew by {self.record.growth:.1f} MiB after a fifth of the calls"))
         for wrong in await ended_well(self._sidecar):
             self.record.found(Finding(wrong))
+        self._look_at_the_log(())
+
+    def gone(self, error: Exception) -> None:
+        """Note that the sidecar does not do what it always should, and no more calls are made."""
+        code = self._sidecar.ended_with
+        state = "runs" if code is None else f"ended with exit code {code}"
+        self.record.found(Finding(f"the sidecar {state}, and after {self.record.calls} calls: {error}"))
         self._look_at_the_log(())
 
     def _measure(self) -> None:
@@ -162,6 +169,8 @@ def fuzz(seed: int, numbers: Sequence[int], central: str | None, tell: Tell) -> 
         campaign = Campaign(seed, sidecar, access, tell)
         try:
             asyncio.run(campaign.run(numbers))
+        except (CreditmeterError, grpc.aio.AioRpcError) as error:
+            campaign.gone(error)
         finally:
             sidecar.kill()
         return campaign.record

@@ -53,6 +53,11 @@ class Sidecar:
             self._process.wait(STOP_SECONDS)
 
     @property
+    def ended_with(self) -> int | None:
+        """The exit code with which it ended by itself; None if it did not."""
+        return None if self._process is None else self._process.poll()
+
+    @property
     def memory(self) -> int:
         """Its resident memory, in bytes."""
         assert self._process is not None

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 0.05
+ODD_BYTES = 0.3
+"""How many calls have a header with bytes that are no text."""
+
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 4, 7, 9
 _END_STREAM, _END_HEADERS = 1, 4
@@ -37,6 +40,18 @@ async def connect(random: Random, address: str) -> bool:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True
+
+
+def an_empty_request(path: bytes) -> bytes:
+    """All that a client says who calls this path, for the first time on its connection, with a message of no bytes."""
+    headers = {b":method": b"POST", b":scheme": b"http", b":path": path, b":authority": b"localhost", b"te": b"trailers"}
+    block = _block(headers | {b"content-type": b"application/grpc"})
+    return (
+        _PREFACE
+        + _frame(_SETTINGS, 0, 0, b"")
+        + _frame(_HEADERS, _END_HEADERS, 1, block)
+        + _frame(_DATA, _END_STREAM, 1, bytes(5))
+    )
 
 
 def _said(random: Random) -> bytes:
@@ -73,7 +88,14 @@ def _call(random: Random) -> Sequence[bytes]:
         "grpc-encoding": random.choice(["identity", "gzip", "deflate", "no-such"]),
         "grpc-timeout": random.choice(["1S", "0n", "99999999H", "-1S", "x", "999999999999S"]),
     }
-    block = b"".join(_literal(name, value) for name, value in headers.items())
+    values = {name.encode(): value.encode() for name, value in headers.items()}
+    if random.random() < ODD_BYTES:
+        name = random.choice(list(values))
+        at = random.randrange(len(values[name]) + 1)
+        values[name] = (
+            values[name][:at] + random.choice([b"\xe4", b"\0", b"\n", b"\xff\xfe", b"\xed\xa0\x80"]) + values[name][at:]
+        )
+    block = _block(values)
     kind, flags = random.choice([(_HEADERS, _END_HEADERS)] * 4 + [(_HEADERS, 0), (_CONTINUATION, _END_HEADERS)])
     message = random.randbytes(random.choice([0, 5, 100]))
     length = random.choice([len(message), len(message), 0, len(message) + 1, 2**32 - 1])
@@ -86,9 +108,9 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-def _literal(name: str, value: str) -> bytes:
-    """A header that is written out (RFC 7541, 6.2.2)."""
-    return b"\x00" + b"".join(_length(len(each)) + each.encode() for each in (name, value))
+def _block(headers: Mapping[bytes, bytes]) -> bytes:
+    """Headers that are written out (RFC 7541, 6.2.2)."""
+    return b"".join(b"\x00" + b"".join(_length(len(each)) + each for each in header) for header in headers.items())
 
 
 def _length(number: int) -> bytes:

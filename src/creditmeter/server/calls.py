@@ -15,22 +15,16 @@ import structlog
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import Context, Problem, abort, problem_of_abort
-from creditmeter.server.faults import OUR_METHODS, Unusable, lenient, problem_of_fault
+from creditmeter.server.faults import Unusable, lenient, problem_of_fault
 
 _log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Awaitable[Any]]
-FREQUENT_METHODS = frozenset(f"{OUR_METHODS}MeteringService/{name}" for name in ("Reserve", "Commit", "Release", "Charge"))
 
 
 class Services:
-    """Takes services of the contract from generated code, in place of the server, and adds them with their methods wrapped.
-
-    The methods that workers call all the time become registered ones, the others generic ones. A registered method takes an
-    event of gRPC's core less, but grpcio 1.85 waits at each call for one task per registered method
-    (https://github.com/grpc/grpc/pull/43461).
-    """
+    """Takes services of the contract from generated code, in place of the server, and adds them with their methods wrapped."""
 
     def __init__(self, server: grpc.aio.Server, metrics: Counters, gate: Gate) -> None:
         self._server = server
@@ -43,14 +37,7 @@ class Services:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Add a service with these methods."""
         handlers = {name: _wrap(f"/{service}/{name}", each, self._metrics, self._gate) for name, each in handlers.items()}
-        self._server.add_registered_method_handlers(service, _part(service, handlers, are_frequent=True))
-        others = grpc.method_handlers_generic_handler(service, _part(service, handlers, are_frequent=False))
-        self._server.add_generic_rpc_handlers((others,))
-
-
-def _part(service: str, handlers: Mapping[str, Handler], *, are_frequent: bool) -> dict[str, Handler]:
-    """The methods of a service that are among the frequent ones, or the others."""
-    return {name: each for name, each in handlers.items() if (f"/{service}/{name}" in FREQUENT_METHODS) is are_frequent}
+        self._server.add_registered_method_handlers(service, handlers)
 
 
 def _wrap(method: str, handler: Handler, metrics: Counters, gate: Gate) -> Handler:

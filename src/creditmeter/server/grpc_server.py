@@ -13,6 +13,7 @@ from creditmeter.server.access.gate import Gate
 from creditmeter.server.access.tools import add_channelz, add_health, add_reflection
 from creditmeter.server.account_service import AccountService
 from creditmeter.server.admin_service import AdminService
+from creditmeter.server.any_path import new_server
 from creditmeter.server.calls import Services
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
@@ -118,4 +119,4 @@ class Edge:
 
 def _server(connections: int) -> grpc.aio.Server:
     """A server that takes so many connections at each of its addresses."""
-    return grpc.aio.server(options=transport.options(connections))
+    return new_server(transport.options(connections))

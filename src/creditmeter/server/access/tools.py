@@ -40,7 +40,7 @@ class Tools:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, _Handler]) -> None:
         """Add a service with these methods."""
         wrapped = {name: self._wrapped(each) for name, each in handlers.items()}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        self._server.add_registered_method_handlers(service, wrapped)
 
     def _wrapped(self, handler: _Handler) -> _Handler:
         reads, writes = lenient(handler.request_deserializer), handler.response_serializer

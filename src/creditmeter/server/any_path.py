@@ -1,0 +1,64 @@
+"""gRPC's server, which goes on whatever the path of a call is.
+
+The server of grpcio 1.85 decodes the path of each call in the task that takes calls. A path that is no UTF-8 raises there, and
+the server ends: whoever may connect could end it, without a token. So here all methods are registered with gRPC's core, which
+compares bytes. Nobody decodes the path of any other call: it is UNIMPLEMENTED. Each method has a task that takes its calls; the
+one task of grpcio would look at every method for each call (https://github.com/grpc/grpc/pull/43461).
+
+This rests on names of grpcio that are not public. A version without them has its own server.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+from grpc._cython import cygrpc
+from grpc.aio import _server
+
+_UNKNOWN = ""
+"""Stands for the path of a call that is of none of the methods."""
+
+_IS_KNOWN_HERE = all(hasattr(cygrpc, name) for name in ("_MethodResolver", "_handle_rpc", "_schedule_rpc_coro"))
+
+
+def new_server(options: Sequence[tuple[str, Any]]) -> grpc.aio.Server:
+    """A server with these channel arguments. It takes registered methods alone."""
+    made: Any = _Server(options) if _IS_KNOWN_HERE else grpc.aio.server(options=options)  # types know no class of servers
+    server: grpc.aio.Server = made
+    return server
+
+
+class _Taking(cygrpc.AioServer):  # type: ignore[misc]  # it is compiled, and has no types
+    """Takes the calls of each method, and those of no method, in a task of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(loop, None, (), (), tuple(options), None)
+        self._methods: dict[str, Any] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    def add_registered_method_handlers(self, handlers: Mapping[str, Any]) -> None:
+        """Add methods by their paths."""
+        super().add_registered_method_handlers(handlers)
+        self._methods |= handlers
+
+    def _make_request_call_future(self, method: bytes | None) -> "asyncio.Task[None]":
+        """What grpcio waits for: it ends when the server does. None stands for all that are no method."""
+        return asyncio.get_running_loop().create_task(self._take(method))
+
+    async def _take(self, method: bytes | None) -> None:
+        """Take calls until the server ends, which gRPC's core says by an exception."""
+        loop, resolver = asyncio.get_running_loop(), cygrpc._MethodResolver([], self._methods)  # noqa: SLF001 - see above
+        name = _UNKNOWN if method is None else method.decode()
+        while True:
+            state = await (self._request_call() if method is None else self._request_registered_call(method))
+            answering = cygrpc._handle_rpc(name, resolver, (), state, loop, False)  # noqa: FBT003, SLF001 - as it is there
+            task = loop.create_task(cygrpc._schedule_rpc_coro(answering, state, loop, name))  # noqa: SLF001 - see above
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+
+
+class _Server(_server.Server):
+    def __init__(self, options: Sequence[tuple[str, Any]]) -> None:
+        self._loop = cygrpc.get_working_loop()
+        self._server = _Taking(self._loop, options)
